@@ -1,0 +1,61 @@
+# `make run` and `make test` need Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Every process would compile what it imports again and again.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run test test-all check bench up lock clean help
+
+help:
+	@echo "make run       the whole job on sample data, to a registered model"
+	@echo "make up        Prefect and MLflow servers with the deployments, on localhost"
+	@echo "make test      the tests (under 10 minutes); make test-all: the slow ones too"
+	@echo "make check     lint, types, layers"
+	@echo "make bench     the figures of docs/benchmarks.md"
+
+run: $(VENV)/.core
+	@test -n "$$(ls -A data/raw 2>/dev/null)" || tidemill sample --rows 200000
+	tidemill run
+
+up: $(VENV)/.core
+	tidemill up
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_layout.py
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.core: requirements.lock pyproject.toml | $(BIN)/uv
+	@test -f $(VENV)/.dev || $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@ $(VENV)/.core
+
+# Hashes, and no index address.
+lock: | $(BIN)/uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
+
+clean:
+	rm -rf .tidemill data/source.json data/schema.json data/validated data/quarantine data/shards models reports

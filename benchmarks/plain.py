@@ -1,0 +1,105 @@
+"""The peer: the same job as a plain script, everything in memory.
+
+read_csv, the checks of the suite as masks, the last fifth by time as test, impute + scale + one-hot
++ PCA + SGD in one scikit-learn pipeline, roc_auc, logged to MLflow.
+Usage: python plain.py FOLDER MLFLOW_URI
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+TARGET, TIME, KEY = "cancelled", "requested_at", "ride_id"
+NUMBERS = (
+    "temperature_c humidity_pct wind_kmh precipitation_mm distance_km duration_min traffic_index "
+    "speed_kmh pickup_eta_min surge demand_ratio drivers_nearby driver_rating driver_acceptance "
+    "rider_rating rider_rides rider_cancel_rate account_age_days passengers tolls discount fare_total"
+).split()
+TEXTS = ["pickup_zone", "dropoff_zone", "product", "payment", "weather"]
+
+
+def main(folder: str, uri: str) -> None:
+    """Run the job and print its figure as JSON."""
+    started = time.perf_counter()
+    frame = pd.concat(
+        (pd.read_csv(path) for path in sorted(Path(folder).glob("*.csv"))), ignore_index=True
+    )
+    for name in NUMBERS:
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(np.float32)
+    for name in (TIME, "promised_pickup_at", "promised_dropoff_at"):
+        frame[name] = pd.to_datetime(frame[name], errors="coerce")
+    assert frame[KEY].is_unique
+    good = (
+        frame[[TARGET, TIME, KEY, "pickup_zone"]].notna().all(axis=1)
+        & frame["distance_km"].between(0, 500)
+        & frame["fare_total"].between(0, 2000)
+        & (frame["pickup_zone"] != "unknown")
+        & (frame["promised_dropoff_at"] >= frame["promised_pickup_at"])
+        & frame["passengers"].notna()
+    )
+    assert good.mean() > 0.9
+    frame = frame[good].sort_values(TIME)
+    for name in (TIME, "promised_pickup_at", "promised_dropoff_at"):
+        frame[f"{name}_hour"] = frame[name].dt.hour.astype(np.float32)
+        frame[f"{name}_day"] = frame[name].dt.dayofweek.astype(np.float32)
+        NUMBERS.extend([f"{name}_hour", f"{name}_day"])
+    cut = int(len(frame) * 0.8)
+    X, y = frame[[*NUMBERS, "is_airport", *TEXTS]], frame[TARGET].astype(int)
+    pipeline = Pipeline(
+        [
+            (
+                "columns",
+                ColumnTransformer(
+                    [
+                        (
+                            "numbers",
+                            make_pipeline(SimpleImputer(), StandardScaler()),
+                            [*NUMBERS, "is_airport"],
+                        ),
+                        (
+                            "texts",
+                            OneHotEncoder(
+                                min_frequency=0.001,
+                                handle_unknown="infrequent_if_exist",
+                                sparse_output=False,
+                                dtype=np.float32,
+                            ),
+                            TEXTS,
+                        ),
+                    ]
+                ),
+            ),
+            ("pca", PCA(20, svd_solver="covariance_eigh")),
+            ("sgd", SGDClassifier(loss="log_loss", random_state=42)),
+        ]
+    )
+    pipeline.fit(X.iloc[:cut], y.iloc[:cut])
+    auc = roc_auc_score(y.iloc[cut:], pipeline.predict_proba(X.iloc[cut:])[:, 1])
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment("plain")
+    with mlflow.start_run():
+        mlflow.log_metric("roc_auc", auc)
+        mlflow.sklearn.log_model(
+            pipeline,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=["numpy.dtype"],
+            pip_requirements=["scikit-learn"],
+        )
+    print(json.dumps({"roc_auc": auc, "rows": len(frame), "seconds": time.perf_counter() - started}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

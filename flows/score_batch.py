@@ -1,0 +1,27 @@
+"""Entry point of the deployment score-batch/score-batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from tidemill.orchestration import score_in_flow
+
+
+@flow(name="score-batch", persist_result=True, result_serializer="json")
+def score_batch(
+    workspace: str,
+    input: str,  # noqa: A002
+    output: str,
+    model: str = "champion",
+) -> dict[str, Any]:
+    """Predict every row of a table with a registered model, in bounded memory.
+
+    Args:
+        workspace: The folder with params.yaml.
+        input: A file, folder or glob of the same columns as the training data.
+        output: The Parquet file to write.
+        model: champion, challenger, or a version number.
+    """
+    return score_in_flow(workspace, input, output, model)

@@ -1,0 +1,26 @@
+"""Entry point of the deployment train-model/train-model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from tidemill.orchestration import train_in_flow
+
+
+@flow(name="train-model", persist_result=True, result_serializer="json")
+def train_model(
+    workspace: str = ".",
+    overrides: dict[str, str | int | float | bool | None] | None = None,
+    require_promotion: bool = False,
+) -> dict[str, Any]:
+    """Run every stage that is not current, to a registered model.
+
+    Args:
+        workspace: The folder with params.yaml.
+        overrides: Settings to write to params.yaml first, for example
+            {"training.learner": "sgd"}.
+        require_promotion: Fail if the new model does not become the champion.
+    """
+    return train_in_flow(workspace, overrides, require_promotion)

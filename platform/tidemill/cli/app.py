@@ -1,0 +1,69 @@
+"""The commands, and what becomes of an error: a message, a remedy, an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+import tidemill
+from tidemill.cli import data, running, starting
+from tidemill.cli.console import Screen
+from tidemill.errors import StorageFailed, TidemillError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tidemill",
+    help="Tables larger than memory into models that stay right.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tidemill {tidemill.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Tables larger than memory into models that stay right."""
+
+
+starting.add_commands(app)
+running.add_commands(app)
+data.add_commands(app)
+
+
+def main() -> None:
+    """Run the command line; ends the process with the exit code of docs/cli.md."""
+    screen = Screen(as_json="--json" in sys.argv)
+    try:
+        app(standalone_mode=True)
+    except TidemillError as error:
+        screen.failure(error)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        wrapped = StorageFailed(
+            f"{error.filename or 'storage'}: {error.strerror or error}",
+            remedy="check that the disk has space and can be written, then run the same again",
+        )
+        screen.failure(wrapped)
+        sys.exit(wrapped.exit_code)
+    except KeyboardInterrupt:
+        screen.note("stopped; finished work is kept, the same command goes on from there")
+        sys.exit(130)
+    except Exception as error:
+        traceback.print_exc()
+        screen.note(f"error: {type(error).__name__}: {error}")
+        screen.note("this is a defect of tidemill; please report it with the lines above")
+        sys.exit(1)

@@ -1,0 +1,170 @@
+"""What people see: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tidemill.errors import TidemillError
+
+if TYPE_CHECKING:  # the pipeline brings every library with it
+    from tidemill.pipeline import RunSummary, StageRun
+
+__all__ = ["Screen", "TerminalObserver", "format_value"]
+
+
+class Screen:
+    """Prints results (stdout) and notes (stderr), for people or as JSON.
+
+    Parameters
+    ----------
+    as_json : bool
+        Print one JSON document on stdout instead of tables.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.out = Console(highlight=False)
+        self.err = Console(stderr=True, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Say something on stderr."""
+        self.err.print(text, markup=False)
+
+    def document(self, document: Any) -> None:
+        """Print JSON on stdout."""
+        self.out.print_json(json.dumps(document, ensure_ascii=False, default=str))
+
+    def table(self, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Print rows of like keys as a table; numbers stand right."""
+        listed = list(rows)
+        if not listed:
+            return
+        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+        columns = list(dict.fromkeys(key for row in listed for key in row))
+        for column in columns:
+            numeric = all(isinstance(row.get(column), int | float | None) for row in listed)
+            table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        for row in listed:
+            table.add_row(*(format_value(row.get(column)) for column in columns))
+        self.out.print(table)
+
+    def failure(self, error: TidemillError) -> None:
+        """Say what failed and what to do about it."""
+        if self.as_json:
+            self.document(
+                {
+                    "error": error.code,
+                    "message": error.message,
+                    "remedy": error.remedy,
+                    "fields": dict(error.fields),
+                }
+            )
+        self.err.print("error: ", style="bold red", end="")
+        self.err.print(error.message, markup=False)
+        rows = error.fields.get("table")
+        if isinstance(rows, list | tuple) and rows and not self.as_json:
+            self.table("", rows)
+        self.err.print("remedy: ", style="bold green", end="")
+        self.err.print(error.remedy, markup=False)
+
+    def summary(self, summary: RunSummary) -> None:
+        """Print what a run did."""
+        document = summary.to_json()
+        if self.as_json:
+            self.document(document)
+            return
+        self.table(
+            "stages",
+            [
+                {
+                    "stage": run.stage,
+                    "state": run.state,
+                    "seconds": round(run.seconds, 1) if run.state == "ran" else None,
+                    "peak MB": round(run.peak_memory_bytes / 1e6) or None,
+                }
+                for run in summary.stages
+            ],
+        )
+        rows = {k: v for k, v in summary.facts.items() if not isinstance(v, dict | list)}
+        self.table("result", [{"what": k.replace("_", " "), "value": v} for k, v in rows.items()])
+
+
+def format_value(value: Any) -> str:
+    """Show a value briefly.
+
+    >>> format_value(1234567), format_value(0.123456), format_value(None)
+    ('1,234,567', '0.1235', '-')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    return str(value)
+
+
+class TerminalObserver:
+    """A bar per stage on a terminal, plain lines elsewhere."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._live = screen.err.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=screen.err,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> TerminalObserver:
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def stage_started(self, stage: str) -> None:
+        """Show the stage."""
+        if self._live:
+            self._tasks[stage] = self._bars.add_task(stage, total=None, note="")
+        else:
+            self._screen.note(f"{stage}: started")
+
+    def stage_progress(self, stage: str, finished: int, total: int) -> None:
+        """Move the stage's bar."""
+        if self._live and stage in self._tasks:
+            self._bars.update(self._tasks[stage], completed=finished, total=total)
+
+    def stage_finished(self, run: StageRun) -> None:
+        """Show what the stage said."""
+        facts = ", ".join(
+            f"{key.replace('_', ' ')} {format_value(value)}"
+            for key, value in list(run.result.facts.items())[:4]
+        )
+        if not self._live:
+            text = f"{run.seconds:.1f} s; {facts}" if run.state == "ran" else "current"
+            self._screen.note(f"{run.stage}: {text}")
+        elif run.stage in self._tasks:
+            task = self._tasks[run.stage]
+            done = self._bars.tasks[task].total or 1
+            self._bars.update(task, completed=done, total=done, note=facts)
+            self._bars.stop_task(task)
+        else:
+            task = self._bars.add_task(run.stage, total=1, completed=1, note="current")
+            self._bars.stop_task(task)
+        for warning in run.result.warnings:
+            self._screen.note(f"warning: {run.stage}: {warning}")

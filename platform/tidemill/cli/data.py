@@ -1,0 +1,159 @@
+"""``tidemill look``, ``shards``, ``quarantine``: what lies in the workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidemill.cli.options import JsonOption, WorkspaceOption
+
+__all__ = ["add_commands"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    app.command("look")(look)
+    shards = typer.Typer(no_args_is_help=True, help="The shards and where rows lie in them.")
+    shards.command("list")(list_shards)
+    shards.command("locate")(locate)
+    shards.command("verify")(verify)
+    app.add_typer(shards, name="shards")
+    quarantine = typer.Typer(no_args_is_help=True, help="The rows that validation refused.")
+    quarantine.command("show")(show_quarantine)
+    app.add_typer(quarantine, name="quarantine")
+
+
+def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Say what the source's columns are, from a bounded sample; writes nothing."""
+    from tidemill.cli.console import Screen
+    from tidemill.config import load_params
+    from tidemill.engines import LocalEngine
+    from tidemill.ingestion import list_source
+    from tidemill.ingestion import look as look_at
+    from tidemill.settings import load_settings
+    from tidemill.storage import Workspace
+
+    screen = Screen(as_json=as_json)
+    place = Workspace.at(workspace)
+    params = load_params(place.root)
+    with LocalEngine(load_settings().workers) as engine:
+        listing = list_source(params.dataset, place.root, engine)
+        schema = look_at(params.dataset, listing, place.root)
+    if as_json:
+        screen.document(schema.to_json())
+        return
+    screen.table(
+        f"{params.dataset.source}: {schema.task.value}",
+        [
+            {"column": c.name, "type": c.type.value, "purpose": c.purpose.value, "as": c.physical}
+            for c in schema.columns
+        ],
+    )
+
+
+def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """List the shards."""
+    from tidemill.cli.console import Screen
+    from tidemill.storage import ShardManifest, Workspace
+
+    screen = Screen(as_json=as_json)
+    manifest = ShardManifest.read(Workspace.at(workspace).shards)
+    rows = [
+        {
+            "shard": shard.id,
+            "role": shard.role.value,
+            "rows": shard.file.rows,
+            "blocks": len(shard.file.blocks),
+            "mb": round(shard.file.bytes / 1e6, 1),
+            "from": shard.lower or shard.time_from,
+            "to": shard.upper or shard.time_to,
+            "sha256": shard.file.sha256[:12],
+        }
+        for shard in manifest.shards
+    ]
+    if as_json:
+        screen.document(rows)
+    else:
+        screen.table(f"shards by {manifest.strategy} of {manifest.by or 'row'}", rows)
+
+
+def locate(
+    key: Annotated[str, typer.Argument(help="The key of the row.")],
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Find the shard, block and row of a key."""
+    from dataclasses import asdict
+
+    from tidemill.cli.console import Screen
+    from tidemill.errors import UsageError
+    from tidemill.sharding import locate as find
+    from tidemill.storage import ShardManifest, Workspace
+
+    screen = Screen(as_json=as_json)
+    folder = Workspace.at(workspace).shards
+    found = find(ShardManifest.read(folder), folder, key)
+    if found is None:
+        raise UsageError(
+            f"no shard holds the key {key!r}",
+            remedy="the row may be in quarantine: tidemill quarantine show",
+            key=key,
+        )
+    if as_json:
+        screen.document(asdict(found))
+    else:
+        screen.table(key, [asdict(found)])
+
+
+def verify(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Compare every shard with its manifest; exit 3 if one differs."""
+    from dataclasses import asdict
+
+    from tidemill.cli.console import Screen
+    from tidemill.engines import LocalEngine
+    from tidemill.errors import IntegrityError
+    from tidemill.settings import load_settings
+    from tidemill.sharding import verify as check
+    from tidemill.storage import ShardManifest, Workspace
+
+    screen = Screen(as_json=as_json)
+    folder = Workspace.at(workspace).shards
+    manifest = ShardManifest.read(folder)
+    with LocalEngine(load_settings().workers) as engine:
+        problems = check(manifest, folder, engine)
+    if problems:
+        raise IntegrityError(
+            f"{len(problems)} problem(s) in {len(manifest.shards)} shards",
+            remedy="bring the shards back with `dvc checkout`, or run `tidemill run`",
+            table=[asdict(problem) for problem in problems],
+        )
+    if as_json:
+        screen.document({"shards": len(manifest.shards), "problems": []})
+    else:
+        screen.note(f"{len(manifest.shards)} shards are sound")
+
+
+def show_quarantine(
+    workspace: WorkspaceOption = Path(),
+    limit: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show refused rows with their position and every reason."""
+    from tidemill.cli.console import Screen
+    from tidemill.ingestion import read_quarantine
+    from tidemill.storage import Workspace
+
+    screen = Screen(as_json=as_json)
+    rows = read_quarantine(Workspace.at(workspace).quarantine, limit=limit)
+    if as_json:
+        screen.document(rows)
+        return
+    screen.table(
+        "quarantine",
+        [
+            {**row, "reasons": "; ".join(row["reasons"]), "values": row["values"][:80]}
+            for row in rows
+        ],
+    )

@@ -1,0 +1,162 @@
+"""``tidemill run``, ``stage``, ``score``, ``up``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption
+
+__all__ = ["add_commands"]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Write a setting to params.yaml."),
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    app.command("run")(run)
+    app.command("stage")(stage)
+    app.command("score")(score)
+    app.command("up")(up)
+
+
+def run(
+    workspace: WorkspaceOption = Path(),
+    settings: SetOption = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Without Prefect.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run current stages too.")] = False,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    require_promotion: Annotated[
+        bool, typer.Option("--require-promotion", help="Exit 4 when not promoted.")
+    ] = False,
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every stage that is not current, to a registered model."""
+    from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.config import set_params
+    from tidemill.errors import GateShut
+    from tidemill.settings import load_settings
+    from tidemill.storage import Workspace, workspace_lock, write_bytes
+
+    screen = Screen(as_json=as_json)
+    place = Workspace.at(workspace)
+    if settings:
+        text = place.params.read_text(encoding="utf-8")
+        write_bytes(place.params, set_params(text, settings).encode())
+    environment = load_settings()
+    with workspace_lock(place, wait_seconds=wait), TerminalObserver(screen) as observer:
+        if direct:
+            from tidemill.engines import LocalEngine
+            from tidemill.pipeline import run_pipeline
+
+            with LocalEngine(environment.workers) as engine:
+                summary = run_pipeline(
+                    place,
+                    settings=environment,
+                    engine=engine,
+                    observer=observer,
+                    force=force,
+                    until=until,
+                )
+        else:
+            from tidemill.orchestration import run_through_prefect
+
+            summary = run_through_prefect(
+                place, settings=environment, observer=observer, force=force, until=until
+            )
+    screen.summary(summary)
+    if require_promotion and not summary.facts.get("promoted"):
+        raise GateShut(
+            f"not promoted: {summary.facts.get('promotion_reason')}",
+            remedy="look at reports/metrics.json, or lower registration.min_improvement",
+        )
+
+
+def stage(
+    name: Annotated[str, typer.Argument(help="look, ingest, shard, ..., register")],
+    workspace: WorkspaceOption = Path(),
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one stage: what `dvc repro` calls."""
+    from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.engines import LocalEngine
+    from tidemill.pipeline import find_stage, run_stage
+    from tidemill.settings import load_settings
+    from tidemill.storage import Workspace, workspace_lock
+
+    screen = Screen(as_json=as_json)
+    find_stage(name)
+    place = Workspace.at(workspace)
+    environment = load_settings()
+    with (
+        workspace_lock(place, wait_seconds=wait),
+        TerminalObserver(screen) as observer,
+        LocalEngine(environment.workers) as engine,
+    ):
+        observer.stage_started(name)
+        done = run_stage(name, place, settings=environment, engine=engine, observer=observer)
+        observer.stage_finished(done)
+    if as_json:
+        screen.document({"stage": name, "seconds": done.seconds, **done.result.facts})
+
+
+def score(
+    source: Annotated[str, typer.Option("--input", help="A file, folder or glob.")],
+    output: Annotated[Path, typer.Option("--output", help="The Parquet file to write.")],
+    model: Annotated[
+        str, typer.Option(help="champion, challenger, or a version number.")
+    ] = "champion",
+    workspace: WorkspaceOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Predict every row of a table with a registered model, in bounded memory."""
+    from tidemill.cli.console import Screen
+    from tidemill.config import load_params
+    from tidemill.engines import LocalEngine
+    from tidemill.pipeline import context_for
+    from tidemill.settings import load_settings
+    from tidemill.stages import score_files
+    from tidemill.storage import Workspace
+
+    screen = Screen(as_json=as_json)
+    place = Workspace.at(workspace)
+    params = load_params(place.root)
+    environment = load_settings()
+    with LocalEngine(environment.workers) as engine:
+        context = context_for(place, params, environment, engine)
+        scored = score_files(context, params=params, source=source, output=output, model=model)
+    if as_json:
+        screen.document(dict(scored.facts))
+    else:
+        screen.table("scored", [dict(scored.facts)])
+
+
+def up(
+    workspace: WorkspaceOption = Path(),
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000,
+) -> None:
+    """Start the Prefect and MLflow servers, deploy the flows and work; Ctrl-C stops all."""
+    from tidemill.cli.console import Screen
+    from tidemill.config import load_params
+    from tidemill.orchestration import up as serve
+    from tidemill.settings import load_settings
+    from tidemill.storage import Workspace
+
+    screen = Screen()
+    place = Workspace.at(workspace)
+    load_params(place.root)
+    serve(
+        place,
+        settings=load_settings(),
+        prefect_port=prefect_port,
+        mlflow_port=mlflow_port,
+        on_event=screen.note,
+    )

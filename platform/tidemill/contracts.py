@@ -1,0 +1,82 @@
+"""The Protocols that rooms meet each other through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Blocks", "Engine", "FloatMatrix", "Partial", "Progress"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+FloatMatrix = npt.NDArray[np.floating[Any]]
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A small statistic of some rows that merges exactly with others of its kind.
+
+    Merging is commutative and associative to the tolerance that the class states, and
+    ``of(rows)`` equals the fold of ``of(part)`` over any split of the rows.
+    """
+
+    def merge(self, other: Self) -> Self:
+        """Return the statistic of both sets of rows; neither operand changes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON document; the class method ``from_json`` reads it back exactly."""
+
+
+class Progress(Protocol):
+    """Called once for every finished item with (finished, total)."""
+
+    def __call__(self, finished: int, total: int, /) -> None:
+        """Take note that ``finished`` of ``total`` items are done."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs one function over many items: all that tidemill asks of a cluster."""
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        *,
+        label: str,
+        progress: Progress | None = None,
+    ) -> list[Result]:
+        """Return ``[function(item) for item in items]``, in the order of ``items``.
+
+        ``function`` and the items must be picklable (a module-level function or a
+        ``functools.partial`` of one). The first error stops the map and is raised.
+        """
+
+
+class Blocks(Protocol):
+    """Feature matrices of one role, block by block, the same in every pass.
+
+    Memory is one block: the matrix and its target.
+    """
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of each block, in order."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the matrix columns."""
+
+    def read(self, block: int) -> tuple[FloatMatrix, npt.NDArray[Any]]:
+        """Return ``X`` (rows, n_features; float32) and ``y`` (rows,) of one block.
+
+        ``y`` is float64 for regression and int32 class codes otherwise; rows whose target
+        is null do not exist.
+        """
+
+    def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
+        """All blocks, in order."""

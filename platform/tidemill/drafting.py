@@ -1,0 +1,146 @@
+"""First drafts for a new workspace: params.yaml, dvc.yaml, the suite."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from tidemill.config import DatasetConfig, load_params, params_schema, set_params
+from tidemill.contracts import Engine
+from tidemill.errors import UsageError
+from tidemill.ingestion import SourceListing, draft_suite, list_source, look, read_split
+from tidemill.pipeline import prepare_versions
+from tidemill.profiling import Profile, fold
+from tidemill.schema import TableSchema
+from tidemill.stages import StageResult
+from tidemill.storage import Workspace, write_bytes, write_json
+
+__all__ = ["draft_suite_file", "init_workspace"]
+
+PROFILED_SPLITS = 16
+PROFILED_ROWS = 20_000
+
+
+def init_workspace(
+    workspace: Workspace,
+    *,
+    source: str,
+    target: str,
+    time: str | None,
+    key: str | None,
+    assignments: list[str],
+    engine: Engine,
+) -> StageResult:
+    """Make ``workspace`` for the table at ``source``: settings, graph, suite.
+
+    Raises
+    ------
+    UsageError
+        If the folder already is a workspace.
+    """
+    if workspace.params.exists():
+        raise UsageError(
+            f"{workspace.root} is a workspace already",
+            remedy="edit its params.yaml, or give another folder",
+            path=str(workspace.params),
+        )
+    text = _draft_params(workspace, source, target, time, key)
+    text = set_params(text, assignments)
+    created = not workspace.root.exists()
+    try:
+        write_bytes(workspace.params, text.encode())
+        params = load_params(workspace.root)
+        listing = list_source(params.dataset, workspace.root, engine)
+        schema = look(params.dataset, listing, workspace.root)
+        count = draft_suite_file(
+            workspace, listing, schema, params.dataset, suite=params.ingestion.suite
+        )
+    except BaseException:
+        workspace.params.unlink(missing_ok=True)
+        if created and workspace.root.is_dir() and not any(workspace.root.iterdir()):
+            workspace.root.rmdir()
+        raise
+    write_json(workspace.root / "params.schema.json", params_schema())
+    _write_ignores(workspace)
+    prepare_versions(workspace, params)
+    return StageResult(
+        stage="init",
+        facts={"task": schema.task.value, "columns": len(schema.columns), "expectations": count},
+        tables={
+            "columns": [
+                {"column": c.name, "type": c.type.value, "purpose": c.purpose.value}
+                for c in schema.columns
+            ]
+        },
+    )
+
+
+def draft_suite_file(
+    workspace: Workspace,
+    listing: SourceListing,
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    *,
+    suite: str,
+) -> int:
+    """Write a suite drafted from a bounded profile; return its number of expectations.
+
+    Memory: one batch of 20,000 rows; at most 16 splits are read, spread over the source.
+    """
+    step = max(1, -(-len(listing.splits) // PROFILED_SPLITS))
+    profile = fold(
+        Profile.of(batch.table, schema)
+        for split in listing.splits[::step]
+        for batch in islice(
+            read_split(split, schema, dataset, listing, workspace.root, batch_rows=PROFILED_ROWS),
+            1,
+        )
+    )
+    document: dict[str, Any] = draft_suite(schema, profile)
+    write_json(workspace.root / suite, document)
+    return len(document["expectations"])
+
+
+def _draft_params(
+    workspace: Workspace, source: str, target: str, time: str | None, key: str | None
+) -> str:
+    template = resources.files("tidemill").joinpath("params.template.yaml").read_text("utf-8")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", workspace.root.name).strip("-.") or "dataset"
+    values = {
+        "name": name,
+        "source": _relative(source, workspace.root),
+        "target": target,
+        "time": time,
+        "key": key,
+        "holdout": "time" if time else "stratified",
+    }
+    return Template(template).substitute({k: _scalar(v) for k, v in values.items()})
+
+
+def _relative(source: str, root: Path) -> str:
+    if "://" in source:
+        return source
+    path = Path(source).absolute()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def _scalar(value: str | None) -> str:
+    """Write a text as YAML: plain where that is safe, quoted as JSON elsewhere."""
+    if value is None:
+        return "null"
+    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", value)
+    reserved = value.lower() in {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+    return value if plain and not reserved else json.dumps(value, ensure_ascii=False)
+
+
+def _write_ignores(workspace: Workspace) -> None:
+    lines = "/data/\n/models/\n/reports/\n/.tidemill/\n/mlflow.db*\n/mlartifacts/\n"
+    for name in (".gitignore",):
+        path = workspace.root / name
+        if not path.exists():
+            write_bytes(path, lines.encode())

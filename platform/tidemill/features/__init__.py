@@ -1,0 +1,11 @@
+"""The reducer: impute, encode, scale, select, project, fitted on shards in bounded memory.
+
+The transformer itself is ``tidemill.features.reducer.Reducer``. It is not imported here: it
+needs scikit-learn, and the workers that gather statistics for it do not.
+"""
+
+from tidemill.features.fitting import fit_reducer
+from tidemill.features.report import ReductionReport
+from tidemill.features.saving import load_reducer, save_reducer
+
+__all__ = ["ReductionReport", "fit_reducer", "load_reducer", "save_reducer"]

@@ -1,0 +1,223 @@
+"""Raw columns out of whatever holds them: a pyarrow Table, a pandas DataFrame, a dict of arrays.
+
+Every reader returns a numpy array of the frame's rows; what is missing is NaN, NaT or the
+value that the lookup has for None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from tidemill.errors import SchemaMismatch, nearest
+
+__all__ = [
+    "Frame",
+    "Lookup",
+    "Raw",
+    "read_codes",
+    "read_flags",
+    "read_numbers",
+    "read_times",
+    "take",
+]
+
+# pyarrow ships no types, so a union with its classes would say no more than Any does.
+Frame: TypeAlias = Any  # pandas.DataFrame | pyarrow.Table | pyarrow.RecordBatch | Mapping
+Raw: TypeAlias = Any  # pyarrow.ChunkedArray | pandas.Categorical | numpy.ndarray
+Lookup: TypeAlias = Mapping[str | None, float]
+
+_FEW = 64
+_FLAGS: Lookup = {
+    None: -1.0,
+    "true": 1.0,
+    "false": 0.0,
+    "t": 1.0,
+    "f": 0.0,
+    "yes": 1.0,
+    "no": 0.0,
+    "1": 1.0,
+    "0": 0.0,
+}
+
+
+def take(frame: Frame, names: Sequence[str]) -> tuple[list[Raw], int]:
+    """The columns ``names`` of ``frame``, in that order, and the number of rows.
+
+    Raises
+    ------
+    SchemaMismatch
+        If ``frame`` is of another kind, lacks columns, or its columns differ in length.
+    """
+    if isinstance(frame, (pa.Table, pa.RecordBatch)):
+        available: Sequence[str] = frame.schema.names
+    elif isinstance(frame, pd.DataFrame):
+        available = frame.columns.tolist()
+    elif isinstance(frame, Mapping):
+        available = list(frame)
+    else:
+        raise SchemaMismatch(
+            f"a {type(frame).__name__} has no named columns to reduce",
+            remedy="give a pandas DataFrame, a pyarrow Table or a dict of arrays",
+            given=type(frame).__name__,
+        )
+    known = set(available)
+    missing = [name for name in names if name not in known]
+    if missing:
+        close = nearest(missing[0], [str(name) for name in available])
+        raise SchemaMismatch(
+            f"the data lack {len(missing)} of {len(names)} features: {', '.join(missing[:10])}",
+            remedy=f"rename {close!r} to {missing[0]!r}" if close else "add the missing columns",
+            missing=missing,
+            nearest=close,
+        )
+    columns = [_column(frame, name) for name in names]
+    lengths = {len(column) for column in columns}
+    if len(lengths) > 1:
+        raise SchemaMismatch(
+            f"the columns differ in length: {sorted(lengths)}",
+            remedy="give every column the same number of values",
+            lengths=sorted(lengths),
+        )
+    return columns, lengths.pop() if lengths else 0
+
+
+def read_numbers(column: Raw, name: str) -> npt.NDArray[Any]:
+    """Numbers as they are stored; (rows,) of an integer or float type, NaN where missing."""
+    if isinstance(column, pa.ChunkedArray):
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            column = _guarded(name, "numbers", lambda: column.cast(pa.float64()))
+        result: npt.NDArray[Any] = column.to_numpy()
+        return result
+    array = np.asarray(column)
+    if array.dtype.kind in "fiu":
+        return array
+    return np.asarray(
+        _guarded(name, "numbers", lambda: _fill_missing(array, np.nan).astype(np.float64))
+    )
+
+
+def read_flags(column: Raw, name: str) -> npt.NDArray[np.float32]:
+    """Booleans as 0 and 1; (rows,) float32, NaN where missing. Texts true, no, 1, ... are read."""
+    if isinstance(column, pa.ChunkedArray) and pa.types.is_boolean(column.type):
+        flags: npt.NDArray[np.float32] = column.cast(pa.float32()).to_numpy()
+        return flags
+    if isinstance(column, np.ndarray) and column.dtype.kind in "bfiu":
+        return np.asarray(column, np.float32)
+    labels = read_codes(column, _FLAGS, -2.0)
+    if (labels == -2.0).any():
+        raise SchemaMismatch(
+            f"the column {name!r} holds texts that are not true or false",
+            remedy="give booleans, or texts such as true and false",
+            column=name,
+        )
+    return np.where(labels < 0, np.nan, labels).astype(np.float32)
+
+
+def read_times(column: Raw, name: str) -> npt.NDArray[np.datetime64]:
+    """Times as UTC-naive (rows,) datetime64[us], NaT where missing; ISO texts are read."""
+    if isinstance(column, pa.ChunkedArray) and pa.types.is_temporal(column.type):
+        stamps = _guarded(name, "times", lambda: column.cast(pa.timestamp("us"), safe=False))
+        times: npt.NDArray[np.datetime64] = stamps.to_numpy()
+        return times
+    array = column.to_numpy() if isinstance(column, pa.ChunkedArray) else np.asarray(column)
+    if array.dtype.kind == "M":
+        return array.astype("M8[us]")
+    if array.dtype.kind in "fiub" and not np.isnan(array.astype(np.float64)).all():
+        raise SchemaMismatch(
+            f"the column {name!r} holds numbers where times are expected",
+            remedy="give timestamps or ISO 8601 texts",
+            column=name,
+        )
+    parsed = _guarded(
+        name, "times", lambda: pd.to_datetime(pd.Series(array, dtype=object), utc=True)
+    )
+    return np.asarray(parsed.dt.tz_localize(None), dtype="M8[us]")
+
+
+def read_codes(column: Raw, lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
+    """What ``lookup`` has for each label (for None where missing), else ``default``; (rows,).
+
+    Dictionaries are looked up once for each of their labels, not for each row.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        parts = [_arrow_codes(chunk, lookup, default) for chunk in column.chunks]
+        return np.concatenate(parts) if parts else np.empty(0)
+    if isinstance(column, pd.Categorical):
+        table = _table(column.categories.tolist(), lookup, default)
+        return np.asarray(table[column.codes])
+    if len(column) <= _FEW:
+        return np.array([lookup.get(_label(v), default) for v in column.tolist()], np.float64)
+    codes, labels = pd.factorize(column)
+    return _table(labels.tolist(), lookup, default)[codes]
+
+
+def _column(frame: Frame, name: str) -> Raw:
+    column = frame[name]
+    if isinstance(column, pd.Series):
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            return column.array
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            return np.asarray(column.dt.tz_convert(None))
+        return np.asarray(column)
+    if isinstance(column, pa.Array):
+        return pa.chunked_array([column])
+    if isinstance(column, pa.ChunkedArray):
+        return column
+    array = np.asarray(column)
+    if array.dtype.kind in "US":
+        array = array.astype(object)
+    return array.reshape(1) if array.ndim == 0 else array
+
+
+def _arrow_codes(chunk: pa.Array, lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
+    if not pa.types.is_dictionary(chunk.type):
+        chunk = chunk.dictionary_encode()
+    labels = chunk.dictionary.to_pylist()
+    indices = chunk.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(labels))
+    codes: npt.NDArray[np.float64] = _table(labels, lookup, default)[indices.to_numpy()]
+    return codes
+
+
+def _table(labels: list[Any], lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
+    # The last entry serves what is missing: index len(labels) as well as -1.
+    values = [lookup.get(_label(label), default) for label in labels]
+    return np.array([*values, lookup.get(None, default)], np.float64)
+
+
+def _label(value: Any) -> str | None:
+    if type(value) is str:
+        return value
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))  # pandas turns integers with gaps into floats
+    return str(value)
+
+
+def _fill_missing(array: npt.NDArray[Any], value: float) -> npt.NDArray[Any]:
+    missing = pd.isna(array)
+    if missing.any():
+        array = array.copy()
+        array[missing] = value
+    return array
+
+
+def _guarded(name: str, wanted: str, convert: Callable[[], Any]) -> Any:
+    try:
+        return convert()
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as exc:
+        raise SchemaMismatch(
+            f"the column {name!r} cannot be read as {wanted}: {str(exc).splitlines()[0][:200]}",
+            remedy=f"give {wanted} in {name!r}",
+            column=name,
+        ) from exc

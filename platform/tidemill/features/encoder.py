@@ -1,0 +1,84 @@
+"""From raw columns to the encoded matrix, without scikit-learn: workers need no more than this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.features.columns import Frame, take
+from tidemill.features.kernels import compile_feature
+
+__all__ = ["Encoder"]
+
+_STRETCH = 4096  # rows whose encoded columns stay in the cache
+
+
+class Encoder:
+    """Impute, encode and scale raw columns; project them if components are given.
+
+    Parameters
+    ----------
+    features : sequence of mapping
+        As :class:`tidemill.features.reducer.Reducer` describes them.
+    width : int
+        Encoded columns.
+    """
+
+    def __init__(self, features: Sequence[Mapping[str, Any]], width: int) -> None:
+        self._names = [feature["name"] for feature in features]
+        self._kernels = [compile_feature(feature) for feature in features]
+        self._width = width
+
+    def encode(
+        self,
+        frame: Frame,
+        dtype: type[np.floating[Any]],
+        *,
+        buffer: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """The encoded columns; (rows, width) of ``dtype``, C-contiguous.
+
+        ``buffer`` (at least rows, width), if given, is overwritten and its first rows returned:
+        a pass over blocks then touches the same memory again, which is twice as fast.
+        """
+        columns, rows = self._read(frame)
+        if buffer is None:
+            out = np.zeros((rows, self._width), dtype)
+        else:
+            out = buffer[:rows]
+            out.fill(0.0)
+        for start in range(0, rows, _STRETCH):
+            stop = min(start + _STRETCH, rows)
+            self._write(columns, start, stop, out[start:stop])
+        return out
+
+    def project(
+        self, frame: Frame, components: npt.NDArray[np.float64], center: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
+        """The projected columns; (rows, n_components) float32.
+
+        The encoded matrix exists for a few thousand rows at a time.
+        """
+        columns, rows = self._read(frame)
+        out = np.empty((rows, len(components)), np.float32)
+        for start in range(0, rows, _STRETCH):
+            stop = min(start + _STRETCH, rows)
+            stretch = np.zeros((stop - start, self._width))
+            self._write(columns, start, stop, stretch)
+            stretch -= center
+            out[start:stop] = stretch @ components.T
+        return out
+
+    def _read(self, frame: Frame) -> tuple[list[npt.NDArray[Any]], int]:
+        raw, rows = take(frame, self._names)
+        pairs = zip(self._kernels, raw, strict=True)
+        return [kernel.read(column) for kernel, column in pairs], rows
+
+    def _write(
+        self, columns: list[npt.NDArray[Any]], start: int, stop: int, out: npt.NDArray[Any]
+    ) -> None:
+        for kernel, column in zip(self._kernels, columns, strict=True):
+            kernel.write(column[start:stop], out)

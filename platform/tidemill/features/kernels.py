@@ -1,0 +1,139 @@
+"""What writes one raw feature into the columns of the reduced matrix.
+
+A kernel is compiled from the plain description that the reducer stores. ``read`` looks at the
+whole column once; ``write`` fills its slots for a stretch of rows that fits into the cache.
+A slot of -1 is a column that the selection dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.features.calendar import calendar_codes
+from tidemill.features.columns import Raw, read_codes, read_flags, read_numbers, read_times
+
+__all__ = ["Kernel", "compile_feature"]
+
+Values = npt.NDArray[Any]
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class Kernel(Protocol):
+    """One feature's way from its raw column to its slots."""
+
+    def read(self, column: Raw) -> Values:
+        """The column as numbers; (rows,)."""
+
+    def write(self, values: Values, out: Values) -> None:
+        """Fill this feature's slots of ``out`` (rows, slots), which holds zeros."""
+
+
+class _Scaled:
+    """Impute, centre, scale: one value a slot."""
+
+    def __init__(self, slot: int, fill: float | None, mean: float, scale: float) -> None:
+        self.slot, self.mean, self.scale = slot, mean, scale
+        self.filled = np.nan if fill is None else (fill - mean) / scale
+
+    def write(self, values: Values, out: Values) -> npt.NDArray[np.bool_]:
+        scaled = np.subtract(values, self.mean, dtype=np.float64)
+        scaled /= self.scale
+        # One comparison finds NaN, infinities and what float32 cannot hold.
+        missing = ~(np.abs(scaled) <= _LARGEST)
+        if missing.any():
+            scaled[missing] = self.filled
+        if self.slot >= 0:
+            out[:, self.slot] = scaled
+        return missing
+
+
+class _Number:
+    def __init__(self, feature: Mapping[str, Any]) -> None:
+        self.name = feature["name"]
+        self._read = read_flags if feature["kind"] == "boolean" else read_numbers
+        self._scaled = _Scaled(
+            feature["slots"][0], feature["fills"][0], feature["means"][0], feature["scales"][0]
+        )
+        self._missing_slot = feature["missing_slot"]
+
+    def read(self, column: Raw) -> Values:
+        return self._read(column, self.name)
+
+    def write(self, values: Values, out: Values) -> None:
+        missing = self._scaled.write(values, out)
+        if self._missing_slot >= 0:
+            out[:, self._missing_slot] = missing
+
+
+class _Time:
+    def __init__(self, feature: Mapping[str, Any]) -> None:
+        self.name = feature["name"]
+        wanted = [i for i, slot in enumerate(feature["slots"]) if slot >= 0]
+        self._parts = tuple(feature["parts"][i] for i in wanted)
+        self._scaled = [
+            _Scaled(
+                feature["slots"][i], feature["fills"][i], feature["means"][i], feature["scales"][i]
+            )
+            for i in wanted
+        ]
+        self._missing_slot = feature["missing_slot"]
+
+    def read(self, column: Raw) -> Values:
+        return read_times(column, self.name)
+
+    def write(self, values: Values, out: Values) -> None:
+        missing = np.isnat(values)
+        codes = calendar_codes(values, self._parts).astype(np.float64)
+        if missing.any():
+            codes[:, missing] = np.nan
+        for scaled, code in zip(self._scaled, codes, strict=True):
+            scaled.write(code, out)
+        if self._missing_slot >= 0:
+            out[:, self._missing_slot] = missing
+
+
+class _OneHot:
+    def __init__(self, feature: Mapping[str, Any]) -> None:
+        slots = dict(zip(feature["labels"], feature["slots"], strict=True))
+        self._default = feature["rare_slot"]
+        self._lookup = {**slots, None: feature["missing_slot"]}
+
+    def read(self, column: Raw) -> Values:
+        return read_codes(column, self._lookup, self._default).astype(np.int64)
+
+    def write(self, values: Values, out: Values) -> None:
+        present = np.flatnonzero(values >= 0)
+        out[present, values[present]] = 1.0
+
+
+class _Ordinal:
+    def __init__(self, feature: Mapping[str, Any]) -> None:
+        self._slot = feature["slots"][0]
+        self._default = feature["rare_value"]
+        missing = feature["missing_value"]
+        self._lookup = dict(zip(feature["labels"], feature["values"], strict=True))
+        self._lookup[None] = np.nan if missing is None else missing
+
+    def read(self, column: Raw) -> Values:
+        return read_codes(column, self._lookup, self._default)
+
+    def write(self, values: Values, out: Values) -> None:
+        out[:, self._slot] = values
+
+
+_KERNELS: dict[str, type[_Number] | type[_Time] | type[_OneHot] | type[_Ordinal]] = {
+    "numeric": _Number,
+    "boolean": _Number,
+    "datetime": _Time,
+    "one_hot": _OneHot,
+    "ordinal": _Ordinal,
+}
+
+
+def compile_feature(feature: Mapping[str, Any]) -> Kernel:
+    """The kernel of one feature's description; see :class:`~tidemill.features.reducer.Reducer`."""
+    return _KERNELS[feature["kind"]](feature)

@@ -1,0 +1,133 @@
+"""The passes over training shards: calendar counts, and moments of the encoded columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from tidemill.contracts import Engine, Progress
+from tidemill.errors import IntegrityError
+from tidemill.features.calendar import calendar_counts
+from tidemill.features.columns import read_times
+from tidemill.features.encoder import Encoder
+from tidemill.profiling import Moments, Profile, fold
+from tidemill.schema import Role
+from tidemill.storage import ShardEntry, ShardManifest, hash_file, read_blocks, read_json
+from tidemill.storage import verify_file as verified
+
+__all__ = ["Encoding", "count_calendar", "encoded_moments", "training_profile"]
+
+Counts = dict[str, dict[str, npt.NDArray[np.int64]]]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a worker needs to encode: descriptions, names, and what stands in for NaN."""
+
+    features: tuple[Mapping[str, Any], ...]
+    names: tuple[str, ...]
+    means: tuple[float, ...]
+
+
+def training_profile(manifest: ShardManifest, folder: Path) -> Profile:
+    """The merged block profiles of the training shards.
+
+    Raises
+    ------
+    IntegrityError
+        If a profile is missing or differs from its recorded hash.
+    """
+    return fold(
+        Profile.from_json(block)
+        for shard in manifest.of(Role.TRAIN)
+        for block in _profiles(shard, folder)
+    )
+
+
+def _profiles(shard: ShardEntry, folder: Path) -> list[dict[str, Any]]:
+    path = folder / shard.profile
+    document: list[dict[str, Any]] = read_json(path)
+    found = hash_file(path)
+    if found != shard.profile_sha256:
+        raise IntegrityError(
+            f"{path} is not what its manifest recorded: sha256 {found[:12]}..., "
+            f"expected {shard.profile_sha256[:12]}...",
+            remedy="delete it and bring it back with `dvc checkout`, or run `tidemill run`",
+            path=str(path),
+            expected=shard.profile_sha256,
+            found=found,
+        )
+    return document
+
+
+def count_calendar(
+    manifest: ShardManifest, folder: Path, parts: Mapping[str, tuple[str, ...]], engine: Engine
+) -> Counts:
+    """How often each calendar part takes each value, by time column; reads those columns only."""
+    if not parts:
+        return {}
+    counted = engine.map(
+        partial(_shard_calendar, folder=folder, parts=dict(parts)),
+        manifest.of(Role.TRAIN),
+        label="calendar",
+    )
+    return {
+        name: {part: sum(shard[name][part] for shard in counted) for part in wanted}  # type: ignore[misc]
+        for name, wanted in parts.items()
+    }
+
+
+def _shard_calendar(
+    shard: ShardEntry, *, folder: Path, parts: Mapping[str, tuple[str, ...]]
+) -> Counts:
+    total: Counts = {}
+    for table in read_blocks(folder / shard.file.path, columns=list(parts)):
+        for name, wanted in parts.items():
+            counts = calendar_counts(read_times(table[name], name), wanted)
+            held = total.setdefault(name, {part: np.zeros_like(c) for part, c in counts.items()})
+            for part, count in counts.items():
+                held[part] += count
+    return total
+
+
+def encoded_moments(
+    manifest: ShardManifest,
+    folder: Path,
+    encoding: Encoding,
+    engine: Engine,
+    progress: Progress | None = None,
+) -> Moments:
+    """Moments of the encoded columns of all training rows; one pass, memory of one block."""
+    return fold(
+        engine.map(
+            partial(_shard_moments, folder=folder, encoding=encoding),
+            manifest.of(Role.TRAIN),
+            label="co-moments",
+            progress=progress,
+        )
+    )
+
+
+def _shard_moments(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> Moments:
+    path = verified(folder, shard.file)
+    encoder = Encoder(encoding.features, len(encoding.names))
+    columns: Sequence[str] = [feature["name"] for feature in encoding.features]
+    means = np.array(encoding.means)
+
+    buffer = np.empty((max(shard.file.blocks), len(encoding.names)))
+
+    def moments(table: Any) -> Moments:
+        matrix = encoder.encode(table, np.float64, buffer=buffer)
+        np.copyto(matrix, means, where=np.isnan(matrix))
+        return Moments.of(matrix, encoding.names)
+
+    # One thread: sums do not depend on the machine's cores, and workers share them anyway.
+    with threadpool_limits(1, user_api="blas"):
+        return fold(moments(table) for table in read_blocks(path, columns=columns))

@@ -1,0 +1,130 @@
+"""The fitted feature map: from raw columns to the matrix that learners see."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from tidemill.features.columns import Frame
+from tidemill.features.encoder import Encoder
+
+__all__ = ["Reducer"]
+
+
+class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Impute, encode, scale, select and project raw columns.
+
+    It is fitted when it is made: ``fit_reducer`` computes the description below from shards,
+    and ``fit`` changes nothing. Everything it knows are plain lists, dicts, texts, numbers and
+    arrays, so that skops stores it and needs to trust this class alone.
+
+    Parameters
+    ----------
+    features : list of dict
+        The raw features that are used, in table order. ``name`` and ``kind`` always;
+        ``numeric``, ``boolean``, ``datetime``: ``slots``, ``fills`` (None keeps NaN), ``means``,
+        ``scales`` (one entry, or one for each of ``parts``) and ``missing_slot``;
+        ``one_hot``: ``labels``, ``slots``, ``rare_slot`` and ``missing_slot``;
+        ``ordinal``: ``slots`` (one), ``labels``, ``values``, ``rare_value``, ``missing_value``.
+        A slot is a position in ``encoded``; -1 is a column that the selection dropped.
+    encoded : list of str
+        Names of the encoded, scaled and selected columns.
+    components : (n_components, n_encoded) float64 or None
+        Projection; None for none.
+    center : (n_encoded,) float64 or None
+        Mean of the encoded columns, taken off before projecting.
+    seen : list of str
+        Names of the raw feature columns of the training table, used or not.
+
+    Notes
+    -----
+    Memory: the output and a few thousand rows of the encoded matrix. Infinities, and values
+    that float32 cannot hold once scaled, count as missing. Categories that training did not
+    know go to the rare bucket if the feature has one, else to zeros.
+
+    Examples
+    --------
+    >>> age = {"name": "age", "kind": "numeric", "slots": [0], "fills": [40.0], "means": [40.0],
+    ...        "scales": [10.0], "missing_slot": -1}
+    >>> Reducer([age], ["age"]).transform({"age": [30.0, None, 55.0]})
+    array([[-1. ],
+           [ 0. ],
+           [ 1.5]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        features: list[dict[str, Any]],
+        encoded: list[str],
+        components: npt.NDArray[np.float64] | None = None,
+        center: npt.NDArray[np.float64] | None = None,
+        seen: list[str] | None = None,
+    ) -> None:
+        self.features = features
+        self.encoded = encoded
+        self.components = components
+        self.center = center
+        self.seen = seen
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ARG002
+        """Return self: a reducer is fitted when it is made."""
+        return self
+
+    def transform(self, X: Frame) -> npt.NDArray[np.float32]:
+        """Reduce the rows of ``X``.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, pyarrow.Table or mapping of name to array
+            Has at least the columns of ``feature_names_in_``, in any order.
+
+        Returns
+        -------
+        (rows, n_out) float32, C-contiguous
+
+        Raises
+        ------
+        SchemaMismatch
+            If columns are missing or cannot be read as what they should be.
+        """
+        encoder = self._compiled()
+        if self.components is None or self.center is None:
+            return encoder.encode(X, np.float32)
+        return encoder.project(X, self.components, self.center)
+
+    def get_feature_names_out(
+        self,
+        input_features: Any = None,  # noqa: ARG002
+    ) -> npt.NDArray[np.object_]:
+        """Names of the output columns; (n_out,) of str."""
+        names = self.encoded
+        if self.components is not None:
+            names = [f"pca{number}" for number in range(len(self.components))]
+        return np.array(names, dtype=object)
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the raw columns that :meth:`transform` needs; (n_features_in_,) of str."""
+        return np.array([feature["name"] for feature in self.features], dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of raw columns that :meth:`transform` needs."""
+        return len(self.features)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state.pop("_encoder", None)  # compiled again where it is needed
+        return state
+
+    def _compiled(self) -> Encoder:
+        encoder: Encoder | None = self.__dict__.get("_encoder")
+        if encoder is None:
+            encoder = self._encoder = Encoder(self.features, len(self.encoded))
+        return encoder

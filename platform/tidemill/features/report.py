@@ -1,0 +1,51 @@
+"""What the reduction did, for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["ReductionReport"]
+
+
+@dataclass(frozen=True)
+class ReductionReport:
+    """The reduction of one dataset.
+
+    Parameters
+    ----------
+    features_in : int
+        Raw feature columns of the schema.
+    features_used : int
+        Raw feature columns that the reducer needs.
+    features_out : int
+        Columns of the reduced matrix.
+    names : tuple of str
+        Their names.
+    dropped : dict of str to str
+        Reason by raw feature, or by encoded column where others of its feature stay.
+    rare_categories : dict of str to int
+        Categories in the rare bucket, by feature with categories (an estimate where a feature
+        has more than the profile counts).
+    explained_variance : tuple of float
+        Share of each component; empty without projection.
+    rows : int
+        Training rows behind it.
+    """
+
+    features_in: int
+    features_used: int
+    features_out: int
+    names: tuple[str, ...]
+    dropped: dict[str, str]
+    rare_categories: dict[str, int]
+    explained_variance: tuple[float, ...]
+    rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        document = asdict(self)
+        document["names"] = list(self.names)
+        document["explained_variance"] = list(self.explained_variance)
+        document["explained_variance_total"] = round(sum(self.explained_variance), 9)
+        return document

@@ -1,0 +1,34 @@
+"""Sources to validated rows: list, look, read, judge (Great Expectations), quarantine, write."""
+
+from tidemill.ingestion.draft import draft_suite
+from tidemill.ingestion.ingest import IngestResult, ingest
+from tidemill.ingestion.look import LookResult, look, look_result
+from tidemill.ingestion.outcome import FailedExpectation
+from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
+from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.sample import write_sample
+from tidemill.ingestion.splits import CsvDialect, SourceColumn, SourceListing, Split, list_source
+from tidemill.ingestion.suite import Expectation, Suite, load_suite
+
+__all__ = [
+    "CellFaults",
+    "CsvDialect",
+    "Expectation",
+    "FailedExpectation",
+    "IngestResult",
+    "LookResult",
+    "ParsedBatch",
+    "Reject",
+    "SourceColumn",
+    "SourceListing",
+    "Split",
+    "Suite",
+    "draft_suite",
+    "ingest",
+    "list_source",
+    "load_suite",
+    "look",
+    "look_result",
+    "read_split",
+    "write_sample",
+]

@@ -1,0 +1,120 @@
+"""Which files dataset.source names, and of what format they are."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from tidemill.config import DatasetConfig
+from tidemill.errors import SourceEmpty, SourceMissing, SourceUnreadable, nearest
+from tidemill.ingestion.splits import Compression, Format
+
+__all__ = ["compression_of", "find_files", "format_of"]
+
+_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_JSON_SUFFIXES = {".jsonl", ".ndjson", ".jsonlines", ".json"}
+_TEXT_SUFFIXES = {".csv", ".tsv", ".txt", ".psv", ".data"}
+# In a folder that holds a README beside the data, only files of these are meant.
+_KNOWN = {*_JSON_SUFFIXES, *_TEXT_SUFFIXES, ".parquet", ".pq", ".gz", ".zst", ".zstd"} - {".txt"}
+
+
+def find_files(dataset: DatasetConfig, root: Path) -> tuple[Path, ...]:
+    """Return the files that ``dataset.source`` names (a file, folder or glob), sorted by path.
+
+    Empty files are left out; hidden files and, in a folder, files of other kinds too.
+
+    Raises
+    ------
+    SourceMissing
+        If it names no file; a similar name beside it is offered.
+    SourceEmpty
+        If all its files are empty.
+    """
+    place = root / dataset.source
+    if place.is_file():
+        files = [place]
+    elif place.is_dir():
+        inside = sorted(_visible(place.rglob("*"), place))
+        files = [path for path in inside if path.suffix.lower() in _KNOWN] or inside
+    else:
+        found = (Path(name) for name in glob.glob(str(place), recursive=True))  # noqa: PTH207
+        files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise _missing(dataset.source, place)
+    filled = tuple(path for path in files if path.stat().st_size)
+    if not filled:
+        raise SourceEmpty(
+            f"dataset.source {dataset.source!r} holds no data: every file is empty",
+            remedy="put data there, or set dataset.source in params.yaml",
+            source=dataset.source,
+        )
+    return filled
+
+
+def _visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
+    for path in paths:
+        if path.is_file() and not any(
+            part.startswith((".", "_")) for part in path.relative_to(folder).parts
+        ):
+            yield path
+
+
+def _missing(source: str, place: Path) -> SourceMissing:
+    beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+    close = nearest(place.name, beside)
+    hint = f"did you mean {close!r}? " if close else ""
+    return SourceMissing(
+        f"dataset.source {source!r} names no file ({place})",
+        remedy=f"{hint}set dataset.source in params.yaml to a file, a folder or a glob",
+        source=source,
+        path=str(place),
+        nearest=close,
+    )
+
+
+def compression_of(path: Path) -> Compression:
+    """How a file is compressed, by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head.startswith(_GZIP):
+        return "gzip"
+    return "zstd" if head == _ZSTD else "none"
+
+
+def format_of(path: Path, stated: str, head: bytes) -> Format:
+    """The format: as stated, by the name, or by the first bytes of the text.
+
+    Raises
+    ------
+    SourceUnreadable
+        If the statement or the name and the content contradict each other.
+    """
+    is_parquet = head.startswith(_PARQUET)
+    name = path.name.lower()
+    for suffix in (".gz", ".zst", ".zstd"):
+        name = name.removesuffix(suffix)
+    suffix = Path(name).suffix
+    if stated == "parquet" or (stated == "auto" and suffix in (".parquet", ".pq")):
+        if not is_parquet:
+            raise _not_a(path, "Parquet (it does not begin with PAR1)")
+        return "parquet"
+    if is_parquet and stated == "auto":
+        return "parquet"
+    if is_parquet:
+        raise _not_a(path, f"{stated} text (it is Parquet)")
+    if stated in ("csv", "jsonl"):
+        return "csv" if stated == "csv" else "jsonl"
+    if suffix in _JSON_SUFFIXES or (
+        suffix not in _TEXT_SUFFIXES and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    ):
+        return "jsonl"
+    return "csv"
+
+
+def _not_a(path: Path, what: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path} is not {what}",
+        remedy="fetch the file again, take it out of dataset.source, or set dataset.format",
+        path=str(path),
+    )

@@ -1,0 +1,325 @@
+"""The stage: scan every split, let Great Expectations judge, commit or refuse."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tidemill.config import DatasetConfig, IngestionConfig
+from tidemill.contracts import Engine, Progress
+from tidemill.ingestion.figures import ColumnFigures
+from tidemill.ingestion.keys import BucketCheck, bucket_count, check_bucket
+from tidemill.ingestion.oracle import Findings
+from tidemill.ingestion.outcome import (
+    FailedExpectation,
+    Reason,
+    Totals,
+    class_labels,
+    failed_expectations,
+    key_problem,
+    target_problem,
+)
+from tidemill.ingestion.plan import Plan, compile_plan
+from tidemill.ingestion.receipt import Receipt
+from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
+from tidemill.ingestion.splits import SourceListing, Split
+from tidemill.ingestion.suite import Suite, load_suite
+from tidemill.ingestion.tally import RowTally
+from tidemill.profiling import Profile
+from tidemill.schema import TableSchema
+from tidemill.storage import (
+    PartEntry,
+    ValidatedManifest,
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    storage_errors,
+    write_json,
+)
+
+__all__ = ["IngestResult", "ingest"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What ingestion accepted.
+
+    Parameters
+    ----------
+    manifest : ValidatedManifest
+    profile : Profile
+        Of the valid rows.
+    rows_read, rows_valid, rows_quarantined : int
+        ``rows_read == rows_valid + rows_quarantined``.
+    rows_target_missing : int
+        Quarantined rows without a target.
+    reasons : dict of reason to rows
+        A row counts once for each of its reasons.
+    success : bool
+        Whether every expectation was met (``mostly`` included).
+    failed : tuple of FailedExpectation
+        Those that were not; none of them refuses the data.
+    splits_scanned, splits_resumed : int
+        Scanned now; taken over from an interrupted run.
+    """
+
+    manifest: ValidatedManifest
+    profile: Profile
+    rows_read: int
+    rows_valid: int
+    rows_quarantined: int
+    rows_target_missing: int
+    reasons: dict[str, int]
+    success: bool
+    failed: tuple[FailedExpectation, ...]
+    splits_scanned: int
+    splits_resumed: int
+
+
+def ingest(
+    listing: SourceListing,
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    config: IngestionConfig,
+    *,
+    root: Path,
+    work: Path,
+    out: Path,
+    quarantine: Path,
+    report: Path,
+    docs: Path | None,
+    engine: Engine,
+    progress: Progress | None = None,
+) -> IngestResult:
+    """Validate the source and write its valid rows as typed Parquet.
+
+    Parameters
+    ----------
+    listing, schema, dataset, config
+        What look found, and the sections of params.yaml.
+    root : Path
+        The workspace; the suite and relative sources lie in it.
+    work : Path
+        Where finished splits wait; outlives a crash, deleted after success.
+    out, quarantine, report : Path
+        The stage's outputs: data/validated, data/quarantine, reports/validation.json.
+    docs : Path or None
+        Folder for Great Expectations' Data Docs; None leaves them out.
+    engine : Engine
+    progress : Progress, optional
+        Told of finished splits.
+
+    Raises
+    ------
+    SuiteInvalid, ColumnMissing
+        Before any row is read.
+    SourceEmpty, SourceUnreadable, IntegrityError
+    ValidationFailed, TargetUnusable, KeyInvalid
+        The report and the Data Docs are written all the same; ``out`` and ``quarantine``
+        keep what they held, and the refused rows lie in ``work/quarantine``.
+
+    Notes
+    -----
+    Memory: a few batches in each worker, one bucket of keys; nothing grows with the rows.
+    """
+    suite = load_suite(root / config.suite)
+    plan = compile_plan(suite, schema)
+    session = _Background(partial(_open_session, suite, schema))
+    job = ScanJob(
+        listing=replace(listing, splits=()),
+        schema=schema,
+        dataset=dataset,
+        plan=plan,
+        suite=suite.document,
+        root=root,
+        work=work,
+        batch_rows=config.batch_rows,
+        buckets=bucket_count(sum(split.bytes for split in listing.splits)),
+    )
+    scanned = engine.map(
+        partial(scan_split, job), listing.splits, label="ingest", progress=progress
+    )
+    _check_shared_files(listing.splits, root, engine)
+    receipts = [receipt for receipt, _ in scanned]
+    totals = Totals.of(receipts, listing.splits)
+    checks = {
+        name: _check_keys(job, name, listing.splits, engine)
+        for name in ([KEY_SPILL] if schema.key else []) + [str(u.index) for u in plan.uniqueness]
+    }
+    findings = _findings(plan, receipts, checks)
+    document = session.result().validate(findings, docs=docs)
+    row_wise = {rule.index for rule in plan.rules}
+    failed = failed_expectations(document, suite, findings.tallies, row_wise)
+    refusal = (
+        totals.refusal(config, failed, schema.target.name)
+        or key_problem(
+            schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), listing.splits
+        )
+        or target_problem(schema, totals.profile)
+    )
+    write_json(report, _report(document, totals, failed, config, refusal))
+    if refusal is not None:
+        raise refusal
+    assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
+    complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
+    manifest = _commit(complete, receipts, listing.splits, work, out, quarantine)
+    discard_directory(work)
+    fresh = sum(was_scanned for _, was_scanned in scanned)
+    return IngestResult(
+        manifest=manifest,
+        profile=totals.profile,
+        rows_read=totals.rows_read,
+        rows_valid=totals.rows_valid,
+        rows_quarantined=totals.rows_quarantined,
+        rows_target_missing=totals.rows_target_missing,
+        reasons={reason.reason: reason.rows for reason in totals.reasons},
+        success=not failed,
+        failed=failed,
+        splits_scanned=fresh,
+        splits_resumed=len(scanned) - fresh,
+    )
+
+
+class _Background(Generic[T]):
+    """Calls a function in a thread: importing Great Expectations takes as long as a small scan."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._value: list[T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="great-expectations", daemon=True)
+        self._thread.start()
+
+    def result(self) -> T:
+        """What the function returned or raised, once it has."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+    def _run(self) -> None:
+        try:
+            self._value.append(self._function())
+        except BaseException as exc:
+            self._error = exc
+
+
+def _open_session(suite: Suite, schema: TableSchema) -> Any:
+    from tidemill.ingestion.gx import GxSession
+
+    return GxSession(suite, schema)
+
+
+def _check_shared_files(splits: Sequence[Split], root: Path, engine: Engine) -> None:
+    # Files that are cut into several splits are compared with their digest once, at the end.
+    shared = {split.path: split for split in splits if split.row_groups is not None}
+    engine.map(partial(check_source, root), list(shared.values()), label="verify source")
+
+
+def _check_keys(job: ScanJob, name: str, splits: Sequence[Split], engine: Engine) -> BucketCheck:
+    files = [(split.id, spill_path(job.work, split.id, name)) for split in splits]
+    check = partial(_check_bucket, files, job.buckets)
+    merged = BucketCheck()
+    for found in engine.map(check, range(job.buckets), label="check keys"):
+        merged = merged.merge(found)
+    return merged
+
+
+def _check_bucket(files: list[tuple[int, Path]], buckets: int, bucket: int) -> BucketCheck:
+    return check_bucket(files, bucket, buckets)
+
+
+def _findings(plan: Plan, receipts: Sequence[Receipt], checks: dict[str, BucketCheck]) -> Findings:
+    tallies: dict[int, RowTally] = {}
+    figures: dict[int, ColumnFigures] = {}
+    for receipt in receipts:
+        for index, tally in receipt.tallies.items():
+            tallies[index] = tallies[index].merge(tally) if index in tallies else tally
+        for index, part in receipt.figures.items():
+            figures[index] = figures[index].merge(part) if index in figures else part
+    distinct = {}
+    for uniqueness in plan.uniqueness:
+        check = checks[str(uniqueness.index)]
+        distinct[uniqueness.index] = check.distinct
+        before = tallies.get(uniqueness.index, RowTally())
+        tallies[uniqueness.index] = replace(
+            before, unexpected=check.repeated_rows, examples=check.examples
+        )
+    # Rejected records are no rows; Great Expectations would not have seen them either.
+    rows = sum(r.rows_read - r.rows_rejected for r in receipts)
+    return Findings(rows=rows, tallies=tallies, figures=figures, distinct=distinct)
+
+
+def _report(
+    document: dict[str, Any],
+    totals: Totals,
+    failed: Sequence[FailedExpectation],
+    config: IngestionConfig,
+    refusal: Exception | None,
+) -> dict[str, Any]:
+    return {
+        **document,
+        "tidemill": {
+            "accepted": refusal is None,
+            "refused_because": None if refusal is None else str(refusal),
+            "rows_read": totals.rows_read,
+            "rows_valid": totals.rows_valid,
+            "rows_invalid": totals.rows_invalid,
+            "rows_target_missing": totals.rows_target_missing,
+            "rows_quarantined": totals.rows_quarantined,
+            "max_invalid_fraction": config.max_invalid_fraction,
+            "reasons": [_reason(reason) for reason in totals.reasons],
+            "failed_expectations": [asdict(each) for each in failed],
+        },
+    }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"reason": reason.reason, "rows": reason.rows, "examples": list(reason.examples)}
+
+
+def _commit(
+    schema: TableSchema,
+    receipts: Sequence[Receipt],
+    splits: Sequence[Split],
+    work: Path,
+    out: Path,
+    quarantine: Path,
+) -> ValidatedManifest:
+    manifest = ValidatedManifest(
+        schema=schema,
+        parts=tuple(
+            PartEntry(split.path, receipt.part, receipt.rows_read, receipt.rows_quarantined)
+            for split, receipt in zip(splits, receipts, strict=True)
+        ),
+    )
+    refused = [r.quarantine.path for r in receipts if r.quarantine.rows]
+    valid = [r.part.path for r in receipts]
+    staged = _stage(work / "quarantine", refused, quarantine)
+    commit_directory(staged, quarantine)
+    staged = _stage(work / "parts", valid, out)
+    manifest.write(staged)
+    commit_directory(staged, out)
+    return manifest
+
+
+def _stage(source: Path, names: Sequence[str], target: Path) -> Path:
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    staged = fresh_directory(target.with_name(f".{target.name}.staged"))
+    with storage_errors(target):
+        for name in names:
+            try:
+                # The work folder keeps its name for the file until the commit is through.
+                os.link(source / name, staged / name)
+            except OSError:
+                shutil.copyfile(source / name, staged / name)
+    return staged

@@ -1,0 +1,355 @@
+"""Look at a bounded sample: types, purposes, the task, and histogram edges that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.config import DatasetConfig
+from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty
+from tidemill.ingestion.derive import Deriver, check_expressions
+from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.sniff import share_of_look
+from tidemill.ingestion.splits import SourceListing
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+
+__all__ = ["LookResult", "look", "look_result"]
+
+MAX_EDGES = 32
+MAX_CLASSES = 20
+MIN_FREE_TEXTS = 20
+MAX_DISTINCT_SHARE = 0.5
+_FLOAT32_WHOLE = 2.0**24
+_BATCH_ROWS = 16_384
+# Rows read for each one that is kept: files are often sorted, and their heads alone mislead.
+_SCANNED = {"csv": 4, "jsonl": 1, "parquet": 16}
+
+_TYPES = {
+    "integer": ColumnType.NUMERIC,
+    "number": ColumnType.NUMERIC,
+    "boolean": ColumnType.BOOLEAN,
+    "datetime": ColumnType.DATETIME,
+    "text": ColumnType.CATEGORICAL,
+    "other": ColumnType.IGNORED,
+}
+_WIDEST = {
+    ColumnType.NUMERIC: "float64",
+    ColumnType.BOOLEAN: "bool",
+    ColumnType.DATETIME: "timestamp[us]",
+    ColumnType.CATEGORICAL: "string",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LookResult:
+    """What the look found.
+
+    Parameters
+    ----------
+    schema : TableSchema
+    ignored : dict of column name to str
+        Why a column is not in the schema.
+    rows : int
+        How many rows were looked at.
+    """
+
+    schema: TableSchema
+    ignored: dict[str, str]
+    rows: int
+
+
+def look(
+    dataset: DatasetConfig, listing: SourceListing, root: Path, *, carry: tuple[str, ...] = ()
+) -> TableSchema:
+    """Return the schema that :func:`look_result` finds."""
+    return look_result(dataset, listing, root, carry=carry).schema
+
+
+def look_result(
+    dataset: DatasetConfig, listing: SourceListing, root: Path, *, carry: tuple[str, ...] = ()
+) -> LookResult:
+    """Find types, purposes, task and histogram edges from the first rows of every split.
+
+    Parameters
+    ----------
+    dataset : DatasetConfig
+        ``types`` wins over what is found.
+    listing : SourceListing
+    root : Path
+        The workspace.
+    carry : tuple of str
+        Columns that are kept even if nothing is learnt from them (``sharding.by``).
+
+    Raises
+    ------
+    ColumnMissing
+        If params.yaml names a column that the data lack.
+    ConfigError
+        If the target, time or key cannot be of the type that is asked for.
+
+    Notes
+    -----
+    Memory: ``dataset.look_rows`` rows.
+    """
+    plain = _plain_types(dataset, listing)
+    _check_names(dataset, plain, carry)
+    types = {name: dataset.types.get(name, _TYPES[kind]) for name, kind in plain.items()}
+    _check_plain(dataset, plain, types, carry)
+    for name in (dataset.target, dataset.time, dataset.key, *carry):
+        if name is not None and types[name] is ColumnType.IGNORED:
+            types[name] = ColumnType.CATEGORICAL
+    left = {n: t for n, t in types.items() if n not in dataset.drop or n in carry}
+    sample = _sample(dataset, listing, root, left, plain)
+    if not sample.num_rows:
+        raise SourceEmpty(
+            "none of the rows looked at can be read",
+            remedy="set dataset.csv.delimiter, quote and header in params.yaml",
+            source=dataset.source,
+        )
+    ignored = {name: "dataset.drop" for name in dataset.drop if name not in carry}
+    columns = []
+    for name, kind in types.items():
+        if name in ignored:
+            continue
+        values = sample[name].combine_chunks() if name in sample.column_names else None
+        found = _judge(name, kind, plain[name], values, dataset, carry)
+        if isinstance(found, Column):
+            columns.append(found)
+        else:
+            ignored[name] = found
+    target = next(c for c in columns if c.purpose is Purpose.TARGET)
+    task = _task(dataset, target, sample[target.name].combine_chunks())
+    columns = [_as_target(c, task) if c is target else c for c in columns]
+    return LookResult(TableSchema(tuple(columns), task), ignored, sample.num_rows)
+
+
+def _plain_types(dataset: DatasetConfig, listing: SourceListing) -> dict[str, str]:
+    """Plain types of the source's and the derived columns."""
+    from tidemill.ingestion.parquet_rows import plain_type
+    from tidemill.ingestion.reading import derive_type
+
+    plain = {column.name: column.type for column in listing.columns}
+    if dataset.derive:
+        for name, columns in check_expressions(dataset.derive, plain).items():
+            nested = [column for column in sorted(columns) if plain[column] == "other"]
+            if nested:
+                raise ConfigError(
+                    f"dataset.derive.{name} reads {nested[0]!r}, whose values are nested or binary",
+                    remedy="derive from plain columns",
+                    column=nested[0],
+                )
+        fields = [(name, derive_type(name, kind, dataset)) for name, kind in plain.items()]
+        empty = pa.schema(fields).empty_table()
+        derived = Deriver(dataset.derive).columns(empty)
+        plain |= {name: plain_type(array.type) for name, array in derived.items()}
+    return plain
+
+
+def _check_names(dataset: DatasetConfig, names: Iterable[str], carry: tuple[str, ...]) -> None:
+    available = tuple(names)
+    asked = [("dataset.target", dataset.target), ("dataset.time", dataset.time)]
+    asked += [("dataset.key", dataset.key)]
+    asked += [("dataset.drop", name) for name in dataset.drop]
+    asked += [("dataset.types", name) for name in dataset.types]
+    asked += [("sharding.by", name) for name in carry]
+    for setting, name in asked:
+        if name is not None and name not in available:
+            raise ColumnMissing(column=name, available=available, setting=setting)
+
+
+def _check_plain(
+    dataset: DatasetConfig,
+    plain: dict[str, str],
+    types: dict[str, ColumnType],
+    carry: tuple[str, ...],
+) -> None:
+    """Nested and binary values can only be ignored."""
+    asked = {dataset.target, dataset.time, dataset.key, *carry}
+    for name, kind in plain.items():
+        if kind == "other" and (name in asked or types[name] is not ColumnType.IGNORED):
+            raise ConfigError(
+                f"the column {name!r} holds nested or binary values, which cannot be used",
+                remedy="name another column, or derive a plain one with dataset.derive",
+                column=name,
+            )
+
+
+def _sample(
+    dataset: DatasetConfig,
+    listing: SourceListing,
+    root: Path,
+    types: dict[str, ColumnType],
+    plain: dict[str, str],
+) -> pa.Table:
+    """The first rows of every split, each column of the widest physical type of its kind."""
+    columns = []
+    for name, kind in types.items():
+        if kind is not ColumnType.IGNORED:
+            whole = name == dataset.key and plain[name] == "integer"
+            columns.append(Column(name, kind, Purpose.FEATURE, "int64" if whole else _WIDEST[kind]))
+    schema = TableSchema(tuple(columns), Task.REGRESSION)
+    share = share_of_look(dataset, listing.splits)
+    tables = [
+        _thinned(
+            read_split(
+                split,
+                schema,
+                dataset,
+                listing,
+                root,
+                batch_rows=_BATCH_ROWS,
+                max_batches=-(-share * _SCANNED[split.format] // _BATCH_ROWS),
+            ),
+            schema.arrow_schema(),
+            share,
+        )
+        for split in listing.splits
+    ]
+    return pa.concat_tables(tables)
+
+
+def _thinned(batches: Iterator[ParsedBatch], schema: pa.Schema, share: int) -> pa.Table:
+    """Every n-th row of all that is read, at most ``2 * share`` of them."""
+    kept: list[pa.Table] = []
+    rows, seen, step = 0, 0, 1
+    for batch in batches:
+        table = batch.table
+        first = -seen % step
+        kept.append(table.take(np.arange(first, table.num_rows, step)))
+        rows, seen = rows + kept[-1].num_rows, seen + table.num_rows
+        while rows > 2 * share:
+            whole = pa.concat_tables(kept)
+            kept = [whole.take(np.arange(0, rows, 2))]
+            rows, step = kept[0].num_rows, 2 * step
+    return pa.concat_tables(kept) if kept else schema.empty_table()
+
+
+def _judge(
+    name: str,
+    kind: ColumnType,
+    plain: str,
+    values: pa.Array | None,
+    dataset: DatasetConfig,
+    carry: tuple[str, ...],
+) -> Column | str:
+    """The column as the schema holds it, or why it is ignored."""
+    if values is None:
+        return "dataset.types" if name in dataset.types else f"{plain} values cannot be learnt from"
+    if name == dataset.target:
+        return Column(name, kind, Purpose.TARGET, _WIDEST[kind], _edges(values))
+    if name == dataset.time:
+        return _time_column(name, kind, values)
+    if name == dataset.key:
+        physical = "int64" if plain == "integer" else "string"
+        # Codes of a key column are never learnt from; its type says how it compares.
+        key_type = ColumnType.NUMERIC if physical == "int64" else ColumnType.CATEGORICAL
+        return Column(name, key_type, Purpose.KEY, physical)
+    why = None
+    if name in dataset.drop:
+        why = "dataset.drop"
+    elif name not in dataset.types:
+        why = _why_useless(kind, values)
+    if why is None:
+        return Column(name, kind, Purpose.FEATURE, _physical(kind, values), _edges(values))
+    if name in carry:
+        physical = "dictionary" if kind is ColumnType.CATEGORICAL else _WIDEST[kind]
+        return Column(name, kind, Purpose.CARRIED, physical, _edges(values))
+    return why
+
+
+def _why_useless(kind: ColumnType, values: pa.Array) -> str | None:
+    present = len(values) - values.null_count
+    if not present:
+        return f"no value in the {len(values)} rows looked at"
+    if kind is ColumnType.CATEGORICAL:
+        distinct = pc.count_distinct(values).as_py()
+        if distinct > max(MIN_FREE_TEXTS, MAX_DISTINCT_SHARE * present):
+            return (
+                f"free text: {distinct} different texts in {present} rows (dataset.types: "
+                "categorical keeps it)"
+            )
+    return None
+
+
+def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
+    if kind is not ColumnType.DATETIME:
+        raise ConfigError(
+            f"dataset.time names {name!r}, whose values are not times but {kind.value}",
+            remedy=f"derive a time, for example dataset.derive: {{{name}_at: "
+            f"'make_timestamp({name} * 1000000)'}} for seconds since 1970, or order by rows "
+            "with sharding.holdout.by: order",
+            column=name,
+            type=kind.value,
+        )
+    return Column(name, kind, Purpose.TIME, "timestamp[us]", _edges(values))
+
+
+def _physical(kind: ColumnType, values: pa.Array) -> str:
+    if kind is ColumnType.CATEGORICAL:
+        return "dictionary"
+    if kind is ColumnType.NUMERIC:
+        largest = pc.max(pc.abs(values)).as_py() or 0.0
+        return "float32" if largest < _FLOAT32_WHOLE else "float64"
+    return _WIDEST[kind]
+
+
+def _edges(values: pa.Array) -> tuple[float, ...]:
+    """At most 32 inner edges between quantiles; they separate values that differ."""
+    numbers = _as_numbers(values)
+    if numbers is None or not len(numbers):
+        return ()
+    cuts = np.quantile(numbers, np.arange(1, MAX_EDGES + 1) / (MAX_EDGES + 1))
+    edges = np.unique(cuts.astype(np.float64))
+    return tuple(float(edge) for edge in edges[edges > numbers.min()])
+
+
+def _as_numbers(values: pa.Array) -> npt.NDArray[np.float64] | None:
+    if pa.types.is_timestamp(values.type):
+        seconds = pc.divide(values.cast(pa.int64()).cast(pa.float64()), 1e6)
+        return _array(seconds)
+    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
+        return _array(values)
+    return None
+
+
+def _array(values: pa.Array) -> npt.NDArray[np.float64]:
+    numbers = pc.drop_null(values).to_numpy(zero_copy_only=False)
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:
+    numeric = target.type in (ColumnType.NUMERIC, ColumnType.DATETIME)
+    if dataset.task != "auto":
+        if dataset.task is Task.REGRESSION and target.type is not ColumnType.NUMERIC:
+            raise ConfigError(
+                f"dataset.task: regression needs numbers, and {target.name!r} is "
+                f"{target.type.value}",
+                remedy="set dataset.task: auto, or dataset.target to a numeric column",
+                column=target.name,
+                type=target.type.value,
+            )
+        return dataset.task
+    distinct = pc.count_distinct(values).as_py()
+    if distinct <= 2:
+        return Task.BINARY
+    if numeric and (distinct > MAX_CLASSES or not _all_whole(values)):
+        return Task.REGRESSION
+    return Task.MULTICLASS
+
+
+def _all_whole(values: pa.Array) -> bool:
+    numbers = _as_numbers(values)
+    return numbers is not None and bool((numbers == np.floor(numbers)).all())
+
+
+def _as_target(column: Column, task: Task) -> Column:
+    if task is Task.REGRESSION:
+        return replace(column, type=ColumnType.NUMERIC, physical="float64")
+    return replace(column, type=ColumnType.CATEGORICAL, physical="dictionary", edges=())

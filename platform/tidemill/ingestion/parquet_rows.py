@@ -1,0 +1,172 @@
+"""Parquet to columns: page checksums verified, footers looked at before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tidemill.errors import SchemaMismatch, SourceUnreadable
+from tidemill.ingestion.raw import RawBatch
+from tidemill.ingestion.splits import Split
+from tidemill.storage import hash_file
+
+__all__ = ["open_parquet", "plain_type", "read_parquet_rows", "refuse_bomb"]
+
+MAX_CHUNK_BYTES = 1 << 30
+MAX_RATIO = 1000
+MAX_UNCHECKED_BYTES = 1 << 26
+
+
+def read_parquet_rows(
+    split: Split, root: Path, *, names: list[str], batch_rows: int, whole: bool = True
+) -> Iterator[RawBatch]:
+    """Yield the split's rows, ``batch_rows`` at a time, whatever its row groups and pages.
+
+    Raises
+    ------
+    SchemaMismatch
+        If a column is absent.
+    SourceUnreadable
+        If the file is damaged, would open to far more than it holds, or has changed.
+    """
+    path = split.locate(root)
+    first, last = split.row_groups or (0, None)
+    if whole and first == 0 and hash_file(path) != split.sha256:
+        raise SourceUnreadable(
+            f"{split.path} is not the file that was listed: its content changed",
+            remedy="run the same command again when nothing writes to the file",
+            path=split.path,
+            expected=split.sha256,
+        )
+    with _readable(split.path), open_parquet(path, split.path) as file:
+        absent = [name for name in names if name not in file.schema_arrow.names]
+        if absent:
+            raise SchemaMismatch(
+                f"{split.path} lacks the columns {', '.join(absent)} that other files of the "
+                "source have",
+                remedy="add them to the file, or take the file out of dataset.source",
+                path=split.path,
+                columns=tuple(absent),
+            )
+        groups = list(range(first, file.num_row_groups if last is None else last))
+        begin = 0
+        for table in _recut(_batches(file, groups, names), batch_rows):
+            columns = {name: _whole(table[name]) for name in names}
+            rows = begin + np.arange(table.num_rows, dtype=np.int64)
+            yield RawBatch(columns, rows, {}, ())
+            begin += table.num_rows
+
+
+def open_parquet(path: Path, shown: str) -> pq.ParquetFile:
+    """Open a Parquet file of unknown origin.
+
+    Raises
+    ------
+    SourceUnreadable
+        If its footer is damaged, or tells of a decompression bomb.
+    """
+    with _readable(shown):
+        file = pq.ParquetFile(path, page_checksum_verification=True, memory_map=False)
+        texts = _dictionary_texts(file)
+        if texts:  # a long text that is repeated stays one
+            file.close()
+            file = pq.ParquetFile(
+                path,
+                page_checksum_verification=True,
+                memory_map=False,
+                read_dictionary=texts,
+                coerce_int96_timestamp_unit="us",
+            )
+    refuse_bomb(file.metadata, path.stat().st_size, shown)
+    return file
+
+
+def _dictionary_texts(file: pq.ParquetFile) -> list[str]:
+    """Text columns that are dictionary-encoded in the file; other encodings refuse to be."""
+    metadata = file.metadata
+    plain = set()
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            if any(encoding.startswith("DELTA") for encoding in chunk.encodings):
+                plain.add(chunk.path_in_schema)
+    return [f.name for f in file.schema_arrow if pa.types.is_string(f.type) and f.name not in plain]
+
+
+def refuse_bomb(metadata: pq.FileMetaData, size: int, shown: str) -> None:
+    """Refuse a file whose footer promises far more than its bytes can honestly hold."""
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            opened = chunk.total_uncompressed_size
+            if opened > MAX_CHUNK_BYTES or opened > max(MAX_RATIO * size, MAX_UNCHECKED_BYTES):
+                raise SourceUnreadable(
+                    f"{shown}: column {chunk.path_in_schema} of row group {group} opens to "
+                    f"{opened >> 20} MB, the file has {size >> 10} KB",
+                    remedy="if the file is what it should be, write it again in smaller row groups",
+                    path=shown,
+                    opened=opened,
+                    size=size,
+                )
+
+
+def plain_type(kind: pa.DataType) -> str:
+    """The plain type of an Arrow type: text, integer, number, boolean, datetime or other."""
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind):
+        return "integer"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_duration(kind):
+        return "number"
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "datetime"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "text"
+    return "other"
+
+
+def _batches(file: pq.ParquetFile, groups: list[int], names: list[str]) -> Iterator[pa.RecordBatch]:
+    # Without a column there is nothing to count rows by.
+    yield from file.iter_batches(
+        batch_size=16_384, row_groups=groups, columns=names, use_threads=False
+    )
+
+
+def _recut(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        while rows >= batch_rows:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, batch_rows)
+            rows -= batch_rows
+            waiting = table.slice(batch_rows).to_batches()
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+@contextmanager
+def _readable(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as exc:
+        raise SourceUnreadable(
+            f"{shown} cannot be read as Parquet: {str(exc).splitlines()[0]}",
+            remedy="fetch the file again, or take it out of dataset.source",
+            path=shown,
+        ) from exc

@@ -1,0 +1,33 @@
+"""Columns as a format's reader leaves them, before they take the schema's types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tidemill.ingestion.parsed import CellFaults, Reject
+
+__all__ = ["RawBatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """The same records as the :class:`ParsedBatch` that will be made of it.
+
+    Parameters
+    ----------
+    columns : dict of name to pyarrow.Array
+        Equally long.
+    rows : (n,) int64
+    faults : dict of name to CellFaults
+        Those that the reader found already.
+    rejects : tuple of Reject
+    """
+
+    columns: dict[str, pa.Array]
+    rows: npt.NDArray[np.int64]
+    faults: dict[str, CellFaults]
+    rejects: tuple[Reject, ...]

@@ -1,0 +1,325 @@
+"""One scan of a split: parse, judge, profile, write; a worker's whole job."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tidemill.config import DatasetConfig
+from tidemill.errors import DataRefused, IntegrityError
+from tidemill.ingestion.blocks import BLOCK_ROWS, Reblocker
+from tidemill.ingestion.figures import FigureKeeper, keepers
+from tidemill.ingestion.judge import TARGET_MISSING, Verdict, judge
+from tidemill.ingestion.keys import KeySpill
+from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.plan import Plan, Uniqueness
+from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
+from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.receipt import Receipt, finished, receipt_path
+from tidemill.ingestion.splits import SourceListing, Split
+from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
+from tidemill.ingestion.view import BatchView, Mask
+from tidemill.profiling import Profile
+from tidemill.schema import TableSchema
+from tidemill.storage import BlockWriter, hash_file, hash_json, storage_errors
+
+__all__ = ["KEY_SPILL", "ScanJob", "check_source", "scan_split", "spill_path"]
+
+#: Name of the spill of dataset.key; those of expectations are called by their index.
+KEY_SPILL = "key"
+
+_SHOWN = 5  # places kept for each reason
+
+
+@dataclass(frozen=True, slots=True)
+class ScanJob:
+    """What the scans of all splits share; picklable.
+
+    Parameters
+    ----------
+    listing : SourceListing
+        Its splits are not looked at.
+    suite : dict
+        The suite's document; receipts depend on it.
+    buckets : int
+        Of the key spills.
+    """
+
+    listing: SourceListing
+    schema: TableSchema
+    dataset: DatasetConfig
+    plan: Plan
+    suite: dict[str, Any]
+    root: Path
+    work: Path
+    batch_rows: int
+    buckets: int
+
+    def key(self, split: Split) -> str:
+        """Hash of all that the result for ``split`` depends on; batch_rows is not in it."""
+        listing = self.listing.to_json()
+        return hash_json(
+            {
+                "version": 1,
+                "split": [split.id, split.path, split.sha256, split.row_groups, split.first_row],
+                "listing": {k: v for k, v in listing.items() if k != "splits"},
+                "schema": self.schema.to_json(),
+                "dataset": self.dataset.model_dump(mode="json"),
+                "suite": self.suite,
+                "buckets": self.buckets,
+            }
+        )
+
+
+def scan_split(job: ScanJob, split: Split) -> tuple[Receipt, bool]:
+    """Scan one split, or find that it was scanned before.
+
+    Returns
+    -------
+    (Receipt, bool)
+        And whether it had to be scanned now.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is not the one that was listed.
+    SourceUnreadable
+        If it cannot be read.
+
+    Notes
+    -----
+    Memory: a few batches and blocks, whatever the split's size.
+    """
+    key = job.key(split)
+    known = finished(job.work, split.id, key)
+    if known is not None:
+        return known, False
+    _note(job.work / "scans.log", split)
+    try:
+        receipt = _scan(job, split, key)
+    except DataRefused:
+        # read_split compares the bytes that it read with the listing's digest; where it stopped
+        # half-way, a file that changed is the better explanation.
+        check_source(job.root, split)
+        raise
+    receipt.write(receipt_path(job.work, split.id))
+    return receipt, True
+
+
+def check_source(root: Path, split: Split) -> None:
+    """Compare a file with the digest taken when it was listed.
+
+    Raises
+    ------
+    IntegrityError
+        If they differ.
+    """
+    found = hash_file(split.locate(root))
+    if found != split.sha256:
+        raise IntegrityError(
+            f"{split.path} changed after it was listed: sha256 {found[:12]}..., "
+            f"expected {split.sha256[:12]}...",
+            remedy="let the source come to rest, then run again: tidemill run",
+            path=split.path,
+            expected=split.sha256,
+            found=found,
+        )
+
+
+def spill_path(work: Path, split: int, name: str) -> Path:
+    """Where the keys of a split are spilled."""
+    return work / "keys" / f"{name}-{split:05d}.arrow"
+
+
+def _scan(job: ScanJob, split: Split, key: str) -> Receipt:
+    with ExitStack() as stack:
+        scan = _Scan(job, split, stack)
+        for batch in read_split(
+            split, job.schema, job.dataset, job.listing, job.root, batch_rows=job.batch_rows
+        ):
+            scan.add(batch)
+        return scan.close(key)
+
+
+class _Scan:
+    """The state of one scan; everything in it is bounded."""
+
+    def __init__(self, job: ScanJob, split: Split, stack: ExitStack) -> None:
+        self._job, self._split = job, split
+        arrow, name = job.schema.arrow_schema(), f"part-{split.id:05d}.parquet"
+        self._part = stack.enter_context(
+            BlockWriter(job.work / "parts" / name, arrow, block_rows=BLOCK_ROWS)
+        )
+        self._quarantine = stack.enter_context(
+            BlockWriter(job.work / "quarantine" / name, QUARANTINE_SCHEMA, block_rows=BLOCK_ROWS)
+        )
+        self._spills = {
+            name: stack.enter_context(
+                KeySpill(
+                    spill_path(job.work, split.id, name),
+                    _plain_schema(job.schema, columns),
+                    job.buckets,
+                )
+            )
+            for name, columns in _spilled(job).items()
+        }
+        self._blocks = Reblocker(arrow)
+        self._keepers: list[FigureKeeper] = list(keepers(job.plan.questions, split.sha256))
+        self._profile: Profile | None = None
+        self._tallies: dict[int, RowTally] = {}
+        self._reasons: dict[str, RowTally] = {}
+        self._null_keys = RowTally()
+        self._read = self._rejected = self._invalid = 0
+        self._target_missing = self._quarantined = 0
+
+    def add(self, batch: ParsedBatch) -> None:
+        view = BatchView(batch.table)
+        verdict = judge(batch, view, self._job.plan, self._job.schema, self._split.id)
+        bad = verdict.bad(view.rows)
+        self._count(batch, verdict, bad)
+        self._refuse(batch, verdict, bad)
+        for keeper, question in zip(self._keepers, self._job.plan.questions, strict=True):
+            where = None if question.condition is None else verdict.chosen[question.condition]
+            keeper.add(view, batch.rows, where)
+        for uniqueness in self._job.plan.uniqueness:
+            self._spill(uniqueness, batch, view, verdict)
+        good = batch.table if not bad.any() else batch.table.filter(pa.array(~bad))
+        self._accept(good, batch.rows if not bad.any() else batch.rows[~bad])
+
+    def close(self, key: str) -> Receipt:
+        for block in self._blocks.close():
+            self._write(block)
+        for spill in self._spills.values():
+            spill.close()
+        return Receipt(
+            key=key,
+            split=self._split.id,
+            rows_read=self._read,
+            rows_rejected=self._rejected,
+            rows_invalid=self._invalid,
+            rows_target_missing=self._target_missing,
+            rows_quarantined=self._quarantined,
+            reasons=self._reasons,
+            null_keys=self._null_keys,
+            tallies=self._tallies,
+            figures={
+                question.index: keeper.close()
+                for question, keeper in zip(self._job.plan.questions, self._keepers, strict=True)
+            },
+            profile=self._profile,
+            part=self._part.close(),
+            quarantine=self._quarantine.close(),
+            spills={
+                path.name: path.stat().st_size
+                for path in (
+                    spill_path(self._job.work, self._split.id, name) for name in self._spills
+                )
+            },
+        )
+
+    def _count(self, batch: ParsedBatch, verdict: Verdict, bad: Mask) -> None:
+        self._read += len(bad) + len(batch.rejects)
+        self._rejected += len(batch.rejects)
+        invalid = np.zeros(len(bad), np.bool_)
+        for reason, indices in verdict.findings:
+            if reason == TARGET_MISSING:
+                self._target_missing += len(indices)
+            else:
+                invalid[indices] = True
+            self._blame(reason, batch.rows[indices])
+        for reject in batch.rejects:
+            self._blame(reject.reason, np.array([reject.row]))
+        self._invalid += int(invalid.sum()) + len(batch.rejects)
+        self._quarantined += int(bad.sum()) + len(batch.rejects)
+        for index, tally in verdict.tallies.items():
+            self._tallies[index] = self._tallies.get(index, RowTally()).merge(tally)
+
+    def _blame(self, reason: str, rows: npt.NDArray[np.int64]) -> None:
+        places = tuple(Example(self._split.id, int(row), None) for row in rows[:_SHOWN])
+        tally = RowTally(unexpected=len(rows), examples=places)
+        self._reasons[reason] = self._reasons.get(reason, RowTally()).merge(tally)
+
+    def _refuse(self, batch: ParsedBatch, verdict: Verdict, bad: Mask) -> None:
+        if bad.any() or batch.rejects:
+            self._quarantine.write(
+                quarantine_table(
+                    batch,
+                    verdict.findings,
+                    bad,
+                    source=self._split.path,
+                    first_row=self._split.first_row,
+                )
+            )
+
+    def _accept(self, table: pa.Table, rows: npt.NDArray[np.int64]) -> None:
+        key = self._job.schema.key
+        if key is not None and table.num_rows:
+            keys = table.select([key.name])
+            present = BatchView(keys).valid(key.name)
+            absent = rows[~present]
+            first = tuple(Example(self._split.id, int(row), None) for row in absent[:EXAMPLES])
+            self._null_keys = self._null_keys.merge(
+                RowTally(unexpected=len(absent), examples=first)
+            )
+            if len(absent):
+                keys, rows = keys.filter(pa.array(present)), rows[present]
+            self._spills[KEY_SPILL].add(keys, rows)
+        for block in self._blocks.add(table):
+            self._write(block)
+
+    def _write(self, block: pa.Table) -> None:
+        self._part.write(block)
+        profile = Profile.of(block, self._job.schema)
+        self._profile = profile if self._profile is None else self._profile.merge(profile)
+
+    def _spill(
+        self, uniqueness: Uniqueness, batch: ParsedBatch, view: BatchView, verdict: Verdict
+    ) -> None:
+        held = np.column_stack([view.valid(column) for column in uniqueness.columns])
+        all_or_any = uniqueness.ignore == "any_value_is_missing"
+        considered = held.all(axis=1) if all_or_any else held.any(axis=1)
+        if uniqueness.ignore == "never":
+            considered = np.ones(view.rows, np.bool_)
+        where = np.ones(view.rows, np.bool_)
+        if uniqueness.condition is not None:
+            where = verdict.chosen[uniqueness.condition]
+        chosen = considered & where
+        tally = RowTally(
+            rows=int(where.sum()),
+            missing=int((where & ~held.all(axis=1)).sum()),
+            considered=int(chosen.sum()),
+        )
+        before = self._tallies.get(uniqueness.index, RowTally())
+        self._tallies[uniqueness.index] = before.merge(tally)
+        keys = batch.table.select(list(uniqueness.columns)).filter(pa.array(chosen))
+        self._spills[str(uniqueness.index)].add(keys, batch.rows[chosen])
+
+
+def _spilled(job: ScanJob) -> dict[str, tuple[str, ...]]:
+    spilled = {} if job.schema.key is None else {KEY_SPILL: (job.schema.key.name,)}
+    return {**spilled, **{str(u.index): u.columns for u in job.plan.uniqueness}}
+
+
+def _plain_schema(schema: TableSchema, columns: tuple[str, ...]) -> pa.Schema:
+    types = [(name, schema[name].arrow_type) for name in columns]
+    return pa.schema(
+        [(name, t.value_type if pa.types.is_dictionary(t) else t) for name, t in types]
+    )
+
+
+def _note(log: Path, split: Split) -> None:
+    """One line for every scan that really began: what a resumed run is measured by."""
+    with storage_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, f"{split.id} {split.path}\n".encode())
+        finally:
+            os.close(descriptor)

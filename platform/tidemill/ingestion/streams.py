@@ -1,0 +1,167 @@
+"""A text file as bounded blocks: hashed as it lies, decompressed, recoded to UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from tidemill.errors import SourceUnreadable, StorageFailed
+from tidemill.ingestion.splits import Split
+
+__all__ = ["text_blocks"]
+
+BLOCK_BYTES = 1 << 22
+# No honest table compresses better than this; a bomb of zeros reaches about 1,000.
+MAX_RATIO = 400
+MAX_UNCHECKED_BYTES = 1 << 27
+
+
+class _HashingReader(io.RawIOBase):
+    """Hashes what is read, so that a file which changed since the look is noticed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = self._file.read(size if size is not None else -1)
+        self.digest.update(content)
+        self.position += len(content)
+        return content
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) -> Iterator[bytes]:
+    """Yield the file's text as UTF-8 blocks of about 4 MB, without a byte order mark.
+
+    Lines that end in a lone carriage return end in a line feed afterwards, if the first block
+    has no line feed at all.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether the file will be read to its end, and its digest compared.
+
+    Raises
+    ------
+    SourceUnreadable
+        If the file is truncated or damaged, not in its encoding (UTF-16), expands beyond
+        reason, or is not the file that was listed.
+
+    Notes
+    -----
+    Memory: two blocks.
+    """
+    path = split.locate(root)
+    try:
+        with path.open("rb") as file:
+            reader = _HashingReader(file)
+            yield from _newlines(_recoded(_expanded(reader, split), split, encoding))
+            if whole:
+                while reader.read(BLOCK_BYTES):
+                    pass
+                _compare(reader, split)
+    except OSError as exc:
+        raise StorageFailed(
+            f"{split.path} cannot be read: {exc.strerror or exc}",
+            remedy="check that the file is there and readable, and run the same command again",
+            path=split.path,
+        ) from exc
+
+
+def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
+    stream: Any = reader
+    if split.compression == "gzip":
+        stream = gzip.GzipFile(fileobj=reader)
+    elif split.compression == "zstd":
+        stream = pa.CompressedInputStream(pa.PythonFile(reader, mode="r"), "zstd")
+    expanded = 0
+    while True:
+        try:
+            block = stream.read(BLOCK_BYTES)
+        except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException, OSError) as exc:
+            if split.compression == "none":
+                raise
+            raise SourceUnreadable(
+                f"{split.path} is damaged or cut off: {str(exc).splitlines()[0]} (after "
+                f"{expanded} bytes of text, at byte {reader.position} of {split.bytes})",
+                remedy="fetch the file again, or take it out of dataset.source",
+                path=split.path,
+                position=reader.position,
+                expanded=expanded,
+            ) from exc
+        if not block:
+            return
+        expanded += len(block)
+        if expanded > MAX_UNCHECKED_BYTES and expanded > MAX_RATIO * max(reader.position, 1):
+            raise SourceUnreadable(
+                f"{split.path} expands more than {MAX_RATIO} times, as decompression bombs do",
+                remedy="if the file is what it should be, decompress it and name the plain file",
+                path=split.path,
+                position=reader.position,
+                expanded=expanded,
+            )
+        yield block
+
+
+def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[bytes]:
+    if codecs.lookup(encoding).name == "utf-8":
+        first = next(blocks, b"")
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    position = 0
+    try:
+        for block in blocks:
+            yield decoder.decode(block).encode()
+            position += len(block)
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as exc:
+        raise SourceUnreadable(
+            f"{split.path} is not {encoding} text: {exc} (in the block from byte {position})",
+            remedy="set dataset.csv.encoding to the file's encoding",
+            path=split.path,
+            position=position,
+            encoding=encoding,
+        ) from exc
+
+
+def _newlines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    first = next(blocks, b"")
+    if b"\r" in first and b"\n" not in first:
+        yield first.replace(b"\r", b"\n")
+        for block in blocks:
+            yield block.replace(b"\r", b"\n")
+        return
+    yield first
+    yield from blocks
+
+
+def _compare(reader: _HashingReader, split: Split) -> None:
+    found = reader.digest.hexdigest()
+    if found != split.sha256:
+        raise SourceUnreadable(
+            f"{split.path} changed while it was in use: sha256 {found[:12]}..., "
+            f"listed as {split.sha256[:12]}...",
+            remedy="run the same command again when nothing writes to the file",
+            path=split.path,
+            expected=split.sha256,
+            found=found,
+        )

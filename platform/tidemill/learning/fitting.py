@@ -1,0 +1,111 @@
+"""The room's door: fit a learner to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidemill.config import Scalar, TrainingConfig
+from tidemill.contracts import Blocks
+from tidemill.errors import TooFewRows
+from tidemill.learning.choice import choose_strategy
+from tidemill.learning.learner import Fit, Job, Report
+from tidemill.learning.learners import LEARNERS
+from tidemill.learning.parameters import complete
+from tidemill.learning.targets import TargetSummary
+from tidemill.metrics import default_metric
+from tidemill.schema import Task
+
+__all__ = ["curve_metric", "fit"]
+
+
+def curve_metric(learner: str, task: Task, metric: str = "auto") -> str:
+    """The figure that a fit follows on its validation blocks.
+
+    ``metric`` where the learner can follow it, else the task's default or the learner's first.
+
+    >>> curve_metric("lightgbm", Task.BINARY, "average_precision")
+    'average_precision'
+    """
+    able = LEARNERS[learner].metrics[task]
+    wanted = default_metric(task) if metric == "auto" else metric
+    return wanted if wanted in able else able[0]
+
+
+def fit(
+    config: TrainingConfig,
+    params: Mapping[str, Scalar],
+    train: Blocks,
+    validation: Blocks,
+    *,
+    task: Task,
+    classes: tuple[str, ...],
+    seed: int,
+    report: Report | None = None,
+    metric: str = "auto",
+    target: TargetSummary | None = None,
+) -> Fit:
+    """Fit the configured learner.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Learner, strategy, budget, class weights; ``config.params`` win over ``params``.
+    params : mapping
+        The learner's parameters, for example tuned ones.
+    train, validation : Blocks
+        ``validation`` stops the fit early; without rows nothing does.
+    task : Task
+    classes : tuple of str
+        Labels in the order of their codes; empty for regression.
+    seed : int
+    report : callable or None
+        Called with (step, figure); what it raises ends the fit and is passed on.
+    metric : str
+        The figure to follow, where the learner can; see :func:`curve_metric`.
+    target : TargetSummary or None
+        Of the training rows, if known: saves the pass that balanced weights and regression by
+        sgd need otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is unknown or refused, or the learner lacks the strategy.
+    BudgetExceeded
+        If the fit would not fit into ``config.memory_budget_mb``.
+    TooFewRows, TargetUnusable
+        If there is nothing to learn from.
+
+    Notes
+    -----
+    Memory: see the learner's ``needed_bytes``. Equal arguments give equal bytes.
+    """
+    rows = sum(train.rows)
+    if rows < 2:
+        raise TooFewRows(
+            f"there are {rows} training rows",
+            remedy="give more data, or leave less of them out with sharding.holdout",
+            rows=rows,
+        )
+    choose_strategy(
+        config,
+        rows=rows,
+        n_features=len(train.names),
+        task=task,
+        n_classes=len(classes),
+    )
+    learner = LEARNERS[config.learner]()
+    given = {**params, **config.params}
+    return learner.fit(
+        Job(
+            params=complete(config.learner, given, learner.defaults, learner.aliases),
+            train=train,
+            validation=validation,
+            task=task,
+            classes=classes,
+            known_target=target,
+            balanced=config.class_weight == "balanced" and task is not Task.REGRESSION,
+            metric=curve_metric(config.learner, task, metric),
+            seed=seed,
+            report=report,
+        )
+    )

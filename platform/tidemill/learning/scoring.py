@@ -1,0 +1,73 @@
+"""Scores of a fitted estimator, its figure on blocks, and what it looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.contracts import Blocks, FloatMatrix
+from tidemill.metrics import figures_of, improves
+from tidemill.profiling import fold
+from tidemill.schema import Task
+
+__all__ = ["importance", "improved", "predict_scores", "score_blocks"]
+
+
+def predict_scores(estimator: Any, X: FloatMatrix, task: Task) -> npt.NDArray[np.float64]:
+    """Scores of the rows of a reduced matrix.
+
+    Returns
+    -------
+    (rows,) probability of the second class (binary) or predicted target (regression);
+    (rows, n_classes) probabilities (multiclass). float64.
+    """
+    if task is Task.REGRESSION:
+        return np.asarray(estimator.predict(X), np.float64)
+    probabilities = np.asarray(estimator.predict_proba(X), np.float64)
+    return np.ascontiguousarray(probabilities[:, 1]) if task is Task.BINARY else probabilities
+
+
+def score_blocks(
+    estimator: Any, blocks: Blocks, task: Task, metric: str, *, n_classes: int
+) -> float:
+    """The figure ``metric`` over all blocks; memory of one block."""
+    codes = tuple(str(code) for code in range(n_classes))
+    figures = fold(
+        figures_of(task, predict_scores(estimator, X, task), y, classes=codes) for X, y in blocks
+    )
+    return float(figures.values()[metric])
+
+
+def improved(metric: str, new: float, old: float | None, margin: float = 0.0) -> bool:
+    """Whether ``new`` is better than ``old`` by more than ``margin``; anything beats None."""
+    return old is None or bool(improves(metric, new, old, margin))
+
+
+def importance(estimator: Any, names: Sequence[str]) -> dict[str, float]:
+    """Share of each reduced column in what the estimator looks at; sums to 1.
+
+    Gain of the splits for boosted trees, absolute weights for linear models (mean over the
+    classes). Empty where the estimator uses nothing.
+    """
+    if hasattr(estimator, "booster"):
+        raw = np.asarray(estimator.booster.feature_importance("gain"), np.float64)
+    elif hasattr(estimator, "coef_"):
+        raw = np.abs(np.atleast_2d(estimator.coef_)).mean(axis=0)
+    else:
+        raw = _split_gain(estimator, len(names))
+    total = raw.sum()
+    if not total > 0:
+        return {}
+    return dict(zip(names, (raw / total).tolist(), strict=True))
+
+
+def _split_gain(estimator: Any, n_features: int) -> npt.NDArray[np.float64]:
+    gain = np.zeros(n_features)
+    for trees in getattr(estimator, "_predictors", ()):
+        for tree in trees:
+            splits = tree.nodes[tree.nodes["is_leaf"] == 0]
+            np.add.at(gain, splits["feature_idx"], splits["gain"])
+    return gain

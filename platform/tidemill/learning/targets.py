@@ -1,0 +1,80 @@
+"""What the training target looks like: class counts, or mean and standard deviation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.contracts import Blocks
+from tidemill.errors import TargetUnusable
+from tidemill.schema import Task
+
+__all__ = ["TargetSummary", "summarise_target"]
+
+
+@dataclass(frozen=True)
+class TargetSummary:
+    """The training target.
+
+    Parameters
+    ----------
+    counts : tuple of int
+        Rows of each class; empty for regression.
+    mean, std : float
+        For regression; the standard deviation is 1 where the target is constant.
+    """
+
+    counts: tuple[int, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    def class_weights(self) -> npt.NDArray[np.float64]:
+        """Weight of a row of each class under ``balanced``: rows / (classes * class rows).
+
+        >>> TargetSummary(counts=(90, 10)).class_weights().round(3)
+        array([0.556, 5.   ])
+        """
+        counts = np.asarray(self.counts, np.float64)
+        return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1.0)))
+
+
+def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> TargetSummary:
+    """Summarise the target in one pass over the blocks.
+
+    A caller that has the target's profile makes a :class:`TargetSummary` from it instead.
+
+    Raises
+    ------
+    TargetUnusable
+        If fewer than two classes occur.
+    """
+    if task is not Task.REGRESSION:
+        counts = np.zeros(len(classes), np.int64)
+        for _, y in train:
+            counts += np.bincount(y, minlength=len(classes))
+        return checked(TargetSummary(counts=tuple(counts.tolist())), classes)
+    rows, mean, m2 = 0, 0.0, 0.0
+    for _, y in train:
+        if not len(y):
+            continue
+        block_mean = float(y.mean())
+        delta, total = block_mean - mean, rows + len(y)
+        m2 += float(((y - block_mean) ** 2).sum()) + delta**2 * rows * len(y) / total
+        mean += delta * len(y) / total
+        rows = total
+    return TargetSummary(mean=mean, std=math.sqrt(m2 / rows) if m2 > 0 else 1.0)
+
+
+def checked(summary: TargetSummary, classes: tuple[str, ...]) -> TargetSummary:
+    """Return ``summary`` if at least two classes occur in it."""
+    if sum(count > 0 for count in summary.counts) < 2:
+        raise TargetUnusable(
+            "the training rows hold fewer than two classes of the target",
+            remedy="look at sharding.holdout: the training rows must show at least two classes",
+            classes=classes,
+            counts=summary.counts,
+        )
+    return summary

@@ -1,0 +1,34 @@
+"""Quality figures that merge: each block's predictions become a small partial."""
+
+from tidemill.metrics.binary import BinaryFigures
+from tidemill.metrics.choice import (
+    HIGHER_IS_BETTER,
+    Figures,
+    baseline_figures,
+    class_shares,
+    default_metric,
+    figures_from_json,
+    figures_of,
+    improves,
+    metric_names,
+)
+from tidemill.metrics.multiclass import MulticlassFigures
+from tidemill.metrics.regression import RegressionFigures
+from tidemill.metrics.scores import Curve, ScoreHistogram
+
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "BinaryFigures",
+    "Curve",
+    "Figures",
+    "MulticlassFigures",
+    "RegressionFigures",
+    "ScoreHistogram",
+    "baseline_figures",
+    "class_shares",
+    "default_metric",
+    "figures_from_json",
+    "figures_of",
+    "improves",
+    "metric_names",
+]

@@ -1,0 +1,185 @@
+"""Which figures a task has, which of them decides, and what counts as better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.errors import ConfigError, SchemaMismatch, nearest
+from tidemill.metrics.binary import BinaryFigures
+from tidemill.metrics.multiclass import MulticlassFigures
+from tidemill.metrics.regression import RegressionFigures
+from tidemill.schema import Task
+
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "Figures",
+    "baseline_figures",
+    "class_shares",
+    "default_metric",
+    "figures_from_json",
+    "figures_of",
+    "improves",
+    "metric_names",
+]
+
+Figures = BinaryFigures | MulticlassFigures | RegressionFigures
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "roc_auc": True,
+    "average_precision": True,
+    "log_loss": False,
+    "accuracy": True,
+    "f1": True,
+    "brier": False,
+    "mae": False,
+    "rmse": False,
+    "r2": True,
+}
+
+_NAMES: dict[Task, tuple[str, ...]] = {
+    Task.BINARY: ("roc_auc", "average_precision", "log_loss", "accuracy", "f1", "brier"),
+    Task.MULTICLASS: ("roc_auc", "log_loss", "accuracy", "f1", "brier"),
+    Task.REGRESSION: ("mae", "rmse", "r2"),
+}
+
+_DEFAULTS: dict[Task, str] = {
+    Task.BINARY: "roc_auc",
+    Task.MULTICLASS: "log_loss",
+    Task.REGRESSION: "r2",
+}
+
+_KINDS: dict[str, type[Figures]] = {
+    "binary": BinaryFigures,
+    "multiclass": MulticlassFigures,
+    "regression": RegressionFigures,
+}
+
+
+def metric_names(task: Task) -> tuple[str, ...]:
+    """Names of the figures of a task, in the order of ``values()``."""
+    return _NAMES[task]
+
+
+def default_metric(task: Task) -> str:
+    """The figure that decides when params.yaml says ``auto``."""
+    return _DEFAULTS[task]
+
+
+def improves(metric: str, new: float, old: float, margin: float = 0.0) -> bool:
+    """Whether ``new`` beats ``old`` by more than ``margin`` (in the figure's own unit).
+
+    An undefined (NaN) new value never improves; any defined one improves on an undefined old.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such figure.
+
+    >>> improves("roc_auc", 0.81, 0.80), improves("log_loss", 0.40, 0.45, margin=0.1)
+    (True, False)
+    """
+    if metric not in HIGHER_IS_BETTER:
+        close = nearest(metric, HIGHER_IS_BETTER)
+        raise ConfigError(
+            f"there is no figure called {metric!r}",
+            remedy=(f"did you mean {close!r}? " if close else "")
+            + f"choose one of: {', '.join(HIGHER_IS_BETTER)}",
+            metric=metric,
+            nearest=close,
+        )
+    if math.isnan(new) or math.isnan(old):
+        return math.isnan(old) and not math.isnan(new)
+    return new > old + margin if HIGHER_IS_BETTER[metric] else new < old - margin
+
+
+def figures_of(
+    task: Task,
+    scores: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    *,
+    classes: Sequence[str],
+    edges: Sequence[float] | npt.NDArray[np.float64] = (),
+) -> Figures:
+    """The figures of one block's predictions.
+
+    Parameters
+    ----------
+    task : Task
+    scores : array
+        (n,) probabilities of class 1 (binary), (n, n_classes) probabilities (multiclass) or
+        (n,) predictions (regression).
+    y : (n,) array
+        Class codes, or targets.
+    classes : sequence of str
+        The schema's; empty for regression.
+    edges : sequence of float
+        The target's histogram edges; regression only.
+
+    Raises
+    ------
+    SchemaMismatch
+        If scores and labels do not fit each other or the task.
+    """
+    if task is Task.REGRESSION:
+        return RegressionFigures.of(scores, y, edges=edges)
+    if task is Task.BINARY:
+        return BinaryFigures.of(scores, y)
+    if np.ndim(scores) == 2 and np.shape(scores)[1] != len(classes):
+        raise SchemaMismatch(
+            f"{np.shape(scores)[1]} scores a row do not fit {len(classes)} classes",
+            remedy="score with a model that was trained on the same classes",
+            scores=np.shape(scores)[1],
+            classes=tuple(classes),
+        )
+    return MulticlassFigures.of(scores, y)
+
+
+def class_shares(counts: Mapping[str, int], classes: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Shares (n_classes,) of the classes in a target's category counts, summing to 1.
+
+    >>> class_shares({"no": 3, "yes": 1}, ("no", "yes"))
+    array([0.75, 0.25])
+    """
+    rows = np.array([counts.get(label, 0) for label in classes], dtype=np.float64)
+    return rows / rows.sum() if rows.sum() else np.full(len(rows), 1 / max(len(rows), 1))
+
+
+def baseline_figures(
+    task: Task,
+    prior: Sequence[float] | npt.NDArray[np.float64] | float,
+    y: npt.NDArray[Any],
+    *,
+    classes: Sequence[str],
+    edges: Sequence[float] | npt.NDArray[np.float64] = (),
+) -> Figures:
+    """Figures of the dummy that answers every row with what training alone suggests.
+
+    Parameters
+    ----------
+    task : Task
+    prior : (n_classes,) or float
+        Class shares of the *training* target (:func:`class_shares`), or its mean.
+    y : (n,) array
+        Class codes, or targets, of the rows to judge.
+    classes, edges
+        As in :func:`figures_of`.
+
+    >>> y = np.array([0, 1, 1, 1])
+    >>> baseline_figures(Task.BINARY, [0.5, 0.5], y, classes=("no", "yes")).values()["roc_auc"]
+    0.5
+    """
+    answer = np.asarray(prior, dtype=np.float64)
+    if task is Task.BINARY:
+        answer = answer[1]
+    scores = np.broadcast_to(answer, (len(y), *answer.shape))
+    return figures_of(task, scores, y, classes=classes, edges=edges)
+
+
+def figures_from_json(document: dict[str, Any]) -> Figures:
+    """Read what the ``to_json`` of any of the figures wrote."""
+    return _KINDS[document["kind"]].from_json(document)

@@ -1,0 +1,17 @@
+"""Prefect: the pipeline as a flow, shards as child tasks, the servers of an installation."""
+
+from tidemill.orchestration.door import run_through_prefect
+from tidemill.orchestration.engine import PrefectEngine
+from tidemill.orchestration.flows import score_in_flow, train_in_flow
+from tidemill.orchestration.server import TemporaryServer, require_prefect
+from tidemill.orchestration.stack import up
+
+__all__ = [
+    "PrefectEngine",
+    "TemporaryServer",
+    "require_prefect",
+    "run_through_prefect",
+    "score_in_flow",
+    "train_in_flow",
+    "up",
+]

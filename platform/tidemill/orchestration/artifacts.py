@@ -1,0 +1,120 @@
+"""What people see on the page of a flow run: tables, links, the reason of a failure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+from tidemill.errors import TidemillError
+
+if TYPE_CHECKING:
+    from tidemill.pipeline import RunSummary, StageRun
+
+__all__ = ["failures_published", "publish_stage", "publish_summary"]
+
+
+def publish_stage(run: StageRun) -> None:
+    """Publish a stage's figures, tables, links and warnings."""
+    said = run.result
+    with _best_effort():
+        figures = {
+            "seconds": round(run.seconds, 2),
+            "peak memory (MB)": round(run.peak_memory_bytes / 1e6, 1),
+            **said.facts,
+        }
+        create_markdown_artifact(
+            f"# {run.stage}\n\n{_two_columns(figures)}{_bullets('Warnings', said.warnings)}",
+            key=_key(run.stage),
+            description=f"What the stage {run.stage} says about itself",
+        )
+        for name, rows in said.tables.items():
+            create_table_artifact(
+                [{column: _cell(value) for column, value in row.items()} for row in rows],
+                key=_key(run.stage, name),
+                description=f"{run.stage}: {name}",
+            )
+        for name, address in said.links.items():
+            create_link_artifact(
+                address, link_text=name, key=_key(run.stage, name), description=name
+            )
+
+
+def publish_summary(summary: RunSummary) -> None:
+    """Publish the whole run: one table of its figures, one of its stages."""
+    document = dict(summary.to_json())
+    stages = document.pop("stages", [])
+    with _best_effort():
+        create_table_artifact(
+            [{"what": name, "value": _cell(value)} for name, value in document.items()],
+            key="summary",
+            description="The run",
+        )
+        create_table_artifact(
+            [{name: _cell(value) for name, value in row.items()} for row in stages],
+            key="stages",
+            description="The stages of the run, and what each cost",
+        )
+
+
+@contextmanager
+def failures_published() -> Iterator[None]:
+    """Publish what went wrong in the block and what to do about it; the error goes on."""
+    try:
+        yield
+    except TidemillError as error:
+        with _best_effort():
+            create_markdown_artifact(
+                f"# {error.code}\n\n{error.message}\n\n**Remedy:** {error.remedy}\n\n"
+                f"{_two_columns(error.fields)}",
+                key="failure",
+                description=error.message,
+            )
+            get_run_logger().error("%s: %s; %s", error.code, error.message, error.remedy)
+        raise
+
+
+@contextmanager
+def _best_effort() -> Iterator[None]:
+    # A page that could not be written is no reason to lose a stage's work.
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException) as exc:
+        get_run_logger().warning("artifact not published: %s", exc)
+
+
+def _key(*names: str) -> str:
+    """A key as Prefect wants it: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower()).strip("-") or "artifact"
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _two_columns(figures: Mapping[str, Any]) -> str:
+    if not figures:
+        return ""
+    lines = [f"| {_text(name)} | {_text(_cell(value))} |" for name, value in figures.items()]
+    return "\n".join(["| what | value |", "| --- | --- |", *lines, ""])
+
+
+def _bullets(title: str, texts: tuple[str, ...]) -> str:
+    return f"\n## {title}\n\n" + "\n".join(f"- {text}" for text in texts) if texts else ""
+
+
+def _text(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")

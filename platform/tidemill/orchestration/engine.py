@@ -1,0 +1,164 @@
+"""The Prefect engine: shards as child tasks, each waiting on our own pool of processes.
+
+Prefect sees about fifty child tasks a stage, whatever the number of shards, and retries those
+whose error says that a retry can help. The work itself happens in the inner engine's processes,
+where Prefect is not imported.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
+from itertools import pairwise
+from typing import TypeVar
+
+from tidemill.contracts import Progress
+from tidemill.engines import LocalEngine
+
+__all__ = ["PrefectEngine"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class PrefectEngine:
+    """Maps with child tasks of the task that runs now.
+
+    Parameters
+    ----------
+    inner : LocalEngine
+        Does the work; the caller closes it.
+    max_children : int
+        About as many child tasks has one stage. A stage with several maps shares them: each map
+        takes at most half of what is left, and never fewer than two.
+    retries : int
+        How often a child task is tried again after an error that is ``retryable``.
+    retry_delay_seconds : float
+
+    Notes
+    -----
+    Nothing is kept in Prefect's result store: what a stage wrote to disk is what a resumed run
+    goes by. Memory: what the function needs, once per worker, and the results.
+    """
+
+    def __init__(
+        self,
+        inner: LocalEngine,
+        *,
+        max_children: int = 50,
+        retries: int = 2,
+        retry_delay_seconds: float = 1.0,
+    ) -> None:
+        self.inner = inner
+        self._max_children = max_children
+        self._retries = retries
+        self._retry_delay_seconds = retry_delay_seconds
+        self._left: dict[object, int] = {}
+        _keep_main_out_of_workers()
+
+    @property
+    def workers(self) -> int:
+        """Processes at once."""
+        return self.inner.workers
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        *,
+        label: str,
+        progress: Progress | None = None,
+    ) -> list[Result]:
+        """Return ``[function(item) for item in items]``, in order; see ``Engine.map``.
+
+        Raises
+        ------
+        WorkerLost
+            If worker processes died in every attempt.
+        """
+        from tidemill.orchestration.tasks import run_children
+
+        if not items:
+            return []
+        groups = _grouped(len(items), self._children(len(items)))
+        count = _Count(len(items), progress)
+
+        def work(group: range) -> list[Result]:
+            tell = count.group()
+            # One worker means this process: the child's thread itself.
+            run = self.inner.map if self.workers == 1 else self.inner.map_in_pool
+            return run(function, [items[i] for i in group], label=label, progress=tell)
+
+        results = run_children(
+            [partial(work, group) for group in groups],
+            label=label,
+            # One more than there are workers, so that none waits for the next group.
+            threads=self.workers + (self.workers > 1),
+            retries=self._retries,
+            retry_delay_seconds=self._retry_delay_seconds,
+            stop=count.stop,
+        )
+        return [result for group in results for result in group]
+
+    def _children(self, n_items: int) -> int:
+        from tidemill.orchestration.tasks import current_task
+
+        stage = current_task()
+        left = self._left.get(stage, self._max_children)
+        children = min(n_items, max(2, left // 2))
+        self._left[stage] = left - children
+        return children
+
+
+def _grouped(n_items: int, n_groups: int) -> list[range]:
+    """Split the positions into consecutive groups whose sizes differ by one at most.
+
+    >>> _grouped(7, 3)
+    [range(0, 2), range(2, 4), range(4, 7)]
+    """
+    edges = [n_items * group // n_groups for group in range(n_groups + 1)]
+    return [range(begin, end) for begin, end in pairwise(edges)]
+
+
+class _Count:
+    """Finished items over all groups; an attempt that repeats items does not count twice."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._progress = progress
+        self._finished = 0
+        self._guard = threading.Lock()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let groups that still run end at their next item: the map has failed."""
+        self._stopped.set()
+
+    def group(self) -> Progress:
+        best = 0
+
+        def tell(finished: int, _of_group: int, /) -> None:
+            nonlocal best
+            if self._stopped.is_set():
+                raise CancelledError("another group of this map failed")
+            with self._guard:
+                if finished <= best:
+                    return
+                best = finished
+                self._finished += 1
+                if self._progress is not None:
+                    self._progress(self._finished, self._total)
+
+        return tell
+
+
+def _keep_main_out_of_workers() -> None:
+    # A worker process imports the parent's main module again. Where Prefect started this process
+    # (python -m prefect.flow_engine), that would load Prefect into each of them.
+    main = sys.modules.get("__main__")
+    if main is not None and (getattr(main.__spec__, "name", None) or "").startswith("prefect."):
+        main.__spec__ = None
+        main.__file__ = None

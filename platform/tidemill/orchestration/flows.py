@@ -1,0 +1,179 @@
+"""What the flows do, inside a flow run: the pipeline with Prefect's engine, and its page.
+
+Prefect is imported inside functions: the command line must not pay for it before it needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tidemill.config import load_params, set_params
+from tidemill.engines import LocalEngine
+from tidemill.errors import GateShut
+from tidemill.orchestration.crashes import mark_crashed, recorded
+from tidemill.orchestration.engine import PrefectEngine
+from tidemill.settings import Settings, load_settings
+from tidemill.storage import Workspace, workspace_lock, write_bytes
+
+if TYPE_CHECKING:
+    from tidemill.pipeline import Execute, Observer, RunSummary
+
+__all__ = ["Pipeline", "run_in_flow", "score_in_flow", "train_in_flow"]
+
+Scalar = str | int | float | bool | None
+Pipeline = Callable[..., "RunSummary"]
+
+_LOCK_SECONDS = 600.0
+
+
+def run_in_flow(
+    workspace: Workspace,
+    *,
+    settings: Settings,
+    engine: LocalEngine,
+    observer: Observer | None,
+    force: bool = False,
+    until: str | None = None,
+    pipeline: Pipeline | None = None,
+) -> RunSummary:
+    """Run the pipeline inside the flow run that this code belongs to.
+
+    The caller holds the workspace lock.
+
+    Raises
+    ------
+    TidemillError
+        Whatever a stage raised, as it is; its message and remedy are on the flow run's page.
+    """
+    from tidemill.orchestration.artifacts import failures_published
+
+    with failures_published():
+        return _run(workspace, settings, engine, observer, force, until, pipeline)
+
+
+def train_in_flow(
+    workspace: str = ".",
+    overrides: Mapping[str, Scalar] | None = None,
+    require_promotion: bool = False,
+) -> dict[str, Any]:
+    """The body of the deployed flow: lock, settings, pipeline, gate; returns the summary.
+
+    Raises
+    ------
+    GateShut
+        If promotion is required and did not happen.
+    """
+    from tidemill.orchestration.artifacts import failures_published
+
+    place = Workspace.at(workspace or ".")
+    settings = load_settings()
+    with failures_published():
+        _mark_crashed(place)
+        with (
+            workspace_lock(place, wait_seconds=_LOCK_SECONDS),
+            LocalEngine(settings.workers) as engine,
+        ):
+            _override(place, overrides or {})
+            summary = _run(place, settings, engine)
+        if require_promotion and not summary.facts.get("promoted"):
+            raise GateShut(
+                f"not promoted: {summary.facts.get('promotion_reason')}",
+                remedy="look at reports/metrics.json, or lower registration.min_improvement",
+            )
+    return summary.to_json()
+
+
+def score_in_flow(
+    workspace: str,
+    input: str,  # noqa: A002
+    output: str,
+    model: str = "champion",
+) -> dict[str, Any]:
+    """The body of the scoring flow: predict every row of ``input``; returns the figures.
+
+    Relative paths start at the workspace.
+    """
+    from tidemill.orchestration.artifacts import failures_published
+    from tidemill.pipeline import context_for
+    from tidemill.stages import score_files
+
+    place = Workspace.at(workspace or ".")
+    settings = load_settings()
+    with (
+        failures_published(),
+        recorded(place, _flow_run_id()),
+        LocalEngine(settings.workers) as engine,
+    ):
+        params = load_params(place.root)
+        context = context_for(place, params, settings, PrefectEngine(engine))
+        scored = score_files(
+            context,
+            params=params,
+            source=input if "://" in input else str(place.root / input),
+            output=place.root / output,
+            model=model,
+        )
+    return dict(scored.facts)
+
+
+def _run(
+    workspace: Workspace,
+    settings: Settings,
+    engine: LocalEngine,
+    observer: Observer | None = None,
+    force: bool = False,
+    until: str | None = None,
+    pipeline: Pipeline | None = None,
+) -> RunSummary:
+    from tidemill.orchestration.artifacts import publish_summary
+    from tidemill.orchestration.tasks import execute_as_task
+
+    run = pipeline or _pipeline()
+    execute: Execute = execute_as_task
+    with recorded(workspace, _flow_run_id()):
+        summary = run(
+            workspace,
+            settings=settings,
+            engine=PrefectEngine(engine),
+            execute=execute,
+            observer=observer,
+            force=force,
+            until=until,
+        )
+        publish_summary(summary)
+    return summary
+
+
+def _pipeline() -> Pipeline:
+    from tidemill.pipeline import run_pipeline
+
+    return run_pipeline
+
+
+def _flow_run_id() -> Any:
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("this must be called inside a flow run")
+    return context.flow_run.id
+
+
+def _mark_crashed(workspace: Workspace) -> None:
+    from prefect import get_client
+    from prefect.logging import get_run_logger
+
+    with get_client(sync_client=True) as client:
+        for flow_run_id in mark_crashed(workspace, client):
+            get_run_logger().warning("flow run %s was killed: marked as Crashed", flow_run_id)
+
+
+def _override(workspace: Workspace, overrides: Mapping[str, Scalar]) -> None:
+    # JSON is YAML: what params.yaml then says is what was asked for, and what dvc.lock records.
+    if overrides:
+        load_params(workspace.root)
+        text = workspace.params.read_text(encoding="utf-8")
+        assignments = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+        write_bytes(workspace.params, set_params(text, assignments).encode())

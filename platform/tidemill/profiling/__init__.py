@@ -1,0 +1,10 @@
+"""Statistics as a map over batches and a merge: moments, histograms, categories, hash samples."""
+
+from tidemill.profiling.category import CategoryProfile
+from tidemill.profiling.fold import fold
+from tidemill.profiling.moments import Moments
+from tidemill.profiling.numeric import NumericProfile
+from tidemill.profiling.profile import Profile
+from tidemill.profiling.sample import HashSample
+
+__all__ = ["CategoryProfile", "HashSample", "Moments", "NumericProfile", "Profile", "fold"]

@@ -1,0 +1,167 @@
+"""What the columns of a dataset are: the types that look finds and every later stage trusts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["Column", "ColumnType", "Purpose", "Role", "TableSchema", "Task"]
+
+
+class ColumnType(StrEnum):
+    """How a column is treated, whatever its physical type."""
+
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    CATEGORICAL = "categorical"
+    DATETIME = "datetime"
+    IGNORED = "ignored"
+
+
+class Purpose(StrEnum):
+    """What a column is there for."""
+
+    FEATURE = "feature"
+    TARGET = "target"
+    KEY = "key"
+    TIME = "time"
+    CARRIED = "carried"  # kept for sharding or slicing, never learnt from
+
+
+class Role(StrEnum):
+    """Which part of the learning a shard serves."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Task(StrEnum):
+    """What is predicted."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the validated table.
+
+    Parameters
+    ----------
+    name : str
+    type : ColumnType
+    purpose : Purpose
+    physical : str
+        Arrow type of the validated files: ``float32``, ``float64``, ``int64``, ``bool``,
+        ``string``, ``dictionary`` (int32 codes of strings) or ``timestamp[us]`` (UTC-naive).
+    edges : tuple of float
+        Frozen inner histogram edges, ascending, for numeric and datetime (epoch seconds)
+        columns; ``len(edges) + 1`` bins, the outer two open. Empty for the others.
+    """
+
+    name: str
+    type: ColumnType
+    purpose: Purpose
+    physical: str
+    edges: tuple[float, ...] = ()
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The Arrow type of this column in validated files and shards."""
+        return _ARROW[self.physical]
+
+
+_ARROW: dict[str, pa.DataType] = {
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "int64": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    "timestamp[us]": pa.timestamp("us"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """The columns of the validated table, in file order, and what is learnt from them.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        Ignored and dropped columns are not in it.
+    task : Task
+    classes : tuple of str
+        Labels in training order for classification (``str(value)``; for binary the second
+        is the positive one); empty for regression.
+    """
+
+    columns: tuple[Column, ...]
+    task: Task
+    classes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns, in file order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """Columns that are learnt from, in file order; of the time column, its cyclic parts."""
+        return tuple(c for c in self.columns if c.purpose in (Purpose.FEATURE, Purpose.TIME))
+
+    @property
+    def target(self) -> Column:
+        """The column to predict."""
+        return next(c for c in self.columns if c.purpose is Purpose.TARGET)
+
+    @property
+    def key(self) -> Column | None:
+        """The column that names a row, if one was stated."""
+        return next((c for c in self.columns if c.purpose is Purpose.KEY), None)
+
+    @property
+    def time(self) -> Column | None:
+        """The column that orders rows, if one was stated."""
+        return next((c for c in self.columns if c.purpose is Purpose.TIME), None)
+
+    def arrow_schema(self) -> pa.Schema:
+        """The Arrow schema of validated files and shards (all fields nullable)."""
+        return pa.schema([pa.field(c.name, c.arrow_type) for c in self.columns])
+
+    def with_classes(self, classes: tuple[str, ...]) -> TableSchema:
+        """The same schema with the labels that ingestion found."""
+        return replace(self, classes=classes)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document that :meth:`from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> TableSchema:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            columns=tuple(
+                Column(
+                    name=c["name"],
+                    type=ColumnType(c["type"]),
+                    purpose=Purpose(c["purpose"]),
+                    physical=c["physical"],
+                    edges=tuple(c["edges"]),
+                )
+                for c in document["columns"]
+            ),
+            task=Task(document["task"]),
+            classes=tuple(document["classes"]),
+        )

@@ -1,0 +1,239 @@
+"""The plan: which rows go to which shard, decided before any row moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tidemill.config import ShardingConfig
+from tidemill.errors import ColumnMissing, ConfigError, TooFewRows
+from tidemill.schema import Role, TableSchema, Task
+from tidemill.sharding.facts import Wanted
+from tidemill.sharding.holdout import Shares, asked_roles, rule_of
+from tidemill.sharding.ranges import balanced_cuts, bucket_of, cuts_from_text, hash_cuts, to_texts
+from tidemill.sharding.roles import LEFT_OUT, ROLES, RoleRule
+from tidemill.sharding.survey import Survey, sample_values
+from tidemill.storage import ValidatedManifest, hash_json, salted_hash
+
+__all__ = ["Plan", "make_plan", "needs_survey", "row_bytes", "wanted_facts"]
+
+_MIN_SHARD_ROWS = 32_768
+_MIN_SHARDS = 4
+_GROUP_BYTES = 16 << 20
+_WIDTHS = {"bool": 1, "float32": 4, "dictionary": 4, "string": 24}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Gives each row its slot, a number for every pair of role and bucket.
+
+    Parameters
+    ----------
+    strategy : str
+    by : str or None
+    wanted : Wanted
+    physical : str
+        Type of the sharding column's boundaries; ``hash`` where they cut the hash space.
+    rule : RoleRule
+    cuts : dict of Role to tuple of str
+        Inner boundaries of the buckets of each role that has rows, as text.
+    groups : int
+        Groups that each shard's rows are dealt to, one after the other in the file.
+    order_salt : str or None
+        Rows of a shard are ordered by their salted position; None keeps source order.
+    """
+
+    strategy: str
+    by: str | None
+    wanted: Wanted
+    physical: str
+    rule: RoleRule
+    cuts: dict[Role, tuple[str, ...]]
+    groups: int
+    order_salt: str | None
+
+    @property
+    def slots(self) -> tuple[tuple[Role, int], ...]:
+        """Role and bucket of each slot, in manifest order."""
+        return tuple(
+            (role, bucket) for role, cuts in self.cuts.items() for bucket in range(len(cuts) + 1)
+        )
+
+    @property
+    def holdout(self) -> dict[str, Any]:
+        """The rule and the column that it hashes, for the manifest."""
+        column = {"column": self.wanted.hash_column} if self.wanted.hashed else {}
+        return {**self.rule.to_json(), **column}
+
+    @property
+    def digest(self) -> str:
+        """Names everything that decides where a row goes."""
+        return hash_json(
+            [
+                self.holdout,
+                {role.value: cuts for role, cuts in self.cuts.items()},
+                [self.strategy, self.by, self.physical, self.groups, self.order_salt],
+            ]
+        )
+
+    def slot_of(self, facts: pa.Table) -> npt.NDArray[np.int64]:
+        """Slot of each row, or -1 for rows that are left out; (rows,) int64."""
+        roles = self.rule.assign(facts)
+        slots = np.full(len(roles), LEFT_OUT, np.int64)
+        values = facts["value"].combine_chunks()
+        offset = 0
+        for role, texts in self.cuts.items():
+            chosen = roles == ROLES.index(role)
+            cuts = cuts_from_text(texts, self.physical)
+            slots[chosen] = offset + bucket_of(values.filter(pa.array(chosen)), cuts)
+            offset += len(texts) + 1
+        return slots
+
+    def order_of(self, facts: pa.Table) -> npt.NDArray[np.uint64] | None:
+        """Where each row comes in its shard, or None for source order; (rows,) uint64."""
+        if self.order_salt is None:
+            return None
+        return salted_hash(facts["position"].to_numpy().astype(np.uint64), self.order_salt)
+
+
+def wanted_facts(schema: TableSchema, config: ShardingConfig, dataset_key: str | None) -> Wanted:
+    """The facts that the configured strategy and holdout look at.
+
+    Raises
+    ------
+    ColumnMissing
+        If a column they need is not in the data.
+    ConfigError
+        If a regression is to be stratified.
+    """
+    by = config.holdout.by
+    if by == "stratified" and schema.task is Task.REGRESSION:
+        raise ConfigError(
+            "sharding.holdout.by: stratified needs classes, and the target is a number",
+            remedy="set sharding.holdout.by to hash, time, order or file",
+        )
+    time = schema.time.name if schema.time is not None else None
+    timed = by == "time" or config.strategy == "time"
+    if timed and time is None:
+        raise ConfigError(
+            "sharding by time needs a time column", remedy="set dataset.time, or shard by hash"
+        )
+    value = time if config.strategy == "time" else config.by or dataset_key
+    _require(value, schema, "sharding.by" if config.by else "dataset.key")
+    _require(dataset_key, schema, "dataset.key")
+    return Wanted(
+        hashed=by in ("hash", "stratified", "file"),
+        hash_column=dataset_key,
+        time=time if timed else None,
+        target=schema.target.name if by == "stratified" else None,
+        value=value,
+        value_hashed=config.strategy == "hash",
+    )
+
+
+def needs_survey(config: ShardingConfig) -> bool:
+    """Whether a plan needs more than row counts."""
+    return config.strategy != "hash" or config.holdout.by in ("time", "stratified")
+
+
+def make_plan(
+    manifest: ValidatedManifest,
+    config: ShardingConfig,
+    wanted: Wanted,
+    survey: Survey | None,
+    *,
+    seed: int,
+) -> Plan:
+    """Decide roles, number of shards and boundaries.
+
+    Raises
+    ------
+    TooFewRows
+        If a role would be empty, or there are more shards than rows.
+    """
+    rule, shares = rule_of(config.holdout, manifest, survey, salt=holdout_salt(seed))
+    counts = _shard_counts(manifest, config, shares)
+    physical = "hash"
+    if wanted.value is not None and not wanted.value_hashed:
+        physical = manifest.schema[wanted.value].physical
+    cuts = {role: _cuts(role, n, rule, survey, physical) for role, n in counts.items()}
+    shuffled = config.strategy == "hash" and manifest.schema.time is None
+    shard_rows = max(manifest.rows * shares[role] / counts[role] for role in counts)
+    groups = int(shard_rows * row_bytes(manifest.schema)) // _GROUP_BYTES + 1
+    return Plan(
+        strategy=config.strategy,
+        by=wanted.value,
+        wanted=wanted,
+        physical=physical,
+        rule=rule,
+        cuts=cuts,
+        groups=groups if shuffled else 1,
+        order_salt=f"order:{seed}" if shuffled else None,
+    )
+
+
+def holdout_salt(seed: int) -> str:
+    """Salt of the hash that decides roles."""
+    return f"holdout:{seed}"
+
+
+def row_bytes(schema: TableSchema) -> int:
+    """About how many bytes a row takes in memory."""
+    return 8 + sum(_WIDTHS.get(column.physical, 8) for column in schema.columns)
+
+
+def _require(column: str | None, schema: TableSchema, setting: str) -> None:
+    if column is not None and column not in schema.names:
+        raise ColumnMissing(column=column, available=schema.names, setting=setting)
+
+
+def _shard_counts(
+    manifest: ValidatedManifest, config: ShardingConfig, shares: Shares
+) -> dict[Role, int]:
+    asked = asked_roles(config.holdout)
+    if config.shards != "auto":
+        if config.shards > manifest.rows:
+            raise TooFewRows(
+                f"sharding.shards asks for {config.shards} shards, and there are "
+                f"{manifest.rows} valid rows",
+                remedy=f"set sharding.shards to auto, or to at most {manifest.rows}",
+                shards=config.shards,
+                rows=manifest.rows,
+            )
+        return _dealt(config.shards, {role: shares[role] for role in asked})
+    size = sum(part.file.bytes for part in manifest.parts)
+    aim = config.shard_mb << 20
+    return {
+        role: max(
+            1,
+            -(-int(size * shares[role]) // aim),
+            min(_MIN_SHARDS, int(manifest.rows * shares[role]) // _MIN_SHARD_ROWS),
+        )
+        for role in asked
+    }
+
+
+def _dealt(shards: int, shares: Shares) -> dict[Role, int]:
+    """Divide shards by share, at least one for each role (largest remainders first)."""
+    total = sum(shares.values()) or 1.0
+    free = max(shards - len(shares), 0)
+    ideal = {role: free * share / total for role, share in shares.items()}
+    dealt = {role: int(part) for role, part in ideal.items()}
+    rest = sorted(shares, key=lambda role: dealt[role] - ideal[role])
+    for role in rest[: free - sum(dealt.values())]:
+        dealt[role] += 1
+    return {role: count + 1 for role, count in dealt.items()}
+
+
+def _cuts(
+    role: Role, buckets: int, rule: RoleRule, survey: Survey | None, physical: str
+) -> tuple[str, ...]:
+    if physical == "hash":
+        return to_texts(hash_cuts(buckets), physical)
+    assert survey is not None  # noqa: S101 - ranges need one
+    chosen = rule.assign(survey.sample) == ROLES.index(role)
+    return to_texts(balanced_cuts(sample_values(survey.sample, chosen), buckets), physical)

@@ -1,0 +1,223 @@
+"""The second map: the pieces of one slot become a shard of profiled blocks."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.errors import IntegrityError
+from tidemill.profiling import Profile
+from tidemill.schema import Role, TableSchema
+from tidemill.sharding.pieces import ORDER, read_segments
+from tidemill.sharding.ranges import ordered, to_texts
+from tidemill.storage import (
+    BlockWriter,
+    FileEntry,
+    ShardEntry,
+    hash_bytes,
+    read_json,
+    storage_errors,
+    verify_file,
+    write_bytes,
+    write_json,
+)
+
+__all__ = ["ShardTask", "even_blocks", "write_shard"]
+
+_MIN_BLOCKS = 64
+_MIN_BLOCK_ROWS = 256
+_MAX_BLOCK_ROWS = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard to be written from the pieces of one slot.
+
+    Parameters
+    ----------
+    id, slot, role, bucket
+        Position in the manifest; number in the plan; role and bucket.
+    rows, block_rows : int
+    pieces, groups : int
+        How many there are.
+    ordered : bool
+        Whether rows are ordered by the pieces' order column.
+    ranged : str or None
+        The sharding column, where its range is recorded.
+    key : str
+        Names the content of the shard.
+    """
+
+    id: int
+    slot: int
+    role: Role
+    bucket: int
+    rows: int
+    block_rows: int
+    pieces: int
+    groups: int
+    ordered: bool
+    ranged: str | None
+    key: str
+
+
+def block_rows_of(role_rows: int) -> int:
+    """Rows a block may have, so that a role has at least 64 blocks where that is sensible.
+
+    >>> block_rows_of(640_000), block_rows_of(100), block_rows_of(10**9)
+    (10000, 256, 131072)
+    """
+    return min(max(role_rows // _MIN_BLOCKS, _MIN_BLOCK_ROWS), _MAX_BLOCK_ROWS)
+
+
+def even_blocks(rows: int, block_rows: int) -> int:
+    """Rows of each block, at most ``block_rows``, such that the last is not much shorter.
+
+    >>> even_blocks(1001, 1000)
+    501
+    """
+    blocks = -(-rows // block_rows)
+    return -(-rows // blocks)
+
+
+def write_shard(work: Path, out: Path, schema: TableSchema, task: ShardTask) -> ShardEntry:
+    """Write one shard and its profile into ``out``, or find them finished.
+
+    Notes
+    -----
+    Memory: one group of rows (about 16 MB) or one segment, and two blocks.
+    """
+    receipt = work / f"shard-{task.id:05d}.json"
+    entry = _finished(receipt, out, task)
+    if entry is not None:
+        return entry
+    name = f"shard-{task.id:05d}.parquet"
+    tally = _Tally(schema, task.ranged)
+    # As with pieces: written under a name of its own, then put in its place.
+    temporary = work / f".{name}.{uuid.uuid4().hex}.tmp"
+    with BlockWriter(temporary, schema.arrow_schema(), block_rows=task.block_rows) as writer:
+        for block in recut(_rows(work, task), task.block_rows):
+            writer.write(block)
+            tally.add(block)
+        file = replace(writer.close(), path=name)
+    with storage_errors(out / name):
+        temporary.replace(out / name)
+    entry = _entry(out, task, file, tally)
+    write_json(receipt, {"key": task.key, "entry": asdict(entry)})
+    return entry
+
+
+def recut(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Cut the same rows into tables of exactly ``rows`` rows; the last may be shorter.
+
+    >>> [t.num_rows for t in recut([pa.table({"a": [1, 2, 3]}), pa.table({"a": [4, 5]})], 2)]
+    [2, 2, 1]
+    """
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        while count >= rows:
+            whole = pa.concat_tables(waiting)
+            yield _in_one(whole.slice(0, rows))
+            waiting, count = [whole.slice(rows)], count - rows
+    if count:
+        yield _in_one(pa.concat_tables(waiting))
+
+
+def _in_one(table: pa.Table) -> pa.Table:
+    # Dictionaries differ from piece to piece; a block has one.
+    return table.unify_dictionaries().combine_chunks()
+
+
+class _Tally:
+    """What the manifest says about a shard, gathered block by block."""
+
+    def __init__(self, schema: TableSchema, ranged: str | None) -> None:
+        self.schema = schema
+        self.ranged = ranged
+        self.profiles: list[dict[str, Any]] = []
+        self.ranges: dict[str, tuple[Any, Any]] = {}
+
+    def add(self, block: pa.Table) -> None:
+        self.profiles.append(Profile.of(block, self.schema).to_json())
+        time = self.schema.time.name if self.schema.time is not None else None
+        for column in {name for name in (self.ranged, time) if name is not None}:
+            found = pc.min_max(ordered(block[column]))
+            self._widen(column, found["min"].as_py(), found["max"].as_py())
+
+    def range_of(self, column: str | None) -> tuple[str | None, str | None]:
+        """Smallest and largest value as text."""
+        low, high = self.ranges.get(column or "", (None, None))
+        if column is None or low is None:
+            return None, None
+        texts = to_texts(pa.array([low, high]), self.schema[column].physical)
+        return texts[0], texts[1]
+
+    def _widen(self, column: str, low: Any, high: Any) -> None:
+        if low is not None:
+            known = self.ranges.get(column, (low, high))
+            self.ranges[column] = min(known[0], low), max(known[1], high)
+
+
+def _rows(work: Path, task: ShardTask) -> Iterator[pa.Table]:
+    for group in range(task.groups):
+        segments = read_segments(work, task.pieces, task.slot, group)
+        if not task.ordered:
+            yield from segments
+            continue
+        tables = list(segments)
+        if tables:
+            whole = _in_one(pa.concat_tables(tables))
+            order = pc.sort_indices(whole[ORDER])
+            yield whole.drop_columns([ORDER]).take(order)
+
+
+def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardEntry:
+    profile = json.dumps(tally.profiles, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    name = f"shard-{task.id:05d}.profile.json"
+    write_bytes(out / name, profile.encode())
+    time = tally.schema.time.name if tally.schema.time is not None else None
+    lower, upper = tally.range_of(task.ranged)
+    time_from, time_to = tally.range_of(time)
+    return ShardEntry(
+        id=task.id,
+        role=task.role,
+        file=file,
+        profile=name,
+        profile_sha256=hash_bytes(profile.encode()),
+        bucket=task.bucket,
+        lower=lower,
+        upper=upper,
+        time_from=time_from,
+        time_to=time_to,
+    )
+
+
+def _finished(receipt: Path, out: Path, task: ShardTask) -> ShardEntry | None:
+    if not receipt.exists():
+        return None
+    document = read_json(receipt)
+    if document["key"] != task.key:
+        return None
+    entry = entry_from_json(document["entry"])
+    try:
+        verify_file(out, entry.file)
+        whole = hash_bytes((out / entry.profile).read_bytes()) == entry.profile_sha256
+    except (IntegrityError, OSError):
+        return None
+    return entry if whole else None
+
+
+def entry_from_json(document: dict[str, Any]) -> ShardEntry:
+    """Read what ``asdict`` wrote."""
+    file = FileEntry.from_json(document["file"])
+    return ShardEntry(**{**document, "role": Role(document["role"]), "file": file})

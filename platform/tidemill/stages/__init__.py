@@ -1,0 +1,31 @@
+"""One module a stage: each composes the rooms below and does not know its door."""
+
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.evaluate import run_evaluate
+from tidemill.stages.ingest import run_ingest
+from tidemill.stages.look import run_look
+from tidemill.stages.meter import Meter
+from tidemill.stages.reduce import run_reduce
+from tidemill.stages.register import registration_stands, run_register
+from tidemill.stages.score import score_files
+from tidemill.stages.shard import run_shard
+from tidemill.stages.summary import summarise
+from tidemill.stages.train import run_train
+from tidemill.stages.tune import run_tune
+
+__all__ = [
+    "Meter",
+    "StageContext",
+    "StageResult",
+    "registration_stands",
+    "run_evaluate",
+    "run_ingest",
+    "run_look",
+    "run_reduce",
+    "run_register",
+    "run_shard",
+    "run_train",
+    "run_tune",
+    "score_files",
+    "summarise",
+]

@@ -1,0 +1,161 @@
+"""Reduced matrices on disk, so that several passes pay for the reduction once.
+
+The cache lies in the workspace's work folder, outside every output: losing it costs time only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.contracts import FloatMatrix
+from tidemill.features import load_reducer
+from tidemill.schema import Role, TableSchema, Task
+from tidemill.stages.context import StageContext
+from tidemill.storage import (
+    ShardEntry,
+    ShardManifest,
+    hash_file,
+    hash_json,
+    read_blocks,
+    read_json,
+    storage_errors,
+    write_json,
+)
+
+__all__ = ["ReducedBlocks", "encode_target", "reduced_blocks"]
+
+
+@dataclass(frozen=True)
+class ReducedBlocks:
+    """The blocks of one role as matrices on disk; picklable, reads one block at a time.
+
+    Parameters
+    ----------
+    folder : Path
+    names : tuple of str
+        Columns of the matrix.
+    blocks : tuple of (str, int, int)
+        File stem, first row in the file, rows.
+    target_dtype : str
+        ``float64`` or ``int32``.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    blocks: tuple[tuple[str, int, int], ...]
+    target_dtype: str
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of each block."""
+        return tuple(rows for _, _, rows in self.blocks)
+
+    def read(self, block: int) -> tuple[FloatMatrix, npt.NDArray[Any]]:
+        """Return ``X`` (rows, n_features) float32 and ``y`` (rows,) of one block."""
+        stem, first, rows = self.blocks[block]
+        width = len(self.names)
+        X = np.fromfile(
+            self.folder / f"{stem}.x",
+            np.float32,
+            count=rows * width,
+            offset=first * width * 4,
+        ).reshape(rows, width)
+        dtype = np.dtype(self.target_dtype)
+        y = np.fromfile(self.folder / f"{stem}.y", dtype, count=rows, offset=first * dtype.itemsize)
+        return X, y
+
+    def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
+        return (self.read(block) for block in range(len(self.blocks)))
+
+    def sample(self, max_rows: int) -> ReducedBlocks:
+        """The same share of every block, at most ``max_rows`` rows in all."""
+        total = sum(self.rows)
+        if total <= max_rows:
+            return self
+        taken = tuple(
+            (stem, first, max(1, rows * max_rows // total)) for stem, first, rows in self.blocks
+        )
+        return replace(self, blocks=taken)
+
+
+def encode_target(column: pa.ChunkedArray, schema: TableSchema) -> npt.NDArray[Any]:
+    """Return the target as float64 (regression) or int32 class codes; (rows,)."""
+    if schema.task is Task.REGRESSION:
+        return np.asarray(column.cast(pa.float64()))
+    codes = pc.index_in(column.cast(pa.string()), value_set=pa.array(schema.classes))
+    return np.asarray(codes.cast(pa.int32()))
+
+
+def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -> ReducedBlocks:
+    """The reduced matrices of ``role``, made where they are not yet on disk.
+
+    Memory: one block and its matrix, per worker. Disk: rows x n_features x 4 bytes.
+    """
+    workspace = context.workspace
+    key = hash_json(
+        {
+            "shards": hash_file(workspace.shards / "manifest.json"),
+            "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
+        }
+    )
+    folder = workspace.work("reduced", key[:16])
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _forget_others(folder)
+    function = partial(
+        _reduce_shard,
+        folder=folder,
+        shards=workspace.shards,
+        reducer_folder=workspace.reducer,
+        schema=manifest.schema,
+    )
+    stems = context.engine.map(
+        function, manifest.of(role), label=f"reduce {role.value}", progress=context.progress
+    )
+    blocks = []
+    for stem, entry in zip(stems, manifest.of(role), strict=True):
+        first = 0
+        for rows in entry.file.blocks:
+            blocks.append((stem, first, rows))
+            first += rows
+    names = tuple(read_json(folder / f"{stems[0]}.json")["names"])
+    dtype = "float64" if manifest.schema.task is Task.REGRESSION else "int32"
+    return ReducedBlocks(folder, names, tuple(blocks), dtype)
+
+
+def _forget_others(folder: Path) -> None:
+    import shutil
+
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _reduce_shard(
+    entry: ShardEntry, *, folder: Path, shards: Path, reducer_folder: Path, schema: TableSchema
+) -> str:
+    stem = f"{entry.id:05d}"
+    receipt = folder / f"{stem}.json"
+    if receipt.exists():
+        return stem
+    reducer = load_reducer(reducer_folder)
+    names = [str(name) for name in reducer.get_feature_names_out()]
+    with (
+        storage_errors(folder),
+        (folder / f"{stem}.x").open("wb") as xs,
+        (folder / f"{stem}.y").open("wb") as ys,
+    ):
+        for table in read_blocks(shards / entry.file.path):
+            reducer.transform(table).tofile(xs)
+            encode_target(table[schema.target.name], schema).tofile(ys)
+    write_json(receipt, {"names": names, "rows": entry.file.rows})
+    return stem

@@ -1,0 +1,49 @@
+"""What a stage is given besides its settings and inputs, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidemill.contracts import Engine, Progress
+from tidemill.settings import Settings
+from tidemill.storage import Workspace
+from tidemill.tracking import Tracker
+
+__all__ = ["StageContext", "StageResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """Where a stage works and with what; the same behind every door."""
+
+    workspace: Workspace
+    settings: Settings
+    engine: Engine
+    tracker: Tracker
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage says about itself.
+
+    Parameters
+    ----------
+    stage : str
+    facts : mapping of str to scalar
+        The figures of the summary.
+    tables : mapping of str to list of rows
+        Small tables for people.
+    links : mapping of str to str
+        Addresses of pages about this result.
+    warnings : tuple of str
+        What a person should know although the stage succeeded.
+    """
+
+    stage: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,118 @@
+"""evaluate: the candidate alone, on the frozen test shards, beside a dummy baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from tidemill.config import EvaluationConfig
+from tidemill.errors import ConfigError, nearest
+from tidemill.metrics import (
+    HIGHER_IS_BETTER,
+    default_metric,
+    metric_names,
+)
+from tidemill.schema import Role, Task
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.figures import draw_figures
+from tidemill.stages.inputs import read_shards
+from tidemill.stages.judging import judge, judge_baseline
+from tidemill.storage import (
+    commit_directory,
+    fresh_directory,
+    write_json,
+)
+from tidemill.tracking import load_candidate
+
+__all__ = ["run_evaluate"]
+
+TRAIN_ROWS = 200_000
+"""Training rows looked at for the gap: enough for two digits, whatever the table's size."""
+
+
+def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> StageResult:
+    """Leave reports/metrics.json and reports/figures/."""
+    workspace = context.workspace
+    manifest = read_shards(context)
+    schema = manifest.schema
+    metric = _metric(evaluation, schema.task)
+    pipeline = load_candidate(workspace.candidate / "model")
+    test = judge(context, pipeline, manifest, Role.TEST)
+    validation = judge(context, pipeline, manifest, Role.VALIDATION).values()
+    train = judge(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
+    baseline = judge_baseline(context, manifest).values()
+    gap = relative_gap(metric, train[metric], validation[metric])
+    document = {
+        "metric": metric,
+        "test": _defined(test.values()),
+        "baseline": _defined(baseline),
+        "validation": _defined(validation),
+        "train": _defined(train),
+        "gap": gap,
+        "rows": {role.value: manifest.rows(role) for role in Role},
+    }
+    staged = fresh_directory(workspace.work("evaluate", "figures"))
+    draw_figures(staged, test, pipeline, manifest)
+    write_json(workspace.reports / "metrics.json", document)
+    commit_directory(staged, workspace.reports / "figures")
+    warnings: tuple[str, ...] = ()
+    if gap > evaluation.max_gap:
+        warnings = (
+            f"{metric} is {train[metric]:.4f} on training and {validation[metric]:.4f} on "
+            f"validation rows: the model may have learnt the training rows by heart",
+        )
+    return StageResult(
+        stage="evaluate",
+        facts={
+            metric: test.values()[metric],
+            f"baseline_{metric}": baseline[metric],
+            "gap": gap,
+        },
+        tables={
+            "metrics": [
+                {
+                    "metric": name,
+                    "test": test.values()[name],
+                    "baseline": baseline[name],
+                    "validation": validation[name],
+                    "train": train[name],
+                }
+                for name in metric_names(schema.task)
+            ]
+        },
+        warnings=warnings,
+    )
+
+
+def relative_gap(metric: str, train: float, validation: float) -> float:
+    """By how much training beats validation, relative to the larger of the two.
+
+    >>> round(relative_gap("roc_auc", 0.9, 0.6), 3)
+    0.333
+    >>> relative_gap("rmse", 2.0, 1.0)
+    -0.5
+    """
+    ahead = train - validation if HIGHER_IS_BETTER[metric] else validation - train
+    size = max(abs(train), abs(validation))
+    return ahead / size if size and math.isfinite(ahead) else 0.0
+
+
+def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: a figure that the rows do not define is null."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _metric(evaluation: EvaluationConfig, task: Task) -> str:
+    if evaluation.metric == "auto":
+        return default_metric(task)
+    names = metric_names(task)
+    if evaluation.metric in names:
+        return evaluation.metric
+    close = nearest(evaluation.metric, names)
+    raise ConfigError(
+        f"evaluation.metric: {evaluation.metric!r} is no figure of a {task.value} model",
+        remedy=(f"did you mean {close!r}? " if close else "")
+        + f"set evaluation.metric to auto or one of: {', '.join(names)}",
+        metric=evaluation.metric,
+        available=names,
+    )

@@ -1,0 +1,84 @@
+"""The pictures of an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.learning import importance
+from tidemill.metrics import BinaryFigures, Figures, MulticlassFigures, RegressionFigures
+from tidemill.reporting import (
+    draw_calibration,
+    draw_confusion,
+    draw_importance,
+    draw_precision_recall,
+    draw_residuals,
+    draw_roc,
+    draw_shard_balance,
+)
+from tidemill.storage import ShardManifest
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["draw_figures"]
+
+
+def draw_figures(
+    folder: Path, figures: Figures, pipeline: Pipeline, manifest: ShardManifest
+) -> None:
+    """Write one PNG a figure into ``folder``; which ones depends on the task."""
+    if isinstance(figures, BinaryFigures):
+        _draw_binary(folder, figures)
+    if isinstance(figures, BinaryFigures | MulticlassFigures):
+        draw_confusion(folder / "confusion.png", figures.confusion, manifest.schema.classes)
+    if isinstance(figures, RegressionFigures):
+        _draw_regression(folder, figures, manifest)
+    names = [str(name) for name in pipeline[0].get_feature_names_out()]
+    shares = importance(pipeline[-1], names)
+    if shares:
+        draw_importance(folder / "importance.png", shares)
+    draw_shard_balance(
+        folder / "shard_balance.png",
+        [shard.role.value for shard in manifest.shards],
+        [shard.file.rows for shard in manifest.shards],
+    )
+
+
+def _draw_binary(folder: Path, figures: BinaryFigures) -> None:
+    values, rows = figures.values(), figures.count
+    roc, precision_recall = figures.roc_curve(), figures.precision_recall_curve()
+    confusion = figures.confusion
+    draw_roc(folder / "roc.png", roc.x, roc.y, roc_auc=values["roc_auc"], rows=rows)
+    draw_precision_recall(
+        folder / "precision_recall.png",
+        precision_recall.x,
+        precision_recall.y,
+        average_precision=values["average_precision"],
+        positive_share=float(confusion[1].sum() / confusion.sum()),
+        rows=rows,
+    )
+    predicted, observed, counts = figures.calibration()
+    draw_calibration(
+        folder / "calibration.png",
+        predicted,
+        observed,
+        counts,
+        brier=values["brier"],
+        rows=rows,
+    )
+
+
+def _draw_regression(folder: Path, figures: RegressionFigures, manifest: ShardManifest) -> None:
+    values = figures.values()
+    draw_residuals(
+        folder / "residuals.png",
+        figures.residual_edges,
+        figures.residual_counts,
+        manifest.schema.target.edges,
+        figures.joint_counts,
+        mae=values["mae"],
+        rmse=values["rmse"],
+        r2=values["r2"],
+        rows=figures.count,
+    )

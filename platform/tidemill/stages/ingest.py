@@ -1,0 +1,68 @@
+"""ingest: one scan of the raw bytes that parses, validates, types, profiles and writes."""
+
+from __future__ import annotations
+
+from tidemill.config import DatasetConfig, IngestionConfig
+from tidemill.ingestion import SourceListing, ingest
+from tidemill.schema import TableSchema
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.storage import discard_directory, hash_file, hash_json, read_json
+
+__all__ = ["run_ingest"]
+
+
+def run_ingest(
+    context: StageContext, *, dataset: DatasetConfig, ingestion: IngestionConfig
+) -> StageResult:
+    """Leave data/validated, data/quarantine and reports/validation.json.
+
+    A killed run continues after its last finished split.
+
+    Raises
+    ------
+    ValidationFailed
+        If more rows are invalid than ``ingestion.max_invalid_fraction`` allows.
+    """
+    workspace = context.workspace
+    suite = workspace.root / ingestion.suite
+    listing = SourceListing.from_json(read_json(workspace.source_listing))
+    schema = TableSchema.from_json(read_json(workspace.schema))
+    key = hash_json(
+        {
+            "listing": listing.to_json(),
+            "schema": schema.to_json(),
+            "dataset": dataset.model_dump(mode="json"),
+            "ingestion": ingestion.model_dump(mode="json"),
+            "suite": hash_file(suite) if suite.is_file() else None,
+        }
+    )
+    work = workspace.work("ingest", key[:16])
+    result = ingest(
+        listing,
+        schema,
+        dataset,
+        ingestion,
+        root=workspace.root,
+        work=work,
+        out=workspace.validated,
+        quarantine=workspace.quarantine,
+        report=workspace.reports / "validation.json",
+        docs=workspace.hidden / "data_docs",
+        engine=context.engine,
+        progress=context.progress,
+    )
+    discard_directory(work.parent)
+    return StageResult(
+        stage="ingest",
+        facts={
+            "rows_read": result.rows_read,
+            "rows_valid": result.rows_valid,
+            "rows_quarantined": result.rows_quarantined,
+        },
+        tables={
+            "quarantined": [
+                {"reason": reason, "rows": rows}
+                for reason, rows in sorted(result.reasons.items(), key=lambda item: -item[1])
+            ]
+        },
+    )

@@ -1,0 +1,115 @@
+"""Score shards with a saved model, out of core: one partial of figures a shard."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.learning import predict_scores
+from tidemill.metrics import Figures, baseline_figures, class_shares, figures_of
+from tidemill.profiling import CategoryProfile, Profile, fold
+from tidemill.schema import Role, TableSchema
+from tidemill.stages.blocks import encode_target
+from tidemill.stages.context import StageContext
+from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_json
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["judge", "judge_baseline"]
+
+
+def judge(
+    context: StageContext,
+    pipeline: Pipeline,
+    manifest: ShardManifest,
+    role: Role,
+    *,
+    max_rows: int | None = None,
+) -> Figures:
+    """Return the figures (a metrics partial) of ``pipeline`` on the shards of a role.
+
+    Parameters
+    ----------
+    max_rows : int or None
+        Look at no more than about that many rows, whole blocks spread evenly over the shards.
+
+    Notes
+    -----
+    Memory: one block, its matrix and its scores, per worker.
+    """
+    shards = manifest.of(role)
+    total = manifest.rows(role)
+    step = 1 if max_rows is None else max(1, -(-total // max_rows))
+    function = partial(
+        _judge_shard,
+        pipeline=pipeline,
+        folder=context.workspace.shards,
+        schema=manifest.schema,
+        step=step,
+    )
+    return fold(
+        context.engine.map(
+            function,
+            [entry.file for entry in shards],
+            label=f"evaluate {role.value}",
+            progress=context.progress,
+        )
+    )
+
+
+def _judge_shard(
+    file: FileEntry, *, pipeline: Pipeline, folder: Path, schema: TableSchema, step: int
+) -> Figures:
+    reducer, learner = pipeline[0], pipeline[-1]
+    columns = [*(str(name) for name in reducer.feature_names_in_), schema.target.name]
+    partials = []
+    for table in read_blocks(
+        folder / file.path, columns=columns, blocks=range(0, len(file.blocks), step)
+    ):
+        scores = predict_scores(learner, reducer.transform(table), schema.task)
+        truth = encode_target(table[schema.target.name], schema)
+        partials.append(
+            figures_of(
+                schema.task,
+                scores,
+                truth,
+                classes=schema.classes,
+                edges=schema.target.edges,
+            )
+        )
+    return fold(partials)
+
+
+def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
+    """Return the figures, on the test shards, of the dummy that knows the training target only."""
+    folder, schema = context.workspace.shards, manifest.schema
+    target = fold(
+        Profile.from_json(document)
+        for entry in manifest.of(Role.TRAIN)
+        for document in read_json(folder / entry.profile)
+    ).columns[schema.target.name]
+    prior = (
+        tuple(class_shares(target.counts, schema.classes).tolist())
+        if isinstance(target, CategoryProfile)
+        else target.mean
+    )
+    function = partial(_judge_shard_baseline, folder=folder, schema=schema, prior=prior)
+    files = [entry.file for entry in manifest.of(Role.TEST)]
+    return fold(context.engine.map(function, files, label="baseline"))
+
+
+def _judge_shard_baseline(
+    file: FileEntry, *, folder: Path, schema: TableSchema, prior: tuple[float, ...] | float
+) -> Figures:
+    return fold(
+        baseline_figures(
+            schema.task,
+            prior,
+            encode_target(table[schema.target.name], schema),
+            classes=schema.classes,
+            edges=schema.target.edges,
+        )
+        for table in read_blocks(folder / file.path, columns=[schema.target.name])
+    )

@@ -1,0 +1,38 @@
+"""look: find the splits of the source, and the types of its columns from a bounded sample."""
+
+from __future__ import annotations
+
+from tidemill.config import DatasetConfig
+from tidemill.ingestion import list_source, look
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.storage import write_json
+
+__all__ = ["run_look"]
+
+
+def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
+    """Leave data/source.json and data/schema.json.
+
+    Memory: the ``dataset.look_rows`` rows of the sample.
+    """
+    workspace = context.workspace
+    listing = list_source(dataset, workspace.root, context.engine)
+    schema = look(dataset, listing, workspace.root)
+    write_json(workspace.source_listing, listing.to_json())
+    write_json(workspace.schema, schema.to_json())
+    return StageResult(
+        stage="look",
+        facts={
+            "files": len({split.path for split in listing.splits}),
+            "bytes": sum(split.bytes for split in listing.splits),
+            "columns": len(schema.columns),
+            "task": schema.task.value,
+            "target": schema.target.name,
+        },
+        tables={
+            "columns": [
+                {"column": c.name, "type": c.type.value, "purpose": c.purpose.value}
+                for c in schema.columns
+            ]
+        },
+    )

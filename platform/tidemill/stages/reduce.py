@@ -1,0 +1,38 @@
+"""reduce: fit the feature map on the training shards."""
+
+from __future__ import annotations
+
+from tidemill.config import ReductionConfig
+from tidemill.features import fit_reducer, save_reducer
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.inputs import read_shards
+from tidemill.storage import commit_directory, fresh_directory, write_json
+
+__all__ = ["run_reduce"]
+
+
+def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageResult:
+    """Leave models/reducer and reports/reduction.json."""
+    workspace = context.workspace
+    manifest = read_shards(context)
+    reducer, report = fit_reducer(
+        manifest,
+        workspace.shards,
+        reduction,
+        engine=context.engine,
+        progress=context.progress,
+    )
+    document = report.to_json()
+    staged = fresh_directory(workspace.work("reduce", "reducer"))
+    save_reducer(reducer, staged)
+    write_json(workspace.reports / "reduction.json", document)
+    commit_directory(staged, workspace.reducer)
+    return StageResult(
+        stage="reduce",
+        facts={"features_in": report.features_in, "features_out": report.features_out},
+        tables={
+            "dropped": [
+                {"feature": name, "reason": reason} for name, reason in report.dropped.items()
+            ]
+        },
+    )

@@ -1,0 +1,184 @@
+"""register: the candidate becomes a version; the better of it and the champion serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tidemill.config import Params
+from tidemill.errors import DataRefused
+from tidemill.metrics import improves
+from tidemill.schema import Role
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.inputs import read_shards
+from tidemill.stages.judging import judge
+from tidemill.stages.reference import reference_profiles
+from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, write_json
+from tidemill.tracking import Registry, load_champion, open_candidate
+from tidemill.versioning import Versions, code_revision
+
+__all__ = ["registration_record", "registration_stands", "run_register"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """Whether the challenger serves from now on, and why."""
+
+    promoted: bool
+    reason: str
+    champion_value: float | None
+
+
+def registration_record(context_root: Path) -> Path:
+    """Where the last registration is noted: it names a run, so it is no output."""
+    return context_root / ".tidemill" / "registered.json"
+
+
+def registration_stands(context: StageContext) -> bool:
+    """Whether the last registration was of this candidate, in this MLflow store."""
+    record = registration_record(context.workspace.root)
+    if not record.is_file():
+        return False
+    noted = read_json(record)
+    sealed = context.workspace.candidate / "model" / "candidate.json"
+    store = context.tracker.uri.removeprefix("sqlite:///")
+    return bool(
+        noted["tracking_uri"] == context.tracker.uri
+        and (store == context.tracker.uri or Path(store).is_file())
+        and sealed.is_file()
+        and noted["digest"] == hash_file(sealed)
+    )
+
+
+def run_register(context: StageContext, *, params: Params) -> StageResult:
+    """Register models/candidate; promote it if it beats the champion on these test shards.
+
+    Registering the same candidate twice changes nothing.
+    """
+    workspace = context.workspace
+    manifest = read_shards(context, Role.TRAIN, Role.TEST)
+    metrics = read_json(workspace.reports / "metrics.json")
+    training = read_json(workspace.candidate / "training.json")
+    model = params.registration.model or params.dataset.name
+    versions = Versions(workspace.root)
+    tracker = context.tracker
+    run_id = tracker.open_run(
+        training["key"], name=f"train {training['key'][:8]}", tags={"tidemill.model": model}
+    )
+    _log(context, run_id, params, manifest, metrics, training, versions)
+    registry = Registry(tracker)
+    digest = open_candidate(workspace.candidate / "model").digest
+    reference = workspace.work("register", "reference.json")
+    profiles = reference_profiles(context, manifest)
+    write_json(reference, [profile.to_json() for profile in profiles])
+    registered = registry.register(
+        workspace.candidate / "model",
+        model_name=model,
+        run_id=run_id,
+        digest=digest,
+        reference=[reference],
+        attachments=_attachments(workspace),
+        metrics={f"test_{name}": value for name, value in metrics["test"].items()},
+        tags={
+            "tidemill.dataset_version": versions.dataset_version() or "",
+            "tidemill.code_revision": code_revision(workspace.root) or "",
+        },
+    )
+    promotion = _promote(context, registry, model, registered.version, manifest, metrics, params)
+    tracker.finish(run_id, "FINISHED")
+    facts = {
+        "model": model,
+        "version": registered.version,
+        "promoted": promotion.promoted,
+        "promotion_reason": promotion.reason,
+        "champion_value": promotion.champion_value,
+        "run_id": run_id,
+        "digest": digest,
+        "tracking_uri": tracker.uri,
+    }
+    write_json(registration_record(workspace.root), facts)
+    return StageResult(
+        stage="register",
+        facts=facts,
+        links={"MLflow run": url} if (url := tracker.run_url(run_id)) else {},
+    )
+
+
+def _promote(
+    context: StageContext,
+    registry: Registry,
+    model: str,
+    version: int,
+    manifest: ShardManifest,
+    metrics: dict[str, Any],
+    params: Params,
+) -> Promotion:
+    metric, challenger = metrics["metric"], metrics["test"][metrics["metric"]]
+    if challenger is None:
+        return Promotion(False, f"{metric} is not defined on the test rows", None)
+    champion = registry.champion(model)
+    if champion is not None and champion.version == version:
+        return Promotion(True, "it is the champion already", challenger)
+    if champion is None:
+        registry.promote(model, version, replaces=None, evidence={metric: challenger})
+        return Promotion(True, "there was no champion", None)
+    try:
+        loaded = load_champion(context.tracker.uri, model, version=champion.version)
+        figures = judge(context, loaded.pipeline, manifest, Role.TEST).values()
+    except DataRefused as exc:
+        return Promotion(
+            False, f"champion {champion.version} cannot score these shards: {exc}", None
+        )
+    value = figures[metric]
+    margin = params.registration.min_improvement
+    if not improves(metric, challenger, value, margin):
+        return Promotion(
+            False,
+            f"{metric} {challenger:.4f} does not beat champion {champion.version}'s {value:.4f}"
+            f" by more than {margin:g}",
+            value,
+        )
+    evidence = {metric: challenger, f"champion_{metric}": value}
+    registry.promote(model, version, replaces=champion.version, evidence=evidence)
+    return Promotion(
+        True, f"{metric} {challenger:.4f} beats champion {champion.version}'s {value:.4f}", value
+    )
+
+
+def _log(
+    context: StageContext,
+    run_id: str,
+    params: Params,
+    manifest: ShardManifest,
+    metrics: dict[str, Any],
+    training: dict[str, Any],
+    versions: Versions,
+) -> None:
+    tracker = context.tracker
+    tracker.log_stage(run_id, "params", params.model_dump(mode="json"), {})
+    tracker.log_stage(run_id, "train", training["params"], {"iterations": training["iterations"]})
+    for part in ("test", "baseline", "validation", "train"):
+        tracker.log_stage(run_id, part, {}, metrics[part])
+    tracker.log_dataset(
+        run_id,
+        name=params.dataset.name,
+        version=versions.dataset_version() or "unversioned",
+        source=params.dataset.source,
+        rows=sum(manifest.rows(role) for role in Role),
+        schema=manifest.schema,
+    )
+    tracker.log_artifacts(run_id, context.workspace.reports / "figures", "figures")
+
+
+def _attachments(workspace: Workspace) -> list[Path]:
+    """What goes with the model: validation result, metrics, parameters, data version."""
+    found = (
+        workspace.reports / "validation.json",
+        workspace.reports / "metrics.json",
+        workspace.reports / "reduction.json",
+        workspace.candidate / "training.json",
+        workspace.params,
+        workspace.root / "dvc.lock",
+    )
+    return [path for path in found if path.is_file()]

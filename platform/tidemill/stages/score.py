@@ -1,0 +1,156 @@
+"""score: predict every row of a table with a registered model, batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tidemill.config import DatasetConfig, Params
+from tidemill.ingestion import SourceListing, Split, list_source, read_split
+from tidemill.learning import predict_scores
+from tidemill.schema import Purpose, TableSchema, Task
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.storage import (
+    BlockWriter,
+    discard_directory,
+    fresh_directory,
+    read_blocks,
+    storage_errors,
+)
+from tidemill.tracking import load_champion
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["score_files"]
+
+BLOCK_ROWS = 65_536
+
+
+def score_files(
+    context: StageContext, *, params: Params, source: str, output: Path, model: str = "champion"
+) -> StageResult:
+    """Write one row of predictions for every readable row of ``source``, in its order.
+
+    Columns of the Parquet file: ``source`` and ``row`` (0-based), the key where there is one,
+    ``prediction``, and for classifiers ``score`` (probability of the positive class, or of
+    the predicted one). A cell that cannot be read counts as missing; a line that is no row
+    gets no prediction, and the result says how many there were.
+
+    Memory: one batch and its matrix, per worker.
+    """
+    loaded = load_champion(
+        context.tracker.uri,
+        params.registration.model or params.dataset.name,
+        **({"version": int(model)} if model.isdigit() else {"alias": model}),
+    )
+    trained = TableSchema.from_json(loaded.metadata["schema"])
+    schema = replace(
+        trained, columns=tuple(c for c in trained.columns if c.purpose is not Purpose.TARGET)
+    )
+    dataset = params.dataset.model_copy(
+        update={
+            "source": str(Path(source).absolute()) if "://" not in source else source,
+            "derive": {k: v for k, v in params.dataset.derive.items() if k in schema.names},
+        }
+    )
+    listing = list_source(dataset, context.workspace.root, context.engine)
+    work = fresh_directory(context.workspace.work("score", "parts"))
+    function = partial(
+        _score_split,
+        schema=schema,
+        task=trained.task,
+        classes=trained.classes,
+        dataset=dataset,
+        listing=listing,
+        root=context.workspace.root,
+        pipeline=loaded.pipeline,
+        work=work,
+        batch_rows=params.ingestion.batch_rows,
+    )
+    parts = context.engine.map(function, listing.splits, label="score", progress=context.progress)
+    _join([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
+    discard_directory(work.parent)
+    return StageResult(
+        stage="score",
+        facts={
+            "rows": sum(rows for rows, _ in parts),
+            "unreadable_lines": sum(rejected for _, rejected in parts),
+            "model": params.registration.model or params.dataset.name,
+            "version": loaded.version,
+            "output": str(output),
+        },
+    )
+
+
+def _score_split(
+    split: Split,
+    *,
+    schema: TableSchema,
+    task: Task,
+    classes: tuple[str, ...],
+    dataset: DatasetConfig,
+    listing: SourceListing,
+    root: Path,
+    pipeline: Pipeline,
+    work: Path,
+    batch_rows: int,
+) -> tuple[int, int]:
+    reducer, learner = pipeline[0], pipeline[-1]
+    rows = rejected = 0
+    writer = None
+    for batch in read_split(split, schema, dataset, listing, root, batch_rows=batch_rows):
+        rejected += len(batch.rejects)
+        scores = predict_scores(learner, reducer.transform(batch.table), task)
+        columns: dict[str, Any] = {
+            "source": pa.array([split.path] * len(scores)).dictionary_encode(),
+            "row": pa.array(batch.rows),
+        }
+        if schema.key is not None:
+            columns[schema.key.name] = batch.table[schema.key.name]
+        columns |= _predictions(scores, task, classes)
+        table = pa.table(columns)
+        if writer is None:
+            writer = BlockWriter(
+                work / f"{split.id:05d}.parquet", table.schema, block_rows=BLOCK_ROWS
+            )
+        writer.write(table)
+        rows += len(scores)
+    if writer is not None:
+        writer.close()
+    return rows, rejected
+
+
+def _predictions(
+    scores: npt.NDArray[np.float64], task: Task, classes: tuple[str, ...]
+) -> dict[str, Any]:
+    if task is Task.REGRESSION:
+        return {"prediction": pa.array(scores)}
+    if task is Task.BINARY:
+        codes, best = (scores > 0.5).astype(np.int32), scores
+    else:
+        codes, best = scores.argmax(axis=1).astype(np.int32), scores.max(axis=1)
+    labels = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(classes)))
+    return {"prediction": labels, "score": pa.array(best)}
+
+
+def _join(parts: list[Path], output: Path) -> None:
+    """Write the parts one after another to ``output``, which appears whole or not at all."""
+    written = [part for part in parts if part.exists()]
+    staged = output.with_name(f".{output.name}.tmp")
+    writer = None
+    for part in written:
+        for table in read_blocks(part):
+            if writer is None:
+                writer = BlockWriter(staged, table.schema, block_rows=BLOCK_ROWS)
+            writer.write(table)
+    if writer is not None:
+        writer.close()
+        with storage_errors(output):
+            staged.replace(output)

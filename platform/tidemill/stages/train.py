@@ -1,0 +1,96 @@
+"""train: fit the learner over the training shards with the parameters that tuning found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidemill.config import TrainingConfig
+from tidemill.features import load_reducer
+from tidemill.learning import choose_strategy, fit
+from tidemill.schema import Role
+from tidemill.stages.blocks import reduced_blocks
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.inputs import read_shards
+from tidemill.storage import (
+    commit_directory,
+    fresh_directory,
+    read_block,
+    read_json,
+    write_json,
+)
+from tidemill.tracking import save_candidate
+
+__all__ = ["run_train"]
+
+EXAMPLE_ROWS = 5
+
+
+def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> StageResult:
+    """Leave models/candidate: the pipeline of reducer and learner, and how it was trained.
+
+    Raises
+    ------
+    BudgetExceeded
+        If an in-memory fit would exceed ``training.memory_budget_mb``.
+    """
+    from sklearn.pipeline import Pipeline
+
+    workspace = context.workspace
+    manifest = read_shards(context, Role.TRAIN, Role.VALIDATION)
+    schema = manifest.schema
+    tuned = read_json(workspace.best_params)
+    reducer = load_reducer(workspace.reducer)
+    choice = choose_strategy(
+        training,
+        rows=manifest.rows(Role.TRAIN),
+        n_features=len(reducer.get_feature_names_out()),
+        task=schema.task,
+    )
+    params = {**tuned["params"], **training.params}
+    fitted = fit(
+        training,
+        params,
+        reduced_blocks(context, manifest, Role.TRAIN),
+        reduced_blocks(context, manifest, Role.VALIDATION),
+        task=schema.task,
+        classes=schema.classes,
+        seed=seed,
+        metric=tuned.get("metric", "auto"),
+    )
+    pipeline = Pipeline([("reducer", reducer), ("learner", fitted.estimator)])
+    document: dict[str, Any] = {
+        "key": tuned["key"],
+        "learner": training.learner,
+        "strategy": choice.strategy,
+        "why": choice.why,
+        "params": params,
+        "iterations": fitted.n_iterations,
+        "curve": [list(point) for point in fitted.curve],
+        "rows": manifest.rows(Role.TRAIN),
+        "seed": seed,
+        "schema": schema.to_json(),
+    }
+    features = [column.name for column in schema.features]
+    first = manifest.of(Role.TRAIN)[0]
+    example = read_block(workspace.shards / first.file.path, 0, columns=features)
+    staged = fresh_directory(workspace.work("train", "candidate"))
+    write_json(staged / "training.json", document)
+    digest = save_candidate(
+        pipeline,
+        staged / "model",
+        example=example.slice(0, EXAMPLE_ROWS).to_pandas(),
+        metadata={"learner": training.learner, "schema": schema.to_json()},
+    )
+    commit_directory(staged, workspace.candidate)
+    return StageResult(
+        stage="train",
+        facts={
+            "learner": training.learner,
+            "strategy": choice.strategy,
+            "why": choice.why,
+            "iterations": fitted.n_iterations,
+            "rows": manifest.rows(Role.TRAIN),
+            "candidate": digest[:12],
+        },
+        tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
+    )

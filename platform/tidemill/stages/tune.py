@@ -1,0 +1,122 @@
+"""tune: search the learner's parameters on the training blocks, judged on validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tidemill.config import Scalar, TrainingConfig, TuningConfig
+from tidemill.learning import default_space, fit, predict_scores
+from tidemill.metrics import HIGHER_IS_BETTER, default_metric, figures_of
+from tidemill.profiling import fold
+from tidemill.schema import Role, TableSchema
+from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.inputs import read_shards
+from tidemill.storage import hash_file, hash_json, write_json
+from tidemill.tuning import Report, search
+
+__all__ = ["run_tune"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One trial: fit on a bounded part of the training blocks, score on validation blocks."""
+
+    training: TrainingConfig
+    train: ReducedBlocks
+    validation: ReducedBlocks
+    schema: TableSchema
+    metric: str
+    seed: int
+
+    def __call__(self, params: dict[str, Scalar], report: Report) -> float:
+        """Return the validation figure of ``metric``."""
+        fitted = fit(
+            self.training,
+            params,
+            self.train,
+            self.validation,
+            task=self.schema.task,
+            classes=self.schema.classes,
+            seed=self.seed,
+            report=report,
+            metric=self.metric,
+        )
+        figures = fold(
+            figures_of(
+                self.schema.task,
+                predict_scores(fitted.estimator, X, self.schema.task),
+                y,
+                classes=self.schema.classes,
+                edges=self.schema.target.edges,
+            )
+            for X, y in self.validation
+        )
+        value: float = figures.values()[self.metric]
+        return value
+
+
+def run_tune(
+    context: StageContext, *, tuning: TuningConfig, training: TrainingConfig, seed: int
+) -> StageResult:
+    """Leave models/params.json: the parameters, and the key of this search.
+
+    With ``tuning.trials: 0`` the learner's own defaults and ``training.params`` stand.
+    """
+    workspace = context.workspace
+    manifest = read_shards(context, Role.TRAIN, Role.VALIDATION)
+    key = hash_json(
+        {
+            "shards": hash_file(workspace.shards / "manifest.json"),
+            "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
+            "tuning": tuning.model_dump(mode="json", exclude={"workers"}),
+            "training": training.model_dump(mode="json"),
+            "seed": seed,
+        }
+    )
+    if tuning.trials == 0:
+        write_json(workspace.best_params, {"key": key, "params": {}, "trials": 0})
+        return StageResult(stage="tune", facts={"trials": 0})
+    schema = manifest.schema
+    metric = default_metric(schema.task) if tuning.metric == "auto" else tuning.metric
+    objective = Objective(
+        training=training,
+        train=reduced_blocks(context, manifest, Role.TRAIN).sample(tuning.max_rows),
+        validation=reduced_blocks(context, manifest, Role.VALIDATION).sample(tuning.max_rows),
+        schema=schema,
+        metric=metric,
+        seed=seed,
+    )
+    tracker = context.tracker
+    run_id = tracker.open_run(key, name=f"train {key[:8]}", tags={})
+    study = search(
+        objective,
+        tuning.space or default_space(training.learner, schema.task),
+        config=tuning,
+        metric=metric,
+        direction="maximize" if HIGHER_IS_BETTER[metric] else "minimize",
+        seed=seed,
+        storage=workspace.hidden / "studies" / f"{key[:16]}.log",
+        n_workers=tuning.workers,
+        on_trial=lambda trial: tracker.log_trials(run_id, [trial]),
+    )
+    write_json(
+        workspace.best_params,
+        {
+            "key": key,
+            "params": dict(study.best_params),
+            "metric": metric,
+            "value": study.best_value,
+            "trials": len(study.trials),
+        },
+    )
+    return StageResult(
+        stage="tune",
+        facts={"trials": len(study.trials), f"best_{metric}": study.best_value},
+        tables={"trials": [_row(trial, metric) for trial in study.trials]},
+    )
+
+
+def _row(trial: Any, metric: str) -> dict[str, Any]:
+    return {"trial": trial.number, "state": trial.state, metric: trial.value, **trial.params}

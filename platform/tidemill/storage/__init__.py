@@ -1,0 +1,57 @@
+"""Files that are whole or absent: atomic writes, Parquet with checksums, manifests, the lock."""
+
+from tidemill.storage.atomic import (
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    read_json,
+    storage_errors,
+    write_bytes,
+    write_json,
+)
+from tidemill.storage.hashing import (
+    hash_bytes,
+    hash_file,
+    hash_json,
+    salted_hash,
+    stable_hash,
+    stable_row_hash,
+)
+from tidemill.storage.lock import workspace_lock
+from tidemill.storage.manifest import (
+    FileEntry,
+    PartEntry,
+    ShardEntry,
+    ShardManifest,
+    ValidatedManifest,
+    verify_file,
+)
+from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
+from tidemill.storage.workspace import Workspace
+
+__all__ = [
+    "BlockWriter",
+    "FileEntry",
+    "PartEntry",
+    "ShardEntry",
+    "ShardManifest",
+    "ValidatedManifest",
+    "Workspace",
+    "commit_directory",
+    "discard_directory",
+    "fresh_directory",
+    "hash_bytes",
+    "hash_file",
+    "hash_json",
+    "read_block",
+    "read_blocks",
+    "read_json",
+    "salted_hash",
+    "stable_hash",
+    "stable_row_hash",
+    "storage_errors",
+    "verify_file",
+    "workspace_lock",
+    "write_bytes",
+    "write_json",
+]

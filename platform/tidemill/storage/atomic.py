@@ -1,0 +1,161 @@
+"""Writes that a crash leaves whole or absent: write beside, flush, rename, flush the folder."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tidemill.errors import IntegrityError, StorageFailed
+
+__all__ = [
+    "commit_directory",
+    "discard_directory",
+    "fresh_directory",
+    "read_json",
+    "storage_errors",
+    "write_bytes",
+    "write_json",
+]
+
+_REMEDIES = {
+    errno.ENOSPC: "free some disk space and run the same command again",
+    errno.EDQUOT: "free some of your disk quota and run the same command again",
+    errno.EACCES: "make the folder writable and run the same command again",
+    errno.EPERM: "make the folder writable and run the same command again",
+    errno.EROFS: "make the file system writable and run the same command again",
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError inside into a :class:`StorageFailed` that names ``path``."""
+    try:
+        yield
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise StorageFailed(
+            f"{path}: {reason}",
+            remedy=_REMEDIES.get(exc.errno or 0, "check the disk and run the same command again"),
+            path=str(path),
+            errno=exc.errno,
+        ) from exc
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` atomically and durably.
+
+    Raises
+    ------
+    StorageFailed
+        If the disk refuses; ``path`` then still holds what it held before.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write ``document`` as canonical JSON (sorted keys), atomically."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that tidemill wrote.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as exc:
+        raise IntegrityError(
+            f"{path} is missing",
+            remedy="run the stage that makes it again: tidemill run",
+            path=str(path),
+        ) from exc
+    except ValueError as exc:
+        raise IntegrityError(
+            f"{path} is not valid JSON: {exc}",
+            remedy="delete it and run the stage that makes it again: tidemill run",
+            path=str(path),
+        ) from exc
+
+
+def fresh_directory(path: Path) -> Path:
+    """Return ``path`` as an existing, empty folder."""
+    with storage_errors(path):
+        discard_directory(path)
+        path.mkdir(parents=True)
+    return path
+
+
+def discard_directory(path: Path) -> None:
+    """Delete a folder, if it is there, so that a crash never leaves half of it under its name."""
+    with storage_errors(path):
+        _clear_graves(path)
+        if not path.exists():
+            return
+        grave = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+        path.rename(grave)
+        shutil.rmtree(grave)
+
+
+def commit_directory(staged: Path, target: Path) -> None:
+    """Put the finished folder ``staged`` in the place of ``target``.
+
+    Both must lie on one file system. A crash leaves ``target`` as it was, absent, or new;
+    never a mixture.
+    """
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder, _, files in os.walk(staged):
+            for name in files:
+                _flush_file(Path(folder, name))
+            _flush_folder(Path(folder))
+        _clear_graves(target)
+        grave = None
+        if target.exists():
+            grave = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+            target.rename(grave)
+        staged.rename(target)
+        _flush_folder(target.parent)
+        if grave is not None:
+            shutil.rmtree(grave)
+
+
+def _clear_graves(path: Path) -> None:
+    # Left by a process that died between renaming a folder and deleting it.
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.old"):
+        shutil.rmtree(leftover)
+
+
+def _flush_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(path: Path) -> None:
+    _flush_file(path)

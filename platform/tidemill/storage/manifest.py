@@ -1,0 +1,206 @@
+"""Manifests: what a stage left, by content. A stage's output is there when its manifest is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tidemill.errors import IntegrityError
+from tidemill.schema import Role, TableSchema
+from tidemill.storage.atomic import read_json, write_json
+from tidemill.storage.hashing import hash_file
+
+__all__ = [
+    "FileEntry",
+    "PartEntry",
+    "ShardEntry",
+    "ShardManifest",
+    "ValidatedManifest",
+    "verify_file",
+]
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One Parquet file, its path relative to the manifest's folder, and rows per block."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    blocks: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what ``asdict`` wrote."""
+        return cls(**{**document, "blocks": tuple(document["blocks"])})
+
+
+@dataclass(frozen=True, slots=True)
+class PartEntry:
+    """What became of one split: ``rows_read == file.rows + rows_quarantined``."""
+
+    source: str
+    file: FileEntry
+    rows_read: int
+    rows_quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedManifest:
+    """The manifest of data/validated: one part a split, in source order."""
+
+    schema: TableSchema
+    parts: tuple[PartEntry, ...]
+
+    @property
+    def rows(self) -> int:
+        """Valid rows."""
+        return sum(part.file.rows for part in self.parts)
+
+    def write(self, folder: Path) -> None:
+        """Write ``folder/manifest.json``."""
+        write_json(
+            folder / MANIFEST,
+            {"schema": self.schema.to_json(), "parts": [asdict(part) for part in self.parts]},
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``folder/manifest.json``."""
+        document = read_json(folder / MANIFEST)
+        return cls(
+            schema=TableSchema.from_json(document["schema"]),
+            parts=tuple(
+                PartEntry(**{**part, "file": FileEntry.from_json(part["file"])})
+                for part in document["parts"]
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One shard: a file of blocks that serve one role.
+
+    Parameters
+    ----------
+    id : int
+        Position in the manifest.
+    role : Role
+    file, profile : FileEntry, str
+        The Parquet file; the name of the JSON file with one profile a block.
+    profile_sha256 : str
+    bucket : int
+        Number of the shard within its role.
+    lower, upper : str or None
+        Smallest and largest value of the sharding column (range, time), as text.
+    time_from, time_to : str or None
+        Smallest and largest time, ISO 8601, where there is a time column.
+    """
+
+    id: int
+    role: Role
+    file: FileEntry
+    profile: str
+    profile_sha256: str
+    bucket: int
+    lower: str | None
+    upper: str | None
+    time_from: str | None
+    time_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardManifest:
+    """The manifest of data/shards.
+
+    Parameters
+    ----------
+    schema : TableSchema
+    strategy : str
+        hash, range or time.
+    by : str or None
+        The sharding column; None when the whole row is hashed.
+    boundaries : dict of role to tuple of str
+        Inner boundaries of the buckets, as text: values of the sharding column (range,
+        time), or of the 64-bit hash space (hash).
+    shards : tuple of ShardEntry
+        Ordered by role (train, validation, test), then bucket; a bucket without rows has
+        no shard.
+    holdout : dict
+        The rule that gave each row its role, as JSON.
+    """
+
+    schema: TableSchema
+    strategy: str
+    by: str | None
+    boundaries: dict[str, tuple[str, ...]]
+    shards: tuple[ShardEntry, ...]
+    holdout: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, role: Role) -> tuple[ShardEntry, ...]:
+        """The shards of one role, in order."""
+        return tuple(shard for shard in self.shards if shard.role is role)
+
+    def rows(self, role: Role) -> int:
+        """Rows of one role."""
+        return sum(shard.file.rows for shard in self.of(role))
+
+    def write(self, folder: Path) -> None:
+        """Write ``folder/manifest.json``."""
+        document = asdict(self)
+        document["schema"] = self.schema.to_json()
+        write_json(folder / MANIFEST, document)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``folder/manifest.json``."""
+        document = read_json(folder / MANIFEST)
+        return cls(
+            schema=TableSchema.from_json(document["schema"]),
+            strategy=document["strategy"],
+            by=document["by"],
+            boundaries={role: tuple(cuts) for role, cuts in document["boundaries"].items()},
+            shards=tuple(
+                ShardEntry(
+                    **{
+                        **shard,
+                        "role": Role(shard["role"]),
+                        "file": FileEntry.from_json(shard["file"]),
+                    }
+                )
+                for shard in document["shards"]
+            ),
+            holdout=document.get("holdout", {}),
+        )
+
+
+def verify_file(folder: Path, entry: FileEntry) -> Path:
+    """Return the path of ``entry`` after comparing its content with its hash.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing or its bytes differ.
+    """
+    path = folder / entry.path
+    if not path.is_file():
+        raise IntegrityError(
+            f"{path} is missing",
+            remedy="bring it back with `dvc checkout`, or run `tidemill run`",
+            path=str(path),
+        )
+    found = hash_file(path)
+    if found != entry.sha256:
+        raise IntegrityError(
+            f"{path} is not what its manifest recorded: sha256 {found[:12]}..., "
+            f"expected {entry.sha256[:12]}...",
+            remedy="delete it and bring it back with `dvc checkout`, or run `tidemill run`",
+            path=str(path),
+            expected=entry.sha256,
+            found=found,
+        )
+    return path

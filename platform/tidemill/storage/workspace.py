@@ -1,0 +1,85 @@
+"""Where everything lies in a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Workspace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder with params.yaml, and the places in it.
+
+    Parameters
+    ----------
+    root : Path
+        Absolute.
+    """
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path | str = ".") -> Workspace:
+        """The workspace at ``root``; whether it is one is for ``load_params`` to say."""
+        return cls(Path(root).resolve())
+
+    @property
+    def params(self) -> Path:
+        """The settings."""
+        return self.root / "params.yaml"
+
+    @property
+    def source_listing(self) -> Path:
+        """Splits of the source with size, time and hash (look)."""
+        return self.root / "data" / "source.json"
+
+    @property
+    def schema(self) -> Path:
+        """Types and histogram edges (look)."""
+        return self.root / "data" / "schema.json"
+
+    @property
+    def validated(self) -> Path:
+        """Typed Parquet parts and their manifest (ingest)."""
+        return self.root / "data" / "validated"
+
+    @property
+    def quarantine(self) -> Path:
+        """Refused rows with reasons and positions (ingest)."""
+        return self.root / "data" / "quarantine"
+
+    @property
+    def shards(self) -> Path:
+        """Shards, their block profiles and their manifest (shard)."""
+        return self.root / "data" / "shards"
+
+    @property
+    def reducer(self) -> Path:
+        """The fitted reducer (reduce)."""
+        return self.root / "models" / "reducer"
+
+    @property
+    def best_params(self) -> Path:
+        """The learner's parameters (tune)."""
+        return self.root / "models" / "params.json"
+
+    @property
+    def candidate(self) -> Path:
+        """The trained pipeline (train)."""
+        return self.root / "models" / "candidate"
+
+    @property
+    def reports(self) -> Path:
+        """Readable results."""
+        return self.root / "reports"
+
+    @property
+    def hidden(self) -> Path:
+        """State that is no output: work in progress, studies, logs."""
+        return self.root / ".tidemill"
+
+    def work(self, stage: str, key: str) -> Path:
+        """Work in progress of one stage on inputs named by ``key``; outlives a crash."""
+        return self.hidden / "work" / stage / key

@@ -1,0 +1,226 @@
+"""The candidate: one scikit-learn pipeline as an MLflow model folder, the same bytes each time.
+
+::
+
+    candidate.json               SHA-256 of every other file, and our own metadata; its hash is
+                                 the candidate's digest
+    MLmodel, model.skops         what mlflow.sklearn and mlflow.pyfunc load
+    input_example.json, serving_input_example.json
+    requirements.txt, conda.yaml, python_env.yaml
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tidemill
+from tidemill.errors import ModelUntrusted
+from tidemill.storage import (
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    storage_errors,
+    write_bytes,
+)
+from tidemill.tracking.allowed import TRUSTED_TYPES
+from tidemill.tracking.mlmodel import MODEL_FILE, check_mlmodel, settle_mlmodel
+from tidemill.tracking.seal import read_sealed, write_seal
+from tidemill.tracking.service import import_mlflow
+from tidemill.tracking.skopsfile import canonical, read_pipeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["Candidate", "load_candidate", "open_candidate", "requirements", "save_candidate"]
+
+_REMEDY = "run the training again, or bring it back with: dvc checkout"
+_FOREIGN = "build the pipeline of tidemill's reducer and one of its learners only"
+_REQUIRED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "skops")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pipeline whose files were checked.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Steps ``reducer`` and ``learner``.
+    digest : str
+        SHA-256 of candidate.json, and so of all files.
+    metadata : mapping
+        What :func:`save_candidate` was given.
+    """
+
+    pipeline: Pipeline
+    digest: str
+    metadata: Mapping[str, Any]
+
+
+def requirements() -> tuple[str, ...]:
+    """The exact versions of the packages that a candidate needs to predict, sorted."""
+    found = [f"{name}=={version(name)}" for name in _REQUIRED]
+    return tuple(sorted([*found, f"tidemill=={tidemill.__version__}"]))
+
+
+def save_candidate(
+    pipeline: Pipeline,
+    folder: Path,
+    *,
+    example: pd.DataFrame,
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
+    """Write ``pipeline`` as an MLflow model folder; whole or absent, equal bytes for equal input.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Steps ``reducer`` and ``learner``, fitted; only types of the allow-list.
+    folder : Path
+        Replaced as a whole.
+    example : DataFrame
+        A few raw feature rows; they become the input example, and with the predictions the
+        signature. Numbers are stated as double, so that users may send any kind.
+    metadata : mapping, optional
+        JSON-friendly facts to keep beside the pipeline (task, classes, schema, ...); no times,
+        no run ids.
+
+    Returns
+    -------
+    str
+        The candidate's digest.
+
+    Raises
+    ------
+    ModelUntrusted
+        If the pipeline holds a type that the safe loader would refuse.
+    StorageFailed
+        If the disk refuses.
+
+    Notes
+    -----
+    About four times the pipeline's size in memory.
+    """
+    staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
+    try:
+        with storage_errors(folder):
+            _save_mlflow(pipeline, staged, example)
+            model = staged / MODEL_FILE
+            write_bytes(model, canonical(model.read_bytes()))
+            _settle(staged)
+            digest = write_seal(staged, metadata or {})
+        open_candidate(staged, remedy=_FOREIGN)
+        commit_directory(staged, folder)
+    finally:
+        discard_directory(staged)
+    return digest
+
+
+def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> None:
+    import_mlflow("mlflow.pyfunc")
+    flavor, models = import_mlflow("mlflow.sklearn"), import_mlflow("mlflow.models")
+    plain = _plain(example)
+    try:
+        flavor.save_model(
+            pipeline,
+            str(folder),
+            serialization_format="skops",
+            signature=models.infer_signature(plain, pipeline.predict(example)),
+            input_example=plain,
+            pip_requirements=list(requirements()),
+            skops_trusted_types=list(TRUSTED_TYPES),
+        )
+    except import_mlflow("mlflow.exceptions").MlflowException as exc:
+        raise _refused(MODEL_FILE, str(folder), f"cannot be saved: {exc}", _FOREIGN) from exc
+
+
+def _plain(example: pd.DataFrame) -> pd.DataFrame:
+    """The example in the types that MLflow's schema knows."""
+    import pandas as pd
+
+    columns: dict[Any, pd.Series[Any]] = {}
+    for name, column in example.items():
+        kind = column.dtype
+        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+            columns[name] = column.astype("float64")
+        elif isinstance(kind, pd.CategoricalDtype):
+            columns[name] = column.astype(object)
+        else:
+            columns[name] = column
+    plain = pd.DataFrame(columns).reset_index(drop=True)
+    # MLflow compares the names with a range, on which pandas' text index warns.
+    plain.columns = pd.Index(list(plain.columns), dtype=object)
+    return plain
+
+
+def _settle(folder: Path) -> None:
+    """Replace what names this moment or this machine's installer."""
+    mlmodel = folder / "MLmodel"
+    text = settle_mlmodel(mlmodel.read_text(encoding="utf-8"))
+    check_mlmodel(text.encode())
+    python = platform.python_version()
+    pins = "".join(f"  - {line}\n" for line in requirements())
+    files = {
+        "MLmodel": text,
+        "python_env.yaml": f"python: {python}\n"
+        "build_dependencies:\n- pip\n- setuptools\n- wheel\n"
+        "dependencies:\n- -r requirements.txt\n",
+        "conda.yaml": "name: mlflow-env\nchannels:\n- conda-forge\n"
+        f"dependencies:\n- python={python}\n- pip\n- pip:\n{pins}",
+    }
+    for name, content in files.items():
+        write_bytes(folder / name, content.encode())
+
+
+def load_candidate(folder: Path) -> Pipeline:
+    """Load the pipeline in ``folder`` after checking every file's hash and every type in it.
+
+    Raises
+    ------
+    ModelUntrusted
+        If a file is missing, added or changed, or a type is not on the allow-list.
+    """
+    return open_candidate(folder).pipeline
+
+
+def open_candidate(
+    folder: Path, *, digest: str | None = None, remedy: str = _REMEDY, label: str = ""
+) -> Candidate:
+    """Like :func:`load_candidate`, and with ``digest`` only if it is that very candidate.
+
+    Each file is read once: the bytes that were hashed are the bytes that are loaded.
+
+    Parameters
+    ----------
+    label : str
+        What to call the folder in messages, e.g. ``rides version 3``.
+
+    Raises
+    ------
+    ModelUntrusted
+        If anything differs; ``fields["file"]`` names the file.
+    """
+    name = label or str(folder)
+    sealed = read_sealed(folder, digest=digest, label=name, remedy=remedy)
+    for file in ("MLmodel", MODEL_FILE):
+        if file not in sealed.files:
+            raise _refused(file, name, "is missing", remedy)
+    try:
+        check_mlmodel(sealed.files["MLmodel"])
+    except Exception as exc:  # hostile YAML can raise anything
+        raise _refused("MLmodel", name, f"is not tidemill's: {exc}", remedy) from exc
+    try:
+        pipeline = read_pipeline(sealed.files[MODEL_FILE])
+    except Exception as exc:  # and hostile bytes anything from zipfile, numpy or skops
+        raise _refused(MODEL_FILE, name, f"is not tidemill's: {exc}", remedy) from exc
+    return Candidate(pipeline, sealed.digest, sealed.metadata)
+
+
+def _refused(file: str, label: str, problem: str, remedy: str) -> ModelUntrusted:
+    return ModelUntrusted(f"{file} of {label} {problem}", remedy=remedy, file=file, problem=problem)

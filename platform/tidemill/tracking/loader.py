@@ -1,0 +1,179 @@
+"""The one safe way from the registry to a pipeline in memory."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import ModelMissing, ModelUntrusted
+from tidemill.storage import (
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    hash_file,
+    storage_errors,
+)
+from tidemill.tracking.candidate import open_candidate
+from tidemill.tracking.registry import REFERENCE
+from tidemill.tracking.service import import_mlflow, service_errors
+from tidemill.tracking.store import connect, sqlite_path
+from tidemill.tracking.versions import CHAMPION, ModelVersion, find_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["LoadedModel", "fetch_reference", "load_champion"]
+
+_REMEDY = (
+    "do not use this version: find out who changed it, then register a new one with tidemill run, "
+    "or promote an earlier version"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A registered pipeline, checked.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Takes raw feature columns.
+    version : int
+    run_id : str
+    digest : str
+    metadata : mapping
+        What was given to ``save_candidate``.
+    """
+
+    pipeline: Pipeline
+    version: int
+    run_id: str
+    digest: str
+    metadata: Mapping[str, Any]
+
+
+def load_champion(
+    uri: str,
+    model_name: str,
+    alias: str = CHAMPION,
+    *,
+    version: int | None = None,
+    timeout_seconds: int = 10,
+) -> LoadedModel:
+    """Load a registered pipeline without trusting the artifact store.
+
+    The alias is resolved once to an exact version. Its files are copied to a folder of our own
+    and compared with the digest that the registry recorded; then the MLmodel file and every
+    type in the skops file are checked against what tidemill writes. No code of the artifact
+    runs, and MLflow's own loaders are not used.
+
+    Raises
+    ------
+    ModelMissing
+        If there is no such model, version or alias.
+    ModelUntrusted
+        If a file is not what was registered; ``fields["file"]`` names it.
+    ServiceUnavailable, StorageFailed, UsageError
+        See :func:`tidemill.tracking.service.service_errors`.
+
+    Notes
+    -----
+    About four times the model's size in memory.
+    """
+    client = _reader(uri, model_name, timeout_seconds)
+    with service_errors(uri, timeout_seconds=timeout_seconds):
+        found = find_version(client, model_name, alias=alias, version=version)
+    label = f"{model_name} version {found.version}"
+    if found.digest is None:
+        raise ModelUntrusted(
+            f"{label} was not registered by tidemill: it has no digest",
+            remedy="register a model with: tidemill run",
+            file=None,
+            model_name=model_name,
+            version=found.version,
+        )
+    with tempfile.TemporaryDirectory(prefix="tidemill-model-") as scratch:
+        folder = _download(uri, _location(client, uri, found), Path(scratch))
+        candidate = open_candidate(folder, digest=found.digest, remedy=_REMEDY, label=label)
+    return LoadedModel(
+        pipeline=candidate.pipeline,
+        version=found.version,
+        run_id=found.run_id,
+        digest=candidate.digest,
+        metadata=candidate.metadata,
+    )
+
+
+def fetch_reference(
+    uri: str, model_name: str, version: int, folder: Path, *, timeout_seconds: int = 10
+) -> Path:
+    """Copy the reference profiles of a version into ``folder``, replaced as a whole.
+
+    Raises
+    ------
+    ModelUntrusted
+        If a file is missing, added or changed since registration; ``folder`` is as before then.
+    """
+    client = _reader(uri, model_name, timeout_seconds)
+    with service_errors(uri, timeout_seconds=timeout_seconds):
+        found = find_version(client, model_name, version=version)
+        run = client.get_run(found.run_id)
+    recorded: dict[str, str] = json.loads(found.tags.get(REFERENCE, "{}"))
+    staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
+    try:
+        source = staged
+        if recorded:
+            source = _download(uri, f"{run.info.artifact_uri}/reference", staged)
+        _compare(source, recorded, f"{model_name} version {version}")
+        commit_directory(source, folder)
+    finally:
+        discard_directory(staged)
+    return folder
+
+
+def _compare(folder: Path, recorded: Mapping[str, str], label: str) -> None:
+    actual = {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    for name in sorted(recorded.keys() | actual.keys()):
+        if recorded.get(name) != actual.get(name):
+            raise ModelUntrusted(
+                f"the reference profile {name} of {label} is not the one that was registered",
+                remedy=_REMEDY,
+                file=name,
+                model=label,
+            )
+
+
+def _reader(uri: str, model_name: str, timeout_seconds: int) -> MlflowClient:
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        raise ModelMissing(
+            f"there is no model {model_name!r}: nothing was registered at {path}",
+            remedy="train and register one with: tidemill run",
+            model_name=model_name,
+            path=str(path),
+        )
+    return connect(uri, timeout_seconds=timeout_seconds)
+
+
+def _location(client: MlflowClient, uri: str, found: ModelVersion) -> str:
+    with service_errors(uri):
+        return str(client.get_model_version_download_uri(found.name, str(found.version)))
+
+
+def _download(uri: str, location: str, scratch: Path) -> Path:
+    artifacts = import_mlflow("mlflow.artifacts")
+    with storage_errors(scratch), service_errors(uri):
+        return Path(
+            artifacts.download_artifacts(
+                artifact_uri=location, dst_path=str(scratch), tracking_uri=uri
+            )
+        )

@@ -1,0 +1,246 @@
+"""MLflow as a service that may be away: opened late, bounded in time, its errors translated."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tidemill.errors import (
+    DependencyMissing,
+    ServiceUnavailable,
+    StorageFailed,
+    TidemillError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = [
+    "check_database",
+    "check_server",
+    "import_mlflow",
+    "is_server",
+    "open_client",
+    "service_errors",
+    "shown",
+]
+
+_LIMITS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def is_server(uri: str) -> bool:
+    """Whether ``uri`` names an MLflow server rather than a database or a folder."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def shown(uri: str) -> str:
+    """``uri`` without the name and password that it may carry.
+
+    >>> shown("https://me:secret@mlflow.example:8443/x")
+    'https://mlflow.example:8443/x'
+    """
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+class _Environment:
+    """Sets variables while any caller is inside, whichever thread; a user's own value wins.
+
+    MLflow reads its limits from the environment at every request and takes them nowhere else.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._inside = 0
+        self._added: list[str] = []
+
+    @contextmanager
+    def holding(self, variables: Mapping[str, str]) -> Iterator[None]:
+        with self._guard:
+            self._inside += 1
+            for name, value in variables.items():
+                if name not in os.environ:
+                    os.environ[name] = value
+                    self._added.append(name)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._inside -= 1
+                if not self._inside:
+                    for name in self._added:
+                        os.environ.pop(name, None)
+                    self._added.clear()
+
+
+_environment = _Environment()
+_importing = threading.Lock()
+
+
+def import_mlflow(name: str = "mlflow") -> Any:
+    """Import an MLflow module, without its calls home and its warnings about itself (1 to 3 s)."""
+    with _importing, _environment.holding(_QUIET), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(name)
+
+
+def open_client(uri: str) -> MlflowClient:
+    """A client of the store and registry at ``uri``; no global state is set."""
+    mlflow = import_mlflow()
+    client: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return client
+
+
+def check_server(uri: str, timeout_seconds: int) -> None:
+    """Ask the server for its health, once.
+
+    Raises
+    ------
+    ServiceUnavailable
+        If nothing answers within ``timeout_seconds``.
+    """
+    rest = import_mlflow("mlflow.utils.rest_utils")
+    credentials = import_mlflow("mlflow.utils.credentials")
+    host = credentials.get_default_host_creds(uri)
+    with service_errors(uri):
+        rest.http_request(host, "/health", "GET", max_retries=0, timeout=timeout_seconds)
+
+
+def check_database(uri: str, host: str, port: int, timeout_seconds: int) -> None:
+    """See whether a database server listens; MLflow would try a dead one for minutes.
+
+    Raises
+    ------
+    ServiceUnavailable
+        If nothing listens.
+    """
+    with service_errors(uri):
+        socket.create_connection((host, port), timeout=timeout_seconds).close()
+
+
+@contextmanager
+def service_errors(uri: str, *, timeout_seconds: int | None = None) -> Iterator[None]:
+    """Bound MLflow's retries inside, and turn its failures into errors of ours.
+
+    Parameters
+    ----------
+    timeout_seconds : int, optional
+        For one HTTP request; MLflow's own (120) while artifacts are sent.
+
+    Raises
+    ------
+    ServiceUnavailable
+        If a server or database server does not answer, or answers with an error of its own.
+    StorageFailed
+        If the sqlite file or the artifact folder cannot be read or written.
+    UsageError
+        If the server refuses: wrong credentials, unknown address.
+    """
+    import_mlflow()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    limits = dict(_LIMITS)
+    if timeout_seconds is not None:
+        limits["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_seconds)
+    try:
+        with _environment.holding(limits):
+            yield
+    except (MlflowException, SQLAlchemyError, OSError) as exc:
+        raise _translated(uri, exc) from exc
+    except ModuleNotFoundError as exc:
+        raise DependencyMissing(
+            f"the MLflow store at {shown(uri)} needs the package {exc.name!r}",
+            remedy=f"install it: pip install {exc.name}",
+            package=exc.name,
+        ) from exc
+
+
+def _translated(uri: str, exc: Exception) -> TidemillError:
+    where, reason = shown(uri), _reason(uri, exc)
+    if is_server(uri):
+        if _unreachable(exc):
+            return ServiceUnavailable(
+                f"the MLflow server at {where} does not answer: {reason}",
+                remedy="start it, or set MLFLOW_TRACKING_URI to one that runs (unset: the "
+                "workspace's own mlflow.db)",
+                uri=where,
+            )
+        return UsageError(
+            f"the MLflow server at {where} refused: {reason}",
+            remedy="check MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD",
+            uri=where,
+        )
+    if urlsplit(uri).hostname and _caused_by_database(exc):
+        return ServiceUnavailable(
+            f"the MLflow store at {where} does not answer: {reason}",
+            remedy="start the database, or set MLFLOW_TRACKING_URI to one that runs",
+            uri=where,
+        )
+    if _caused_by_database(exc) or isinstance(exc, OSError):
+        return StorageFailed(
+            f"the MLflow store at {where} failed: {reason}",
+            remedy="check that the disk has space and the file is writable and undamaged, then "
+            "run the same command again",
+            uri=where,
+        )
+    return UsageError(
+        f"the MLflow store at {where} refused: {reason}",
+        remedy="if it belongs to another version of MLflow, run: mlflow db upgrade "
+        "MLFLOW_TRACKING_URI",
+        uri=where,
+    )
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _unreachable(exc: BaseException) -> bool:
+    from mlflow.exceptions import MlflowException, RestException
+    from requests.exceptions import HTTPError, RequestException
+
+    for link in _chain(exc):
+        if isinstance(link, RestException):
+            return _is_servers_own(int(link.get_http_status_code()))  # type: ignore[no-untyped-call]
+        if isinstance(link, HTTPError) and link.response is not None:
+            return _is_servers_own(link.response.status_code)
+        if isinstance(link, (RequestException, OSError)):
+            return True
+        if not isinstance(link, MlflowException):
+            break
+    return False
+
+
+def _is_servers_own(status: int) -> bool:
+    return status >= 500 or status == 429
+
+
+def _caused_by_database(exc: BaseException) -> bool:
+    from sqlalchemy.exc import DBAPIError
+
+    return any(isinstance(link, (DBAPIError, OSError)) for link in _chain(exc))
+
+
+def _reason(uri: str, exc: Exception) -> str:
+    lines = str(exc).strip().splitlines()
+    secret = urlsplit(uri).netloc.rpartition("@")[0]
+    text = lines[0] if lines else type(exc).__name__
+    return (text.replace(f"{secret}@", "") if secret else text)[:300]

@@ -1,0 +1,123 @@
+"""The study's memory on disk: Optuna's journal, one line a finished trial.
+
+Only finished trials are written, each by one appended line: a killed search leaves no trial
+that seems to be running, and its file opens in any of Optuna's tools.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tidemill.errors import IntegrityError
+from tidemill.storage import storage_errors
+from tidemill.tuning.study import Direction, Trial
+
+__all__ = ["Journal"]
+
+_NUMBER = "tidemill:number"
+_MESSAGE = "tidemill:message"
+
+
+class Journal:
+    """The finished trials of one plan, in a file that several plans may share.
+
+    Parameters
+    ----------
+    path : Path
+        One writer at a time: the caller holds the workspace.
+    plan : str
+        Names what the trials depend on; another plan's trials are left alone.
+    direction : {"maximize", "minimize"}
+
+    Raises
+    ------
+    IntegrityError
+        If the file is damaged before its last line.
+    """
+
+    def __init__(self, path: Path, plan: str, direction: Direction) -> None:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        _mend(path)
+        self._path = path
+        with storage_errors(path):
+            try:
+                self._study = optuna.create_study(
+                    storage=JournalStorage(JournalFileBackend(str(path))),
+                    study_name=f"tidemill-{plan[:16]}",
+                    direction=direction,
+                    load_if_exists=True,
+                )
+            except (ValueError, KeyError, TypeError) as exc:
+                raise IntegrityError(
+                    f"the study in {path} is damaged: {exc}",
+                    remedy=f"delete {path}: the search then begins again",
+                    path=str(path),
+                ) from exc
+
+    def read(self) -> dict[int, Trial]:
+        """The finished trials by number; of a number written twice, the first."""
+        found: dict[int, Trial] = {}
+        for frozen in self._study.get_trials(deepcopy=False):
+            number = frozen.user_attrs.get(_NUMBER)
+            if isinstance(number, int):
+                found.setdefault(number, _thaw(frozen, number))
+        return found
+
+    def append(self, trial: Trial, distributions: dict[str, Any]) -> None:
+        """Write a finished trial durably.
+
+        Raises
+        ------
+        StorageFailed
+            If the disk refuses.
+        """
+        with storage_errors(self._path):
+            self._study.add_trial(_freeze(trial, distributions))
+
+
+def _mend(path: Path) -> None:
+    """Remove what a killed writer left: its lock, and the torn end of its last line."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f"{path.name}.lock*"):
+            leftover.unlink()
+        if path.exists():
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                with path.open("r+b") as file:
+                    file.truncate(whole)
+
+
+def _freeze(trial: Trial, distributions: dict[str, Any]) -> Any:
+    import optuna
+
+    states = {
+        "complete": optuna.trial.TrialState.COMPLETE,
+        "pruned": optuna.trial.TrialState.PRUNED,
+        "failed": optuna.trial.TrialState.FAIL,
+    }
+    return optuna.trial.create_trial(
+        state=states[trial.state],
+        value=trial.value,
+        params=trial.params,
+        distributions=distributions,
+        intermediate_values=dict(trial.steps),
+        user_attrs={_NUMBER: trial.number, _MESSAGE: trial.message},
+    )
+
+
+def _thaw(frozen: Any, number: int) -> Trial:
+    states: dict[str, Any] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    return Trial(
+        number=number,
+        params=dict(sorted(frozen.params.items())),
+        value=frozen.value if frozen.state.name == "COMPLETE" else None,
+        state=states[frozen.state.name],
+        steps=tuple((int(s), float(v)) for s, v in frozen.intermediate_values.items()),
+        message=frozen.user_attrs.get(_MESSAGE),
+    )

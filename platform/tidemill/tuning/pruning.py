@@ -1,0 +1,100 @@
+"""Giving up on a trial early, by what finished trials of earlier waves had reached.
+
+The bars travel to the worker as plain data, so that whether a trial is pruned depends on
+numbers of earlier waves only: never on which worker was quicker.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterable, Mapping
+
+from tidemill.tuning.study import Direction, Trial
+
+__all__ = ["OutOfTime", "Pruned", "Report", "median_bars"]
+
+_MIN_FINISHED = 4
+
+
+class Pruned(Exception):
+    """Raised by :class:`Report` inside an objective: let it pass through."""
+
+
+class OutOfTime(Exception):
+    """Raised by :class:`Report` when the study's time is over."""
+
+
+def median_bars(trials: Iterable[Trial], direction: Direction) -> dict[int, float]:
+    """The bar at each step: the median of what complete trials had reached there.
+
+    A trial's reach at a step is its best value up to and including that step. There is a bar
+    only where at least four complete trials reported. This is the median rule of Golovin et
+    al., Google Vizier (2017), section 3.1, without averaging over steps.
+
+    >>> four = [Trial(i, {}, 1.0, "complete", ((0, float(i)),)) for i in range(4)]
+    >>> median_bars(four, "maximize")
+    {0: 1.5}
+    """
+    reached: dict[int, list[float]] = {}
+    for trial in trials:
+        if trial.state == "complete":
+            best = -math.inf if direction == "maximize" else math.inf
+            for step, value in trial.steps:
+                best = _better(best, value, direction)
+                reached.setdefault(step, []).append(best)
+    return {
+        step: statistics.median(values)
+        for step, values in sorted(reached.items())
+        if len(values) >= _MIN_FINISHED
+    }
+
+
+def _better(a: float, b: float, direction: Direction) -> float:
+    return max(a, b) if direction == "maximize" else min(a, b)
+
+
+class Report:
+    """Given to the objective, which calls it with (step, value) as it goes.
+
+    Parameters
+    ----------
+    bars : mapping of int to float
+        From :func:`median_bars`; a trial whose best value so far is worse at that step ends.
+    direction : {"maximize", "minimize"}
+    deadline : float or None
+        On the clock of ``time.monotonic``, which all processes of a machine share.
+
+    Raises
+    ------
+    Pruned
+        From the call, if the trial is worse than the bar, or its value is not finite.
+    OutOfTime
+        From the call, if the deadline has passed.
+    """
+
+    def __init__(
+        self,
+        bars: Mapping[int, float] | None = None,
+        direction: Direction = "maximize",
+        deadline: float | None = None,
+    ) -> None:
+        self.steps: list[tuple[int, float]] = []
+        self._bars = dict(bars or {})
+        self._direction: Direction = direction
+        self._deadline = deadline
+        self._best = -math.inf if direction == "maximize" else math.inf
+
+    def __call__(self, step: int, value: float) -> None:
+        """Note ``value`` at ``step``; return if the trial may go on."""
+        step, value = int(step), float(value)
+        if not math.isfinite(value):
+            raise Pruned(f"the value at step {step} is {value}")
+        self.steps.append((step, value))
+        self._best = _better(self._best, value, self._direction)
+        bar = self._bars.get(step)
+        if bar is not None and self._best != _better(self._best, bar, self._direction):
+            raise Pruned(f"{self._best:.6g} at step {step} is worse than the median {bar:.6g}")
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise OutOfTime

@@ -1,0 +1,251 @@
+"""Search a space: waves of trials, in processes, remembered on disk."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tidemill.config import TuningConfig
+from tidemill.engines import LocalEngine
+from tidemill.errors import Busy, ConfigError, StorageFailed, TidemillError
+from tidemill.storage import hash_json
+from tidemill.tuning.journal import Journal
+from tidemill.tuning.proposals import Proposals
+from tidemill.tuning.pruning import OutOfTime, Pruned, Report, median_bars
+from tidemill.tuning.space import Scalar, Space, read_space
+from tidemill.tuning.study import Direction, Study, Trial, TrialState
+
+__all__ = ["WAVE", "Objective", "search"]
+
+WAVE = 4
+"""Trials proposed together. Fixed: proposals must not depend on the number of workers."""
+
+Objective = Callable[[dict[str, Scalar], Report], float]
+
+
+def search(
+    objective: Objective,
+    space: dict[str, dict[str, Any]],
+    *,
+    config: TuningConfig,
+    metric: str,
+    direction: Direction,
+    seed: int,
+    storage: Path,
+    n_workers: int = 1,
+    on_trial: Callable[[Trial], None] | None = None,
+) -> Study:
+    """Find the parameters with the best value of ``objective``.
+
+    Trials are proposed in waves of four. A proposal depends on the seed, its number and the
+    trials of earlier waves; a trial is pruned by trials of earlier waves only. So the study is
+    the same for any number of workers, and a killed search that is begun again with the same
+    arguments finds its finished trials in ``storage`` and ends as an undisturbed one.
+
+    Parameters
+    ----------
+    objective : callable
+        Takes the parameters and a :class:`Report`, returns the figure; picklable when
+        ``n_workers`` is above 1. May call ``report(step, value)``, and lets what that raises
+        pass through.
+    space : dict
+        ``tuning.space``, or the learner's own in the same form.
+    config : TuningConfig
+        ``sampler``, ``trials`` and ``timeout_seconds`` are read.
+    metric : str
+        The figure's name.
+    direction : {"maximize", "minimize"}
+    seed : int
+    storage : Path
+        The journal's file. What the objective depends on beside its parameters (data, rows)
+        must be part of this path; the caller holds the workspace.
+    n_workers : int
+        Trials at once, each in a process; 1 means in this one.
+    on_trial : callable or None
+        Called here with each finished trial, also with those that an earlier, killed search
+        finished.
+
+    Raises
+    ------
+    ConfigError
+        If the space is wrong, or every trial failed, or time ran out before the first ended.
+    StorageFailed, Busy
+        If the disk or a service failed: the search ends, its finished trials are kept.
+
+    Notes
+    -----
+    An objective that raises any other TidemillError fails its trial and the search goes on.
+    Memory: the trials, and what the objective needs once per worker.
+    """
+    known = read_space(space)
+    proposals = Proposals(
+        known, sampler=config.sampler, trials=config.trials, direction=direction, seed=seed
+    )
+    if proposals.total < 1:
+        raise ConfigError(
+            "tuning.trials is 0: there is nothing to search",
+            remedy="set tuning.trials to at least 1",
+        )
+    plan = _plan(known, config, metric, direction, seed)
+    search_ = _Search(
+        objective=objective,
+        direction=direction,
+        deadline=_deadline(config.timeout_seconds),
+        proposals=proposals,
+        journal=Journal(storage, plan, direction),
+        on_trial=on_trial or _ignore,
+    )
+    with LocalEngine(n_workers) as engine:
+        trials = search_.run(engine)
+    return _study(trials, proposals.total, metric, direction)
+
+
+def _ignore(_: Trial) -> None:
+    """For callers who do not watch."""
+
+
+def _plan(space: Space, config: TuningConfig, metric: str, direction: Direction, seed: int) -> str:
+    """Name what trials depend on; a larger budget continues a study, except of a cut grid."""
+    return hash_json(
+        {
+            "space": {name: parameter.to_json() for name, parameter in space.items()},
+            "sampler": config.sampler,
+            "trials": config.trials if config.sampler == "grid" else None,
+            "metric": metric,
+            "direction": direction,
+            "seed": seed,
+            "wave": WAVE,
+        }
+    )
+
+
+def _deadline(timeout_seconds: float | None) -> float | None:
+    return None if timeout_seconds is None else time.monotonic() + timeout_seconds
+
+
+@dataclass(frozen=True)
+class _Search:
+    objective: Objective
+    direction: Direction
+    deadline: float | None
+    proposals: Proposals
+    journal: Journal
+    on_trial: Callable[[Trial], None]
+
+    def run(self, engine: LocalEngine) -> list[Trial]:
+        """All trials, in order; fewer if time runs out."""
+        remembered = self.journal.read()
+        trials: list[Trial] = []
+        for first in range(0, self.proposals.total, WAVE):
+            numbers = range(first, min(first + WAVE, self.proposals.total))
+            wave = self._wave(numbers, trials, remembered, engine)
+            trials += wave
+            if len(wave) < len(numbers):
+                break
+            self.proposals.tell(wave)
+        return trials
+
+    def _wave(
+        self,
+        numbers: range,
+        earlier: Sequence[Trial],
+        remembered: dict[int, Trial],
+        engine: LocalEngine,
+    ) -> list[Trial]:
+        asked = dict(zip(numbers, self.proposals.ask(numbers), strict=True))
+        # A remembered trial with other parameters comes from another version of the sampler.
+        done = {n: remembered[n] for n in numbers if _same(remembered.get(n), asked[n])}
+        for trial in done.values():
+            self.on_trial(trial)
+        evaluate = partial(
+            _evaluate,
+            objective=self.objective,
+            bars=median_bars(earlier, self.direction),
+            direction=self.direction,
+            deadline=self.deadline,
+        )
+        todo = [(n, asked[n]) for n in numbers if n not in done]
+        for _, finished in engine.stream(evaluate, todo, label="tune"):
+            if finished is not None:
+                self.journal.append(finished, self.proposals.distributions)
+                self.on_trial(finished)
+                done[finished.number] = finished
+        return [done[n] for n in sorted(done)]
+
+
+def _same(trial: Trial | None, params: dict[str, Scalar]) -> bool:
+    return trial is not None and trial.params == params
+
+
+def _evaluate(
+    item: tuple[int, dict[str, Scalar]],
+    *,
+    objective: Objective,
+    bars: dict[int, float],
+    direction: Direction,
+    deadline: float | None,
+) -> Trial | None:
+    """Run one trial, in a worker; None if time is over."""
+    number, params = item
+    report = Report(bars, direction, deadline)
+    state: TrialState = "failed"
+    value, message = None, None
+    if deadline is not None and time.monotonic() >= deadline:
+        return None
+    try:
+        value = float(objective(dict(params), report))
+        state = "complete"
+        if not math.isfinite(value):
+            state, message, value = "failed", f"the objective is {value}", None
+    except OutOfTime:
+        return None
+    except Pruned as exc:
+        state, message = "pruned", str(exc)
+    except (StorageFailed, Busy):
+        raise
+    except TidemillError as exc:
+        message = f"{exc.message} ({exc.remedy})"
+    return Trial(number, params, value, state, tuple(report.steps), message)
+
+
+def _study(trials: list[Trial], total: int, metric: str, direction: Direction) -> Study:
+    sign = -1.0 if direction == "maximize" else 1.0
+    ranked = sorted(
+        (sign * trial.value, trial.number, trial.value, trial.params)
+        for trial in trials
+        if trial.value is not None
+    )
+    if not ranked:
+        raise _nothing_found(trials, total)
+    _, number, value, params = ranked[0]
+    return Study(
+        best_params=params,
+        best_value=value,
+        best_number=number,
+        trials=tuple(trials),
+        complete=len(trials) == total,
+        metric=metric,
+        direction=direction,
+    )
+
+
+def _nothing_found(trials: list[Trial], total: int) -> ConfigError:
+    failed = [trial for trial in trials if trial.state == "failed"]
+    if not failed:
+        return ConfigError(
+            f"time ran out before the first of {total} trials ended",
+            remedy="raise tuning.timeout_seconds, or lower tuning.max_rows",
+            trials=total,
+        )
+    return ConfigError(
+        f"none of {len(trials)} trials succeeded; trial {failed[0].number}: {failed[0].message}",
+        remedy="correct what the message names, or narrow tuning.space",
+        trials=len(trials),
+        params=failed[0].params,
+        reason=failed[0].message,
+    )

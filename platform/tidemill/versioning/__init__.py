@@ -1,0 +1,25 @@
+"""DVC: the repository, dvc.yaml, what is current, the versions of data and code."""
+
+from tidemill.versioning.graph import (
+    Out,
+    StageSpec,
+    check_dvc_yaml,
+    dvc_document,
+    write_dvc_yaml,
+)
+from tidemill.versioning.lockfile import read_lock, repair
+from tidemill.versioning.repository import code_revision, ensure_repo
+from tidemill.versioning.versions import Versions
+
+__all__ = [
+    "Out",
+    "StageSpec",
+    "Versions",
+    "check_dvc_yaml",
+    "code_revision",
+    "dvc_document",
+    "ensure_repo",
+    "read_lock",
+    "repair",
+    "write_dvc_yaml",
+]

@@ -1,0 +1,202 @@
+"""What fitting learns, drops and says."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from tidemill.config import ReductionConfig
+from tidemill.engines import LocalEngine
+from tidemill.errors import ConfigError, IntegrityError, NoFeatures, TooFewRows
+from tidemill.features import fit_reducer
+from tidemill.schema import Role
+
+ENGINE = LocalEngine()
+
+
+def fit(shards, **settings):
+    """Fit with ``settings`` of the reduction section."""
+    return fit_reducer(*shards, ReductionConfig(**settings), engine=ENGINE)
+
+
+def column(reducer, table, name):
+    """One output column."""
+    return reducer.transform(table)[:, reducer.get_feature_names_out().tolist().index(name)]
+
+
+def test_median_zero_and_indicator(make_shards):
+    """Median and zero fill what is missing, and the indicator says where."""
+    x = pa.array([1.0, 2.0, 3.0, None, 10.0, None])
+    table = pa.table({"x": x, "y": pa.array(np.arange(6.0))})
+    for impute, value in (("median", None), ("zero", 0.0), ("mean", 4.0)):
+        reducer, _ = fit(make_shards([table]), impute=impute, scale="none", indicator=True)
+        filled = column(reducer, table, "x")
+        if impute == "median":
+            assert 1.0 < filled[3] < 10.0
+        else:
+            assert filled[3] == value
+        np.testing.assert_array_equal(column(reducer, table, "x.missing"), [0, 0, 0, 1, 0, 1])
+        np.testing.assert_array_equal(filled[[0, 1, 2, 4]], [1, 2, 3, 10])
+
+
+def test_scaled_columns_have_mean_zero_and_deviation_one(make_shards, ride_table):
+    """Numbers, calendar parts and codes are standardised whatever the imputation."""
+    for impute in ("mean", "median", "zero"):
+        reducer, _ = fit(make_shards([ride_table]), impute=impute, encode="ordinal")
+        matrix = reducer.transform(ride_table).astype(np.float64)
+        scaled = [i for i, name in enumerate(reducer.encoded) if name != "shared"]
+        np.testing.assert_allclose(matrix[:, scaled].mean(axis=0), 0.0, atol=1e-5)
+        np.testing.assert_allclose(matrix[:, scaled].std(axis=0), 1.0, atol=1e-5)
+
+
+def test_times_become_calendar_parts(make_shards, ride_table):
+    """A time feature gives hour, day of week, day and month; the time column only the first two."""
+    reducer, _ = fit(make_shards([ride_table]), scale="none", impute="none")
+    stamps = ride_table["started"].to_pandas()
+    expected = pd.DataFrame(
+        {
+            "started.hour": stamps.dt.hour,
+            "started.day_of_week": stamps.dt.day_of_week,
+            "started.day": stamps.dt.day,
+            "started.month": stamps.dt.month,
+        }
+    )
+    for name in expected:
+        np.testing.assert_array_equal(column(reducer, ride_table, name), expected[name])
+    timed, _ = fit(make_shards([ride_table], time="started"))
+    parts = [name for name in timed.encoded if name.startswith("started")]
+    assert parts == ["started.hour", "started.day_of_week"]
+
+
+def test_calendar_parts_that_stand_still_are_dropped(make_shards):
+    """Dates within one month: hour and month are constant, day is not."""
+    days = pd.date_range("2020-02-01", periods=28, freq="D").astype("datetime64[us]")
+    table = pa.table({"day": pa.array(days), "y": np.arange(28.0)})
+    reducer, report = fit(make_shards([table]))
+    assert reducer.encoded == ["day.day_of_week", "day.day"]
+    assert report.dropped == {
+        "day.hour": "all values are equal",
+        "day.month": "all values are equal",
+    }
+
+
+def test_ordinal_codes_follow_frequency(make_shards):
+    """The most frequent is 0; rare or unknown, then missing, have codes of their own."""
+    zone = pa.array(["b"] * 5 + ["a"] * 3 + ["c"] * 3 + ["z", None]).dictionary_encode()
+    table = pa.table({"zone": zone, "y": np.arange(13.0)})
+    reducer, report = fit(make_shards([table]), encode="ordinal", scale="none", min_frequency=0.1)
+    rows = {"zone": ["b", "a", "c", "z", "new", None]}
+    np.testing.assert_array_equal(reducer.transform(rows)[:, 0], [0, 1, 2, 3, 3, 4])
+    assert report.rare_categories == {"zone": 1}
+    kept, _ = fit(make_shards([table]), encode="ordinal", scale="none", impute="none")
+    assert np.isnan(kept.transform(rows)[-1, 0])
+
+
+def test_useless_features_are_dropped_with_a_reason(make_shards):
+    """Constant, all-null and single-category features go, and the report says why."""
+    table = pa.table(
+        {
+            "good": np.arange(8.0),
+            "same": np.full(8, 3.0),
+            "empty": pa.array([None] * 8, pa.float64()),
+            "gaps": pa.array([None, 5.0] * 4),
+            "one": pa.array(["x"] * 8).dictionary_encode(),
+            "never": pa.array([None] * 8, pa.bool_()),
+            "y": np.arange(8.0),
+        }
+    )
+    reducer, report = fit(make_shards([table]))
+    assert reducer.encoded == ["good"]
+    assert reducer.feature_names_in_.tolist() == ["good"]
+    assert report.dropped == {
+        "same": "all values are equal",
+        "empty": "all values are missing",
+        "gaps": "all values are equal",
+        "one": "all values are equal",
+        "never": "all values are missing",
+    }
+    assert (report.features_in, report.features_used, report.features_out) == (6, 1, 1)
+    assert report.to_json()["rows"] == 8
+    zeroed, _ = fit(make_shards([table]), impute="zero")
+    assert "gaps" in zeroed.encoded  # zeros beside fives do vary
+
+
+def test_of_two_that_correlate_the_later_goes(make_shards, ride_table):
+    """Correlation over the limit drops the later column; the other columns do not change."""
+    shards = make_shards([ride_table[:300], ride_table[300:]], block_rows=70)
+    everything, _ = fit(shards)
+    reducer, report = fit(shards, max_correlation=0.9)
+    assert report.dropped["fare"].startswith("correlates with distance by 0.9")
+    assert "fare" not in reducer.encoded
+    for name in reducer.encoded:
+        np.testing.assert_array_equal(
+            column(reducer, ride_table, name), column(everything, ride_table, name)
+        )
+
+
+def test_nothing_left_is_refused_with_the_reasons(make_shards):
+    """Without any feature that varies there is nothing to learn from."""
+    table = pa.table({"same": np.full(8, 3.0), "y": np.arange(8.0)})
+    with pytest.raises(NoFeatures) as caught:
+        fit(make_shards([table]))
+    assert caught.value.fields["dropped"] == {"same": "all values are equal"}
+
+
+def test_no_training_rows_are_refused(make_shards, ride_table):
+    """A manifest without training shards is too little."""
+    with pytest.raises(TooFewRows):
+        fit(make_shards([ride_table], role=Role.TEST))
+
+
+def test_only_training_shards_are_read(make_shards, ride_table):
+    """Validation and test shards teach the reducer nothing."""
+    manifest, folder = make_shards([ride_table[:300], ride_table[300:]])
+    import dataclasses
+
+    test = dataclasses.replace(manifest.shards[1], role=Role.TEST)
+    split = dataclasses.replace(manifest, shards=(manifest.shards[0], test))
+    alone = dataclasses.replace(manifest, shards=manifest.shards[:1])
+    one, _ = fit((split, folder), project="pca")
+    two, _ = fit((alone, folder), project="pca")
+    assert one.features == two.features
+    np.testing.assert_array_equal(one.components, two.components)
+
+
+def test_projection_needs_values(make_shards, ride_table):
+    """impute none with pca is refused with a remedy."""
+    with pytest.raises(ConfigError) as caught:
+        fit(make_shards([ride_table]), impute="none", project="pca")
+    assert "reduction.impute" in caught.value.remedy
+
+
+@pytest.mark.parametrize("components", [0, -1, 0.0, 1.5])
+def test_impossible_components_are_refused(make_shards, ride_table, components):
+    """A number of components is whole and positive, or a share."""
+    with pytest.raises(ConfigError, match="components"):
+        fit(make_shards([ride_table]), project="pca", components=components)
+
+
+def test_an_altered_profile_or_shard_is_refused(make_shards, ride_table):
+    """A byte that changed since the manifest was written is noticed before use."""
+    manifest, folder = make_shards([ride_table])
+    profile = folder / manifest.shards[0].profile
+    profile.write_text(profile.read_text().replace("0", "1", 1))
+    with pytest.raises(IntegrityError, match=r"profile\.json"):
+        fit((manifest, folder))
+    manifest, folder = make_shards([ride_table])
+    shard = folder / manifest.shards[0].file.path
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"parquet"):
+        fit((manifest, folder), project="pca")
+
+
+def test_a_shard_replaced_by_another_whole_file_is_refused(make_shards, ride_table):
+    """A sound Parquet file that is not the recorded one passes no page check, but the hash."""
+    manifest, folder = make_shards([ride_table])
+    _, other = make_shards([ride_table[:300]])
+    name = manifest.shards[0].file.path
+    (folder / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(IntegrityError, match="not what its manifest recorded"):
+        fit((manifest, folder), project="pca")

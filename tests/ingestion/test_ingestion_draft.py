@@ -1,0 +1,68 @@
+"""The drafted suite: Great Expectations accepts it, and it does not refuse its own data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from tidemill.ingestion.draft import draft_suite
+from tidemill.ingestion.gx import GxSession
+from tidemill.ingestion.judge import judge
+from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.plan import compile_plan
+from tidemill.ingestion.suite import read_suite
+from tidemill.ingestion.view import BatchView
+from tidemill.profiling import Profile
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+
+EDGES = tuple(float(e) for e in range(5, 200, 10))
+SCHEMA = TableSchema(
+    (
+        Column("ride", ColumnType.CATEGORICAL, Purpose.KEY, "string"),
+        Column("start", ColumnType.DATETIME, Purpose.TIME, "timestamp[us]"),
+        Column("zone", ColumnType.CATEGORICAL, Purpose.FEATURE, "dictionary"),
+        Column("distance", ColumnType.NUMERIC, Purpose.FEATURE, "float32", EDGES),
+        Column("shared", ColumnType.BOOLEAN, Purpose.FEATURE, "bool"),
+        Column("fare", ColumnType.NUMERIC, Purpose.TARGET, "float64", EDGES),
+    ),
+    Task.REGRESSION,
+)
+
+
+def table(fares: np.ndarray) -> pa.Table:
+    n = len(fares)
+    columns = [
+        pa.array([f"R{i}" for i in range(n)]),
+        pa.array(np.datetime64("2024-01-01", "us") + np.arange(n)),
+        pa.array(np.array(["north", "south"])[np.arange(n) % 2]).dictionary_encode(),
+        pa.array(np.linspace(0, 150, n).astype(np.float32)),
+        pa.array(np.arange(n) % 3 == 0),
+        pa.array(fares),
+    ]
+    return pa.table(columns, schema=SCHEMA.arrow_schema())
+
+
+def judged(document: dict, rows: pa.Table) -> dict[str, int]:
+    plan = compile_plan(read_suite(document), SCHEMA)
+    batch = ParsedBatch(rows, np.arange(rows.num_rows), {}, ())
+    verdict = judge(batch, BatchView(rows), plan, SCHEMA, 0)
+    return {reason: len(indices) for reason, indices in verdict.findings}
+
+
+def test_a_draft_is_accepted_and_meets_its_own_data() -> None:
+    """No row that the profile saw is invalid, and Great Expectations takes every expectation."""
+    rows = table(np.linspace(3, 180, 1000))
+    document = draft_suite(SCHEMA, Profile.of(rows, SCHEMA))
+    assert judged(document, rows) == {}
+    GxSession(read_suite(document), SCHEMA)
+
+
+def test_an_impossible_target_is_quarantined_by_the_draft() -> None:
+    """Targets far beyond the middle of the profiled rows decide, on both sides."""
+    rows = table(np.linspace(3, 180, 1000))
+    document = draft_suite(SCHEMA, Profile.of(rows, SCHEMA))
+    wild = np.linspace(3, 180, 1000)
+    wild[[5, 6]] = [-4.0, 429_490.2]
+    (reason,) = judged(document, table(wild))
+    assert reason.startswith("fare is not between 0 and")
+    assert judged(document, table(wild))[reason] == 2

@@ -1,0 +1,81 @@
+"""Uniqueness is exact: repeated keys are found, keys that only share a hash are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidemill.ingestion import keys
+from tidemill.ingestion.keys import BucketCheck, KeySpill, bucket_count, check_bucket
+
+TEXT = pa.schema([("key", pa.string())])
+
+
+def check(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT) -> BucketCheck:
+    files = []
+    for number, values in enumerate(splits):
+        path = folder / f"{number}.arrow"
+        with KeySpill(path, schema, buckets) as spill:
+            for begin in range(0, len(values), 3):
+                part = values[begin : begin + 3]
+                table = pa.table([pa.array(part, schema.field(0).type)], schema=schema)
+                spill.add(table, np.arange(begin, begin + len(part)))
+        files.append((number, path))
+    merged = BucketCheck()
+    for bucket in range(buckets):
+        merged = merged.merge(check_bucket(files, bucket, buckets))
+    return merged
+
+
+@pytest.mark.parametrize("buckets", [1, 8])
+def test_repeated_keys_are_counted_and_placed(buckets: int, tmp_path: Path) -> None:
+    """Values, rows and first places of repeated keys, whatever the number of buckets."""
+    found = check(tmp_path, [["a", "b", "c", "d"], ["e", "b"], ["b", "a"]], buckets)
+    assert (found.distinct, found.repeated_keys, found.repeated_rows) == (5, 2, 5)
+    assert [(e.split, e.row, e.value) for e in found.examples] == [
+        (0, 0, "a"),
+        (0, 1, "b"),
+        (1, 1, "b"),
+        (2, 0, "b"),
+        (2, 1, "a"),
+    ]
+
+
+def test_different_keys_with_one_hash_are_no_duplicates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forged collisions of the 64-bit hash are told apart by the keys themselves."""
+    monkeypatch.setattr(keys, "hash_keys", lambda table: np.zeros(table.num_rows, np.uint64))
+    assert check(tmp_path, [["a", "b"], ["c", "d"]], 4) == BucketCheck(distinct=4)
+    found = check(tmp_path, [["a", "b"], ["c", "a"]], 4)
+    assert (found.distinct, found.repeated_keys, found.repeated_rows) == (3, 1, 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 30), max_size=12), min_size=1, max_size=4),
+    st.sampled_from([1, 4]),
+)
+def test_counts_equal_those_of_a_set(
+    tmp_path_factory: pytest.TempPathFactory, splits: list[list[int]], buckets: int
+) -> None:
+    """Distinct keys and repeated rows equal a count of all keys in memory."""
+    schema = pa.schema([("key", pa.int64())])
+    found = check(tmp_path_factory.mktemp("spill"), splits, buckets, schema)
+    every = [key for split in splits for key in split]
+    assert found.distinct == len(set(every))
+    assert found.repeated_rows == sum(every.count(key) > 1 for key in every)
+
+
+def test_buckets_follow_the_source_alone() -> None:
+    """More bytes, more buckets; always a power of two within bounds."""
+    counts = [bucket_count(10**n) for n in range(1, 15)]
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+    assert counts[-1] == 1024
+    assert all(count & (count - 1) == 0 for count in counts)

@@ -1,0 +1,348 @@
+"""The look finds types, purposes and edges, and refuses what cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tidemill.config import DatasetConfig
+from tidemill.engines import LocalEngine
+from tidemill.errors import (
+    ColumnMissing,
+    ConfigError,
+    SourceEmpty,
+    SourceMissing,
+    SourceUnreadable,
+    TidemillError,
+)
+from tidemill.ingestion.look import LookResult, look_result
+from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.splits import SourceListing, list_source
+from tidemill.schema import ColumnType, Purpose, TableSchema, Task
+
+N = 400
+
+
+def dataset_of(**settings: object) -> DatasetConfig:
+    return DatasetConfig.model_validate({"source": "data", "target": "y", **settings})
+
+
+def look_at(root: Path, *, carry: tuple[str, ...] = (), **settings: object) -> LookResult:
+    dataset = dataset_of(**settings)
+    listing = list_source(dataset, root, LocalEngine())
+    return look_result(dataset, listing, root, carry=carry)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pa.Table:
+    """A table of every kind of column, as data/a.csv and nothing else."""
+    rng = np.random.default_rng(0)
+    table = pa.table(
+        {
+            "id": [f"r{i}" for i in range(N)],
+            "when": [f"2024-01-{i % 28 + 1:02d}T12:00:00" for i in range(N)],
+            "small": rng.integers(0, 5, N),
+            "large": rng.integers(2**40, 2**41, N),
+            "real": rng.normal(size=N),
+            "flag": [["yes", "no", "No"][i % 3] for i in range(N)],
+            "kind": [f"k{i % 7}" for i in range(N)],
+            "prose": [f"text number {i}" for i in range(N)],
+            "empty": pa.nulls(N, pa.string()),
+            "y": [i % 2 for i in range(N)],
+        }
+    )
+    (tmp_path / "data").mkdir()
+    lines = [",".join(table.column_names)]
+    lines += [",".join("" if v is None else str(v) for v in r.values()) for r in table.to_pylist()]
+    (tmp_path / "data" / "a.csv").write_text("\n".join(lines))
+    return table
+
+
+def test_types_purposes_and_physical_types(table: pa.Table, tmp_path: Path) -> None:
+    """Every kind of column is found for what it is; what is useless is named with a reason."""
+    found = look_at(tmp_path, key="id", time="when")
+    kinds = {c.name: (c.type, c.purpose, c.physical) for c in found.schema.columns}
+    feature = Purpose.FEATURE
+    assert kinds == {
+        "id": (ColumnType.CATEGORICAL, Purpose.KEY, "string"),
+        "when": (ColumnType.DATETIME, Purpose.TIME, "timestamp[us]"),
+        "small": (ColumnType.NUMERIC, feature, "float32"),
+        "large": (ColumnType.NUMERIC, feature, "float64"),
+        "real": (ColumnType.NUMERIC, feature, "float32"),
+        "flag": (ColumnType.BOOLEAN, feature, "bool"),
+        "kind": (ColumnType.CATEGORICAL, feature, "dictionary"),
+        "y": (ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary"),
+    }
+    assert found.schema.task is Task.BINARY
+    assert set(found.ignored) == {"prose", "empty"}
+    assert "free text" in found.ignored["prose"]
+    assert "no value" in found.ignored["empty"]
+    assert TableSchema.from_json(found.schema.to_json()) == found.schema
+
+
+def test_csv_and_parquet_give_one_schema_and_the_same_rows(table: pa.Table, tmp_path: Path) -> None:
+    """The format makes no difference to what is learnt."""
+    results = []
+    for form in ("csv", "parquet"):
+        if form == "parquet":
+            (tmp_path / "data" / "a.csv").unlink()
+            flags = pa.array([v != "no" and v != "No" for v in table["flag"].to_pylist()])
+            typed = table.set_column(5, "flag", flags)
+            pq.write_table(typed, tmp_path / "data" / "a.parquet", row_group_size=90)
+        dataset = dataset_of(key="id", time="when", types={"when": "datetime"})
+        listing = list_source(dataset, tmp_path, LocalEngine())
+        schema = look_result(dataset, listing, tmp_path).schema
+        batches = [
+            b
+            for s in listing.splits
+            for b in read_split(s, schema, dataset, listing, tmp_path, batch_rows=64)
+        ]
+        tables = pa.concat_tables([b.table for b in batches]).unify_dictionaries()
+        results.append((schema, tables.to_pydict(), [b.rows.tolist() for b in batches]))
+    assert results[0] == results[1]
+
+
+def test_edges_are_few_ascending_and_spaced_by_quantiles(table: pa.Table, tmp_path: Path) -> None:
+    """Quantile edges of a continuous column hold like numbers of rows between them."""
+    schema = look_at(tmp_path).schema
+    edges = np.array(schema["real"].edges)
+    assert len(edges) == 32
+    assert (np.diff(edges) > 0).all()
+    shares = np.bincount(np.searchsorted(edges, table["real"].to_numpy(), side="right"))
+    assert shares.max() - shares.min() <= 4
+    assert schema["small"].edges == (1.0, 2.0, 3.0, 4.0)
+    assert schema["kind"].edges == ()
+
+
+def test_overrides_win_and_carried_columns_stay(table: pa.Table, tmp_path: Path) -> None:
+    """types:, drop: and carry: do what they say."""
+    schema = look_at(
+        tmp_path,
+        types={"small": "categorical", "prose": "categorical", "real": "ignored"},
+        drop=["flag", "large"],
+        carry=("large", "id"),
+    ).schema
+    assert schema["small"].physical == "dictionary"
+    assert schema["prose"].purpose is Purpose.FEATURE
+    assert schema["large"].purpose is Purpose.CARRIED
+    assert schema["id"].purpose is Purpose.CARRIED
+    assert not {"flag", "real"} & set(schema.names)
+
+
+@pytest.mark.parametrize(
+    ("target", "task"),
+    [("y", "binary"), ("small", "multiclass"), ("real", "regression"), ("kind", "multiclass")],
+)
+def test_the_task_follows_from_the_target(
+    table: pa.Table, tmp_path: Path, target: str, task: str
+) -> None:
+    """Two values: binary; few whole numbers or texts: multiclass; other numbers: regression."""
+    schema = look_at(tmp_path, target=target).schema
+    assert schema.task == task
+    physical = "float64" if task == "regression" else "dictionary"
+    assert schema.target.physical == physical
+
+
+def test_derived_columns_are_typed_and_computed(table: pa.Table, tmp_path: Path) -> None:
+    """A derived column may be the target and read columns that are dropped."""
+    dataset = dataset_of(
+        target="sum", derive={"sum": "small + real", "odd": "(large % 2) = 1"}, drop=["large"]
+    )
+    listing = list_source(dataset, tmp_path, LocalEngine())
+    schema = look_result(dataset, listing, tmp_path).schema
+    assert schema.names[-2:] == ("sum", "odd")
+    assert schema["odd"].type is ColumnType.BOOLEAN
+    [batch] = read_split(listing.splits[0], schema, dataset, listing, tmp_path, batch_rows=N)
+    expected = table["small"].to_numpy() + table["real"].to_numpy()
+    np.testing.assert_allclose(batch.table["sum"].to_numpy(), expected, rtol=1e-12)
+    assert batch.table["odd"].to_pylist() == [v % 2 == 1 for v in table["large"].to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("avg(small)", "aggregates"),
+        ("sum(small) OVER ()", "other rows"),
+        ("(SELECT 1)", "other rows"),
+        ("small +", "syntax"),
+        ("smal + 1", "smal"),
+        ("random()", "row alone"),
+        ("now()", "row alone"),
+        ("1 FROM range(3)", "not one expression"),
+        ("small, real", "not one expression"),
+        ("1; DROP TABLE x", "SELECT"),
+        ("*", "star"),
+    ],
+)
+def test_derive_refuses_what_is_not_row_wise(
+    table: pa.Table, tmp_path: Path, expression: str, why: str
+) -> None:
+    """Aggregates, windows, subqueries and impure functions are refused by name."""
+    with pytest.raises(ConfigError, match=why) as caught:
+        look_at(tmp_path, derive={"new": expression})
+    assert caught.value.fields["column"] == "new"
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "column", "setting"),
+    [
+        ({"target": "yy"}, "yy", "dataset.target"),
+        ({"time": "whenn"}, "whenn", "dataset.time"),
+        ({"key": "idd"}, "idd", "dataset.key"),
+        ({"drop": ["reall"]}, "reall", "dataset.drop"),
+        ({"types": {"flagg": "boolean"}}, "flagg", "dataset.types"),
+    ],
+)
+def test_a_column_that_the_data_lack_is_named(
+    table: pa.Table, tmp_path: Path, settings: dict[str, object], column: str, setting: str
+) -> None:
+    """With the setting that names it, and the nearest name."""
+    with pytest.raises(ColumnMissing) as caught:
+        look_at(tmp_path, **settings)
+    assert caught.value.fields["setting"] == setting
+    assert caught.value.fields["nearest"] == column[:-1]
+
+
+def test_impossible_choices_are_refused(table: pa.Table, tmp_path: Path) -> None:
+    """A time that is none, and a regression on texts."""
+    with pytest.raises(ConfigError, match="not times"):
+        look_at(tmp_path, time="real")
+    with pytest.raises(ConfigError, match="regression"):
+        look_at(tmp_path, target="kind", task="regression")
+
+
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [
+        ({}, SourceMissing),
+        ({"data/a.csv": b""}, SourceEmpty),
+        ({"data/a.csv": b"x,y\n"}, SourceEmpty),
+        ({"data/a.jsonl": b"\n\n"}, SourceEmpty),
+        ({"data/a.parquet": b"no parquet at all"}, SourceUnreadable),
+        ({"data/a.csv": b"\x00\x01\x02\x03" * 50}, SourceUnreadable),
+        ({"data/a.csv": b"x,y\n1,2\n", "data/b.jsonl": b'{"x":1,"y":2}\n'}, SourceUnreadable),
+        ({"data/a.csv": "é,y\n1,2\n".encode("latin-1")}, SourceUnreadable),
+    ],
+    ids=["none", "empty", "header-only", "blank", "not-parquet", "binary", "mixed", "latin-1"],
+)
+def test_sources_that_cannot_be_used(
+    tmp_path: Path, files: dict[str, bytes], error: type[TidemillError]
+) -> None:
+    """Each is refused with its own error and a remedy."""
+    (tmp_path / "data").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(error) as caught:
+        look_at(tmp_path)
+    assert caught.value.remedy
+    assert caught.value.fields
+
+
+def test_a_similar_file_name_is_offered(tmp_path: Path) -> None:
+    """The nearest name beside a missing source."""
+    (tmp_path / "rides.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(SourceMissing, match=r"ride\.csv") as caught:
+        look_at(tmp_path, source="ride.csv")
+    assert caught.value.fields["nearest"] == "rides.csv"
+
+
+def test_a_listing_survives_json_and_orders_files_by_name(tmp_path: Path) -> None:
+    """Globs, folders and single files; hidden files and notes are left out."""
+    (tmp_path / "data").mkdir()
+    for name in ("b.csv", "a.csv", ".hidden.csv", "README.md"):
+        (tmp_path / "data" / name).write_text("x,y\n1,2\n")
+    for source in ("data", "data/*.csv", "data/**/*.csv"):
+        listing = list_source(dataset_of(source=source), tmp_path, LocalEngine())
+        assert [s.path for s in listing.splits] == ["data/a.csv", "data/b.csv"]
+        assert SourceListing.from_json(listing.to_json()) == listing
+    [split] = list_source(dataset_of(source="data/README.md"), tmp_path, LocalEngine()).splits
+    assert split.format == "csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("a,b\n1,2\n3,4\n", True),
+        ("1,2\n3,4\n", False),
+        ("u,v\nx,y\nz,w\n", True),
+        ("0,tcp,normal.\n1,udp,normal.\n", False),
+    ],
+)
+def test_whether_a_file_has_a_header_is_found(tmp_path: Path, text: str, header: bool) -> None:
+    """A first line with a number in it names no columns."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text(text)
+    listing = list_source(dataset_of(), tmp_path, LocalEngine())
+    assert listing.dialect is not None
+    assert listing.dialect.header is header
+    stated = tuple(f"c{i}" for i in range(len(listing.columns)))
+    named = list_source(dataset_of(csv={"header": stated}), tmp_path, LocalEngine())
+    assert tuple(c.name for c in named.columns) == stated
+    with pytest.raises(ConfigError, match="names 1 columns"):
+        list_source(dataset_of(csv={"header": ("only",)}), tmp_path, LocalEngine())
+
+
+def parquet_splits(root: Path, path: str = "data/a.parquet") -> list[list[int]]:
+    dataset = dataset_of()
+    listing = list_source(dataset, root, LocalEngine())
+    schema = look_result(dataset, listing, root).schema
+    return [
+        [
+            split.first_row + int(row)
+            for b in read_split(split, schema, dataset, listing, root, batch_rows=100)
+            for row in b.rows
+        ]
+        for split in listing.splits
+    ]
+
+
+def test_a_large_parquet_file_is_cut_at_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Splits count their own rows; first_row gives the place in the file."""
+    from tidemill.ingestion import splits
+
+    monkeypatch.setattr(splits, "SPLIT_ROWS", 250)
+    (tmp_path / "data").mkdir()
+    table = pa.table({"x": np.arange(1000.0), "y": np.arange(1000) % 2})
+    pq.write_table(table, tmp_path / "data" / "a.parquet", row_group_size=130)
+    rows = parquet_splits(tmp_path)
+    assert len(rows) == 4
+    assert [row for split in rows for row in split] == list(range(1000))
+
+
+def test_a_flipped_byte_in_a_checksummed_parquet_file_is_noticed(tmp_path: Path) -> None:
+    """Never read silently wrong, wherever the byte lies."""
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "a.parquet"
+    rng = np.random.default_rng(3)
+    table = pa.table({"x": rng.normal(size=2000), "y": rng.integers(0, 2, 2000)})
+    pq.write_table(table, path, write_page_checksum=True)
+    whole = path.read_bytes()
+    refused = 0
+    for place in rng.integers(200, 12_000, 12):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with pytest.raises(SourceUnreadable, match=r"a\.parquet"):
+            parquet_splits(tmp_path)
+        refused += 1
+    assert refused == 12
+    path.write_bytes(whole[:-50])
+    with pytest.raises(SourceUnreadable):
+        parquet_splits(tmp_path)
+
+
+def test_a_parquet_bomb_is_refused_by_its_footer(tmp_path: Path) -> None:
+    """A small file that promises gigabytes is not opened."""
+    (tmp_path / "data").mkdir()
+    text = "x" * (1 << 20)
+    table = pa.table({"x": [text] * 200, "y": [0, 1] * 100})
+    path = tmp_path / "data" / "a.parquet"
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(SourceUnreadable, match="opens to"):
+        parquet_splits(tmp_path)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tidemill.errors import ConfigError, WorkspaceMissing
+from tidemill.orchestration import flows as bodies
+from tidemill.storage import Workspace
+
+ROOT = Path(__file__).parents[2]
+DEPLOYMENTS = {
+    found["name"]: found
+    for found in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+}
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Loads a deployment's flow as a worker does, and forgets it afterwards."""
+
+    def loaded(name):
+        from prefect.flows import load_flow_from_entrypoint
+
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        return load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
+
+    return loaded
+
+
+@pytest.mark.parametrize("name", ["train-model", "score-batch"])
+def test_a_deployment_is_a_flow_whose_form_has_its_parameters(name, load):
+    """Entry points load, are named as their deployments, and describe every parameter."""
+    flow = load(name)
+
+    assert flow.name == name
+    form = flow.parameters.properties
+    assert set(DEPLOYMENTS[name]["parameters"]) <= set(form)
+    assert all(field.get("description") for field in form.values())
+
+
+def test_the_schedule_is_off():
+    """Nobody's machine starts to train at night because of an installation."""
+    (schedule,) = DEPLOYMENTS["train-model"]["schedules"]
+    assert schedule["active"] is False
+    assert DEPLOYMENTS["score-batch"]["schedules"] == []
+
+
+def test_all_deployments_use_the_pool_that_up_makes():
+    """The names in prefect.yaml and in the code are one."""
+    from tidemill.orchestration.services import POOL
+
+    assert {found["work_pool"]["name"] for found in DEPLOYMENTS.values()} == {POOL}
+
+
+def test_flow_files_stay_entry_points():
+    """No flow file has an importable name, imports a sibling or holds logic."""
+    for path in (ROOT / "flows").iterdir():
+        if path.suffix == ".py":
+            assert path.stem not in sys.stdlib_module_names
+            assert len(path.read_text().splitlines()) < 40
+    assert not (ROOT / "flows" / "__init__.py").exists()
+
+
+def test_overrides_are_written_to_params(tmp_path):
+    """What a flow run was asked for stands in params.yaml, comments kept."""
+    params = tmp_path / "params.yaml"
+    params.write_text("dataset:\n  source: a.csv  # mine\n  target: y\n")
+
+    bodies._override(
+        Workspace.at(tmp_path), {"training.learner": "sgd", "seed": 7, "dataset.key": None}
+    )
+
+    text = params.read_text()
+    assert "source: a.csv  # mine" in text
+    assert "learner: sgd" in text
+    assert "seed: 7" in text
+
+
+def test_an_override_that_is_wrong_changes_nothing(tmp_path):
+    """A bad override is refused before anything is written."""
+    params = tmp_path / "params.yaml"
+    params.write_text("dataset:\n  source: a.csv\n  target: y\n")
+    before = params.read_bytes()
+
+    with pytest.raises(ConfigError, match="learner"):
+        bodies._override(Workspace.at(tmp_path), {"training.learnr": "sgd"})
+
+    assert params.read_bytes() == before
+
+
+def test_the_deployed_flow_fails_with_the_reason_on_its_page(
+    tmp_path, api_url, client, load, monkeypatch
+):
+    """A folder that is no workspace: the flow fails with our error, and its page has the remedy."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    train_model = load("train-model")
+    with temporary_settings({PREFECT_API_URL: api_url}), pytest.raises(WorkspaceMissing):
+        train_model(workspace=str(tmp_path), overrides={"seed": 1})
+
+    (failure,) = [
+        found
+        for found in client.read_artifacts()
+        if found.key == "failure" and str(tmp_path) in (found.description or "")
+    ]
+    assert "tidemill init" in failure.data

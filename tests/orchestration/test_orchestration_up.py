@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tidemill.errors import Busy, ConfigError
+from tidemill.orchestration import services, up
+from tidemill.settings import Settings
+from tidemill.storage import Workspace
+
+HERE = Path(__file__).parent
+
+FLOW = """
+import os, sys
+from pathlib import Path
+from prefect import flow
+
+@flow(name="note")
+def note(workspace: str = "."):
+    from tidemill.engines import LocalEngine
+    from tidemill.orchestration import PrefectEngine
+    from tidemill.testing.errands import modules_loaded
+    with LocalEngine(2) as inner:
+        loaded = PrefectEngine(inner).map(modules_loaded, ["prefect", "prefect"], label="note")
+    seen = [os.environ["MLFLOW_TRACKING_URI"], sys.executable, os.getcwd(), str(loaded)]
+    Path(workspace, "noted").write_text("\\n".join(seen))
+"""
+DEPLOYMENT = """
+name: test
+deployments:
+  - name: note
+    entrypoint: flows/note.py:note
+    parameters: {workspace: "{{ $TIDEMILL_WORKSPACE }}"}
+    work_pool: {name: tidemill}
+    schedules: []
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def place(tmp_path) -> Workspace:
+    """A folder with one trivial deployment."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "note.py").write_text(FLOW)
+    (tmp_path / "prefect.yaml").write_text(DEPLOYMENT)
+    return Workspace.at(tmp_path)
+
+
+def test_a_port_in_use_is_named(place):
+    """Something listens on the port already: which port, and which option changes it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Busy) as caught:
+            up(place, settings=Settings(), prefect_port=free_port(), mlflow_port=port)
+
+    assert caught.value.exit_code == 75
+    assert str(port) in str(caught.value)
+    assert "--mlflow-port" in caught.value.remedy
+
+
+def test_a_workspace_without_deployments_uses_those_of_the_checkout(tmp_path, monkeypatch):
+    """prefect.yaml comes from the workspace, else from tidemill's own folder, else it is missed."""
+    assert services.flows_home(Workspace.at(tmp_path)) == HERE.parents[1]
+
+    monkeypatch.setattr(services.tidemill, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+    with pytest.raises(ConfigError, match=r"no prefect\.yaml"):
+        services.flows_home(Workspace.at(tmp_path))
+
+
+@pytest.fixture
+def start(place, tmp_path_factory):
+    """Starts ``up`` in a process of its own, with two free ports."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
+    home = tmp_path_factory.mktemp("home")
+    script = str(HERE / "run_up.py")
+    started = []
+
+    def begin(prefect_port: int, mlflow_port: int):
+        process = subprocess.Popen(
+            [sys.executable, script, str(place.root), str(prefect_port), str(mlflow_port)],
+            env={**environment, "PREFECT_HOME": str(home), "PYTHONPATH": "platform"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process, Lines(process)
+
+    yield begin
+    for process in started:
+        process.terminate()
+        process.wait(60)
+        process.stdout.close()
+
+
+@pytest.mark.slow
+def test_up_serves_deploys_works_and_leaves_nothing(place, start):
+    """Healthy servers, a deployment run from the API, a restart, an end without orphans."""
+    prefect_port, mlflow_port = free_port(), free_port()
+    process, said = start(prefect_port, mlflow_port)
+    api = f"http://127.0.0.1:{prefect_port}/api"
+    said.wait_for("ready")
+    assert ask(f"http://127.0.0.1:{mlflow_port}/version")
+
+    run_deployment(api)
+    mlflow, python, folder, loaded = (place.root / "noted").read_text().splitlines()
+    assert mlflow == f"http://127.0.0.1:{mlflow_port}"
+    assert (python, folder) == (sys.executable, str(place.root))
+    # Prefect is the main module of a flow run's process, and not of its workers.
+    assert loaded == "[[], []]"
+
+    only(process, "worker", "start").kill()
+    said.wait_for("worker ended")
+    (place.root / "noted").unlink()
+    run_deployment(api)
+    assert (place.root / "noted").exists()
+
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 6
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+    assert [one for one in family if alive(one)] == []
+    assert said.lines[-1] == "stopped"
+
+
+@pytest.mark.slow
+def test_up_killed_leaves_nothing(start):
+    """kill -9 of the supervisor ends servers and worker within seconds."""
+    process, said = start(free_port(), free_port())
+    said.wait_for("ready")
+    family = psutil.Process(process.pid).children(recursive=True)
+
+    process.kill()
+    process.wait()
+
+    gone, left = psutil.wait_procs(family, timeout=20)
+    assert left == []
+    assert len(gone) >= 6
+
+
+class Lines:
+    """What a process says, read in a thread."""
+
+    def __init__(self, process) -> None:
+        self.lines: list[str] = []
+        self._process = process
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self.lines.append(line.strip())
+
+    def wait_for(self, start: str, seconds: float = 150.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(line.startswith(start) for line in self.lines):
+            assert self._process.poll() is None, self.lines
+            assert time.monotonic() < deadline, self.lines
+            time.sleep(0.1)
+
+
+def ask(address: str, document=None):
+    data = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(
+        address, data=data, headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        body = answer.read()
+    return json.loads(body) if body[:1] in b"[{" else body
+
+
+def run_deployment(api: str) -> None:
+    deployment = ask(f"{api}/deployments/name/note/note")
+    run = ask(f"{api}/deployments/{deployment['id']}/create_flow_run", {})
+    deadline = time.monotonic() + 90
+    while (state := ask(f"{api}/flow_runs/{run['id']}")["state_type"]) != "COMPLETED":
+        assert state not in ("FAILED", "CRASHED", "CANCELLED")
+        assert time.monotonic() < deadline, state
+        time.sleep(0.5)
+
+
+def only(process, *words: str) -> psutil.Process:
+    (found,) = [
+        one
+        for one in psutil.Process(process.pid).children(recursive=True)
+        if set(words) <= set(one.cmdline()) and not any("leash" in w for w in one.cmdline())
+    ]
+    return found
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -1,0 +1,104 @@
+"""The house stands as DESIGN says: rooms, floors and names that a machine can check."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "platform" / "tidemill"
+
+ONLY_IN = {
+    "prefect": ("orchestration",),
+    "mlflow": ("tracking",),
+    "dvc": ("versioning",),
+    "great_expectations": ("ingestion",),
+    "optuna": ("tuning",),
+    "fastapi": (),
+    "dask": ("engines",),
+    "pyspark": ("engines",),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports, at any depth of its code."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("folder", ["platform", "monitoring", "flows", "tests"])
+def test_no_init_shadows_a_module(folder):
+    """platform/__init__.py would shadow the standard library's platform."""
+    assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_platform_has_one_child():
+    """The source root holds the package and nothing else."""
+    assert [p.name for p in (ROOT / "platform").iterdir() if p.name != "__pycache__"] == [
+        "tidemill"
+    ]
+
+
+@pytest.mark.parametrize(("library", "rooms"), ONLY_IN.items())
+def test_libraries_stay_in_their_rooms(library, rooms):
+    """Each heavy library is imported in its own room only."""
+    strangers = [
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if library in imported(path) and path.relative_to(PACKAGE).parts[0] not in rooms
+    ]
+    assert strangers == []
+
+
+def test_nobody_imports_flows():
+    """Flow files are entry points; their stems are no importable names."""
+    stems = {path.stem for path in (ROOT / "flows").glob("*.py")}
+    assert stems
+    for path in modules():
+        assert not imported(path) & (stems | {"flows"}), path
+
+
+def test_rooms_export_sorted_names():
+    """Each room's __init__ has a docstring and an __all__ (ruff sorts it) whose names exist."""
+    import importlib
+
+    for path in PACKAGE.glob("*/__init__.py"):
+        module = importlib.import_module(f"tidemill.{path.parent.name}")
+        assert module.__doc__, path
+        for name in module.__all__:
+            assert hasattr(module, name), (path, name)
+
+
+def test_no_vague_module_names():
+    """No module is named for what it is not."""
+    vague = {"utils", "helpers", "common", "manager", "misc", "base"}
+    assert [p for p in modules() if p.stem in vague] == []
+
+
+def test_help_does_not_pay_for_heavy_imports():
+    """`tidemill --help` imports none of the heavy libraries."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; import tidemill.cli.app as a; "
+        "heavy = {'prefect','mlflow','great_expectations','dvc','sklearn','lightgbm','optuna',"
+        "'pandas','matplotlib','duckdb'} & set(sys.modules); print(sorted(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT / "platform"), "PATH": ""},
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,135 @@
+"""What killed processes leave, and that the next run mends it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tidemill.errors import IntegrityError, WorkspaceBusy
+from tidemill.versioning import Versions, read_lock, repair
+
+CLEAN = "Data and pipelines are up to date."
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_killed_while_dvc_writes_its_lock(workspace, pipeline, start, shell, nth):
+    """Killed with dvc.lock emptied: what was committed before stays, the rest runs again."""
+    killed = start(workspace, "/dvc.lock", str(nth), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (workspace / "dvc.lock").read_bytes() == b""
+    assert shell(workspace, "dvc", "status", check=False).returncode != 0
+    with pytest.raises(IntegrityError, match="damaged"):
+        Versions(workspace).is_current("shard")
+    assert pipeline.run(workspace) == [["shard", "train"], ["train"]][nth - 1]
+    assert CLEAN in shell(workspace, "dvc", "status")
+
+
+@pytest.mark.parametrize("nth", [1, 2, 4])
+def test_killed_while_dvc_writes_its_process_lock(workspace, pipeline, start, shell, nth):
+    """A torn .dvc/tmp/rwlock blocks DVC for ever; the next run removes it."""
+    killed = start(workspace, "/.dvc/tmp/rwlock", str(nth), check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (workspace / ".dvc/tmp/rwlock").read_bytes() == b""
+    assert shell(workspace, "dvc", "commit", "-f", check=False).returncode != 0
+    pipeline.run(workspace)
+    assert pipeline.run(workspace) == []
+    assert CLEAN in shell(workspace, "dvc", "status")
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.7, 0.9, 0.97, 1.0])
+def test_torn_at_any_place_with_a_commit_under_way(workspace, pipeline, cut):
+    """A marked commit is undone, even where the torn file is valid YAML."""
+    pipeline.run(workspace)
+    last = (workspace / "dvc.lock").read_bytes()
+    (workspace / ".tidemill/dvc.lock.writing").touch()
+    torn = last.replace(b"depth: 3", b"depth: 9")
+    (workspace / "dvc.lock").write_bytes(torn[: int(len(torn) * cut)])
+    assert repair(workspace) != ()
+    assert (workspace / "dvc.lock").read_bytes() == last
+    assert repair(workspace) == ()
+
+
+def test_torn_by_somebody_else(workspace, pipeline):
+    """Without a mark of ours a file that is not whole is restored, one that is whole stays."""
+    pipeline.run(workspace)
+    lock = workspace / "dvc.lock"
+    last = lock.read_bytes()
+    for torn in (b"", b"schema", last[:-9], last[: last.index(b"md5: ") + 12], b"\xff\xfe"):
+        lock.write_bytes(torn)
+        assert repair(workspace) != (), torn
+        assert lock.read_bytes() == last
+    edited = last.replace(b"depth: 3", b"depth: 9")
+    lock.write_bytes(edited)
+    assert repair(workspace) == ()
+    assert lock.read_bytes() == edited
+
+
+def test_torn_without_a_copy_is_dropped(workspace, pipeline):
+    """Nothing to restore: the lock goes, and every stage counts as not run."""
+    pipeline.run(workspace)
+    (workspace / ".tidemill/dvc.lock.last").unlink()
+    (workspace / "dvc.lock").write_bytes(b"schema: '2")
+    assert "deleted" in repair(workspace)[0]
+    assert read_lock(workspace) == {}
+    assert pipeline.run(workspace) == ["shard", "train"]
+
+
+GUARD = """
+import sys, time
+from dvc.lock import make_lock
+with make_lock(sys.argv[1] + "/.dvc/tmp/rwlock.lock"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_file_that_dvc_is_writing_is_left_alone(workspace, pipeline):
+    """What looks torn while its guard is held belongs to a living process: we are busy."""
+    pipeline.run(workspace)
+    (workspace / ".dvc/tmp/rwlock").write_text('{"wri')
+    other = subprocess.Popen(
+        [sys.executable, "-c", GUARD, str(workspace)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(WorkspaceBusy):
+            repair(workspace)
+        assert (workspace / ".dvc/tmp/rwlock").exists()
+    finally:
+        other.kill()
+        other.communicate()
+    assert repair(workspace) != ()
+    assert not (workspace / ".dvc/tmp/rwlock").exists()
+
+
+def walk(workspace, pipeline, start, shell, steps):
+    """Kill a fresh run at each of these writes; False as soon as one lies behind its end."""
+    for step in steps:
+        root = workspace.with_name(f"killed{step}")
+        shutil.copytree(workspace, root)
+        killed = start(root, f"/{root.name}/", str(step), check=False)
+        assert killed.returncode in (0, -signal.SIGKILL)
+        start(root)
+        assert pipeline.run(root) == []
+        assert CLEAN in shell(root, "dvc", "status")
+        assert (root / "models/model.txt").read_text() == "3\n"
+        if killed.returncode == 0:
+            return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_every_write(workspace, pipeline, start, shell):
+    """kill -9 at each write, rename and removal of a run: the next run ends undisturbed."""
+    assert not walk(workspace, pipeline, start, shell, range(1, 200))
+
+
+def test_killed_at_some_writes(workspace, pipeline, start, shell):
+    """The same at a few seeded ones."""
+    assert walk(workspace, pipeline, start, shell, random.Random(3).sample(range(8, 40), 2))
