@@ -22,11 +22,30 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 TARGET, TIME, KEY = "cancelled", "requested_at", "ride_id"
-NUMBERS = (
-    "temperature_c humidity_pct wind_kmh precipitation_mm distance_km duration_min traffic_index "
-    "speed_kmh pickup_eta_min surge demand_ratio drivers_nearby driver_rating driver_acceptance "
-    "rider_rating rider_rides rider_cancel_rate account_age_days passengers tolls discount fare_total"
-).split()
+NUMBERS = [
+    "temperature_c",
+    "humidity_pct",
+    "wind_kmh",
+    "precipitation_mm",
+    "distance_km",
+    "duration_min",
+    "traffic_index",
+    "speed_kmh",
+    "pickup_eta_min",
+    "surge",
+    "demand_ratio",
+    "drivers_nearby",
+    "driver_rating",
+    "driver_acceptance",
+    "rider_rating",
+    "rider_rides",
+    "rider_cancel_rate",
+    "account_age_days",
+    "passengers",
+    "tolls",
+    "discount",
+    "fare_total",
+]
 TEXTS = ["pickup_zone", "dropoff_zone", "product", "payment", "weather"]
 
 
@@ -98,7 +117,8 @@ def main(folder: str, uri: str) -> None:
             skops_trusted_types=["numpy.dtype"],
             pip_requirements=["scikit-learn"],
         )
-    print(json.dumps({"roc_auc": auc, "rows": len(frame), "seconds": time.perf_counter() - started}))
+    seconds = time.perf_counter() - started
+    print(json.dumps({"roc_auc": auc, "rows": len(frame), "seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -326,7 +328,7 @@ def run_pipeline(
     _require_sections(workspace)
     context = context_for(workspace, params, settings, engine)
     prepare_versions(workspace, params)
-    runs = []
+    runs: list[StageRun] = []
     with Versions(workspace.root) as versions:
         versions.repair()
         for stage in STAGES:
@@ -339,6 +341,17 @@ def run_pipeline(
     summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)
     write_json(workspace.reports / "summary.json", summary.to_json())
     return summary
+
+
+def _open_tracker_early(context: StageContext) -> None:
+    """Let MLflow load and its store be made while the workers scan."""
+
+    def prepare() -> None:
+        # Whoever needs the tracker meets the same error, at a place that can report it.
+        with suppress(Exception):
+            context.tracker.prepare()
+
+    threading.Thread(target=prepare, name="tracker", daemon=True).start()
 
 
 def prepare_versions(workspace: Workspace, params: Params) -> None:
@@ -359,6 +372,8 @@ def _advance(
     """Run one stage unless it is current, and record what it read and left."""
     if not force and _is_current(stage, versions, context):
         return StageRun(stage.name, "current", 0.0, 0, StageResult(stage.name))
+    if stage.name == "ingest":
+        _open_tracker_early(context)
     observer.stage_started(stage.name)
     read = versions.dep_digests(stage.name)
     run = execute(stage.name, lambda: _measured(stage, context, params, observer))

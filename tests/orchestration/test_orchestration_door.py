@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 
 from tidemill.errors import ServiceUnavailable, ValidationFailed
 from tidemill.orchestration import run_through_prefect
@@ -124,9 +129,9 @@ def test_an_address_that_does_not_answer_is_named(workspace, pipeline_of):
 
 
 def test_without_an_address_a_temporary_server_keeps_the_run(
-    workspace, settings, prefect_home, pipeline_of, said, only_run
+    workspace, settings, client, pipeline_of, said, only_run
 ):
-    """The run of a temporary server is in the home's database, with the end of every task."""
+    """The run of a temporary server is in the home's database: every task's end, every line."""
 
     def ingest(engine):
         engine.map(str, range(40), label="ingest")
@@ -141,3 +146,7 @@ def test_without_an_address_a_temporary_server_keeps_the_run(
     assert run.state.name == "Completed"
     assert run.n_tasks == 3 + 3 * 25
     assert {task.state.name for task in run.tasks.values()} == {"Completed"}
+    only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    lines = [line.message for line in client.read_logs(log_filter=only)]
+    assert [line.split()[0] for line in lines if " took " in line] == ["a", "b", "c"]
+    assert "Finished in state Completed()" in lines[-1]

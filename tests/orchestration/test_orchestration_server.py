@@ -46,6 +46,7 @@ def test_the_server_ends_with_its_starter(prefect_home, gone):
 
     holder.kill()
     holder.wait()
+    holder.stdout.close()
 
     assert gone(int(pid))
     assert health_status(f"{address}/health") is None

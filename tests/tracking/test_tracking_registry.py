@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.errors import Busy, ModelMissing, ModelUntrusted
+from tidemill.errors import Busy, ModelMissing, ModelUntrusted, StorageFailed
 from tidemill.tracking import Registry, fetch_reference
 from tidemill.tracking.logged import require_ready
 
@@ -91,15 +91,16 @@ def test_a_failed_mlflow_model_is_never_registered(place):
 
 def test_a_failing_upload_leaves_a_failed_model(place):
     """An upload that fails is said, and the model it leaves is marked and not used again."""
-    blocked = place.root / "mlartifacts"
-    blocked.write_text("a file where the folder should be")
-    with pytest.raises(Exception, match="mlartifacts"):
+    blocked = place.root / "mlartifacts" / "models"
+    blocked.parent.mkdir()
+    blocked.write_text("a file where the folder of models should be")
+    with pytest.raises(StorageFailed):
         place.register()
     blocked.unlink()
     assert place.register() == 1
     tracker = place.tracker()
     models = tracker.client().search_logged_models([tracker.experiment_id()])
-    assert [model.status.name for model in models].count("READY") == 1
+    assert sorted(model.status.name for model in models) == ["FAILED", "READY"]
 
 
 def test_the_champion_changes_with_evidence(place, registry):

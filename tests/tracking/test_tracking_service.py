@@ -69,10 +69,16 @@ def test_an_error_in_the_middle_of_a_run(place):
     assert caught.value.exit_code == 74
 
 
-def test_a_damaged_store_is_said_at_once(tmp_path):
-    """A file that is no database is a storage failure naming it."""
+@pytest.mark.parametrize("damage", ["no database", "a folder"])
+def test_a_damaged_store_is_said_at_once(tmp_path, damage):
+    """What is no database is a storage failure naming it; MLflow alone would try a file that
+    cannot be opened for minutes.
+    """
     path = tmp_path / "mlflow.db"
-    path.write_bytes(b"not a database" * 500)
+    if damage == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"not a database" * 500)
     start = time.monotonic()
     with pytest.raises(StorageFailed, match=r"mlflow\.db"):
         Tracker(f"sqlite:///{path}", "rides").prepare()

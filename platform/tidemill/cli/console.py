@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -34,7 +35,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Say something on stderr."""
-        self.err.print(text, markup=False)
+        self.err.print(text, markup=False, soft_wrap=True)
 
     def document(self, document: Any) -> None:
         """Print JSON on stdout."""
@@ -45,7 +46,13 @@ class Screen:
         listed = list(rows)
         if not listed:
             return
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            header_style="dim",
+            box=box.SIMPLE_HEAD,
+        )
         columns = list(dict.fromkeys(key for row in listed for key in row))
         for column in columns:
             numeric = all(isinstance(row.get(column), int | float | None) for row in listed)
@@ -66,12 +73,12 @@ class Screen:
                 }
             )
         self.err.print("error: ", style="bold red", end="")
-        self.err.print(error.message, markup=False)
+        self.err.print(error.message, markup=False, soft_wrap=True)
         rows = error.fields.get("table")
         if isinstance(rows, list | tuple) and rows and not self.as_json:
             self.table("", rows)
         self.err.print("remedy: ", style="bold green", end="")
-        self.err.print(error.remedy, markup=False)
+        self.err.print(error.remedy, markup=False, soft_wrap=True)
 
     def summary(self, summary: RunSummary) -> None:
         """Print what a run did."""

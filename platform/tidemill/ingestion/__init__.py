@@ -5,6 +5,7 @@ from tidemill.ingestion.ingest import IngestResult, ingest
 from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
+from tidemill.ingestion.quarantine import read_quarantine
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sample import write_sample
 from tidemill.ingestion.splits import CsvDialect, SourceColumn, SourceListing, Split, list_source
@@ -29,6 +30,7 @@ __all__ = [
     "load_suite",
     "look",
     "look_result",
+    "read_quarantine",
     "read_split",
     "write_sample",
 ]

@@ -109,7 +109,8 @@ class PrefectEngine:
         stage = current_task()
         left = self._left.get(stage, self._max_children)
         children = min(n_items, max(2, left // 2))
-        self._left[stage] = left - children
+        if stage is not None:
+            self._left[stage] = left - children
         return children
 
 

@@ -1,4 +1,4 @@
-"""The figures of a run, read from what the stages left: the same whether they ran or were current."""
+"""The figures of a run, read from what its stages left, whether they ran or were current."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def log_trial(
     as their time, so that MLflow recognises those it has.
     """
     child = _find(client, experiment_id, f"{key}/{trial.number}")
-    if False and child.info.status in _STATUS.values():
+    if child is not None and child.info.status in _STATUS.values():
         return
     run_id = (
         _create(client, experiment_id, parent, trial, key) if child is None else child.info.run_id

@@ -18,7 +18,7 @@ __all__ = ["Out", "StageSpec", "check_dvc_yaml", "dvc_document", "write_dvc_yaml
 
 _HEADER = """\
 # The stages as DVC sees them: `dvc repro` runs what `tidemill run` runs, and leaves the same
-# bytes. Written from tidemill's own graph; `tidemill run` tells you if the two differ.
+# bytes. It keeps these stages equal to its own graph; stages that you add stay as they are.
 """
 _SECTIONS = {"out": "outs", "metric": "metrics", "plot": "plots"}
 
@@ -107,7 +107,7 @@ def _stage(stage: StageSpec, source_dep: str | None) -> dict[str, Any]:
 
 
 def write_dvc_yaml(root: Path, document: Mapping[str, Any]) -> bool:
-    """Write ``root/dvc.yaml`` atomically, unless it says the same already.
+    """Let ``root/dvc.yaml`` say what ``document`` says, atomically; the user's own stages stay.
 
     Returns
     -------
@@ -120,10 +120,21 @@ def write_dvc_yaml(root: Path, document: Mapping[str, Any]) -> bool:
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 4096
+    with storage_errors(path):
+        text = path.read_text(encoding="utf-8") if path.exists() else _HEADER + "stages: {}\n"
+    written = yaml.load(text)
+    if not isinstance(written.get("stages") if written else None, Mapping):
+        written = {"stages": {}}
+    written["stages"] = {**document["stages"], **_strangers(written["stages"], document)}
     out = io.StringIO()
-    yaml.dump(dict(document), out)
-    write_bytes(path, (_HEADER + out.getvalue()).encode())
+    yaml.dump(written, out)
+    header = "" if out.getvalue().startswith("#") else _HEADER
+    write_bytes(path, (header + out.getvalue()).encode())
     return True
+
+
+def _strangers(found: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: stage for name, stage in found.items() if name not in document["stages"]}
 
 
 def check_dvc_yaml(root: Path, document: Mapping[str, Any]) -> list[str]:

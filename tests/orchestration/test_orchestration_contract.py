@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from tidemill.engines import LocalEngine
+from tidemill.orchestration import PrefectEngine
+from tidemill.testing.engines import EngineContract
+
+
+@pytest.fixture(params=[1, 2])
+def inner(request):
+    with LocalEngine(request.param) as found:
+        yield found
+
+
+class TestPrefectEngine(EngineContract):
+    """The Prefect engine keeps the contract of every engine, in this process or a pool."""
+
+    @pytest.fixture
+    def engine(self, inner, client):
+        return PrefectEngine(inner)
