@@ -33,6 +33,7 @@ __all__ = [
     "TuningConfig",
     "load_params",
     "params_schema",
+    "params_text",
     "read_params",
     "set_params",
 ]
@@ -248,9 +249,22 @@ def load_params(root: Path) -> Params:
     ConfigError
         If it is not valid YAML, or a key or value is wrong; all problems in one error.
     """
+    return read_params(params_text(root))
+
+
+def params_text(root: Path) -> str:
+    """The text of ``root/params.yaml``, whatever it says.
+
+    Raises
+    ------
+    WorkspaceMissing
+        If there is no such file.
+    ConfigError
+        If it is not text.
+    """
     path = root / "params.yaml"
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as exc:
         raise WorkspaceMissing(
             f"there is no params.yaml in {root}",
@@ -262,7 +276,6 @@ def load_params(root: Path) -> Params:
         raise ConfigError(
             "params.yaml is not UTF-8 text", remedy="save params.yaml as UTF-8", path=str(path)
         ) from exc
-    return read_params(text)
 
 
 def read_params(text: str) -> Params:
@@ -271,8 +284,16 @@ def read_params(text: str) -> Params:
     >>> read_params("dataset: {source: rides.csv, target: cancelled}").training.learner
     'lightgbm'
     """
+    document = _document(text, YAML(typ="safe", pure=True))
     try:
-        document = YAML(typ="safe", pure=True).load(io.StringIO(text))
+        return Params.model_validate(document)
+    except ValidationError as exc:
+        raise _config_error(exc) from exc
+
+
+def _document(text: str, yaml: YAML) -> Any:
+    try:
+        document = yaml.load(io.StringIO(text))
     except YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -286,10 +307,7 @@ def read_params(text: str) -> Params:
             "params.yaml holds no settings",
             remedy="give it at least dataset.source and dataset.target",
         )
-    try:
-        return Params.model_validate(document)
-    except ValidationError as exc:
-        raise _config_error(exc) from exc
+    return document
 
 
 def _config_error(exc: ValidationError) -> ConfigError:
@@ -346,7 +364,7 @@ def set_params(text: str, assignments: list[str]) -> str:
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(text)
+    document = _document(text, yaml)
     for assignment in assignments:
         match = _ASSIGNMENT.match(assignment)
         if match is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from tidemill.config import DatasetConfig, load_params, params_schema, set_params
+from tidemill.config import DatasetConfig, params_schema, read_params, set_params
 from tidemill.contracts import Engine
 from tidemill.errors import UsageError
 from tidemill.ingestion import SourceListing, draft_suite, list_source, look, read_split
@@ -22,6 +25,7 @@ from tidemill.storage import Workspace, write_bytes, write_json
 
 __all__ = ["draft_suite_file", "init_workspace"]
 
+OWN_FILES = ("params.yaml", "params.schema.json", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")
 PROFILED_SPLITS = 16
 PROFILED_ROWS = 20_000
 
@@ -51,23 +55,25 @@ def init_workspace(
         )
     text = _draft_params(workspace, source, target, time, key)
     text = set_params(text, assignments)
-    created = not workspace.root.exists()
-    try:
-        write_bytes(workspace.params, text.encode())
-        params = load_params(workspace.root)
+    params = read_params(text)
+    suite = workspace.root / params.ingestion.suite
+    if suite.exists():
+        raise UsageError(
+            f"{suite} exists",
+            remedy="move it away, or name another with --set ingestion.suite=...",
+            path=str(suite),
+        )
+    with _undone_on_failure(workspace.root, suite):
         listing = list_source(params.dataset, workspace.root, engine)
         schema = look(params.dataset, listing, workspace.root)
         count = draft_suite_file(
             workspace, listing, schema, params.dataset, suite=params.ingestion.suite
         )
-    except BaseException:
-        workspace.params.unlink(missing_ok=True)
-        if created and workspace.root.is_dir() and not any(workspace.root.iterdir()):
-            workspace.root.rmdir()
-        raise
-    write_json(workspace.root / "params.schema.json", params_schema())
-    _write_ignores(workspace)
-    prepare_versions(workspace, params)
+        write_json(workspace.root / "params.schema.json", params_schema())
+        _write_ignores(workspace)
+        # Last but one: DVC wants it, and with it the folder is a workspace.
+        write_bytes(workspace.params, text.encode())
+        prepare_versions(workspace, params)
     return StageResult(
         stage="init",
         facts={"task": schema.task.value, "columns": len(schema.columns), "expectations": count},
@@ -78,6 +84,26 @@ def init_workspace(
             ]
         },
     )
+
+
+@contextmanager
+def _undone_on_failure(root: Path, suite: Path) -> Iterator[None]:
+    """Take away what init has made so far if it fails; what was there before stays."""
+    made = [root / name for name in OWN_FILES] + [suite]
+    folders = [suite.parent, root, *root.parents]
+    absent = [path for path in (*made, *folders) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in absent:
+            if path.is_dir() and path in made:
+                shutil.rmtree(path)
+            elif path.is_dir():
+                with suppress(OSError):  # somebody else's file is in it by now
+                    path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def draft_suite_file(

@@ -39,23 +39,24 @@ def run(
 ) -> None:
     """Run every stage that is not current, to a registered model."""
     from tidemill.cli.console import Screen, TerminalObserver
-    from tidemill.config import set_params
+    from tidemill.config import params_text, set_params
     from tidemill.errors import GateShut
     from tidemill.settings import load_settings
     from tidemill.storage import Workspace, workspace_lock, write_bytes
 
     screen = Screen(as_json=as_json)
     place = Workspace.at(workspace)
-    if settings:
-        text = place.params.read_text(encoding="utf-8")
-        write_bytes(place.params, set_params(text, settings).encode())
+    params_text(place.root)  # a folder that is no workspace stays as it is
     environment = load_settings()
     with workspace_lock(place, wait_seconds=wait), TerminalObserver(screen) as observer:
+        if settings:
+            text = set_params(params_text(place.root), settings)
+            write_bytes(place.params, text.encode())
         if direct:
             from tidemill.engines import LocalEngine
             from tidemill.pipeline import run_pipeline
 
-            with LocalEngine(environment.workers) as engine:
+            with LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine:
                 summary = run_pipeline(
                     place,
                     settings=environment,
@@ -68,13 +69,21 @@ def run(
             from tidemill.orchestration import run_through_prefect
 
             summary = run_through_prefect(
-                place, settings=environment, observer=observer, force=force, until=until
+                place,
+                settings=environment,
+                observer=observer,
+                force=force,
+                until=until,
+                preload=("tidemill.pipeline",),
             )
-    screen.summary(summary)
-    if require_promotion and not summary.facts.get("promoted"):
+    shut = require_promotion and not summary.facts.get("promoted")
+    if not (shut and as_json):  # one document on stdout, whatever happens
+        screen.summary(summary)
+    if shut:
         raise GateShut(
             f"not promoted: {summary.facts.get('promotion_reason')}",
             remedy="look at reports/metrics.json, or lower registration.min_improvement",
+            summary=summary.to_json(),
         )
 
 
@@ -86,6 +95,7 @@ def stage(
 ) -> None:
     """Run one stage: what `dvc repro` calls."""
     from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.config import params_text
     from tidemill.engines import LocalEngine
     from tidemill.pipeline import find_stage, run_stage
     from tidemill.settings import load_settings
@@ -94,11 +104,12 @@ def stage(
     screen = Screen(as_json=as_json)
     find_stage(name)
     place = Workspace.at(workspace)
+    params_text(place.root)
     environment = load_settings()
     with (
         workspace_lock(place, wait_seconds=wait),
         TerminalObserver(screen) as observer,
-        LocalEngine(environment.workers) as engine,
+        LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine,
     ):
         observer.stage_started(name)
         done = run_stage(name, place, settings=environment, engine=engine, observer=observer)
@@ -129,7 +140,7 @@ def score(
     place = Workspace.at(workspace)
     params = load_params(place.root)
     environment = load_settings()
-    with LocalEngine(environment.workers) as engine:
+    with LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine:
         context = context_for(place, params, environment, engine)
         scored = score_files(context, params=params, source=source, output=output, model=model)
     if as_json:

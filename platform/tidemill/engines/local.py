@@ -60,12 +60,7 @@ class LocalEngine:
             If a worker process died; a retry gets a new pool.
         """
         if self.workers == 1 or len(items) <= 1:
-            results = []
-            for finished, item in enumerate(items, start=1):
-                results.append(function(item))
-                if progress is not None:
-                    progress(finished, len(items))
-            return results
+            return _map_here(function, items, progress)
         return self.map_in_pool(function, items, label=label, progress=progress)
 
     def map_in_pool(
@@ -160,6 +155,21 @@ class LocalEngine:
                     self.workers, mp_context=context, initializer=_end_with_parent
                 )
             return self._pool
+
+
+def _map_here(
+    function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None
+) -> list[Result]:
+    from threadpoolctl import threadpool_limits
+
+    results = []
+    # One thread, as in a worker: sums must not depend on where they are made.
+    with threadpool_limits(1):
+        for finished, item in enumerate(items, start=1):
+            results.append(function(item))
+            if progress is not None:
+                progress(finished, len(items))
+    return results
 
 
 def _lost(label: str) -> WorkerLost:

@@ -68,7 +68,9 @@ def run_through_prefect(
     with (
         _api(settings, preload) as api_url,
         _pointed_at(api_url),
-        nullcontext(engine) if engine else LocalEngine(settings.workers) as inner,
+        nullcontext(engine)
+        if engine
+        else LocalEngine(settings.workers, preload=("tidemill.stages",)) as inner,
     ):
         call = partial(
             run_in_flow,

@@ -73,7 +73,7 @@ def train_in_flow(
         _mark_crashed(place)
         with (
             workspace_lock(place, wait_seconds=_LOCK_SECONDS),
-            LocalEngine(settings.workers) as engine,
+            LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
         ):
             _override(place, overrides or {})
             summary = _run(place, settings, engine)
@@ -104,7 +104,7 @@ def score_in_flow(
     with (
         failures_published(),
         recorded(place, _flow_run_id()),
-        LocalEngine(settings.workers) as engine,
+        LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
     ):
         params = load_params(place.root)
         context = context_for(place, params, settings, PrefectEngine(engine))

@@ -28,6 +28,7 @@ from tidemill.storage import (
     read_blocks,
     read_json,
     storage_errors,
+    verify_file,
     write_json,
 )
 
@@ -147,6 +148,7 @@ def _reduce_shard(
     receipt = folder / f"{stem}.json"
     if receipt.exists():
         return stem
+    path = verify_file(shards, entry.file)
     reducer = load_reducer(reducer_folder)
     names = [str(name) for name in reducer.get_feature_names_out()]
     with (
@@ -154,7 +156,7 @@ def _reduce_shard(
         (folder / f"{stem}.x").open("wb") as xs,
         (folder / f"{stem}.y").open("wb") as ys,
     ):
-        for table in read_blocks(shards / entry.file.path):
+        for table in read_blocks(path):
             reducer.transform(table).tofile(xs)
             encode_target(table[schema.target.name], schema).tofile(ys)
     write_json(receipt, {"names": names, "rows": entry.file.rows})

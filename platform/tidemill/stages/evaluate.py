@@ -15,9 +15,9 @@ from tidemill.metrics import (
 from tidemill.schema import Role, Task
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.figures import draw_figures
-from tidemill.stages.inputs import read_shards
 from tidemill.stages.judging import judge, judge_baseline
 from tidemill.storage import (
+    ShardManifest,
     commit_directory,
     fresh_directory,
     write_json,
@@ -33,7 +33,7 @@ TRAIN_ROWS = 200_000
 def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> StageResult:
     """Leave reports/metrics.json and reports/figures/."""
     workspace = context.workspace
-    manifest = read_shards(context)
+    manifest = ShardManifest.read(workspace.shards)
     schema = manifest.schema
     metric = _metric(evaluation, schema.task)
     pipeline = load_candidate(workspace.candidate / "model")

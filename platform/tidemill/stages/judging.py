@@ -12,7 +12,7 @@ from tidemill.profiling import CategoryProfile, Profile, fold
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_json
+from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_json, verify_file
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -62,12 +62,11 @@ def judge(
 def _judge_shard(
     file: FileEntry, *, pipeline: Pipeline, folder: Path, schema: TableSchema, step: int
 ) -> Figures:
+    path = verify_file(folder, file)
     reducer, learner = pipeline[0], pipeline[-1]
     columns = [*(str(name) for name in reducer.feature_names_in_), schema.target.name]
     partials = []
-    for table in read_blocks(
-        folder / file.path, columns=columns, blocks=range(0, len(file.blocks), step)
-    ):
+    for table in read_blocks(path, columns=columns, blocks=range(0, len(file.blocks), step)):
         scores = predict_scores(learner, reducer.transform(table), schema.task)
         truth = encode_target(table[schema.target.name], schema)
         partials.append(

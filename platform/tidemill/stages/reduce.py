@@ -5,8 +5,7 @@ from __future__ import annotations
 from tidemill.config import ReductionConfig
 from tidemill.features import fit_reducer, save_reducer
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.inputs import read_shards
-from tidemill.storage import commit_directory, fresh_directory, write_json
+from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_json
 
 __all__ = ["run_reduce"]
 
@@ -14,7 +13,7 @@ __all__ = ["run_reduce"]
 def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageResult:
     """Leave models/reducer and reports/reduction.json."""
     workspace = context.workspace
-    manifest = read_shards(context)
+    manifest = ShardManifest.read(workspace.shards)
     reducer, report = fit_reducer(
         manifest,
         workspace.shards,

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.context import StageContext
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_json
+from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_json, verify_file
 
 __all__ = ["TIME_BLOCKS", "reference_profiles"]
 
@@ -63,7 +63,7 @@ def _profile_shard(
 ) -> dict[int, Profile]:
     assert schema.time is not None  # noqa: S101 - the caller's branch
     found: dict[int, Profile] = {}
-    for table in read_blocks(folder / entry.file.path):
+    for table in read_blocks(verify_file(folder, entry.file)):
         times = pc.fill_null(table[schema.time.name].cast(pa.int64()), 0).to_numpy()
         numbers = np.searchsorted(np.asarray(edges), times, side="right")
         order = np.argsort(numbers, kind="stable")

@@ -11,7 +11,6 @@ from tidemill.errors import DataRefused
 from tidemill.metrics import improves
 from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.inputs import read_shards
 from tidemill.stages.judging import judge
 from tidemill.stages.reference import reference_profiles
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, write_json
@@ -57,7 +56,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     Registering the same candidate twice changes nothing.
     """
     workspace = context.workspace
-    manifest = read_shards(context, Role.TRAIN, Role.TEST)
+    manifest = ShardManifest.read(workspace.shards)
     metrics = read_json(workspace.reports / "metrics.json")
     training = read_json(workspace.candidate / "training.json")
     model = params.registration.model or params.dataset.name

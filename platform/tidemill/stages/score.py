@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig, Params
+from tidemill.errors import SourceEmpty
 from tidemill.ingestion import SourceListing, Split, list_source, read_split
 from tidemill.learning import predict_scores
 from tidemill.schema import Purpose, TableSchema, Task
@@ -20,6 +21,7 @@ from tidemill.storage import (
     BlockWriter,
     discard_directory,
     fresh_directory,
+    hash_json,
     read_blocks,
     storage_errors,
 )
@@ -61,7 +63,9 @@ def score_files(
         }
     )
     listing = list_source(dataset, context.workspace.root, context.engine)
-    work = fresh_directory(context.workspace.work("score", "parts"))
+    # Named by the output: two tables may be scored at once, and a killed score leaves nothing
+    # that the next one to the same place does not clear away.
+    work = fresh_directory(context.workspace.work("score", hash_json(str(output.absolute()))[:16]))
     function = partial(
         _score_split,
         schema=schema,
@@ -74,9 +78,13 @@ def score_files(
         work=work,
         batch_rows=params.ingestion.batch_rows,
     )
-    parts = context.engine.map(function, listing.splits, label="score", progress=context.progress)
-    _join([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
-    discard_directory(work.parent)
+    try:
+        parts = context.engine.map(
+            function, listing.splits, label="score", progress=context.progress
+        )
+        _join([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
+    finally:
+        discard_directory(work)
     return StageResult(
         stage="score",
         facts={
@@ -143,14 +151,16 @@ def _predictions(
 def _join(parts: list[Path], output: Path) -> None:
     """Write the parts one after another to ``output``, which appears whole or not at all."""
     written = [part for part in parts if part.exists()]
+    if not written:
+        raise SourceEmpty(
+            "there is no row to score",
+            remedy="give --input a table with at least one readable row",
+        )
     staged = output.with_name(f".{output.name}.tmp")
-    writer = None
-    for part in written:
-        for table in read_blocks(part):
-            if writer is None:
-                writer = BlockWriter(staged, table.schema, block_rows=BLOCK_ROWS)
-            writer.write(table)
-    if writer is not None:
-        writer.close()
-        with storage_errors(output):
-            staged.replace(output)
+    schema = next(read_blocks(written[0])).schema
+    with BlockWriter(staged, schema, block_rows=BLOCK_ROWS) as writer:
+        for part in written:
+            for table in read_blocks(part):
+                writer.write(table)
+    with storage_errors(output):
+        staged.replace(output)

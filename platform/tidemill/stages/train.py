@@ -10,8 +10,8 @@ from tidemill.learning import choose_strategy, fit
 from tidemill.schema import Role
 from tidemill.stages.blocks import reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.inputs import read_shards
 from tidemill.storage import (
+    ShardManifest,
     commit_directory,
     fresh_directory,
     read_block,
@@ -36,7 +36,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     from sklearn.pipeline import Pipeline
 
     workspace = context.workspace
-    manifest = read_shards(context, Role.TRAIN, Role.VALIDATION)
+    manifest = ShardManifest.read(workspace.shards)
     schema = manifest.schema
     tuned = read_json(workspace.best_params)
     reducer = load_reducer(workspace.reducer)

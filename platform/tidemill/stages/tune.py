@@ -12,8 +12,7 @@ from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.inputs import read_shards
-from tidemill.storage import hash_file, hash_json, write_json
+from tidemill.storage import ShardManifest, hash_file, hash_json, write_json
 from tidemill.tuning import Report, search
 
 __all__ = ["run_tune"]
@@ -65,7 +64,7 @@ def run_tune(
     With ``tuning.trials: 0`` the learner's own defaults and ``training.params`` stand.
     """
     workspace = context.workspace
-    manifest = read_shards(context, Role.TRAIN, Role.VALIDATION)
+    manifest = ShardManifest.read(workspace.shards)
     key = hash_json(
         {
             "shards": hash_file(workspace.shards / "manifest.json"),

@@ -68,7 +68,9 @@ def die_over_again(number: int, *, bad: int) -> int:
 
 
 def touch_slowly(number: int, *, folder: Path, bad: int, seconds: float) -> int:
-    """Leave a file for ``number`` after some time; refuse ``bad`` at once."""
+    """Leave a file for ``number`` after some time; leave one for ``bad``, and refuse it."""
+    if number == bad:
+        (folder / str(number)).touch()
     refuse(number, bad=bad)
     time.sleep(seconds)
     (folder / str(number)).touch()

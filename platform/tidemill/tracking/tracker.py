@@ -165,13 +165,15 @@ class Tracker:
         """Log a stage's settings as ``stage.section.key`` and its figures as ``stage/figure``.
 
         Logging the same again changes nothing: figures carry the run's own start as their time.
-        Figures that are None are left out.
+        A setting that the run has already stays as it is, for MLflow writes each once: the run
+        tells what it was made with. Figures that are None are left out.
         """
         from mlflow.entities import Metric, Param
 
         client = self.client()
         with service_errors(self.uri, timeout_seconds=self.timeout_seconds):
-            start = client.get_run(run_id).info.start_time
+            run = client.get_run(run_id)
+            start, known = run.info.start_time, run.data.params
             client.log_batch(  # in MLflow's own batches: 1,000 metrics, 100 params
                 run_id,
                 metrics=[
@@ -179,7 +181,11 @@ class Tracker:
                     for name, value in metrics.items()
                     if value is not None
                 ],
-                params=[Param(name, text) for name, text in flatten(params, stage).items()],
+                params=[
+                    Param(name, text)
+                    for name, text in flatten(params, stage).items()
+                    if name not in known
+                ],
             )
 
     def log_dataset(
