@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 
+from tidemill.settings import APART
+
 INTERVAL_SECONDS = 0.1
-SERVER = ("serve_prefect", "prefect.server", "uvicorn")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def _watch(process: subprocess.Popen[str]) -> tuple[int, float]:
             root = psutil.Process(process.pid)
             for member in [root, *root.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
-                    if any(sign in " ".join(member.cmdline()) for sign in SERVER):
+                    if APART in member.environ():
                         continue
                     times = member.cpu_times()
                     cpu[member.pid] = times.user + times.system

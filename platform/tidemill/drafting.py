@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
-from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -28,6 +27,7 @@ __all__ = ["draft_suite_file", "init_workspace"]
 OWN_FILES = ("params.yaml", "params.schema.json", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")
 PROFILED_SPLITS = 16
 PROFILED_ROWS = 20_000
+PROFILED_BATCHES = 32
 
 
 def init_workspace(
@@ -116,15 +116,22 @@ def draft_suite_file(
 ) -> int:
     """Write a suite drafted from a bounded profile; return its number of expectations.
 
-    Memory: one batch of 20,000 rows; at most 16 splits are read, spread over the source.
+    Memory: one batch of 20,000 rows; at most 16 splits are read, spread over the source, and of
+    them some 640,000 rows together.
     """
     step = max(1, -(-len(listing.splits) // PROFILED_SPLITS))
+    splits = listing.splits[::step]
     profile = fold(
         Profile.of(batch.table, schema)
-        for split in listing.splits[::step]
-        for batch in islice(
-            read_split(split, schema, dataset, listing, workspace.root, batch_rows=PROFILED_ROWS),
-            1,
+        for split in splits
+        for batch in read_split(
+            split,
+            schema,
+            dataset,
+            listing,
+            workspace.root,
+            batch_rows=PROFILED_ROWS,
+            max_batches=PROFILED_BATCHES // len(splits),
         )
     )
     document: dict[str, Any] = draft_suite(schema, profile)

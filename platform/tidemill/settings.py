@@ -8,7 +8,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["APART", "Settings", "load_settings"]
+
+APART = "TIDEMILL_APART"
+"""Marks, in a process's environment, a server whose memory is not that of a stage."""
 
 
 def _usable_cores() -> int:

@@ -66,3 +66,32 @@ def test_an_impossible_target_is_quarantined_by_the_draft() -> None:
     (reason,) = judged(document, table(wild))
     assert reason.startswith("fare is not between 0 and")
     assert judged(document, table(wild))[reason] == 2
+
+
+def test_a_feature_that_was_nearly_constant_may_move_later() -> None:
+    """Long tails, new signs and ten times larger values of features are no errors."""
+    rows = table(np.linspace(3, 180, 1000))
+    quiet = np.full(1000, 0.003, np.float32) + np.linspace(0, 1e-3, 1000, dtype=np.float32)
+    quiet[7] = 0.5
+    for seen, later in ((quiet, 40.0), (np.linspace(2, 30, 1000), -12.0), (quiet + 1, 0.0)):
+        profiled = _with_distances(rows, seen)
+        document = draft_suite(SCHEMA, Profile.of(profiled, SCHEMA))
+        moved = np.array(seen, np.float32)
+        moved[-1] = later
+        assert judged(document, _with_distances(rows, moved)) == {}
+
+
+def test_a_feature_far_beyond_all_that_was_seen_is_quarantined_by_the_draft() -> None:
+    """A sentinel in a column without long tails decides the row."""
+    rows = table(np.linspace(3, 180, 1000))
+    document = draft_suite(SCHEMA, Profile.of(rows, SCHEMA))
+    wild = np.linspace(0, 150, 1000)
+    wild[3] = 999_999
+    [(reason, count)] = judged(document, _with_distances(rows, wild)).items()
+    assert reason.startswith("distance is not between")
+    assert count == 1
+
+
+def _with_distances(rows: pa.Table, distances: np.ndarray) -> pa.Table:
+    at = rows.column_names.index("distance")
+    return rows.set_column(at, SCHEMA.arrow_schema().field(at), pa.array(distances, pa.float32()))

@@ -127,6 +127,8 @@ def test_open_ends_are_closed_at_the_next_width():
 
     assert _finite([-np.inf, 0.0, 2.0, 5.0, np.inf]).tolist() == [-2.0, 0.0, 2.0, 5.0, 8.0]
     assert _finite([0.0, 1.0]).tolist() == [0.0, 1.0]
+    assert _finite([-np.inf, 3.0, np.inf]).tolist() == [2.0, 3.0, 4.0]
+    assert _finite([-np.inf, np.inf]).tolist() == [-1.0, 1.0]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -22,14 +22,19 @@ _TYPES = {
 _MAX_SET = 50
 _FEATURE_SPANS = 100.0
 _TARGET_SPANS = 10.0
+_LONG_TAIL_SPANS = 10.0
+# The histogram's outer bins reach to the extremes, so quantiles further out say little.
+_MIDDLE = (0.05, 0.95)
 
 
 def draft_suite(schema: TableSchema, profile: Profile) -> dict[str, Any]:
     """Draft expectations as ``ExpectationSuite.to_json_dict`` would write them.
 
-    A drafted row-wise expectation decides rows only where the profiled rows meet it (and for
-    the target: values ten times the middle range away are taken for errors); everything else
-    only reports (``meta: {"tidemill": "report"}``), since rare is not wrong.
+    Rare is not wrong, and later rows may differ: a drafted range decides rows a hundred times
+    the middle range (5% to 95%) away from it, and only for features without long tails among the
+    profiled rows. Of a numeric target, values ten times away are taken for errors, and negative
+    ones where the profile has none. Everything else only reports (``meta: {"tidemill":
+    "report"}``).
 
     Parameters
     ----------
@@ -97,16 +102,17 @@ def _type(name: dict[str, Any], kind: ColumnType) -> dict[str, Any]:
 
 
 def _range(name: dict[str, Any], profile: NumericProfile, *, target: bool) -> list[dict[str, Any]]:
-    low, high = profile.quantile(0.01), profile.quantile(0.99)
+    low, high = (profile.quantile(q) for q in _MIDDLE)
     span = high - low
     if not span > 0:
         return []
     spans = _TARGET_SPANS if target else _FEATURE_SPANS
-    lower = 0.0 if low >= 0 else _rounded(low - spans * span, math.floor)
+    signed = profile.minimum < 0 or not target
+    lower = _rounded(low - spans * span, math.floor) if signed else 0.0
     upper = _rounded(high + spans * span, math.ceil)
-    met = lower <= profile.minimum and profile.maximum <= upper
+    long_tail = profile.maximum - profile.minimum > _LONG_TAIL_SPANS * span
     bounds = {**name, "min_value": lower, "max_value": upper}
-    if met or target:
+    if target or not long_tail:
         return [_expect("expect_column_values_to_be_between", bounds)]
     bounds["mostly"] = 0.95
     return [_expect("expect_column_values_to_be_between", bounds, _REPORT, "warning")]

@@ -16,7 +16,7 @@ from tidemill.learning.parameters import number
 from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
 from tidemill.learning.streaming import BlockRows, binned
 from tidemill.learning.targets import TargetSummary, checked
-from tidemill.learning.threads import usable_threads
+from tidemill.learning.threads import usable_threads, wait_passively
 from tidemill.schema import Task
 
 __all__ = ["LightGbmLearner"]
@@ -107,6 +107,7 @@ class LightGbmLearner:
 
     def fit(self, job: Job) -> Fit:
         """Fill the binned dataset, boost, cut at the best round."""
+        wait_passively()
         import lightgbm
 
         try:
@@ -157,7 +158,8 @@ def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
 
 
 def _settings(job: Job) -> dict[str, Any]:
-    threads = int(number(job.params, "num_threads", low=0)) or usable_threads()
+    values = sum(job.train.rows) * len(job.train.names)
+    threads = int(number(job.params, "num_threads", low=0)) or usable_threads(values)
     metric = _METRICS.get(job.metric)
     if metric is None:
         metric = "binary_logloss" if job.task is Task.BINARY else "multi_logloss"

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from tidemill.contracts import FloatMatrix
 from tidemill.errors import ModelUntrusted
+from tidemill.learning.threads import wait_passively
 
 __all__ = ["BoosterClassifier", "BoosterRegressor"]
 
@@ -32,6 +33,7 @@ class _Booster(BaseEstimator):  # type: ignore[misc]
     @property
     def booster(self) -> Any:
         """The ``lightgbm.Booster``."""
+        wait_passively()
         import lightgbm
 
         booster = self.__dict__.get("_booster")

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO
 
 from tidemill.errors import ServiceUnavailable
+from tidemill.settings import APART
 
 __all__ = ["TemporaryServer", "health_status", "prefect_home", "require_prefect"]
 
@@ -205,4 +206,5 @@ class TemporaryServer:
 
 def _server_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    return {**kept, **_QUIET_SERVER}
+    # A stage's memory is that of its work: the meter leaves processes marked so apart.
+    return {**kept, **_QUIET_SERVER, APART: "1"}

@@ -53,12 +53,14 @@ def draw_residuals(
 
 
 def _finite(edges: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Edges with open ends closed at the width of the neighbouring bin."""
+    """Edges with open ends closed at the width of the neighbouring bin, or 1 without one."""
     closed = np.array(edges, np.float64)
+    inner = closed[np.isfinite(closed)]
+    first, last = np.diff(inner)[[0, -1]] if len(inner) > 1 else (1.0, 1.0)
     if np.isneginf(closed[0]):
-        closed[0] = closed[1] - (closed[2] - closed[1])
+        closed[0] = (inner[0] if len(inner) else 0.0) - first
     if np.isposinf(closed[-1]):
-        closed[-1] = closed[-2] + (closed[-2] - closed[-3])
+        closed[-1] = (inner[-1] if len(inner) else 0.0) + last
     return closed
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from tidemill.learning import importance
 from tidemill.metrics import BinaryFigures, Figures, MulticlassFigures, RegressionFigures
 from tidemill.reporting import (
@@ -33,7 +36,7 @@ def draw_figures(
     if isinstance(figures, BinaryFigures | MulticlassFigures):
         draw_confusion(folder / "confusion.png", figures.confusion, manifest.schema.classes)
     if isinstance(figures, RegressionFigures):
-        _draw_regression(folder, figures, manifest)
+        _draw_regression(folder, figures)
     names = [str(name) for name in pipeline[0].get_feature_names_out()]
     shares = importance(pipeline[-1], names)
     if shares:
@@ -69,16 +72,21 @@ def _draw_binary(folder: Path, figures: BinaryFigures) -> None:
     )
 
 
-def _draw_regression(folder: Path, figures: RegressionFigures, manifest: ShardManifest) -> None:
+def _draw_regression(folder: Path, figures: RegressionFigures) -> None:
     values = figures.values()
     draw_residuals(
         folder / "residuals.png",
-        figures.residual_edges,
+        _open_ended(figures.residual_edges),
         figures.residual_counts,
-        manifest.schema.target.edges,
+        _open_ended(figures.edges),
         figures.joint_counts,
         mae=values["mae"],
         rmse=values["rmse"],
         r2=values["r2"],
         rows=figures.count,
     )
+
+
+def _open_ended(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Inner edges with the two open ends that the outermost bins have."""
+    return np.concatenate([[-np.inf], edges, [np.inf]])

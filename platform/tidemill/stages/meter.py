@@ -9,6 +9,8 @@ from types import TracebackType
 
 import psutil
 
+from tidemill.settings import APART
+
 __all__ = ["Meter"]
 
 _INTERVAL_SECONDS = 0.1
@@ -20,14 +22,12 @@ class Meter:
     Peak memory is the largest sum, over this process and its descendants, of the
     proportional set size (Linux; resident set size elsewhere), sampled ten times a second.
 
-    Parameters
-    ----------
-    exclude : tuple of int
-        Process ids that are not counted, with their descendants: servers of ours.
+    Processes with ``TIDEMILL_APART`` in their environment (servers) and their descendants are
+    not counted.
     """
 
-    def __init__(self, exclude: tuple[int, ...] = ()) -> None:
-        self._exclude = set(exclude)
+    def __init__(self) -> None:
+        self._apart: dict[int, bool] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="meter", daemon=True)
         self._started = 0.0
@@ -60,12 +60,17 @@ class Meter:
         waiting = [psutil.Process()]
         while waiting:
             process = waiting.pop()
-            if process.pid in self._exclude:
-                continue
             with contextlib.suppress(psutil.Error):
+                if self._is_apart(process):
+                    continue
                 total += _bytes_of(process)
                 waiting.extend(process.children())
         return total
+
+    def _is_apart(self, process: psutil.Process) -> bool:
+        if process.pid not in self._apart:
+            self._apart[process.pid] = APART in process.environ()
+        return self._apart[process.pid]
 
 
 def _bytes_of(process: psutil.Process) -> int:
