@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Every process would compile what it imports again and again.
 export PYTHONDONTWRITEBYTECODE :=
+# A file of tests stays in one process: its servers and workspaces are made once.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: run test test-all check bench up lock clean help
 
@@ -23,10 +25,10 @@ up: $(VENV)/.core
 	tidemill up
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from tidemill.errors import ConfigError, WorkspaceMissing, nearest
 from tidemill.schema import ColumnType, Task
@@ -346,6 +347,15 @@ def _known_keys(location: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
+class _SpelledOut(RoundTripRepresenter):
+    """Writes null as a word, not as nothing."""
+
+    def represent_none(self, data: None) -> Any:  # noqa: ARG002
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_SpelledOut.add_representer(type(None), _SpelledOut.represent_none)
+
 _ASSIGNMENT = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)=(?P<value>.*)$", re.DOTALL)
 
 
@@ -363,6 +373,7 @@ def set_params(text: str, assignments: list[str]) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
+    yaml.Representer = _SpelledOut
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = _document(text, yaml)
     for assignment in assignments:

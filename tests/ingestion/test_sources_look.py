@@ -19,9 +19,10 @@ from tidemill.errors import (
     SourceUnreadable,
     TidemillError,
 )
+from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.splits import SourceListing, list_source
+from tidemill.ingestion.splits import SourceListing
 from tidemill.schema import ColumnType, Purpose, TableSchema, Task
 
 N = 400
@@ -305,9 +306,9 @@ def test_a_large_parquet_file_is_cut_at_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Splits count their own rows; first_row gives the place in the file."""
-    from tidemill.ingestion import splits
+    from tidemill.ingestion import listing
 
-    monkeypatch.setattr(splits, "SPLIT_ROWS", 250)
+    monkeypatch.setattr(listing, "SPLIT_ROWS", 250)
     (tmp_path / "data").mkdir()
     table = pa.table({"x": np.arange(1000.0), "y": np.arange(1000) % 2})
     pq.write_table(table, tmp_path / "data" / "a.parquet", row_group_size=130)

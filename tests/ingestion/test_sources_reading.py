@@ -18,11 +18,12 @@ from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion import streams
+from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import look
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.records import cut_records
-from tidemill.ingestion.splits import SourceListing, list_source
+from tidemill.ingestion.splits import SourceListing
 
 
 def read_all(

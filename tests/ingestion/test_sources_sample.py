@@ -12,11 +12,11 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
+from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import look_result
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.rides import CHUNK_ROWS, Calendar
 from tidemill.ingestion.sample import write_sample
-from tidemill.ingestion.splits import list_source
 from tidemill.schema import ColumnType, Task
 from tidemill.storage import hash_file
 

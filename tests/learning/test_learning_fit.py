@@ -1,5 +1,9 @@
 """Fits: the plan of rows, early stopping, what reports and refusals do, figures on curves."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.linear_model import SGDClassifier
@@ -143,6 +147,42 @@ def test_lightgbm_does_not_depend_on_threads():
         for n in (1, 3)
     )
     assert one.estimator.model == three.estimator.model
+
+
+def test_small_fits_take_one_thread_and_large_ones_no_more_than_the_cores():
+    """A thread a million values, at least one."""
+    cores = len(os.sched_getaffinity(0))
+    assert [usable_threads(n) for n in (0, 999_999, 10**12)] == [1, 1, cores]
+    assert usable_threads(2_000_000) == min(2, cores)
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(given, found):
+    """A fit says so before LightGBM is loaded, for OpenMP reads it once."""
+    code = """if True:
+        import os, sys
+        import numpy as np
+        from tidemill.config import TrainingConfig
+        from tidemill.learning import fit
+        from tidemill.schema import Task
+        from tidemill.testing.blocks import ArrayBlocks
+
+        class Watch:
+            def find_spec(self, name, *_):
+                if name == "lightgbm":
+                    print(os.environ.get("OMP_WAIT_POLICY"))
+
+        sys.meta_path.insert(0, Watch())
+        blocks = ArrayBlocks(np.eye(40, 3, dtype=np.float32), np.arange(40) % 2)
+        fit(TrainingConfig(params={"num_iterations": 1}), {}, blocks, blocks,
+            task=Task.BINARY, classes=("0", "1"), seed=1)
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"PYTHONPATH": "platform"} | ({"OMP_WAIT_POLICY": given} if given else {})
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{found}\n", done.stderr
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

@@ -12,10 +12,10 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import TidemillError
+from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.splits import list_source
 from tidemill.schema import Purpose, Task
 
 pytestmark = pytest.mark.real

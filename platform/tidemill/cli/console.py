@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
 from tidemill.errors import TidemillError
 
@@ -17,6 +25,9 @@ if TYPE_CHECKING:  # the pipeline brings every library with it
     from tidemill.pipeline import RunSummary, StageRun
 
 __all__ = ["Screen", "TerminalObserver", "format_value"]
+
+_TABLES = ("table", "reasons", "expectations")
+"""Fields of errors that are lists of rows."""
 
 
 class Screen:
@@ -41,13 +52,16 @@ class Screen:
         """Print JSON on stdout."""
         self.out.print_json(json.dumps(document, ensure_ascii=False, default=str))
 
-    def table(self, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print rows of like keys as a table; numbers stand right."""
+    def table(
+        self, title: str, rows: Iterable[Mapping[str, Any]], *, out: Console | None = None
+    ) -> None:
+        """Print rows of like keys as a table (on stdout); numbers stand right."""
         listed = list(rows)
         if not listed:
             return
+        # Texts of the user's data may look like rich's markup, and are none.
         table = Table(
-            title=title,
+            title=Text(title) if title else None,
             title_justify="left",
             title_style="bold",
             header_style="dim",
@@ -58,8 +72,8 @@ class Screen:
             numeric = all(isinstance(row.get(column), int | float | None) for row in listed)
             table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
         for row in listed:
-            table.add_row(*(format_value(row.get(column)) for column in columns))
-        self.out.print(table)
+            table.add_row(*(Text(format_value(row.get(column))) for column in columns))
+        (out or self.out).print(table)
 
     def failure(self, error: TidemillError) -> None:
         """Say what failed and what to do about it."""
@@ -74,9 +88,9 @@ class Screen:
             )
         self.err.print("error: ", style="bold red", end="")
         self.err.print(error.message, markup=False, soft_wrap=True)
-        rows = error.fields.get("table")
-        if isinstance(rows, list | tuple) and rows and not self.as_json:
-            self.table("", rows)
+        for name in _TABLES:
+            if not self.as_json:
+                self.table("", error.fields.get(name) or (), out=self.err)
         self.err.print("remedy: ", style="bold green", end="")
         self.err.print(error.remedy, markup=False, soft_wrap=True)
 
@@ -105,8 +119,8 @@ class Screen:
 def format_value(value: Any) -> str:
     """Show a value briefly.
 
-    >>> format_value(1234567), format_value(0.123456), format_value(None)
-    ('1,234,567', '0.1235', '-')
+    >>> format_value(1234567), format_value(0.123456), format_value(None), format_value(["a", 2])
+    ('1,234,567', '0.1235', '-', 'a; 2')
     """
     if value is None:
         return "-"
@@ -116,7 +130,19 @@ def format_value(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    if isinstance(value, list | tuple):
+        return "; ".join(format_value(each) for each in value)
     return str(value)
+
+
+class _Clock(ProgressColumn):
+    """Seconds of the whole stage: a stage may map several times, and rich stops at the first."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.fields.get("seconds")
+        if seconds is None:
+            seconds = task.get_time() - task.fields["began"]
+        return Text(f"{seconds:.1f} s", style="progress.elapsed")
 
 
 class TerminalObserver:
@@ -126,12 +152,16 @@ class TerminalObserver:
         self._screen = screen
         self._live = screen.err.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.description:<9}", table_column=Column(no_wrap=True, min_width=9)),
+            BarColumn(bar_width=16, table_column=Column(min_width=16)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
+            _Clock(table_column=Column(no_wrap=True, min_width=7, justify="right")),
+            TextColumn(
+                "[dim]{task.fields[note]}",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=screen.err,
+            expand=True,
         )
         self._tasks: dict[str, Any] = {}
 
@@ -147,7 +177,9 @@ class TerminalObserver:
     def stage_started(self, stage: str) -> None:
         """Show the stage."""
         if self._live:
-            self._tasks[stage] = self._bars.add_task(stage, total=None, note="")
+            self._tasks[stage] = self._bars.add_task(
+                stage, total=None, note="", began=self._bars.get_time()
+            )
         else:
             self._screen.note(f"{stage}: started")
 
@@ -168,10 +200,10 @@ class TerminalObserver:
         elif run.stage in self._tasks:
             task = self._tasks[run.stage]
             done = self._bars.tasks[task].total or 1
-            self._bars.update(task, completed=done, total=done, note=facts)
+            self._bars.update(task, completed=done, total=done, note=facts, seconds=run.seconds)
             self._bars.stop_task(task)
         else:
-            task = self._bars.add_task(run.stage, total=1, completed=1, note="current")
+            task = self._bars.add_task(run.stage, total=1, completed=1, note="current", seconds=0.0)
             self._bars.stop_task(task)
         for warning in run.result.warnings:
             self._screen.note(f"warning: {run.stage}: {warning}")

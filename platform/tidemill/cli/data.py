@@ -30,8 +30,7 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.engines import LocalEngine
-    from tidemill.ingestion import list_source
-    from tidemill.ingestion import look as look_at
+    from tidemill.ingestion import list_source, look_result
     from tidemill.settings import load_settings
     from tidemill.storage import Workspace
 
@@ -40,9 +39,10 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     params = load_params(place.root)
     with LocalEngine(load_settings().workers) as engine:
         listing = list_source(params.dataset, place.root, engine)
-        schema = look_at(params.dataset, listing, place.root)
+        found = look_result(params.dataset, listing, place.root)
+    schema = found.schema
     if as_json:
-        screen.document(schema.to_json())
+        screen.document({**schema.to_json(), "left_out": found.ignored})
         return
     screen.table(
         f"{params.dataset.source}: {schema.task.value}",
@@ -51,6 +51,7 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
             for c in schema.columns
         ],
     )
+    screen.table("left out", [{"column": c, "reason": why} for c, why in found.ignored.items()])
 
 
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:

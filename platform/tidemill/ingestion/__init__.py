@@ -2,13 +2,14 @@
 
 from tidemill.ingestion.draft import draft_suite
 from tidemill.ingestion.ingest import IngestResult, ingest
+from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
 from tidemill.ingestion.quarantine import read_quarantine
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sample import write_sample
-from tidemill.ingestion.splits import CsvDialect, SourceColumn, SourceListing, Split, list_source
+from tidemill.ingestion.splits import CsvDialect, SourceColumn, SourceListing, Split
 from tidemill.ingestion.suite import Expectation, Suite, load_suite
 
 __all__ = [

@@ -198,6 +198,17 @@ def _between(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | 
         return _ordered(
             kernels.Between(column, _number(low), _number(high), strict_low, strict_high)
         )
+    if kind == "text" and any(isinstance(bound, (int, float)) for bound in (low, high)):
+        raise SuiteInvalid(
+            f"expectation {expectation.index + 1} ({expectation}) wants numbers, and the values "
+            f"of {column} were found to be {schema[column].type.value}",
+            remedy=f"say in params.yaml what they are, dataset.types: {{{column}: numeric}}, so "
+            "that other texts are quarantined; or draft the suite again: tidemill suite draft "
+            "--force",
+            expectation=expectation.type,
+            index=expectation.index,
+            column=column,
+        )
     return None
 
 

@@ -123,7 +123,9 @@ def mlflow_server(workspace: Workspace, settings: Settings, at: Addresses) -> Se
             *_python("mlflow", "server"),
             *("--host", at.host, "--port", str(at.mlflow_port), "--workers", "1"),
             *("--backend-store-uri", settings.tracking_uri(workspace.root)),
-            *("--artifacts-destination", str(workspace.root / "mlartifacts")),
+            # Plain folders, not addresses of this server: `tidemill run` without it must find them.
+            "--no-serve-artifacts",
+            *("--default-artifact-root", (workspace.root / "mlartifacts").as_uri()),
             *("--allowed-hosts", ",".join(hosts)),
             *("--cors-allowed-origins", ",".join(origins)),
         ),

@@ -6,16 +6,11 @@ import math
 from collections.abc import Mapping
 
 from tidemill.config import EvaluationConfig
-from tidemill.errors import ConfigError, nearest
-from tidemill.metrics import (
-    HIGHER_IS_BETTER,
-    default_metric,
-    metric_names,
-)
-from tidemill.schema import Role, Task
+from tidemill.metrics import HIGHER_IS_BETTER, metric_names
+from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.figures import draw_figures
-from tidemill.stages.judging import judge, judge_baseline
+from tidemill.stages.judging import chosen_metric, judge, judge_baseline
 from tidemill.storage import (
     ShardManifest,
     commit_directory,
@@ -35,7 +30,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
     schema = manifest.schema
-    metric = _metric(evaluation, schema.task)
+    metric = chosen_metric(evaluation.metric, schema.task, setting="evaluation.metric")
     pipeline = load_candidate(workspace.candidate / "model")
     test = judge(context, pipeline, manifest, Role.TEST)
     validation = judge(context, pipeline, manifest, Role.VALIDATION).values()
@@ -100,19 +95,3 @@ def relative_gap(metric: str, train: float, validation: float) -> float:
 def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
     """JSON has no NaN: a figure that the rows do not define is null."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def _metric(evaluation: EvaluationConfig, task: Task) -> str:
-    if evaluation.metric == "auto":
-        return default_metric(task)
-    names = metric_names(task)
-    if evaluation.metric in names:
-        return evaluation.metric
-    close = nearest(evaluation.metric, names)
-    raise ConfigError(
-        f"evaluation.metric: {evaluation.metric!r} is no figure of a {task.value} model",
-        remedy=(f"did you mean {close!r}? " if close else "")
-        + f"set evaluation.metric to auto or one of: {', '.join(names)}",
-        metric=evaluation.metric,
-        available=names,
-    )

@@ -6,10 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.errors import ConfigError, nearest
 from tidemill.learning import predict_scores
-from tidemill.metrics import Figures, baseline_figures, class_shares, figures_of
+from tidemill.metrics import (
+    Figures,
+    baseline_figures,
+    class_shares,
+    default_metric,
+    figures_of,
+    metric_names,
+)
 from tidemill.profiling import CategoryProfile, Profile, fold
-from tidemill.schema import Role, TableSchema
+from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_json, verify_file
@@ -17,7 +25,31 @@ from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_json, v
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["judge", "judge_baseline"]
+__all__ = ["chosen_metric", "judge", "judge_baseline"]
+
+
+def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
+    """The figure named by ``setting``; ``auto`` is the task's own.
+
+    Raises
+    ------
+    ConfigError
+        If it is no figure of the task; the nearest is offered.
+    """
+    names = metric_names(task)
+    if wanted == "auto":
+        return default_metric(task)
+    if wanted in names:
+        return wanted
+    close = nearest(wanted, names)
+    raise ConfigError(
+        f"{setting}: {wanted!r} is no figure of a {task.value} model",
+        remedy=(f"did you mean {close!r}? " if close else "")
+        + f"set {setting} to auto or one of: {', '.join(names)}",
+        metric=wanted,
+        available=names,
+        nearest=close,
+    )
 
 
 def judge(

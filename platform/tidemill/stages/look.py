@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion import list_source, look
+from tidemill.ingestion import list_source, look_result
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import write_json
 
@@ -17,7 +17,8 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     """
     workspace = context.workspace
     listing = list_source(dataset, workspace.root, context.engine)
-    schema = look(dataset, listing, workspace.root)
+    found = look_result(dataset, listing, workspace.root)
+    schema = found.schema
     write_json(workspace.source_listing, listing.to_json())
     write_json(workspace.schema, schema.to_json())
     return StageResult(
@@ -33,6 +34,13 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
             "columns": [
                 {"column": c.name, "type": c.type.value, "purpose": c.purpose.value}
                 for c in schema.columns
-            ]
+            ],
+            "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
         },
+        # What the user dropped needs no word.
+        warnings=tuple(
+            f"the column {column} is left out: {why}"
+            for column, why in found.ignored.items()
+            if why != "dataset.drop"
+        ),
     )

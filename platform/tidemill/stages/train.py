@@ -87,10 +87,10 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         facts={
             "learner": training.learner,
             "strategy": choice.strategy,
-            "why": choice.why,
-            "iterations": fitted.n_iterations,
             "rows": manifest.rows(Role.TRAIN),
+            "iterations": fitted.n_iterations,
             "candidate": digest[:12],
+            "why": choice.why,
         },
         tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
     )

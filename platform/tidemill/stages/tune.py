@@ -7,11 +7,12 @@ from typing import Any
 
 from tidemill.config import Scalar, TrainingConfig, TuningConfig
 from tidemill.learning import default_space, fit, predict_scores
-from tidemill.metrics import HIGHER_IS_BETTER, default_metric, figures_of
+from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.judging import chosen_metric
 from tidemill.storage import ShardManifest, hash_file, hash_json, write_json
 from tidemill.tuning import Report, search
 
@@ -78,7 +79,7 @@ def run_tune(
         write_json(workspace.best_params, {"key": key, "params": {}, "trials": 0})
         return StageResult(stage="tune", facts={"trials": 0})
     schema = manifest.schema
-    metric = default_metric(schema.task) if tuning.metric == "auto" else tuning.metric
+    metric = chosen_metric(tuning.metric, schema.task, setting="tuning.metric")
     objective = Objective(
         training=training,
         train=reduced_blocks(context, manifest, Role.TRAIN).sample(tuning.max_rows),

@@ -54,6 +54,8 @@ def shown(uri: str) -> str:
     'https://mlflow.example:8443/x'
     """
     parts = urlsplit(uri)
+    if not parts.netloc:  # a file: urlunsplit would lose slashes
+        return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["artifact_root", "connect", "make_store", "sqlite_path"]
 
+_making = threading.Lock()  # Alembic keeps the migration under way in module-level state
 _PORTS = {"mssql": 1433, "mysql": 3306, "postgresql": 5432}
 
 
@@ -94,7 +96,7 @@ def make_store(path: Path) -> None:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _folder_lock(path.parent):
+        with _making, _folder_lock(path.parent):
             if path.exists() and path.stat().st_size:
                 _check(path)
                 return
@@ -108,10 +110,15 @@ def make_store(path: Path) -> None:
 def _initialise(path: Path) -> None:
     uri = f"sqlite:///{path}"
     stores = import_mlflow("mlflow.store.tracking.sqlalchemy_store")
-    with service_errors(uri), _quiet("mlflow.store.db.utils"):
-        store = stores.SqlAlchemyStore(uri, str(path.parent / "mlartifacts"))
-        store.engine.dispose()
-        stores.SqlAlchemyStore._engine_map.pop(uri, None)
+    try:
+        with service_errors(uri), _quiet("mlflow.store.db.utils"):
+            stores.SqlAlchemyStore(uri, str(path.parent / "mlartifacts"))
+    finally:
+        # MLflow remembers the engine, also of a failed start: its connections would follow the
+        # file, or keep a deleted one.
+        engine = stores.SqlAlchemyStore._engine_map.pop(uri, None)
+        if engine is not None:
+            engine.dispose()
 
 
 def _check(path: Path) -> None:
