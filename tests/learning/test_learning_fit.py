@@ -182,7 +182,7 @@ def test_waiting_threads_sleep_unless_told_otherwise(given, found):
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
-    assert done.stdout == f"{found}\n", done.stderr
+    assert done.stdout.splitlines()[:1] == [found], done.stderr
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

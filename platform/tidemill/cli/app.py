@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -46,6 +47,8 @@ data.add_commands(app)
 
 def main() -> None:
     """Run the command line; ends the process with the exit code of docs/cli.md."""
+    # Or OpenMP's threads spin while they wait; read when scikit-learn or LightGBM is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     screen = Screen(as_json="--json" in sys.argv)
     try:
         app(standalone_mode=True)

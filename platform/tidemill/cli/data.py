@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli.options import JsonOption, WorkspaceOption
+from tidemill.cli.options import JsonOption, WorkspaceOption, existing
 
 __all__ = ["add_commands"]
 
@@ -32,10 +32,9 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     from tidemill.engines import LocalEngine
     from tidemill.ingestion import list_source, look_result
     from tidemill.settings import load_settings
-    from tidemill.storage import Workspace
 
     screen = Screen(as_json=as_json)
-    place = Workspace.at(workspace)
+    place = existing(workspace)
     params = load_params(place.root)
     with LocalEngine(load_settings().workers) as engine:
         listing = list_source(params.dataset, place.root, engine)
@@ -57,10 +56,10 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """List the shards."""
     from tidemill.cli.console import Screen
-    from tidemill.storage import ShardManifest, Workspace
+    from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
-    manifest = ShardManifest.read(Workspace.at(workspace).shards)
+    manifest = ShardManifest.read(existing(workspace).shards)
     rows = [
         {
             "shard": shard.id,
@@ -91,10 +90,10 @@ def locate(
     from tidemill.cli.console import Screen
     from tidemill.errors import UsageError
     from tidemill.sharding import locate as find
-    from tidemill.storage import ShardManifest, Workspace
+    from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
-    folder = Workspace.at(workspace).shards
+    folder = existing(workspace).shards
     found = find(ShardManifest.read(folder), folder, key)
     if found is None:
         raise UsageError(
@@ -117,10 +116,10 @@ def verify(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
     from tidemill.errors import IntegrityError
     from tidemill.settings import load_settings
     from tidemill.sharding import verify as check
-    from tidemill.storage import ShardManifest, Workspace
+    from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
-    folder = Workspace.at(workspace).shards
+    folder = existing(workspace).shards
     manifest = ShardManifest.read(folder)
     with LocalEngine(load_settings().workers) as engine:
         problems = check(manifest, folder, engine)
@@ -144,10 +143,9 @@ def show_quarantine(
     """Show refused rows with their position and every reason."""
     from tidemill.cli.console import Screen
     from tidemill.ingestion import read_quarantine
-    from tidemill.storage import Workspace
 
     screen = Screen(as_json=as_json)
-    rows = read_quarantine(Workspace.at(workspace).quarantine, limit=limit)
+    rows = read_quarantine(existing(workspace).quarantine, limit=limit)
     if as_json:
         screen.document(rows)
         return

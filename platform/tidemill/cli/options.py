@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["JsonOption", "WaitOption", "WorkspaceOption"]
+if TYPE_CHECKING:
+    from tidemill.storage import Workspace
+
+__all__ = ["JsonOption", "WaitOption", "WorkspaceOption", "existing"]
 
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="The folder with params.yaml.")
@@ -16,3 +19,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable resul
 WaitOption = Annotated[
     float, typer.Option("--wait", help="Seconds to wait for a busy workspace (else exit 75).")
 ]
+
+
+def existing(folder: Path) -> Workspace:
+    """The workspace at ``folder``, which must be one; nothing is made in it.
+
+    Raises
+    ------
+    WorkspaceMissing
+        If it has no params.yaml.
+    """
+    from tidemill.config import params_text
+    from tidemill.storage import Workspace
+
+    place = Workspace.at(folder)
+    params_text(place.root)
+    return place

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption
+from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existing
 
 __all__ = ["add_commands"]
 
@@ -42,11 +42,10 @@ def run(
     from tidemill.config import params_text, set_params
     from tidemill.errors import GateShut
     from tidemill.settings import load_settings
-    from tidemill.storage import Workspace, workspace_lock, write_bytes
+    from tidemill.storage import workspace_lock, write_bytes
 
     screen = Screen(as_json=as_json)
-    place = Workspace.at(workspace)
-    params_text(place.root)  # a folder that is no workspace stays as it is
+    place = existing(workspace)
     environment = load_settings()
     with workspace_lock(place, wait_seconds=wait), TerminalObserver(screen) as observer:
         if settings:
@@ -95,16 +94,14 @@ def stage(
 ) -> None:
     """Run one stage: what `dvc repro` calls."""
     from tidemill.cli.console import Screen, TerminalObserver
-    from tidemill.config import params_text
     from tidemill.engines import LocalEngine
     from tidemill.pipeline import find_stage, run_stage
     from tidemill.settings import load_settings
-    from tidemill.storage import Workspace, workspace_lock
+    from tidemill.storage import workspace_lock
 
     screen = Screen(as_json=as_json)
     find_stage(name)
-    place = Workspace.at(workspace)
-    params_text(place.root)
+    place = existing(workspace)
     environment = load_settings()
     with (
         workspace_lock(place, wait_seconds=wait),

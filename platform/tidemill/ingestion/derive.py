@@ -112,6 +112,13 @@ def _nature(function: str) -> tuple[bool, bool]:
 
 
 def _connect() -> Any:
+    """A connection of the caller's own to the one database of this process."""
+    return _database().cursor()
+
+
+@lru_cache(maxsize=1)
+def _database() -> Any:
+    # Opening one takes 20 ms: too long for each of many small files.
     import duckdb
 
     return duckdb.connect(

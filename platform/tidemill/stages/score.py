@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig, Params
-from tidemill.errors import SourceEmpty
+from tidemill.errors import SchemaMismatch, SourceEmpty
 from tidemill.ingestion import SourceListing, Split, list_source, read_split
 from tidemill.learning import predict_scores
 from tidemill.schema import Purpose, TableSchema, Task
@@ -63,6 +63,12 @@ def score_files(
         }
     )
     listing = list_source(dataset, context.workspace.root, context.engine)
+    schema = _readable(
+        schema,
+        given={column.name for column in listing.columns} | set(dataset.derive),
+        needed={str(name) for name in loaded.pipeline[0].feature_names_in_},
+        source=source,
+    )
     # Named by the output: two tables may be scored at once, and a killed score leaves nothing
     # that the next one to the same place does not clear away.
     work = fresh_directory(context.workspace.work("score", hash_json(str(output.absolute()))[:16]))
@@ -95,6 +101,21 @@ def score_files(
             "output": str(output),
         },
     )
+
+
+def _readable(
+    schema: TableSchema, *, given: set[str], needed: set[str], source: str
+) -> TableSchema:
+    """``schema`` of the columns that are given; those that the model needs must be."""
+    missing = [c.name for c in schema.columns if c.name in needed - given]
+    if missing:
+        raise SchemaMismatch(
+            f"{source} lacks the columns {', '.join(missing)}, which the model reads",
+            remedy="add them to the table; a column without values may be empty",
+            columns=missing,
+            source=source,
+        )
+    return replace(schema, columns=tuple(c for c in schema.columns if c.name in given))
 
 
 def _score_split(
