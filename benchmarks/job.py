@@ -1,8 +1,8 @@
 """The whole job, from raw CSV to a registered model, beside a plain in-memory script.
 
 Same table, checks and hold-out by time, same features (impute, scale, one-hot, 20 principal
-components), same learner (logistic loss by stochastic gradient descent), same figure, both logged to
-a fresh MLflow store. Ours runs with ``--direct``: the script has no orchestrator either.
+components), same learner (logistic loss by stochastic gradient descent), same figure, both logged
+to a fresh MLflow store. Ours runs with ``--direct``: the script has no orchestrator either.
 """
 
 from __future__ import annotations

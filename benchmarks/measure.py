@@ -14,7 +14,7 @@ import psutil
 
 from tidemill.settings import APART
 
-INTERVAL_SECONDS = 0.1
+INTERVAL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ nearest known one; every problem in the file is reported at once.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
@@ -120,6 +121,12 @@ class HoldoutConfig(Section):
     validation: Annotated[float, Field(ge=0.0, lt=0.9)] = Field(
         0.1, description="the share of the remaining rows used for validation"
     )
+
+    @field_validator("test", "test_end", mode="before")
+    @classmethod
+    def _time_as_text(cls, value: Any) -> Any:
+        # YAML reads an unquoted 2024-01-14 as a date.
+        return value.isoformat() if isinstance(value, dt.date) else value
 
 
 class ShardingConfig(Section):
@@ -235,8 +242,14 @@ class Params(Section):
             raise ValueError("sharding.holdout.test: a text needs holdout.by: time or file")
         if holdout.by == "file" and not isinstance(holdout.test, str):
             raise ValueError("sharding.holdout.by: file needs holdout.test: a glob")
-        if self.dataset.target in self.dataset.drop:
-            raise ValueError("dataset.drop holds the target")
+        for role in ("target", "time", "key"):
+            if getattr(self.dataset, role) in self.dataset.drop:
+                raise ValueError(f"dataset.drop: holds dataset.{role}; take it out of one of them")
+        if self.training.learner == "sgd" and self.reduction.impute == "none":
+            raise ValueError(
+                "training.learner: sgd needs every value: set reduction.impute to mean, and "
+                "reduction.encode to one_hot and reduction.scale to standard as well"
+            )
         return self
 
 
@@ -314,7 +327,7 @@ def _document(text: str, yaml: YAML) -> Any:
 def _config_error(exc: ValidationError) -> ConfigError:
     problems = {}
     for problem in exc.errors():
-        location = [str(part) for part in problem["loc"]]
+        location = _setting_of([str(part) for part in problem["loc"]])
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
             close = nearest(location[-1], _known_keys(location[:-1]))
@@ -326,13 +339,29 @@ def _config_error(exc: ValidationError) -> ConfigError:
             text = problem["msg"].removeprefix("Value error, ")
             given = problem["input"]
             shown = f" (given: {given!r})" if key and not isinstance(given, dict) else ""
-            problems[key or text.split(":")[0]] = text + shown
+            name, _, rest = text.partition(": ")
+            problems[key or name] = (text if key else rest) + shown
     listing = "; ".join(f"{key}: {text}" for key, text in problems.items())
     return ConfigError(
         f"params.yaml: {listing}",
         remedy=f"correct {', '.join(problems)} in params.yaml",
         problems=problems,
     )
+
+
+def _setting_of(location: list[str]) -> list[str]:
+    """The setting that pydantic means: without the branch of a union that it tried."""
+    model: type[BaseModel] = Params
+    for depth, part in enumerate(location):
+        field = model.model_fields.get(part)
+        if field is None:
+            return location[: depth + 1]
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+        else:
+            is_mapping = str(field.annotation).startswith("dict")
+            return location[: depth + 2] if is_mapping else location[: depth + 1]
+    return location
 
 
 def _known_keys(location: list[str]) -> list[str]:

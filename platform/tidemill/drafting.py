@@ -18,7 +18,7 @@ from tidemill.errors import UsageError
 from tidemill.ingestion import SourceListing, draft_suite, list_source, look, read_split
 from tidemill.pipeline import prepare_versions
 from tidemill.profiling import Profile, fold
-from tidemill.schema import TableSchema
+from tidemill.schema import TableSchema, Task
 from tidemill.stages import StageResult
 from tidemill.storage import Workspace, write_bytes, write_json
 
@@ -66,6 +66,9 @@ def init_workspace(
     with _undone_on_failure(workspace.root, suite):
         listing = list_source(params.dataset, workspace.root, engine)
         schema = look(params.dataset, listing, workspace.root)
+        stated = any(a.startswith("sharding.holdout.by=") for a in assignments)
+        if time is None and schema.task is not Task.REGRESSION and not stated:
+            text = set_params(text, ["sharding.holdout.by=stratified"])
         count = draft_suite_file(
             workspace, listing, schema, params.dataset, suite=params.ingestion.suite
         )
@@ -150,7 +153,7 @@ def _draft_params(
         "target": target,
         "time": time,
         "key": key,
-        "holdout": "time" if time else "stratified",
+        "holdout": "time" if time else "hash",
     }
     return Template(template).substitute({k: _scalar(v) for k, v in values.items()})
 

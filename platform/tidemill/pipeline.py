@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ruamel.yaml import YAML
 
-from tidemill.config import Params, load_params
+from tidemill.config import DatasetConfig, Params, load_params
 from tidemill.contracts import Engine
-from tidemill.errors import ConfigError, UsageError, nearest
+from tidemill.errors import ConfigError, TidemillError, UsageError, nearest
+from tidemill.ingestion.discover import find_files
 from tidemill.settings import Settings
 from tidemill.stages import (
     Meter,
@@ -59,6 +60,7 @@ __all__ = [
     "prepare_versions",
     "run_pipeline",
     "run_stage",
+    "source_deps",
     "stage_specs",
 ]
 
@@ -249,15 +251,15 @@ def find_stage(name: str) -> Stage:
     )
 
 
-def stage_specs(params: Params) -> tuple[StageSpec, ...]:
+def stage_specs(params: Params, root: Path) -> tuple[StageSpec, ...]:
     """The graph as DVC states it, for the source and suite of ``params``."""
-    source = _hashable_source(params.dataset.source)
+    source = source_deps(params.dataset, root)
     return tuple(
         StageSpec(
             name=stage.name,
             command=f"tidemill stage {stage.name}",
             deps=(
-                *((source,) if stage.reads_source and source else ()),
+                *(source if stage.reads_source else ()),
                 *((params.ingestion.suite,) if stage.reads_suite else ()),
                 *stage.deps,
             ),
@@ -268,16 +270,36 @@ def stage_specs(params: Params) -> tuple[StageSpec, ...]:
     )
 
 
-def _hashable_source(source: str) -> str | None:
-    """The file or folder that DVC hashes for ``source``: of a glob, its fixed folder."""
-    if "://" in source:
-        return None
-    fixed = []
+def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
+    """The files or folders that DVC hashes for the source.
+
+    A file or folder stands for itself, and a glob below a folder of the workspace for that
+    folder, so that ``dvc repro`` sees new files. Other globs, and folders that hold the
+    workspace itself, stand for the files that they name now.
+    """
+    fixed = _fixed_part(dataset.source)
+    place = (root / fixed).resolve()
+    globbed = fixed != dataset.source
+    holds_workspace = root.resolve().is_relative_to(place)
+    inside = place.is_relative_to(root.resolve())
+    if not holds_workspace and (inside or not globbed):
+        return (fixed,)
+    return tuple(_shown(path, root) for path in find_files(dataset, root))
+
+
+def _fixed_part(source: str) -> str:
+    parts: list[str] = []
     for part in Path(source).parts:
         if any(sign in part for sign in "*?["):
-            break
-        fixed.append(part)
-    return str(Path(*fixed)) if fixed else None
+            return str(Path(*parts)) if parts else "."
+        parts.append(part)
+    return source
+
+
+def _shown(path: Path, root: Path) -> str:
+    absolute = path.resolve()
+    inside = absolute.is_relative_to(root.resolve())
+    return absolute.relative_to(root.resolve()).as_posix() if inside else absolute.as_posix()
 
 
 def context_for(
@@ -297,7 +319,8 @@ def run_stage(
     """Run one stage, whether it is current or not: what ``dvc repro`` calls."""
     params = load_params(workspace.root)
     context = context_for(workspace, params, settings, engine)
-    return _measured(find_stage(name), context, params, observer)
+    with _runs_ended(context):
+        return _measured(find_stage(name), context, params, observer)
 
 
 def run_pipeline(
@@ -329,7 +352,7 @@ def run_pipeline(
     context = context_for(workspace, params, settings, engine)
     prepare_versions(workspace, params)
     runs: list[StageRun] = []
-    with Versions(workspace.root) as versions:
+    with _runs_ended(context), Versions(workspace.root) as versions:
         versions.repair()
         for stage in STAGES:
             run = _advance(stage, versions, context, params, execute, watcher, force)
@@ -337,10 +360,22 @@ def run_pipeline(
             runs.append(run)
             if stage.name == last:
                 break
-    facts = summarise(workspace)
+    facts = summarise(workspace, [run.stage for run in runs])
     summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)
     write_json(workspace.reports / "summary.json", summary.to_json())
     return summary
+
+
+@contextmanager
+def _runs_ended(context: StageContext) -> Iterator[None]:
+    """Leave no MLflow run RUNNING behind, however the work ends."""
+    try:
+        yield
+    except BaseException:
+        with suppress(TidemillError):
+            context.tracker.finish_all("FAILED")
+        raise
+    context.tracker.finish_all("FINISHED")
 
 
 def _open_tracker_early(context: StageContext) -> None:
@@ -357,7 +392,7 @@ def _open_tracker_early(context: StageContext) -> None:
 def prepare_versions(workspace: Workspace, params: Params) -> None:
     """Make the workspace a DVC repository whose dvc.yaml states this graph."""
     ensure_repo(workspace.root)
-    write_dvc_yaml(workspace.root, dvc_document(stage_specs(params)))
+    write_dvc_yaml(workspace.root, dvc_document(stage_specs(params, workspace.root)))
 
 
 def _advance(

@@ -96,6 +96,8 @@ class TableSchema:
     columns : tuple of Column
         Ignored and dropped columns are not in it.
     task : Task
+    derived : tuple of (str, str)
+        Columns that are computed, and the SQL expressions that compute them.
     classes : tuple of str
         Labels in training order for classification (``str(value)``; for binary the second
         is the positive one); empty for regression.
@@ -104,6 +106,7 @@ class TableSchema:
     columns: tuple[Column, ...]
     task: Task
     classes: tuple[str, ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
@@ -164,4 +167,5 @@ class TableSchema:
             ),
             task=Task(document["task"]),
             classes=tuple(document["classes"]),
+            derived=tuple((name, expression) for name, expression in document["derived"]),
         )

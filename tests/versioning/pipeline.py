@@ -17,7 +17,7 @@ STAGES = (
         "mkdir -p data/shards && sort raw.csv > data/shards/0.txt",
         outs=(Out("data/shards", persist=True), Out("data/seen.txt", persist=True, cache=False)),
         params=("sharding",),
-        reads_source=True,
+        deps=("${dataset.source}",),
     ),
     StageSpec(
         "train",
@@ -40,7 +40,7 @@ def make_workspace(root: Path) -> None:
 
 def document():
     """The commands leave what the functions below leave, so that dvc repro may run them."""
-    found = dvc_document(STAGES, "${dataset.source}")
+    found = dvc_document(STAGES)
     found["stages"]["shard"]["cmd"] += " && echo seen > data/seen.txt"
     found["stages"]["train"]["cmd"] += " && echo '{\"rows\": 3}' > metrics.json"
     return found

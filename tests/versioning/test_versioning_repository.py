@@ -113,17 +113,16 @@ STAGE = StageSpec(
         Out("roc.png", cache=False, kind="plot"),
     ),
     params=("training", "seed"),
-    reads_source=True,
 )
 
 
 def test_document_says_what_the_stage_says():
     """Deps, outs with flags, metrics, plots and params; entries that are empty are left out."""
-    assert dvc_document([STAGE, StageSpec("x", "y")], "${dataset.source}") == {
+    assert dvc_document([STAGE, StageSpec("x", "y")]) == {
         "stages": {
             "train": {
                 "cmd": "tidemill stage train",
-                "deps": ["${dataset.source}", "data/shards", "models/reducer"],
+                "deps": ["data/shards", "models/reducer"],
                 "params": ["seed", "training"],
                 "outs": ["models/candidate", {"data/v": {"persist": True, "cache": False}}],
                 "metrics": [{"m.json": {"cache": False}}],
@@ -132,12 +131,11 @@ def test_document_says_what_the_stage_says():
             "x": {"cmd": "y"},
         }
     }
-    assert "${dataset.source}" not in str(dvc_document([STAGE], None))
 
 
 def test_written_is_equal_and_written_once(tmp_path):
     """What was written has no differences; writing again leaves the file alone."""
-    document = dvc_document([STAGE], "${dataset.source}")
+    document = dvc_document([STAGE])
     assert check_dvc_yaml(tmp_path, document) == ["dvc.yaml is missing"]
     assert write_dvc_yaml(tmp_path, document)
     assert check_dvc_yaml(tmp_path, document) == []
@@ -160,7 +158,7 @@ def test_written_is_equal_and_written_once(tmp_path):
 )
 def test_each_difference_is_named(tmp_path, old, new, words):
     """A change of any part of a stage is told, with stage, part and entry."""
-    document = dvc_document([STAGE], "${dataset.source}")
+    document = dvc_document([STAGE])
     write_dvc_yaml(tmp_path, document)
     text = (tmp_path / "dvc.yaml").read_text()
     assert old in text

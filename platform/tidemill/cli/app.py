@@ -16,6 +16,8 @@ from tidemill.errors import StorageFailed, TidemillError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="tidemill",
     help="Tables larger than memory into models that stay right.",
@@ -52,6 +54,10 @@ def main() -> None:
     screen = Screen(as_json="--json" in sys.argv)
     try:
         app(standalone_mode=True)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer has turned Ctrl-C into this
+            screen.note("stopped; finished work is kept, the same command goes on from there")
+        raise
     except TidemillError as error:
         screen.failure(error)
         sys.exit(error.exit_code)
@@ -62,9 +68,6 @@ def main() -> None:
         )
         screen.failure(wrapped)
         sys.exit(wrapped.exit_code)
-    except KeyboardInterrupt:
-        screen.note("stopped; finished work is kept, the same command goes on from there")
-        sys.exit(130)
     except Exception as error:
         traceback.print_exc()
         screen.note(f"error: {type(error).__name__}: {error}")

@@ -13,13 +13,12 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from tidemill.contracts import Engine, Progress
-from tidemill.errors import IntegrityError
 from tidemill.features.calendar import calendar_counts
 from tidemill.features.columns import read_times
 from tidemill.features.encoder import Encoder
 from tidemill.profiling import Moments, Profile, fold
 from tidemill.schema import Role
-from tidemill.storage import ShardEntry, ShardManifest, hash_file, read_blocks, read_json
+from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles
 from tidemill.storage import verify_file as verified
 
 __all__ = ["Encoding", "count_calendar", "encoded_moments", "training_profile"]
@@ -47,24 +46,8 @@ def training_profile(manifest: ShardManifest, folder: Path) -> Profile:
     return fold(
         Profile.from_json(block)
         for shard in manifest.of(Role.TRAIN)
-        for block in _profiles(shard, folder)
+        for block in read_profiles(folder, shard)
     )
-
-
-def _profiles(shard: ShardEntry, folder: Path) -> list[dict[str, Any]]:
-    path = folder / shard.profile
-    document: list[dict[str, Any]] = read_json(path)
-    found = hash_file(path)
-    if found != shard.profile_sha256:
-        raise IntegrityError(
-            f"{path} is not what its manifest recorded: sha256 {found[:12]}..., "
-            f"expected {shard.profile_sha256[:12]}...",
-            remedy="delete it and bring it back with `dvc checkout`, or run `tidemill run`",
-            path=str(path),
-            expected=shard.profile_sha256,
-            found=found,
-        )
-    return document
 
 
 def count_calendar(
@@ -88,7 +71,7 @@ def _shard_calendar(
     shard: ShardEntry, *, folder: Path, parts: Mapping[str, tuple[str, ...]]
 ) -> Counts:
     total: Counts = {}
-    for table in read_blocks(folder / shard.file.path, columns=list(parts)):
+    for table in read_blocks(verified(folder, shard.file), columns=list(parts)):
         for name, wanted in parts.items():
             counts = calendar_counts(read_times(table[name], name), wanted)
             held = total.setdefault(name, {part: np.zeros_like(c) for part, c in counts.items()})

@@ -26,7 +26,6 @@ from tidemill.storage import (
     hash_file,
     hash_json,
     read_blocks,
-    read_json,
     storage_errors,
     verify_file,
     write_json,
@@ -128,7 +127,7 @@ def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -
         for rows in entry.file.blocks:
             blocks.append((stem, first, rows))
             first += rows
-    names = tuple(read_json(folder / f"{stems[0]}.json")["names"])
+    names = tuple(str(name) for name in load_reducer(workspace.reducer).get_feature_names_out())
     dtype = "float64" if manifest.schema.task is Task.REGRESSION else "int32"
     return ReducedBlocks(folder, names, tuple(blocks), dtype)
 
@@ -150,7 +149,6 @@ def _reduce_shard(
         return stem
     path = verify_file(shards, entry.file)
     reducer = load_reducer(reducer_folder)
-    names = [str(name) for name in reducer.get_feature_names_out()]
     with (
         storage_errors(folder),
         (folder / f"{stem}.x").open("wb") as xs,
@@ -159,5 +157,5 @@ def _reduce_shard(
         for table in read_blocks(path):
             reducer.transform(table).tofile(xs)
             encode_target(table[schema.target.name], schema).tofile(ys)
-    write_json(receipt, {"names": names, "rows": entry.file.rows})
+    write_json(receipt, {"rows": entry.file.rows})
     return stem

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from tidemill.config import EvaluationConfig
-from tidemill.metrics import HIGHER_IS_BETTER, metric_names
+from tidemill.metrics import HIGHER_IS_BETTER, improves, metric_names
 from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.figures import draw_figures
@@ -25,6 +26,9 @@ TRAIN_ROWS = 200_000
 """Training rows looked at for the gap: enough for two digits, whatever the table's size."""
 
 
+_PARTS = ("test", "baseline", "validation", "train")
+
+
 def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> StageResult:
     """Leave reports/metrics.json and reports/figures/."""
     workspace = context.workspace
@@ -33,11 +37,13 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     metric = chosen_metric(evaluation.metric, schema.task, setting="evaluation.metric")
     pipeline = load_candidate(workspace.candidate / "model")
     test = judge(context, pipeline, manifest, Role.TEST)
-    validation = judge(context, pipeline, manifest, Role.VALIDATION).values()
+    validation = dict.fromkeys(metric_names(schema.task), math.nan)
+    if manifest.of(Role.VALIDATION):
+        validation = judge(context, pipeline, manifest, Role.VALIDATION).values()
     train = judge(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
     baseline = judge_baseline(context, manifest).values()
     gap = relative_gap(metric, train[metric], validation[metric])
-    document = {
+    document: dict[str, Any] = {
         "metric": metric,
         "test": _defined(test.values()),
         "baseline": _defined(baseline),
@@ -50,11 +56,16 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     draw_figures(staged, test, pipeline, manifest)
     write_json(workspace.reports / "metrics.json", document)
     commit_directory(staged, workspace.reports / "figures")
-    warnings: tuple[str, ...] = ()
+    warnings = []
     if gap > evaluation.max_gap:
-        warnings = (
+        warnings.append(
             f"{metric} is {train[metric]:.4f} on training and {validation[metric]:.4f} on "
-            f"validation rows: the model may have learnt the training rows by heart",
+            f"validation rows: the model may have learnt the training rows by heart"
+        )
+    if not improves(metric, test.values()[metric], baseline[metric]):
+        warnings.append(
+            f"{metric} on the test rows is {test.values()[metric]:.4f}, no better than the "
+            f"{baseline[metric]:.4f} of a dummy that knows the target's shares only"
         )
     return StageResult(
         stage="evaluate",
@@ -67,15 +78,12 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
             "metrics": [
                 {
                     "metric": name,
-                    "test": test.values()[name],
-                    "baseline": baseline[name],
-                    "validation": validation[name],
-                    "train": train[name],
+                    **{part: document[part][name] for part in _PARTS},
                 }
                 for name in metric_names(schema.task)
             ]
         },
-        warnings=warnings,
+        warnings=tuple(warnings),
     )
 
 

@@ -20,7 +20,7 @@ from tidemill.profiling import CategoryProfile, Profile, fold
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_json, verify_file
+from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_profiles, verify_file
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -119,7 +119,7 @@ def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
     target = fold(
         Profile.from_json(document)
         for entry in manifest.of(Role.TRAIN)
-        for document in read_json(folder / entry.profile)
+        for document in read_profiles(folder, entry)
     ).columns[schema.target.name]
     prior = (
         tuple(class_shares(target.counts, schema.classes).tolist())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tidemill.config import DatasetConfig
 from tidemill.ingestion import list_source, look_result
 from tidemill.stages.context import StageContext, StageResult
@@ -18,7 +20,7 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     workspace = context.workspace
     listing = list_source(dataset, workspace.root, context.engine)
     found = look_result(dataset, listing, workspace.root)
-    schema = found.schema
+    schema = replace(found.schema, derived=tuple(sorted(dataset.derive.items())))
     write_json(workspace.source_listing, listing.to_json())
     write_json(workspace.schema, schema.to_json())
     return StageResult(

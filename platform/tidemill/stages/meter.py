@@ -13,14 +13,14 @@ from tidemill.settings import APART
 
 __all__ = ["Meter"]
 
-_INTERVAL_SECONDS = 0.1
+_INTERVAL_SECONDS = 0.2
 
 
 class Meter:
     """Measures while its ``with`` block runs.
 
     Peak memory is the largest sum, over this process and its descendants, of the
-    proportional set size (Linux; resident set size elsewhere), sampled ten times a second.
+    proportional set size (Linux; resident set size elsewhere), sampled five times a second.
 
     Processes with ``TIDEMILL_APART`` in their environment (servers) and their descendants are
     not counted.

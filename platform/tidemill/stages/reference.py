@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.profiling import Profile, fold
+from tidemill.profiling import Profile
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.context import StageContext
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_json, verify_file
+from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
 
 __all__ = ["TIME_BLOCKS", "reference_profiles"]
 
@@ -34,13 +34,7 @@ def reference_profiles(context: StageContext, manifest: ShardManifest) -> list[P
     shards = manifest.of(Role.TRAIN)
     folder = context.workspace.shards
     if manifest.schema.time is None:
-        blocks = [
-            Profile.from_json(document)
-            for entry in shards
-            for document in read_json(folder / entry.profile)
-        ]
-        size = -(-len(blocks) // TIME_BLOCKS)
-        return [fold(blocks[i : i + size]) for i in range(0, len(blocks), size)]
+        return _by_order(shards, folder)
     edges = _time_edges(shards)
     function = partial(_profile_shard, folder=folder, schema=manifest.schema, edges=edges)
     parts = context.engine.map(function, shards, label="reference", progress=context.progress)
@@ -49,6 +43,20 @@ def reference_profiles(context: StageContext, manifest: ShardManifest) -> list[P
         for number, profile in part.items():
             found[number] = found[number].merge(profile) if number in found else profile
     return [found[number] for number in sorted(found)]
+
+
+def _by_order(shards: tuple[ShardEntry, ...], folder: Path) -> list[Profile]:
+    documents = (document for entry in shards for document in read_profiles(folder, entry))
+    total = sum(len(entry.file.blocks) for entry in shards)
+    size = -(-total // TIME_BLOCKS)
+    found: list[Profile] = []
+    for number, document in enumerate(documents):
+        profile = Profile.from_json(document)
+        if number % size:
+            found[-1] = found[-1].merge(profile)
+        else:
+            found.append(profile)
+    return found
 
 
 def _time_edges(shards: tuple[ShardEntry, ...]) -> tuple[int, ...]:

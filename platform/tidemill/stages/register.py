@@ -9,7 +9,7 @@ from typing import Any
 from tidemill.config import Params
 from tidemill.errors import DataRefused
 from tidemill.metrics import improves
-from tidemill.schema import Role
+from tidemill.schema import Role, TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import judge
 from tidemill.stages.reference import reference_profiles
@@ -124,6 +124,13 @@ def _promote(
         return Promotion(True, "there was no champion", None)
     try:
         loaded = load_champion(context.tracker.uri, model, version=champion.version)
+        if difference := _difference(loaded.metadata["schema"], manifest.schema):
+            return Promotion(
+                False,
+                f"champion {champion.version} answers another question ({difference}): move the "
+                "alias in MLflow by hand, or register under another registration.model",
+                None,
+            )
         figures = judge(context, loaded.pipeline, manifest, Role.TEST).values()
     except DataRefused as exc:
         return Promotion(
@@ -143,6 +150,19 @@ def _promote(
     return Promotion(
         True, f"{metric} {challenger:.4f} beats champion {champion.version}'s {value:.4f}", value
     )
+
+
+def _difference(champion: dict[str, Any], ours: TableSchema) -> str | None:
+    """What the champion predicts that we do not: figures of the two mean different things."""
+    theirs = TableSchema.from_json(champion)
+    for what, its, here in (
+        ("target", theirs.target.name, ours.target.name),
+        ("task", theirs.task.value, ours.task.value),
+        ("classes", theirs.classes, ours.classes),
+    ):
+        if its != here:
+            return f"{what} {its}, here {here}"
+    return None
 
 
 def _log(

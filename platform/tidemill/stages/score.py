@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig, Params
-from tidemill.errors import SchemaMismatch, SourceEmpty
+from tidemill.errors import SchemaMismatch, SourceEmpty, UsageError
 from tidemill.ingestion import SourceListing, Split, list_source, read_split
 from tidemill.learning import predict_scores
 from tidemill.schema import Purpose, TableSchema, Task
@@ -47,6 +47,7 @@ def score_files(
 
     Memory: one batch and its matrix, per worker.
     """
+    _require_writable(output)
     loaded = load_champion(
         context.tracker.uri,
         params.registration.model or params.dataset.name,
@@ -59,10 +60,12 @@ def score_files(
     dataset = params.dataset.model_copy(
         update={
             "source": str(Path(source).absolute()) if "://" not in source else source,
-            "derive": {k: v for k, v in params.dataset.derive.items() if k in schema.names},
+            # The model's own: params.yaml may say something else by now.
+            "derive": {k: v for k, v in trained.derived if k in schema.names},
         }
     )
     listing = list_source(dataset, context.workspace.root, context.engine)
+    _require_apart(output, listing, context.workspace.root)
     schema = _readable(
         schema,
         given={column.name for column in listing.columns} | set(dataset.derive),
@@ -167,6 +170,24 @@ def _predictions(
         codes, best = scores.argmax(axis=1).astype(np.int32), scores.max(axis=1)
     labels = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(classes)))
     return {"prediction": labels, "score": pa.array(best)}
+
+
+def _require_writable(output: Path) -> None:
+    if output.is_dir() or not output.name:
+        raise UsageError(
+            f"--output {output} is a folder",
+            remedy="name the Parquet file to write, for example scored.parquet",
+            path=str(output),
+        )
+
+
+def _require_apart(output: Path, listing: SourceListing, root: Path) -> None:
+    if any(split.locate(root).resolve() == output.resolve() for split in listing.splits):
+        raise UsageError(
+            f"--output {output} is a file of the input",
+            remedy="give --output another name: the input is never overwritten",
+            path=str(output),
+        )
 
 
 def _join(parts: list[Path], output: Path) -> None:

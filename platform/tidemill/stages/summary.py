@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tidemill.stages.register import registration_record
@@ -17,41 +17,67 @@ from tidemill.versioning import Versions
 __all__ = ["summarise"]
 
 
-def summarise(workspace: Workspace) -> dict[str, Any]:
-    """Return the facts of reports/summary.json for the stages that have left output."""
+def summarise(workspace: Workspace, stages: Collection[str]) -> dict[str, Any]:
+    """Return the facts of reports/summary.json that ``stages`` have left."""
     facts: dict[str, Any] = {}
-    if (workspace.validated / "manifest.json").is_file():
-        parts = ValidatedManifest.read(workspace.validated).parts
-        facts["rows_read"] = sum(part.rows_read for part in parts)
-        facts["rows_valid"] = sum(part.file.rows for part in parts)
-        facts["rows_quarantined"] = sum(part.rows_quarantined for part in parts)
-    if (workspace.shards / "manifest.json").is_file():
-        shards = ShardManifest.read(workspace.shards).shards
-        facts["shards"] = len(shards)
-        facts["blocks"] = sum(len(shard.file.blocks) for shard in shards)
-    reduction = _read(workspace.reports / "reduction.json")
-    facts |= {key: reduction[key] for key in ("features_in", "features_out") if reduction}
-    training = _read(workspace.candidate / "training.json")
-    facts |= {key: training[key] for key in ("learner", "strategy") if training}
-    metrics = _read(workspace.reports / "metrics.json")
-    if metrics:
-        metric = metrics["metric"]
-        facts["metric"] = metric
-        facts["challenger"] = metrics["test"][metric]
-        facts["baseline"] = metrics["baseline"][metric]
-    record = _read(registration_record(workspace.root))
-    if record:
+    for stage, read in _FACTS.items():
+        if stage in stages:
+            facts |= read(workspace)
+    if "register" in stages:
         facts["champion"] = (
-            facts.get("challenger") if record["promoted"] else record["champion_value"]
+            facts["challenger"] if facts["promoted"] else facts.pop("champion_value")
         )
-        facts |= {
-            key: record[key]
-            for key in ("promoted", "promotion_reason", "model", "version", "run_id")
-        }
-    facts["dataset_version"] = Versions(workspace.root).dataset_version()
+        facts.pop("champion_value", None)
+    if "shard" in stages:
+        facts["dataset_version"] = Versions(workspace.root).dataset_version()
     return facts
 
 
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return document
+def _of_ingest(workspace: Workspace) -> dict[str, Any]:
+    parts = ValidatedManifest.read(workspace.validated).parts
+    return {
+        "rows_read": sum(part.rows_read for part in parts),
+        "rows_valid": sum(part.file.rows for part in parts),
+        "rows_quarantined": sum(part.rows_quarantined for part in parts),
+    }
+
+
+def _of_shard(workspace: Workspace) -> dict[str, Any]:
+    shards = ShardManifest.read(workspace.shards).shards
+    return {"shards": len(shards), "blocks": sum(len(shard.file.blocks) for shard in shards)}
+
+
+def _of_reduce(workspace: Workspace) -> dict[str, Any]:
+    reduction = read_json(workspace.reports / "reduction.json")
+    return {key: reduction[key] for key in ("features_in", "features_out")}
+
+
+def _of_train(workspace: Workspace) -> dict[str, Any]:
+    training = read_json(workspace.candidate / "training.json")
+    return {key: training[key] for key in ("learner", "strategy")}
+
+
+def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
+    metrics = read_json(workspace.reports / "metrics.json")
+    metric = metrics["metric"]
+    return {
+        "metric": metric,
+        "challenger": metrics["test"][metric],
+        "baseline": metrics["baseline"][metric],
+    }
+
+
+def _of_register(workspace: Workspace) -> dict[str, Any]:
+    record = read_json(registration_record(workspace.root))
+    kept = ("champion_value", "promoted", "promotion_reason", "model", "version", "run_id")
+    return {key: record[key] for key in kept}
+
+
+_FACTS: dict[str, Callable[[Workspace], dict[str, Any]]] = {
+    "ingest": _of_ingest,
+    "shard": _of_shard,
+    "reduce": _of_reduce,
+    "train": _of_train,
+    "evaluate": _of_evaluate,
+    "register": _of_register,
+}

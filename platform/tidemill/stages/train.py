@@ -45,6 +45,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         rows=manifest.rows(Role.TRAIN),
         n_features=len(reducer.get_feature_names_out()),
         task=schema.task,
+        n_classes=len(schema.classes),
     )
     params = {**tuned["params"], **training.params}
     fitted = fit(

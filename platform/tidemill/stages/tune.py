@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidemill.config import Scalar, TrainingConfig, TuningConfig
-from tidemill.learning import default_space, fit, predict_scores
+from tidemill.errors import ConfigError
+from tidemill.features import load_reducer
+from tidemill.learning import choose_strategy, default_space, fit, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
@@ -79,6 +81,19 @@ def run_tune(
         write_json(workspace.best_params, {"key": key, "params": {}, "trials": 0})
         return StageResult(stage="tune", facts={"trials": 0})
     schema = manifest.schema
+    if not manifest.of(Role.VALIDATION):
+        raise ConfigError(
+            "tuning.trials: a search needs validation rows, and sharding.holdout.validation is 0",
+            remedy="set tuning.trials to 0, or sharding.holdout.validation above 0",
+        )
+    # Before the search, which sees only a part of the rows, and not after it.
+    choose_strategy(
+        training,
+        rows=manifest.rows(Role.TRAIN),
+        n_features=len(load_reducer(workspace.reducer).get_feature_names_out()),
+        task=schema.task,
+        n_classes=len(schema.classes),
+    )
     metric = chosen_metric(tuning.metric, schema.task, setting="tuning.metric")
     objective = Objective(
         training=training,

@@ -24,6 +24,7 @@ from tidemill.storage.manifest import (
     ShardEntry,
     ShardManifest,
     ValidatedManifest,
+    read_profiles,
     verify_file,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
@@ -46,6 +47,7 @@ __all__ = [
     "read_block",
     "read_blocks",
     "read_json",
+    "read_profiles",
     "salted_hash",
     "stable_hash",
     "stable_row_hash",

@@ -17,6 +17,7 @@ __all__ = [
     "ShardEntry",
     "ShardManifest",
     "ValidatedManifest",
+    "read_profiles",
     "verify_file",
 ]
 
@@ -178,6 +179,20 @@ class ShardManifest:
         )
 
 
+def read_profiles(folder: Path, shard: ShardEntry) -> list[dict[str, Any]]:
+    """Return the profile documents of a shard's blocks, after comparing them with their hash.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing or its bytes differ.
+    """
+    path = folder / shard.profile
+    documents: list[dict[str, Any]] = read_json(path)
+    _require_hash(path, shard.profile_sha256)
+    return documents
+
+
 def verify_file(folder: Path, entry: FileEntry) -> Path:
     """Return the path of ``entry`` after comparing its content with its hash.
 
@@ -193,14 +208,18 @@ def verify_file(folder: Path, entry: FileEntry) -> Path:
             remedy="bring it back with `dvc checkout`, or run `tidemill run`",
             path=str(path),
         )
+    _require_hash(path, entry.sha256)
+    return path
+
+
+def _require_hash(path: Path, expected: str) -> None:
     found = hash_file(path)
-    if found != entry.sha256:
+    if found != expected:
         raise IntegrityError(
             f"{path} is not what its manifest recorded: sha256 {found[:12]}..., "
-            f"expected {entry.sha256[:12]}...",
+            f"expected {expected[:12]}...",
             remedy="delete it and bring it back with `dvc checkout`, or run `tidemill run`",
             path=str(path),
-            expected=entry.sha256,
+            expected=expected,
             found=found,
         )
-    return path

@@ -55,6 +55,7 @@ class Tracker:
         self._client: MlflowClient | None = None
         self._experiment_id: str | None = None
         self._known_trials: dict[str, set[int]] = {}
+        self._open_runs: set[str] = set()
 
     def prepare(self) -> None:
         """Import MLflow, open the store and make it if it is absent: 2 to 4 s the first time.
@@ -126,12 +127,15 @@ class Tracker:
                 order_by=["attributes.start_time ASC"],
                 max_results=1,
             )
-            if not runs:
-                return str(client.create_run(experiment_id, tags=own, run_name=name).info.run_id)
-            run_id = str(runs[0].info.run_id)
-            self._tag(run_id, own)
-            client.update_run(run_id, status="RUNNING", name=name)
-            return run_id
+            if runs:
+                run_id = str(runs[0].info.run_id)
+                self._tag(run_id, own)
+                client.update_run(run_id, status="RUNNING", name=name)
+            else:
+                run = client.create_run(experiment_id, tags=own, run_name=name)
+                run_id = str(run.info.run_id)
+        self._open_runs.add(run_id)
+        return run_id
 
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -234,6 +238,12 @@ class Tracker:
         with service_errors(self.uri, timeout_seconds=self.timeout_seconds):
             if client.get_run(run_id).info.status != status:
                 client.set_terminated(run_id, status)
+        self._open_runs.discard(run_id)
+
+    def finish_all(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """End the runs that this tracker opened and did not finish."""
+        for run_id in sorted(self._open_runs):
+            self.finish(run_id, status)
 
     def run_url(self, run_id: str) -> str | None:
         """The run's page, if the store is a server."""

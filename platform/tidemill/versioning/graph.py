@@ -64,8 +64,6 @@ class StageSpec:
     outs : tuple of Out
     params : tuple of str
         Keys or sections of params.yaml; each must be written there, ``{}`` if empty.
-    reads_source : bool
-        Whether the user's data are a dep as well.
     """
 
     name: str
@@ -73,30 +71,21 @@ class StageSpec:
     deps: tuple[str, ...] = ()
     outs: tuple[Out, ...] = ()
     params: tuple[str, ...] = ()
-    reads_source: bool = False
 
 
-def dvc_document(stages: Sequence[StageSpec], source_dep: str | None = None) -> dict[str, Any]:
+def dvc_document(stages: Sequence[StageSpec]) -> dict[str, Any]:
     """The dvc.yaml that says what the stages say.
 
-    Parameters
-    ----------
-    stages : sequence of StageSpec
-    source_dep : str or None
-        The dep of stages that read the source: ``${dataset.source}`` where it is a local file
-        or folder; None where DVC cannot hash it (globs, object stores).
-
-    >>> stage = StageSpec("ingest", "tidemill stage ingest", reads_source=True)
-    >>> dvc_document([stage], "${dataset.source}")["stages"]["ingest"]["deps"]
-    ['${dataset.source}']
+    >>> stage = StageSpec("ingest", "tidemill stage ingest", deps=("data/raw",))
+    >>> dvc_document([stage])["stages"]["ingest"]["deps"]
+    ['data/raw']
     """
-    return {"stages": {stage.name: _stage(stage, source_dep) for stage in stages}}
+    return {"stages": {stage.name: _stage(stage) for stage in stages}}
 
 
-def _stage(stage: StageSpec, source_dep: str | None) -> dict[str, Any]:
-    deps = [source_dep] if stage.reads_source and source_dep else []
+def _stage(stage: StageSpec) -> dict[str, Any]:
     document: dict[str, Any] = {"cmd": stage.command}
-    if deps := [*deps, *sorted(stage.deps)]:
+    if deps := sorted(stage.deps):
         document["deps"] = deps
     if stage.params:
         document["params"] = sorted(stage.params)

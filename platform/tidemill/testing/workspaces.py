@@ -1,0 +1,106 @@
+"""Small whole workspaces: made, run in this process, copied, and their outputs compared."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from tidemill.drafting import init_workspace
+from tidemill.engines import LocalEngine
+from tidemill.ingestion import write_sample
+from tidemill.pipeline import STAGES, Observer, RunSummary, run_pipeline
+from tidemill.settings import Settings
+from tidemill.storage import Workspace, hash_file
+
+__all__ = ["QUICK", "copy_workspace", "output_hashes", "run_here", "small_workspace"]
+
+QUICK = (
+    "dataset.name=rides",
+    "tuning.trials=2",
+    "tuning.space={num_leaves: {low: 4, high: 8}}",
+    "training.params={num_iterations: 12, learning_rate: 0.3}",
+)
+"""Settings with which a whole run costs a few seconds of one core."""
+
+
+def small_workspace(
+    root: Path, *, rows: int = 6000, months: int = 3, seed: int = 7, settings: Iterable[str] = ()
+) -> Path:
+    """Make a workspace for a sample of ride requests in ``root/data/raw``; nothing is run yet."""
+    write_sample(root / "data" / "raw", rows=rows, months=months, seed=seed)
+    with LocalEngine(1) as engine:
+        init_workspace(
+            Workspace.at(root),
+            source=str(root / "data" / "raw"),
+            target="cancelled",
+            time="requested_at",
+            key="ride_id",
+            assignments=[*QUICK, *settings],
+            engine=engine,
+        )
+    return root
+
+
+def run_here(
+    root: Path,
+    *,
+    force: bool = False,
+    until: str | None = None,
+    tracking_uri: str | None = None,
+    observer: Observer | None = None,
+) -> RunSummary:
+    """Run the pipeline of the workspace at ``root`` in this very process, without a pool."""
+    settings = Settings(workers=1, MLFLOW_TRACKING_URI=tracking_uri)
+    with LocalEngine(1) as engine:
+        return run_pipeline(
+            Workspace.at(root),
+            settings=settings,
+            engine=engine,
+            force=force,
+            until=until,
+            observer=observer,
+        )
+
+
+def copy_workspace(source: Path, target: Path) -> Path:
+    """Copy a workspace; its MLflow store then names the copy's own artifacts."""
+    shutil.copytree(source, target, symlinks=True)
+    store, record = target / "mlflow.db", target / ".tidemill" / "registered.json"
+    if store.exists():
+        with closing(sqlite3.connect(store)) as connection, connection:
+            _replace_text(connection, str(source), str(target))
+    if record.exists():
+        record.write_text(record.read_text().replace(str(source), str(target)))
+    return target
+
+
+def _replace_text(connection: sqlite3.Connection, old: str, new: str) -> None:
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (table,) in tables:
+        columns = connection.execute(f'PRAGMA table_info("{table}")').fetchall()
+        for _, column, *_ in columns:
+            connection.execute(
+                f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '  # noqa: S608
+                f'WHERE typeof("{column}") = \'text\' AND instr("{column}", ?)',
+                (old, new, old),
+            )
+
+
+def output_hashes(root: Path, *stages: str) -> dict[str, str]:
+    """SHA-256 of every file that the stages (default: all) have left, by relative path."""
+    found: dict[str, str] = {}
+    for stage in STAGES:
+        if stages and stage.name not in stages:
+            continue
+        for out in stage.outs:
+            place = root / out.path
+            files = sorted(place.rglob("*")) if place.is_dir() else [place]
+            found |= {
+                file.relative_to(root).as_posix(): hash_file(file)
+                for file in files
+                if file.is_file()
+            }
+    return found

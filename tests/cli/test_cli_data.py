@@ -1,0 +1,134 @@
+"""look, shards, quarantine: what lies in the workspace."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from tidemill.storage import ShardManifest
+
+
+def rows_of(path):
+    """Key and block of every row of a shard."""
+    file = pq.ParquetFile(path)
+    for block in range(file.num_row_groups):
+        for row, key in enumerate(file.read_row_group(block, columns=["ride_id"])["ride_id"]):
+            yield key.as_py(), block, row
+
+
+def test_look_says_types_and_writes_nothing(finished, copy, cli):
+    """look prints each column's type and purpose; the workspace stays as it is."""
+    root = copy(finished)
+    before = sorted(p for p in root.rglob("*") if p.is_file())
+    document = cli("look", "-w", root, "--json").document
+    columns = {column["name"]: column for column in document["columns"]}
+    assert columns["ride_id"]["purpose"] == "key"
+    assert columns["requested_at"]["type"] == "datetime"
+    assert columns["cancelled"]["purpose"] == "target"
+    assert document["task"] == "binary"
+    assert document["left_out"] == {}
+    assert sorted(p for p in root.rglob("*") if p.is_file()) == before
+    people = cli("look", "-w", root)
+    assert people.code == 0
+    assert "pickup_zone" in people.out
+
+
+def test_look_says_what_is_left_out(finished, copy, cli):
+    """A dropped column and an empty one are listed with the reason."""
+    root = copy(finished)
+    (root / "data/raw/rides-2024-02.csv").unlink()
+    (root / "data/raw/rides-2024-03.csv").unlink()
+    path = root / "data/raw/rides-2024-01.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{header},never", *(f"{line}," for line in lines)]) + "\n")
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("drop: []", "drop: [tolls]"))
+    left_out = cli("look", "-w", root, "--json").document["left_out"]
+    assert left_out["tolls"] == "dataset.drop"
+    assert "no value" in left_out["never"]
+    assert "no value" in cli("look", "-w", root).out
+
+
+def test_shards_list_tells_each_shard(finished, cli):
+    """The list is that of the manifest, for machines and for people."""
+    shards = ShardManifest.read(finished / "data/shards").shards
+    listed = cli("shards", "list", "-w", finished, "--json").document
+    assert [(row["shard"], row["role"], row["rows"]) for row in listed] == [
+        (s.id, s.role.value, s.file.rows) for s in shards
+    ]
+    assert "validation" in cli("shards", "list", "-w", finished).out
+
+
+def test_shards_locate_finds_a_row_where_it_lies(finished, cli):
+    """The last row of the test shard is found at its shard, block and row."""
+    shard = ShardManifest.read(finished / "data/shards").shards[-1]
+    key, block, row = list(rows_of(finished / "data/shards" / shard.file.path))[-1]
+    found = cli("shards", "locate", key, "-w", finished, "--json").document
+    assert found == {
+        "shard": shard.id,
+        "role": "test",
+        "block": block,
+        "row": row,
+        "path": shard.file.path,
+    }
+
+
+@pytest.mark.parametrize("key", ["42", "no-number"])
+def test_shards_locate_says_that_there_is_no_such_row(key, finished, cli):
+    """Exit 2, and where the row may be instead."""
+    done = cli("shards", "locate", key, "-w", finished, "--json")
+    assert (done.code, done.document["error"]) == (2, "UsageError")
+    assert key in done.document["message"]
+    assert "quarantine" in done.document["remedy"]
+
+
+def test_shards_verify(finished, copy, cli):
+    """Sound shards end with 0; a lost one with 3 and its name."""
+    root = copy(finished)
+    assert cli("shards", "verify", "-w", root, "--json").document["problems"] == []
+    (root / "data/shards/shard-00001.parquet").unlink()
+    done = cli("shards", "verify", "-w", root, "--json")
+    assert done.code == 3
+    assert done.document["fields"]["table"][0]["path"] == "shard-00001.parquet"
+    people = cli("shards", "verify", "-w", root)
+    assert people.code == 3
+    assert "shard-00001.parquet" in people.err
+
+
+def test_quarantine_show_tells_position_and_reasons(finished, cli):
+    """Rows come with file, row, reasons and values; --limit bounds them."""
+    rows = cli("quarantine", "show", "-w", finished, "--limit", 1000, "--json").document
+    total = sum(pq.read_metadata(p).num_rows for p in (finished / "data/quarantine").iterdir())
+    assert len(rows) == total > 3
+    first = rows[0]
+    lines = (finished / first["source"]).read_text().splitlines()
+    assert str(json.loads(first["values"])["ride_id"]) == lines[first["row"] + 1].split(",")[0]
+    assert len(cli("quarantine", "show", "-w", finished, "--limit", 2, "--json").document) == 2
+    assert first["reasons"][0] in cli("quarantine", "show", "-w", finished).out
+
+
+def test_texts_that_look_like_markup_are_printed_as_they_are(finished, copy, cli):
+    """A value such as [/red] in the user's data is text, not rich's markup."""
+    root = copy(finished)
+    path = root / "data/raw/rides-2024-03.csv"
+    header, first, *lines = path.read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("requested_at")] = "[/red]"
+    path.write_text("\n".join([header, ",".join(cells), *lines]) + "\n")
+    assert cli("run", "--direct", "--until", "ingest", "-w", root).code == 0
+    shown = cli("quarantine", "show", "-w", root, "--limit", 1000)
+    assert shown.code == 0
+    assert "[/red]" in shown.out
+
+
+@pytest.mark.parametrize(
+    "command", [["shards", "list"], ["shards", "verify"], ["quarantine", "show"], ["look"]]
+)
+def test_a_folder_that_is_no_workspace_is_said(command, tmp_path, cli):
+    """Each command ends with an error of ours and a remedy, and leaves nothing."""
+    done = cli(*command, "-w", tmp_path, "--json")
+    assert done.code == 2
+    assert done.document["error"] == "WorkspaceMissing"
+    assert list(tmp_path.iterdir()) == []

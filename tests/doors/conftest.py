@@ -1,0 +1,141 @@
+"""One small workspace for the session: made, run once, and copied for the tests that need one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+
+ROOT = Path(__file__).parents[2]
+Said = namedtuple("Said", "code out err document")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The environment of a plain shell: no servers, one worker, a git identity."""
+    git = tmp_path_factory.mktemp("git") / "config"
+    git.write_text("[user]\n\tname = Test\n\temail = test@example.org\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("TIDEMILL_WORKERS", "1")
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("DVC_NO_ANALYTICS", "1")
+        patch.setenv("GIT_CONFIG_GLOBAL", str(git))
+        patch.setenv("PYTHONPATH", str(ROOT / "platform"))
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        yield
+
+
+def spoil_last_row(folder: Path) -> tuple[str, int, str]:
+    """Write a word into a number of the last row of the last file: its path, row, key."""
+    path = sorted(folder.glob("*.csv"))[-1]
+    lines = path.read_text().splitlines()
+    names, cells = lines[0].split(","), lines[-1].split(",")
+    cells[names.index("distance_km")] = "far"
+    path.write_text("\n".join([*lines[:-1], ",".join(cells)]) + "\n")
+    return path.name, len(lines) - 2, cells[0]
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace that was never run: 3 files of 2,000 rows, several batches each.
+
+    Its very last row is bad, see ``bad_row``.
+    """
+    root = tmp_path_factory.mktemp("doors") / "blank"
+    small_workspace(root, settings=["ingestion.batch_rows=700"])
+    noted = spoil_last_row(root / "data" / "raw")
+    (root.parent / "bad_row.json").write_text(json.dumps(noted))
+    return root
+
+
+@pytest.fixture(scope="session")
+def bad_row(blank: Path) -> tuple[str, int, str]:
+    """File name, 0-based row and key of the bad row in the session's data."""
+    name, row, key = json.loads((blank.parent / "bad_row.json").read_text())
+    return name, row, key
+
+
+@pytest.fixture(scope="session")
+def finished(blank: Path, shell: Callable[..., str]) -> Path:
+    """The session's workspace after one whole run, in git; never change it, take a copy."""
+    root = copy_workspace(blank, blank.parent / "finished")
+    shell(root, "git", "init", "-q")
+    run_here(root)
+    commit_all(root, shell)
+    return root
+
+
+def commit_all(root: Path, shell: Callable[..., str]) -> None:
+    """Commit all that git follows."""
+    shell(root, "git", "add", "-A")
+    shell(root, "git", "commit", "-qm", "as it is")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Callable[..., Path]:
+    """Copy a workspace into this test's folder."""
+    return lambda source, name="ws": copy_workspace(source, tmp_path / name)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run the command line in this process: exit code, stdout, stderr, JSON of stdout."""
+
+    def run(*arguments: Any) -> Said:
+        from tidemill.cli import main
+
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["tidemill", *map(str, arguments)])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        out, err = capfd.readouterr()
+        document = json.loads(out) if "--json" in arguments and out else None
+        return Said(code, out, err, document)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shell() -> Callable[..., str]:
+    """Run a command in a folder; its stdout, or with check=False the finished process."""
+
+    def run(folder: Path, *command: Any, check: bool = True, **variables: str) -> Any:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=folder,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        if not check:
+            return done
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+def stages_run(summary: Any) -> list[str]:
+    """Names of the stages that were not current."""
+    return [run.stage for run in summary.stages if run.state == "ran"]
+
+
+@pytest.fixture(scope="session")
+def ran() -> Callable[[Any], list[str]]:
+    """Names of the stages that a summary says were run."""
+    return stages_run

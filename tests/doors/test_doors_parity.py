@@ -1,0 +1,307 @@
+"""Two doors, one state: ``tidemill run`` and ``dvc repro`` leave the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tidemill.config import Params, load_params, set_params
+from tidemill.engines import LocalEngine
+from tidemill.pipeline import STAGES, Quiet, context_for, run_stage, stage_specs
+from tidemill.settings import Settings
+from tidemill.stages import StageResult
+from tidemill.storage import Workspace, hash_file
+from tidemill.testing.workspaces import copy_workspace, output_hashes, run_here
+from tidemill.versioning import Versions, check_dvc_yaml, dvc_document
+
+ALL = [stage.name for stage in STAGES]
+CLEAN = "Data and pipelines are up to date."
+# A setting, and the stages that must run after it was changed. A stage whose inputs come out
+# the same stays current, so the set may end early.
+CHANGES = {
+    "evaluation.max_gap=0.77": ["evaluate", "register"],
+    "registration.min_improvement=0.25": ["register"],
+    "tuning.workers=2": ["tune"],
+    "ingestion.batch_rows=900": ["ingest"],
+    "ingestion.max_invalid_fraction=0.3": ["ingest", "register"],
+    "training.params.num_iterations=9": ["tune", "train", "evaluate", "register"],
+    "reduction.min_frequency=0.2": ["reduce", "tune", "train", "evaluate", "register"],
+    "sharding.holdout.test=0.3": ["shard", "reduce", "tune", "train", "evaluate", "register"],
+    "dataset.look_rows=40000": ["look", "ingest", "register"],  # all rows are looked at anyway
+}
+QUICK = ("evaluation.max_gap=0.77", "training.params.num_iterations=9")
+
+
+def setting(root: Path, assignment: str) -> None:
+    """Write a setting as ``--set`` does."""
+    path = root / "params.yaml"
+    path.write_text(set_params(path.read_text(), [assignment]))
+
+
+def forget(root: Path, *outs: str) -> None:
+    """Take outputs out of DVC's cache, so that it cannot simply check them out again."""
+    lock = YAML(typ="safe").load(root / "dvc.lock")
+    for stage in lock["stages"].values():
+        for out in stage.get("outs", []):
+            if out["path"] in outs:
+                md5 = out["md5"]
+                (root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink(missing_ok=True)
+
+
+def dvc_ran(output: str) -> list[str]:
+    """The stages that ``dvc repro`` says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if "Running stage" in line]
+
+
+@pytest.fixture(scope="session")
+def reproduced(blank, shell) -> Path:
+    """A copy of the session's workspace that only ``dvc repro`` has run, without git."""
+    root = copy_workspace(blank, blank.parent / "reproduced")
+    assert dvc_ran(shell(root, "dvc", "repro")) == ALL
+    return root
+
+
+def test_dvc_status_is_clean_after_a_run(finished, shell):
+    """After tidemill run, dvc status has nothing to say and dvc repro nothing to do."""
+    assert CLEAN in shell(finished, "dvc", "status")
+
+
+def test_every_stage_is_current_after_dvc_repro(reproduced, copy, ran):
+    """After dvc repro, tidemill run finds every stage current."""
+    root = copy(reproduced)
+    assert ran(run_here(root)) == []
+
+
+def test_both_doors_leave_the_same_bytes(reproduced, finished):
+    """Every file of every stage has one hash, whichever door made it, with git and without."""
+    assert (finished / ".git").is_dir()
+    assert not (reproduced / ".git").exists()
+    assert output_hashes(reproduced) == output_hashes(finished)
+    assert (reproduced / "dvc.lock").read_text() == (finished / "dvc.lock").read_text()
+
+
+def test_tidemill_run_mends_what_dvc_made(reproduced, copy, ran):
+    """An output of each stage is lost; tidemill run makes just those stages' bytes again."""
+    root = copy(reproduced)
+    expected = output_hashes(root)
+    for stage in STAGES:
+        for out in stage.outs:
+            place = root / out.path
+            victim = sorted(place.rglob("*.*"))[0] if place.is_dir() else place
+            victim.unlink()
+    shutil.rmtree(root / ".dvc" / "cache")
+    assert ran(run_here(root)) == ALL[:-1]
+    assert output_hashes(root) == expected
+
+
+def test_dvc_repro_mends_what_tidemill_run_made(finished, copy, shell):
+    """A lost output comes back from dvc repro, byte by byte, not from its cache."""
+    root = copy(finished)
+    expected = output_hashes(root)
+    forget(root, "models/candidate")
+    (root / "models" / "candidate" / "training.json").unlink()
+    assert dvc_ran(shell(root, "dvc", "repro")) == ["train"]
+    assert output_hashes(root) == expected
+    assert CLEAN in shell(root, "dvc", "status")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ALL[:-1])
+def test_each_lost_output_comes_back_through_dvc(stage, finished, copy, shell):
+    """Each stage's outputs, lost one stage at a time, are made again by dvc repro, the same."""
+    root = copy(finished)
+    expected = output_hashes(root)
+    for out in next(s for s in STAGES if s.name == stage).outs:
+        forget(root, out.path)
+        place = root / out.path
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    assert dvc_ran(shell(root, "dvc", "repro")) == [stage]
+    assert output_hashes(root) == expected
+
+
+def test_a_changed_section_reruns_only_what_depends_on_it(finished, copy, ran):
+    """The stages that tidemill run runs are those that the changed setting reaches."""
+    root = copy(finished)
+    for assignment in QUICK:
+        setting(root, assignment)
+        assert (assignment, ran(run_here(root))) == (assignment, CHANGES[assignment])
+    assert ran(run_here(root)) == []
+
+
+def test_a_changed_section_reruns_the_same_stages_through_dvc(finished, copy, shell, ran):
+    """dvc repro after a changed setting runs what tidemill run would, and both agree on it."""
+    root = copy(finished)
+    setting(root, "registration.min_improvement=0.25")
+    assert dvc_ran(shell(root, "dvc", "repro")) == CHANGES["registration.min_improvement=0.25"]
+    assert ran(run_here(root)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("assignment", CHANGES)
+def test_each_changed_section_through_dvc(assignment, finished, copy, shell, ran):
+    """As above, for each setting of the table; the bytes are those of the other door."""
+    root, other = copy(finished), copy(finished, "other")
+    setting(root, assignment)
+    setting(other, assignment)
+    assert dvc_ran(shell(root, "dvc", "repro")) == CHANGES[assignment]
+    assert ran(run_here(other)) == CHANGES[assignment]
+    assert output_hashes(root) == output_hashes(other)
+    assert ran(run_here(root)) == []
+
+
+def test_new_data_are_noticed_by_both_doors(finished, copy, shell, ran):
+    """A new file in the source is a change for DVC, and tidemill run scans it."""
+    root = copy(finished)
+    lines = (root / "data/raw/rides-2024-01.csv").read_text().splitlines()
+    fresh = lines[1].replace("2024-01-", "2024-04-", 3).split(",")
+    fresh[0] = "1999999999"
+    (root / "data/raw/rides-2024-04.csv").write_text(f"{lines[0]}\n{','.join(fresh)}\n")
+    status = json.loads(shell(root, "dvc", "status", "--json"))
+    assert {"look", "ingest"} <= status.keys()
+    summary = run_here(root, until="ingest")
+    assert ran(summary) == ["look", "ingest"]
+    assert summary.facts["rows_read"] == 6001
+
+
+def test_set_keeps_comments_and_is_what_dvc_recorded(finished, copy, cli, shell):
+    """--set changes one value of params.yaml, no comment; dvc.lock then tells that value."""
+    root = copy(finished)
+    before = (root / "params.yaml").read_text()
+    done = cli("run", "--direct", "-w", root, "--set", "evaluation.max_gap=0.6", "--json")
+    assert done.code == 0
+    after = (root / "params.yaml").read_text()
+    assert after == before.replace("max_gap: 0.1  ", "max_gap: 0.6  ")
+    lock = YAML(typ="safe").load(root / "dvc.lock")
+    assert lock["stages"]["evaluate"]["params"]["params.yaml"]["evaluation"]["max_gap"] == 0.6
+    assert CLEAN in shell(root, "dvc", "status")
+
+
+def test_dvc_yaml_states_the_graph(finished, blank, shell):
+    """The dvc.yaml of init and of run equals the graph, and DVC reads the same stages from it."""
+    document = dvc_document(stage_specs(load_params(finished)))
+    assert check_dvc_yaml(finished, document) == []
+    assert (blank / "dvc.yaml").read_text() == (finished / "dvc.yaml").read_text()
+    listed = shell(finished, "dvc", "stage", "list", "--name-only").split()
+    assert listed == ALL
+
+
+class Recorded:
+    """Params of which every section that is read is noted."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add("everything" if name == "model_dump" else name)
+        return getattr(self._params, name)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=ALL)
+def test_a_stage_reads_only_the_sections_that_it_declares(stage, finished, copy):
+    """What a stage reads of Params is in its ``params``: else DVC would miss a change.
+
+    register also notes the whole of params.yaml in MLflow, beside the model that came of it;
+    nothing that it decides depends on that.
+    """
+    root = copy(finished)
+    params = Recorded(load_params(root))
+    with LocalEngine(1) as engine:
+        workspace = Workspace.at(root)
+        context = context_for(workspace, load_params(root), Settings(workers=1), engine)
+        result = stage.run(context, params)
+    assert isinstance(result, StageResult)
+    assert params.read - {"everything"} == set(stage.params) - {"evaluation"} | (
+        {"evaluation"} & params.read
+    )
+    assert params.read <= {*stage.params, *(["everything"] if stage.name == "register" else [])}
+
+
+def commit(root: Path, shell: Any, text: str) -> None:
+    """Commit all that git follows."""
+    shell(root, "git", "add", "-A")
+    shell(root, "git", "commit", "-qm", text)
+
+
+def test_git_follows_the_settings_and_not_the_data(finished, shell):
+    """git has dvc.lock, settings and suite; no data, no models, no MLflow store."""
+    followed = shell(finished, "git", "ls-files").split()
+    assert {"dvc.lock", "dvc.yaml", "params.yaml", "expectations/suite.json"} <= set(followed)
+    assert not [name for name in followed if name.startswith(("data/", "models/", "mlflow"))]
+
+
+def digest(root: Path) -> str:
+    """The digest of the candidate: of the file that seals all others."""
+    return hash_file(root / "models" / "candidate" / "model" / "candidate.json")
+
+
+def test_an_earlier_version_of_the_data_gives_its_model_again(finished, copy, shell):
+    """git checkout and dvc checkout bring the earlier data; training again gives its bytes."""
+    root = copy(finished)
+    first, version = digest(root), Versions(root).dataset_version()
+    raw = root / "data" / "raw" / "rides-2024-01.csv"
+    raw.write_bytes(b"\n".join(raw.read_bytes().splitlines()[:-500]) + b"\n")
+    run_here(root, until="shard")
+    assert Versions(root).dataset_version() != version
+    commit(root, shell, "second")
+
+    shell(root, "git", "checkout", "-q", "HEAD~1")
+    shell(root, "dvc", "checkout", "data/shards")
+    for made in ("models", "reports", ".tidemill/studies", ".tidemill/work"):
+        shutil.rmtree(root / made)
+    assert Versions(root).dataset_version() == version
+    with LocalEngine(1) as engine:
+        for stage in ("reduce", "tune", "train"):
+            run_stage(
+                stage,
+                Workspace.at(root),
+                settings=Settings(workers=1),
+                engine=engine,
+                observer=Quiet(),
+            )
+    assert digest(root) == first
+    assert "models/candidate" not in shell(root, "dvc", "status", "train")
+
+
+def test_dvc_push_and_pull_bring_the_data_to_a_clone(finished, copy, tmp_path, shell, ran):
+    """A clone pulls shards and model from a local remote; with the raw data all is current."""
+    root = copy(finished)
+    shell(root, "dvc", "remote", "add", "-d", "store", tmp_path / "store")
+    commit(root, shell, "remote")
+    shell(root, "dvc", "push")
+    clone = tmp_path / "clone"
+    shell(tmp_path, "git", "clone", "-q", root, clone)
+    assert not (clone / "data").exists()
+    shell(clone, "dvc", "pull")
+    expected = output_hashes(root, "look", "shard", "reduce", "tune", "train")
+    assert output_hashes(clone, "look", "shard", "reduce", "tune", "train") == expected
+    shutil.copytree(root / "data" / "raw", clone / "data" / "raw")
+    # What DVC does not keep (cache: false) is made again; what it keeps is current.
+    assert ran(run_here(clone)) == ["ingest", "evaluate", "register"]
+    assert output_hashes(clone) == output_hashes(root)
+
+
+def test_every_mlflow_run_names_its_dataset_version(finished, reproduced):
+    """The run has the version of the shards as an input and as a tag, and so has the model."""
+    from mlflow import MlflowClient
+
+    for root in (finished, reproduced):
+        uri = f"sqlite:///{root}/mlflow.db"
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        version = Versions(root).dataset_version()
+        (experiment,) = [e for e in client.search_experiments() if e.name == "rides"]
+        parents = [
+            run
+            for run in client.search_runs([experiment.experiment_id])
+            if "mlflow.parentRunId" not in run.data.tags
+        ]
+        assert len(parents) == 1
+        assert parents[0].data.tags["tidemill.dataset_version"] == version
+        assert [i.dataset.digest for i in parents[0].inputs.dataset_inputs] == [version]
+        registered = client.get_model_version_by_alias("rides", "champion")
+        assert registered.tags["tidemill.dataset_version"] == version
