@@ -200,3 +200,68 @@ def test_a_shard_replaced_by_another_whole_file_is_refused(make_shards, ride_tab
     (folder / name).write_bytes((other / name).read_bytes())
     with pytest.raises(IntegrityError, match="not what its manifest recorded"):
         fit((manifest, folder), project="pca")
+
+
+def test_columns_whose_encoded_names_collide_keep_apart(make_shards):
+    """A raw column called like a part, an indicator or a category of another has its own slot."""
+    rng = np.random.default_rng(3)
+    rows = 90
+    when = (1_500_000_000 + rng.integers(0, 10**7, rows)) * 1_000_000
+    table = pa.table(
+        {
+            "when": pa.array(when).cast(pa.timestamp("us")),
+            "when.hour": rng.normal(size=rows),
+            "a": pa.array(rng.normal(size=rows), mask=rng.random(rows) < 0.2),
+            "a.missing": rng.normal(size=rows),
+            "c": pa.array(
+                rng.choice(["u", "(rare)", "(missing)", "z"], rows, p=[0.5, 0.22, 0.2, 0.08]),
+                mask=rng.random(rows) < 0.2,
+            ).dictionary_encode(),
+            "c=u": rng.normal(size=rows),
+            "y": rng.normal(size=rows),
+        }
+    )
+    settings = {"scale": "none", "indicator": True, "min_frequency": 0.1}
+    reducer, report = fit(make_shards([table]), max_correlation=0.99, **settings)
+    names = reducer.encoded
+    assert len(set(names)) == len(names) == reducer.transform(table).shape[1]
+    for raw in ("when.hour", "a.missing", "c=u"):
+        np.testing.assert_allclose(column(reducer, table, raw), table[raw], rtol=1e-6)
+    hours = table["when"].to_pandas().dt.hour
+    np.testing.assert_array_equal(column(reducer, table, "when.hour (2)"), hours)
+    gaps = table["a"].is_null().to_numpy()
+    np.testing.assert_array_equal(column(reducer, table, "a.missing (2)"), gaps)
+    labels = table["c"].to_pylist()
+    for name, label in {
+        "c=u (2)": "u",
+        "c=(rare)": "(rare)",
+        "c=(rare) (2)": "z",
+        "c=(missing)": "(missing)",
+        "c=(missing) (2)": None,
+    }.items():
+        np.testing.assert_array_equal(column(reducer, table, name), [v == label for v in labels])
+    again, _ = fit(make_shards([table[:40], table[40:]]), max_correlation=0.99, **settings)
+    assert again.encoded == names
+    assert report.features_out == len(names)
+
+
+def test_reasons_of_dropped_columns_with_colliding_names_keep_apart(make_shards):
+    """A constant raw column and a constant part of the same name are both in the report."""
+    days = pd.date_range("2020-02-01", periods=28, freq="D").astype("datetime64[us]")
+    table = pa.table({"day": pa.array(days), "day.hour": np.full(28, 1.0), "y": np.arange(28.0)})
+    reducer, report = fit(make_shards([table]))
+    assert reducer.encoded == ["day.day_of_week", "day.day"]
+    assert set(report.dropped) == {"day.hour", "day.hour (2)", "day.month"}
+
+
+def test_an_altered_shard_is_refused_where_only_its_times_are_read(make_shards):
+    """The pass for calendar parts compares the shard's hash as well."""
+    days = pd.date_range("2020-02-01", periods=28, freq="D").astype("datetime64[us]")
+    table = pa.table({"day": pa.array(days), "y": np.arange(28.0)})
+    manifest, folder = make_shards([table])
+    later = pa.table({"day": pa.array(days[::-1].copy()), "y": np.arange(28.0)})
+    _, other = make_shards([later])
+    name = manifest.shards[0].file.path
+    (folder / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(IntegrityError, match="not what its manifest recorded"):
+        fit((manifest, folder))

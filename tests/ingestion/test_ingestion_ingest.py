@@ -18,6 +18,7 @@ import pytest
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import (
+    ConfigError,
     IntegrityError,
     KeyInvalid,
     SuiteInvalid,
@@ -296,6 +297,22 @@ def test_a_target_with_one_class_is_refused(tmp_path: Path) -> None:
     only = [expect("column_values_to_be_in_set", column="late", value_set=["kept"])]
     with pytest.raises(TargetUnusable, match=r"has 1 different values \('kept'\)"):
         run(tmp_path, only, max_invalid_fraction=1.0)
+
+
+@pytest.mark.parametrize("words", [("no", "yes"), ("N", "Y"), ("no", "Yes"), ("FALSE", "true")])
+def test_a_boolean_target_keeps_its_words_and_truth_comes_last(
+    tmp_path: Path, words: tuple[str, str]
+) -> None:
+    """Classes are the words of the source; dataset.positive is one of them."""
+    number = range(ROWS)
+    changes = {(f, i): {"late": words[i % 3 == 0]} for f in range(FILES) for i in number}
+    write_files(tmp_path, changes)
+    assert run(tmp_path).manifest.schema.classes == words
+    turned = run(tmp_path, described=dataset(positive=words[0]))
+    assert turned.manifest.schema.classes == words[::-1]
+    with pytest.raises(ConfigError, match=r"dataset\.positive") as caught:
+        run(tmp_path, described=dataset(positive="1"))
+    assert repr(words[0]) in str(caught.value)
 
 
 def test_the_positive_class_comes_last(tmp_path: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
@@ -347,3 +351,219 @@ def test_a_parquet_bomb_is_refused_by_its_footer(tmp_path: Path) -> None:
     assert path.stat().st_size < 200_000
     with pytest.raises(SourceUnreadable, match="opens to"):
         parquet_splits(tmp_path)
+
+
+def write_csv(root: Path, columns: dict[str, list[object]], name: str = "a.csv") -> None:
+    """A CSV file in data/ of columns of equal length."""
+    (root / "data").mkdir(exist_ok=True)
+    lines = [",".join(columns)]
+    lines += [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    (root / "data" / name).write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("expression", ["a + 1", '"A" + 1', "b + a"])
+def test_derive_refuses_names_that_differ_in_case_alone(tmp_path: Path, expression: str) -> None:
+    """SQL cannot tell A from a, and would read one of them: said, but only where it is read."""
+    rows = list(range(10))
+    write_csv(tmp_path, {"A": rows, "a": rows[::-1], "b": rows, "y": [0, 1] * 5})
+    with pytest.raises(ConfigError, match="'A' and 'a'") as caught:
+        look_at(tmp_path, derive={"new": expression})
+    assert "rename" in caught.value.remedy
+    schema = look_at(tmp_path, derive={"new": "b + 1"}).schema
+    assert schema.names == ("A", "a", "b", "y", "new")
+
+
+def cycled(shares: dict[str, int], rows: int = 1000) -> list[str]:
+    """Texts in turn, each as often as its share of a hundred says."""
+    hundred = [word for word, share in shares.items() for _ in range(share)]
+    return [hundred[(7 * i) % 100] for i in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("shares", "kind"),
+    [
+        ({"yes": 47, "no": 47, "maybe": 6}, "categorical"),
+        ({"Yes": 60, "no": 33, "Unknown": 4, "unknown": 3}, "categorical"),
+        ({"true": 40, "0": 8, "false": 52}, "boolean"),
+        ({"1": 40, "2": 53, "unknown": 7}, "categorical"),
+        ({"2024-01-01": 53, "2024-02-01": 40, "never": 7}, "categorical"),
+    ],
+)
+def test_a_frequent_further_word_is_a_category(
+    tmp_path: Path, shares: dict[str, int], kind: str
+) -> None:
+    """A word that comes again and again is a value, and costs no rows."""
+    write_csv(tmp_path, {"x": cycled(shares), "y": [i % 2 for i in range(1000)]})
+    dataset = dataset_of()
+    listing = list_source(dataset, tmp_path, LocalEngine())
+    schema = look_result(dataset, listing, tmp_path).schema
+    assert schema["x"].type == kind
+    [batch] = read_split(listing.splits[0], schema, dataset, listing, tmp_path, batch_rows=1000)
+    assert not batch.faults
+    if kind == "categorical":
+        assert set(batch.table["x"].to_pylist()) == set(shares)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [(("yes", "no"), "boolean"), (("1", "0"), "numeric")], ids=["words", "codes"]
+)
+def test_a_target_with_a_third_word_has_three_classes(
+    tmp_path: Path, words: tuple[str, str], kind: str
+) -> None:
+    """yes, no and 6% maybe are three labels; if the type is stated, maybe is a fault."""
+    shares = {words[0]: 47, words[1]: 47, "maybe": 6}
+    write_csv(tmp_path, {"x": list(range(1000)), "y": cycled(shares)})
+    assert look_at(tmp_path).schema.task is Task.MULTICLASS
+    labels, faults = labels_of(dataset_of(types={"y": kind}), tmp_path)
+    assert set(labels) == {*words, None}
+    assert set(faults) == {"maybe"}
+
+
+@pytest.mark.parametrize("slip", ["yess", "1.5.2"])
+def test_rare_slips_stay_faults(tmp_path: Path, slip: str) -> None:
+    """A typing error among a thousand rows changes no type."""
+    flags, few = cycled({"yes": 50, "no": 50}), cycled({"1": 50, "2": 50})
+    flags[500], few[400] = slip, slip
+    write_csv(tmp_path, {"flag": flags, "few": few, "y": [i % 2 for i in range(1000)]})
+    schema = look_at(tmp_path).schema
+    assert (schema["flag"].type, schema["few"].type) == ("boolean", "numeric")
+
+
+def test_many_numbers_stay_numbers_beside_a_frequent_code(tmp_path: Path) -> None:
+    """Measurements with 7% unknown are numbers; unknown is a fault, or missing if it is stated."""
+    values = [
+        str(i / 8) if word == "n" else word
+        for i, word in enumerate(cycled({"n": 93, "unknown": 7}))
+    ]
+    write_csv(tmp_path, {"x": values, "y": [i % 2 for i in range(1000)]})
+    for nulls, faulty in (((), 70), (("unknown",), 0)):
+        dataset = dataset_of(csv={"null_values": ("", *nulls)})
+        listing = list_source(dataset, tmp_path, LocalEngine())
+        schema = look_result(dataset, listing, tmp_path).schema
+        assert schema["x"].type is ColumnType.NUMERIC
+        [batch] = read_split(listing.splits[0], schema, dataset, listing, tmp_path, batch_rows=1000)
+        assert len(batch.faults["x"].texts if faulty else batch.faults) == faulty
+        assert batch.table["x"].null_count == 70
+
+
+def labels_of(dataset: DatasetConfig, root: Path) -> tuple[list[str | None], list[str]]:
+    """The labels of every row of the target as they are read, and the texts of its faults."""
+    listing = list_source(dataset, root, LocalEngine())
+    listing = SourceListing.from_json(json.loads(json.dumps(listing.to_json())))
+    schema = look_result(dataset, listing, root).schema
+    assert schema.task is Task.BINARY
+    batches = [
+        batch
+        for split in listing.splits
+        for batch in read_split(split, schema, dataset, listing, root, batch_rows=64)
+    ]
+    faults = [text for b in batches for text in (b.faults["y"].texts if "y" in b.faults else ())]
+    return [label for b in batches for label in b.table["y"].to_pylist()], faults
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        (["yes", "no"], ["yes", "no"]),
+        (["Y", "N"], ["Y", "N"]),
+        (["TRUE", "FALSE"], ["TRUE", "FALSE"]),
+        (["true", "false"], ["true", "false"]),
+        (["Yes", "no", "Yes", "No", " yes", "no"], ["Yes", "no", "Yes", "no", "Yes", "no"]),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_labels_are_the_words_of_the_source(
+    tmp_path: Path, form: str, written: list[str], labels: list[str]
+) -> None:
+    """A target of boolean words keeps them; other spellings take the most frequent one."""
+    texts = written * 60
+    if form == "csv":
+        write_csv(tmp_path, {"x": list(range(len(texts))), "y": texts})
+    else:
+        (tmp_path / "data").mkdir()
+        lines = [json.dumps({"x": i, "y": text}) for i, text in enumerate(texts)]
+        (tmp_path / "data" / "a.jsonl").write_text("\n".join(lines))
+    assert labels_of(dataset_of(), tmp_path) == (labels * 60, [])
+    # An expression sees booleans; the label beside it stays what it was.
+    derived = dataset_of(derive={"z": "CASE WHEN y THEN x ELSE 0 END"})
+    assert labels_of(derived, tmp_path) == (labels * 60, [])
+
+
+def test_labels_of_true_booleans_are_false_and_true(tmp_path: Path) -> None:
+    """Parquet booleans, derived ones and JSON's have no words of the user's."""
+    (tmp_path / "data").mkdir()
+    flags = [i % 3 == 0 for i in range(90)]
+    table = pa.table({"x": np.arange(90.0), "y": flags})
+    pq.write_table(table, tmp_path / "data" / "a.parquet")
+    expected = ["true" if flag else "false" for flag in flags]
+    assert labels_of(dataset_of(), tmp_path) == (expected, [])
+    (tmp_path / "data" / "a.parquet").unlink()
+    lines = [json.dumps({"x": i, "y": flag}) for i, flag in enumerate(flags)]
+    (tmp_path / "data" / "a.jsonl").write_text("\n".join(lines))
+    assert labels_of(dataset_of(), tmp_path) == (expected, [])
+    (tmp_path / "data" / "a.jsonl").unlink()
+    write_csv(tmp_path, {"x": list(range(90)), "w": ["yes", "no"] * 45})
+    derived, _ = labels_of(dataset_of(derive={"y": "x % 3 = 0"}), tmp_path)
+    assert derived == expected
+
+
+def test_a_word_that_the_look_did_not_meet_is_written_like_the_other(tmp_path: Path) -> None:
+    """A file sorted by its label: the look sees No alone, and reading makes Yes of yes."""
+    texts = ["No"] * 1000 + ["yes"] * 10
+    write_csv(tmp_path, {"x": list(range(1010)), "y": texts})
+    labels, faults = labels_of(dataset_of(look_rows=100), tmp_path)
+    assert labels == ["No"] * 1000 + ["Yes"] * 10
+    assert faults == []
+
+
+TIMES: dict[str, tuple[list[object], str]] = {
+    "texts": ([f"{i % 28 + 1:02d}/03/2024 {i % 24:02d}:30" for i in range(60)], "%d/%m/%Y %H:%M"),
+    "american": ([f"03/{i % 28 + 1:02d}/2024" for i in range(60)], "%m/%d/%Y"),
+    "seconds": ([1_700_000_000 + 3600 * i for i in range(60)], "* 1000000)"),
+    "milliseconds": ([(1_700_000_000 + 3600 * i) * 1000 for i in range(60)], "* 1000)"),
+    "fractions": ([1_700_000_000.5 + 3600 * i for i in range(60)], "AS BIGINT"),
+    "days": ([20240301 + i % 28 for i in range(60)], "%Y%m%d"),
+}
+
+
+@pytest.mark.parametrize("name", ["when", "seen at", "seen"])
+@pytest.mark.parametrize("kind", TIMES)
+def test_the_remedy_for_other_times_can_be_pasted(tmp_path: Path, name: str, kind: str) -> None:
+    """Texts are offered strptime in their own format, numbers make_timestamp; both then work."""
+    values, said = TIMES[kind]
+    write_csv(tmp_path, {name: values, "y": [i % 2 for i in range(60)]})
+    with pytest.raises(ConfigError, match="are not times") as caught:
+        look_at(tmp_path, time=name)
+    assert said in caught.value.remedy
+    assert ("strptime(" in caught.value.remedy) == (kind in ("texts", "american", "days"))
+    offered = re.search(r"dataset\.derive: (\{.*?\}), dataset\.time: (\S+) ", caught.value.remedy)
+    assert offered is not None
+    derive = YAML(typ="safe").load(offered[1])
+    schema = look_at(tmp_path, derive=derive, time=offered[2]).schema
+    assert schema.time is not None
+    first = datetime(2023 if "seconds" in kind or kind == "fractions" else 2024, 1, 1, tzinfo=UTC)
+    assert first.timestamp() <= schema.time.edges[0] <= first.timestamp() + 366 * 86_400
+
+
+def test_a_boolean_time_is_offered_the_order_of_rows(tmp_path: Path) -> None:
+    """Nothing makes a time of yes and no."""
+    write_csv(tmp_path, {"flag": ["yes", "no"] * 30, "y": [i % 2 for i in range(60)]})
+    with pytest.raises(ConfigError, match="not times") as caught:
+        look_at(tmp_path, time="flag")
+    assert "holdout.by: order" in caught.value.remedy
+    assert "derive" not in caught.value.remedy
+
+
+def test_numbers_lost_among_texts_are_said(tmp_path: Path) -> None:
+    """A column of numbers with too many codes to be one is ignored, and the reason names them."""
+    values = [
+        str(i / 8) if word == "n" else word
+        for i, word in enumerate(cycled({"n": 80, "unknown": 15, "-": 5}))
+    ]
+    write_csv(tmp_path, {"x": values, "y": [i % 2 for i in range(1000)]})
+    reason = look_at(tmp_path).ignored["x"]
+    assert "80% numbers" in reason
+    assert "'unknown'" in reason
+    assert "dataset.csv.null_values" in reason
+    stated = look_at(tmp_path, csv={"null_values": ("", "unknown", "-")}).schema
+    assert stated["x"].type is ColumnType.NUMERIC

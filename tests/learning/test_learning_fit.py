@@ -1,8 +1,10 @@
 """Fits: the plan of rows, early stopping, what reports and refusals do, figures on curves."""
 
+import logging
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -322,3 +324,29 @@ def test_a_model_that_is_no_text_of_lightgbm_is_refused():
     """An altered text is an error of ours, with a remedy."""
     with pytest.raises(ModelUntrusted):
         BoosterRegressor("tree\nnot a model").predict(np.zeros((1, 2)))
+
+
+def test_lightgbm_says_nothing_of_its_own(capfd):
+    """Too few rows for a split: no line of LightGBM's on the screen, in whatever thread."""
+    tiny = ArrayBlocks(*learning_data(Task.BINARY, 20, seed=1))
+
+    def fit_and_predict():
+        estimator = fitted("lightgbm", train=tiny, held=tiny).estimator
+        estimator.predict_proba(np.zeros((1, 6)))
+
+    fit_and_predict()
+    thread = threading.Thread(target=fit_and_predict)
+    thread.start()
+    thread.join()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lightgbm_messages_are_kept_for_those_who_ask(caplog):
+    """They go to the logger ``lightgbm`` at level debug."""
+    caplog.set_level(logging.DEBUG, "lightgbm")
+    tiny = ArrayBlocks(*learning_data(Task.BINARY, 20, seed=1))
+    # A thread of its own: the library says it only in a thread that has not fitted before.
+    thread = threading.Thread(target=fitted, args=("lightgbm",), kwargs={"train": tiny})
+    thread.start()
+    thread.join()
+    assert "no meaningful features" in caplog.text

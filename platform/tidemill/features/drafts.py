@@ -6,13 +6,14 @@ All statistics come from merged profiles (and calendar counts), not from rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Draft", "EncodedColumn", "pooled", "settled"]
+__all__ = ["Draft", "EncodedColumn", "distinct", "pooled", "settled"]
 
 _DIGITS = 9
 
@@ -65,6 +66,35 @@ class Draft:
             if key in feature:
                 feature[key] = place(feature[key])
         return feature
+
+
+def distinct(drafts: Sequence[Draft]) -> list[Draft]:
+    """The drafts with no two encoded columns of one name.
+
+    A column named like its feature keeps that name; a part, indicator or category whose name is
+    taken (``when.hour`` of ``when`` beside a feature ``when.hour``) is numbered, in table order.
+
+    >>> hour, own = EncodedColumn("when.hour", 0.0, 1.0), EncodedColumn("when.hour", 0.0, 1.0)
+    >>> drafts = [Draft({"name": "when"}, (hour,)), Draft({"name": "when.hour"}, (own,))]
+    >>> [draft.columns[0].name for draft in distinct(drafts)]
+    ['when.hour (2)', 'when.hour']
+    """
+    taken = {draft.feature["name"] for draft in drafts}
+
+    def named(column: EncodedColumn, feature: str) -> EncodedColumn:
+        name, number = column.name, 1
+        if name == feature:
+            return column
+        while name in taken:
+            number += 1
+            name = f"{column.name} ({number})"
+        taken.add(name)
+        return replace(column, name=name)
+
+    return [
+        replace(draft, columns=tuple(named(c, draft.feature["name"]) for c in draft.columns))
+        for draft in drafts
+    ]
 
 
 def pooled(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> tuple[float, float]:

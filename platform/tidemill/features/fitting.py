@@ -11,7 +11,7 @@ from tidemill.contracts import Engine, Progress
 from tidemill.errors import ConfigError, NoFeatures, TooFewRows
 from tidemill.features.calendar import PARTS, TIME_PARTS
 from tidemill.features.categories import draft_categories
-from tidemill.features.drafts import Draft
+from tidemill.features.drafts import Draft, distinct
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
 from tidemill.features.passes import Counts, Encoding, count_calendar, encoded_moments
 from tidemill.features.passes import training_profile as profiled
@@ -71,7 +71,7 @@ def fit_reducer(
     features = manifest.schema.features
     parts = {c.name: _parts(c) for c in features if c.type is ColumnType.DATETIME}
     calendar = count_calendar(manifest, folder, parts, engine)
-    drafts = [_draft(column, profile, calendar, config) for column in features]
+    drafts = distinct([_draft(column, profile, calendar, config) for column in features])
     dropped = still([c for draft in drafts for c in draft.columns], config.min_variance)
     encoding = _encoding(drafts, dropped, config)
     moments = None

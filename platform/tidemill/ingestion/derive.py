@@ -22,8 +22,9 @@ def check_expressions(derive: Mapping[str, str], columns: Iterable[str]) -> dict
     Raises
     ------
     ConfigError
-        If one is not SQL, names an unknown column, aggregates, looks at other rows, is not a
-        pure function of the row (``random()``, ``now()``), or shadows a column.
+        If one is not SQL, names an unknown column, or one of several whose names differ in case
+        alone, aggregates, looks at other rows, is not a pure function of the row (``random()``,
+        ``now()``), or shadows a column.
     """
     return _checked(tuple(derive.items()), tuple(columns))
 
@@ -31,6 +32,9 @@ def check_expressions(derive: Mapping[str, str], columns: Iterable[str]) -> dict
 @lru_cache(maxsize=16)
 def _checked(derive: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> dict[str, set[str]]:
     known = {name.lower(): name for name in columns}
+    alike: dict[str, list[str]] = {}
+    for column in columns:
+        alike.setdefault(column.lower(), []).append(column)
     reads: dict[str, set[str]] = {}
     for name, expression in derive:
         if name.lower() in known:
@@ -46,6 +50,9 @@ def _checked(derive: tuple[tuple[str, str], ...], columns: tuple[str, ...]) -> d
             raise _refused(
                 name, expression, f"the data have no column {unknown[0]!r}", columns=known.values()
             )
+        for column in sorted(used):
+            if len(alike[column]) > 1:
+                raise _ambiguous(name, expression, alike[column])
         reads[name] = {known[column] for column in used}
     return reads
 
@@ -173,6 +180,19 @@ class Deriver:
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _ambiguous(name: str, expression: str, columns: list[str]) -> ConfigError:
+    # DuckDB ignores case even in quoted names.
+    said = " and ".join(map(repr, columns))
+    return ConfigError(
+        f"dataset.derive.{name} ({expression}) cannot be used: SQL ignores case, and the data have "
+        f"columns {said}",
+        remedy="rename one of them in the source files",
+        column=name,
+        expression=expression,
+        alike=tuple(columns),
+    )
 
 
 def _refused(name: str, expression: str, why: str, *, columns: Iterable[str] = ()) -> ConfigError:

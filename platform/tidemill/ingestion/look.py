@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty
+from tidemill.ingestion.casting import cast_texts
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
 from tidemill.ingestion.splits import SourceListing
+from tidemill.ingestion.times import time_remedy
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 __all__ = ["LookResult", "look", "look_result"]
@@ -271,20 +273,33 @@ def _why_useless(kind: ColumnType, values: pa.Array) -> str | None:
     if kind is ColumnType.CATEGORICAL:
         distinct = pc.count_distinct(values).as_py()
         if distinct > max(MIN_FREE_TEXTS, MAX_DISTINCT_SHARE * present):
-            return (
+            return _lost_numbers(values) or (
                 f"free text: {distinct} different texts in {present} rows (dataset.types: "
                 "categorical keeps it)"
             )
     return None
 
 
+def _lost_numbers(texts: pa.Array) -> str | None:
+    """What to say of free texts most of which are numbers."""
+    present = texts.drop_null()
+    others = present.filter(pc.is_null(cast_texts(present, pa.float64(), ())[0]))
+    share = 1 - len(others) / len(present)
+    if not 0.5 <= share < 1:
+        return None
+    encoded = others.dictionary_encode()
+    example = encoded.dictionary[pc.mode(encoded.indices)[0]["mode"].as_py()].as_py()
+    return (
+        f"{share:.0%} numbers, and texts such as {example!r} (name those in "
+        "dataset.csv.null_values if they mean 'missing'; dataset.types: numeric keeps the column)"
+    )
+
+
 def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
     if kind is not ColumnType.DATETIME:
         raise ConfigError(
             f"dataset.time names {name!r}, whose values are not times but {kind.value}",
-            remedy=f"derive a time, for example dataset.derive: {{{name}_at: "
-            f"'make_timestamp({name} * 1000000)'}} for seconds since 1970, or order by rows "
-            "with sharding.holdout.by: order",
+            remedy=time_remedy(name, values),
             column=name,
             type=kind.value,
         )

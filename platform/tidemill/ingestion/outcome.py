@@ -16,6 +16,7 @@ from tidemill.errors import (
     ValidationFailed,
     nearest,
 )
+from tidemill.ingestion.casting import FALSE_TEXTS, TRUE_TEXTS
 from tidemill.ingestion.keys import BucketCheck
 from tidemill.ingestion.receipt import Receipt
 from tidemill.ingestion.splits import Split
@@ -247,8 +248,8 @@ def target_problem(schema: TableSchema, profile: Profile | None) -> TargetUnusab
 def class_labels(schema: TableSchema, profile: Profile, positive: str | None) -> tuple[str, ...]:
     """The labels of a classification target in training order; empty for regression.
 
-    Numbers are ordered by value, texts by character; of a binary target the positive label
-    comes last.
+    Numbers are ordered by value, false before true (whatever the words), other texts by
+    character; of a binary target the positive label comes last.
 
     Raises
     ------
@@ -281,7 +282,10 @@ def _ordered(counts: Mapping[str, int]) -> list[str]:
     try:
         return sorted(labels, key=lambda label: (float(label), label))
     except ValueError:
-        return sorted(labels)
+        pass
+    if all(label.lower() in (*FALSE_TEXTS, *TRUE_TEXTS) for label in labels):
+        return sorted(labels, key=lambda label: (label.lower() in TRUE_TEXTS, label))
+    return sorted(labels)
 
 
 def places(examples: Sequence[Example], splits: Sequence[Split]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.ingestion.casting import cast_column
@@ -96,7 +97,7 @@ class _Plan:
         self._inputs = sorted(set().union(*reads.values())) if reads else []
         self._deriver = Deriver(dataset.derive) if dataset.derive else None
         wanted = {
-            column.name: _read_type(column, plain[column.name])
+            column.name: _read_type(column, plain[column.name], dataset)
             for column in schema.columns
             if column.name in plain
         }
@@ -107,6 +108,7 @@ class _Plan:
         if not self._wanted:
             self._wanted = {next(iter(plain)): pa.string()}
         self._null_values = dataset.csv.null_values
+        self._words = {column.name: column.words for column in listing.columns}
 
     def read(self, root: Path, *, batch_rows: int, whole: bool) -> Iterator[RawBatch]:
         """Yield raw batches, by the reader of the split's format."""
@@ -149,7 +151,10 @@ class _Plan:
             columns |= self._deriver.columns(self._derive_table(columns, faults))
         arrays = []
         for column in self._schema.columns:
-            array, found = cast_column(columns[column.name], column.arrow_type, self._null_values)
+            values = columns[column.name]
+            if column.physical == "dictionary" and column.purpose is Purpose.TARGET:
+                values = _spelled(values, self._words.get(column.name))
+            array, found = cast_column(values, column.arrow_type, self._null_values)
             arrays.append(array)
             if found is not None:
                 faults[column.name] = _both(faults.get(column.name), found)
@@ -174,13 +179,22 @@ class _Plan:
         return pa.table(inputs)
 
 
-def _read_type(column: Column, plain: str) -> pa.DataType:
-    """As what a text column is read: a target's labels 1 and 1.0 must be one class."""
+def _read_type(column: Column, plain: str, dataset: DatasetConfig) -> pa.DataType:
+    """As what a text column is read: a target's labels 1 and 1.0, or no and No, are one class."""
     if column.physical == "dictionary" and column.purpose is Purpose.TARGET:
+        stated = {ColumnType.NUMERIC: "number", ColumnType.BOOLEAN: "boolean"}
+        kind = stated.get(dataset.types.get(column.name, ColumnType.IGNORED), plain)
         return {"integer": pa.float64(), "number": pa.float64(), "boolean": pa.bool_()}.get(
-            plain, column.arrow_type
+            kind, column.arrow_type
         )
     return column.arrow_type
+
+
+def _spelled(values: pa.Array, words: tuple[str, str] | None) -> pa.Array:
+    """Booleans of a target in the words of the source, of which it is to have two classes."""
+    if words is None or not pa.types.is_boolean(values.type):
+        return values
+    return pc.if_else(values, words[1], words[0])
 
 
 def derive_type(name: str, plain: str, dataset: DatasetConfig) -> pa.DataType:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty
-from tidemill.ingestion.casting import FALSE_TEXTS, TRUE_TEXTS, cast_texts
 from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, parse_record, unique_names
 from tidemill.ingestion.json_rows import read_json_members, read_json_rows
 from tidemill.ingestion.parquet_rows import open_parquet, plain_type
+from tidemill.ingestion.plain import column_of_texts
 from tidemill.ingestion.splits import CsvDialect, SourceColumn, Split
 from tidemill.ingestion.streams import text_blocks
 
-__all__ = ["plain_type_of_texts", "share_of_look", "sniff"]
+__all__ = ["share_of_look", "sniff"]
 
 _HEAD_BYTES = 1 << 18
-# Dirty cells do not make a number a text, as long as they are few.
-_MIN_SOUND = 0.9
 
 Sniffed = tuple[tuple[SourceColumn, ...], CsvDialect | None]
 
@@ -40,37 +37,11 @@ def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...]) -> int:
     return max(-(-dataset.look_rows // len(splits)), 100)
 
 
-def plain_type_of_texts(texts: pa.Array, null_values: tuple[str, ...]) -> str:
-    """The plain type that at least nine in ten of the texts have.
-
-    >>> plain_type_of_texts(pa.array(["1", "2", "", "3"]), ("",))
-    'integer'
-    """
-    missing = pc.is_in(texts, value_set=pa.array([*null_values, ""], pa.string()))
-    present = texts.filter(pc.invert(pc.or_(missing, pc.is_null(texts))))
-    if not len(present):
-        return "text"
-    words = pc.utf8_lower(pc.utf8_trim_whitespace(present))
-    known = pa.array([w for w in (*TRUE_TEXTS, *FALSE_TEXTS) if w not in "01"])
-    if pc.sum(pc.is_in(words, value_set=known)).as_py() >= _MIN_SOUND * len(present):
-        return "boolean"
-    numbers = _sound(present, pa.float64())
-    if numbers >= _MIN_SOUND * len(present):
-        return "integer" if _sound(present, pa.int64()) == numbers else "number"
-    moments = _sound(present, pa.timestamp("us"))
-    return "datetime" if moments >= _MIN_SOUND * len(present) else "text"
-
-
-def _sound(texts: pa.Array, kind: pa.DataType) -> int:
-    cast, _ = cast_texts(texts, kind, ())
-    return int(len(cast) - cast.null_count)
-
-
 def _typed(
     columns: dict[str, list[pa.Array]], null_values: tuple[str, ...]
 ) -> tuple[SourceColumn, ...]:
     return tuple(
-        SourceColumn(name, plain_type_of_texts(pa.concat_arrays(arrays), null_values))
+        column_of_texts(name, pa.concat_arrays(arrays), null_values)
         for name, arrays in columns.items()
     )
 

@@ -69,11 +69,13 @@ class CsvDialect:
 class SourceColumn:
     """A column as it comes: its name and the plain type that its texts have.
 
-    ``type`` is text, integer, number, boolean, datetime or other (nested, binary).
+    ``type`` is text, integer, number, boolean, datetime or other (nested, binary). ``words`` are
+    those for false and for true, where most texts say one or the other.
     """
 
     name: str
     type: str
+    words: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,13 @@ class SourceListing:
             splits=tuple(
                 Split(**{**s, "row_groups": _pair(s["row_groups"])}) for s in document["splits"]
             ),
-            columns=tuple(SourceColumn(**column) for column in document["columns"]),
+            columns=tuple(
+                SourceColumn(**{**column, "words": _pair(column.get("words"))})
+                for column in document["columns"]
+            ),
             dialect=None if dialect is None else CsvDialect(**dialect),
         )
 
 
-def _pair(value: list[int] | None) -> tuple[int, int] | None:
+def _pair(value: list[Any] | None) -> tuple[Any, Any] | None:
     return None if value is None else (value[0], value[1])

@@ -14,9 +14,10 @@ from tidemill.errors import ConfigError
 from tidemill.learning.learner import Fit, Job
 from tidemill.learning.parameters import number
 from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
+from tidemill.learning.quiet import load_lightgbm
 from tidemill.learning.streaming import BlockRows, binned
 from tidemill.learning.targets import TargetSummary, checked
-from tidemill.learning.threads import usable_threads, wait_passively
+from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
 __all__ = ["LightGbmLearner"]
@@ -107,9 +108,7 @@ class LightGbmLearner:
 
     def fit(self, job: Job) -> Fit:
         """Fill the binned dataset, boost, cut at the best round."""
-        wait_passively()
-        import lightgbm
-
+        lightgbm = load_lightgbm()
         try:
             booster, curve = _boost(job)
         except lightgbm.basic.LightGBMError as exc:
