@@ -40,6 +40,8 @@ def publish_stage(run: StageRun) -> None:
             description=f"What the stage {run.stage} says about itself",
         )
         for name, rows in said.tables.items():
+            if not rows:
+                continue
             create_table_artifact(
                 [{column: _cell(value) for column, value in row.items()} for row in rows],
                 key=_key(run.stage, name),
