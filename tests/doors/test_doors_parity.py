@@ -183,7 +183,7 @@ def test_set_keeps_comments_and_is_what_dvc_recorded(finished, copy, cli, shell)
 
 def test_dvc_yaml_states_the_graph(finished, blank, shell):
     """The dvc.yaml of init and of run equals the graph, and DVC reads the same stages from it."""
-    document = dvc_document(stage_specs(load_params(finished)))
+    document = dvc_document(stage_specs(load_params(finished), finished))
     assert check_dvc_yaml(finished, document) == []
     assert (blank / "dvc.yaml").read_text() == (finished / "dvc.yaml").read_text()
     listed = shell(finished, "dvc", "stage", "list", "--name-only").split()
