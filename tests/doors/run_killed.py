@@ -1,6 +1,6 @@
-"""Runs of the command line for test_doors_kill.py, each in a process forked from this loaded one.
+"""Runs of the command line for test_doors_kill.py, each in a forked process of its own.
 
-Importing everything costs seconds, so this process does it once. Each line of stdin is one run:
+Each line of stdin is one run:
 ``{"arguments": [...], "environment": {...}, "log": "...", "kill_at": N or null, ...}``. The
 run's process id is printed, then how it ended (its exit code, or minus the signal).
 
@@ -64,13 +64,8 @@ def run(order: dict) -> None:
     main()
 
 
-def load() -> None:
-    """Import what a run imports."""
-
-
 def serve() -> None:
     """Fork a run for each line."""
-    load()
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

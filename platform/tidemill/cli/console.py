@@ -69,7 +69,7 @@ class Screen:
         )
         columns = list(dict.fromkeys(key for row in listed for key in row))
         for column in columns:
-            numeric = all(isinstance(row.get(column), int | float | None) for row in listed)
+            numeric = all(_numeric(row.get(column)) for row in listed)
             table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
         for row in listed:
             table.add_row(*(Text(format_value(row.get(column))) for column in columns))
@@ -106,7 +106,7 @@ class Screen:
                 {
                     "stage": run.stage,
                     "state": run.state,
-                    "seconds": round(run.seconds, 1) if run.state == "ran" else None,
+                    "seconds": f"{run.seconds:.1f}" if run.state == "ran" else None,
                     "peak MB": round(run.peak_memory_bytes / 1e6) or None,
                 }
                 for run in summary.stages
@@ -114,6 +114,12 @@ class Screen:
         )
         rows = {k: v for k, v in summary.facts.items() if not isinstance(v, dict | list)}
         self.table("result", [{"what": k.replace("_", " "), "value": v} for k, v in rows.items()])
+
+
+def _numeric(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.replace(".", "", 1).isdigit()
+    return isinstance(value, int | float | None)
 
 
 def format_value(value: Any) -> str:

@@ -149,6 +149,8 @@ def show_quarantine(
     if as_json:
         screen.document(rows)
         return
+    if not rows:
+        screen.note("no row was refused")
     screen.table(
         "quarantine",
         [

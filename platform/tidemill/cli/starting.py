@@ -55,6 +55,8 @@ def init(
         screen.document({"workspace": str(folder), **made.facts})
         return
     screen.table("columns", made.tables["columns"])
+    screen.table("left out", made.tables["left out"])
+    screen.note(f"task: {made.facts['task']}, target: {made.facts['target']}")
     screen.note(
         f"workspace ready: {folder}; look at params.yaml, then: cd {folder} && tidemill run"
     )

@@ -33,7 +33,7 @@ __all__ = ["ShardTask", "even_blocks", "write_shard"]
 
 _MIN_BLOCKS = 64
 _MIN_BLOCK_ROWS = 256
-_MAX_BLOCK_ROWS = 131_072
+_MAX_BLOCK_ROWS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def block_rows_of(role_rows: int) -> int:
     """Rows a block may have, so that a role has at least 64 blocks where that is sensible.
 
     >>> block_rows_of(640_000), block_rows_of(100), block_rows_of(10**9)
-    (10000, 256, 131072)
+    (10000, 256, 32768)
     """
     return min(max(role_rows // _MIN_BLOCKS, _MIN_BLOCK_ROWS), _MAX_BLOCK_ROWS)
 

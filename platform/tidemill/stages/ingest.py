@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tidemill.config import DatasetConfig, IngestionConfig
-from tidemill.ingestion import SourceListing, ingest
+from tidemill.ingestion import IngestResult, SourceListing, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import discard_directory, hash_file, hash_json, read_json
 
 __all__ = ["run_ingest"]
+
+NOTEWORTHY = 0.01
 
 
 def run_ingest(
@@ -65,4 +67,17 @@ def run_ingest(
                 for reason, rows in sorted(result.reasons.items(), key=lambda item: -item[1])
             ]
         },
+        warnings=_warnings(result),
     )
+
+
+def _warnings(result: IngestResult) -> tuple[str, ...]:
+    """What was accepted and should be known: codes among numbers, expectations not quite met."""
+    codes = [
+        f"{reason} in {rows} of {result.rows_read} rows, which are in quarantine; a text that "
+        "means 'missing' belongs into dataset.csv.null_values"
+        for reason, rows in result.reasons.items()
+        if " is not a " in reason and rows >= NOTEWORTHY * result.rows_read
+    ]
+    unmet = [f"{each.expectation} is not met: {each.observed}" for each in result.failed]
+    return (*codes, *unmet)

@@ -1,0 +1,1 @@
+"""The monitor: keeps every event, judges each window, and says when to retrain."""

@@ -1,0 +1,67 @@
+"""params.yaml as one frozen tree, checked once, at the edge.
+
+Every stage receives the sections it needs and nothing else. Unknown keys are refused with the
+nearest known one; every problem in the file is reported at once.
+"""
+
+from tidemill.config.document import (
+    load_params,
+    params_schema,
+    params_text,
+    read_params,
+    set_params,
+)
+from tidemill.config.monitoring import (
+    AlertRule,
+    AlertsConfig,
+    Channel,
+    DriftConfig,
+    HarmConfig,
+    MonitoringConfig,
+    QualityConfig,
+    RetrainingConfig,
+    WindowConfig,
+)
+from tidemill.config.params import Params
+from tidemill.config.sections import (
+    CsvFormat,
+    DatasetConfig,
+    EvaluationConfig,
+    HoldoutConfig,
+    IngestionConfig,
+    ReductionConfig,
+    RegistrationConfig,
+    Scalar,
+    ShardingConfig,
+    TrainingConfig,
+    TuningConfig,
+)
+
+__all__ = [
+    "AlertRule",
+    "AlertsConfig",
+    "Channel",
+    "CsvFormat",
+    "DatasetConfig",
+    "DriftConfig",
+    "EvaluationConfig",
+    "HarmConfig",
+    "HoldoutConfig",
+    "IngestionConfig",
+    "MonitoringConfig",
+    "Params",
+    "QualityConfig",
+    "ReductionConfig",
+    "RegistrationConfig",
+    "RetrainingConfig",
+    "Scalar",
+    "ShardingConfig",
+    "TrainingConfig",
+    "TuningConfig",
+    "WindowConfig",
+    "load_params",
+    "params_schema",
+    "params_text",
+    "read_params",
+    "set_params",
+]

@@ -1,0 +1,208 @@
+"""params.yaml as text: read, checked with every problem at once, and changed with comments kept."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from tidemill.config.params import Params
+from tidemill.errors import ConfigError, WorkspaceMissing, nearest
+
+__all__ = ["load_params", "params_schema", "params_text", "read_params", "set_params"]
+
+
+def load_params(root: Path) -> Params:
+    """Read and check ``root/params.yaml``.
+
+    Raises
+    ------
+    WorkspaceMissing
+        If there is no such file.
+    ConfigError
+        If it is not valid YAML, or a key or value is wrong; all problems in one error.
+    """
+    return read_params(params_text(root))
+
+
+def params_text(root: Path) -> str:
+    """The text of ``root/params.yaml``, whatever it says.
+
+    Raises
+    ------
+    WorkspaceMissing
+        If there is no such file.
+    ConfigError
+        If it is not text.
+    """
+    path = root / "params.yaml"
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise WorkspaceMissing(
+            f"there is no params.yaml in {root}",
+            remedy="change to a workspace, or make one with: tidemill init DIR --source ... "
+            "--target ...",
+            path=str(path),
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(
+            "params.yaml is not UTF-8 text", remedy="save params.yaml as UTF-8", path=str(path)
+        ) from exc
+
+
+def read_params(text: str) -> Params:
+    """Check the text of a params.yaml.
+
+    >>> read_params("dataset: {source: rides.csv, target: cancelled}").training.learner
+    'lightgbm'
+    """
+    document = _document(text, YAML(typ="safe", pure=True))
+    try:
+        return Params.model_validate(document)
+    except ValidationError as exc:
+        raise _config_error(exc) from exc
+
+
+def _document(text: str, yaml: YAML) -> Any:
+    try:
+        document = yaml.load(io.StringIO(text))
+    except YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(
+            f"params.yaml is not valid YAML{where}: {getattr(exc, 'problem', exc)}",
+            remedy="mend the YAML there",
+            line=mark.line + 1 if mark else None,
+        ) from exc
+    if not isinstance(document, Mapping):
+        raise ConfigError(
+            "params.yaml holds no settings",
+            remedy="give it at least dataset.source and dataset.target",
+        )
+    return document
+
+
+def _config_error(exc: ValidationError) -> ConfigError:
+    problems = {}
+    for problem in exc.errors():
+        location = _setting_of([str(part) for part in problem["loc"]])
+        key = ".".join(location)
+        if problem["type"] == "extra_forbidden":
+            close = nearest(location[-1], _known_keys(location[:-1]))
+            hint = f"; did you mean {close!r}?" if close else ""
+            problems[key] = f"unknown key{hint}"
+        elif problem["type"] == "missing":
+            problems[key] = "is required"
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
+            given = problem["input"]
+            shown = f" (given: {given!r})" if key and not isinstance(given, dict) else ""
+            name, _, rest = text.partition(": ")
+            problems[key or name] = (text if key else rest) + shown
+    listing = "; ".join(f"{key}: {text}" for key, text in problems.items())
+    return ConfigError(
+        f"params.yaml: {listing}",
+        remedy=f"correct {', '.join(problems)} in params.yaml",
+        problems=problems,
+    )
+
+
+def _setting_of(location: list[str]) -> list[str]:
+    """The setting that pydantic means: without the branch of a union that it tried."""
+    model: type[BaseModel] = Params
+    for depth, part in enumerate(location):
+        field = model.model_fields.get(part)
+        if field is None:
+            return location[: depth + 1]
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+        else:
+            is_mapping = str(field.annotation).startswith("dict")
+            return location[: depth + 2] if is_mapping else location[: depth + 1]
+    return location
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location:
+        field = model.model_fields.get(part)
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+class _SpelledOut(RoundTripRepresenter):
+    """Writes null as a word, not as nothing."""
+
+    def represent_none(self, data: None) -> Any:  # noqa: ARG002
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_SpelledOut.add_representer(type(None), _SpelledOut.represent_none)
+
+_ASSIGNMENT = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)=(?P<value>.*)$", re.DOTALL)
+
+
+def set_params(text: str, assignments: list[str]) -> str:
+    r"""Return params.yaml's text with ``section.key=value`` set, comments kept.
+
+    Values are read as YAML. The result is checked as a whole before it is returned.
+
+    >>> print(set_params("dataset:\n  source: a  # mine\n  target: y\n", ["dataset.source=b"]))
+    dataset:
+      source: b  # mine
+      target: y
+    <BLANKLINE>
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.Representer = _SpelledOut
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = _document(text, yaml)
+    for assignment in assignments:
+        match = _ASSIGNMENT.match(assignment)
+        if match is None:
+            raise ConfigError(
+                f"--set {assignment!r} is not of the form section.key=value",
+                remedy="write for example: --set training.learner=sgd; a name with spaces goes "
+                'into a mapping: --set "dataset.types={my column: numeric}"',
+                assignment=assignment,
+            )
+        *sections, key = match["key"].split(".")
+        node = document
+        for section in sections:
+            if not isinstance(node.get(section), Mapping):
+                node[section] = {}
+            node = node[section]
+        try:
+            node[key] = YAML(typ="safe", pure=True).load(match["value"])
+        except YAMLError as exc:
+            raise ConfigError(
+                f"--set {match['key']}: {match['value']!r} is not a YAML value",
+                remedy="quote the value",
+                assignment=assignment,
+            ) from exc
+    out = io.StringIO()
+    yaml.dump(document, out)
+    result = out.getvalue()
+    read_params(result)
+    return result
+
+
+def params_schema() -> dict[str, Any]:
+    """The JSON schema of params.yaml, for editors."""
+    schema = Params.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema

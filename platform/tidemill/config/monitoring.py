@@ -1,0 +1,203 @@
+"""The section of params.yaml that the monitor reads; no stage depends on it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tidemill.config.sections import Fraction, Section
+
+__all__ = [
+    "AlertRule",
+    "AlertsConfig",
+    "Channel",
+    "DriftConfig",
+    "HarmConfig",
+    "MonitoringConfig",
+    "QualityConfig",
+    "RetrainingConfig",
+    "WindowConfig",
+]
+
+Verdict = Literal["healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm"]
+
+
+class WindowConfig(Section):
+    """A bounded stretch of live traffic."""
+
+    by: Literal["time", "count"] = "time"
+    seconds: int = Field(3600, ge=1, description="length of a window by time, of event time")
+    rows: int = Field(5000, ge=50, description="length of a window by count, in order of arrival")
+    lateness_seconds: int = Field(
+        300, ge=0, description="a window by time stays open so long for late events"
+    )
+    min_rows: int = Field(500, ge=30, description="below this nothing is concluded")
+    segments: tuple[str, ...] = Field(
+        (), description="categorical columns; each of their values is judged by itself too"
+    )
+    max_segments: int = Field(20, ge=1, description="values of a segment column that are followed")
+
+
+class DriftConfig(Section):
+    """When a difference from the reference is a finding."""
+
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="share of healthy windows with any drift finding, over all features"
+    )
+    min_effect: float = Field(
+        0.05, ge=0, description="smallest Jensen-Shannon distance (0 to 1) worth a finding"
+    )
+    thresholds: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="by hand: feature (or '*') to {test: threshold}, for example {'*': {psi: 0.2}}",
+    )
+
+
+class QualityConfig(Section):
+    """When a feed is broken rather than drifting."""
+
+    max_invalid_fraction: Fraction = Field(0.05, description="rows refused of the rows sent")
+    null_increase: Fraction = Field(
+        0.1, description="missing values above the reference's share, absolute"
+    )
+    new_categories: Fraction = Field(0.05, description="rows with categories never seen")
+    out_of_range: Fraction = Field(0.05, description="rows outside the range seen in training")
+    max_duplicates: Fraction = Field(0.05, description="events sent again, of the events sent")
+    scale_jump: float = Field(
+        5.0, gt=1, description="ratio of medians that looks like another unit"
+    )
+    volume_ratio: float = Field(
+        10.0, gt=1, description="rows a window, above or below the usual, that are worth a finding"
+    )
+    freshness_seconds: int | None = Field(
+        None, ge=1, description="silence that is worth an alert; null: silence is normal"
+    )
+
+
+class HarmConfig(Section):
+    """When the model's errors have grown."""
+
+    metric: str = Field("auto", description="the figure that is followed; auto: as in evaluation")
+    max_loss: float = Field(
+        0.03,
+        ge=0,
+        description="how much worse than on held-out rows is harm (in the metric's unit; "
+        "relative for rmse and mae)",
+    )
+    min_labels: int = Field(200, ge=30, description="labelled rows before a window's harm is told")
+    estimate: bool = Field(True, description="estimate the figure before labels arrive")
+    change_detection: bool = Field(True, description="follow the error stream across windows")
+
+
+class Channel(Section):
+    """Where alerts go."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    kind: Literal["apprise", "webhook"]
+    url: str = Field(
+        "", description="an apprise or https address; better by url_env: it may hold a secret"
+    )
+    url_env: str | None = Field(None, description="the environment variable that holds the address")
+    secret_env: str | None = Field(
+        None,
+        description="of a webhook: the environment variable with the secret to sign with",
+    )
+    allow_private: bool = Field(
+        False, description="of a webhook: addresses of the local network may be called"
+    )
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Channel:
+        if bool(self.url) == bool(self.url_env):
+            raise ValueError("monitoring.alerts.channels: give each either url or url_env")
+        if self.kind == "webhook" and not self.secret_env:
+            raise ValueError("monitoring.alerts.channels: a webhook needs secret_env to sign with")
+        return self
+
+
+class AlertRule(Section):
+    """Which verdicts are told to whom."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    on: tuple[Verdict, ...] = Field(min_length=1)
+    windows: int = Field(1, ge=1, description="windows in a row with such a verdict")
+    severity: Literal["info", "warning", "critical"] = "warning"
+    channels: tuple[str, ...] = Field((), description="names of channels; empty: all of them")
+
+
+class Silence(Section):
+    """A stretch of time in which nobody is notified; alerts are kept all the same."""
+
+    start: dt.datetime
+    end: dt.datetime
+    rules: tuple[str, ...] = Field((), description="names of rules; empty: all")
+
+
+class AlertsConfig(Section):
+    """Who is told what."""
+
+    channels: tuple[Channel, ...] = ()
+    rules: tuple[AlertRule, ...] = (
+        AlertRule(name="broken-feed", on=("broken feed",), severity="critical"),
+        AlertRule(name="harm", on=("confirmed harm",), severity="critical"),
+        AlertRule(name="suspected-harm", on=("suspected harm",), windows=2, severity="warning"),
+    )
+    silences: tuple[Silence, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> AlertsConfig:
+        names = {channel.name for channel in self.channels}
+        for rule in self.rules:
+            if unknown := set(rule.channels) - names:
+                raise ValueError(
+                    f"monitoring.alerts.rules: {rule.name} names the channel "
+                    f"{sorted(unknown)[0]!r}, which monitoring.alerts.channels lacks"
+                )
+        return self
+
+
+class RetrainingConfig(Section):
+    """When a retraining is started, and when its model is taken."""
+
+    enabled: bool = True
+    on: Literal["confirmed harm", "suspected harm"] = Field(
+        "confirmed harm", description="suspected harm: also before labels confirm it"
+    )
+    windows: int = Field(2, ge=1, description="k: harmed windows ...")
+    of: int = Field(3, ge=1, description="... of the last n")
+    min_labels: int = Field(1000, ge=100, description="labelled live rows that a retraining needs")
+    cooldown_seconds: int = Field(86_400, ge=0, description="pause after a retraining")
+    monthly_budget: int = Field(8, ge=0, description="retrainings in 30 days")
+    approval: bool = Field(False, description="a person must approve each")
+    proof_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.3, description="share of labelled live rows, by key hash, that judge and never teach"
+    )
+    max_regression: float = Field(
+        0.02, ge=0, description="how much worse the new model may be on the frozen test shards"
+    )
+    max_attempts: int = Field(3, ge=1, description="flow runs started for one decision")
+
+    @model_validator(mode="after")
+    def _k_of_n(self) -> RetrainingConfig:
+        if self.windows > self.of:
+            raise ValueError("monitoring.retraining.windows: cannot be more than of")
+        return self
+
+
+class MonitoringConfig(Section):
+    """The monitor: windows, findings, verdicts, alerts, retraining."""
+
+    window: WindowConfig = WindowConfig()
+    drift: DriftConfig = DriftConfig()
+    quality: QualityConfig = QualityConfig()
+    harm: HarmConfig = HarmConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
+    retention_days: int = Field(
+        90, ge=1, description="events stay so long; windows and decisions stay for ever"
+    )
+    archive: str | None = Field(
+        None, description="where closed windows move as Parquet: a folder or any fsspec address"
+    )

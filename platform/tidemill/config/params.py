@@ -1,0 +1,62 @@
+"""params.yaml as one frozen tree."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.config.sections import (
+    DatasetConfig,
+    EvaluationConfig,
+    IngestionConfig,
+    ReductionConfig,
+    RegistrationConfig,
+    Section,
+    ShardingConfig,
+    TrainingConfig,
+    TuningConfig,
+)
+
+__all__ = ["Params"]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    seed: int = Field(42, ge=0, le=2**32 - 1)
+    dataset: DatasetConfig
+    ingestion: IngestionConfig = IngestionConfig()
+    sharding: ShardingConfig = ShardingConfig()
+    reduction: ReductionConfig = ReductionConfig()
+    tuning: TuningConfig = TuningConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registration: RegistrationConfig = RegistrationConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        holdout = self.sharding.holdout
+        if holdout.by == "time" and self.dataset.time is None:
+            raise ValueError("sharding.holdout.by: time needs dataset.time")
+        if self.sharding.strategy == "time" and self.dataset.time is None:
+            raise ValueError("sharding.strategy: time needs dataset.time")
+        if self.sharding.strategy == "range" and not (self.sharding.by or self.dataset.key):
+            raise ValueError("sharding.strategy: range needs sharding.by or dataset.key")
+        if isinstance(holdout.test, float) and not 0 < holdout.test < 1:
+            raise ValueError("sharding.holdout.test: a fraction lies between 0 and 1")
+        if isinstance(holdout.test, int) and holdout.by != "order":
+            raise ValueError("sharding.holdout.test: a row number needs holdout.by: order")
+        if isinstance(holdout.test, str) and holdout.by not in ("time", "file"):
+            raise ValueError("sharding.holdout.test: a text needs holdout.by: time or file")
+        if holdout.by == "file" and not isinstance(holdout.test, str):
+            raise ValueError("sharding.holdout.by: file needs holdout.test: a glob")
+        for role in ("target", "time", "key"):
+            if getattr(self.dataset, role) in self.dataset.drop:
+                raise ValueError(f"dataset.drop: holds dataset.{role}; take it out of one of them")
+        if self.training.learner == "sgd" and self.reduction.impute == "none":
+            raise ValueError(
+                "training.learner: sgd needs every value: set reduction.impute to mean, and "
+                "reduction.encode to one_hot and reduction.scale to standard as well"
+            )
+        return self

@@ -1,0 +1,197 @@
+"""The sections of params.yaml that the stages read: frozen, and checked once, at the edge."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tidemill.schema import ColumnType, Task
+
+__all__ = [
+    "CsvFormat",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "Fraction",
+    "HoldoutConfig",
+    "IngestionConfig",
+    "ReductionConfig",
+    "RegistrationConfig",
+    "Scalar",
+    "Section",
+    "ShardingConfig",
+    "TrainingConfig",
+    "TuningConfig",
+]
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Scalar = str | int | float | bool | None
+
+
+class Section(BaseModel):
+    """A frozen section of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class CsvFormat(Section):
+    """How delimited text is written; ``auto`` is found by look from a bounded sample."""
+
+    delimiter: str = Field("auto", description="one character, or auto")
+    quote: str = Field('"', description="quoting character; empty for none")
+    encoding: str = Field("utf-8", description="utf-8, latin-1 or utf-16")
+    header: Literal["auto"] | bool | tuple[str, ...] = Field(
+        "auto", description="auto, true, false, or the list of column names of a file without one"
+    )
+    null_values: tuple[str, ...] = Field(
+        ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"),
+        description="texts that mean 'missing'",
+    )
+
+
+class DatasetConfig(Section):
+    """The user's table."""
+
+    name: str = Field("dataset", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    source: str = Field(description="a file, a folder or a glob, relative to the workspace")
+    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
+    csv: CsvFormat = CsvFormat()
+    target: str = Field(description="the column to predict")
+    task: Literal["auto"] | Task = Field(
+        "auto", description="auto, binary, multiclass or regression"
+    )
+    positive: str | None = Field(
+        None, description="the positive label of a binary target; default: the last in order"
+    )
+    time: str | None = Field(None, description="the column that orders rows")
+    key: str | None = Field(None, description="the column that names a row; must be unique")
+    types: dict[str, ColumnType] = Field(
+        default_factory=dict, description="column types where look errs"
+    )
+    derive: dict[str, str] = Field(
+        default_factory=dict, description="new columns by row-wise SQL expressions"
+    )
+    drop: tuple[str, ...] = Field((), description="columns left out")
+    look_rows: int = Field(50_000, ge=100, description="rows the look reads, over all files")
+
+
+class IngestionConfig(Section):
+    """Validation of every batch."""
+
+    suite: str = Field("expectations/suite.json", description="the Great Expectations suite")
+    max_invalid_fraction: Fraction = Field(
+        0.1, description="over this share of invalid rows the data are refused"
+    )
+    max_target_missing: Fraction = Field(
+        0.5, description="over this share of rows without target the data are refused"
+    )
+    batch_rows: int = Field(65_536, ge=256, description="rows in memory at once, per worker")
+
+
+class HoldoutConfig(Section):
+    """Which rows are train, validation and test."""
+
+    by: Literal["time", "order", "hash", "stratified", "file"] = Field(
+        "hash",
+        description="time: latest rows; order: last rows; hash: by hash of the key or row; "
+        "stratified: by hash within each class; file: a glob of source files",
+    )
+    test: float | int | str = Field(
+        0.2,
+        description="a fraction below 1; or where the test rows begin: a time (by: time), "
+        "a row number counted from 0 (by: order), a glob of source files (by: file)",
+    )
+    test_end: str | None = Field(None, description="by time: rows from here on are left out")
+    validation: Annotated[float, Field(ge=0.0, lt=0.9)] = Field(
+        0.1, description="the share of the remaining rows used for validation"
+    )
+
+    @field_validator("test", "test_end", mode="before")
+    @classmethod
+    def _time_as_text(cls, value: Any) -> Any:
+        # YAML reads an unquoted 2024-01-14 as a date.
+        return value.isoformat() if isinstance(value, dt.date) else value
+
+
+class ShardingConfig(Section):
+    """How validated rows become shards."""
+
+    strategy: Literal["hash", "range", "time"] = "hash"
+    by: str | None = Field(
+        None, description="hash, range: the column; default dataset.key, else the whole row"
+    )
+    shards: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
+    shard_mb: int = Field(128, ge=1, le=4096, description="size aimed at with shards: auto")
+    block_rows: Literal["auto"] | Annotated[int, Field(ge=64, le=1_048_576)] = "auto"
+    holdout: HoldoutConfig = HoldoutConfig()
+
+
+class ReductionConfig(Section):
+    """The reducer: impute, encode, scale, select, project."""
+
+    impute: Literal["mean", "median", "zero", "none"] = Field(
+        "mean", description="for numeric features; none keeps missing values for learners that can"
+    )
+    indicator: bool = Field(False, description="add a column that says 'was missing'")
+    encode: Literal["one_hot", "ordinal"] = "one_hot"
+    min_frequency: Fraction = Field(0.001, description="rarer categories share one 'rare' bucket")
+    max_categories: int = Field(100, ge=2, le=10_000, description="kept categories per feature")
+    scale: Literal["standard", "none"] = "standard"
+    min_variance: float = Field(0.0, ge=0.0, description="features with no more are dropped")
+    max_correlation: float = Field(
+        1.0, gt=0.0, le=1.0, description="of two features that correlate more, the later goes"
+    )
+    project: Literal["none", "pca"] = "none"
+    components: int | float = Field(
+        0.95, description="pca: a number of components, or the share of variance they explain"
+    )
+
+
+class TuningConfig(Section):
+    """The search for the learner's parameters."""
+
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    trials: int = Field(10, ge=0, description="0 turns tuning off")
+    timeout_seconds: float | None = Field(
+        None, gt=0, description="ends the study early and gives up reproducibility"
+    )
+    workers: int = Field(1, ge=1, description="trials at once, each in a process")
+    metric: str = Field("auto", description="auto, or a figure of the task such as roc_auc")
+    max_rows: int = Field(200_000, ge=100, description="training rows a trial may see")
+    space: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="parameter: {low, high, log, step} or {choices: [...]}; "
+        "empty: the learner's own",
+    )
+
+
+class TrainingConfig(Section):
+    """What is trained, and how it meets the shards."""
+
+    learner: Literal["sgd", "hist_gradient_boosting", "lightgbm"] = "lightgbm"
+    strategy: Literal["auto", "incremental", "boosted", "in_memory"] = "auto"
+    memory_budget_mb: int = Field(2048, ge=64, description="what an in-memory fit may use")
+    class_weight: Literal["none", "balanced"] = "none"
+    params: dict[str, Scalar] = Field(
+        default_factory=dict, description="the learner's parameters; they win over tuned ones"
+    )
+
+
+class EvaluationConfig(Section):
+    """Figures on the test shards."""
+
+    metric: str = Field("auto", description="the figure that decides; auto: roc_auc, log_loss, r2")
+    max_gap: float = Field(
+        0.1, ge=0, description="warn when training beats validation by more (relative)"
+    )
+
+
+class RegistrationConfig(Section):
+    """The registry and the promotion."""
+
+    model: str | None = Field(None, description="registered name; default: dataset.name")
+    experiment: str | None = Field(None, description="MLflow experiment; default: dataset.name")
+    min_improvement: float = Field(
+        0.0, ge=0, description="by how much a challenger must beat the champion"
+    )
