@@ -132,12 +132,16 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     run_deployment(api)
     assert (place.root / "noted").exists()
 
+    run_id = with_mlflow(f"http://127.0.0.1:{mlflow_port}", WRITE)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 6
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     assert [one for one in family if alive(one)] == []
     assert said.lines[-1] == "stopped"
+    # What was tracked through the server is there without it.
+    store = f"sqlite:///{place.root / 'mlflow.db'}"
+    assert with_mlflow(store, READ.format(run_id=run_id)) == "kept"
 
 
 @pytest.mark.slow
@@ -153,6 +157,27 @@ def test_up_killed_leaves_nothing(start):
     gone, left = psutil.wait_procs(family, timeout=20)
     assert left == []
     assert len(gone) >= 6
+
+
+WRITE = """
+import mlflow
+mlflow.set_experiment("made-under-up")
+with mlflow.start_run() as run:
+    mlflow.log_text("kept", "note.txt")
+print(run.info.run_id)
+"""
+READ = """
+import mlflow
+print(mlflow.artifacts.load_text(mlflow.get_run("{run_id}").info.artifact_uri + "/note.txt"))
+"""
+
+
+def with_mlflow(uri: str, code: str) -> str:
+    """Run code in a process that tracks there; returns its last line."""
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
 
 
 class Lines:
