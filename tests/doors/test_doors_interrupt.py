@@ -1,0 +1,30 @@
+"""Ctrl-C: a word about what is kept, exit code 130, and the next run goes on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from tidemill.testing.workspaces import output_hashes
+
+
+def test_ctrl_c_keeps_finished_work(blank, finished, copy, cli):
+    """Interrupted once ingest has begun: no traceback, and the same end after all."""
+    root = copy(blank)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tidemill", "run", "--direct", "-w", str(root)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("ingest: started"):
+            process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, said
+    process.stderr.close()
+    assert "goes on from there" in said[-1]
+    assert not [line for line in said if "Traceback" in line]
+    assert cli("run", "--direct", "-w", root).code == 0
+    assert output_hashes(root) == output_hashes(finished)
