@@ -57,7 +57,9 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/uv
 # Hashes, and no index address.
 lock: | $(BIN)/uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra auth --extra postgres --extra s3 -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-docker.lock
+	$(BIN)/uv pip compile --quiet docker/build.in -c requirements-docker.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o docker/build.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra auth --extra postgres --extra s3 --extra dev -c requirements-docker.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
 
 clean:
 	rm -rf .tidemill data/source.json data/schema.json data/validated data/quarantine data/shards models reports

@@ -57,9 +57,11 @@ __all__ = [
     "StageRun",
     "context_for",
     "find_stage",
+    "measured",
     "prepare_versions",
     "run_pipeline",
     "run_stage",
+    "runs_ended",
     "source_deps",
     "stage_specs",
 ]
@@ -80,6 +82,10 @@ class Stage:
         Sections of params.yaml that the result depends on.
     reads_source : bool
         Whether ``dataset.source`` itself is a dep.
+    reads_suite : bool
+        Whether the expectation suite is.
+    reads_live : bool
+        Whether data/live is, where there is one.
     """
 
     name: str
@@ -89,6 +95,7 @@ class Stage:
     params: tuple[str, ...]
     reads_source: bool = False
     reads_suite: bool = False
+    reads_live: bool = False
 
 
 STAGES: tuple[Stage, ...] = (
@@ -119,6 +126,7 @@ STAGES: tuple[Stage, ...] = (
         deps=("data/validated",),
         outs=(Out("data/shards", persist=True),),
         params=("sharding", "seed"),
+        reads_live=True,
     ),
     Stage(
         name="reduce",
@@ -254,6 +262,7 @@ def find_stage(name: str) -> Stage:
 def stage_specs(params: Params, root: Path) -> tuple[StageSpec, ...]:
     """The graph as DVC states it, for the source and suite of ``params``."""
     source = source_deps(params.dataset, root)
+    live = ("data/live",) if (root / "data" / "live").is_dir() else ()
     return tuple(
         StageSpec(
             name=stage.name,
@@ -261,6 +270,7 @@ def stage_specs(params: Params, root: Path) -> tuple[StageSpec, ...]:
             deps=(
                 *(source if stage.reads_source else ()),
                 *((params.ingestion.suite,) if stage.reads_suite else ()),
+                *(live if stage.reads_live else ()),
                 *stage.deps,
             ),
             outs=stage.outs,
@@ -319,8 +329,8 @@ def run_stage(
     """Run one stage, whether it is current or not: what ``dvc repro`` calls."""
     params = load_params(workspace.root)
     context = context_for(workspace, params, settings, engine)
-    with _runs_ended(context):
-        return _measured(find_stage(name), context, params, observer)
+    with runs_ended(context):
+        return measured(find_stage(name), context, params, observer)
 
 
 def run_pipeline(
@@ -352,7 +362,7 @@ def run_pipeline(
     context = context_for(workspace, params, settings, engine)
     prepare_versions(workspace, params)
     runs: list[StageRun] = []
-    with _runs_ended(context), Versions(workspace.root) as versions:
+    with runs_ended(context), Versions(workspace.root) as versions:
         versions.repair()
         for stage in STAGES:
             run = _advance(stage, versions, context, params, execute, watcher, force)
@@ -367,7 +377,7 @@ def run_pipeline(
 
 
 @contextmanager
-def _runs_ended(context: StageContext) -> Iterator[None]:
+def runs_ended(context: StageContext) -> Iterator[None]:
     """Leave no MLflow run RUNNING behind, however the work ends."""
     try:
         yield
@@ -411,7 +421,7 @@ def _advance(
         _open_tracker_early(context)
     observer.stage_started(stage.name)
     read = versions.dep_digests(stage.name)
-    run = execute(stage.name, lambda: _measured(stage, context, params, observer))
+    run = execute(stage.name, lambda: measured(stage, context, params, observer))
     versions.commit(stage.name, expected=read)
     return run
 
@@ -423,7 +433,9 @@ def _is_current(stage: Stage, versions: Versions, context: StageContext) -> bool
     return versions.is_current(stage.name)
 
 
-def _measured(stage: Stage, context: StageContext, params: Params, observer: Observer) -> StageRun:
+def measured(stage: Stage, context: StageContext, params: Params, observer: Observer) -> StageRun:
+    """Run a stage's function; what it said, and what it cost."""
+
     def progress(finished: int, total: int, /) -> None:
         observer.stage_progress(stage.name, finished, total)
 

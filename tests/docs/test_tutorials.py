@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def fenced(page: Path, language: str) -> list[str]:
@@ -27,17 +28,22 @@ def comparable(line: str) -> str:
     return " ".join(re.sub(r"[─━]+", "", line).split())
 
 
-def run_blocks(page: Path, folder: Path) -> str:
+def run_blocks(page: Path, folder: Path, *replaced: tuple[str, str], **variables: str) -> str:
     """Run the sh blocks one after another in one shell; what they print, stderr included."""
+    script = "\n".join(fenced(page, "sh"))
+    for text, other in replaced:
+        assert text in script
+        script = script.replace(text, other)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "platform"),
         "COLUMNS": "200",
         "TERM": "dumb",
+        **variables,
     }
     done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(fenced(page, "sh"))],
+        ["bash", "-e", "-m", "-c", script],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -48,6 +54,45 @@ def run_blocks(page: Path, folder: Path) -> str:
     return done.stdout
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def assert_shown(page: Path, printed_text: str, *, at_least: int) -> None:
+    """Every line that the page shows was printed, in order."""
+    printed = [comparable(line) for line in printed_text.splitlines()]
+    shown = [comparable(line) for text in fenced(page, "text") for line in text.splitlines()]
+    assert len([line for line in shown if line]) >= at_least
+    rest = iter(printed)
+    for line in filter(None, shown):
+        assert line in rest, f"not printed, or not in this place: {line}\n" + "\n".join(printed)
+
+
+def test_monitor(tmp_path: Path) -> None:
+    """monitor.md: a change, one retraining, a new champion, a rollback; on free ports."""
+    page = ROOT / "docs" / "tutorials" / "monitor.md"
+    (tmp_path / "repository").mkdir()
+    prefect, mlflow, monitor = free_ports(3)
+    ports = f"--prefect-port {prefect} --mlflow-port {mlflow} --monitor-port {monitor}"
+    printed = run_blocks(
+        page,
+        tmp_path / "repository",
+        ("tidemill up >", f"tidemill up {ports} >"),
+        TIDEMILL_MONITOR_URL=f"http://127.0.0.1:{monitor}",
+        PREFECT_HOME=str(tmp_path / "prefect"),
+    )
+    assert_shown(page, printed, at_least=5)
+
+
+@pytest.mark.real
 def test_own_data(tmp_path: Path) -> None:
     """Every command of own-data.md works, and every line that it shows is printed, in order."""
     if not (DATA / "adult.tar.gz").is_file():
@@ -56,9 +101,4 @@ def test_own_data(tmp_path: Path) -> None:
     (tmp_path / "repository").mkdir()
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "data").symlink_to(DATA)
-    printed = [comparable(line) for line in run_blocks(page, tmp_path / "repository").splitlines()]
-    shown = [comparable(line) for text in fenced(page, "text") for line in text.splitlines()]
-    assert len([line for line in shown if line]) > 30
-    rest = iter(printed)
-    for line in filter(None, shown):
-        assert line in rest, f"not printed, or not in this place: {line}\n" + "\n".join(printed)
+    assert_shown(page, run_blocks(page, tmp_path / "repository"), at_least=30)

@@ -31,7 +31,7 @@ def load(monkeypatch):
     return loaded
 
 
-@pytest.mark.parametrize("name", ["train-model", "score-batch"])
+@pytest.mark.parametrize("name", ["train-model", "score-batch", "retrain-on-drift"])
 def test_a_deployment_is_a_flow_whose_form_has_its_parameters(name, load):
     """Entry points load, are named as their deployments, and describe every parameter."""
     flow = load(name)
@@ -47,6 +47,13 @@ def test_the_schedule_is_off():
     (schedule,) = DEPLOYMENTS["train-model"]["schedules"]
     assert schedule["active"] is False
     assert DEPLOYMENTS["score-batch"]["schedules"] == []
+    assert DEPLOYMENTS["retrain-on-drift"]["schedules"] == []
+
+
+def test_retrainings_of_a_workspace_wait_for_each_other():
+    """One run of the deployment at a time; another one waits and is not lost."""
+    limit = DEPLOYMENTS["retrain-on-drift"]["concurrency_limit"]
+    assert limit == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
 def test_all_deployments_use_the_pool_that_up_makes():

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tidemill.errors import Busy, ConfigError
+from tidemill.monitor_client import MonitorClient
 from tidemill.orchestration import services, up
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
@@ -33,7 +34,10 @@ def note(workspace: str = "."):
     from tidemill.testing.errands import modules_loaded
     with LocalEngine(2) as inner:
         loaded = PrefectEngine(inner).map(modules_loaded, ["prefect", "prefect"], label="note")
-    seen = [os.environ["MLFLOW_TRACKING_URI"], sys.executable, os.getcwd(), str(loaded)]
+    from tidemill.monitor_client import monitor_from_environment
+    with monitor_from_environment() as monitor:
+        watched = monitor.get("/v1/status")["model"]
+    seen = [os.environ["MLFLOW_TRACKING_URI"], sys.executable, os.getcwd(), str(loaded), watched]
     Path(workspace, "noted").write_text("\\n".join(seen))
 """
 DEPLOYMENT = """
@@ -55,10 +59,11 @@ def free_port() -> int:
 
 @pytest.fixture
 def place(tmp_path) -> Workspace:
-    """A folder with one trivial deployment."""
+    """A workspace, never run, with one trivial deployment."""
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "note.py").write_text(FLOW)
     (tmp_path / "prefect.yaml").write_text(DEPLOYMENT)
+    (tmp_path / "params.yaml").write_text("dataset: {name: rides, source: a.csv, target: y}\n")
     return Workspace.at(tmp_path)
 
 
@@ -69,7 +74,13 @@ def test_a_port_in_use_is_named(place):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(Busy) as caught:
-            up(place, settings=Settings(), prefect_port=free_port(), mlflow_port=port)
+            up(
+                place,
+                settings=Settings(),
+                prefect_port=free_port(),
+                mlflow_port=port,
+                monitor_port=free_port(),
+            )
 
     assert caught.value.exit_code == 75
     assert str(port) in str(caught.value)
@@ -87,15 +98,15 @@ def test_a_workspace_without_deployments_uses_those_of_the_checkout(tmp_path, mo
 
 @pytest.fixture
 def start(place, tmp_path_factory):
-    """Starts ``up`` in a process of its own, with two free ports."""
+    """Starts ``up`` in a process of its own, on free ports."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
     home = tmp_path_factory.mktemp("home")
     script = str(HERE / "run_up.py")
     started = []
 
-    def begin(prefect_port: int, mlflow_port: int):
+    def begin(*ports: int):
         process = subprocess.Popen(
-            [sys.executable, script, str(place.root), str(prefect_port), str(mlflow_port)],
+            [sys.executable, script, str(place.root), *map(str, ports)],
             env={**environment, "PREFECT_HOME": str(home), "PYTHONPATH": "platform"},
             stdout=subprocess.PIPE,
             text=True,
@@ -113,18 +124,27 @@ def start(place, tmp_path_factory):
 @pytest.mark.slow
 def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     """Healthy servers, a deployment run from the API, a restart, an end without orphans."""
-    prefect_port, mlflow_port = free_port(), free_port()
-    process, said = start(prefect_port, mlflow_port)
+    prefect_port, mlflow_port, monitor_port = free_port(), free_port(), free_port()
+    process, said = start(prefect_port, mlflow_port, monitor_port)
     api = f"http://127.0.0.1:{prefect_port}/api"
     said.wait_for("ready")
     assert ask(f"http://127.0.0.1:{mlflow_port}/version")
+    assert ask(f"http://127.0.0.1:{monitor_port}/healthz")
+    key = next(line for line in said.lines if line.startswith("first key")).split()[-1]
+    with MonitorClient(f"http://127.0.0.1:{monitor_port}", key) as monitor:
+        assert monitor.get("/v1/decisions")["items"] == []
+    keys = place.root / ".tidemill" / "monitor" / "keys"
+    assert keys.stat().st_mode & 0o077 == 0
+    assert key not in keys.read_text()
 
     run_deployment(api)
-    mlflow, python, folder, loaded = (place.root / "noted").read_text().splitlines()
+    mlflow, python, folder, loaded, watched = (place.root / "noted").read_text().splitlines()
     assert mlflow == f"http://127.0.0.1:{mlflow_port}"
     assert (python, folder) == (sys.executable, str(place.root))
     # Prefect is the main module of a flow run's process, and not of its workers.
     assert loaded == "[[], []]"
+    # The worker's flow runs have a key of their own.
+    assert watched == "rides"
 
     only(process, "worker", "start").kill()
     said.wait_for("worker ended")
@@ -134,7 +154,7 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
 
     run_id = with_mlflow(f"http://127.0.0.1:{mlflow_port}", WRITE)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 6
+    assert len(family) >= 8
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     assert [one for one in family if alive(one)] == []
@@ -147,7 +167,7 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
 @pytest.mark.slow
 def test_up_killed_leaves_nothing(start):
     """kill -9 of the supervisor ends servers and worker within seconds."""
-    process, said = start(free_port(), free_port())
+    process, said = start(free_port(), free_port(), free_port())
     said.wait_for("ready")
     family = psutil.Process(process.pid).children(recursive=True)
 
@@ -156,7 +176,7 @@ def test_up_killed_leaves_nothing(start):
 
     gone, left = psutil.wait_procs(family, timeout=20)
     assert left == []
-    assert len(gone) >= 6
+    assert len(gone) >= 8
 
 
 WRITE = """

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 import tidemill
-from tidemill.cli import data, running, starting
+from tidemill.cli import data, retraining, running, starting
 from tidemill.cli.console import Screen
+from tidemill.cli.plugins import WithPlugins
 from tidemill.errors import StorageFailed, TidemillError
 
 __all__ = ["app", "main"]
@@ -20,6 +21,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="tidemill",
+    cls=WithPlugins,
     help="Tables larger than memory into models that stay right.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -44,6 +46,7 @@ def _root(
 
 starting.add_commands(app)
 running.add_commands(app)
+retraining.add_commands(app)
 data.add_commands(app)
 
 

@@ -150,8 +150,9 @@ def up(
     workspace: WorkspaceOption = Path(),
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000,
+    monitor_port: Annotated[int, typer.Option(help="Port of the monitor.")] = 8010,
 ) -> None:
-    """Start the Prefect and MLflow servers, deploy the flows and work; Ctrl-C stops all."""
+    """Start Prefect, MLflow and the monitor, deploy the flows and work; Ctrl-C stops all."""
     from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.orchestration import up as serve
@@ -166,5 +167,6 @@ def up(
         settings=load_settings(),
         prefect_port=prefect_port,
         mlflow_port=mlflow_port,
+        monitor_port=monitor_port,
         on_event=screen.note,
     )

@@ -3,6 +3,7 @@
 from tidemill.ingestion.draft import draft_suite
 from tidemill.ingestion.ingest import IngestResult, ingest
 from tidemill.ingestion.listing import list_source
+from tidemill.ingestion.live import LiveRows, as_labelled, live_dataset, live_rows, row_wise_suite
 from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
@@ -18,6 +19,7 @@ __all__ = [
     "Expectation",
     "FailedExpectation",
     "IngestResult",
+    "LiveRows",
     "LookResult",
     "ParsedBatch",
     "Reject",
@@ -25,13 +27,17 @@ __all__ = [
     "SourceListing",
     "Split",
     "Suite",
+    "as_labelled",
     "draft_suite",
     "ingest",
     "list_source",
+    "live_dataset",
+    "live_rows",
     "load_suite",
     "look",
     "look_result",
     "read_quarantine",
     "read_split",
+    "row_wise_suite",
     "write_sample",
 ]

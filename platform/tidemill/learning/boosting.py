@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.config import Scalar
+from tidemill.contracts import Blocks
 from tidemill.errors import ConfigError
+from tidemill.learning.continuing import added_models, start_scores
 from tidemill.learning.learner import Fit, Job
 from tidemill.learning.parameters import number
 from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
@@ -43,6 +45,7 @@ class LightGbmLearner:
 
     Rounds stop when the validation figure has not improved for ``early_stopping_rounds``; the
     model is cut at the best round. The result does not depend on the number of threads.
+    Going on from a model adds rounds to its own; the result holds both.
 
     Notes
     -----
@@ -51,6 +54,7 @@ class LightGbmLearner:
     """
 
     strategy: ClassVar[str] = "boosted"
+    continues: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Scalar]] = {
         "num_iterations": 300,
         "learning_rate": 0.1,
@@ -118,6 +122,8 @@ class LightGbmLearner:
             ) from exc
         rounds = booster.best_iteration if curve else booster.current_iteration()
         text = _portable(booster.model_to_string(num_iteration=rounds))
+        if job.start is not None:
+            text = added_models(job.start.model, text)
         estimator: BoosterClassifier | BoosterRegressor = (
             BoosterRegressor(text)
             if job.task is Task.REGRESSION
@@ -131,7 +137,7 @@ def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
 
     settings = _settings(job)
     train_rows = BlockRows(job.train)
-    train = binned(train_rows, settings, weights=_weights(job))
+    train = _begun(job, job.train, binned(train_rows, settings, weights=_weights(job)))
     if job.task is not Task.REGRESSION:
         counts = np.bincount(train_rows.labels.astype(np.int64), minlength=len(job.classes))
         checked(TargetSummary(tuple(counts.tolist())), job.classes)
@@ -140,7 +146,8 @@ def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
     held_out = []
     if job.has_validation:
         rows = BlockRows(job.validation)
-        held_out = [binned(rows, settings, weights=_weights(job), like=train)]
+        held = binned(rows, settings, weights=_weights(job), like=train)
+        held_out = [_begun(job, job.validation, held)]
         patience = int(number(job.params, "early_stopping_rounds", low=1))
         callbacks = [
             _follow(job, curve, float(rows.labels.var(dtype=np.float64))),
@@ -154,6 +161,16 @@ def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
         callbacks=callbacks,
     )
     return booster, curve
+
+
+def _begun(job: Job, blocks: Blocks, dataset: Any) -> Any:
+    """The dataset, its rows where ``job.start`` has brought them.
+
+    LightGBM cannot warm start from sequences by itself: init_model wants the raw matrix.
+    """
+    if job.start is not None:
+        dataset.set_init_score(start_scores(job.start.booster, blocks))
+    return dataset
 
 
 def _settings(job: Job) -> dict[str, Any]:

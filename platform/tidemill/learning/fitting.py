@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tidemill.config import Scalar, TrainingConfig
 from tidemill.contracts import Blocks
-from tidemill.errors import TooFewRows
+from tidemill.errors import ConfigError, TooFewRows
 from tidemill.learning.choice import choose_strategy
+from tidemill.learning.continuing import check_start
 from tidemill.learning.learner import Fit, Job, Report
 from tidemill.learning.learners import LEARNERS
 from tidemill.learning.parameters import complete
@@ -43,6 +45,7 @@ def fit(
     report: Report | None = None,
     metric: str = "auto",
     target: TargetSummary | None = None,
+    start: Any = None,
 ) -> Fit:
     """Fit the configured learner.
 
@@ -65,11 +68,16 @@ def fit(
     target : TargetSummary or None
         Of the training rows, if known: saves the pass that balanced weights and regression by
         sgd need otherwise.
+    start : estimator or None
+        A fitted one of the same learner and matrix to go on from.
 
     Raises
     ------
     ConfigError
-        If a parameter is unknown or refused, or the learner lacks the strategy.
+        If a parameter is unknown or refused, the learner lacks the strategy, or cannot go on
+        from ``start``.
+    SchemaMismatch
+        If ``start`` is of another matrix or other classes.
     BudgetExceeded
         If the fit would not fit into ``config.memory_budget_mb``.
     TooFewRows, TargetUnusable
@@ -94,6 +102,8 @@ def fit(
         n_classes=len(classes),
     )
     learner = LEARNERS[config.learner]()
+    if start is not None:
+        _check_start(config.learner, start, len(train.names), classes)
     given = {**params, **config.params}
     return learner.fit(
         Job(
@@ -107,5 +117,16 @@ def fit(
             metric=curve_metric(config.learner, task, metric),
             seed=seed,
             report=report,
+            start=start,
         )
     )
+
+
+def _check_start(name: str, start: Any, n_features: int, classes: tuple[str, ...]) -> None:
+    if not LEARNERS[name].continues:
+        raise ConfigError(
+            f"{name} cannot go on from a fitted model",
+            remedy="train it from scratch, or set training.learner to lightgbm or sgd",
+            learner=name,
+        )
+    check_start(start, n_features, classes)

@@ -39,6 +39,8 @@ class Job:
         The figure to follow on the validation blocks.
     seed : int
     report : callable or None
+    start : estimator or None
+        A fitted one of the same kind and matrix to go on from, where the learner ``continues``.
     """
 
     params: Mapping[str, Scalar]
@@ -51,6 +53,7 @@ class Job:
     metric: str
     seed: int
     report: Report | None = None
+    start: Any = None
 
     @property
     def has_validation(self) -> bool:
@@ -91,9 +94,13 @@ class Fit:
 
 
 class Learner(Protocol):
-    """One way to learn from blocks. Deterministic: equal jobs give equal bytes."""
+    """One way to learn from blocks. Deterministic: equal jobs give equal bytes.
+
+    ``continues`` says whether a fit can go on from ``job.start``.
+    """
 
     strategy: ClassVar[str]
+    continues: ClassVar[bool]
     defaults: ClassVar[Mapping[str, Scalar]]
     aliases: ClassVar[Mapping[str, str]]
     metrics: ClassVar[Mapping[Task, tuple[str, ...]]]

@@ -33,7 +33,8 @@ class SgdLearner:
     epoch with the best figure on the validation blocks is kept. The fit ends when ``patience``
     epochs in a row have not improved by ``tolerance``, but not before a million rows (or ten
     epochs) were seen; ``max_epochs: 0`` means twice that, at least 5. Regression learns on the
-    standardised target; the weights are put back into the target's unit afterwards.
+    standardised target; the weights are put back into the target's unit afterwards. Going on
+    from a model begins with its weights, and with steps as after ten epochs of the new rows.
 
     Notes
     -----
@@ -41,6 +42,7 @@ class SgdLearner:
     """
 
     strategy: ClassVar[str] = "incremental"
+    continues: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Scalar]] = {
         "loss": None,
         "penalty": "l2",
@@ -83,7 +85,7 @@ class SgdLearner:
         max_epochs = int(number(params, "max_epochs", low=0)) or max(2 * wanted, 5)
         patience = int(number(params, "patience", low=1))
         tolerance = number(params, "tolerance", low=0)
-        estimator = _estimator(job)
+        estimator = _estimator(job) if job.start is None else _resumed(job)
         curve: list[tuple[int, float]] = []
         best, best_epoch, best_value, waited = None, 0, None, 0
         for epoch in range(1, max_epochs + 1):
@@ -141,6 +143,31 @@ def _estimator(job: Job) -> Any:
     # The plan has shuffled the rows; a second shuffle would only cost time.
     kind = SGDRegressor if regression else SGDClassifier
     return kind(**settings, shuffle=False, random_state=job.seed)
+
+
+def _resumed(job: Job) -> Any:
+    """The estimator of ``job.start``, ready to learn on.
+
+    The steps of a model that has seen millions of rows are too small to learn from thousands,
+    and the first steps of a fresh one would wipe out what it knows: the count of steps becomes
+    that of ten epochs of the new rows. The average of the weights goes by the same count.
+    """
+    estimator = _estimator(job)
+    X, y = job.train.read(0)
+    if job.task is Task.REGRESSION:
+        # In the unit of the standardised target, which the start has been taken out of.
+        weights = np.asarray(job.start.coef_, np.float64) / job.target.std
+        bias = (np.asarray(job.start.intercept_, np.float64) - job.target.mean) / job.target.std
+        first = (y[:1] - job.target.mean) / job.target.std
+        estimator.set_params(max_iter=1, tol=None).fit(
+            X[:1], first, coef_init=weights, intercept_init=bias
+        )
+    else:
+        estimator = copy.deepcopy(job.start)
+        estimator.set_params(**_estimator(job).get_params())
+        estimator.classes_ = np.arange(len(job.classes))
+    estimator.t_ = float(min(estimator.t_, 10 * sum(job.train.rows)))
+    return estimator
 
 
 def _one_epoch(estimator: Any, job: Job, epoch: int) -> None:

@@ -3,6 +3,7 @@
 from tidemill.orchestration.door import run_through_prefect
 from tidemill.orchestration.engine import PrefectEngine
 from tidemill.orchestration.flows import score_in_flow, train_in_flow
+from tidemill.orchestration.retraining import retrain_in_flow
 from tidemill.orchestration.server import TemporaryServer, require_prefect
 from tidemill.orchestration.stack import up
 
@@ -10,6 +11,7 @@ __all__ = [
     "PrefectEngine",
     "TemporaryServer",
     "require_prefect",
+    "retrain_in_flow",
     "run_through_prefect",
     "score_in_flow",
     "train_in_flow",

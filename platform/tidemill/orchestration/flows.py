@@ -20,12 +20,20 @@ from tidemill.storage import Workspace, workspace_lock, write_bytes
 if TYPE_CHECKING:
     from tidemill.pipeline import Execute, Observer, RunSummary
 
-__all__ = ["Pipeline", "run_in_flow", "score_in_flow", "train_in_flow"]
+__all__ = [
+    "LOCK_SECONDS",
+    "Pipeline",
+    "flow_run_id",
+    "mark_the_dead",
+    "run_in_flow",
+    "score_in_flow",
+    "train_in_flow",
+]
 
 Scalar = str | int | float | bool | None
 Pipeline = Callable[..., "RunSummary"]
 
-_LOCK_SECONDS = 600.0
+LOCK_SECONDS = 600.0
 
 
 def run_in_flow(
@@ -70,9 +78,9 @@ def train_in_flow(
     place = Workspace.at(workspace or ".")
     settings = load_settings()
     with failures_published():
-        _mark_crashed(place)
+        mark_the_dead(place)
         with (
-            workspace_lock(place, wait_seconds=_LOCK_SECONDS),
+            workspace_lock(place, wait_seconds=LOCK_SECONDS),
             LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
         ):
             _override(place, overrides or {})
@@ -103,7 +111,7 @@ def score_in_flow(
     settings = load_settings()
     with (
         failures_published(),
-        recorded(place, _flow_run_id()),
+        recorded(place, flow_run_id()),
         LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
     ):
         params = load_params(place.root)
@@ -132,7 +140,7 @@ def _run(
 
     run = pipeline or _pipeline()
     execute: Execute = execute_as_task
-    with recorded(workspace, _flow_run_id()):
+    with recorded(workspace, flow_run_id()):
         summary = run(
             workspace,
             settings=settings,
@@ -152,7 +160,8 @@ def _pipeline() -> Pipeline:
     return run_pipeline
 
 
-def _flow_run_id() -> Any:
+def flow_run_id() -> Any:
+    """The id of the flow run that this code belongs to."""
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
@@ -161,7 +170,8 @@ def _flow_run_id() -> Any:
     return context.flow_run.id
 
 
-def _mark_crashed(workspace: Workspace) -> None:
+def mark_the_dead(workspace: Workspace) -> None:
+    """Mark the workspace's flow runs whose process is gone as Crashed."""
     from prefect import get_client
     from prefect.logging import get_run_logger
 

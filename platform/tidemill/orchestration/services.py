@@ -19,6 +19,7 @@ __all__ = [
     "deployer",
     "flows_home",
     "mlflow_server",
+    "monitor",
     "prefect_server",
     "worker",
 ]
@@ -68,15 +69,18 @@ class Addresses:
     host: str
     prefect_port: int
     mlflow_port: int
+    monitor_port: int
     mlflow_uri: str
 
     @classmethod
-    def of(cls, settings: Settings, host: str, prefect_port: int, mlflow_port: int) -> Addresses:
+    def of(
+        cls, settings: Settings, host: str, prefect_port: int, mlflow_port: int, monitor_port: int
+    ) -> Addresses:
         """The addresses: an MLflow server that exists already stays the one in use."""
         given = settings.mlflow_tracking_uri or ""
         remote = given.startswith(("http://", "https://"))
         own = f"http://{_reachable(host)}:{mlflow_port}"
-        return cls(host, prefect_port, mlflow_port, given if remote else own)
+        return cls(host, prefect_port, mlflow_port, monitor_port, given if remote else own)
 
     @property
     def prefect_ui(self) -> str:
@@ -87,6 +91,11 @@ class Addresses:
     def prefect_api(self) -> str:
         """Its API."""
         return f"{self.prefect_ui}/api"
+
+    @property
+    def monitor(self) -> str:
+        """The monitor: its dashboard, and below /v1 its interface."""
+        return f"http://{_reachable(self.host)}:{self.monitor_port}"
 
     @property
     def own_mlflow(self) -> bool:
@@ -140,8 +149,33 @@ def mlflow_server(workspace: Workspace, settings: Settings, at: Addresses) -> Se
     )
 
 
-def worker(workspace: Workspace, at: Addresses) -> Service:
-    """The worker that runs deployments in processes of their own."""
+def monitor(workspace: Workspace, at: Addresses, keys_file: Path | None) -> Service:
+    """The monitor of the workspace's champion.
+
+    It is started by its name: tidemill itself does not know it.
+    """
+    given = {} if keys_file is None else {"TIDEMILL_MONITOR_KEYS_FILE": str(keys_file)}
+    return Service(
+        "monitor",
+        _python("tidemill_monitor"),
+        workspace.root,
+        {
+            **_environment(workspace, at),
+            **given,
+            "TIDEMILL_MONITOR_WORKSPACE": str(workspace.root),
+            "TIDEMILL_MONITOR_HOST": at.host,
+            "TIDEMILL_MONITOR_PORT": str(at.monitor_port),
+        },
+        address=at.monitor,
+        health=f"{at.monitor}/healthz",
+    )
+
+
+def worker(workspace: Workspace, at: Addresses, monitor_key: str) -> Service:
+    """The worker that runs deployments in processes of their own.
+
+    ``monitor_key``: what its flow runs speak to the monitor with.
+    """
     return Service(
         "worker",
         (
@@ -149,7 +183,11 @@ def worker(workspace: Workspace, at: Addresses) -> Service:
             *("--pool", POOL, "--type", "process", "--name", f"tidemill-{os.getpid()}"),
         ),
         workspace.root,
-        _environment(workspace, at),
+        {
+            **_environment(workspace, at),
+            "TIDEMILL_MONITOR_URL": at.monitor,
+            "TIDEMILL_MONITOR_KEY": monitor_key,
+        },
     )
 
 
@@ -192,8 +230,11 @@ def _reachable(host: str) -> str:
 
 
 def _environment(workspace: Workspace, at: Addresses) -> dict[str, str]:
-    rooms = str(Path(tidemill.__file__).parents[1])
-    paths = [rooms, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    rooms = Path(tidemill.__file__).parents[1]
+    # In a checkout the monitor lies beside; installed, both are in one folder.
+    beside = rooms.parent / "monitoring"
+    roots = [str(rooms), *([str(beside)] if (beside / "tidemill_monitor").is_dir() else [])]
+    paths = [*roots, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     # Relative entries would mean another folder in a flow run's process.
     search = os.pathsep.join(str(Path(path).resolve()) for path in paths if path)
     return {

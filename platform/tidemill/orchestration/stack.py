@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 
 from tidemill.errors import Busy, ConfigError
+from tidemill.orchestration.monitor_keys import MonitorKeys, monitor_keys
 from tidemill.orchestration.services import (
     POOL,
     Addresses,
+    Service,
     deployer,
     flows_home,
     mlflow_server,
+    monitor,
     prefect_server,
     worker,
 )
@@ -36,10 +39,14 @@ def up(
     host: str = "127.0.0.1",
     prefect_port: int = 4200,
     mlflow_port: int = 5000,
+    monitor_port: int = 8010,
     on_event: Callable[[str], None] = lambda _text: None,
     stop: threading.Event | None = None,
 ) -> None:
     """Start everything, keep it alive, and return when told to stop.
+
+    The servers, the monitor, the deployments and a worker. The first time a key for the monitor
+    is made for people, and told once.
 
     Parameters
     ----------
@@ -61,14 +68,18 @@ def up(
         If there is no prefect.yaml, or Prefect refuses it.
     """
     told = stop or threading.Event()
-    at = Addresses.of(settings, host, prefect_port, mlflow_port)
+    at = Addresses.of(settings, host, prefect_port, mlflow_port, monitor_port)
     flows_home(workspace)
     _require_free(host, prefect_port, "Prefect", "--prefect-port")
     if at.own_mlflow:
         _require_free(host, mlflow_port, "MLflow", "--mlflow-port")
+    _require_free(host, monitor_port, "the monitor", "--monitor-port")
     with _signals(told), Supervisor(workspace.hidden / "logs", on_event) as supervisor:
         if _bring_up(supervisor, workspace, settings, at, on_event, told):
-            on_event(f"ready: Prefect {at.prefect_ui}, MLflow {at.mlflow_uri}; Ctrl-C stops all")
+            on_event(
+                f"ready: Prefect {at.prefect_ui}, MLflow {at.mlflow_uri}, monitor {at.monitor}; "
+                "Ctrl-C stops all"
+            )
         while not told.wait(_TEND_SECONDS):
             supervisor.tend()
         on_event("stopping")
@@ -93,12 +104,30 @@ def _bring_up(
         if not supervisor.wait_healthy(server, told.is_set):
             return False
         tell(f"{server.name}: {server.address}")
+    keys = monitor_keys(workspace)
+    watching = monitor(workspace, at, keys.file)
+    tell("starting the monitor")
+    supervisor.start(watching)
     _make_pool(at.prefect_api)
     if not _deploy(supervisor, workspace, at, told):
         return False
     tell("deployments written")
-    supervisor.start(worker(workspace, at))
+    supervisor.start(worker(workspace, at, keys.worker))
+    if not supervisor.wait_healthy(watching, told.is_set):
+        return False
+    _tell_monitor(watching, keys, supervisor, tell)
     return _wait_worker(at.prefect_api, told)
+
+
+def _tell_monitor(
+    service: Service, keys: MonitorKeys, supervisor: Supervisor, tell: Callable[[str], None]
+) -> None:
+    tell(f"{service.name}: {service.address}; its log: {supervisor.log(service)}")
+    if keys.first is not None:
+        tell(f"first key for the monitor (scope operate), shown this once: {keys.first}")
+        keys.forget_first()
+    else:
+        tell("keys for the monitor: tidemill monitor keys list, create")
 
 
 def _make_pool(api_url: str) -> None:

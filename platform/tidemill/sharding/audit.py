@@ -16,6 +16,7 @@ from tidemill.contracts import Engine
 from tidemill.errors import IntegrityError
 from tidemill.profiling import Profile
 from tidemill.schema import Role
+from tidemill.sharding.append import APPENDED, appended_folder, joined, renumbered
 from tidemill.sharding.facts import Wanted, facts_of
 from tidemill.sharding.ranges import bucket_of, cuts_from_text, ordered
 from tidemill.sharding.roles import ROLES, RoleRule, rule_from_json
@@ -48,10 +49,31 @@ def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[Probl
     -----
     Memory: one block in a worker.
     """
-    found = engine.map(
-        partial(_verify_shard, manifest, folder), manifest.shards, label="verify shards"
-    )
-    return (*_verify_manifest(manifest), *(problem for each in found for problem in each))
+    source = manifest.of_origin("")
+    found = engine.map(partial(_verify_shard, source, folder), source.shards, label="verify shards")
+    problems = [*_verify_manifest(source), *_verify_roles(source)]
+    problems += [problem for each in found for problem in each]
+    for name in manifest.appended:
+        problems += _verify_appended(manifest, folder, name, engine)
+    return tuple(problems)
+
+
+def _verify_appended(
+    manifest: ShardManifest, folder: Path, name: str, engine: Engine
+) -> Iterator[Problem]:
+    """A set that was appended: its own manifest, and the whole's words about it."""
+    place = appended_folder(folder, name)
+    try:
+        own = ShardManifest.read(place)
+    except IntegrityError as exc:
+        yield Problem(f"{APPENDED}/{name}", exc.message)
+        return
+    if joined(own, name, first=0) != renumbered(manifest.of_origin(name).shards):
+        yield Problem(f"{APPENDED}/{name}", "is not what the manifest recorded")
+    yield from _verify_manifest(own)
+    found = engine.map(partial(_verify_shard, own, place), own.shards, label=f"verify {name}")
+    for problem in (problem for each in found for problem in each):
+        yield Problem(f"{APPENDED}/{name}/{problem.path}", problem.text)
 
 
 def _verify_manifest(manifest: ShardManifest) -> Iterator[Problem]:
@@ -59,6 +81,9 @@ def _verify_manifest(manifest: ShardManifest) -> Iterator[Problem]:
     ids = [shard.id for shard in manifest.shards]
     if ids != list(range(len(ids))) or places != sorted(set(places)):
         yield Problem("manifest.json", "shards are not numbered by role and bucket")
+
+
+def _verify_roles(manifest: ShardManifest) -> Iterator[Problem]:
     for role in (Role.TRAIN, Role.TEST):
         if not manifest.rows(role):
             yield Problem("manifest.json", f"there are no {role.value} rows")

@@ -40,6 +40,7 @@ def shard(
     engine: Engine,
     work: Path,
     out: Path,
+    key: str = "",
     progress: Progress | None = None,
 ) -> ShardManifest:
     """Cut the validated table into shards, and put them in the place of ``out`` as one.
@@ -58,6 +59,8 @@ def shard(
         Unfinished work on these very inputs and settings; on the file system of ``out``.
         Pieces and shards that are finished there are not made again. Deleted at the end.
     out : Path
+    key : str
+        Names the inputs and settings, for the manifest.
     progress : Progress, optional
         Counts pieces and shards.
 
@@ -115,6 +118,7 @@ def shard(
         boundaries={role.value: cuts for role, cuts in plan.cuts.items()},
         shards=tuple(entries),
         holdout=plan.holdout,
+        key=key,
     )
     _sweep(result, staged)
     result.write(staged)

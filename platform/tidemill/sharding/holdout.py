@@ -30,8 +30,13 @@ Shares = dict[Role, float]
 
 
 def asked_roles(config: HoldoutConfig) -> tuple[Role, ...]:
-    """The roles that must have rows: validation only where it was asked for."""
-    return tuple(role for role in ROLES if role is not Role.VALIDATION or config.validation > 0)
+    """The roles that must have rows: validation and test only where they were asked for.
+
+    Params refuses a test share of 0; rows that are appended to frozen test rows have it.
+    """
+    frozen = isinstance(config.test, float) and config.test == 0.0
+    none = {Role.VALIDATION: config.validation == 0.0, Role.TEST: frozen}
+    return tuple(role for role in ROLES if not none.get(role))
 
 
 def rule_of(

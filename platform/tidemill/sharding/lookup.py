@@ -85,7 +85,8 @@ def _candidates(manifest: ShardManifest, column: str, wanted: pa.Array) -> list[
         role: int(bucket_of(value, cuts_from_text(texts, physical))[0])
         for role, texts in manifest.boundaries.items()
     }
-    return [shard for shard in manifest.shards if shard.bucket == buckets[shard.role]]
+    # Appended sets are cut by boundaries of their own.
+    return [s for s in manifest.shards if s.origin or s.bucket == buckets[s.role]]
 
 
 def _find(shard: ShardEntry, folder: Path, column: str, wanted: pa.Array) -> Location | None:

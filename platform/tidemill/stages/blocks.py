@@ -5,7 +5,7 @@ The cache lies in the workspace's work folder, outside every output: losing it c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from tidemill.features import load_reducer
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
+    FileEntry,
     ShardEntry,
     ShardManifest,
     hash_file,
@@ -31,7 +32,7 @@ from tidemill.storage import (
     write_json,
 )
 
-__all__ = ["ReducedBlocks", "encode_target", "reduced_blocks"]
+__all__ = ["ReducePart", "ReducedBlocks", "encode_target", "reduce_parts", "reduced_blocks"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,20 @@ def encode_target(column: pa.ChunkedArray, schema: TableSchema) -> npt.NDArray[A
     return np.asarray(codes.cast(pa.int32()))
 
 
+@dataclass(frozen=True, slots=True)
+class ReducePart:
+    """Blocks of one shard whose matrices go to one pair of files."""
+
+    stem: str
+    file: FileEntry
+    blocks: tuple[int, ...]
+
+    @classmethod
+    def whole(cls, entry: ShardEntry) -> ReducePart:
+        """All blocks of a shard."""
+        return cls(f"{entry.id:05d}", entry.file, tuple(range(len(entry.file.blocks))))
+
+
 def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -> ReducedBlocks:
     """The reduced matrices of ``role``, made where they are not yet on disk.
 
@@ -111,24 +126,42 @@ def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _forget_others(folder)
+    parts = [ReducePart.whole(entry) for entry in manifest.of(role)]
+    return reduce_parts(
+        context, parts, manifest.schema, workspace.reducer, folder, label=f"reduce {role.value}"
+    )
+
+
+def reduce_parts(
+    context: StageContext,
+    parts: Sequence[ReducePart],
+    schema: TableSchema,
+    reducer_folder: Path,
+    folder: Path,
+    *,
+    label: str,
+) -> ReducedBlocks:
+    """The matrices of the parts in ``folder``, made where they are not yet there.
+
+    The caller names ``folder`` by the shards and the reducer. Memory: one block and its matrix,
+    per worker.
+    """
     function = partial(
-        _reduce_shard,
+        _reduce_part,
         folder=folder,
-        shards=workspace.shards,
-        reducer_folder=workspace.reducer,
-        schema=manifest.schema,
+        shards=context.workspace.shards,
+        reducer_folder=reducer_folder,
+        schema=schema,
     )
-    stems = context.engine.map(
-        function, manifest.of(role), label=f"reduce {role.value}", progress=context.progress
-    )
+    context.engine.map(function, parts, label=label, progress=context.progress)
     blocks = []
-    for stem, entry in zip(stems, manifest.of(role), strict=True):
+    for part in parts:
         first = 0
-        for rows in entry.file.blocks:
-            blocks.append((stem, first, rows))
+        for rows in (part.file.blocks[block] for block in part.blocks):
+            blocks.append((part.stem, first, rows))
             first += rows
-    names = tuple(str(name) for name in load_reducer(workspace.reducer).get_feature_names_out())
-    dtype = "float64" if manifest.schema.task is Task.REGRESSION else "int32"
+    names = tuple(str(name) for name in load_reducer(reducer_folder).get_feature_names_out())
+    dtype = "float64" if schema.task is Task.REGRESSION else "int32"
     return ReducedBlocks(folder, names, tuple(blocks), dtype)
 
 
@@ -140,22 +173,21 @@ def _forget_others(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _reduce_shard(
-    entry: ShardEntry, *, folder: Path, shards: Path, reducer_folder: Path, schema: TableSchema
-) -> str:
-    stem = f"{entry.id:05d}"
+def _reduce_part(
+    part: ReducePart, *, folder: Path, shards: Path, reducer_folder: Path, schema: TableSchema
+) -> None:
+    stem = part.stem
     receipt = folder / f"{stem}.json"
     if receipt.exists():
-        return stem
-    path = verify_file(shards, entry.file)
+        return
+    path = verify_file(shards, part.file)
     reducer = load_reducer(reducer_folder)
     with (
         storage_errors(folder),
         (folder / f"{stem}.x").open("wb") as xs,
         (folder / f"{stem}.y").open("wb") as ys,
     ):
-        for table in read_blocks(path):
+        for table in read_blocks(path, blocks=part.blocks):
             reducer.transform(table).tofile(xs)
             encode_target(table[schema.target.name], schema).tofile(ys)
-    write_json(receipt, {"rows": entry.file.rows})
-    return stem
+    write_json(receipt, {"rows": sum(part.file.blocks[block] for block in part.blocks)})

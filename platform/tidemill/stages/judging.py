@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_profile
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["chosen_metric", "judge", "judge_baseline"]
+__all__ = ["chosen_metric", "judge", "judge_baseline", "judge_files"]
 
 
 def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
@@ -71,24 +72,29 @@ def judge(
     -----
     Memory: one block, its matrix and its scores, per worker.
     """
-    shards = manifest.of(role)
+    files = [entry.file for entry in manifest.of(role)]
     total = manifest.rows(role)
     step = 1 if max_rows is None else max(1, -(-total // max_rows))
-    function = partial(
-        _judge_shard,
-        pipeline=pipeline,
-        folder=context.workspace.shards,
-        schema=manifest.schema,
-        step=step,
-    )
-    return fold(
-        context.engine.map(
-            function,
-            [entry.file for entry in shards],
-            label=f"evaluate {role.value}",
-            progress=context.progress,
-        )
-    )
+    folder, label = context.workspace.shards, f"evaluate {role.value}"
+    return judge_files(context, pipeline, files, folder, manifest.schema, label=label, step=step)
+
+
+def judge_files(
+    context: StageContext,
+    pipeline: Pipeline,
+    files: Sequence[FileEntry],
+    folder: Path,
+    schema: TableSchema,
+    *,
+    label: str,
+    step: int = 1,
+) -> Figures:
+    """Return the figures of ``pipeline`` on every ``step``-th block of typed files of ours.
+
+    Memory: one block, its matrix and its scores, per worker.
+    """
+    function = partial(_judge_shard, pipeline=pipeline, folder=folder, schema=schema, step=step)
+    return fold(context.engine.map(function, files, label=label, progress=context.progress))
 
 
 def _judge_shard(

@@ -1,85 +1,210 @@
-"""The reference: what the champion was trained on, as profiles by time block.
+"""The reference: what the candidate learnt from and how it did on rows it never saw, by block.
 
-A live window is compared with the whole; thresholds come from resampling the blocks in order.
+A live window is compared with the whole; thresholds and bands come from resampling the blocks
+in order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.profiling import Profile
+from tidemill.contracts import Partial
+from tidemill.drift import HeldOut, PerformanceModel, Reference
+from tidemill.learning import predict_scores
+from tidemill.profiling import Profile, fold
 from tidemill.schema import Role, TableSchema
+from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
 
-__all__ = ["TIME_BLOCKS", "reference_profiles"]
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["HELD_OUT_ROWS", "TIME_BLOCKS", "make_reference"]
 
 TIME_BLOCKS = 64
 
+HELD_OUT_ROWS = 200_000
+"""Held-out rows that the candidate scores at most: enough for two digits of any figure."""
 
-def reference_profiles(context: StageContext, manifest: ShardManifest) -> list[Profile]:
-    """Return the training rows' profiles, at most 64, in time order.
+_BLOCK_ROWS = 200
+"""Held-out rows that a block has, where there are so many: a figure of fewer says little."""
 
-    With a time column each covers an equal stretch of time between the first and the last
-    training row (empty stretches are left out); without one, each is one or more blocks in
-    the order of the shards.
+P = TypeVar("P", bound=Partial)
 
-    Memory: one profile a time block, and one block of rows per worker.
+
+def make_reference(
+    context: StageContext,
+    manifest: ShardManifest,
+    pipeline: Pipeline,
+    *,
+    metric: str,
+    proof: Sequence[HeldOut] = (),
+) -> Reference:
+    """What live traffic of ``pipeline`` will be held to.
+
+    Training rows and held-out rows (validation and test) are each told by at most 64 blocks:
+    with a time column equal stretches of time between their first and their last row (empty
+    stretches are left out), without one neighbouring blocks in the order of the shards. Of the
+    held-out rows at most 200,000, evenly spaced, are scored.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The candidate.
+    metric : str
+        The figure that decides.
+    proof : sequence of HeldOut
+        Of a retraining: labelled live rows that the candidate never saw, by time block. Where
+        given they stand in place of the frozen shards, which show how the world was before.
+
+    Notes
+    -----
+    Memory: one partial a time block, and one block of rows per worker.
     """
+    held_out = list(proof) or _held_out(context, manifest, pipeline)
+    return Reference.of(
+        manifest.schema,
+        _training(context, manifest),
+        [block.outputs for block in held_out],
+        metric=metric,
+        figures=_defined(fold(block.figures for block in held_out).values()),
+        quality=PerformanceModel.fit([(block.outcomes, block.figures) for block in held_out]),
+        time_ordered=manifest.schema.time is not None,
+    )
+
+
+def _training(context: StageContext, manifest: ShardManifest) -> list[Profile]:
     shards = manifest.of(Role.TRAIN)
     folder = context.workspace.shards
     if manifest.schema.time is None:
         return _by_order(shards, folder)
-    edges = _time_edges(shards)
-    function = partial(_profile_shard, folder=folder, schema=manifest.schema, edges=edges)
+    function = partial(
+        _profile_shard,
+        folder=folder,
+        schema=manifest.schema,
+        edges=_time_edges(shards, TIME_BLOCKS),
+    )
     parts = context.engine.map(function, shards, label="reference", progress=context.progress)
-    found: dict[int, Profile] = {}
-    for part in parts:
-        for number, profile in part.items():
-            found[number] = found[number].merge(profile) if number in found else profile
-    return [found[number] for number in sorted(found)]
+    return _merged(parts)
+
+
+def _held_out(context: StageContext, manifest: ShardManifest, pipeline: Pipeline) -> list[HeldOut]:
+    shards = (*manifest.of(Role.VALIDATION), *manifest.of(Role.TEST))
+    rows = sum(entry.file.rows for entry in shards)
+    blocks = min(TIME_BLOCKS, max(rows // _BLOCK_ROWS, 4))
+    timed = manifest.schema.time is not None
+    function = partial(
+        _score_shard,
+        pipeline=pipeline,
+        folder=context.workspace.shards,
+        schema=manifest.schema,
+        edges=_time_edges(shards, blocks) if timed else None,
+        step=max(1, -(-rows // HELD_OUT_ROWS)),
+        stretches=_stretches(shards, blocks),
+    )
+    parts = context.engine.map(
+        function, shards, label="reference outputs", progress=context.progress
+    )
+    return _merged(parts)
 
 
 def _by_order(shards: tuple[ShardEntry, ...], folder: Path) -> list[Profile]:
-    documents = (document for entry in shards for document in read_profiles(folder, entry))
-    total = sum(len(entry.file.blocks) for entry in shards)
-    size = -(-total // TIME_BLOCKS)
-    found: list[Profile] = []
-    for number, document in enumerate(documents):
-        profile = Profile.from_json(document)
-        if number % size:
-            found[-1] = found[-1].merge(profile)
-        else:
-            found.append(profile)
-    return found
+    numbers = iter(sum(_stretches(shards, TIME_BLOCKS).values(), ()))
+    found: dict[int, Profile] = {}
+    for entry in shards:
+        for document in read_profiles(folder, entry):
+            key, profile = next(numbers), Profile.from_json(document)
+            found[key] = found[key].merge(profile) if key in found else profile
+    return [found[key] for key in sorted(found)]
 
 
-def _time_edges(shards: tuple[ShardEntry, ...]) -> tuple[int, ...]:
+def _stretches(shards: tuple[ShardEntry, ...], most: int) -> dict[int, tuple[int, ...]]:
+    """Which of at most ``most`` stretches each block of each shard belongs to, in order."""
+    counts = [len(entry.file.blocks) for entry in shards]
+    size = -(-sum(counts) // most)
+    starts = np.cumsum([0, *counts[:-1]]).tolist()
+    return {
+        entry.id: tuple((start + i) // size for i in range(count))
+        for entry, start, count in zip(shards, starts, counts, strict=True)
+    }
+
+
+def _merged(parts: list[dict[int, P]]) -> list[P]:
+    """Parts of all shards by block number; in the order of the numbers."""
+    found: dict[int, P] = {}
+    for part in parts:
+        for number, block in part.items():
+            found[number] = found[number].merge(block) if number in found else block
+    return [found[number] for number in sorted(found)]
+
+
+def _time_edges(shards: tuple[ShardEntry, ...], blocks: int) -> tuple[int, ...]:
     first = min(np.datetime64(s.time_from, "us") for s in shards if s.time_from)
     last = max(np.datetime64(s.time_to, "us") for s in shards if s.time_to)
-    inner = np.linspace(first.astype(np.int64), last.astype(np.int64), TIME_BLOCKS + 1)[1:-1]
+    inner = np.linspace(first.astype(np.int64), last.astype(np.int64), blocks + 1)[1:-1]
     return tuple(int(edge) for edge in inner)
 
 
 def _profile_shard(
     entry: ShardEntry, *, folder: Path, schema: TableSchema, edges: tuple[int, ...]
 ) -> dict[int, Profile]:
-    assert schema.time is not None  # noqa: S101 - the caller's branch
     found: dict[int, Profile] = {}
     for table in read_blocks(verify_file(folder, entry.file)):
-        times = pc.fill_null(table[schema.time.name].cast(pa.int64()), 0).to_numpy()
-        numbers = np.searchsorted(np.asarray(edges), times, side="right")
-        order = np.argsort(numbers, kind="stable")
-        present, starts = np.unique(numbers[order], return_index=True)
-        stops = [*starts[1:], len(order)]
-        for number, start, stop in zip(present, starts, stops, strict=True):
-            part = table.take(pa.array(order[start:stop]))
-            profile = Profile.of(part, schema)
-            key = int(number)
-            found[key] = found[key].merge(profile) if key in found else profile
+        for number, rows in _by_time(table, schema, edges):
+            profile = Profile.of(table.take(pa.array(rows)), schema)
+            found[number] = found[number].merge(profile) if number in found else profile
     return found
+
+
+def _score_shard(
+    entry: ShardEntry,
+    *,
+    pipeline: Pipeline,
+    folder: Path,
+    schema: TableSchema,
+    edges: tuple[int, ...] | None,
+    step: int,
+    stretches: dict[int, tuple[int, ...]],
+) -> dict[int, HeldOut]:
+    reducer, learner = pipeline[0], pipeline[-1]
+    columns = {*(str(name) for name in reducer.feature_names_in_), schema.target.name}
+    columns |= {schema.time.name} if schema.time is not None else set()
+    found: dict[int, HeldOut] = {}
+    path = verify_file(folder, entry.file)
+    tables = read_blocks(path, columns=sorted(columns))
+    for whole, stretch in zip(tables, stretches[entry.id], strict=True):
+        table = whole.take(pa.array(np.arange(0, whole.num_rows, step)))
+        scores = predict_scores(learner, reducer.transform(table), schema.task)
+        truth = encode_target(table[schema.target.name], schema)
+        every = [(stretch, np.arange(len(truth)))]
+        for key, rows in every if edges is None else _by_time(table, schema, edges):
+            block = HeldOut.of(schema, scores[rows], truth[rows])
+            found[key] = found[key].merge(block) if key in found else block
+    return found
+
+
+def _by_time(
+    table: pa.Table, schema: TableSchema, edges: tuple[int, ...]
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Numbers of the time blocks that rows of ``table`` lie in, with those rows."""
+    assert schema.time is not None  # noqa: S101 - the caller's branch
+    times = pc.fill_null(table[schema.time.name].cast(pa.int64()), 0).to_numpy()
+    numbers = np.searchsorted(np.asarray(edges), times, side="right")
+    order = np.argsort(numbers, kind="stable")
+    present, starts = np.unique(numbers[order], return_index=True)
+    for number, start, stop in zip(present, starts, [*starts[1:], len(order)], strict=True):
+        yield int(number), order[start:stop]
+
+
+def _defined(figures: dict[str, float]) -> dict[str, float]:
+    """A figure that the rows do not define is left out: JSON has no NaN."""
+    return {name: value for name, value in figures.items() if np.isfinite(value)}

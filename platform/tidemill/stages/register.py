@@ -12,7 +12,7 @@ from tidemill.metrics import improves
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import judge
-from tidemill.stages.reference import reference_profiles
+from tidemill.stages.reference import make_reference
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, write_json
 from tidemill.tracking import Registry, load_champion, open_candidate
 from tidemill.versioning import Versions, code_revision
@@ -67,10 +67,11 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     )
     _log(context, run_id, params, manifest, metrics, training, versions)
     registry = Registry(tracker)
-    digest = open_candidate(workspace.candidate / "model").digest
+    candidate = open_candidate(workspace.candidate / "model")
+    digest = candidate.digest
     reference = workspace.work("register", "reference.json")
-    profiles = reference_profiles(context, manifest)
-    write_json(reference, [profile.to_json() for profile in profiles])
+    made = make_reference(context, manifest, candidate.pipeline, metric=metrics["metric"])
+    write_json(reference, made.to_json())
     registered = registry.register(
         workspace.candidate / "model",
         model_name=model,

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from tidemill.config import ShardingConfig
-from tidemill.schema import Role
-from tidemill.sharding import shard
-from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import ValidatedManifest, discard_directory, hash_file, hash_json
+from dataclasses import replace
+from pathlib import Path
 
-__all__ = ["run_shard"]
+from tidemill.config import ShardingConfig
+from tidemill.schema import Role, TableSchema
+from tidemill.sharding import append_sets, appended_folder, live_config, shard, sound_shards
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.live import LiveSet, live_sets
+from tidemill.storage import (
+    ShardManifest,
+    ValidatedManifest,
+    Workspace,
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    hash_file,
+    hash_json,
+)
+
+__all__ = ["run_shard", "source_key"]
 
 
 def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> StageResult:
-    """Leave data/shards; a killed run continues after its last finished piece or shard."""
+    """Leave data/shards; a killed run continues after its last finished piece or shard.
+
+    Sets of live rows (data/live) are appended to the shards of the source, whose roles, test
+    rows above all, they do not change: shards that stand and are whole are linked, not made
+    again.
+    """
     workspace = context.workspace
-    manifest = ValidatedManifest.read(workspace.validated)
-    key = hash_json(
-        {
-            "validated": hash_file(workspace.validated / "manifest.json"),
-            "sharding": sharding.model_dump(mode="json"),
-            "seed": seed,
-        }
-    )
+    key = source_key(workspace, sharding, seed)
     work = workspace.work("shard", key[:16])
-    shards = shard(
-        manifest,
-        workspace.validated,
-        sharding,
-        dataset_key=manifest.schema.key.name if manifest.schema.key else None,
-        seed=seed,
-        engine=context.engine,
-        work=work,
-        out=workspace.shards,
-        progress=context.progress,
-    )
+    job = _Job(context, sharding, seed, work)
+    sets = live_sets(workspace)
+    warnings: tuple[str, ...] = ()
+    if sets:
+        shards, warnings = _with_sets(job, key, sets)
+    else:
+        shards = job.cut(workspace.validated, sharding, key, out=workspace.shards)
     discard_directory(work.parent)
     return StageResult(
         stage="shard",
@@ -41,6 +48,7 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
             "shards": len(shards.shards),
             "blocks": sum(len(entry.file.blocks) for entry in shards.shards),
             **{f"rows_{role.value}": shards.rows(role) for role in Role},
+            **({"live_sets": len(shards.appended)} if sets else {}),
         },
         tables={
             "shards": [
@@ -54,4 +62,90 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
                 for entry in shards.shards
             ]
         },
+        warnings=warnings,
+    )
+
+
+def source_key(workspace: Workspace, sharding: ShardingConfig, seed: int) -> str:
+    """Names the shards of the source: its validated rows, and the settings."""
+    return hash_json(
+        {
+            "validated": hash_file(workspace.validated / "manifest.json"),
+            "sharding": sharding.model_dump(mode="json"),
+            "seed": seed,
+        }
+    )
+
+
+class _Job:
+    """Cuts validated rows into shards, with what all of them share."""
+
+    def __init__(
+        self, context: StageContext, sharding: ShardingConfig, seed: int, work: Path
+    ) -> None:
+        self.context, self.sharding, self.seed, self.work = context, sharding, seed, work
+
+    def cut(
+        self,
+        folder: Path,
+        config: ShardingConfig,
+        key: str,
+        *,
+        out: Path,
+        schema: TableSchema | None = None,
+    ) -> ShardManifest:
+        manifest = ValidatedManifest.read(folder)
+        if schema is not None:
+            manifest = replace(manifest, schema=schema)
+        return shard(
+            manifest,
+            folder,
+            config,
+            dataset_key=manifest.schema.key.name if manifest.schema.key else None,
+            seed=self.seed,
+            engine=self.context.engine,
+            work=self.work / "cut" / key[:16],
+            out=out,
+            key=key,
+            progress=self.context.progress,
+        )
+
+    def cut_set(self, live: LiveSet, schema: TableSchema) -> Path:
+        """The folder with the shards of a live set, made if they are nowhere yet."""
+        config = live_config(self.sharding)
+        key = hash_json(
+            {
+                "validated": hash_file(live.validated / "manifest.json"),
+                "schema": schema.to_json(),
+                "sharding": config.model_dump(mode="json"),
+                "seed": self.seed,
+            }
+        )
+        made = self.work / "sets" / live.name
+        for folder in (appended_folder(self.context.workspace.shards, live.name), made):
+            if sound_shards(folder, key) is not None:
+                return folder
+        self.cut(live.validated, config, key, out=made, schema=schema)
+        return made
+
+
+def _with_sets(
+    job: _Job, key: str, sets: tuple[LiveSet, ...]
+) -> tuple[ShardManifest, tuple[str, ...]]:
+    workspace, made = job.context.workspace, job.work / "source"
+    source = next((f for f in (workspace.shards, made) if sound_shards(f, key)), None)
+    if source is None:
+        job.cut(workspace.validated, job.sharding, key, out=made)
+        source = made
+    schema = ShardManifest.read(source).schema
+    fitting = tuple(live for live in sets if live.fits(schema))
+    folders = [(live.name, job.cut_set(live, schema)) for live in fitting]
+    staged = fresh_directory(job.work / "staged")
+    whole = append_sets(source, folders, staged)
+    commit_directory(staged, workspace.shards)
+    return whole, tuple(
+        f"the live rows of {live.name} are left out: their columns or classes are not those of "
+        "the source any more"
+        for live in sets
+        if live not in fitting
     )

@@ -19,6 +19,7 @@ __all__ = [
     "commit_directory",
     "discard_directory",
     "fresh_directory",
+    "place_file",
     "read_json",
     "storage_errors",
     "write_bytes",
@@ -141,6 +142,19 @@ def commit_directory(staged: Path, target: Path) -> None:
         _flush_folder(target.parent)
         if grave is not None:
             shutil.rmtree(grave)
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Let ``target`` name the content of ``source`` too: a link, or a copy where none is possible.
+
+    Neither may be edited in place afterwards.
+    """
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
 
 
 def _clear_graves(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,6 +100,8 @@ class ShardEntry:
         Smallest and largest value of the sharding column (range, time), as text.
     time_from, time_to : str or None
         Smallest and largest time, ISO 8601, where there is a time column.
+    origin : str
+        Name of the set of rows that was appended later; empty for those of the source.
     """
 
     id: int
@@ -112,6 +114,7 @@ class ShardEntry:
     upper: str | None
     time_from: str | None
     time_to: str | None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +133,15 @@ class ShardManifest:
         time), or of the 64-bit hash space (hash).
     shards : tuple of ShardEntry
         Ordered by role (train, validation, test), then bucket; a bucket without rows has
-        no shard.
+        no shard. Those of appended sets follow, set by set.
     holdout : dict
-        The rule that gave each row its role, as JSON.
+        The rule that gave each row its role, as JSON; appended sets have their own, in the
+        manifests of their folders.
+    key : str
+        Names the rows of the source and the settings that these shards were made from.
+    appended : tuple of str
+        Names of the sets of rows that were appended; each has a folder of that name below
+        ``appended``, with a manifest.
     """
 
     schema: TableSchema
@@ -141,6 +150,8 @@ class ShardManifest:
     boundaries: dict[str, tuple[str, ...]]
     shards: tuple[ShardEntry, ...]
     holdout: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    appended: tuple[str, ...] = ()
 
     def of(self, role: Role) -> tuple[ShardEntry, ...]:
         """The shards of one role, in order."""
@@ -176,7 +187,13 @@ class ShardManifest:
                 for shard in document["shards"]
             ),
             holdout=document.get("holdout", {}),
+            key=document.get("key", ""),
+            appended=tuple(document.get("appended", ())),
         )
+
+    def of_origin(self, origin: str) -> Self:
+        """The same manifest with the shards of one set alone; empty for those of the source."""
+        return replace(self, shards=tuple(s for s in self.shards if s.origin == origin))
 
 
 def read_profiles(folder: Path, shard: ShardEntry) -> list[dict[str, Any]]:

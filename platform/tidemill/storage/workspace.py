@@ -56,6 +56,11 @@ class Workspace:
         return self.root / "data" / "shards"
 
     @property
+    def live(self) -> Path:
+        """Labelled live rows that were taken over for learning, one folder a retraining."""
+        return self.root / "data" / "live"
+
+    @property
     def reducer(self) -> Path:
         """The fitted reducer (reduce)."""
         return self.root / "models" / "reducer"

@@ -2,7 +2,9 @@
 
 from tidemill.tracking.candidate import Candidate, load_candidate, open_candidate, save_candidate
 from tidemill.tracking.loader import LoadedModel, fetch_reference, load_champion
+from tidemill.tracking.reference import load_reference
 from tidemill.tracking.registry import Registered, Registry
+from tidemill.tracking.rollback import RolledBack, promotion_of, roll_back
 from tidemill.tracking.tracker import Tracker
 from tidemill.tracking.versions import ModelVersion
 
@@ -12,10 +14,14 @@ __all__ = [
     "ModelVersion",
     "Registered",
     "Registry",
+    "RolledBack",
     "Tracker",
     "fetch_reference",
     "load_candidate",
     "load_champion",
+    "load_reference",
     "open_candidate",
+    "promotion_of",
+    "roll_back",
     "save_candidate",
 ]

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
-__all__ = ["REFERENCE", "Registered", "Registry"]
+__all__ = ["PROMOTION", "REFERENCE", "Registered", "Registry"]
 
 REFERENCE = "tidemill.reference"
+PROMOTION = "tidemill.promotion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ class Registry:
         with service_errors(self._tracker.uri):
             promoted = find_version(client, model_name, version=version)
             text = json.dumps({"replaces": replaces, **evidence}, sort_keys=True)
-            client.set_model_version_tag(model_name, str(version), "tidemill.promotion", text)
+            client.set_model_version_tag(model_name, str(version), PROMOTION, text)
             client.set_registered_model_alias(model_name, CHAMPION, str(version))
             if CHALLENGER in promoted.aliases:
                 client.delete_registered_model_alias(model_name, CHALLENGER)

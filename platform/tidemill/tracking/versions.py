@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from tidemill.errors import ModelMissing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 __all__ = ["CHALLENGER", "CHAMPION", "DIGEST", "ModelVersion", "find_version", "version_of"]
 
@@ -35,6 +37,8 @@ class ModelVersion:
     metrics : mapping
         Figures recorded at registration.
     tags : mapping
+    created_at : datetime or None
+        When it was registered, UTC.
     """
 
     name: str
@@ -44,6 +48,7 @@ class ModelVersion:
     aliases: tuple[str, ...]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    created_at: dt.datetime | None = None
 
 
 def version_of(entity: Any) -> ModelVersion:
@@ -57,7 +62,14 @@ def version_of(entity: Any) -> ModelVersion:
         aliases=tuple(sorted(entity.aliases or ())),
         metrics=json.loads(tags.get(METRICS, "{}")),
         tags=tags,
+        created_at=_moment(entity.creation_timestamp),
     )
+
+
+def _moment(milliseconds: int | None) -> dt.datetime | None:
+    if milliseconds is None:
+        return None
+    return dt.datetime.fromtimestamp(milliseconds / 1e3, tz=dt.UTC)
 
 
 def find_version(
@@ -77,8 +89,7 @@ def find_version(
             return version_of(client.get_model_version(model_name, str(version)))
         return version_of(client.get_model_version_by_alias(model_name, str(alias)))
     except MlflowException as exc:
-        # An alias that is not set is an invalid parameter to MLflow.
-        if exc.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if not _says_missing(client, model_name, exc):
             raise
         what = f"version {version}" if version is not None else f"{alias}"
         raise ModelMissing(
@@ -88,3 +99,13 @@ def find_version(
             alias=alias,
             version=version,
         ) from exc
+
+
+def _says_missing(client: MlflowClient, model_name: str, exc: MlflowException) -> bool:
+    # An alias that is not set is an invalid parameter to MLflow.
+    if exc.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        return True
+    # A server with users denies everybody but its administrator a name that it does not have.
+    return exc.error_code == "PERMISSION_DENIED" and not client.search_registered_models(
+        f"name = '{model_name}'", max_results=1
+    )

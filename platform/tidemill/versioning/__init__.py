@@ -8,6 +8,7 @@ from tidemill.versioning.graph import (
     write_dvc_yaml,
 )
 from tidemill.versioning.lockfile import read_lock, repair
+from tidemill.versioning.notes import note_version, version_notes
 from tidemill.versioning.repository import code_revision, ensure_repo
 from tidemill.versioning.versions import Versions
 
@@ -19,7 +20,9 @@ __all__ = [
     "code_revision",
     "dvc_document",
     "ensure_repo",
+    "note_version",
     "read_lock",
     "repair",
+    "version_notes",
     "write_dvc_yaml",
 ]

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Run once, by the image of PostgreSQL, on an empty data folder: for each service a role and its
+# databases. Passwords are read by psql itself, so they are on no command line.
+set -eu
+
+folder=$(dirname "$POSTGRES_PASSWORD_FILE")
+
+role() {
+    name=$1
+    shift
+    psql -v ON_ERROR_STOP=1 --quiet --no-psqlrc --username "$POSTGRES_USER" --dbname postgres \
+        -v "role=$name" -v "file=$folder/db_$name" <<'SQL'
+\set password `cat :'file'`
+CREATE ROLE :"role" LOGIN PASSWORD :'password';
+SQL
+    for database in "$@"; do
+        psql -v ON_ERROR_STOP=1 --quiet --no-psqlrc --username "$POSTGRES_USER" --dbname postgres \
+            -v "role=$name" -v "database=$database" <<'SQL'
+CREATE DATABASE :"database" OWNER :"role";
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+SQL
+    done
+}
+
+role prefect prefect
+role mlflow mlflow mlflow_auth
+role monitor monitor

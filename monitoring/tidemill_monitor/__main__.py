@@ -1,0 +1,6 @@
+"""``python -m tidemill_monitor``: the service, as its environment says."""
+
+from tidemill_monitor.server import serve
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,162 @@
+"""The ASGI factory: puts the monitor together by plain calls."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from tidemill.config import load_params
+from tidemill.errors import ConfigError
+from tidemill.ledger import Ledger
+from tidemill.storage import storage_errors
+from tidemill_monitor.dashboard import add_dashboard
+from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.following import Follower
+from tidemill_monitor.intake import Admission
+from tidemill_monitor.openapi import add_openapi
+from tidemill_monitor.problems import add_problems
+from tidemill_monitor.routes import events, labels, operate, predict, session, views
+from tidemill_monitor.routes import service as service_routes
+from tidemill_monitor.security import Guard, Keys, Rates, Sessions, Wrapped
+from tidemill_monitor.service import Service
+from tidemill_monitor.serving import ChampionHolder, Scorer
+from tidemill_monitor.settings import MonitorSettings, is_loopback
+from tidemill_monitor.watching import Folds, Watcher
+
+__all__ = ["create_app", "make_service"]
+
+Clock = Callable[[], dt.datetime]
+_ROUTERS = (predict, events, labels, service_routes, session, views, operate)
+
+
+def create_app(settings: MonitorSettings | None = None, *, clock: Clock | None = None) -> FastAPI:
+    """Make the service; it starts to watch when the server starts it.
+
+    Parameters
+    ----------
+    settings : MonitorSettings or None
+        None reads the environment.
+    clock : callable or None
+        Gives the time, aware and UTC; for tests.
+
+    Raises
+    ------
+    TidemillError
+        If params.yaml or the store cannot be used, or the host is not this machine and the
+        store has no key. A champion that cannot be loaded is no reason not to start.
+    """
+    service = make_service(settings or MonitorSettings(), clock or _now)
+    try:
+        _admit_keys(service)
+        service.watcher, service.dispatcher = Watcher(service), Dispatcher(service)
+        return _composed(service)
+    except BaseException:
+        service.ledger.close()
+        raise
+
+
+def make_service(settings: MonitorSettings, clock: Clock) -> Service:
+    """Open the store, load the champion; nothing runs yet."""
+    params = load_params(settings.root)
+    with storage_errors(settings.folder):
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        settings.folder.chmod(0o700)  # events and hashes of keys are nobody else's
+    champion = ChampionHolder(settings, params, clock)
+    champion.load()
+    folding = Folds(champion, params.monitoring)
+    ledger = Ledger.open(settings.store_url, folding=folding, queue_bytes=settings.queue_bytes)
+    keys = Keys(ledger, clock)
+    scorer = Scorer(
+        ledger,
+        clock,
+        max_rows=settings.max_rows,
+        max_bytes=settings.max_body_bytes,
+        segments=params.monitoring.window.segments,
+    )
+    return Service(
+        settings=settings,
+        params=params,
+        ledger=ledger,
+        champion=champion,
+        clock=clock,
+        keys=keys,
+        sessions=Sessions(ledger, keys, clock, settings.session_hours),
+        rates=Rates(settings.rate_requests, settings.rate_rows, settings.max_rows),
+        admission=Admission(settings.inflight_bytes),
+        scorer=scorer,
+        pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="monitor"),
+        folds=folding,
+    )
+
+
+def _admit_keys(service: Service) -> None:
+    """Take up keys from a file; else make the first one, and show it this once."""
+    settings = service.settings
+    if settings.keys_file is not None:
+        service.keys.take_up(settings.keys_file)
+    if not is_loopback(settings.host) and not service.ledger.keys.count():
+        raise ConfigError(
+            f"the monitor would listen at {settings.host} and has no key yet",
+            remedy="make one with: tidemill monitor keys create --scope operate; or set "
+            "TIDEMILL_MONITOR_KEYS_FILE",
+            host=settings.host,
+        )
+    text = service.keys.first()
+    if text is not None:
+        # Not a log line: logs are kept, and this is shown once.
+        sys.stderr.write(f"\nThe first key (scope operate), shown this once:\n\n    {text}\n\n")
+        sys.stderr.flush()
+
+
+def _composed(service: Service) -> FastAPI:
+    app = FastAPI(
+        title="tidemill monitor",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.service = service
+    add_problems(app)
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    add_dashboard(app)
+    add_openapi(app, service)
+    app.add_middleware(
+        Guard,
+        keys=service.keys,
+        sessions=service.sessions,
+        rates=service.rates,
+        run=service.run,
+    )
+    app.add_middleware(Wrapped, hosts=service.settings.hosts, meters=service.meters)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    assert service.watcher is not None  # noqa: S101 - create_app has set both
+    assert service.dispatcher is not None  # noqa: S101
+    follower = Follower(service.champion)
+    parts = (service.scorer, service.watcher, service.dispatcher, follower)
+    forget = service.ledger.on_commit(lambda topics: service.topics.publish(*topics))
+    for part in parts:
+        part.start()
+    try:
+        yield
+    finally:
+        for part in reversed(parts):
+            await service.run(part.stop)
+        forget()
+        service.pool.shutdown(wait=True)
+        service.ledger.close()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,304 @@
+"""``tidemill monitor ...``: serve, replay, and what people do with keys, decisions and alerts.
+
+Commands that look into a running monitor speak HTTP to it, with a key.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tidemill.monitor_client import MonitorClient
+    from tidemill_monitor.printing import Screen
+    from tidemill_monitor.security import Keys
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The monitor: live rows, verdicts, decisions, alerts.",
+)
+keys = typer.Typer(no_args_is_help=True, help="Keys: who may send, read or operate.")
+decisions = typer.Typer(no_args_is_help=True, help="Decisions to retrain.")
+alerts = typer.Typer(no_args_is_help=True, help="Alerts.")
+app.add_typer(keys, name="keys")
+app.add_typer(decisions, name="decisions")
+app.add_typer(alerts, name="alerts")
+
+Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The folder with params.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEMILL_MONITOR_URL", help="Where the monitor answers.", show_default=False
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(envvar="TIDEMILL_MONITOR_KEY", help="A key of its.", show_default=False),
+]
+ScopeName = Literal["ingest", "read", "operate"]
+
+
+@app.command()
+def serve(
+    workspace: Workspace = Path(),
+    host: Annotated[str | None, typer.Option(help="Where to listen.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Serve the monitor alone; `tidemill up` starts it with all that it works with."""
+    from tidemill_monitor.server import serve as run
+    from tidemill_monitor.settings import MonitorSettings
+
+    given = {"host": host, "port": port}
+    stated: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if workspace != Path():
+        stated["workspace"] = workspace
+    run(MonitorSettings(**stated))
+
+
+@app.command()
+def replay(
+    source: Annotated[str, typer.Option("--input", help="A file, folder or glob.")],
+    speed: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds of event time in a second; 0: as fast as accepted."),
+    ] = 0.0,
+    label_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds of event time from an event to its label.")
+    ] = 0.0,
+    labels: Annotated[bool, typer.Option(help="Whether to send the target as labels.")] = True,
+    batch_rows: Annotated[int, typer.Option(min=1, max=50_000, help="Rows a request.")] = 1000,
+    prediction: Annotated[
+        str | None, typer.Option(help="Column of predictions made elsewhere.")
+    ] = None,
+    score: Annotated[str | None, typer.Option(help="Column of their scores.")] = None,
+    restart: Annotated[bool, typer.Option(help="From the first row again.")] = False,
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Play the rows of a table to the monitor, in order of their time; labels follow.
+
+    Without --prediction the champion predicts each row. The same command again goes on where it
+    was stopped.
+    """
+    from tidemill_monitor.replay.command import replay as play
+
+    _replayed(
+        play(
+            source=source,
+            speed=speed,
+            label_delay_seconds=label_delay,
+            with_labels=labels,
+            batch_rows=batch_rows,
+            prediction=prediction,
+            score=score,
+            restart=restart,
+            workspace=workspace,
+            client=_client(url, key, patience_seconds=600.0),
+            as_json=as_json,
+        ),
+        as_json=as_json,
+    )
+
+
+def _replayed(facts: dict[str, Any], *, as_json: bool) -> None:
+    screen = _screen(as_json)
+    if as_json:
+        screen.document(facts)
+        return
+    errors = facts.pop("errors")
+    screen.table("replayed", [facts])
+    if errors:
+        screen.table("first row errors", errors)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    scope: Annotated[ScopeName, typer.Option(help="ingest, read or operate.")] = "ingest",
+    workspace: Workspace = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make a key and show it, this once. An SQLite store must not be in use by the monitor."""
+    with _keys(workspace) as store:
+        text = store.create(name or scope, scope)
+    screen = _screen(as_json)
+    if as_json:
+        screen.document({"key": text, "scope": scope, "name": name or scope})
+    else:
+        screen.note(f"a key of scope {scope}; it is shown this once:")
+        screen.out.print(text, highlight=False)
+
+
+@keys.command("list")
+def list_keys(workspace: Workspace = Path(), as_json: Json = False) -> None:
+    """List the keys, without their secrets."""
+    with _keys(workspace, writable=False) as store:
+        rows = [
+            {
+                "id": key.id,
+                "name": key.name,
+                "scope": ", ".join(key.scopes),
+                "created": _moment(key.created_at),
+                "last used": _moment(key.last_used_at),
+                "revoked": _moment(key.revoked_at),
+            }
+            for key in store.list()
+        ]
+    _rows(rows, "keys", as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="As listed.")], workspace: Workspace = Path()
+) -> None:
+    """Refuse a key from now on (a running monitor: within five seconds)."""
+    from tidemill.errors import UsageError
+
+    with _keys(workspace) as store:
+        if not store.revoke(key_id):
+            raise UsageError(
+                f"there is no key {key_id!r}", remedy="look at: tidemill monitor keys list"
+            )
+    _screen(False).note(f"key {key_id} is revoked")
+
+
+@decisions.command("list")
+def list_decisions(
+    state: Annotated[str | None, typer.Option(help="Only of this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List decisions, the newest first."""
+    with _client(url, key) as client:
+        items = client.get("/v1/decisions", state=state, limit=limit)["items"]
+    names = ("id", "opened_at", "state", "champion_version", "challenger_version", "reason")
+    _rows(items if as_json else [_picked(i, names) for i in items], "decisions", as_json)
+
+
+@decisions.command("approve")
+def approve(
+    decision: Annotated[int, typer.Argument(help="As listed.")],
+    note: Annotated[str, typer.Option(help="Kept with it.")] = "",
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Let a decision that awaits approval start its retraining."""
+    _answer("approve", decision, note, url, key, as_json)
+
+
+@decisions.command("reject")
+def reject(
+    decision: Annotated[int, typer.Argument(help="As listed.")],
+    note: Annotated[str, typer.Option(help="Kept with it.")] = "",
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Refuse a decision that awaits approval."""
+    _answer("reject", decision, note, url, key, as_json)
+
+
+@alerts.command("list")
+def list_alerts(
+    state: Annotated[str | None, typer.Option(help="open, acknowledged or resolved.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List alerts, the newest first."""
+    with _client(url, key) as client:
+        items = client.get("/v1/alerts", state=state, limit=limit)["items"]
+    names = ("id", "opened_at", "state", "severity", "rule", "sentence")
+    _rows(items if as_json else [_picked(i, names) for i in items], "alerts", as_json)
+
+
+@app.command("replay-webhooks")
+def replay_webhooks(
+    message: Annotated[
+        list[int] | None, typer.Argument(help="Numbers of dead messages; none: all of them.")
+    ] = None,
+    workspace: Workspace = Path(),
+    as_json: Json = False,
+) -> None:
+    """Send notifications again that were given up. An SQLite store must not be in use."""
+    import datetime as dt
+
+    with _ledger(workspace, writable=True) as ledger:
+        count = ledger.outbox.replay(message or None, at=dt.datetime.now(dt.UTC))
+    screen = _screen(as_json)
+    if as_json:
+        screen.document({"replayed": count})
+    else:
+        screen.note(f"{count} messages wait to be sent again")
+
+
+def _answer(
+    what: str, decision: int, note: str, url: str | None, key: str | None, as_json: bool
+) -> None:
+    with _client(url, key) as client:
+        item = client.post(f"/v1/decisions/{decision}/{what}", {"note": note})
+    _rows([_picked(item, ("id", "state", "reason"))] if not as_json else item, "decision", as_json)
+
+
+def _picked(item: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name.replace("_", " "): item.get(name) for name in names}
+
+
+def _rows(rows: Any, title: str, as_json: bool) -> None:
+    screen = _screen(as_json)
+    if as_json:
+        screen.document(rows)
+    else:
+        screen.table(title, rows)
+
+
+def _screen(as_json: bool) -> Screen:
+    from tidemill_monitor.printing import Screen
+
+    return Screen(as_json=as_json)
+
+
+def _client(url: str | None, key: str | None, **more: Any) -> MonitorClient:
+    from tidemill.monitor_client import monitor_from_environment
+
+    return monitor_from_environment(url, key, **more)
+
+
+@contextmanager
+def _ledger(workspace: Path, *, writable: bool) -> Iterator[Any]:
+    from tidemill.ledger import Ledger
+    from tidemill_monitor.settings import MonitorSettings
+
+    stated: dict[str, Any] = {} if workspace == Path() else {"workspace": workspace}
+    settings = MonitorSettings(**stated)
+    with Ledger.open(settings.store_url, writable=writable) as ledger:
+        yield ledger
+
+
+@contextmanager
+def _keys(workspace: Path, *, writable: bool = True) -> Iterator[Keys]:
+    import datetime as dt
+
+    from tidemill_monitor.security import Keys
+
+    with _ledger(workspace, writable=writable) as ledger:
+        yield Keys(ledger, lambda: dt.datetime.now(dt.UTC))
+
+
+def _moment(at: Any) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")

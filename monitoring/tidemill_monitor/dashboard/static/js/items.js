@@ -1,0 +1,158 @@
+// One alert and one decision, as rows of lists.
+
+import { mayOperate } from "./api.js";
+import { h } from "./dom.js";
+import { ago, count, figure, named, sentence, time } from "./format.js";
+import { command, facts, outLink, table } from "./parts.js";
+import { stateBadge } from "./verdicts.js";
+
+/** An alert; with buttons unless it is resolved. */
+export function alertRow(alert, { brief = false } = {}) {
+  const open = alert.state !== "resolved";
+  const path = (verb) => `/v1/alerts/${encodeURIComponent(alert.id)}/${verb}`;
+  return h(
+    "li",
+    { class: "item", "data-key": `alert-${alert.id}`, "data-form": true },
+    h(
+      "div",
+      { class: "item-top" },
+      stateBadge(open ? alert.severity : "resolved"),
+      alert.state === "acknowledged" && stateBadge("acknowledged"),
+      h("span", { class: "item-name" }, alert.rule, alert.segment && ` · ${alert.segment}`),
+      h("span", { class: "item-time" }, time(alert.opened_at, ago)),
+    ),
+    h("p", { class: "item-text" }, sentence(alert.sentence ?? alert.title)),
+    !brief && alertFacts(alert),
+    h(
+      "div",
+      { class: "item-do" },
+      open && mayOperate() && !brief && noteField(alert.id),
+      open && mayOperate() && h("div", { class: "buttons" }, alertButtons(alert, path)),
+      brief && alert.window_id && windowOf(alert),
+    ),
+  );
+}
+
+const windowOf = (item) => h("a", { href: `/windows/${encodeURIComponent(item.window_id)}` }, "See the window");
+
+const alertButtons = (alert, path) => [
+  alert.state === "open" && command({ word: "Acknowledge", icon: "done", path: path("acknowledge"), told: "Alert acknowledged" }),
+  command({ word: "Resolve", path: path("resolve"), told: "Alert resolved" }),
+];
+
+const alertFacts = (alert) =>
+  facts([
+    ["Since", time(alert.opened_at)],
+    ["Window", alert.window_id && windowOf(alert)],
+    ["Acknowledged", alert.acknowledged_at && [time(alert.acknowledged_at), by(alert.acknowledged_by)]],
+    ["Resolved", alert.resolved_at && [time(alert.resolved_at), by(alert.resolved_by)]],
+    ["Note", alert.note],
+  ]);
+
+const by = (who) => (who ? ` by ${who}` : "");
+
+const noteField = (id) =>
+  h(
+    "label",
+    { class: "note", "data-key": `note-${id}` },
+    h("span", {}, "Note"),
+    h("input", { type: "text", maxlength: "500", placeholder: "optional" }),
+  );
+
+/** A decision; in full with its evidence, and buttons while it waits for a person. */
+export function decisionRow(decision, { brief = false } = {}) {
+  const waiting = decision.state === "awaiting approval" && mayOperate();
+  return h(
+    "li",
+    { class: "item", "data-key": `decision-${decision.id}`, "data-form": true },
+    h(
+      "div",
+      { class: "item-top" },
+      stateBadge(decision.state),
+      h("span", { class: "item-name" }, action(decision)),
+      h("span", { class: "item-time" }, time(decision.opened_at, ago)),
+    ),
+    h("p", { class: "item-text" }, sentence(decision.reason)),
+    outcome(decision.outcome),
+    !brief && decisionFacts(decision),
+    !brief && evidence(decision),
+    waiting && h("div", { class: "item-do" }, !brief && noteField(decision.id), h("div", { class: "buttons" }, decisionButtons(decision))),
+  );
+}
+
+const ACTIONS = { fire: "Retrain", hold: "Hold", suppress: "Do not retrain" };
+const action = ({ action: name, champion_version: version }) =>
+  `${ACTIONS[name] ?? name}${version ? ` · champion version ${version}` : ""}`;
+
+function outcome(value) {
+  const text = typeof value === "string" ? value : (value?.said ?? value?.sentence ?? value?.error);
+  return text ? h("p", { class: "item-outcome" }, sentence(text)) : null;
+}
+
+function decisionButtons(decision) {
+  const path = (verb) => `/v1/decisions/${encodeURIComponent(decision.id)}/${verb}`;
+  return [
+    command({
+      word: "Approve retraining",
+      icon: "done",
+      kind: "primary",
+      path: path("approve"),
+      told: "Approved; Prefect starts the retraining",
+      ask: "Start the retraining? Its challenger takes over only if it proves better on labelled live rows and holds on the frozen test rows.",
+    }),
+    command({ word: "Reject", path: path("reject"), told: "Decision rejected", ask: "Reject this retraining? The champion stays as it is." }),
+  ];
+}
+
+const decisionFacts = (decision) =>
+  facts([
+    ["Opened", time(decision.opened_at)],
+    ["Closed", decision.closed_at && time(decision.closed_at)],
+    ["Challenger", decision.challenger_version && `version ${decision.challenger_version}`],
+    ["Promoted", typeof decision.promoted === "boolean" ? (decision.promoted ? "yes" : "no, the champion stays") : null],
+    ["Attempt", decision.attempt > 1 ? decision.attempt : null],
+    ["By", decision.decided_by],
+    ["Note", decision.note],
+    ["Flow run", decision.flow_run_url && outLink(decision.flow_run_url, "Open in Prefect")],
+  ]);
+
+function evidence({ id, evidence: value }) {
+  if (!value || !Object.keys(value).length) return null;
+  return h(
+    "details",
+    { class: "evidence", "data-key": `evidence-${id}` },
+    h("summary", {}, "Evidence"),
+    tree(value),
+  );
+}
+
+/** Any JSON as names and values; lists of alike objects as tables. */
+function tree(value) {
+  if (Array.isArray(value)) return list(value);
+  if (value !== null && typeof value === "object") {
+    return facts(Object.entries(value).map(([name, inner]) => [named(name), tree(inner)]));
+  }
+  return leaf(value);
+}
+
+function list(values) {
+  const objects = values.length && values.every((v) => v && typeof v === "object" && !Array.isArray(v));
+  if (!objects) return values.map((v) => (typeof v === "object" ? JSON.stringify(v) : text(v))).join(", ") || "none";
+  const names = Object.keys(values[0]);
+  return table({
+    caption: "Evidence",
+    columns: names.map((name) => ({ name: named(name), number: typeof values[0][name] === "number" })),
+    rows: values.map((row) => names.map((name) => leaf(row[name]))),
+  });
+}
+
+function leaf(value) {
+  if (value !== null && typeof value === "object") return JSON.stringify(value);
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? time(value) : text(value);
+}
+
+function text(value) {
+  if (typeof value === "number") return Number.isInteger(value) ? count(value) : figure(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return value === null || value === undefined || value === "" ? "–" : String(value);
+}

@@ -1,0 +1,160 @@
+"""Where messages go: an address that apprise understands, or a signed webhook."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tidemill.config.monitoring import Channel
+from tidemill.errors import ConfigError, ServiceUnavailable
+from tidemill_monitor.dispatch.guard import post
+from tidemill_monitor.dispatch.signing import secret_bytes, signed_headers
+
+__all__ = ["ChannelGone", "Message", "send"]
+
+
+class ChannelGone(ConfigError):
+    """A channel is no longer in params.yaml, lacks its variable, or does not want messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is told.
+
+    Parameters
+    ----------
+    type : str
+        For machines: ``alert.opened``, ``alert.resolved``, ``decision.awaiting_approval``.
+    title, text : str
+        For people.
+    severity : str
+        ``info``, ``warning``, ``critical`` or ``success``.
+    at : datetime
+        Of what is told, not of the attempt to tell it.
+    data : dict
+        The facts, JSON-friendly.
+    """
+
+    type: str
+    title: str
+    text: str
+    severity: str
+    at: dt.datetime
+    data: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document, as webhooks carry it (Standard Webhooks: type, timestamp, data)."""
+        return {
+            "type": self.type,
+            "timestamp": self.at.astimezone(dt.UTC).isoformat(),
+            "data": {
+                **self.data,
+                "title": self.title,
+                "text": self.text,
+                "severity": self.severity,
+            },
+        }
+
+
+def send(
+    channel: Channel,
+    document: Mapping[str, Any],
+    *,
+    message_id: str,
+    now: dt.datetime,
+    seconds: float = 10.0,
+) -> None:
+    """Deliver one message (of :meth:`Message.to_json`) by one channel.
+
+    Raises
+    ------
+    ChannelGone
+        If the channel's variables are not set, or the receiver answers 410: no use to try again.
+    AddressRefused
+        If the address leads into a network that it may not reach.
+    ServiceUnavailable
+        If it was not taken; try again.
+    """
+    address = _from_environment(channel, "url", channel.url, channel.url_env)
+    if channel.kind == "apprise":
+        _by_apprise(channel, address, document)
+        return
+    secret = _from_environment(channel, "secret", "", channel.secret_env)
+    body = orjson.dumps(dict(document))
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "tidemill-monitor",
+        **signed_headers(secret_bytes(secret, str(channel.secret_env)), message_id, now, body),
+    }
+    _judge(
+        channel,
+        post(address, body, headers, allow_private=channel.allow_private, seconds=seconds),
+    )
+
+
+def _judge(channel: Channel, status: int) -> None:
+    if 200 <= status < 300:
+        return
+    if status == 410:
+        raise ChannelGone(
+            f"the receiver of the channel {channel.name} does not want messages any more (410)",
+            remedy=f"take {channel.name} out of monitoring.alerts.channels, or correct its address",
+            channel=channel.name,
+        )
+    raise ServiceUnavailable(
+        f"the receiver of the channel {channel.name} answered {status}",
+        remedy="look at the receiver; the message is sent again by itself",
+        service="webhook",
+        channel=channel.name,
+        status=status,
+    )
+
+
+def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> None:
+    import apprise
+
+    # What apprise logs may hold the address, and the address holds secrets.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    target = apprise.Apprise()
+    if not target.add(address):
+        raise ChannelGone(
+            f"the address of the channel {channel.name} is none that apprise understands",
+            remedy="write it as apprise's documentation says, for example mailto://... or slack://...",
+            channel=channel.name,
+        )
+    data = document["data"]
+    if not target.notify(
+        title=data["title"], body=data["text"], notify_type=_APPRISE_TYPES[data["severity"]]
+    ):
+        raise ServiceUnavailable(
+            f"the channel {channel.name} did not take the message",
+            remedy="look at the service behind it; the message is sent again by itself",
+            service="apprise",
+            channel=channel.name,
+        )
+
+
+_APPRISE_TYPES = {
+    "info": "info",
+    "warning": "warning",
+    "critical": "failure",
+    "success": "success",
+}
+
+
+def _from_environment(channel: Channel, what: str, value: str, variable: str | None) -> str:
+    found = value or os.environ.get(variable or "", "")
+    if not found:
+        raise ChannelGone(
+            f"the channel {channel.name} has no {what}: {variable} is not set",
+            remedy=f"set {variable} in the monitor's environment and restart it",
+            channel=channel.name,
+            variable=variable,
+        )
+    return found

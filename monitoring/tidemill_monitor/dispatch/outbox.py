@@ -1,0 +1,135 @@
+"""One worker of the outbox: claims messages, delivers them, notes how that went."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from tidemill.errors import TidemillError
+from tidemill.ledger import Ledger, Message, back_off_seconds
+
+__all__ = ["Deliver", "OutboxWorker"]
+
+Deliver = Callable[[Message, dt.datetime], None]
+
+_LEASE_SECONDS = 60.0
+_log = structlog.get_logger("tidemill_monitor.outbox")
+
+
+class OutboxWorker:
+    """Delivers messages of some kinds, one after the other.
+
+    A message is claimed under a lease, delivered, and noted as done; killed in between, it is
+    claimed again when the lease ends, so receivers may see it twice and tell by its id.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    deliver : dict of str to callable
+        By kind of message. What it raises is kept with the message: an error whose kind can be
+        retried is tried again later (back-off with jitter), any other makes a dead letter.
+    clock : callable
+        Now, UTC.
+    cap_seconds : float or None
+        The longest pause between attempts; None leaves it to the ledger (an hour).
+    pause_seconds : float
+        Between looks, unless woken.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        deliver: Mapping[str, Deliver],
+        clock: Callable[[], dt.datetime],
+        *,
+        cap_seconds: float | None = None,
+        pause_seconds: float = 1.0,
+    ) -> None:
+        self._ledger = ledger
+        self._deliver = dict(deliver)
+        self._clock = clock
+        self._cap_seconds = cap_seconds
+        self._pause_seconds = pause_seconds
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, name: str) -> None:
+        """Work in a thread of its own until :meth:`stop`."""
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """End after the message at hand."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def wake(self) -> None:
+        """Look now: something was enqueued."""
+        self._wake.set()
+
+    def work(self) -> int:
+        """Deliver what is due; return how many messages were tried."""
+        tried = 0
+        while not self._stopping.is_set():
+            claimed = self._ledger.outbox.claim(
+                limit=1,
+                lease_seconds=_LEASE_SECONDS,
+                at=self._clock(),
+                kinds=tuple(self._deliver),
+            )
+            if not claimed:
+                return tried
+            self._one(claimed[0])
+            tried += 1
+        return tried
+
+    def _one(self, message: Message) -> None:
+        try:
+            self._deliver[message.kind](message, self._clock())
+        except TidemillError as exc:
+            self._failed(message, f"{exc.code}: {exc.message}", lasting=not exc.retryable)
+        except Exception as exc:
+            _log.exception("delivery_defect", message=message.id, kind=message.kind)
+            self._failed(message, f"{type(exc).__name__} (a defect; see the log)", lasting=False)
+        else:
+            self._ledger.outbox.finish(message, at=self._clock())
+
+    def _failed(self, message: Message, error: str, *, lasting: bool) -> None:
+        after = self._ledger.outbox.fail(
+            message,
+            error=error,
+            at=self._clock(),
+            permanent=lasting,
+            retry_after=self._pause(message),
+        )
+        _log.warning(
+            "delivery_failed",
+            message=message.id,
+            kind=message.kind,
+            attempt=message.attempts,
+            state=after.state,
+            error=error,
+        )
+
+    def _pause(self, message: Message) -> float | None:
+        if self._cap_seconds is None:
+            return None
+        return min(self._cap_seconds, back_off_seconds(message.id, message.attempts))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.work()
+            except TidemillError as exc:
+                # The store is away: it says so in /readyz; we try again.
+                _log.warning("outbox_waits", error=exc.message)
+            except Exception:
+                _log.exception("outbox_defect")
+            self._wake.wait(self._pause_seconds)
+            self._wake.clear()

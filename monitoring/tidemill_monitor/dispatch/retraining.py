@@ -1,0 +1,209 @@
+"""From a decision to a flow run: started once an attempt, followed until it ended, tried again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from tidemill.config.monitoring import RetrainingConfig
+from tidemill.ledger import Decision, Ledger, Message, NewMessage
+from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
+
+__all__ = ["KIND", "Retraining", "call_message", "run_key"]
+
+KIND = "prefect"
+
+# Prefect may be away for a long time; the call waits in the outbox and is never given up.
+_FOREVER = 1_000_000
+
+_log = structlog.get_logger("tidemill_monitor.retraining")
+
+
+def call_message(decision: Decision, attempt: int) -> NewMessage:
+    """The outbox row that starts one attempt of an approved decision."""
+    return NewMessage(
+        kind=KIND,
+        target=DEPLOYMENT,
+        payload={"decision_id": decision.id, "attempt": attempt},
+        key=f"{KIND}/{decision.id}-{attempt}",
+        max_attempts=_FOREVER,
+    )
+
+
+def run_key(decision: Decision, attempt: int) -> str:
+    """Prefect's idempotency key of one attempt: decision and attempt.
+
+    A number alone would meet that of another monitor, or of a store made anew, at the same
+    Prefect server, which would then answer with a run of theirs.
+    """
+    return f"{decision.model}:{decision.opened_at:%Y%m%dT%H%M%S.%f}:{decision.id}-{attempt}"
+
+
+class Retraining:
+    """The one that starts flow runs and hears how they ended.
+
+    Everything that changes the attempt of a decision goes through one lock: a flow that reports
+    its failure while we find the same failure at Prefect leads to one further attempt, not two.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    prefect : PrefectApi
+    policy : RetrainingConfig
+    workspace, monitor_url : str
+        Parameters of the flow.
+    promoted : callable
+        Called, without arguments, when a flow run has promoted a new champion.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        prefect: PrefectApi,
+        policy: RetrainingConfig,
+        *,
+        workspace: str,
+        monitor_url: str,
+        promoted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.prefect = prefect
+        self._ledger = ledger
+        self._policy = policy
+        self._parameters = {"workspace": workspace, "monitor_url": monitor_url}
+        self._promoted = promoted
+        self._lock = threading.Lock()
+
+    def launch(self, message: Message, now: dt.datetime) -> None:
+        """Start the flow run that ``message`` asks for.
+
+        The idempotency key is decision and attempt, so a call that is repeated (the monitor was
+        killed before it could note the answer) finds the run that it started. A message whose
+        attempt is over (rejected, already failed, another attempt) does nothing.
+
+        Raises
+        ------
+        ServiceUnavailable, DeploymentMissing
+            Prefect is away or lacks the deployment: try again later.
+        """
+        decision = self._ledger.decisions.get(message.payload["decision_id"])
+        attempt = message.payload["attempt"]
+        if not decision.open or decision.attempt != attempt:
+            return
+        run = self.prefect.start(
+            {
+                **self._parameters,
+                "decision_id": decision.id,
+                "attempt": attempt,
+                "reason": decision.reason,
+            },
+            idempotency_key=run_key(decision, attempt),
+            tags=("tidemill", f"decision:{decision.id}"),
+        )
+        with self._lock:
+            self._ledger.decisions.launched(
+                decision.id,
+                attempt=attempt,
+                flow_run_id=run.id,
+                flow_run_url=self.prefect.run_url(run.id),
+                at=now,
+            )
+        _log.info("retraining_started", decision=decision.id, attempt=attempt, flow_run=run.id)
+
+    def report(
+        self, decision_id: int, *, attempt: int, state: str, now: dt.datetime, **facts: Any
+    ) -> Decision:
+        """Take what the flow says of itself; a failure starts the next attempt, if one is left.
+
+        The same report again changes nothing.
+
+        Raises
+        ------
+        DecisionMissing, WrongState
+            See the ledger.
+        """
+        if facts.get("flow_run_id"):
+            facts.setdefault("flow_run_url", self.prefect.run_url(facts["flow_run_id"]))
+        with self._lock:
+            before = self._ledger.decisions.get(decision_id)
+            if state == "failed" and attempt < before.attempt:
+                return before  # told before, and the next attempt is under way
+            after = self._ledger.decisions.report(
+                decision_id, attempt=attempt, state=state, at=now, **facts
+            )
+            if after.state == "failed" and before.state != "failed":
+                after = self._again(after, now)
+        if after.state == "finished" and after.promoted:
+            self._promoted()
+        return after
+
+    def follow(self, now: dt.datetime) -> list[int]:
+        """Ask Prefect about the flow runs of open decisions; return decisions that it changed.
+
+        A run that crashed, failed, was cancelled or deleted without telling us leads to the next
+        attempt, or to the end of the decision.
+
+        Raises
+        ------
+        ServiceUnavailable
+            If Prefect is away: nothing is concluded from that.
+        """
+        changed = []
+        for decision in self._ledger.decisions.list(limit=20):
+            if not decision.open or not decision.flow_run_id:
+                continue
+            run = self.prefect.flow_run(decision.flow_run_id)
+            if (run.failed or run.completed) and self._ended(decision, run, now):
+                changed.append(decision.id)
+        return changed
+
+    def _ended(self, decision: Decision, run: FlowRun, now: dt.datetime) -> bool:
+        with self._lock:
+            current = self._ledger.decisions.get(decision.id)
+            if not current.open or current.flow_run_id != run.id:
+                return False
+            if run.completed and not self._overdue(current, now):
+                return False  # its report may still be on its way
+            self._ledger.decisions.report(
+                decision.id,
+                attempt=current.attempt,
+                state="failed",
+                at=now,
+                flow_run_id=run.id,
+                outcome={"error": _epitaph(run), "found_by": "monitor"},
+            )
+            failed = self._ledger.decisions.get(decision.id)
+            _log.warning("retraining_run_lost", decision=decision.id, state=run.state)
+            self._again(failed, now)
+        return True
+
+    def _again(self, decision: Decision, now: dt.datetime) -> Decision:
+        if decision.attempt >= self._policy.max_attempts:
+            return decision
+        attempt = decision.attempt + 1
+        return self._ledger.decisions.retry(
+            decision.id, at=now, message=lambda again: call_message(again, attempt)
+        )
+
+    def _overdue(self, decision: Decision, now: dt.datetime) -> bool:
+        """Whether a flow run that ended well should have reported long ago."""
+        first = f"retraining/completed/{decision.id}-{decision.attempt}"
+        seen = self._ledger.notes.get(first)
+        if seen is None:
+            self._ledger.notes.put(first, now.isoformat(), now)
+            return False
+        return now - dt.datetime.fromisoformat(seen) > _GRACE
+
+
+_GRACE = dt.timedelta(minutes=2)
+
+
+def _epitaph(run: FlowRun) -> str:
+    if run.completed:
+        return f"flow run {run.id} completed and never reported what it did"
+    if run.state == "MISSING":
+        return f"flow run {run.id} is unknown to Prefect: it was deleted"
+    return f"flow run {run.id} ended as {run.state} without reporting"

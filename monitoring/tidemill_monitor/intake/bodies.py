@@ -1,0 +1,277 @@
+"""The body of a request: read with a limit while it streams in, unpacked with a limit, parsed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import Request
+
+from tidemill_monitor.intake.faults import Fault
+from tidemill_monitor.problems import Problem
+
+__all__ = ["ARROW", "JSON", "NDJSON", "Admission", "Body", "parse_json", "parse_lines", "read_body"]
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
+_KINDS = {
+    JSON: JSON,
+    NDJSON: NDJSON,
+    "application/ndjson": NDJSON,
+    "application/jsonl": NDJSON,
+    ARROW: ARROW,
+}
+_READ_SECONDS = 60.0
+_SEARCHED_BYTES = 4 << 20
+_COUNTED_BYTES = 1 << 20
+_VALUES_A_ROW = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body.
+
+    Parameters
+    ----------
+    content : bytes-like
+        As it came over the wire, or decompressed by :meth:`opened`.
+    kind : str
+        ``JSON``, ``NDJSON`` or ``ARROW``.
+    packed : bool
+        Whether ``content`` is gzip.
+    """
+
+    content: bytes | bytearray
+    kind: str
+    packed: bool = False
+
+    def opened(self, max_bytes: int) -> Body:
+        """The body decompressed; 413 beyond ``max_bytes``, however small it is packed."""
+        if not self.packed:
+            return self
+        unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            content = unpack.decompress(self.content, max_bytes + 1)
+        except zlib.error as exc:
+            raise _bad_encoding() from exc
+        if len(content) > max_bytes:
+            raise _too_large(max_bytes)
+        if not unpack.eof or unpack.unused_data:
+            raise _bad_encoding()
+        return Body(content, self.kind)
+
+
+class Admission:
+    """Bytes of bodies that may be held at once; used from the event loop only."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Admit ``size`` more bytes, or answer 503."""
+        if self.held + size > self._max:
+            raise Problem.later(
+                503, "Overloaded", "too many requests are being read; try again", 1.0
+            )
+        self.held += size
+
+    def give(self, size: int) -> None:
+        """Let go of ``size`` bytes."""
+        self.held -= size
+
+
+@asynccontextmanager
+async def read_body(
+    request: Request, admission: Admission, *, max_bytes: int, kinds: tuple[str, ...]
+) -> AsyncIterator[Body]:
+    """Read the body of a request; its bytes count against ``admission`` until the block ends.
+
+    Raises
+    ------
+    Problem
+        415 for another content type or encoding, 413 beyond ``max_bytes`` (before reading, where
+        Content-Length says so), 503 when too much is being read, 408 when it comes too slowly.
+    """
+    kind = _content_kind(request, kinds)
+    packed = _packed(request)
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    content, taken = bytearray(), 0
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            async for chunk in request.stream():
+                admission.take(len(chunk))
+                taken += len(chunk)
+                if taken > max_bytes:
+                    raise _too_large(max_bytes)
+                content += chunk
+        yield Body(content, kind, packed)
+    except TimeoutError as exc:
+        raise Problem(
+            408, "TooSlow", "Request timeout", f"send the body within {_READ_SECONDS:g} seconds"
+        ) from exc
+    finally:
+        admission.give(taken)
+
+
+def _content_kind(request: Request, kinds: tuple[str, ...]) -> str:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _KINDS.get(given)
+    if kind not in kinds:
+        raise Problem(
+            415,
+            "UnsupportedMediaType",
+            "Unsupported media type",
+            f"send Content-Type {' or '.join(kinds)}",
+            accepted=list(kinds),
+        )
+    return kind
+
+
+def _packed(request: Request) -> bool:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(
+            415,
+            "UnsupportedEncoding",
+            "Unsupported content encoding",
+            "send the body as it is, or with Content-Encoding gzip",
+        )
+    return encoding == "gzip"
+
+
+def parse_json(body: Body, member: str, *, max_rows: int) -> tuple[list[Any], list[Fault]]:
+    """The rows of ``{"<member>": [...]}``, as whatever JSON makes of each.
+
+    A document with NaN, Infinity, numbers beyond range or lone surrogates is no JSON, but is
+    read all the same (up to 4 MiB), so that the reader of cells can say which row and field.
+    """
+    _bound_values(body.content, max_rows)
+    document = _loads(body.content)
+    if not isinstance(document, dict):
+        raise _not_rows(member)
+    rows = document.get(member)
+    if not isinstance(rows, list):
+        raise _not_rows(member)
+    if set(document) != {member}:
+        raise Problem(
+            400,
+            "MembersUnknown",
+            "Unknown members",
+            f"the document must have the member {member!r} and no other",
+            field=member,
+        )
+    return _bounded(rows, max_rows), []
+
+
+def parse_lines(body: Body, *, max_rows: int) -> tuple[list[Any], list[Fault]]:
+    """The rows of newline-delimited JSON; a line that is no JSON is a fault of its row."""
+    lines = [line for line in bytes(body.content).split(b"\n") if line.strip()]
+    _bounded(lines, max_rows)
+    _bound_values(body.content, max_rows)
+    try:
+        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
+        if len(rows) == len(lines):
+            return rows, []
+    except orjson.JSONDecodeError:
+        pass  # one line is wrong: say which
+    found: list[Any] = []
+    bad: list[int] = []
+    searched = _SEARCHED_BYTES
+    for number, line in enumerate(lines):
+        try:
+            found.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            searched -= len(line)
+            try:
+                found.append(_lenient(line) if searched > 0 else None)
+            except (ValueError, RecursionError):
+                found.append(None)
+            if found[-1] is None:
+                bad.append(number)
+    faults = [Fault("", "json", "the line is not valid JSON", np.array(bad, np.int64))]
+    return found, faults if bad else []
+
+
+def _loads(content: bytes | bytearray) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as exc:
+        if len(content) <= _SEARCHED_BYTES:
+            try:
+                return _lenient(content)
+            except (ValueError, RecursionError):
+                pass  # it is not JSON in any reading
+        raise Problem(
+            400,
+            "JsonInvalid",
+            "Not valid JSON",
+            f"the body is not valid JSON at line {exc.lineno}, column {exc.colno}",
+            line=exc.lineno,
+            column=exc.colno,
+        ) from exc
+
+
+def _lenient(content: bytes | bytearray) -> Any:
+    # Encoded lone surrogates too: the reader of texts refuses them by row and field.
+    return json.loads(content.decode("utf-8", "surrogatepass"))
+
+
+def _bound_values(content: bytes | bytearray, max_rows: int) -> None:
+    """Refuse what would become far more objects than rows have fields, before parsing it."""
+    if len(content) < _COUNTED_BYTES:
+        return
+    objects = content.count(b"{") + content.count(b"[")
+    if objects > 8 * max_rows + 64 or content.count(b",") > _VALUES_A_ROW * max_rows:
+        raise _too_many_rows(max_rows)
+
+
+def _bounded(rows: list[Any], max_rows: int) -> list[Any]:
+    if len(rows) > max_rows:
+        raise _too_many_rows(max_rows)
+    return rows
+
+
+def _too_many_rows(max_rows: int) -> Problem:
+    return Problem(
+        413,
+        "TooManyRows",
+        "Too many rows",
+        f"a request may have {max_rows} rows; send several",
+        max_rows=max_rows,
+    )
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(
+        413,
+        "BodyTooLarge",
+        "Too large",
+        f"a request may have {max_bytes} bytes, also once decompressed; send several",
+        max_bytes=max_bytes,
+    )
+
+
+def _bad_encoding() -> Problem:
+    return Problem(
+        400, "EncodingInvalid", "Not valid gzip", "the body is not one whole gzip stream"
+    )
+
+
+def _not_rows(member: str) -> Problem:
+    return Problem(
+        400,
+        "RowsMissing",
+        "No rows",
+        f"the document must be an object whose member {member!r} is a list of objects",
+        field=member,
+    )

@@ -1,0 +1,30 @@
+"""The reader of each feature's values: Python objects out of JSON, or Arrow arrays.
+
+A reader looks at the types of all values at once; only a column with something wrong in it is
+looked at value by value, to say where.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from tidemill.schema import Column, ColumnType
+from tidemill_monitor.intake.numbers import FlagCells, NumberCells, WholeCells
+from tidemill_monitor.intake.texts import TextCells
+from tidemill_monitor.intake.times import TimeCells
+from tidemill_monitor.intake.values import Cells
+
+__all__ = ["cells_of"]
+
+
+def cells_of(column: Column) -> Cells:
+    """The reader of a feature."""
+    if column.type is ColumnType.DATETIME:
+        return TimeCells(column.name)
+    if column.type is ColumnType.BOOLEAN:
+        return FlagCells(column.name)
+    if column.type is ColumnType.NUMERIC:
+        if pa.types.is_integer(column.arrow_type):
+            return WholeCells(column.name, column.arrow_type)
+        return NumberCells(column.name, column.arrow_type)
+    return TextCells(column.name, column.arrow_type)

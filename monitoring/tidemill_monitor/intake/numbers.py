@@ -1,0 +1,164 @@
+"""Readers of numbers and flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill_monitor.intake.faults import Fault
+from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
+
+__all__ = ["EXACT", "FlagCells", "NumberCells", "WholeCells"]
+
+EXACT = 2**53
+"""Whole numbers up to here are the same as floats."""
+
+_FLOAT32 = float(np.finfo(np.float32).max)
+
+
+class NumberCells:
+    """Finite floating-point numbers; in Arrow NaN is a missing value, as everywhere in tidemill."""
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self.name, self.kind = name, kind
+        self._narrow = bool(pa.types.is_float32(kind))
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """Numbers and nulls; a boolean is no number."""
+        kinds = set(map(type, values))
+        if kinds <= {NONE}:
+            return pa.nulls(len(values), self.kind), []
+        if kinds <= {int, float, NONE}:
+            try:
+                numbers = np.array(values, np.float64)
+            except OverflowError:  # a whole number beyond 1.8e308
+                return self._search(values)
+            odd = ~np.isfinite(numbers)
+            if NONE not in kinds and not odd.any():
+                return self._bounded(numbers, None)
+            if all(values[i] is None for i in np.flatnonzero(odd).tolist()):
+                return self._bounded(numbers, odd)
+        return self._search(values)
+
+    def read_arrow(self, values: Any) -> Read:
+        """Any width of integers and floats."""
+        kind = values.type
+        if pa.types.is_null(kind):
+            return values.cast(self.kind), []
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return wrong_type(self.name, values, self.kind, "numbers")
+        numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        missing = np.isnan(numbers)
+        infinite = np.isinf(numbers)
+        if not infinite.any():
+            return self._bounded(numbers, missing)
+        array, faults = self._bounded(np.where(infinite, np.nan, numbers), missing | infinite)
+        return array, [*faults, _not_finite(self.name, infinite)]
+
+    def _bounded(
+        self, numbers: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_] | None
+    ) -> Read:
+        faults: list[Fault] = []
+        if self._narrow:
+            beyond = np.abs(numbers) > _FLOAT32
+            if beyond.any():
+                detail = "must lie within ±3.4e38"
+                faults.append(Fault(self.name, "out_of_range", detail, np.flatnonzero(beyond)))
+                missing = beyond if missing is None else missing | beyond
+                numbers = np.where(beyond, 0.0, numbers)
+            numbers = numbers.astype(np.float32)
+        return pa.array(numbers, self.kind, mask=missing), faults
+
+    def _search(self, values: Sequence[Any]) -> Read:
+        def cell(value: Any) -> float:
+            if type(value) not in (int, float):
+                raise Faulty("type", f"must be a number, not {kind_of(value)}")
+            try:
+                number = float(value)
+            except OverflowError:
+                raise Faulty("out_of_range", "must lie within ±1.8e308") from None
+            if not np.isfinite(number):
+                raise Faulty("not_finite", "must be finite")
+            return number
+
+        found, faults = search(self.name, values, cell)
+        numbers = np.array(found, np.float64)
+        array, beyond = self._bounded(numbers, np.isnan(numbers))
+        return array, [*faults, *beyond]
+
+
+class WholeCells:
+    """Whole numbers of 64 bits."""
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self.name, self.kind = name, kind
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """Whole numbers, also written as 3.0."""
+        if set(map(type, values)) <= {int, NONE}:
+            try:
+                return pa.array(values, self.kind), []
+            except (pa.ArrowInvalid, OverflowError):
+                pass  # one is too large: say which
+
+        def cell(value: Any) -> int:
+            if type(value) is float and value.is_integer():
+                # JSON parsers give floats for whole numbers beyond 64 bits.
+                value = int(value) if abs(value) <= EXACT else 2**63
+            if type(value) is not int:
+                raise Faulty("type", f"must be a whole number, not {kind_of(value)}")
+            if not -(2**63) <= value < 2**63:
+                raise Faulty("out_of_range", "must fit into 64 bits")
+            return value
+
+        found, faults = search(self.name, values, cell)
+        return pa.array(found, self.kind), faults
+
+    def read_arrow(self, values: Any) -> Read:
+        """Any width of integers."""
+        if pa.types.is_null(values.type):
+            return values.cast(self.kind), []
+        if not pa.types.is_integer(values.type):
+            return wrong_type(self.name, values, self.kind, "whole numbers")
+        if pa.types.is_uint64(values.type):
+            beyond = pc.fill_null(pc.greater(values, pa.scalar(2**63 - 1, pa.uint64())), False)
+            bad = np.flatnonzero(beyond.to_numpy(zero_copy_only=False))
+            if len(bad):
+                fault = Fault(self.name, "out_of_range", "must fit into 64 bits", bad)
+                return pc.if_else(beyond, None, values).cast(self.kind), [fault]
+        return values.cast(self.kind, safe=False), []
+
+
+class FlagCells:
+    """True and false."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """JSON booleans."""
+        if set(map(type, values)) <= {bool, NONE}:
+            return pa.array(values, pa.bool_()), []
+
+        def cell(value: Any) -> bool:
+            if type(value) is not bool:
+                raise Faulty("type", f"must be true or false, not {kind_of(value)}")
+            return value
+
+        found, faults = search(self.name, values, cell)
+        return pa.array(found, pa.bool_()), faults
+
+    def read_arrow(self, values: Any) -> Read:
+        """Arrow booleans."""
+        if pa.types.is_null(values.type) or pa.types.is_boolean(values.type):
+            return values.cast(pa.bool_()), []
+        return wrong_type(self.name, values, pa.bool_(), "booleans")
+
+
+def _not_finite(name: str, where: npt.NDArray[np.bool_]) -> Fault:
+    return Fault(name, "not_finite", "must be finite", np.flatnonzero(where))

@@ -1,0 +1,120 @@
+"""What rows of a request must hold: compiled once from the champion's schema."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from tidemill.errors import ConfigError
+from tidemill.schema import TableSchema, Task
+from tidemill_monitor.intake.cells import cells_of
+from tidemill_monitor.intake.numbers import NumberCells, WholeCells
+from tidemill_monitor.intake.texts import ClassCells, TextCells
+from tidemill_monitor.intake.times import TimeCells
+from tidemill_monitor.intake.values import Cells
+
+__all__ = ["RESERVED", "Plan", "Shape"]
+
+RESERVED = ("event_id", "at", "model_version", "prediction", "score")
+MAX_ID = 200
+
+Bounds = Callable[[], tuple[dt.datetime, dt.datetime]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fields of one kind of row.
+
+    Parameters
+    ----------
+    kind : str
+        ``records``, ``events`` or ``labels``: the member of a JSON document that holds the rows.
+    head : mapping of name to Cells
+        Fields beside the features.
+    required : frozenset of str
+        Fields of the head that must have a value.
+    features : mapping of name to Cells
+        Empty for labels; else rows have a member ``features``.
+    time : str or None
+        The feature that may be left out: it is ``at`` then.
+    """
+
+    kind: str
+    head: Mapping[str, Cells]
+    required: frozenset[str]
+    features: Mapping[str, Cells] = field(default_factory=dict)
+    time: str | None = None
+
+
+class Shape:
+    """The three plans of a model.
+
+    Parameters
+    ----------
+    schema : TableSchema
+        Of the table that the model was trained on.
+    bounds : callable
+        Gives the earliest and latest event time that is taken, at each call.
+
+    Raises
+    ------
+    ConfigError
+        If a feature has the name of an event's own field.
+    """
+
+    def __init__(self, schema: TableSchema, bounds: Bounds) -> None:
+        taken = [c.name for c in schema.features if c.name in RESERVED]
+        if taken:
+            raise ConfigError(
+                f"the model has a feature named {taken[0]!r}, which is a field of every event",
+                remedy="rename the column in the data, or derive one of another name from it "
+                "(dataset.derive) and drop it",
+                feature=taken[0],
+            )
+        self.schema = schema
+        time = schema.time.name if schema.time is not None else None
+        features = {column.name: cells_of(column) for column in schema.features}
+        if time is not None:
+            features[time] = TimeCells(time, bounds)
+        event_id, at = (
+            TextCells("event_id", pa.string(), min_length=1, max_length=MAX_ID),
+            TimeCells("at", bounds),
+        )
+        self.records = Plan(
+            "records", {"event_id": event_id, "at": at}, frozenset(), features, time
+        )
+        self.events = Plan(
+            "events",
+            {
+                "event_id": event_id,
+                "at": at,
+                "model_version": WholeCells("model_version", pa.int64()),
+                "prediction": _answers("prediction", schema, encoded=True),
+                "score": NumberCells("score", pa.float64()),
+            },
+            frozenset({"event_id", "at", "prediction"}),
+            features,
+            time,
+        )
+        self.labels = Plan(
+            "labels",
+            {"event_id": event_id, "truth": _answers("truth", schema, encoded=False), "at": at},
+            frozenset({"event_id", "truth"}),
+        )
+
+    @property
+    def prediction_type(self) -> Any:
+        """Arrow type of predictions."""
+        if self.schema.task is Task.REGRESSION:
+            return pa.float64()
+        return pa.dictionary(pa.int32(), pa.string())
+
+
+def _answers(name: str, schema: TableSchema, *, encoded: bool) -> Cells:
+    if schema.task is Task.REGRESSION:
+        return NumberCells(name, pa.float64())
+    return ClassCells(name, schema.classes, encoded=encoded)

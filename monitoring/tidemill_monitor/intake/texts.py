@@ -1,0 +1,185 @@
+"""Readers of texts and of class labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill_monitor.intake.faults import Fault
+from tidemill_monitor.intake.numbers import EXACT
+from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
+
+__all__ = ["ClassCells", "TextCells"]
+
+MAX_TEXT = 1024
+_FEW = 64
+
+
+class TextCells:
+    """Texts of bounded length without character 0.
+
+    Whole numbers and booleans are taken as texts: categories often are such.
+    """
+
+    def __init__(
+        self, name: str, kind: Any, *, min_length: int = 0, max_length: int = MAX_TEXT
+    ) -> None:
+        self.name, self.kind = name, kind
+        self._min, self._max = min_length, max_length
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """JSON texts."""
+        kinds = set(map(type, values))
+        if kinds <= {str, int, bool, NONE}:
+            if not kinds <= {str, NONE}:
+                values = [_label(value) for value in values]
+            try:
+                array = pa.array(values, pa.string())
+            except UnicodeEncodeError:
+                pass  # a lone surrogate: say where
+            else:
+                return self._checked(array)
+
+        def cell(value: Any) -> str | None:
+            if type(value) not in (str, int, bool):
+                raise Faulty("type", f"must be a text, not {kind_of(value)}")
+            label = _label(value)
+            try:
+                str(label).encode()
+            except UnicodeEncodeError:
+                raise Faulty("text", "must be valid Unicode: it holds a lone surrogate") from None
+            return label
+
+        found, faults = search(self.name, values, cell)
+        array, more = self._checked(pa.array(found, pa.string()))
+        return array, [*faults, *more]
+
+    def read_arrow(self, values: Any) -> Read:
+        """Strings of 32-bit or 64-bit offsets, dictionaries of them, integers."""
+        kind = values.type
+        if pa.types.is_null(kind):
+            return self._checked(values.cast(pa.string()))
+        if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+            return self._checked_codes(values)
+        if pa.types.is_integer(kind):
+            values = values.cast(pa.string())
+        elif not _is_text(kind):
+            return wrong_type(self.name, values, self.kind, "texts")
+        try:
+            return self._checked(values.cast(pa.string()))
+        except pa.ArrowInvalid:  # more text than 32-bit offsets hold
+            return wrong_type(self.name, values, self.kind, "texts of less than 2 GB")
+
+    def _checked(self, texts: Any) -> Read:
+        encoded = texts.dictionary_encode() if pa.types.is_dictionary(self.kind) else None
+        if self._are_clean(texts if encoded is None else encoded.dictionary):
+            return texts if encoded is None else encoded, []
+        bad = self._faulty(texts)
+        faults = [self._fault(np.flatnonzero(bad))] if bad.any() else []
+        texts = pc.if_else(pa.array(bad), None, texts)
+        return texts if encoded is None else texts.dictionary_encode(), faults
+
+    def _are_clean(self, texts: Any) -> bool:
+        """Whether nothing is wrong with any of the texts; False may be a false alarm."""
+        if len(texts) <= _FEW:
+            return all(
+                text is None or (self._min <= len(text) <= self._max // 4 and "\0" not in text)
+                for text in texts.to_pylist()
+            )
+        sizes = pc.min_max(pc.binary_length(texts)).as_py()
+        if sizes["min"] is None:
+            return True
+        fits = self._min <= sizes["min"] and sizes["max"] <= self._max
+        return bool(fits and not pc.any(pc.match_substring(texts, "\0")).as_py())
+
+    def _checked_codes(self, values: Any) -> Read:
+        labels = values.dictionary
+        bad_label = self._faulty(labels)
+        codes = pc.fill_null(values.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+        missing = codes < 0
+        bad = np.append(bad_label, False)[codes] & ~missing
+        # Shortened before anything is spelled out: one long text may stand for many rows.
+        safe = pc.if_else(pa.array(bad_label), None, labels.cast(pa.string()))
+        texts = (
+            safe.take(pa.array(codes, mask=missing))
+            if len(labels)
+            else pa.nulls(len(values), pa.string())
+        )
+        array = texts.dictionary_encode() if pa.types.is_dictionary(self.kind) else texts
+        return array, [self._fault(np.flatnonzero(bad))] if bad.any() else []
+
+    def _faulty(self, texts: Any) -> npt.NDArray[np.bool_]:
+        if len(texts) == 0:
+            return np.zeros(0, np.bool_)
+        size = pc.binary_length(texts)
+        long = pc.or_(pc.greater(size, self._max), pc.less(size, self._min))
+        odd = pc.match_substring(texts, "\0")
+        found: npt.NDArray[np.bool_] = pc.fill_null(pc.or_(long, odd), False).to_numpy(
+            zero_copy_only=False
+        )
+        return found
+
+    def _fault(self, rows: npt.NDArray[np.int64]) -> Fault:
+        detail = f"must have {self._min} to {self._max} bytes and no character 0"
+        return Fault(self.name, "text", detail, rows)
+
+
+class ClassCells:
+    """Labels of the classes that the model knows."""
+
+    def __init__(self, name: str, classes: tuple[str, ...], *, encoded: bool) -> None:
+        self.name, self._classes, self._encoded = name, pa.array(classes, pa.string()), encoded
+        self._texts = TextCells(name, pa.string())
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """Texts, whole numbers or booleans that name a class."""
+        floats = float in set(map(type, values))
+        if floats:  # 1.0 for the class "1", as frames with gaps have it
+            values = [_whole(value) for value in values]
+        return self._known(*self._texts.read(values))
+
+    def read_arrow(self, values: Any) -> Read:
+        """Whatever reads as text, booleans, and floats without a fraction."""
+        if pa.types.is_boolean(values.type):
+            values = values.cast(pa.string())
+        elif pa.types.is_floating(values.type):
+            values = pa.array([_float_label(v) for v in values.to_pylist()], pa.string())
+        return self._known(*self._texts.read_arrow(values))
+
+    def _known(self, texts: Any, faults: list[Fault]) -> Read:
+        codes = pc.index_in(texts, self._classes)
+        unknown = pc.and_(pc.is_valid(texts), pc.is_null(codes)).to_numpy(zero_copy_only=False)
+        if unknown.any():
+            names = ", ".join(self._classes.slice(0, 10).to_pylist())
+            detail = f"must be one of the model's classes: {names}"
+            faults = [*faults, Fault(self.name, "unknown_class", detail, np.flatnonzero(unknown))]
+        coded = pa.DictionaryArray.from_arrays(codes.cast(pa.int32()), self._classes)
+        return (coded if self._encoded else coded.cast(pa.string())), faults
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _label(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        # str() of a number with thousands of digits is refused by Python, and is no category.
+        return str(value) if value.bit_length() <= 256 else "\0"
+    return value  # type: ignore[no-any-return]
+
+
+def _float_label(value: float | None) -> str | None:
+    """The text of a float: 1.0 is ``1``, NaN is missing."""
+    return None if value is None or value != value else str(_whole(value))
+
+
+def _whole(value: Any) -> Any:
+    whole = type(value) is float and value.is_integer() and abs(value) <= EXACT
+    return int(value) if whole else value

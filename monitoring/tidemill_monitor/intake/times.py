@@ -1,0 +1,106 @@
+"""Reader of times."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill_monitor.intake.faults import Fault
+from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
+
+__all__ = ["TimeCells"]
+
+
+class TimeCells:
+    """Times, UTC; bounded where bounds are given.
+
+    Parameters
+    ----------
+    name : str
+    bounds : callable or None
+        Gives the earliest and the latest time that is taken.
+    """
+
+    def __init__(
+        self, name: str, bounds: Callable[[], tuple[dt.datetime, dt.datetime]] | None = None
+    ) -> None:
+        self.name, self._bounds = name, bounds
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """ISO 8601 texts; without an offset they are UTC."""
+        kinds = set(map(type, values))
+        if kinds <= {NONE}:
+            return pa.nulls(len(values), pa.timestamp("us")), []
+        if kinds <= {str, NONE}:
+            for kind in (pa.timestamp("us", "UTC"), pa.timestamp("us")):
+                try:
+                    times = pa.array(values, pa.string()).cast(kind)
+                except (pa.ArrowInvalid, UnicodeEncodeError):
+                    continue
+                return self._within(times.cast(pa.timestamp("us")))
+
+        def cell(value: Any) -> dt.datetime:
+            if type(value) is not str:
+                raise Faulty("type", f"must be a time as text, not {kind_of(value)}")
+            try:
+                time = dt.datetime.fromisoformat(value)
+                return time.astimezone(dt.UTC).replace(tzinfo=None) if time.tzinfo else time
+            except (ValueError, OverflowError):
+                raise Faulty("time", "must be a time such as 2026-01-31T09:30:00Z") from None
+
+        found, faults = search(self.name, values, cell)
+        array, more = self._within(pa.array(found, pa.timestamp("us")))
+        return array, [*faults, *more]
+
+    def read_arrow(self, values: Any) -> Read:
+        """Timestamps of any unit and zone, and dates."""
+        kind = values.type
+        if pa.types.is_null(kind):
+            return values.cast(pa.timestamp("us")), []
+        if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            return wrong_type(self.name, values, pa.timestamp("us"), "timestamps")
+        if pa.types.is_date(kind):
+            values = values.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+        values, beyond = self._representable(values)
+        times = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
+        array, faults = self._within(times.cast(pa.timestamp("us")))
+        return array, [*beyond, *faults]
+
+    def _representable(self, values: Any) -> Read:
+        """Coarser units reach further than microseconds do: null there."""
+        scale = {"s": 1, "ms": 1_000}.get(values.type.unit)
+        if scale is None:
+            return values, []
+        far = pc.greater(pc.abs(pc.divide(values.cast(pa.int64()), 2 * scale)), _FAR_SECONDS // 2)
+        bad = pc.fill_null(far, False).to_numpy(zero_copy_only=False)
+        if not bad.any():
+            return values, []
+        fault = Fault(self.name, "out_of_range", "must lie before the year 10000", bad.nonzero()[0])
+        return pc.if_else(pa.array(bad), None, values), [fault]
+
+    def _within(self, times: Any) -> Read:
+        low, high = self._bounds() if self._bounds else (_FIRST, _LAST)
+        micros = times.view(pa.int64())
+        ends = pc.min_max(micros).as_py()
+        if ends["min"] is None or (_micros(low) <= ends["min"] and ends["max"] <= _micros(high)):
+            return times, []
+        outside = pc.or_(pc.less(micros, _micros(low)), pc.greater(micros, _micros(high)))
+        bad = pc.fill_null(outside, False).to_numpy(zero_copy_only=False)
+        detail = f"must lie between {low:%Y-%m-%dT%H:%M:%SZ} and {high:%Y-%m-%dT%H:%M:%SZ}"
+        fault = Fault(self.name, "out_of_range", detail, np.flatnonzero(bad))
+        return pc.if_else(pa.array(bad), None, times), [fault]
+
+
+_FAR_SECONDS = 253_402_300_800  # the year 10000
+_FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
+_LAST = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+_ORIGIN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def _micros(time: dt.datetime) -> int:
+    return (time - _ORIGIN) // dt.timedelta(microseconds=1)

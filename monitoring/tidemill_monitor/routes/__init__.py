@@ -1,0 +1,1 @@
+"""The HTTP interface: each module a router; what they do lives in the rooms beside."""

@@ -1,0 +1,112 @@
+"""The whole on one page: champion, readiness, traffic, verdict, alerts, the open decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidemill_monitor.routes.lineage import mlflow_link, prefect_link
+from tidemill_monitor.routes.shown import decision_item, moment, window_item
+from tidemill_monitor.service import Service
+
+__all__ = ["status_document"]
+
+Document = dict[str, Any]
+
+_REMEDIES = {
+    "ledger": "free some space, or start PostgreSQL; nothing needs a restart",
+    "champion": "train and register a model: tidemill run",
+    "mlflow": "start MLflow (tidemill up), or correct MLFLOW_TRACKING_URI",
+    "prefect": "start Prefect (tidemill up), or correct PREFECT_API_URL; decisions wait",
+    "outbox": "look at the receivers, then: tidemill monitor replay-webhooks",
+    "watcher": "it tries again by itself; the monitor's log says more",
+}
+
+
+def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) -> Document:
+    """The document of ``GET /v1/status``.
+
+    Parameters
+    ----------
+    parts : mapping
+        From ``service.readiness``.
+    """
+    ledger, now = service.ledger, service.clock()
+    totals = ledger.events.totals(now)
+    champion = service.champion.current
+    judged = next(
+        (w for w in ledger.windows.list(limit=20, state="closed", segment="") if w.verdict), None
+    )
+    version = champion.version if champion is not None else 0
+    decision = ledger.decisions.current(service.champion.name, version)
+    return {
+        "model": service.champion.name,
+        "now": moment(now),
+        "champion": _champion(service),
+        "readiness": _readiness(service, parts),
+        "traffic": {
+            "rows_total": totals.rows,
+            "rows_last_hour": totals.rows_last_hour,
+            "rate": round(totals.rows_last_minute / 60, 3),
+            "last_event_at": moment(totals.last_received_at),
+            "by_version": {str(key): rows for key, rows in totals.by_version.items()},
+        },
+        "verdict": window_item(judged) if judged is not None else None,
+        "open_window": _open_window(service),
+        "open_alerts": ledger.alerts.open_count(),
+        "open_decision": decision_item(decision) if decision is not None else None,
+        "outbox": ledger.outbox.counts(),
+        "links": {
+            "mlflow": mlflow_link(service),
+            "prefect": prefect_link(service),
+        },
+    }
+
+
+def _champion(service: Service) -> Document | None:
+    champion = service.champion.current
+    if champion is None:
+        return None
+    return {
+        "version": champion.version,
+        "since": moment(champion.since),
+        "run_id": champion.run_id,
+        "metric": champion.metric,
+        "figures": dict(champion.figures),
+        "trouble": service.champion.trouble,
+    }
+
+
+def _readiness(service: Service, parts: Mapping[str, Mapping[str, Any]]) -> Document:
+    known = [
+        {
+            "name": name,
+            "ok": bool(part["ok"]),
+            "needed": bool(part.get("needed", True)),
+            "detail": part.get("detail", ""),
+            "remedy": "" if part["ok"] else _REMEDIES.get(name, ""),
+        }
+        for name, part in parts.items()
+    ]
+    if service.watcher is not None:
+        known.append({"needed": False, **service.watcher.readiness()})
+    ready = all(part["ok"] for part in known if part["needed"])
+    return {"ready": ready, "parts": known}
+
+
+def _open_window(service: Service) -> Document | None:
+    champion = service.champion.current
+    if champion is None:
+        return None
+    found = [w for w in service.ledger.windows.open(champion.version) if not w.segment]
+    if not found:
+        return None
+    window, config = found[-1], service.params.monitoring.window
+    return {
+        "id": window.id,
+        "start": moment(window.start),
+        "end": moment(window.end),
+        "rows": window.rows,
+        "min_rows": config.min_rows,
+        "full_rows": config.rows if config.by == "count" else None,
+    }

@@ -1,0 +1,119 @@
+"""POST /v1/predict: the champion's answers, logged before they are given."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from fastapi import APIRouter, Depends
+from fastapi import Request as HttpRequest
+from starlette.responses import Response
+
+from tidemill.ledger import Request
+from tidemill_monitor.intake import ARROW, JSON, Sorted, read_body
+from tidemill_monitor.routes.asking import (
+    charge,
+    count,
+    idempotency,
+    identity_of,
+    require_champion,
+    rows_refused,
+    stored_answer,
+)
+from tidemill_monitor.routes.documents import PREDICT
+from tidemill_monitor.service import Service, service_of
+from tidemill_monitor.serving.champion import Champion
+from tidemill_monitor.serving.scores import Scored
+
+__all__ = ["router"]
+
+ROUTE = "/v1/predict"
+SMALL_BYTES = 32 << 10
+router = APIRouter(tags=["intake"])
+
+
+@router.post(ROUTE, **PREDICT)
+async def predict(request: HttpRequest, service: Service = Depends(service_of)) -> Response:  # noqa: B008
+    """Predict with the champion; answered when the events are durable."""
+    champion = require_champion(service)
+    limit = service.settings.max_body_bytes
+    as_arrow = ARROW in request.headers.get("accept", "")
+    async with read_body(request, service.admission, max_bytes=limit, kinds=(JSON, ARROW)) as body:
+        asked = idempotency(request, body, ROUTE)
+        stored = await stored_answer(service, asked)
+        if stored is not None:
+            return _response(stored.answer, as_arrow, replayed=True)
+        small = asked is None and not body.packed and len(body.content) <= SMALL_BYTES
+        if small:
+            predicted = await asyncio.wrap_future(service.scorer.put(body, champion))
+        else:
+            answering = partial(_with_answer, asked, champion, as_arrow) if asked else None
+            predicted = await service.run(service.scorer.predict, body, champion, answering)
+    found = predicted.sorted
+    charge(service, identity_of(request), found.rows)
+    receipt = await asyncio.wrap_future(predicted.receipt)
+    if receipt.replayed:  # the same request came twice at once
+        return _response(receipt.answer, as_arrow, replayed=True)
+    duplicates = predicted.duplicates(receipt)
+    outcomes = {
+        "accepted": found.table.num_rows - len(duplicates),
+        "duplicate": len(duplicates),
+        "refused": found.refused,
+    }
+    count(service, ROUTE, outcomes, found)
+    if not found.table.num_rows:
+        raise rows_refused(found.rows, found.errors(), found.faults_total)
+    if small:
+        return _response(_answer(predicted.scored, found, champion, as_arrow), as_arrow)
+    content = await service.run(_answer, predicted.scored, found, champion, as_arrow)
+    return _response(content, as_arrow)
+
+
+def _answer(scored: Scored, found: Sorted, champion: Champion, as_arrow: bool) -> bytes:
+    return _stream(scored, found, champion) if as_arrow else _document(scored, found, champion)
+
+
+def _document(scored: Scored, found: Sorted, champion: Champion) -> bytes:
+    document: dict[str, Any] = {
+        "model": {"name": champion.name, "version": champion.version},
+        "predictions": scored.answers(found.positions.tolist()),
+        "refused": found.refused,
+        "errors_total": found.faults_total,
+        "errors": [asdict(error) for error in found.errors()],
+    }
+    return orjson.dumps(document)
+
+
+def _stream(scored: Scored, found: Sorted, champion: Champion) -> bytes:
+    """Predictions as an Arrow stream; ``row`` says which row of the request each is for."""
+    table = scored.events.select(["event_id", "prediction", "score"])
+    table = table.add_column(0, "row", pa.array(found.positions))
+    facts = {
+        "model": orjson.dumps({"name": champion.name, "version": champion.version}),
+        "errors": orjson.dumps([asdict(error) for error in found.errors()]),
+    }
+    table = table.replace_schema_metadata(facts)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _with_answer(
+    asked: Request, champion: Champion, as_arrow: bool, scored: Scored, found: Sorted
+) -> Request | None:
+    if not found.table.num_rows:
+        return None
+    content = _answer(scored, found, champion, as_arrow)
+    return Request(asked.scope, asked.key, asked.digest, content)
+
+
+def _response(content: bytes, as_arrow: bool, *, replayed: bool = False) -> Response:
+    headers = {"Idempotent-Replayed": "true"} if replayed else None
+    kind = ARROW if as_arrow else JSON
+    return Response(content, headers=headers, media_type=kind)

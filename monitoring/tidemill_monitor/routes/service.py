@@ -1,0 +1,49 @@
+"""GET /healthz, /readyz and /metrics: how the monitor itself is."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from tidemill_monitor.routes.asking import answer
+from tidemill_monitor.routes.documents import HEALTH, METRICS, READY
+from tidemill_monitor.service import Service, service_of
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz", **HEALTH)
+async def healthz() -> Response:
+    """Whether the process answers; says nothing of what it depends on."""
+    return answer({"status": "ok"})
+
+
+@router.get("/readyz", **READY)
+async def readyz(service: Service = Depends(service_of)) -> Response:  # noqa: B008
+    """Whether rows can be taken and predictions given, part by part; 503 if not."""
+    parts = await service.readiness.parts(service)
+    ready = all(part["ok"] for part in parts.values() if part["needed"])
+    status = "ready" if ready else "not ready"
+    return answer({"status": status, "parts": parts}, 200 if ready else 503)
+
+
+@router.get("/metrics", **METRICS)
+async def metrics(service: Service = Depends(service_of)) -> Response:  # noqa: B008
+    """Figures for Prometheus."""
+    _look(service)
+    return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _look(service: Service) -> None:
+    """Read what is not counted as it happens."""
+    health, meters = service.ledger.health(), service.meters
+    champion = service.champion.current
+    meters.queued_bytes.set(health.queued_bytes)
+    meters.unfolded_rows.set(health.unfolded_rows)
+    meters.set_aside_rows.set(health.set_aside_rows)
+    meters.ledger_ok.set(float(health.ok))
+    meters.held_bytes.set(service.admission.held)
+    meters.champion_version.set(champion.version if champion is not None else 0)
+    meters.champion_trouble.set(float(service.champion.trouble is not None))

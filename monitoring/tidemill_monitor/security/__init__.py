@@ -1,0 +1,20 @@
+"""Who may ask what and how much: keys, scopes, sessions, rates; the guard before every route."""
+
+from tidemill_monitor.security.guard import Guard
+from tidemill_monitor.security.headers import Wrapped
+from tidemill_monitor.security.keys import Keys
+from tidemill_monitor.security.rates import Rates
+from tidemill_monitor.security.scopes import Identity, Scope, required_scope
+from tidemill_monitor.security.sessions import Sessions, csrf_token
+
+__all__ = [
+    "Guard",
+    "Identity",
+    "Keys",
+    "Rates",
+    "Scope",
+    "Sessions",
+    "Wrapped",
+    "csrf_token",
+    "required_scope",
+]

@@ -1,0 +1,90 @@
+"""The outermost layer: headers of every answer, the host that was asked for, and the meters."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidemill_monitor.meters import Meters
+from tidemill_monitor.problems import HEADERS, Problem, problem_response
+
+__all__ = ["Wrapped", "host_of"]
+
+_RAW = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
+
+
+class Wrapped:
+    """ASGI middleware.
+
+    Parameters
+    ----------
+    app : ASGI application
+    hosts : frozenset of str
+        Names that a request may address, so that a foreign page cannot reach a local service
+        through a name of its own (DNS rebinding).
+    meters : Meters
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], meters: Meters) -> None:
+        self._app, self._hosts, self._meters = app, hosts, meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                given = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *((name, value) for name, value in _RAW if name not in given),
+                ]
+            await send(message)
+
+        try:
+            if host_of(scope) in self._hosts:
+                await self._app(scope, receive, answer)
+            else:
+                await problem_response(_misdirected())(scope, receive, answer)
+        finally:
+            self._count(scope, status, time.perf_counter() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's pattern, never the path: what clients make up must not become a series.
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._meters.requests.labels(route, method, str(status)).inc()
+        self._meters.seconds.labels(route).observe(seconds)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def host_of(scope: Scope) -> str:
+    """The host that a request addresses, without its port; empty if there is not exactly one.
+
+    >>> host_of({"headers": [(b"host", b"[::1]:8010")]})
+    '::1'
+    """
+    found = [value for name, value in scope["headers"] if name == b"host"]
+    if len(found) != 1:
+        return ""
+    text = found[0].decode("latin-1").lower()
+    if text.startswith("["):
+        return str(text[1:].partition("]")[0])
+    return str(text.partition(":")[0])
+
+
+def _misdirected() -> Problem:
+    return Problem(
+        421,
+        "HostUnknown",
+        "Misdirected request",
+        "this host name is not served here; name it in TIDEMILL_MONITOR_ALLOWED_HOSTS",
+    )

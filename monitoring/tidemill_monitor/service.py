@@ -1,0 +1,91 @@
+"""What the parts of the monitor share: one value, made by the factory and handed to each."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from fastapi import Request
+
+from tidemill.config import Params
+from tidemill.ledger import Ledger
+from tidemill_monitor.intake.bodies import Admission
+from tidemill_monitor.meters import Meters
+from tidemill_monitor.readiness import Readiness
+from tidemill_monitor.security.keys import Keys
+from tidemill_monitor.security.rates import Rates
+from tidemill_monitor.security.sessions import Sessions
+from tidemill_monitor.serving.champion import ChampionHolder
+from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.topics import Topics
+
+if TYPE_CHECKING:
+    from tidemill_monitor.dispatch import Dispatcher
+    from tidemill_monitor.serving.scorer import Scorer
+    from tidemill_monitor.watching import Folds, Watcher
+
+__all__ = ["Clock", "Service", "service_of"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Clock = Callable[[], dt.datetime]
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of one monitor.
+
+    Parameters
+    ----------
+    settings : MonitorSettings
+    params : Params
+        Read once, when the monitor starts.
+    ledger : Ledger
+    champion : ChampionHolder
+    clock : callable
+        Gives the time, aware and UTC.
+    keys, sessions, rates, admission
+        Who may ask, how often, and how much is read at once.
+    scorer : Scorer
+        Answers predictions.
+    readiness, topics, meters
+        How each part is; what has changed; what is counted.
+    pool : ThreadPoolExecutor
+        Bounded; for work that would block the event loop.
+    folds : Folds
+        What the ledger folds rows with; knows how far event time has come.
+    """
+
+    settings: MonitorSettings
+    params: Params
+    ledger: Ledger
+    champion: ChampionHolder
+    clock: Clock
+    keys: Keys
+    sessions: Sessions
+    rates: Rates
+    admission: Admission
+    scorer: Scorer
+    pool: ThreadPoolExecutor
+    readiness: Readiness = field(default_factory=Readiness)
+    topics: Topics = field(default_factory=Topics)
+    meters: Meters = field(default_factory=Meters)
+    folds: Folds | None = None
+    watcher: Watcher | None = None
+    dispatcher: Dispatcher | None = None
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a blocking function in the pool."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.pool, partial(function, *args, **kwargs))
+
+
+def service_of(request: Request) -> Service:
+    """The service that answers ``request``; a dependency of routes."""
+    service: Service = request.app.state.service
+    return service

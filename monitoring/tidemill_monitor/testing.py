@@ -1,0 +1,188 @@
+"""A monitor without HTTP and without a model registry, for tests: the ledger and clock are real."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.drift import Reference
+from tidemill.ledger import EventBatch, LabelBatch, Ledger, Window
+from tidemill.testing.worlds import Traffic
+from tidemill.tracking import ModelVersion
+from tidemill_monitor.meters import Meters
+from tidemill_monitor.topics import Topics
+from tidemill_monitor.watching import Folds, Tick, Watcher
+
+__all__ = ["FakeChampions", "FakeClock", "Watched", "watched"]
+
+
+class FakeChampions:
+    """Stands for the champion's holder: versions with references, one of which serves."""
+
+    def __init__(self, name: str, references: Mapping[int, Reference], serving: int = 1) -> None:
+        self.name = name
+        self.references = dict(references)
+        self.reloads = 0
+        self.trouble: str | None = None
+        self.serve(serving)
+
+    def serve(self, version: int) -> None:
+        """Let another version serve."""
+        reference = self.references[version]
+        self.current = SimpleNamespace(
+            name=self.name,
+            version=version,
+            schema=reference.schema,
+            reference=reference,
+            metric=reference.metric,
+            figures=reference.figures,
+            since=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+            run_id="run",
+        )
+
+    def reference(self, version: int) -> Reference | None:
+        """As the holder's."""
+        return self.references.get(version)
+
+    def reload(self) -> SimpleNamespace:
+        """Count how often a reload was asked for."""
+        self.reloads += 1
+        version = self.current.version
+        return SimpleNamespace(version=version, previous=version, changed=False)
+
+    def versions(self) -> tuple[ModelVersion, ...]:
+        """As the holder's."""
+        return tuple(
+            ModelVersion(
+                name=self.name,
+                version=version,
+                run_id=f"run-{version}",
+                digest="d",
+                aliases=("champion",) if version == self.current.version else (),
+                metrics={"roc_auc": 0.8},
+                tags={"tidemill.promotion": '{"reason": "better on proof"}'},
+            )
+            for version in sorted(self.references)
+        )
+
+
+class FakeClock:
+    """Stands still until it is moved; begins with the present."""
+
+    def __init__(self) -> None:
+        self.now = dt.datetime.now(dt.UTC)
+
+    def __call__(self) -> dt.datetime:
+        """The time."""
+        return self.now
+
+
+class _Ready:
+    """Every part is well."""
+
+    async def parts(self, _: Any) -> dict[str, dict[str, Any]]:
+        """As the service's."""
+        return {"ledger": {"ok": True, "needed": True}, "prefect": {"ok": True, "needed": False}}
+
+
+class _FakeService(SimpleNamespace):
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+
+class Watched:
+    """A watcher on a ledger of its own; time goes on when a test says so."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        folds: Folds,
+        champions: FakeChampions,
+        config: MonitoringConfig,
+        clock: FakeClock,
+    ) -> None:
+        self.clock = clock
+        self.ledger = ledger
+        self.champions = champions
+        params = SimpleNamespace(monitoring=config, seed=1)
+        settings = SimpleNamespace(
+            public_url="http://monitor.example",
+            tick_seconds=0.05,
+            root=Path("/workspace"),
+            prefect_api_url=None,
+            tracking_uri="sqlite:///nowhere.db",
+            webhook_secret=None,
+        )
+        self.service = _FakeService(
+            params=params,
+            settings=settings,
+            ledger=ledger,
+            champion=champions,
+            clock=clock,
+            meters=Meters(),
+            topics=Topics(),
+            folds=folds,
+            watcher=None,
+            dispatcher=None,
+            readiness=_Ready(),
+        )
+        service: Any = self.service
+        self.watcher = Watcher(service)
+        self.service.watcher = self.watcher
+
+    def send(
+        self, traffic: Traffic, *, version: int = 1, labels: bool = False, **more: Any
+    ) -> None:
+        """Report events, with their labels if asked, and wait until they are folded."""
+        self.ledger.events.append(
+            EventBatch(traffic.events, version, ("prediction", "score", "zone"), **more)
+        )
+        if labels:
+            self.label(traffic)
+        self.ledger.settle()
+
+    def label(self, traffic: Traffic) -> None:
+        """Report what turned out."""
+        self.ledger.labels.append(LabelBatch(traffic.truth))
+        self.ledger.settle()
+
+    def tick(self, *, forward: dt.timedelta = dt.timedelta()) -> Tick:
+        """Let time pass, then tick."""
+        self.clock.now += forward
+        return self.watcher.tick()
+
+    @property
+    def now(self) -> dt.datetime:
+        """The time."""
+        return self.clock.now
+
+    def windows(self, **chosen: Any) -> list[Window]:
+        """Windows, oldest first."""
+        return self.ledger.windows.list(limit=200, **chosen)[::-1]
+
+
+@contextmanager
+def watched(
+    folder: Path,
+    references: Mapping[int, Reference],
+    config: MonitoringConfig | Mapping[str, Any] | None = None,
+    *,
+    prepare: Callable[[FakeChampions], None] = lambda _: None,
+) -> Iterator[Watched]:
+    """A watcher on a SQLite store in ``folder``; opened again, it goes on where it was."""
+    settings = (
+        config
+        if isinstance(config, MonitoringConfig)
+        else MonitoringConfig.model_validate(config or {})
+    )
+    champions = FakeChampions("rides", references)
+    prepare(champions)
+    folds = Folds(champions, settings)
+    clock = FakeClock()
+    with Ledger.open(f"sqlite:///{folder / 'ledger.db'}", folding=folds, clock=clock) as ledger:
+        yield Watched(ledger, folds, champions, settings, clock)

@@ -1,0 +1,246 @@
+"""Alerts kept in step with the verdicts: raised, counted, told once, resolved."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tidemill.config.monitoring import AlertRule, AlertsConfig
+from tidemill.drift import Finding
+from tidemill.ledger import Alert, Ledger, NewMessage
+from tidemill_monitor.dispatch.channels import Message
+from tidemill_monitor.watching.incidents import Incident, Told, incident, is_over, is_silent
+
+__all__ = ["NOTIFICATION", "RECOVERED", "Alerting", "notices"]
+
+NOTIFICATION = "notification"
+"""Kind of the outbox rows that go to a channel; the target is the channel's name."""
+
+RECOVERED = "recovered"
+"""The note of an alert that ended by itself; any other was written by a person."""
+
+_BROKEN = "broken feed"
+_SILENCE = "silence"
+
+
+class Alerting:
+    """Raises and resolves the alerts of one model.
+
+    One alert is open for a rule and segment at a time. An incident that a person resolved does
+    not come back until its trouble went away once.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    config : AlertsConfig
+    model : str
+        Its name, for people.
+    link : str
+        Address of the dashboard.
+    """
+
+    def __init__(self, ledger: Ledger, config: AlertsConfig, *, model: str, link: str) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._model = model
+        self._link = link
+
+    def follow(
+        self, segment: str, version: int, windows: Sequence[Told], now: dt.datetime
+    ) -> list[Alert]:
+        """Bring the alerts of one segment up to date; return those that changed.
+
+        Parameters
+        ----------
+        segment : str
+            Empty for the whole traffic.
+        version : int
+            The champion's; its windows only.
+        windows : sequence of Told
+            The newest windows with a verdict, oldest first.
+        """
+        opened = self._open()
+        changed = []
+        for rule in self._config.rules:
+            alert = opened.get((rule.name, segment))
+            found = incident(rule, segment, windows)
+            if alert is not None and (
+                is_over(rule, windows) or (self._replaced(alert, rule, version) and not found)
+            ):
+                changed.append(self._resolved(alert, now))
+            elif found is not None and self._news(alert, found):
+                changed += self._raised(rule, found, version, alert, now)
+        return changed
+
+    def listen(self, silence: Finding | None, since: dt.datetime, now: dt.datetime) -> list[Alert]:
+        """Raise an alert when no event has come for too long, resolve it when one has."""
+        changed = []
+        for rule in self._config.rules:
+            if _BROKEN not in rule.on:
+                continue
+            segment = f"({_SILENCE})"
+            alert = self._open().get((rule.name, segment))
+            if silence is not None and silence.flagged:
+                if alert is None:
+                    key = f"{rule.name}/{_SILENCE}/{since.isoformat()}"
+                    found = Incident(
+                        key, rule.name, rule.severity, segment, silence.detail, 0, rule.channels
+                    )
+                    changed += self._raised(rule, found, None, None, now)
+            elif alert is not None:
+                changed.append(self._resolved(alert, now))
+        return changed
+
+    def tell_after_silences(self, now: dt.datetime) -> int:
+        """Tell of alerts that were opened in silence, still stand, and may be told now."""
+        told = 0
+        for alert in self._open().values():
+            waits = alert.detail.get("silenced") and alert.state == "open"
+            if not waits or is_silent(self._config.silences, alert.rule, now):
+                continue
+            for message in self._notices(alert, "alert.opened", alert.severity, now):
+                told += self._ledger.outbox.add(message, at=now) is not None
+        return told
+
+    def resolved_by_hand(self, alert: Alert, name: str, note: str, now: dt.datetime) -> Alert:
+        """Resolve an alert because a person says so, and tell that."""
+        said = f"{name}: {note}" if note else name
+        return self._ledger.alerts.resolve(
+            alert.id, note=said, at=now, messages=self._recovery(alert, now)
+        )
+
+    def _open(self) -> dict[tuple[str, str], Alert]:
+        found = self._ledger.alerts.list(state="open", limit=500)
+        found += self._ledger.alerts.list(state="acknowledged", limit=500)
+        return {(a.rule, a.detail.get("segment", "")): a for a in found}
+
+    def _news(self, alert: Alert | None, found: Incident) -> bool:
+        if alert is not None:
+            return alert.window_id != found.window_id
+        # What a person resolved stays so while the same run goes on.
+        return not any(
+            a.key == found.key and a.note != RECOVERED
+            for a in self._ledger.alerts.list(state="resolved", limit=200)
+        )
+
+    def _raised(
+        self,
+        rule: AlertRule,
+        found: Incident,
+        version: int | None,
+        alert: Alert | None,
+        now: dt.datetime,
+    ) -> list[Alert]:
+        silent = is_silent(self._config.silences, rule.name, now)
+        detail = {
+            "segment": found.segment,
+            "sentence": found.sentence,
+            "model": self._model,
+            "model_version": version,
+            "channels": list(found.channels),
+            "silenced": silent,
+        }
+        if alert is not None:
+            detail["silenced"] = alert.detail.get("silenced", False)
+        key = found.key if alert is None else alert.key
+        title = self._title(rule.name, found.segment)
+        messages = () if silent else self._messages(found, detail, title, now)
+        raised, _ = self._ledger.alerts.raise_(
+            key,
+            rule=rule.name,
+            severity=rule.severity,
+            title=title,
+            detail=detail,
+            window_id=found.window_id or None,
+            at=now,
+            messages=messages,
+        )
+        return [raised]
+
+    def _messages(
+        self, found: Incident, detail: dict[str, Any], title: str, now: dt.datetime
+    ) -> list[NewMessage]:
+        data = {
+            "rule": found.rule,
+            "segment": found.segment,
+            "model": self._model,
+            "model_version": detail["model_version"],
+            "window_id": found.window_id or None,
+            "incident": found.key,
+            "link": self._link,
+        }
+        text = f"{found.sentence}\n{self._link}"
+        message = Message("alert.opened", title, text, found.severity, now, data)
+        return notices(message, self._names(found.channels))
+
+    def _resolved(self, alert: Alert, now: dt.datetime) -> Alert:
+        return self._ledger.alerts.resolve(
+            alert.id, note=RECOVERED, at=now, messages=self._recovery(alert, now)
+        )
+
+    def _recovery(self, alert: Alert, now: dt.datetime) -> list[NewMessage]:
+        """A recovery notice, to those who were told of the trouble."""
+        if is_silent(self._config.silences, alert.rule, now):
+            return []
+        if alert.detail.get("silenced") and not self._was_told(alert):
+            return []
+        return self._notices(alert, "alert.resolved", "success", now)
+
+    def _was_told(self, alert: Alert) -> bool:
+        return self._ledger.notes.get(_told_note(alert)) is not None
+
+    def _notices(
+        self, alert: Alert, kind: str, severity: str, now: dt.datetime
+    ) -> list[NewMessage]:
+        over = kind == "alert.resolved"
+        if not over:
+            self._ledger.notes.put(_told_note(alert), True, now)
+        sentence = alert.detail.get("sentence", "")
+        title = f"{'Resolved: ' if over else ''}{alert.title}"
+        lead = f"Over since {now:%Y-%m-%d %H:%M} UTC. It was: " if over else ""
+        data = {
+            "alert_id": alert.id,
+            "rule": alert.rule,
+            "segment": alert.detail.get("segment", ""),
+            "model": self._model,
+            "model_version": alert.detail.get("model_version"),
+            "window_id": alert.window_id,
+            "incident": alert.key,
+            "link": self._link,
+        }
+        message = Message(kind, title, f"{lead}{sentence}\n{self._link}", severity, now, data)
+        names = self._names(tuple(alert.detail.get("channels", ())))
+        return notices(message, names, key=f"alert/{alert.id}/{kind}")
+
+    def _names(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        return channels or tuple(channel.name for channel in self._config.channels)
+
+    def _title(self, rule: str, segment: str) -> str:
+        where = f" ({segment})" if segment and not segment.startswith("(") else ""
+        return f"{self._model}{where}: {rule}"
+
+    def _replaced(self, alert: Alert, rule: AlertRule, version: int) -> bool:
+        """Whether the harm was that of a champion that serves no more."""
+        about = alert.detail.get("model_version")
+        return about not in (None, version) and not {_BROKEN} & set(rule.on)
+
+
+def notices(
+    message: Message, channels: Iterable[str], *, key: str | None = None
+) -> list[NewMessage]:
+    """The outbox rows that take one message to some channels; with a key, once for ever."""
+    document = message.to_json()
+    return [
+        NewMessage(
+            kind=NOTIFICATION,
+            target=name,
+            payload=document,
+            key=f"{key}/{name}" if key else None,
+        )
+        for name in channels
+    ]
+
+
+def _told_note(alert: Alert) -> str:
+    return f"alerts/told/{alert.id}"

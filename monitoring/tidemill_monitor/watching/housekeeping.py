@@ -1,0 +1,86 @@
+"""What is done now and then: closed windows to the archive, old events out of the store."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import structlog
+
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.errors import TidemillError
+from tidemill.ledger import Ledger, Window
+
+__all__ = ["Housekeeping"]
+
+EVERY = dt.timedelta(hours=1)
+_AT_ONCE = 20
+_PAGE = 500
+_REST = dt.timedelta(days=1)
+_log = structlog.get_logger("tidemill_monitor.housekeeping")
+
+
+class Housekeeping:
+    """Keeps the store bounded.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    config : MonitoringConfig
+        ``retention_days`` and ``archive``.
+
+    Notes
+    -----
+    Where an archive is set, events are not deleted before their window is in it.
+    """
+
+    def __init__(self, ledger: Ledger, config: MonitoringConfig) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._due: dt.datetime | None = None
+
+    def run_if_due(self, now: dt.datetime) -> bool:
+        """Run once an hour; return whether it ran."""
+        if self._due is not None and now < self._due:
+            return False
+        self._due = now + EVERY
+        try:
+            if self.archive(now):
+                self.prune(now)
+            else:
+                self._due = now  # a few windows at a time: ticks must not wait for the archive
+        except TidemillError as exc:
+            _log.warning("housekeeping_failed", code=exc.code, error=exc.message)
+        return True
+
+    def archive(self, now: dt.datetime) -> bool:
+        """Write some closed windows to the archive; return whether none is left to write.
+
+        A window is written a day after it was closed (or after half of the retention), so that
+        most labels are in its file.
+        """
+        url = self._config.archive
+        if url is None:
+            return True
+        rest = min(_REST, dt.timedelta(days=self._config.retention_days) / 2)
+        waiting = [w for w in self._unarchived() if w.closed_at and now - w.closed_at >= rest]
+        for window in waiting[-_AT_ONCE:]:
+            self._ledger.windows.archive(window.id, url)
+        return len(waiting) <= _AT_ONCE
+
+    def _unarchived(self) -> Iterator[Window]:
+        """Closed windows of the whole traffic that are in no file, newest first."""
+        before: int | None = None
+        while True:
+            page = self._ledger.windows.list(limit=_PAGE, before=before, state="closed", segment="")
+            yield from (w for w in page if w.archived_url is None and w.rows)
+            if len(page) < _PAGE:
+                return
+            before = page[-1].id
+
+    def prune(self, now: dt.datetime) -> None:
+        """Delete events older than ``retention_days``; windows and decisions stay."""
+        before = now - dt.timedelta(days=self._config.retention_days)
+        pruned = self._ledger.prune(before)
+        if pruned.rows:
+            _log.info("pruned", rows=pruned.rows, before=before.isoformat())

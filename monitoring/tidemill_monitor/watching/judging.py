@@ -1,0 +1,272 @@
+"""One closed window, judged: its parts folded, held to the bench, summed up in a verdict; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.drift import (
+    Estimate,
+    Finding,
+    Intake,
+    Performance,
+    Trust,
+    Verdict,
+    judge,
+    measure,
+    performance_findings,
+)
+from tidemill.ledger import Parts
+from tidemill.ledger import Performance as PerformanceRow
+from tidemill.profiling import Profile
+from tidemill_monitor.watching.bench import Bench, harm_level
+from tidemill_monitor.watching.folding import unpacked
+from tidemill_monitor.watching.labelled import Labelled
+
+__all__ = ["Context", "Judgement", "Opened", "judge_again", "judge_window"]
+
+TOO_SMALL = "too small"
+NO_REFERENCE = "no reference"
+LEARNING = "learning"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """The partials of a window, folded; None where there were no parts."""
+
+    profile: Profile | None
+    outputs: Profile | None
+    intake: Intake
+    labelled: Labelled | None
+
+    @classmethod
+    def of(cls, parts: Parts) -> Opened:
+        """Fold what the ledger keeps; at most 64 parts of each."""
+        found = {
+            name: unpacked(name, kept) if (kept := getattr(parts, name)) else None
+            for name in ("profile", "outputs", "intake", "figures")
+        }
+        return cls(
+            profile=found["profile"],
+            outputs=found["outputs"],
+            intake=found["intake"] or Intake.of(rows_sent=0),
+            labelled=found["figures"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What else is known when a window is judged.
+
+    Parameters
+    ----------
+    usual_rows : sequence of int
+        Rows of earlier windows; empty where volume says nothing (windows by count).
+    trust : Trust
+        What became of earlier estimates.
+    change : Finding or None
+        The change of the error stream that stands.
+    comparisons : int
+        Windows and segments judged together.
+    """
+
+    usual_rows: Sequence[int] = ()
+    trust: Trust = field(default_factory=Trust)
+    change: Finding | None = None
+    comparisons: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is concluded of a window.
+
+    Parameters
+    ----------
+    verdict : Verdict or None
+        None: nothing is concluded; ``note`` says why.
+    findings : tuple of Finding
+    performance : Performance or None
+    estimate : Estimate or None
+    note : str
+        ``too small``, ``no reference``, ``learning`` or empty.
+    metric, held, harm
+        The followed figure, its value on held-out rows, and the level of harm.
+    """
+
+    verdict: Verdict | None
+    findings: tuple[Finding, ...] = ()
+    performance: Performance | None = None
+    estimate: Estimate | None = None
+    note: str = ""
+    metric: str = ""
+    held: float = math.nan
+    harm: float = math.nan
+
+    @property
+    def rows(self) -> tuple[PerformanceRow, ...]:
+        """The figures as the ledger keeps them; the band is the measured one if there is one."""
+        p = self.performance
+        if p is None:
+            return ()
+        measured = math.isfinite(p.measured)
+        low, high = (p.low, p.high) if measured else (p.estimated_low, p.estimated_high)
+        return (
+            PerformanceRow(
+                metric=p.metric,
+                measured=_known(p.measured),
+                estimated=_known(p.estimated),
+                low=_known(low),
+                high=_known(high),
+                labelled_rows=p.labelled_rows,
+            ),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """What else is kept with the window, JSON-friendly."""
+        p, e = self.performance, self.estimate
+        return {
+            "note": self.note,
+            "features": list(self.verdict.features) if self.verdict else [],
+            "metric": self.metric,
+            "held": _known(self.held),
+            "harm": _known(self.harm),
+            "measured": bool(p and p.harmed is not None),
+            "performance": p.to_json() if p else None,
+            "estimate": _estimate_json(e) if e and math.isfinite(e.value) else None,
+        }
+
+
+def judge_window(
+    opened: Opened, bench: Bench | None, config: MonitoringConfig, context: Context
+) -> Judgement:
+    """Judge a window from its partials.
+
+    Parameters
+    ----------
+    opened : Opened
+    bench : Bench or None
+        None: the version has no reference, so nothing is concluded.
+    config : MonitoringConfig
+    context : Context
+    """
+    rows = opened.profile.rows if opened.profile is not None else 0
+    if bench is None:
+        return Judgement(None, note=NO_REFERENCE)
+    if rows + opened.intake.rows_refused < config.window.min_rows:
+        return _nothing(bench, config)
+    findings = _feed(opened, bench, context)
+    enough = rows >= config.window.min_rows
+    if enough and opened.profile is not None:
+        findings += bench.yardstick.findings(opened.profile, opened.outputs)
+    elif not any(finding.flagged for finding in findings):
+        return _nothing(bench, config, tuple(findings))
+    return _summed_up(findings, opened if enough else None, bench, config, context)
+
+
+def judge_again(
+    earlier: Sequence[Finding],
+    opened: Opened,
+    bench: Bench,
+    config: MonitoringConfig,
+    context: Context,
+) -> Judgement:
+    """Judge a window anew because labels came: what concerns its inputs stays as it was found."""
+    kept = [f for f in earlier if f.kind in ("quality", "drift", "output drift")]
+    return _summed_up(kept, opened, bench, config, context)
+
+
+def _feed(opened: Opened, bench: Bench, context: Context) -> list[Finding]:
+    profile = opened.profile
+    if profile is None:
+        # No row was good: what is missing in the rows must not count as a missing value.
+        profile = Profile(0, {})
+    return bench.feed.findings(profile, opened.intake, usual_rows=context.usual_rows)
+
+
+def _summed_up(
+    findings: Sequence[Finding],
+    opened: Opened | None,
+    bench: Bench,
+    config: MonitoringConfig,
+    context: Context,
+) -> Judgement:
+    found = list(findings)
+    performance: Performance | None = None
+    estimate: Estimate | None = None
+    if opened is not None:
+        estimate = _estimate(opened, bench, config)
+        performance = _measured(opened, estimate, bench, config, context)
+        found += _label_drift(opened, bench, config)
+        if context.change is not None and opened.labelled is not None:
+            found.append(context.change)
+        if performance is not None:
+            found += performance_findings(performance, config.harm)
+    return Judgement(
+        verdict=judge(found, performance, config.harm),
+        findings=tuple(found),
+        performance=performance,
+        estimate=estimate,
+        metric=bench.metric,
+        held=bench.held,
+        harm=harm_level(bench.metric, bench.held, config.harm.max_loss),
+    )
+
+
+def _estimate(opened: Opened, bench: Bench, config: MonitoringConfig) -> Estimate | None:
+    # A segment's rows are not those that the estimator learnt from.
+    if not config.harm.estimate or opened.outputs is None or bench.segment:
+        return None
+    return bench.reference.quality.estimate(opened.outputs, bench.metric)
+
+
+def _measured(
+    opened: Opened,
+    estimate: Estimate | None,
+    bench: Bench,
+    config: MonitoringConfig,
+    context: Context,
+) -> Performance | None:
+    if opened.labelled is None and estimate is None:
+        return None
+    return measure(
+        bench.reference.quality,
+        bench.metric,
+        config.harm,
+        figures=opened.labelled.figures if opened.labelled else None,
+        estimate=estimate,
+        trust=context.trust,
+        comparisons=context.comparisons,
+    )
+
+
+def _label_drift(opened: Opened, bench: Bench, config: MonitoringConfig) -> list[Finding]:
+    labelled = opened.labelled
+    if labelled is None or labelled.truth.rows < config.window.min_rows:
+        return []
+    return bench.yardstick.findings(Profile(0, {}), labels=labelled.truth)
+
+
+def _nothing(
+    bench: Bench, config: MonitoringConfig, findings: tuple[Finding, ...] = ()
+) -> Judgement:
+    level = harm_level(bench.metric, bench.held, config.harm.max_loss)
+    return Judgement(
+        None, findings, note=TOO_SMALL, metric=bench.metric, held=bench.held, harm=level
+    )
+
+
+def _estimate_json(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "metric": estimate.metric,
+        "value": estimate.value,
+        "standard_error": estimate.standard_error,
+        "rows": estimate.rows,
+        "unseen": estimate.unseen,
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

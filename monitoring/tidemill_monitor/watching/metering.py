@@ -1,0 +1,103 @@
+"""What Prometheus is told of watching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import Histogram
+
+from tidemill.drift import VERDICTS
+from tidemill.ledger import Decision, Window
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from tidemill_monitor.service import Service
+
+__all__ = ["WatchMeters"]
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class WatchMeters:
+    """Counters and gauges of windows, verdicts, alerts, decisions and the outbox."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        meters = service.meters
+        self._seconds = Histogram(
+            "tidemill_monitor_tick_seconds",
+            "Time of a tick: closing, judging, alerting, deciding.",
+            buckets=_SECONDS,
+            registry=meters.registry,
+        )
+        self.failures = meters.counter("tick_failures", "Ticks that failed; each is tried again.")
+        self._closed = meters.counter("windows_closed", "Windows of the whole traffic closed.")
+        self._verdicts = meters.counter(
+            "verdicts", "Judgements of the whole traffic, those made again included.", ("verdict",)
+        )
+        self._decisions = meters.counter("decisions", "Decisions written.", ("action",))
+        self._open = meters.gauge("windows_open", "Windows of the whole traffic that fill.")
+        self._last = meters.gauge(
+            "last_verdict",
+            "Of the newest judged window: 0 healthy, 1 broken feed, 2 harmless drift, "
+            "3 suspected harm, 4 confirmed harm.",
+        )
+        self._late = meters.gauge("late_rows", "Rows that came after their window was closed.")
+        self._figure = meters.gauge(
+            "performance", "The followed figure of the newest window with labels."
+        )
+        self._lines = {
+            "estimated": meters.gauge("performance_estimated", "The same before labels."),
+            "held": meters.gauge("performance_held", "The same on held-out rows."),
+            "harm": meters.gauge("performance_harm", "Its level beyond which it is harm."),
+        }
+        self._alerts = meters.gauge("alerts_open", "Alerts that are not resolved.")
+        self._outbox = meters.gauge("outbox_pending", "Messages that wait for their delivery.")
+        self._dead = meters.gauge("outbox_dead", "Messages that were given up.")
+
+    def timed(self) -> AbstractContextManager[object]:
+        """Time a tick."""
+        return self._seconds.time()
+
+    def count(
+        self, closed: Sequence[Window], judged: Sequence[Window], decision: Decision | None
+    ) -> None:
+        """Take note of one tick; gauges are read from the ledger."""
+        self._closed.inc(sum(not window.segment for window in closed))
+        for window in judged:
+            if not window.segment:
+                self._verdicts.labels(window.verdict or "none").inc()
+        if decision is not None:
+            self._decisions.labels(decision.action).inc()
+        self._read()
+
+    def _read(self) -> None:
+        windows = self._ledger.windows.list(limit=50, segment="")
+        self._open.set(sum(window.state == "open" for window in windows))
+        self._late.set(sum(window.late_rows for window in windows))
+        judged = next((w for w in windows if w.verdict is not None), None)
+        if judged is not None and judged.verdict in VERDICTS:
+            self._last.set(VERDICTS.index(judged.verdict))
+        self._read_performance(windows)
+        self._alerts.set(self._ledger.alerts.open_count())
+        counts = self._ledger.outbox.counts()
+        self._outbox.set(counts.get("pending", 0) + counts.get("leased", 0))
+        self._dead.set(counts.get("dead", 0))
+
+    def _read_performance(self, windows: Sequence[Window]) -> None:
+        measured = next((p for w in windows for p in w.performance if p.measured is not None), None)
+        if measured is not None and measured.measured is not None:
+            self._figure.set(measured.measured)
+        told = next((w for w in windows if w.performance), None)
+        if told is None:
+            return
+        lines = {
+            "estimated": told.performance[0].estimated,
+            "held": told.summary.get("held"),
+            "harm": told.summary.get("harm"),
+        }
+        for name, value in lines.items():
+            if value is not None:
+                self._lines[name].set(value)

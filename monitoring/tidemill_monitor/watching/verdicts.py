@@ -1,0 +1,206 @@
+"""Closed windows to verdicts: reads the ledger, judges, writes the judgement."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import structlog
+
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.drift import Estimate, Finding, Reconciled, Trust, reconcile
+from tidemill.drift.findings import Kind
+from tidemill.errors import TidemillError
+from tidemill.ledger import FindingRow, Ledger, Window, WindowKey
+from tidemill_monitor.watching.bench import Bench
+from tidemill_monitor.watching.benches import Benches
+from tidemill_monitor.watching.errorstream import Fed
+from tidemill_monitor.watching.judging import (
+    LEARNING,
+    Context,
+    Judgement,
+    Opened,
+    judge_again,
+    judge_window,
+)
+
+__all__ = ["Verdicts"]
+
+_AT_ONCE = 40
+_LOOK_BACK = 100
+_USUAL = 20
+_CHANGES = 20
+_BROKEN = "broken feed"
+_REST = dt.timedelta(seconds=10)
+
+_log = structlog.get_logger("tidemill_monitor.watching")
+
+
+class Verdicts:
+    """Judges windows that were closed, and again those whose labels came.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    config : MonitoringConfig
+    benches : Benches
+    """
+
+    def __init__(self, ledger: Ledger, config: MonitoringConfig, benches: Benches) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._benches = benches
+
+    def judge_all(self, now: dt.datetime) -> list[Window]:
+        """Judge what waits, oldest first, at most 40 windows; return them as judged.
+
+        The whole traffic of a time comes before its segments: they ask what it was.
+        """
+        waiting = [w for w in self._ledger.windows.unjudged() if not _rests(w, now)]
+        waiting.sort(key=lambda window: (window.start, window.segment, window.id))
+        return [self._judge(window, now) for window in waiting[:_AT_ONCE]]
+
+    def _judge(self, window: Window, now: dt.datetime) -> Window:
+        judgement = self._concluded(window, now)
+        verdict = judgement.verdict
+        summary = {
+            **judgement.summary(),
+            "labelled_rows": window.labelled_rows,
+            "changes": _changes(window, judgement, now),
+        }
+        judged = self._ledger.windows.judge(
+            window.id,
+            verdict=verdict.name if verdict else None,
+            sentence=verdict.sentence if verdict else "",
+            findings=judgement.findings,
+            performance=judgement.rows,
+            summary=summary,
+            at=now,
+            labelled_rows=window.labelled_rows,
+        )
+        _log.info(
+            "window_judged",
+            window=window.id,
+            segment=window.segment,
+            verdict=judged.verdict,
+            before=window.verdict,
+            note=judgement.note,
+        )
+        return judged
+
+    def _concluded(self, window: Window, now: dt.datetime) -> Judgement:
+        """The judgement; a window that cannot be judged must not keep the others waiting."""
+        try:
+            opened = Opened.of(self._ledger.windows.parts(window.id))
+            judgement = self._judgement(window, opened, now)
+            return self._with_change(window, opened, judgement, now)
+        except TidemillError as exc:
+            if exc.retryable:
+                raise
+            _log.warning("window_not_judged", window=window.id, error=exc.message)
+            return Judgement(None, note=f"cannot be judged: {exc.message}")
+        except Exception as exc:
+            _log.exception("window_not_judged", window=window.id)
+            return Judgement(None, note=f"cannot be judged: a defect ({type(exc).__name__})")
+
+    def _judgement(self, window: Window, opened: Opened, now: dt.datetime) -> Judgement:
+        bench = self._bench(window, now)
+        if bench is None and window.segment:
+            return Judgement(None, note=LEARNING)
+        context = self._context(window)
+        if bench is not None and window.verdict is not None:
+            earlier = [_finding(row) for row in self._ledger.findings.of(window.id)]
+            return judge_again(earlier, opened, bench, self._config, context)
+        return judge_window(opened, bench, self._config, context)
+
+    def _with_change(
+        self, window: Window, opened: Opened, judgement: Judgement, now: dt.datetime
+    ) -> Judgement:
+        """Feed the error stream with the window's labels; add the change that then stands."""
+        stream = self._benches.stream(window.model_version)
+        verdict, bench = judgement.verdict, self._benches.whole(window.model_version)
+        told = verdict is not None and verdict.name != _BROKEN and not window.segment
+        # Labels of a broken feed say nothing about the model.
+        if stream is None or bench is None or opened.labelled is None or not told:
+            return judgement
+        stream.feed([Fed(window.id, window.start, opened.labelled.figures)], now)
+        change = stream.finding(window.start)
+        if change is None:
+            return judgement
+        context = replace(self._context(window), change=change)
+        return judge_again(judgement.findings, opened, bench, self._config, context)
+
+    def _bench(self, window: Window, now: dt.datetime) -> Bench | None:
+        if not window.segment:
+            return self._benches.whole(window.model_version)
+        whole = self._ledger.windows.find(WindowKey(window.model_version, window.sequence))
+        usable = whole is not None and whole.verdict not in (None, _BROKEN)
+        return self._benches.segment(window, usable, now)
+
+    def _context(self, window: Window) -> Context:
+        past = self._ledger.windows.list(
+            limit=_LOOK_BACK,
+            state="closed",
+            segment=window.segment,
+            model_version=window.model_version,
+        )
+        earlier = [one for one in past if one.start < window.start and one.verdict is not None]
+        by_time = self._config.window.by == "time"
+        return Context(
+            usual_rows=[one.rows for one in earlier[:_USUAL]] if by_time else (),
+            trust=_trust(past[::-1]),
+            comparisons=1 + self._segments_beside(),
+        )
+
+    def _segments_beside(self) -> int:
+        window = self._config.window
+        return len(window.segments) * window.max_segments
+
+
+def _rests(window: Window, now: dt.datetime) -> bool:
+    """Whether too little is new for judging again: labels may come one by one."""
+    if window.judged_at is None:
+        return False
+    before = window.summary.get("labelled_rows", 0)
+    return window.labelled_rows < 1.1 * before and now - window.judged_at < _REST
+
+
+def _trust(windows: Sequence[Window]) -> Trust:
+    """What became of the estimates of earlier windows, oldest first."""
+    past = []
+    for window in windows:
+        told, figures = window.summary.get("estimate"), window.performance
+        if told and figures and figures[0].measured is not None and window.summary.get("measured"):
+            past.append(Reconciled(Estimate(**told), figures[0].measured))
+    return reconcile(past)
+
+
+def _changes(window: Window, judgement: Judgement, now: dt.datetime) -> list[Any]:
+    """The history of a window's verdicts: it never changes silently."""
+    known: list[Any] = list(window.summary.get("changes", ()))
+    after = judgement.verdict.name if judgement.verdict else None
+    if window.judged_at is None or after == window.verdict:
+        return known
+    change = {
+        "at": now.isoformat(),
+        "from": window.verdict,
+        "to": after,
+        "labelled_rows": window.labelled_rows,
+    }
+    return [*known, change][-_CHANGES:]
+
+
+def _finding(row: FindingRow) -> Finding:
+    return Finding(
+        cast(Kind, row.kind),
+        row.feature,
+        row.test,
+        math.nan if row.value is None else row.value,
+        math.nan if row.threshold is None else row.threshold,
+        row.p_value,
+        row.flagged,
+        row.detail,
+    )

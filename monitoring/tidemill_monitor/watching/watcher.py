@@ -1,0 +1,233 @@
+"""The watcher: every second it closes, judges, alerts and decides; a thread around a tick."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tidemill.drift import freshness_finding
+from tidemill.errors import TidemillError
+from tidemill.ledger import Alert, Decision, Window
+from tidemill.profiling import Profile
+from tidemill_monitor.watching.alerting import Alerting
+from tidemill_monitor.watching.approval import ask_for_approval
+from tidemill_monitor.watching.benches import Benches
+from tidemill_monitor.watching.closing import is_due
+from tidemill_monitor.watching.deciding import Deciding
+from tidemill_monitor.watching.housekeeping import Housekeeping
+from tidemill_monitor.watching.incidents import Told
+from tidemill_monitor.watching.metering import WatchMeters
+from tidemill_monitor.watching.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from tidemill_monitor.service import Service
+
+__all__ = ["Tick", "Watcher"]
+
+_LOOK_BACK = 60
+_ASK_SECONDS = 30.0
+_SETTLE_SECONDS = 5.0
+
+_log = structlog.get_logger("tidemill_monitor.watching")
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did.
+
+    Parameters
+    ----------
+    closed, judged, alerts : int
+        Windows closed and judged; alerts raised, counted or resolved.
+    decision : Decision or None
+        The one that it wrote.
+    """
+
+    closed: int = 0
+    judged: int = 0
+    alerts: int = 0
+    decision: Decision | None = None
+
+
+class Watcher:
+    """Watches one model's windows.
+
+    Parameters
+    ----------
+    service : Service
+
+    Notes
+    -----
+    All of it happens in one thread; a tick that fails is told in /readyz and tried again.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        config = service.params.monitoring
+        self._config = config
+        self._ledger = service.ledger
+        model = service.champion.name
+        self._benches = Benches(
+            service.champion,
+            config,
+            service.params.seed,
+            ledger=service.ledger,
+            clock=service.clock,
+        )
+        self._verdicts = Verdicts(service.ledger, config, self._benches)
+        self.alerting = Alerting(
+            service.ledger, config.alerts, model=model, link=service.settings.public_url
+        )
+        self.deciding = Deciding(service.ledger, config.retraining, model=model)
+        self._housekeeping = Housekeeping(service.ledger, config)
+        self._asked_at: dt.datetime | None = None
+        self._started_at = service.clock()
+        self._trouble: str | None = None
+        self._meters = WatchMeters(service)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Tick in a thread of its own until :meth:`stop`."""
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the tick at hand, within ten seconds."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(10.0)
+
+    def tick(self) -> Tick:
+        """Close what is due, judge what waits, bring alerts up to date, decide."""
+        now = self._service.clock()
+        closed = self._close(now)
+        judged = self._verdicts.judge_all(now)
+        alerts = self._alert(now)
+        decision = self._decide(bool(closed or judged), now)
+        self._meters.count(closed, judged, decision)
+        return Tick(len(closed), len(judged), alerts, decision)
+
+    def merged(self, version: int) -> tuple[Profile, Profile | None] | None:
+        """What a version was trained on, and what it said of held-out rows; None if not known."""
+        bench = self._benches.whole(version)
+        return None if bench is None else (bench.yardstick.merged, bench.yardstick.merged_outputs)
+
+    def readiness(self) -> dict[str, object]:
+        """Whether the last tick went well, for /readyz."""
+        return {
+            "name": "watcher",
+            "ok": self._trouble is None,
+            "detail": self._trouble or "windows are closed and judged",
+            "remedy": "it tries again by itself; see the monitor's log" if self._trouble else "",
+        }
+
+    def _close(self, now: dt.datetime) -> list[Window]:
+        window, champion = self._config.window, self._service.champion.current
+        closed = []
+        for version in {w.model_version for w in self._ledger.windows.open()}:
+            opened = self._ledger.windows.open(version)
+            wholes = [w for w in opened if not w.segment]
+            mark = self._watermark(version, wholes)
+            serving = champion is not None and champion.version == version
+            due = {
+                w.sequence
+                for w in wholes
+                if is_due(w, window, watermark=mark, now=now, serving=serving)
+            }
+            if due:
+                # What is acknowledged and not yet folded belongs in.
+                self._ledger.settle(_SETTLE_SECONDS)
+            closed += [self._ledger.windows.close(w.id, now) for w in opened if w.sequence in due]
+        return closed
+
+    def _watermark(self, version: int, opened: Sequence[Window]) -> dt.datetime | None:
+        if self._config.window.by == "count":
+            return None
+        # After a restart nothing was folded yet; events reached at least their window's start.
+        known = [max((w.start for w in opened), default=None), self._folded(version)]
+        return max((at for at in known if at is not None), default=None)
+
+    def _folded(self, version: int) -> dt.datetime | None:
+        folds = self._service.folds
+        return folds.watermark(version) if folds is not None else None
+
+    def _alert(self, now: dt.datetime) -> int:
+        champion = self._service.champion.current
+        if champion is None:
+            return 0
+        changed = []
+        for segment, told in self._told(champion.version).items():
+            changed += self.alerting.follow(segment, champion.version, told, now)
+        changed += self._listen(now)
+        self.alerting.tell_after_silences(now)
+        return len(changed)
+
+    def _told(self, version: int) -> dict[str, list[Told]]:
+        windows = self._ledger.windows.list(
+            limit=_LOOK_BACK, state="closed", model_version=version, segment=""
+        )
+        if self._config.window.segments:
+            many = _LOOK_BACK * self._config.window.max_segments
+            windows = self._ledger.windows.list(
+                limit=many, state="closed", model_version=version, segment=None
+            )
+        found: dict[str, list[Told]] = {"": []}
+        for window in reversed(windows):
+            if window.verdict is None:
+                continue
+            measured = bool(window.summary.get("measured"))
+            told = Told(window.id, window.verdict, window.sentence, measured)
+            found.setdefault(window.segment, []).append(told)
+        return found
+
+    def _listen(self, now: dt.datetime) -> list[Alert]:
+        if self._config.quality.freshness_seconds is None:
+            return []
+        last = self._ledger.events.totals(now).last_received_at
+        if last is None:
+            return []
+        # Silence while nobody could have been heard is not the feed's.
+        silent = (now - max(last, self._started_at)).total_seconds()
+        finding = freshness_finding(silent, self._config.quality)
+        return self.alerting.listen(finding, last, now)
+
+    def _decide(self, news: bool, now: dt.datetime) -> Decision | None:
+        champion = self._service.champion.current
+        waited = self._asked_at is None or (now - self._asked_at).total_seconds() >= _ASK_SECONDS
+        if champion is None or not (news or waited):
+            return None
+        self._asked_at = now
+        decision = self.deciding.ask(champion.version, now)
+        ask_for_approval(
+            self._ledger,
+            self._config.alerts,
+            model=champion.name,
+            version=champion.version,
+            link=self._service.settings.public_url,
+            now=now,
+        )
+        return decision
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._service.settings.tick_seconds):
+            try:
+                with self._meters.timed():
+                    self.tick()
+                    self._housekeeping.run_if_due(self._service.clock())
+                self._trouble = None
+            except TidemillError as exc:
+                self._failed(exc.message)
+                _log.warning("tick_failed", code=exc.code, error=exc.message)
+            except Exception as exc:
+                self._failed(f"a defect: {type(exc).__name__}")
+                _log.exception("tick_defect")
+
+    def _failed(self, trouble: str) -> None:
+        self._trouble = trouble
+        self._meters.failures.inc()

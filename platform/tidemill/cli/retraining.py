@@ -1,0 +1,143 @@
+"""``tidemill retrain`` and ``tidemill rollback``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tidemill.config import Params
+    from tidemill.contracts import Engine
+    from tidemill.storage import Workspace
+
+__all__ = ["add_commands"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    app.command("retrain")(retrain)
+    app.command("rollback")(rollback)
+
+
+def retrain(
+    labelled: Annotated[
+        str, typer.Option("--labelled", help="A file, folder or glob of labelled live rows.")
+    ],
+    decision: Annotated[
+        str | None, typer.Option(help="Names the retraining; default: by the rows' content.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Kept with the new version of the data.")] = "",
+    workspace: WorkspaceOption = Path(),
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn from labelled live rows, and promote the challenger if it is better on unseen ones.
+
+    What the monitor starts for a decision, without monitor and Prefect. The same rows again go
+    on, or find it done.
+    """
+    from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.config import load_params
+    from tidemill.engines import LocalEngine
+    from tidemill.retraining import Order
+    from tidemill.retraining import retrain as run
+    from tidemill.settings import load_settings
+    from tidemill.storage import workspace_lock
+
+    screen = Screen(as_json=as_json)
+    place = existing(workspace)
+    params, settings = load_params(place.root), load_settings()
+    with (
+        workspace_lock(place, wait_seconds=wait),
+        TerminalObserver(screen) as observer,
+        LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
+    ):
+        rows = _Labelled(place, params, labelled, engine)
+        order = Order(decision or rows.name, reason)
+        done = run(place, rows, order, settings=settings, engine=engine, observer=observer)
+    if as_json:
+        screen.document(done.facts)
+        return
+    screen.table("retraining", [{"what": k, "value": v} for k, v in done.facts.items()])
+
+
+class _Labelled:
+    """Labelled rows in files of any kind that tidemill reads, as the workspace's table is."""
+
+    def __init__(self, place: Workspace, params: Params, source: str, engine: Engine) -> None:
+        from tidemill.ingestion import as_labelled, list_source
+        from tidemill.storage import ShardManifest, hash_json
+
+        self._place, self._params = place, params
+        where = source if "://" in source else str(Path(source).absolute())
+        self._dataset = params.dataset.model_copy(update={"source": where})
+        self._listing = list_source(self._dataset, place.root, engine)
+        given = {column.name for column in self._listing.columns} | set(params.dataset.derive)
+        self._schema = as_labelled(ShardManifest.read(place.shards).schema, given)
+        self.name = f"rows-{hash_json([s.sha256 for s in self._listing.splits])[:12]}"
+
+    def __call__(self) -> Iterator[pa.Table]:
+        from tidemill.ingestion import read_split
+
+        for split in self._listing.splits:
+            for batch in read_split(
+                split,
+                self._schema,
+                self._dataset,
+                self._listing,
+                self._place.root,
+                batch_rows=self._params.ingestion.batch_rows,
+            ):
+                yield batch.table
+
+
+def rollback(
+    reason: Annotated[str, typer.Option(help="Kept with the version that goes.")] = "",
+    workspace: WorkspaceOption = Path(),
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the champion before this one serve again: model, reference and thresholds together."""
+    from dataclasses import asdict
+
+    from tidemill.cli.console import Screen
+    from tidemill.config import load_params
+    from tidemill.settings import load_settings
+    from tidemill.storage import workspace_lock
+    from tidemill.tracking import Tracker, roll_back
+
+    screen = Screen(as_json=as_json)
+    place = existing(workspace)
+    params = load_params(place.root)
+    model = params.registration.model or params.dataset.name
+    tracker = Tracker(
+        load_settings().tracking_uri(place.root), params.registration.experiment or model
+    )
+    with workspace_lock(place, wait_seconds=wait):
+        done = roll_back(tracker, model, reason=reason)
+    reloaded = _reload_monitor()
+    facts: dict[str, Any] = {**asdict(done), "monitor": reloaded}
+    if as_json:
+        screen.document(facts)
+        return
+    screen.note(f"{model}: version {done.version} is champion again, in place of {done.before}")
+    screen.note(f"monitor: {reloaded}")
+
+
+def _reload_monitor() -> str:
+    """Ask the monitor to look now; it does by itself before long."""
+    from tidemill.errors import TidemillError
+    from tidemill.monitor_client import monitor_from_environment
+
+    try:
+        with monitor_from_environment(patience_seconds=1.0) as monitor:
+            return f"serves version {monitor.post('/v1/models/reload')['version']}"
+    except TidemillError:
+        return "a running one follows within some seconds"

@@ -1,0 +1,166 @@
+"""The first policy: harm in k of n windows, enough labels, a pause, a budget, approval or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tidemill.config import RetrainingConfig
+from tidemill.decisions.history import Decision, History, PastDecision, WindowFact
+
+__all__ = ["BUDGET_DAYS", "decide"]
+
+BUDGET_DAYS = 30
+"""The month of ``monthly_budget``: the days before now."""
+
+_BROKEN = "broken feed"
+
+
+def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decision:
+    """Decide whether to retrain the champion now.
+
+    Pure: the same arguments give the same decision. Whatever the history,
+
+    - it never fires while the newest judged window is a broken feed, and broken windows are no
+      evidence;
+    - it never fires while a decision about this champion is open, so asking again after a fire
+      changes nothing;
+    - it never fires within ``cooldown_seconds`` of the last fire (of its end, if it has ended;
+      a rejected one counts too), nor beyond ``monthly_budget`` fires in 30 days (rejected ones
+      do not count);
+    - windows that an earlier fire about this champion has seen are not evidence again.
+
+    A window counts once it can tell: with ``on: confirmed harm`` that takes labels, so windows
+    whose labels are still to come neither accuse nor acquit.
+
+    Parameters
+    ----------
+    history : History
+    policy : RetrainingConfig
+    now : datetime
+        UTC, as all times in ``history``.
+
+    Returns
+    -------
+    Decision
+        Its reason is one sentence that names figures and, where it suppresses, the first thing
+        that says no; ``evidence["blocked_by"]`` names all of them.
+    """
+    judged = _judged(history)
+    telling = [w for w in judged if _tells(w, policy)][-policy.of :]
+    harmed = [w for w in telling if w.verdict in _harms(policy)]
+    evidence: dict[str, Any] = {
+        "champion_version": history.champion_version,
+        "windows": [w.window_id for w in telling],
+        "harmed": [w.window_id for w in harmed],
+        "needed": policy.windows,
+        "of": policy.of,
+        "labelled_rows": history.labelled_rows,
+        "fires_in_30_days": len(_recent_fires(history.decisions, now)),
+        "blocked_by": [],
+    }
+    if reason := _too_little(history, judged, harmed, policy):
+        return Decision("hold", reason, evidence)
+    blocks = _blocks(history, policy, now)
+    found = f"{_names(policy)} in {len(harmed)} of the last {len(telling)} windows that can tell"
+    if blocks:
+        evidence["blocked_by"] = [name for name, _ in blocks]
+        return Decision("suppress", f"{found}, but {blocks[0][1]}", evidence)
+    rows = f"{history.labelled_rows:,} labelled rows to learn from"
+    reason = f"{found} of champion {history.champion_version}, and {rows}"
+    return Decision("fire", reason, evidence, needs_approval=policy.approval)
+
+
+def _judged(history: History) -> list[WindowFact]:
+    """Windows of all rows that this champion answered, with a verdict, not yet acted upon."""
+    fires = [d.opened_at for d in _fires(history.decisions) if _about(d, history)]
+    seen = max(fires, default=None)
+    return [
+        w
+        for w in history.windows
+        if w.verdict is not None
+        and not w.segment
+        and w.champion_version == history.champion_version
+        and (seen is None or w.closed_at > seen)
+    ]
+
+
+def _tells(window: WindowFact, policy: RetrainingConfig) -> bool:
+    if window.verdict == _BROKEN:
+        return False
+    return policy.on == "suspected harm" or window.labelled_rows > 0
+
+
+def _harms(policy: RetrainingConfig) -> tuple[str, ...]:
+    if policy.on == "suspected harm":
+        return ("suspected harm", "confirmed harm")
+    return ("confirmed harm",)
+
+
+def _names(policy: RetrainingConfig) -> str:
+    return " or ".join(_harms(policy))
+
+
+def _too_little(
+    history: History,
+    judged: Sequence[WindowFact],
+    harmed: Sequence[WindowFact],
+    policy: RetrainingConfig,
+) -> str | None:
+    """Why there is no evidence for a retraining; None if there is."""
+    if judged and judged[-1].verdict == _BROKEN:
+        return (
+            f"the newest window ({judged[-1].window_id}) is a broken feed: that is for the data's "
+            "owner to mend, and nothing to learn from"
+        )
+    if len(harmed) >= policy.windows:
+        return None
+    if any(_about(d, history) and d.is_open for d in history.decisions):
+        return f"a retraining of champion {history.champion_version} is under way"
+    if not judged:
+        return f"no window of champion {history.champion_version} has been judged yet"
+    return (
+        f"{_names(policy)} in {len(harmed)} of the last {policy.of} windows that can tell; "
+        f"{policy.windows} are needed"
+    )
+
+
+def _blocks(history: History, policy: RetrainingConfig, now: datetime) -> list[tuple[str, str]]:
+    """Everything that forbids a retraining: its name, and its clause of the reason."""
+    found = []
+    if opened := [d for d in history.decisions if d.is_open and _about(d, history)]:
+        found.append(("open decision", f"decision {opened[0].id} about this champion is open"))
+    if not policy.enabled:
+        found.append(("disabled", "monitoring.retraining.enabled is false"))
+    if history.labelled_rows < policy.min_labels:
+        rows = f"{history.labelled_rows:,} of {policy.min_labels:,} labelled rows"
+        found.append(("labels", f"there are only {rows} to learn from"))
+    if (until := _cool_at(history.decisions, policy)) is not None and until > now:
+        found.append(("cool-down", f"the pause after the last retraining lasts until {until}"))
+    if (spent := len(_recent_fires(history.decisions, now))) >= policy.monthly_budget:
+        budget = f"{spent} of {policy.monthly_budget} retrainings in {BUDGET_DAYS} days"
+        found.append(("budget", f"the budget is spent: {budget}"))
+    return found
+
+
+def _fires(decisions: Sequence[PastDecision]) -> list[PastDecision]:
+    return [d for d in decisions if d.action == "fire"]
+
+
+def _about(decision: PastDecision, history: History) -> bool:
+    return decision.champion_version == history.champion_version
+
+
+def _cool_at(decisions: Sequence[PastDecision], policy: RetrainingConfig) -> datetime | None:
+    """When the pause after the last fire ends."""
+    last = max(
+        (max(d.opened_at, d.closed_at or d.opened_at) for d in _fires(decisions)), default=None
+    )
+    return last + timedelta(seconds=policy.cooldown_seconds) if last is not None else None
+
+
+def _recent_fires(decisions: Sequence[PastDecision], now: datetime) -> list[PastDecision]:
+    """Fires of the last 30 days that nobody rejected."""
+    since = now - timedelta(days=BUDGET_DAYS)
+    return [d for d in _fires(decisions) if d.opened_at > since and d.state != "rejected"]

@@ -1,0 +1,51 @@
+"""Live windows against the reference: findings, thresholds, harm, verdicts."""
+
+from tidemill.drift.change import Change, ErrorStream, error_of
+from tidemill.drift.estimate import Estimate, PerformanceModel
+from tidemill.drift.findings import Finding
+from tidemill.drift.heldout import HeldOut
+from tidemill.drift.intake import Intake
+from tidemill.drift.judging import Yardstick, compare
+from tidemill.drift.outcomes import Outcomes
+from tidemill.drift.outputs import outputs_of, scores_of_outputs
+from tidemill.drift.performance import Performance, measure, performance_findings
+from tidemill.drift.quality import FeedCheck, freshness_finding, quality_findings
+from tidemill.drift.reference import Reference, feature_schema, output_schema
+from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
+from tidemill.drift.trust import Reconciled, Trust, reconcile
+from tidemill.drift.verdict import VERDICTS, Verdict, judge
+
+__all__ = [
+    "VERDICTS",
+    "Change",
+    "ErrorStream",
+    "Estimate",
+    "FeedCheck",
+    "Finding",
+    "HeldOut",
+    "Intake",
+    "Outcomes",
+    "Performance",
+    "PerformanceModel",
+    "Reconciled",
+    "Reference",
+    "Thresholds",
+    "Trust",
+    "Verdict",
+    "Yardstick",
+    "calibrate",
+    "compare",
+    "error_of",
+    "feature_schema",
+    "freshness_finding",
+    "judge",
+    "judged_columns",
+    "measure",
+    "output_schema",
+    "outputs_of",
+    "performance_findings",
+    "quality_findings",
+    "reconcile",
+    "rows_for",
+    "scores_of_outputs",
+]

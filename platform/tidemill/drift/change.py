@@ -1,0 +1,256 @@
+"""Change detection on the error stream: whether the model's errors have grown.
+
+A window with few labels cannot accuse; many such windows in a row can. The stream is fed with
+the means of batches of labelled rows, so it costs nothing a row.
+
+Why Page-Hinkley and not ADWIN: ADWIN's bound has a term of the order 1 / (values fed), so on means
+of batches it needs about as many *batches* as it would need rows. Page-Hinkley sums how far each
+mean lies above the usual, in its own standard errors: what a batch says is not lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from tidemill.drift.estimate import PerformanceModel
+from tidemill.drift.findings import Finding
+from tidemill.metrics import Figures, RegressionFigures
+from tidemill.schema import Task
+
+if TYPE_CHECKING:
+    from river.drift import PageHinkley
+
+__all__ = ["RISE", "Change", "ErrorStream", "error_of"]
+
+RISE = 0.1
+"""Growth of the mean error, as a share of it, that is worth a finding."""
+
+_BATCH_ROWS = 50
+_MOST_PARTS = 20
+_KEPT = 1000
+# A growth by one standard error of 50 rows is found after some 24 of them. By chance: measured
+# four times in 12 million independent rows of which a tenth are errors.
+_THRESHOLD, _ALLOWANCE = 12.0, 0.5
+_ANCHOR = 30
+_CLIP = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The errors have grown, and have not come back since.
+
+    Parameters
+    ----------
+    before, after : float
+        Mean error until the change began, and since.
+    rows : int
+        Labelled rows since it began, as near as can be told.
+    """
+
+    before: float
+    after: float
+    rows: int
+
+    @property
+    def rise(self) -> float:
+        """Growth as a share of the error before."""
+        return self.after / self.before - 1.0 if self.before > 0 else math.inf
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self)
+
+    def finding(self, error: str = "mean error") -> Finding:
+        """The change as a finding; flagged from a growth of a tenth on."""
+        detail = (
+            f"the {error} has grown from {self.before:.4g} to {self.after:.4g} over the last "
+            f"{self.rows:,} labelled rows"
+        )
+        return Finding(
+            "change", "", "page_hinkley", self.rise, RISE, None, self.rise >= RISE, detail
+        )
+
+
+class ErrorStream:
+    """Follows the mean error of labelled rows; a change stands until the errors come back.
+
+    Errors: squared error of the probabilities for classifiers (the Brier score: bounded, and
+    it notices both wrong answers and false confidence), absolute error for regression.
+
+    Each batch counts by its distance from the held-out error in standard errors (noise of its
+    rows and spread of the held-out blocks), in parts of about 50 rows, at most 20, clipped at
+    three: no single batch makes a change. River's Page-Hinkley test sums what lies more than half
+    a standard error above the running mean, which starts at the held-out error.
+
+    Parameters
+    ----------
+    expected, noise, spread : float
+        Mean error on held-out rows; its standard error on one row; its standard deviation
+        between blocks beyond that. From :meth:`of`.
+
+    Notes
+    -----
+    Deterministic: the state is a function of what was fed. At most 1,000 means are kept; then
+    neighbours among the older half are joined. Memory O(1,000).
+
+    >>> stream = ErrorStream(expected=0.1, noise=0.2, spread=0.0)
+    >>> any(stream.feed(50, 0.1) for _ in range(20))
+    False
+    >>> found = [stream.feed(50, 0.25) for _ in range(8)]
+    >>> next(i for i, change in enumerate(found) if change)
+    5
+    """
+
+    def __init__(self, expected: float, noise: float, spread: float) -> None:
+        self.expected, self.noise, self.spread = expected, noise, spread
+        self._fed: list[tuple[int, float]] = []
+        self._pending = (0, 0.0)
+        self._start()
+
+    @classmethod
+    def of(cls, quality: PerformanceModel) -> Self:
+        """The stream of a champion that was just promoted; nothing is fed yet."""
+        name = error_name(quality.task)
+        return cls(
+            quality.figures[name],
+            quality.noise[name],
+            quality.variation.spread_of(name, _BATCH_ROWS),
+        )
+
+    @property
+    def change(self) -> Change | None:
+        """The change that stands, if one does."""
+        return None if self._began is None else self._told(self._began)
+
+    def feed(self, rows: int, mean: float) -> Change | None:
+        """Take note of a batch; return the change if this batch proved it.
+
+        Batches below 50 rows wait for more. A mean that is not finite is left out.
+        """
+        if rows <= 0 or not math.isfinite(mean):
+            return None
+        held, total = self._pending
+        self._pending = (held + rows, total + rows * float(mean))
+        if self._pending[0] < _BATCH_ROWS:
+            return None
+        stood = self._began is not None
+        held, total = self._pending
+        self._pending = (0, 0.0)
+        self._take(held, total / held)
+        if len(self._fed) > _KEPT:
+            self._coarsen()
+        return self.change if not stood else None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document: what was fed, to be replayed."""
+        return {
+            "expected": self.expected,
+            "noise": self.noise,
+            "spread": self.spread,
+            "fed": [list(batch) for batch in self._fed],
+            "pending": list(self._pending),
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote; the stream goes on as if it had never stopped."""
+        stream = cls(document["expected"], document["noise"], document["spread"])
+        stream._replay([(int(rows), float(mean)) for rows, mean in document["fed"]])
+        rows, total = document["pending"]
+        stream._pending = (int(rows), float(total))
+        return stream
+
+    def _start(self) -> None:
+        self._began: int | None = None
+        self._down: PageHinkley | None = None
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look out for growth, from here on."""
+        self._up = _page_hinkley("up", 0.0)
+        self._sum, self._low_at, self._since = 0.0, len(self._fed), 0
+
+    def _take(self, rows: int, mean: float) -> None:
+        self._fed.append((rows, mean))
+        parts = max(1, min(rows // _BATCH_ROWS, _MOST_PARTS))
+        error = math.hypot(self.noise / math.sqrt(rows), self.spread)
+        floor = 1e-9 * max(abs(self.expected), 1e-9)
+        step = (mean - self.expected) / (math.sqrt(parts) * max(error, floor))
+        for _ in range(parts):
+            self._step(min(max(step, -_CLIP), _CLIP))
+
+    def _step(self, step: float) -> None:
+        if self._down is not None:
+            _update(self._down, step)
+            if self._down.drift_detected:
+                self._began = self._down = None
+                self._watch()
+            return
+        self._sum, self._since = self._sum + step, self._since + 1
+        _update(self._up, step)
+        if self._up.drift_detected:
+            self._began = min(self._low_at, len(self._fed) - 1)
+            self._down = _page_hinkley("down", self._sum / self._since)
+        elif self._sum < _ALLOWANCE * self._since:
+            # Page's rule: where the sum falls below zero, the growth cannot have begun before.
+            self._sum, self._low_at, self._since = 0.0, len(self._fed), 0
+
+    def _told(self, began: int) -> Change:
+        before, after = self._fed[:began], self._fed[began:]
+        return Change(
+            before=_mean(before) if before else self.expected,
+            after=_mean(after),
+            rows=sum(rows for rows, _ in after),
+        )
+
+    def _coarsen(self) -> None:
+        old, new = self._fed[: _KEPT // 2], self._fed[_KEPT // 2 :]
+        joined = [
+            (sum(rows for rows, _ in pair), _mean(pair))
+            for pair in (old[i : i + 2] for i in range(0, len(old), 2))
+        ]
+        self._replay([*joined, *new])
+
+    def _replay(self, fed: Sequence[tuple[int, float]]) -> None:
+        self._fed = []
+        self._start()
+        for rows, mean in fed:
+            self._take(rows, mean)
+
+
+def error_of(figures: Figures) -> tuple[int, float]:
+    """Rows and mean error of figures, for :meth:`ErrorStream.feed`.
+
+    Squared error of the probabilities for classifiers, absolute error for regression.
+    """
+    if not figures.count:
+        return 0, math.nan
+    if isinstance(figures, RegressionFigures):
+        return figures.count, figures.absolute_error_sum / figures.count
+    return figures.count, figures.squared_error_sum / figures.count
+
+
+def error_name(task: Task) -> str:
+    """Name of the figure that the stream follows."""
+    return "mae" if task is Task.REGRESSION else "brier"
+
+
+def _mean(batches: Sequence[tuple[int, float]]) -> float:
+    return sum(rows * mean for rows, mean in batches) / sum(rows for rows, _ in batches)
+
+
+def _update(detector: PageHinkley, value: float) -> None:
+    detector.update(value)  # type: ignore[no-untyped-call]
+
+
+def _page_hinkley(mode: str, usual: float) -> PageHinkley:
+    """River's test, its running mean started firmly at ``usual``."""
+    from river.drift import PageHinkley
+
+    detector = PageHinkley(min_instances=_ANCHOR, delta=_ALLOWANCE, threshold=_THRESHOLD, mode=mode)
+    for _ in range(_ANCHOR):
+        _update(detector, usual)
+    return detector

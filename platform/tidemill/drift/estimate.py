@@ -1,0 +1,294 @@
+"""What the model's figures probably are on rows whose truth is not known yet.
+
+Confidence based for classifiers (the idea of NannyML's CBPE): of rows with such a score, such a
+share turned out positive among held-out rows. For regression an error model by prediction:
+rows with such a prediction were off by so much. Both see the model's output only, so an estimate
+costs a profile and no pass over rows; a change of what the *truth* is for the same output
+(concept change) cannot show before labels do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.drift.bands import standard_error
+from tidemill.drift.expected import concordance, expected_figures, grouped, groups_of
+from tidemill.drift.outcomes import SUMS, Outcomes
+from tidemill.drift.reference import PREDICTION, SCORE
+from tidemill.drift.variation import Variation
+from tidemill.errors import SchemaMismatch
+from tidemill.metrics import Figures
+from tidemill.profiling import NumericProfile, Profile, fold
+from tidemill.schema import Task
+
+__all__ = ["BAND", "MEAN_ERRORS", "Estimate", "PerformanceModel"]
+
+BAND = 1.96
+"""Standard errors each side of a figure: 95 of 100 windows of a steady stream lie inside."""
+
+MEAN_ERRORS = {
+    "roc_auc": "log_loss",
+    "average_precision": "log_loss",
+    "f1": "log_loss",
+    "r2": "rmse",
+}
+"""Figures that can fall because other rows came, each answered as well as ever: rows all alike
+have no ranks to get right. Beside each the mean error of the rows that must have grown as well
+before anybody is accused."""
+
+_RESAMPLES = 100
+_FEW = 5
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure expected of a window's rows before their truth is known.
+
+    Parameters
+    ----------
+    metric : str
+    value : float
+        NaN where it cannot be told.
+    standard_error : float
+        Of the figure that these rows will show, around ``value``.
+    rows : int
+        Rows with an output.
+    unseen : float
+        Share of them whose output lies in a bin with fewer than five held-out rows.
+    mean_error : Estimate or None
+        Of a figure that depends on the mix of rows: the mean error behind it, see
+        :data:`MEAN_ERRORS`.
+    """
+
+    metric: str
+    value: float
+    standard_error: float
+    rows: int
+    unseen: float
+    mean_error: Estimate | None = None
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95% band."""
+        return self.value - BAND * self.standard_error
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95% band."""
+        return self.value + BAND * self.standard_error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PerformanceModel:
+    """The champion on held-out rows: what to expect of it, and how much that varies.
+
+    Parameters
+    ----------
+    blocks : tuple of Outcomes
+        Held-out rows by time block.
+    inside : (groups,) float64
+        Order of pairs within a stretch of output; see ``concordance``.
+    figures : dict of str to float
+        On all held-out rows; those that are defined.
+    noise : dict of str to float
+        Standard error of a figure on one row: divide by the root of the rows.
+    variation : Variation
+        How much figures and surprises vary over time, by the length of the stretch.
+
+    Notes
+    -----
+    Bands: the noise of the window's rows (analytic, infinitesimal jackknife), the noise of what
+    is known from held-out rows (bootstrap over blocks, 100 resamples, fixed seed), and the
+    surprise in stretches of the window's length (measured by leaving out one after another), as
+    independent; for roc_auc also what may have moved inside a bin. Memory: blocks x bins.
+    """
+
+    blocks: tuple[Outcomes, ...]
+    inside: Floats
+    figures: dict[str, float]
+    noise: dict[str, float]
+    variation: Variation = field(default_factory=Variation)
+
+    @classmethod
+    def fit(cls, blocks: Sequence[tuple[Outcomes, Figures]]) -> Self:
+        """Learn from held-out rows, by time block in order.
+
+        Parameters
+        ----------
+        blocks : sequence of (Outcomes, Figures)
+            Both of the same rows; at least one block with rows.
+
+        Raises
+        ------
+        SchemaMismatch
+            If there are no rows.
+        """
+        kept = [(outcomes, figures) for outcomes, figures in blocks if outcomes.count]
+        if not kept:
+            raise SchemaMismatch(
+                "there are no held-out rows to learn from how good the model is",
+                remedy="keep a share of the rows for testing: sharding.holdout.test",
+            )
+        outcomes, figures = fold(o for o, _ in kept), fold(f for _, f in kept)
+        names = [name for name, value in figures.values().items() if math.isfinite(value)]
+        bare = cls(
+            tuple(o for o, _ in kept),
+            concordance(figures, outcomes, groups_of(outcomes.rows)),
+            {name: figures.values()[name] for name in names},
+            {name: standard_error(figures, name) * math.sqrt(figures.count) for name in names},
+        )
+        groups = groups_of(outcomes.rows)
+        variation = Variation.of(
+            kept,
+            bare.figures,
+            bare.noise,
+            lambda counts, sums: bare._expected(counts, sums, groups),
+        )
+        return replace(bare, variation=variation)
+
+    @property
+    def task(self) -> Task:
+        """What the model predicts."""
+        return self.blocks[0].task
+
+    @property
+    def rows(self) -> int:
+        """Held-out rows."""
+        return sum(block.count for block in self.blocks)
+
+    @property
+    def sums(self) -> Floats:
+        """Held-out sums by bin of output, (len(SUMS[task]), bins)."""
+        return np.asarray(sum(block.sums for block in self.blocks), np.float64)
+
+    def held_out_error(self, metric: str) -> float:
+        """Standard error of the held-out figure: its rows' noise, and the spread of its blocks."""
+        noise = self.noise[metric] / math.sqrt(self.rows)
+        if not self.variation.scales:
+            return noise
+        longest = self.variation.scales[-1]
+        return math.hypot(
+            noise, self.variation.spread_of(metric, longest) * math.sqrt(longest / self.rows)
+        )
+
+    def estimate(self, outputs: Profile, metric: str) -> Estimate:
+        """Expect ``metric`` of the rows of ``outputs``, a profile of ``output_schema``.
+
+        NaN where it cannot be told: no outputs (scores of a classifier), or roc_auc and f1 of
+        more than two classes.
+
+        Raises
+        ------
+        SchemaMismatch
+            If the outputs were profiled on other edges than the held-out rows.
+        """
+        name = PREDICTION if self.task is Task.REGRESSION else SCORE
+        profile = outputs.columns[name]
+        if not isinstance(profile, NumericProfile) or not np.array_equal(
+            profile.edges, self.blocks[0].edges
+        ):
+            raise SchemaMismatch(
+                f"the profile of {name!r} does not have the edges of the held-out rows",
+                remedy="profile outputs with output_schema(reference.schema)",
+            )
+        return self.estimate_counts(profile.counts.astype(np.float64), metric)
+
+    def estimate_counts(self, counts: Floats, metric: str) -> Estimate:
+        """Expect ``metric`` of rows of which ``counts`` (bins,) lie in each bin of output."""
+        rows, seen = int(counts.sum()), self.sums[0]
+        unseen = float(counts[seen < _FEW].sum() / rows) if rows else 0.0
+        groups = groups_of(seen)
+        value = self._expected(counts, self.sums, groups)[metric] if rows else math.nan
+        if metric not in self.figures or not math.isfinite(value):
+            return Estimate(metric, math.nan, math.nan, rows, unseen)
+        # What the stretches of output lose against single scores, on rows where it is known.
+        anchor = self.figures[metric] - self._expected(seen, self.sums, groups)[metric]
+        behind = MEAN_ERRORS.get(metric)
+        return Estimate(
+            metric,
+            value + anchor,
+            self._error(counts, metric, groups),
+            rows,
+            unseen,
+            self.estimate_counts(counts, behind) if behind is not None else None,
+        )
+
+    def _error(self, counts: Floats, metric: str, groups: npt.NDArray[np.int64]) -> float:
+        rows = float(counts.sum())
+        return math.hypot(
+            self.noise[metric] / math.sqrt(rows),
+            self._doubt(counts, metric, groups),
+            self._inner_doubt(counts, groups) if metric == "roc_auc" else 0.0,
+            self.variation.surprise_of(metric, rows),
+        )
+
+    def _expected(
+        self, counts: Floats, sums: Floats, groups: npt.NDArray[np.int64]
+    ) -> dict[str, float]:
+        return expected_figures(
+            self.task, grouped(sums, groups), grouped(counts, groups), self.inside
+        )
+
+    def _doubt(self, counts: Floats, metric: str, groups: npt.NDArray[np.int64]) -> float:
+        """Standard deviation of the estimate over bootstrap samples of the held-out blocks."""
+        if len(self.blocks) < 2:
+            return 0.0
+        rng = np.random.default_rng(0)
+        stacked = grouped(np.stack([block.sums for block in self.blocks]), groups)
+        here = grouped(counts, groups)
+        share = np.full(len(stacked), 1 / len(stacked))
+        weights = rng.multinomial(len(stacked), share, size=_RESAMPLES)
+        found = np.array(
+            [
+                expected_figures(self.task, sums, here, self.inside)[metric]
+                for sums in np.tensordot(weights, stacked, axes=1)
+            ]
+        )
+        defined = found[np.isfinite(found)]
+        return float(defined.std()) if len(defined) > 1 else 0.0
+
+    def _inner_doubt(self, counts: Floats, groups: npt.NDArray[np.int64]) -> float:
+        """How much of the order of pairs rests on groups within which rows may have moved.
+
+        The order inside a group is known of held-out rows; the further the shares of the groups
+        moved, the less need it hold. Total variation times the pairs inside groups.
+        """
+        held, here = (grouped(rows, groups) for rows in (self.sums[0], counts))
+        moved = float(np.abs(held / held.sum() - here / here.sum()).sum() / 2)
+        positives = here * grouped(self.sums[1], groups) / np.maximum(held, 1.0)
+        pairs = float(positives.sum() * (here - positives).sum())
+        within = float((positives * (here - positives)).sum())
+        return moved * within / pairs if pairs else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document, exact."""
+        return {
+            "task": self.task.value,
+            "edges": self.blocks[0].edges.tolist(),
+            "sums": [block.sums.tolist() for block in self.blocks],
+            "names": list(SUMS[self.task]),
+            "inside": self.inside.tolist(),
+            "figures": dict(self.figures),
+            "noise": dict(self.noise),
+            "variation": self.variation.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        task, edges = Task(document["task"]), np.array(document["edges"], np.float64)
+        blocks = (np.array(sums, np.float64) for sums in document["sums"])
+        return cls(
+            blocks=tuple(Outcomes(task, edges, sums) for sums in blocks),
+            inside=np.array(document["inside"], np.float64),
+            figures=document["figures"],
+            noise=document["noise"],
+            variation=Variation.from_json(document["variation"]),
+        )

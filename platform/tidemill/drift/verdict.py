@@ -1,0 +1,173 @@
+"""From findings and performance to one word about a window, and one sentence that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from tidemill.config import HarmConfig
+from tidemill.drift.estimate import MEAN_ERRORS
+from tidemill.drift.findings import Finding
+from tidemill.drift.performance import RELATIVE, Performance
+from tidemill.metrics import HIGHER_IS_BETTER
+
+__all__ = ["VERDICTS", "Verdict", "judge"]
+
+VERDICTS = ("healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm")
+
+_DRIFTS = ("drift", "output drift", "label drift")
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One word about a window.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`VERDICTS`.
+    sentence : str
+        Why, naming features and figures.
+    features : tuple of str
+        The features that are meant: those of the broken feed, else those that drifted;
+        furthest beyond their thresholds first.
+    """
+
+    name: str
+    sentence: str
+    features: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self) | {"features": list(self.features)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(document["name"], document["sentence"], tuple(document["features"]))
+
+
+def judge(
+    findings: Sequence[Finding], performance: Performance | None, config: HarmConfig
+) -> Verdict:
+    """Judge a window that has enough rows.
+
+    The first that holds:
+
+    1. *broken feed*: a quality finding is flagged; nothing else counts then;
+    2. *confirmed harm*: the measured figure is harmed; or its loss is beyond ``max_loss`` on
+       enough labels, its band too wide to tell alone, and the error stream changed as well;
+    3. *suspected harm*: the error stream changed and the measured figure does not acquit; or
+       the estimate is harmed and there are too few labels to measure;
+    4. *harmless drift*: inputs, outputs or labels drifted, or the errors changed within bounds;
+    5. *healthy*.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        All of the window; those of kind ``performance`` and ``estimate`` repeat what
+        ``performance`` says and are not looked at.
+    performance : Performance or None
+    config : HarmConfig
+    """
+    flagged = sorted((f for f in findings if f.flagged), key=_beyond, reverse=True)
+    broken = [f for f in flagged if f.kind == "quality"]
+    if broken:
+        return Verdict("broken feed", _broken(broken), _features(broken))
+    drifted = [f for f in flagged if f.kind in _DRIFTS]
+    changed = next((f for f in flagged if f.kind == "change"), None)
+    name = _harm(performance, changed is not None, config)
+    if name is None:
+        name = "harmless drift" if drifted or changed else "healthy"
+    parts = [_figure(performance, name, config.max_loss), _change(changed), _drift(drifted, name)]
+    sentence = "; ".join(part for part in parts if part)
+    return Verdict(name, sentence[:1].upper() + sentence[1:] + ".", _features(drifted))
+
+
+def _harm(performance: Performance | None, changed: bool, config: HarmConfig) -> str | None:
+    if performance is None:
+        return "suspected harm" if changed else None
+    if performance.harmed:
+        return "confirmed harm"
+    if performance.harmed is not None and changed and performance.loss > config.max_loss:
+        return "confirmed harm"
+    if changed and not performance.acquitted:
+        return "suspected harm"
+    if performance.harmed is None and performance.suspected:
+        return "suspected harm"
+    return None
+
+
+def _beyond(finding: Finding) -> float:
+    return abs(finding.value) / finding.threshold if finding.threshold else float("inf")
+
+
+def _features(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f.feature for f in findings if f.feature))
+
+
+def _broken(findings: Sequence[Finding]) -> str:
+    details = [f.detail.strip().rstrip(".") for f in findings[:_NAMED]]
+    more = len(findings) - len(details)
+    tail = f", and {more} more findings" if more > 0 else ""
+    return f"The feed looks broken: {'; '.join(details)}{tail}."
+
+
+def _figure(performance: Performance | None, name: str, max_loss: float) -> str:
+    if performance is None:
+        return "there are no labels and no estimate yet"
+    p = performance
+    if p.harmed is not None:
+        return (
+            f"the {p.metric} is {p.measured:.3f} ({p.low:.3f} to {p.high:.3f}) on "
+            f"{p.labelled_rows:,} labelled rows, {_than(p, p.loss, name, max_loss)}"
+        )
+    if p.suspected is not None:
+        return (
+            f"the {p.metric} is expected at {p.estimated:.3f} ({p.estimated_low:.3f} to "
+            f"{p.estimated_high:.3f}) before labels, {_than(p, p.estimated_loss, name, max_loss)}"
+        )
+    return f"{p.labelled_rows:,} labelled rows are too few to measure the {p.metric}"
+
+
+def _than(performance: Performance, loss: float, name: str, max_loss: float) -> str:
+    """How the figure stands to the held-out one."""
+    p = performance
+    held = f"{p.held_out:.3f} of the held-out rows"
+    amount = f"{abs(loss):.1%}" if p.metric in RELATIVE else f"{abs(loss):.3f}"
+    way = "below" if HIGHER_IS_BETTER[p.metric] else "above"
+    if loss > 0 and name in ("suspected harm", "confirmed harm"):
+        return f"{amount} {way} the {held}"
+    if p.mixed:
+        errors = f"the rows' {MEAN_ERRORS[p.metric]} has not grown: other rows, not worse answers"
+        return f"{amount} {way} the {held}, yet {errors}"
+    if loss > max_loss:
+        return f"too few or too varied rows to tell it from the {held}"
+    return f"no harm beside the {held}"
+
+
+def _change(changed: Finding | None) -> str:
+    return changed.detail.strip().rstrip(".") if changed else ""
+
+
+def _drift(findings: Sequence[Finding], name: str) -> str:
+    if not findings:
+        return "" if name != "healthy" else "no drift"
+    names = [f"{_said(f)} ({f.test} {f.value:.2f})" for f in _once(findings)]
+    shown, more = names[:_NAMED], len(names) - _NAMED
+    tail = f" and {more} more" if more > 0 else ""
+    return f"drifted: {', '.join(shown)}{tail}"
+
+
+def _said(finding: Finding) -> str:
+    return finding.feature or finding.kind
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """The furthest finding of each feature."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(_said(finding), finding)
+    return list(first.values())

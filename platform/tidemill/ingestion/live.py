@@ -1,0 +1,166 @@
+"""Live rows as a source: typed as the model has them, and judged row by row only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.config import DatasetConfig
+from tidemill.errors import SchemaMismatch
+from tidemill.ingestion.casting import cast_column
+from tidemill.ingestion.plan import compile_plan
+from tidemill.ingestion.suite import Suite
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.storage import stable_hash
+
+__all__ = ["LiveRows", "as_labelled", "live_dataset", "live_rows", "row_wise_suite"]
+
+EVENT_ID, AT = "event_id", "at"
+
+
+def as_labelled(schema: TableSchema, given: Collection[str]) -> TableSchema:
+    """What to read of a table of labelled rows that has the columns ``given``.
+
+    The schema's own columns as far as they are there, and ``event_id`` and ``at`` where the table
+    has them in place of key and time.
+    """
+    columns = [column for column in schema.columns if column.name in given]
+    if EVENT_ID in given:
+        columns.append(Column(EVENT_ID, ColumnType.CATEGORICAL, Purpose.CARRIED, "string"))
+    if AT in given and schema.time is not None and schema.time.name not in given:
+        columns.append(Column(AT, ColumnType.DATETIME, Purpose.CARRIED, "timestamp[us]"))
+    return replace(schema, columns=tuple(columns))
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRows:
+    """Some labelled live rows.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Of the schema's columns and types.
+    ids : pyarrow.ChunkedArray or None
+        What names each row, as text: the event's id, else the key; None where there is neither.
+    left_out : int
+        Further rows, whose label is missing or none of the schema's classes.
+    """
+
+    table: pa.Table
+    ids: pa.ChunkedArray | None
+    left_out: int
+
+
+def live_rows(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> LiveRows:
+    """Rows of the schema's columns and types, made of events and their truth.
+
+    The key is the event's id (of a whole-number key the number, or for other ids a hash), the
+    time is ``at`` unless the event has the column itself, columns that are only carried are
+    null. Rows whose label is none of the schema's classes, or is missing, are left out.
+
+    Parameters
+    ----------
+    batch : RecordBatch or Table
+        ``event_id`` and ``at``, each where the schema's own key or time column is not there; every
+        feature; the target under its name.
+    schema : TableSchema
+        With its classes.
+
+    Raises
+    ------
+    SchemaMismatch
+        If a column is missing.
+
+    Notes
+    -----
+    O(rows of the batch) memory.
+    """
+    table = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    columns = [_column(table, column) for column in schema.columns]
+    rows = pa.Table.from_arrays(columns, schema=schema.arrow_schema())
+    target = rows[schema.target.name]
+    known = pc.is_valid(target)
+    if schema.task is not Task.REGRESSION:
+        known = pc.is_in(target.cast(pa.string()), value_set=pa.array(schema.classes))
+    ids = _ids(table, rows, schema)
+    kept = rows.filter(known)
+    return LiveRows(kept, None if ids is None else ids.filter(known), rows.num_rows - kept.num_rows)
+
+
+def _ids(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArray | None:
+    if EVENT_ID in events.column_names:
+        return events[EVENT_ID].cast(pa.string())
+    return None if schema.key is None else rows[schema.key.name].cast(pa.string())
+
+
+def _column(table: pa.Table, column: Column) -> pa.Array:
+    given = column.name
+    if given not in table.column_names and column.purpose is Purpose.TIME:
+        given = AT
+    if given not in table.column_names and column.purpose is Purpose.KEY:
+        return _keys(_whole(table, EVENT_ID, column), column)
+    if given not in table.column_names and column.purpose is Purpose.CARRIED:
+        return pa.nulls(table.num_rows, column.arrow_type)
+    array, _ = cast_column(_whole(table, given, column), column.arrow_type, ())
+    return array
+
+
+def _whole(table: pa.Table, name: str, column: Column) -> pa.Array:
+    if name not in table.column_names:
+        raise SchemaMismatch(
+            f"the labelled rows have no column {column.name!r}"
+            + (f" and no {name!r}" if name != column.name else ""),
+            remedy=f"give the rows with the model's features and their {column.purpose.value}",
+            column=column.name,
+            available=table.column_names,
+        )
+    found = table[name]
+    if pa.types.is_dictionary(found.type):
+        found = found.unify_dictionaries()
+    return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
+
+
+def _keys(ids: pa.Array, column: Column) -> pa.Array:
+    """Event ids as keys; ids that are no whole numbers get a number of their own."""
+    texts = ids.cast(pa.string())
+    if column.physical != "int64":
+        return texts
+    numbers, _ = cast_column(texts, pa.int64(), ())
+    hashed = (stable_hash(texts) >> np.uint64(1)).astype(np.int64)
+    return pc.coalesce(numbers, pa.array(hashed))
+
+
+def live_dataset(dataset: DatasetConfig, folder: str) -> DatasetConfig:
+    """The dataset section that reads files of :func:`live_rows`: nothing is derived any more."""
+    return DatasetConfig(
+        name=dataset.name,
+        source=folder,
+        format="parquet",
+        target=dataset.target,
+        task=dataset.task,
+        positive=dataset.positive,
+        time=dataset.time,
+        key=dataset.key,
+    )
+
+
+def row_wise_suite(suite: Suite, schema: TableSchema) -> dict[str, Any]:
+    """The part of a suite that judges single rows, as a document.
+
+    What it says of whole tables (counts, means, columns) was meant for the source; live rows are
+    few, and drift is why they are here.
+    """
+    carried = {c.name for c in schema.columns if c.purpose is Purpose.CARRIED}
+    rules = {
+        rule.index
+        for rule in compile_plan(suite, schema).rules
+        if not carried & set(rule.expectation.columns)
+    }
+    entries = [e for i, e in enumerate(suite.document["expectations"]) if i in rules]
+    least = {"type": "expect_column_to_exist", "kwargs": {"column": schema.target.name}}
+    return {**suite.document, "expectations": entries or [least]}

@@ -1,0 +1,71 @@
+"""One store for what the monitor must not forget: SQLite beside the service, or PostgreSQL."""
+
+from tidemill.ledger.access import Key, Session
+from tidemill.ledger.alerts import Alert
+from tidemill.ledger.decisions import Decision
+from tidemill.ledger.faults import (
+    DecisionOpen,
+    IdempotencyConflict,
+    LedgerInUse,
+    QueueFull,
+    RecordMissing,
+    WrongState,
+)
+from tidemill.ledger.findings import FindingLike, FindingPoint, FindingRow
+from tidemill.ledger.ledger import Health, Ledger
+from tidemill.ledger.outbox import Message, NewMessage, back_off_seconds
+from tidemill.ledger.requests import StoredRequest
+from tidemill.ledger.retention import Pruned
+from tidemill.ledger.values import (
+    BatchNote,
+    EventBatch,
+    Folding,
+    LabelBatch,
+    LabelPart,
+    LabelReceipt,
+    Receipt,
+    Request,
+    Stretch,
+    Totals,
+    WindowKey,
+    WindowPart,
+)
+from tidemill.ledger.windows import Parts, Performance, Window
+
+__all__ = [
+    "Alert",
+    "BatchNote",
+    "Decision",
+    "DecisionOpen",
+    "EventBatch",
+    "FindingLike",
+    "FindingPoint",
+    "FindingRow",
+    "Folding",
+    "Health",
+    "IdempotencyConflict",
+    "Key",
+    "LabelBatch",
+    "LabelPart",
+    "LabelReceipt",
+    "Ledger",
+    "LedgerInUse",
+    "Message",
+    "NewMessage",
+    "Parts",
+    "Performance",
+    "Pruned",
+    "QueueFull",
+    "Receipt",
+    "RecordMissing",
+    "Request",
+    "Session",
+    "StoredRequest",
+    "Stretch",
+    "Totals",
+    "Window",
+    "WindowKey",
+    "WindowPart",
+    "WrongState",
+    "back_off_seconds",
+]

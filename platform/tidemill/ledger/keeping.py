@@ -1,0 +1,85 @@
+"""The thread that keeps the store small: merges segments of ids, empties SQLite's log."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from tidemill.errors import TidemillError
+from tidemill.ledger.index import IdIndex
+from tidemill.ledger.merging import clear_dead_segments, due_merge, merge_segments
+from tidemill.ledger.store import Store
+from tidemill.ledger.writer import Commit, Writer
+
+__all__ = ["Keeper"]
+
+_log = structlog.get_logger(__name__)
+_POLL_SECONDS = 0.25
+_TIDY_EVERY = 8
+_LOG_BYTES = 8 << 20
+
+
+class Keeper:
+    """Tidies beside the writer, in short commits.
+
+    Parameters
+    ----------
+    store : Store
+    writer : Writer
+    index : IdIndex
+    """
+
+    def __init__(self, store: Store, writer: Writer, index: IdIndex) -> None:
+        self._store, self._writer, self._index = store, writer, index
+        self._ending = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._thread = threading.Thread(target=self._loop, name="ledger-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin, by deleting what an earlier process did not finish."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the step at hand; a merge that is not finished begins anew."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tidy(self) -> None:
+        """One round: delete dead segments, merge while that is due."""
+        with self._one_at_a_time:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        clear_dead_segments(self._store, self._write)
+        while group := due_merge(self._index.view.segments):
+            merge_segments(self._store, self._write, self._index, group)
+            clear_dead_segments(self._store, self._write)
+
+    def _write(self, run: Callable[[Commit], Any]) -> Any:
+        if self._ending.is_set():
+            raise _Ending
+        return self._writer.call(run)
+
+    def _loop(self) -> None:
+        for round_ in itertools.count():
+            try:
+                if self._store.wal_bytes() > _LOG_BYTES:
+                    self._store.checkpoint()
+                if round_ % _TIDY_EVERY == 0:
+                    self.tidy()
+            except _Ending:
+                return
+            except Exception as error:
+                expected = isinstance(error, TidemillError)
+                _log.warning("the store is not tidied", error=str(error), expected=expected)
+            if self._ending.wait(_POLL_SECONDS):
+                return
+
+
+class _Ending(Exception):
+    """The ledger is being closed."""

@@ -1,0 +1,85 @@
+"""Labelled rows become partial figures of their windows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import Connection
+
+from tidemill.ledger import tables
+from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.parts import merge_full, store_label_parts, store_merged
+from tidemill.ledger.reading import rows_at, truth_columns
+from tidemill.ledger.store import Store
+from tidemill.ledger.values import Folding, LabelPart
+from tidemill.ledger.writer import Commit, Writer
+
+__all__ = ["fold_labels"]
+
+_log = structlog.get_logger(__name__)
+_AT_ONCE = 16_384
+
+
+def fold_labels(store: Store, writer: Writer, folding: Folding, through: int) -> None:
+    """Fold the labels up to number ``through`` that are not folded yet.
+
+    Notes
+    -----
+    Memory: 16,384 labelled rows without their features. A label folds once: its figures and
+    the mark behind it commit together.
+    """
+    while (done := writer.marks.get("labels_folded", 0)) < through:
+        upto = min(through, done + _AT_ONCE)
+        with store.read() as connection:
+            parts, lost = _parts(connection, folding, done, upto)
+            full = merge_full(connection, [part.key for part in parts], folding.merge)
+
+        def write(commit: Commit, parts: Any = parts, full: Any = full, upto: int = upto) -> int:
+            store_merged(commit, full)
+            commit.set_mark("labels_folded", upto)
+            return store_label_parts(commit, parts)
+
+        lost += writer.call(write)
+        if lost:
+            writer.call(partial(_count_lost, lost=lost))
+
+
+def _parts(
+    connection: Connection, folding: Folding, done: int, upto: int
+) -> tuple[list[LabelPart], int]:
+    parts: list[LabelPart] = []
+    lost = 0
+    for version, table in _tables(connection, done, upto):
+        try:
+            parts += folding.labels(table, version)
+        except Exception as error:
+            _log.warning("labels cannot be folded", rows=len(table), error=repr(error))
+            lost += len(table)
+    return parts, lost
+
+
+def _tables(connection: Connection, done: int, upto: int) -> Iterator[tuple[int, pa.Table]]:
+    t = tables.labels
+    chosen = sa.select(t).where(t.c.number > done, t.c.number <= upto).order_by(t.c.seq)
+    labels: list[AnyRow] = list(connection.execute(chosen))
+    seq = np.fromiter((row.seq for row in labels), np.int64, len(labels))
+    pieces = defaultdict(list)
+    for version, numbers, rows in rows_at(connection, seq, features=False):
+        truth = truth_columns([labels[i] for i in np.searchsorted(seq, numbers).tolist()])
+        for name in ("truth", "labelled_at"):
+            rows = rows.append_column(name, truth[name])
+        # Batches of one version may differ in schema, and words and numbers do not mix.
+        pieces[version, rows.schema.to_string()].append(rows)
+    for (version, _), several in pieces.items():
+        yield version, pa.concat_tables(several).unify_dictionaries()
+
+
+def _count_lost(commit: Commit, lost: int) -> None:
+    commit.set_mark("unplaced_labels", commit.mark("unplaced_labels") + lost)

@@ -1,0 +1,307 @@
+"""The ledger: everything that the monitor must not forget, behind one door."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from tidemill.errors import TidemillError
+from tidemill.ledger import tables
+from tidemill.ledger.access import Keys, Replays, Sessions
+from tidemill.ledger.alerts import Alerts
+from tidemill.ledger.decisions import Decisions
+from tidemill.ledger.events import Events
+from tidemill.ledger.faults import database_errors
+from tidemill.ledger.findings import Findings
+from tidemill.ledger.folding import Folder
+from tidemill.ledger.index import FLUSH_IDS, IdIndex
+from tidemill.ledger.keeping import Keeper
+from tidemill.ledger.labels import Labels
+from tidemill.ledger.migrating import check_revision, migrate
+from tidemill.ledger.notes import Notes
+from tidemill.ledger.outbox import Outbox
+from tidemill.ledger.requests import Requests
+from tidemill.ledger.retention import Pruned, prune
+from tidemill.ledger.store import Store
+from tidemill.ledger.unfolded import Unfolded
+from tidemill.ledger.upserting import upsert
+from tidemill.ledger.values import Folding
+from tidemill.ledger.waiting import PendingIds
+from tidemill.ledger.windows import Windows
+from tidemill.ledger.writer import Commit, Writer
+
+__all__ = ["Health", "Ledger"]
+
+_SALT = "ids.salt"
+_PROBE = "ledger.probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the ledger is.
+
+    Parameters
+    ----------
+    ok : bool
+        A tiny write was durable.
+    reason : str
+        What it said otherwise.
+    queued_bytes, queued_jobs, unfolded_rows : int
+        What waits.
+    set_aside_rows, unplaced_labels : int
+        What could not be folded, ever: stored, and in no window.
+    ids, segments, filter_bytes, memory_ids : int
+        The index of event ids.
+    """
+
+    ok: bool
+    reason: str
+    queued_bytes: int
+    queued_jobs: int
+    unfolded_rows: int
+    set_aside_rows: int
+    unplaced_labels: int
+    ids: int
+    segments: int
+    filter_bytes: int
+    memory_ids: int
+
+
+class Ledger:
+    """One store, one writer: made by :meth:`open`.
+
+    Attributes
+    ----------
+    events, labels, requests, windows, findings, alerts, decisions, outbox, keys, sessions,
+    replays, notes
+        The parts of the store, each with its own methods.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        folding: Folding | None,
+        queue_bytes: int,
+        fold_seconds: float,
+        fold_rows: int,
+        flush_ids: int,
+        clock: Callable[[], dt.datetime],
+    ) -> None:
+        self._store, self._clock = store, clock
+        self._writer = Writer(store, queue_bytes=queue_bytes, clock=clock, reload=self._load)
+        self._index = IdIndex(b"", flush_ids=flush_ids)
+        self._waiting = PendingIds()
+        self._keeper = Keeper(store, self._writer, self._index)
+        self._folder: Folder | None = None
+        if folding is not None:
+            self._folder = Folder(
+                store, self._writer, folding, seconds=fold_seconds, rows=fold_rows
+            )
+        self._compose()
+
+    def _compose(self) -> None:
+        store, writer = self._store, self._writer
+        self.events = Events(store, writer, self._index, self._waiting, self._stored)
+        self.labels = Labels(store, writer, self._index, self._waiting, self._labelled)
+        self.requests = Requests(store)
+        self.windows = Windows(store, writer)
+        self.findings = Findings(store)
+        self.alerts = Alerts(store, writer)
+        self.decisions = Decisions(store, writer)
+        self.outbox = Outbox(store, writer)
+        self.keys = Keys(store, writer)
+        self.sessions = Sessions(store, writer)
+        self.replays = Replays(writer)
+        self.notes = Notes(store, writer)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        folding: Folding | None = None,
+        queue_bytes: int = 256 << 20,
+        fold_seconds: float = 1.0,
+        fold_rows: int = 8192,
+        flush_ids: int = FLUSH_IDS,
+        writable: bool = True,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> Self:
+        """Open a store, bring its tables up to date and begin to write.
+
+        Parameters
+        ----------
+        url : str
+            ``sqlite:////folder/ledger.db`` (made if it is not there) or
+            ``postgresql+psycopg://...``.
+        folding : Folding, optional
+            How rows become parts of windows; without it they are stored and not folded.
+        queue_bytes : int
+            Bound of what is accepted and not yet written and folded.
+        fold_seconds, fold_rows : float, int
+            Rows are folded so long after they were stored, or when so many wait.
+        flush_ids : int
+            Ids in memory that become a segment.
+        writable : bool
+            False: read while another process writes.
+        clock : callable
+            Gives the present.
+
+        Raises
+        ------
+        LedgerInUse
+            If another process writes to this store.
+        IntegrityError
+            If the file is damaged or is no database.
+        ConfigError
+            If the address is not understood, or a newer tidemill made the store.
+        StorageFailed, ServiceUnavailable
+            If the store cannot be reached.
+        """
+        store = Store(url, writable=writable)
+        try:
+            ledger = cls(
+                store,
+                folding=folding if writable else None,
+                queue_bytes=queue_bytes,
+                fold_seconds=fold_seconds,
+                fold_rows=fold_rows,
+                flush_ids=flush_ids,
+                clock=clock,
+            )
+            ledger._begin(writable)
+        except BaseException:
+            store.close()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Write and fold what waits, then let go of the store."""
+        if self._folder is not None:
+            self._folder.close()
+        self._keeper.close()
+        self._writer.close()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until everything that is stored is folded into its windows.
+
+        Raises
+        ------
+        Busy
+            If that takes longer than ``timeout`` seconds.
+        """
+        if self._folder is not None:
+            self._folder.settle(timeout)
+
+    def probe(self, timeout: float = 2.0) -> None:
+        """Make a tiny write durable; raises what any write would.
+
+        After a write was refused for want of room it is as large as that one, up to 1 MiB: a
+        disk that is full still takes a few bytes.
+        """
+        size = self._writer.failed_bytes
+        ballast = secrets.token_hex(size // 2)
+
+        def write(commit: Commit) -> None:
+            row = {"key": _PROBE, "value": ballast, "updated_at": commit.at}
+            upsert(commit.connection, tables.notes, [row], key=["key"])
+
+        self._writer.wait(self._writer.submit(write, cost=size), timeout)
+
+    def health(self) -> Health:
+        """How the ledger is; never raises."""
+        reason = ""
+        try:
+            self.probe()
+        except TidemillError as error:
+            reason = str(error)
+        view = self._index.view
+        return Health(
+            not reason,
+            reason,
+            self._writer.held_bytes,
+            self._writer.queued,
+            self._folder.waiting_rows if self._folder else 0,
+            self._writer.marks.get("set_aside", 0),
+            self._writer.marks.get("unplaced_labels", 0),
+            view.rows,
+            len(view.segments),
+            view.filter_bytes,
+            view.in_memory,
+        )
+
+    def prune(self, before: dt.datetime) -> Pruned:
+        """Delete events that were received before a time, and what belongs to them.
+
+        Windows with their parts and findings, decisions and alerts stay.
+        """
+        folds = self._folder is not None
+        return prune(self._store, self._writer, self._index, before, now=self._clock(), folds=folds)
+
+    def on_commit(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``callback`` with what changed after each commit; returns what ends that.
+
+        The topics are events, labels, windows, alerts, decisions, outbox, keys and notes. The
+        callback runs in the writer's thread: it must be quick and must not write.
+        """
+        return self._writer.listen(callback)
+
+    def _begin(self, writable: bool) -> None:
+        if not writable:
+            with self._store.read() as connection:
+                check_revision(connection, self._store.name)
+                self._writer.load_marks(connection)
+            return
+        connection = self._store.writer()
+        with database_errors(self._store.name):
+            migrate(connection, self._store.name)
+            self._store.remember_file()
+            with connection.begin():
+                self._index.salt = _salt(connection, self._clock())
+                self._load(connection)
+        self._writer.start()
+        self._keeper.start()
+        if self._folder is not None:
+            self._folder.start()
+
+    def _load(self, connection: Connection) -> None:
+        self._writer.load_marks(connection)
+        self._index.load(connection, self._writer.marks.get("flushed_seq", 0))
+        self._writer.marks["pending"] = self._waiting.load(connection)
+
+    def _stored(self, item: Unfolded) -> None:
+        if self._folder is not None:
+            self._folder.add(item)
+
+    def _labelled(self) -> None:
+        if self._folder is not None:
+            self._folder.labels_came()
+
+
+def _salt(connection: Connection, at: dt.datetime) -> bytes:
+    t = tables.notes
+    known = connection.execute(sa.select(t.c.value).where(t.c.key == _SALT)).scalar()
+    if known is None:
+        known = secrets.token_hex(16)
+        connection.execute(sa.insert(t).values(key=_SALT, value=known, updated_at=at))
+    return bytes.fromhex(known)

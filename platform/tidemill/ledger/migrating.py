@@ -1,0 +1,77 @@
+"""Bring a store to the newest revision of its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from tidemill.errors import ConfigError
+
+__all__ = ["check_revision", "migrate"]
+
+
+def migrate(connection: Connection, name: str) -> None:
+    """Run the migrations that the database lacks, all in one transaction.
+
+    Parameters
+    ----------
+    connection : Connection
+        The writer's; it holds the lock.
+    name : str
+        The store, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If the store was made by a newer tidemill.
+    """
+    scripts = _scripts()
+    with connection.begin():
+        if not _behind(connection, scripts, name):
+            return
+        config = Config()
+        config.attributes["connection"] = connection
+        with EnvironmentContext(
+            config,
+            scripts,
+            fn=lambda revision, _: scripts._upgrade_revs("head", revision),
+        ):
+            scripts.run_env()
+
+
+def check_revision(connection: Connection, name: str) -> None:
+    """Refuse a store whose tables are not those of this tidemill.
+
+    Raises
+    ------
+    ConfigError
+        If they are older or newer.
+    """
+    if _behind(connection, _scripts(), name):
+        raise ConfigError(
+            f"{name} is not prepared for this version of tidemill",
+            remedy="start the monitor once: it brings the store up to date",
+            store=name,
+        )
+
+
+def _behind(connection: Connection, scripts: ScriptDirectory, name: str) -> bool:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in known:
+        raise ConfigError(
+            f"{name} was made by a newer version of tidemill (revision {current})",
+            remedy="upgrade tidemill, or give the monitor another store",
+            store=name,
+            revision=current,
+        )
+    return current != scripts.get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(__file__).with_name("migrations")))

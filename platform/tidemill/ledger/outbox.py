@@ -1,0 +1,272 @@
+"""The outbox: what must be told to others, kept until it was told."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from tidemill.ledger import tables
+from tidemill.ledger.faults import RecordMissing
+from tidemill.ledger.store import Store
+from tidemill.ledger.upserting import insert_new
+from tidemill.ledger.writer import Commit, Writer
+
+__all__ = ["Message", "NewMessage", "Outbox", "back_off_seconds", "enqueue"]
+
+_LONGEST_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """Something to be told.
+
+    Parameters
+    ----------
+    kind, target : str
+        Who carries it where, for example ``webhook`` and the name of a channel.
+    payload : dict
+        JSON.
+    key : str, optional
+        A message of the same key is never enqueued twice.
+    max_attempts : int
+        After so many it is dead.
+    due_at : datetime, optional
+        Not before.
+    """
+
+    kind: str
+    target: str
+    payload: Mapping[str, Any]
+    key: str | None = None
+    max_attempts: int = 12
+    due_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in the outbox.
+
+    Parameters
+    ----------
+    state : str
+        ``pending``, ``leased``, ``done`` or ``dead``.
+    attempts : int
+        Claims so far; counted before the attempt, so that a crash counts too.
+    lease : str
+        Names the claim; only its holder may finish it.
+    """
+
+    id: int
+    kind: str
+    target: str
+    payload: Mapping[str, Any]
+    key: str | None
+    state: str
+    attempts: int
+    max_attempts: int
+    due_at: dt.datetime
+    leased_until: dt.datetime | None
+    lease: str
+    last_error: str
+    created_at: dt.datetime
+    finished_at: dt.datetime | None
+
+
+def back_off_seconds(message_id: int, attempts: int) -> float:
+    """Seconds until the next attempt: doubled each time, at most an hour, spread over half.
+
+    The jitter is a hash of message and attempt: messages that failed together do not come back
+    together, and the same history gives the same times.
+
+    >>> 1.0 <= back_off_seconds(7, 1) <= 2.0
+    True
+    """
+    longest = min(_LONGEST_SECONDS, 2.0 ** min(attempts, 32))
+    digest = hashlib.blake2b(f"{message_id}-{attempts}".encode(), digest_size=8).digest()
+    return longest * (0.5 + 0.5 * int.from_bytes(digest, "little") / 2**64)
+
+
+def enqueue(commit: Commit, messages: Sequence[NewMessage], at: dt.datetime) -> None:
+    """Put messages into the outbox, in the caller's transaction."""
+    for message in messages:
+        row = {
+            "kind": message.kind,
+            "target": message.target,
+            "payload": dict(message.payload),
+            "key": message.key,
+            "state": "pending",
+            "attempts": 0,
+            "max_attempts": message.max_attempts,
+            "due_at": message.due_at or at,
+            "lease": "",
+            "last_error": "",
+            "created_at": at,
+        }
+        if insert_new(commit.connection, tables.outbox, row):
+            commit.topic("outbox")
+
+
+class Outbox:
+    """Messages, each carried out at least once and, by lease, by one worker at a time."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self._store, self._writer = store, writer
+
+    def add(self, message: NewMessage, *, at: dt.datetime) -> Message | None:
+        """Enqueue a message by itself; None if its key is there."""
+
+        def write(commit: Commit) -> Message | None:
+            t = tables.outbox
+            last = commit.connection.scalar(sa.select(sa.func.max(t.c.id))) or 0
+            enqueue(commit, [message], at)
+            chosen = sa.select(t).where(t.c.id > last)
+            row = commit.connection.execute(chosen).one_or_none()
+            return None if row is None else Message(*row)
+
+        return self._writer.call(write)
+
+    def claim(
+        self,
+        *,
+        limit: int = 10,
+        lease_seconds: float = 60.0,
+        at: dt.datetime,
+        kinds: Sequence[str] | None = None,
+    ) -> list[Message]:
+        """Take messages that are due, for ``lease_seconds``; then others may take them again."""
+        t = tables.outbox
+        due = sa.or_(
+            sa.and_(t.c.state == "pending", t.c.due_at <= at),
+            sa.and_(t.c.state == "leased", t.c.leased_until <= at),
+        )
+        chosen = sa.select(t.c.id).where(due).order_by(t.c.due_at, t.c.id).limit(limit)
+        if kinds is not None:
+            chosen = chosen.where(t.c.kind.in_(kinds))
+        with self._store.read() as connection:
+            if not connection.execute(chosen.limit(1)).first():
+                return []  # asked every second: do not write for nothing
+        lease = uuid.uuid4().hex
+
+        def write(commit: Commit) -> list[Message]:
+            numbers = commit.connection.scalars(chosen).all()
+            commit.connection.execute(
+                sa.update(t)
+                .where(t.c.id.in_(numbers))
+                .values(
+                    state="leased",
+                    lease=lease,
+                    attempts=t.c.attempts + 1,
+                    leased_until=at + dt.timedelta(seconds=lease_seconds),
+                )
+            )
+            taken = sa.select(t).where(t.c.id.in_(numbers)).order_by(t.c.due_at, t.c.id)
+            return [Message(*row) for row in commit.connection.execute(taken)]
+
+        return self._writer.call(write)
+
+    def finish(self, message: Message, *, at: dt.datetime) -> bool:
+        """It was told; False if the lease was lost meanwhile."""
+
+        def write(commit: Commit) -> bool:
+            commit.topic("outbox")
+            return _change(
+                commit.connection,
+                message,
+                state="done",
+                finished_at=at,
+                leased_until=None,
+                last_error="",
+            )
+
+        return self._writer.call(write)
+
+    def fail(
+        self,
+        message: Message,
+        *,
+        error: str,
+        at: dt.datetime,
+        permanent: bool = False,
+        retry_after: float | None = None,
+    ) -> Message:
+        """It was not told: try again later, or never after ``max_attempts`` or if permanent."""
+        dead = permanent or message.attempts >= message.max_attempts
+        seconds = back_off_seconds(message.id, message.attempts)
+        seconds = max(seconds, min(retry_after or 0.0, _LONGEST_SECONDS))
+
+        def write(commit: Commit) -> Message:
+            commit.topic("outbox")
+            _change(
+                commit.connection,
+                message,
+                state="dead" if dead else "pending",
+                due_at=at + dt.timedelta(seconds=seconds),
+                finished_at=at if dead else None,
+                leased_until=None,
+                last_error=error[:2000],
+            )
+            return _get(commit.connection, message.id)
+
+        return self._writer.call(write)
+
+    def replay(self, ids: Sequence[int] | None = None, *, at: dt.datetime) -> int:
+        """Make dead messages pending again; returns how many."""
+        t = tables.outbox
+        statement = sa.update(t).where(t.c.state == "dead")
+        if ids is not None:
+            statement = statement.where(t.c.id.in_(list(ids)))
+
+        def write(commit: Commit) -> int:
+            commit.topic("outbox")
+            return commit.connection.execute(
+                statement.values(state="pending", attempts=0, due_at=at, finished_at=None)
+            ).rowcount
+
+        return self._writer.call(write)
+
+    def get(self, message_id: int) -> Message:
+        """One message."""
+        with self._store.read() as connection:
+            return _get(connection, message_id)
+
+    def list(
+        self, *, state: str | None = None, limit: int = 50, before: int | None = None
+    ) -> list[Message]:
+        """Messages, newest first."""
+        t = tables.outbox
+        chosen = sa.select(t).order_by(t.c.id.desc()).limit(limit)
+        if state is not None:
+            chosen = chosen.where(t.c.state == state)
+        if before is not None:
+            chosen = chosen.where(t.c.id < before)
+        with self._store.read() as connection:
+            return [Message(*row) for row in connection.execute(chosen)]
+
+    def counts(self) -> dict[str, int]:
+        """How many messages are in each state."""
+        t = tables.outbox
+        chosen = sa.select(t.c.state, sa.func.count()).group_by(t.c.state)
+        with self._store.read() as connection:
+            found = {row[0]: row[1] for row in connection.execute(chosen)}
+        return {state: found.get(state, 0) for state in ("pending", "leased", "done", "dead")}
+
+
+def _get(connection: Connection, message_id: int) -> Message:
+    t = tables.outbox
+    row = connection.execute(sa.select(t).where(t.c.id == message_id)).one_or_none()
+    if row is None:
+        raise RecordMissing.of("message", message_id)
+    return Message(*row)
+
+
+def _change(connection: Connection, message: Message, **values: Any) -> bool:
+    t = tables.outbox
+    mine = sa.and_(t.c.id == message.id, t.c.state == "leased", t.c.lease == message.lease)
+    return bool(connection.execute(sa.update(t).where(mine).values(**values)).rowcount)

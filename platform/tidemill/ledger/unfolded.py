@@ -1,0 +1,143 @@
+"""Rows that are durable and wait to be folded into their windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from tidemill.ledger import tables
+from tidemill.ledger.blobs import unpack_table
+from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.values import BatchNote, Stretch
+
+__all__ = ["Unfolded", "backlog", "stretches", "to_stretch"]
+
+MAX_STRETCH_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unfolded:
+    """One stored request.
+
+    Parameters
+    ----------
+    first_seq : int
+    table : Table
+        Its new rows, perhaps none.
+    model_version : int
+    outcomes : tuple of str
+        Names of the columns that are stored apart.
+    note : BatchNote
+    arrival_id : int or None
+        Its row in ``arrivals``, where it has one.
+    """
+
+    first_seq: int
+    table: pa.Table
+    model_version: int
+    outcomes: tuple[str, ...]
+    note: BatchNote
+    arrival_id: int | None
+
+    @property
+    def end_seq(self) -> int:
+        """One past its last row."""
+        return self.first_seq + self.note.rows
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        return int(self.table.nbytes) + 512
+
+
+def stretches(items: Sequence[Unfolded]) -> Iterator[list[Unfolded]]:
+    """Neighbours of one model version and one schema, of at most 65,536 rows if several."""
+    group: list[Unfolded] = []
+    rows = 0
+    for item in items:
+        if group and not (
+            item.model_version == group[0].model_version
+            and item.outcomes == group[0].outcomes
+            and item.table.schema.equals(group[0].table.schema)
+            and rows + item.note.rows <= MAX_STRETCH_ROWS
+        ):
+            yield group
+            group, rows = [], 0
+        group.append(item)
+        rows += item.note.rows
+    if group:
+        yield group
+
+
+def to_stretch(items: Sequence[Unfolded]) -> Stretch:
+    """What the folding gets to see of neighbours."""
+    table = pa.concat_tables([item.table for item in items])
+    first = items[0].note.position
+    position = pa.array(np.arange(first, first + len(table)))
+    return Stretch(
+        table.append_column("position", position),
+        items[0].model_version,
+        tuple(item.note for item in items),
+    )
+
+
+def backlog(
+    connection: Connection, from_seq: int, to_seq: int, through_arrival: int, limit: int
+) -> list[Unfolded]:
+    """The oldest requests that an earlier process stored and did not fold.
+
+    Parameters
+    ----------
+    from_seq, to_seq : int
+        Half-open range of row numbers.
+    through_arrival : int
+        The last row of ``arrivals`` that is of the earlier process.
+    limit : int
+        Batches to read.
+    """
+    b, a = tables.batches, tables.arrivals
+    chosen = sa.select(b).where(b.c.first_seq >= from_seq, b.c.first_seq < to_seq)
+    rows = connection.execute(chosen.order_by(b.c.first_seq).limit(limit)).all()
+    until = rows[-1].first_seq if len(rows) == limit else to_seq
+    noted = connection.execute(
+        sa.select(a).where(a.c.id <= through_arrival, a.c.first_seq <= until).order_by(a.c.id)
+    ).all()
+    notes = {row.first_seq: row for row in noted if row.rows}
+    items = [_of_batch(row, notes.get(row.first_seq)) for row in rows]
+    items += [_of_note(row) for row in noted if not row.rows]
+    return sorted(items, key=lambda item: (item.first_seq, item.note.rows > 0))
+
+
+def _of_batch(row: AnyRow, arrival: AnyRow | None) -> Unfolded:
+    first, rest = unpack_table(row.outcomes), unpack_table(row.features)
+    table = first
+    for name in rest.column_names:
+        table = table.append_column(rest.schema.field(name), rest[name])
+    note = BatchNote(
+        row.received_at,
+        row.position,
+        row.rows,
+        arrival.duplicates if arrival else 0,
+        arrival.intake if arrival else None,
+    )
+    return Unfolded(
+        row.first_seq,
+        table,
+        row.model_version,
+        tuple(first.column_names[2:]),
+        note,
+        arrival.id if arrival else None,
+    )
+
+
+def _of_note(row: AnyRow) -> Unfolded:
+    note = BatchNote(row.received_at, row.position, 0, row.duplicates, row.intake)
+    empty = pa.table(
+        {"event_id": pa.array([], pa.string()), "at": pa.array([], pa.timestamp("us"))}
+    )
+    return Unfolded(row.first_seq, empty, row.model_version, (), note, row.id)

@@ -1,0 +1,400 @@
+"""One thread writes: many jobs share a commit, and each waits until it is durable.
+
+While a commit is flushed to the disk, the next jobs queue up; all that wait are written
+together. Each job has a savepoint of its own, so that one that fails takes no other with it.
+What a job changes in memory is staged and applied only after the commit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection
+
+from tidemill.errors import Busy, ServiceUnavailable, StorageFailed, TidemillError, UsageError
+from tidemill.ledger import tables
+from tidemill.ledger.faults import QueueFull, busy, database_errors, translate
+from tidemill.ledger.store import Store
+from tidemill.ledger.upserting import upsert
+
+__all__ = ["Commit", "Group", "Job", "Writer"]
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+_GROUP_JOBS = 256
+_GROUP_BYTES = 16 << 20
+_LOG_BYTES = 128 << 20
+_PROBE_BYTES = 1 << 20
+_OURS = (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError)
+
+
+class Commit:
+    """One transaction of the writer, and what is to happen once it is durable.
+
+    Parameters
+    ----------
+    connection : Connection
+    at : datetime
+        When it began.
+    base : dict
+        The committed marks.
+    """
+
+    def __init__(self, connection: Connection, at: dt.datetime, base: dict[str, int]) -> None:
+        self.connection = connection
+        self.at = at
+        self._base = base
+        self._marks: dict[str, int] = {}
+        self._hooks: list[Callable[[], None]] = []
+        self._topics: set[str] = set()
+
+    def mark(self, name: str) -> int:
+        """A counter's value within this transaction; 0 before it was first set."""
+        return self._marks.get(name, self._base.get(name, 0))
+
+    def set_mark(self, name: str, value: int) -> None:
+        """Change a counter; it is written with the commit."""
+        self._marks[name] = value
+
+    def after(self, hook: Callable[[], None]) -> None:
+        """Run ``hook`` in the writer's thread once the commit is durable."""
+        self._hooks.append(hook)
+
+    def topic(self, *names: str) -> None:
+        """Say what changed, for those who listen."""
+        self._topics.update(names)
+
+    def savepoint(self) -> tuple[dict[str, int], int, set[str]]:
+        """What :meth:`undo` needs to forget a job."""
+        return dict(self._marks), len(self._hooks), set(self._topics)
+
+    def undo(self, saved: tuple[dict[str, int], int, set[str]]) -> None:
+        """Forget what was staged since :meth:`savepoint`."""
+        self._marks, hooks, self._topics = saved
+        del self._hooks[hooks:]
+
+    def flush_marks(self) -> None:
+        """Write the counters that changed."""
+        rows = [{"name": name, "value": value} for name, value in sorted(self._marks.items())]
+        upsert(self.connection, tables.marks, rows, key=["name"])
+
+    def done(self) -> frozenset[str]:
+        """Apply what was staged; returns the topics."""
+        self._base.update(self._marks)
+        for hook in self._hooks:
+            hook()
+        return frozenset(self._topics)
+
+
+class Group(Protocol):
+    """Work that jobs of one kind in a commit have in common.
+
+    Jobs of a group have no savepoints, which would cost as much as they do: they raise a
+    :class:`UsageError` before they write or not at all. After any other error all jobs of the
+    commit are carried out again, one by one.
+    """
+
+    def begin(self, commit: Commit, payloads: Sequence[Any]) -> None:
+        """Before the first job of the group."""
+
+    def finish(self, commit: Commit) -> None:
+        """After the last one, before the commit."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One piece of work, and who waits for it."""
+
+    run: Callable[[Commit], Any]
+    cost: int
+    group: Group | None
+    payload: Any
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Writer:
+    """The thread that writes.
+
+    Parameters
+    ----------
+    store : Store
+    queue_bytes : int
+        Bound of what may wait; beyond it :class:`QueueFull` is raised.
+    clock : callable
+        Gives the time of each commit.
+    reload : callable
+        Reads the state in memory again from the store, after a commit whose end is unknown.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        queue_bytes: int,
+        clock: Callable[[], dt.datetime],
+        reload: Callable[[Connection], None],
+    ) -> None:
+        self.marks: dict[str, int] = {}
+        self.queue_bytes = queue_bytes
+        self.failed_bytes = 0  # size of the last job that the storage refused
+        self._store, self._clock, self._reload = store, clock, reload
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._held = 0
+        self._rate = 20e6  # bytes a second, followed as it goes
+        self._closing = False
+        self._unsure = False
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, then end; nothing is taken any more."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait to be written or folded."""
+        return self._held
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return len(self._jobs)
+
+    def listen(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``callback`` with the topics of every commit; returns what ends that."""
+        self._listeners = [*self._listeners, callback]
+
+        def end() -> None:
+            self._listeners = [one for one in self._listeners if one is not callback]
+
+        return end
+
+    def submit(
+        self,
+        run: Callable[[Commit], T],
+        *,
+        cost: int = 0,
+        group: Group | None = None,
+        payload: Any = None,
+    ) -> Future[T]:
+        """Queue a job; the future has its result once it is durable.
+
+        Raises
+        ------
+        QueueFull
+            If ``cost`` bytes more do not fit the bound.
+        """
+        self._store.check_writable()
+        job = Job(run, cost, group, payload)
+        with self._changed:
+            if self._closing:
+                raise busy(f"{self._store.name} is being closed", retry_after=5)
+            if cost and self._held and self._held + cost > self.queue_bytes:
+                raise self._full()
+            self._held += cost
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return job.future
+
+    def call(self, run: Callable[[Commit], T], *, timeout: float = 30.0) -> T:
+        """Queue a job and wait until it is durable.
+
+        Raises
+        ------
+        Busy
+            If it is not written within ``timeout`` seconds.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("the writer's own thread waits for itself")
+        return self.wait(self.submit(run), timeout)
+
+    def wait(self, future: Future[T], timeout: float) -> T:
+        """The result of a job, once it is durable."""
+        try:
+            return future.result(timeout)
+        except FutureTimeout as error:
+            if future.done():  # the job itself raised it
+                raise
+            future.cancel()
+            raise busy(f"{self._store.name}: not written within {timeout:g} s") from error
+
+    def hold(self, nbytes: int) -> None:
+        """Count bytes that are kept in memory beyond their commit (negative: given back)."""
+        with self._changed:
+            self._held += nbytes
+
+    def _full(self) -> QueueFull:
+        seconds = max(1, min(60, math.ceil(self._held / self._rate)))
+        return QueueFull(
+            f"{self._held >> 20} MiB wait to be written, the bound is {self.queue_bytes >> 20}",
+            remedy=f"send the same again in {seconds} s",
+            retry_after=seconds,
+        )
+
+    def _loop(self) -> None:
+        while jobs := self._take():
+            started = time.monotonic()
+            cost = sum(job.cost for job in jobs)
+            self._write([job for job in jobs if job.future.set_running_or_notify_cancel()])
+            self.hold(-cost)
+            self._bound_log()
+            if cost:
+                seconds = max(time.monotonic() - started, 1e-4)
+                self._rate += 0.1 * (cost / seconds - self._rate)
+
+    def _bound_log(self) -> None:
+        # Only where the keeper does not keep up: with no writer beside it, it comes to an end.
+        if self._store.wal_bytes() > _LOG_BYTES:
+            try:
+                self._store.checkpoint()
+            except TidemillError as error:
+                _log.warning("the log grows", error=str(error))
+
+    def _take(self) -> list[Job]:
+        with self._changed:
+            while not self._jobs:
+                if self._closing:
+                    return []
+                self._changed.wait()
+            taken, cost, kind = [self._jobs.popleft()], 0, None
+            kind, cost = taken[0].group, taken[0].cost
+            while self._jobs and len(taken) < _GROUP_JOBS and cost < _GROUP_BYTES:
+                following = self._jobs[0].group
+                if following is not None and kind is not None and following is not kind:
+                    break
+                kind = kind or following
+                taken.append(self._jobs.popleft())
+                cost += taken[-1].cost
+            return taken
+
+    def _write(self, jobs: list[Job]) -> None:
+        if not jobs:
+            return
+        try:
+            outcomes, commit = self._commit(jobs)
+        except BaseException as error:
+            self._failed(jobs, error)
+            return
+        topics = self._applied(commit)
+        if sum(job.cost for job in jobs) >= self.failed_bytes:
+            self.failed_bytes = 0
+        for job, (value, failure) in zip(jobs, outcomes, strict=True):
+            if failure is None:
+                job.future.set_result(value)
+            else:
+                job.future.set_exception(failure)
+        self._tell(topics)
+
+    def _failed(self, jobs: list[Job], error: BaseException) -> None:
+        known = translate(error, self._store.name) if _of_database(error) else error
+        away = isinstance(known, Busy | ServiceUnavailable)
+        if isinstance(known, StorageFailed):
+            self.failed_bytes = min(max(job.cost for job in jobs), _PROBE_BYTES)
+        if len(jobs) == 1 or away or not isinstance(error, Exception):
+            for job in jobs:
+                job.future.set_exception(known)
+            return
+        for job in jobs:
+            self._write([job])
+
+    def _applied(self, commit: Commit) -> frozenset[str]:
+        try:
+            return commit.done()
+        except Exception as error:
+            # The rows are durable: read the state again rather than guess.
+            _log.error("state in memory is read again", error=repr(error))
+            self._unsure = True
+            return frozenset()
+
+    def _commit(self, jobs: list[Job]) -> tuple[list[tuple[Any, Exception | None]], Commit]:
+        connection = self._store.writer()
+        try:
+            with database_errors(self._store.name):
+                if self._unsure:
+                    self._reload_marks(connection)
+                with connection.begin():
+                    commit = Commit(connection, self._clock(), self.marks)
+                    outcomes = self._run(commit, jobs)
+                    commit.flush_marks()
+                    self._unsure = not self._store.sqlite
+                self._unsure = False
+        except BaseException as error:
+            if _of_database(error) or (isinstance(error, TidemillError) and error.retryable):
+                self._store.drop_writer()
+            raise
+        return outcomes, commit
+
+    def _reload_marks(self, connection: Connection) -> None:
+        with connection.begin():
+            self._reload(connection)
+        self._unsure = False
+
+    def _run(self, commit: Commit, jobs: list[Job]) -> list[tuple[Any, Exception | None]]:
+        group = next((job.group for job in jobs if job.group is not None), None)
+        if group is not None:
+            group.begin(commit, [job.payload for job in jobs if job.group is not None])
+        alone = len(jobs) == 1
+        outcomes = [(job.run(commit), None) if alone else _apart(commit, job) for job in jobs]
+        if group is not None:
+            group.finish(commit)
+        return outcomes
+
+    def _tell(self, topics: Iterable[str]) -> None:
+        names = frozenset(topics)
+        for callback in self._listeners if names else ():
+            try:
+                callback(names)
+            except Exception as error:
+                _log.warning("a listener failed", error=repr(error))
+
+    def load_marks(self, connection: Connection) -> None:
+        """Read the committed counters."""
+        self.marks.clear()
+        t = tables.marks
+        self.marks.update(
+            {row.name: row.value for row in connection.execute(sa.select(t.c.name, t.c.value))}
+        )
+
+
+def _apart(commit: Commit, job: Job) -> tuple[Any, Exception | None]:
+    saved = commit.savepoint()
+    if job.group is not None:
+        try:
+            return job.run(commit), None
+        except UsageError as error:
+            commit.undo(saved)
+            return None, error
+    try:
+        with commit.connection.begin_nested():
+            return job.run(commit), None
+    except Exception as error:
+        if _of_database(error) and not isinstance(error, _OURS):
+            raise  # the whole transaction is lost
+        commit.undo(saved)
+        return None, translate(error, "the ledger") if _of_database(error) else error
+
+
+def _of_database(error: BaseException) -> bool:
+    return isinstance(error, exc.SQLAlchemyError | OSError)

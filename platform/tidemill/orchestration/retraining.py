@@ -1,0 +1,137 @@
+"""What the flow of a retraining does, inside a flow run: fetch, learn, judge, report back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from tidemill.engines import LocalEngine
+from tidemill.errors import TidemillError, UsageError
+from tidemill.monitor_client import KEY_VARIABLE, MonitorClient, MonitorRefused
+from tidemill.orchestration.crashes import recorded
+from tidemill.orchestration.engine import PrefectEngine
+from tidemill.orchestration.flows import LOCK_SECONDS, flow_run_id, mark_the_dead
+from tidemill.settings import load_settings
+from tidemill.storage import Workspace, workspace_lock
+
+if TYPE_CHECKING:
+    from tidemill.retraining import Outcome, Rows
+
+__all__ = ["retrain_in_flow"]
+
+Tell = Callable[..., None]
+
+_CONFLICT = 409
+
+
+def retrain_in_flow(
+    workspace: str, decision_id: str, attempt: int = 1, monitor_url: str = "", reason: str = ""
+) -> dict[str, Any]:
+    """The body of the deployed flow: retrain for a decision of the monitor; returns the outcome.
+
+    The steps are tasks, as stages are. The same decision again goes on where the last attempt
+    ended, or finds the outcome; the monitor is told of either.
+
+    Parameters
+    ----------
+    decision_id : str
+        Names the retraining.
+    attempt : int
+        Which flow run of the decision this is.
+    monitor_url : str
+        The key comes from the environment: TIDEMILL_MONITOR_KEY, of scope operate.
+
+    Raises
+    ------
+    TidemillError
+        Whatever a step raised, as it is; the monitor has been told.
+    """
+    from tidemill.orchestration.artifacts import failures_published
+    from tidemill.retraining import Order, outcome_of
+
+    order = Order(str(decision_id), reason)
+    place = Workspace.at(workspace or ".")
+    with failures_published(), _monitor(monitor_url) as monitor:
+        mark_the_dead(place)
+
+        def tell(state: str, **facts: Any) -> None:
+            document = {"attempt": attempt, "state": state, "flow_run_id": str(flow_run_id())}
+            monitor.report(order.decision, {**document, **facts})
+
+        known = outcome_of(place, order.decision)
+        if known is not None:
+            # The monitor may not have heard of it, or has closed the decision long ago.
+            with _over_already():
+                _tell_outcome(tell, known.facts)
+            return known.facts
+        with _failures_told(tell):
+            tell("started")
+            done = _retrained(place, lambda: monitor.labelled(order.decision), order)
+            _tell_outcome(tell, done.facts)
+    return done.facts
+
+
+def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:
+    tell(
+        "finished",
+        challenger_version=facts["version"],
+        promoted=facts["promoted"],
+        outcome=facts["reason"],
+    )
+
+
+@contextmanager
+def _over_already() -> Iterator[None]:
+    try:
+        yield
+    except MonitorRefused as refusal:
+        if refusal.fields.get("status") != _CONFLICT:
+            raise
+
+
+def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
+    from tidemill.orchestration.tasks import execute_as_task
+    from tidemill.retraining import retrain
+
+    settings = load_settings()
+    with (
+        workspace_lock(place, wait_seconds=LOCK_SECONDS),
+        LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
+        recorded(place, flow_run_id()),
+    ):
+        return retrain(
+            place,
+            rows,
+            order,
+            settings=settings,
+            engine=PrefectEngine(engine),
+            execute=execute_as_task,
+        )
+
+
+@contextmanager
+def _monitor(url: str) -> Iterator[MonitorClient]:
+    key = os.environ.get(KEY_VARIABLE)
+    if not (url and key):
+        missing = KEY_VARIABLE if url else "monitor_url"
+        raise UsageError(
+            f"a retraining for a decision needs the monitor, and there is no {missing}",
+            remedy=f"set {KEY_VARIABLE} in the worker's environment (`tidemill up` does), and give "
+            "the flow the monitor's address; without a monitor: tidemill retrain --labelled FILE",
+        )
+    with MonitorClient(url, key) as monitor:
+        yield monitor
+
+
+@contextmanager
+def _failures_told(tell: Tell) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        said = error.message if isinstance(error, TidemillError) else type(error).__name__
+        # What failed is what matters, also where the monitor cannot be told: it asks Prefect.
+        with suppress(TidemillError):
+            tell("failed", outcome=said)
+        raise

@@ -1,0 +1,243 @@
+"""teach: a challenger from the champion and live rows, warm where the learner can go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tidemill.config import Params, Scalar
+from tidemill.features import fit_reducer, load_reducer, save_reducer
+from tidemill.learning import LEARNERS, fit
+from tidemill.schema import Role
+from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
+from tidemill.stages.context import StageContext
+from tidemill.storage import (
+    ShardEntry,
+    ShardManifest,
+    commit_directory,
+    fresh_directory,
+    hash_file,
+    hash_json,
+    read_block,
+    read_json,
+    write_json,
+)
+from tidemill.tracking import LoadedModel, save_candidate
+
+__all__ = ["MAX_CONTINUED", "Taught", "teach"]
+
+MAX_CONTINUED = 8
+"""So often in a row a model goes on; then one from scratch takes its place (trees add up)."""
+
+EXAMPLE_ROWS = 5
+_REHEARSED_BLOCKS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A challenger: its folder (as of ``train``), digest, and what training.json says."""
+
+    folder: Path
+    digest: str
+    document: dict[str, Any]
+
+
+def teach(
+    context: StageContext,
+    params: Params,
+    champion: LoadedModel,
+    manifest: ShardManifest,
+    live: str,
+    folder: Path,
+    *,
+    rehearse: bool,
+) -> Taught:
+    """Leave ``folder/candidate``: the pipeline, and how it came to be.
+
+    Where the champion is of the configured learner, and that can go on, the challenger has the
+    champion's reducer and goes on from its learner over the live set's training rows; the set's
+    validation rows stop it early. Elsewhere reducer and learner are fitted from scratch on all
+    training rows, old and live.
+
+    Parameters
+    ----------
+    manifest : ShardManifest
+        The shards, the live set ``live`` among them.
+    rehearse : bool
+        Whether one that goes on sees as many old rows, evenly spaced, lest it forget.
+
+    Notes
+    -----
+    Memory: as for ``train``; a warm start sees live and rehearsed rows only. The same arguments
+    leave the same bytes; a finished candidate of them is not made again.
+    """
+    training = params.training
+    learner = champion.metadata.get("learner")
+    tuned = _tuned(context) if learner == training.learner else {}
+    continued = int(champion.metadata.get("continued", 0)) + 1
+    able = learner == training.learner and LEARNERS[training.learner].continues
+    warm = able and continued <= MAX_CONTINUED
+    key = hash_json(
+        {
+            "shards": hash_file(context.workspace.shards / "manifest.json"),
+            "champion": champion.digest,
+            "training": training.model_dump(mode="json"),
+            "reduction": None if warm else params.reduction.model_dump(mode="json"),
+            "params": tuned,
+            "seed": params.seed,
+            "live": live,
+            "rehearse": rehearse,
+        }
+    )
+    done = _finished(folder / "candidate", key)
+    if done is not None:
+        return done
+    job = _Lesson(context, params, champion, manifest, live, folder / "reduced" / key[:16])
+    train, validation = job.warm_blocks(rehearse) if warm else job.all_blocks()
+    fitted = fit(
+        training,
+        tuned,
+        train,
+        validation,
+        task=manifest.schema.task,
+        classes=manifest.schema.classes,
+        seed=params.seed,
+        metric=params.evaluation.metric,
+        start=champion.pipeline[-1] if warm else None,
+    )
+    document: dict[str, Any] = {
+        "key": key,
+        "learner": training.learner,
+        "strategy": fitted.strategy,
+        "why": _why(champion.version if warm else None, rehearse),
+        "params": {**tuned, **training.params},
+        "iterations": fitted.n_iterations,
+        "curve": [list(point) for point in fitted.curve],
+        "rows": sum(train.rows),
+        "seed": params.seed,
+        "schema": manifest.schema.to_json(),
+        "continues": champion.version if warm else None,
+        "continued": continued if warm else 0,
+    }
+    return job.save(fitted.estimator, document, folder / "candidate")
+
+
+def _why(champion: int | None, rehearse: bool) -> str:
+    if champion is None:
+        return "from scratch on old and live rows"
+    rows = "live rows and as many old ones" if rehearse else "live rows"
+    return f"goes on from champion {champion} with {rows}"
+
+
+def _tuned(context: StageContext) -> dict[str, Scalar]:
+    path = context.workspace.best_params
+    found: dict[str, Scalar] = read_json(path)["params"] if path.exists() else {}
+    return found
+
+
+def _finished(candidate: Path, key: str) -> Taught | None:
+    receipt = candidate / "training.json"
+    if not receipt.exists():
+        return None
+    document = read_json(receipt)
+    if document["key"] != key:
+        return None
+    return Taught(candidate, hash_file(candidate / "model" / "candidate.json"), document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What a challenger learns from, reduced."""
+
+    context: StageContext
+    params: Params
+    champion: LoadedModel
+    manifest: ShardManifest
+    live: str
+    work: Path
+
+    @property
+    def reducer_folder(self) -> Path:
+        return self.work / "reducer"
+
+    def warm_blocks(self, rehearse: bool) -> tuple[ReducedBlocks, ReducedBlocks]:
+        """Live training rows, with as many old ones if asked; live validation rows."""
+        save_reducer(self.champion.pipeline[0], fresh_directory(self.reducer_folder))
+        live = self.manifest.of_origin(self.live)
+        train = self._reduced([ReducePart.whole(e) for e in live.of(Role.TRAIN)])
+        validation = self._reduced([ReducePart.whole(e) for e in live.of(Role.VALIDATION)])
+        if rehearse:
+            old = self._reduced(_spread(self.manifest.of_origin("").of(Role.TRAIN)))
+            old = old.sample(sum(train.rows))
+            train = replace(train, blocks=(*train.blocks, *old.blocks))
+        return train, validation
+
+    def all_blocks(self) -> tuple[ReducedBlocks, ReducedBlocks]:
+        """All training and validation rows, by a reducer of their own."""
+        shards = self.context.workspace.shards
+        reducer, _ = fit_reducer(
+            self.manifest, shards, self.params.reduction, engine=self.context.engine
+        )
+        save_reducer(reducer, fresh_directory(self.reducer_folder))
+        train, validation = (
+            self._reduced([ReducePart.whole(entry) for entry in self.manifest.of(role)])
+            for role in (Role.TRAIN, Role.VALIDATION)
+        )
+        return train, validation
+
+    def _reduced(self, parts: list[ReducePart]) -> ReducedBlocks:
+        return reduce_parts(
+            self.context,
+            parts,
+            self.manifest.schema,
+            self.reducer_folder,
+            self.work,
+            label="reduce live rows",
+        )
+
+    def save(self, estimator: Any, document: dict[str, Any], candidate: Path) -> Taught:
+        """Put the pipeline beside ``document``, whole or not at all."""
+        from sklearn.pipeline import Pipeline
+
+        schema = self.manifest.schema
+        pipeline = Pipeline(
+            [("reducer", load_reducer(self.reducer_folder)), ("learner", estimator)]
+        )
+        first = self.manifest.of_origin(self.live).of(Role.TRAIN)[0]
+        example = read_block(
+            self.context.workspace.shards / first.file.path,
+            0,
+            columns=[column.name for column in schema.features],
+        )
+        staged = fresh_directory(candidate.with_name(f".{candidate.name}.staged"))
+        write_json(staged / "training.json", document)
+        digest = save_candidate(
+            pipeline,
+            staged / "model",
+            example=example.slice(0, EXAMPLE_ROWS).to_pandas(),
+            metadata={
+                "learner": document["learner"],
+                "schema": schema.to_json(),
+                "continued": document["continued"],
+            },
+        )
+        commit_directory(staged, candidate)
+        return Taught(candidate, digest, document)
+
+
+def _spread(shards: tuple[ShardEntry, ...]) -> list[ReducePart]:
+    """At most 32 blocks, evenly spaced over all of them, of which rows are sampled."""
+    every = [(entry, block) for entry in shards for block in range(len(entry.file.blocks))]
+    wanted = min(_REHEARSED_BLOCKS, len(every))
+    picked = [every[int(i)] for i in np.linspace(0, len(every) - 1, wanted).round()]
+    return [
+        ReducePart(
+            f"old-{entry.id:05d}",
+            entry.file,
+            tuple(dict.fromkeys(block for other, block in picked if other is entry)),
+        )
+        for entry in dict.fromkeys(entry for entry, _ in picked)
+    ]

@@ -1,0 +1,394 @@
+"""What compose.yaml, the Dockerfiles and .dockerignore promise, read from the files."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import stat
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+DOCKERFILES = ["docker/Dockerfile", "docker/s3/Dockerfile"]
+SERVICES = ["postgres", "s3", "prefect", "mlflow", "setup", "worker", "monitor"]
+OURS = ["prefect", "mlflow", "setup", "worker", "monitor"]
+WEB = {"prefect": 4200, "mlflow": 5000, "monitor": 8010}
+SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|AUTH_STRING|_KEY$|ACCESS_KEY|CREDENTIAL", re.I)
+MARK = re.compile(r"\{file:/run/secrets/([\w-]+)\}")
+PINNED = re.compile(r"^[\w./-]+:(?=.*\d)[\w.-]+(@sha256:[0-9a-f]{64})?$")
+
+
+@pytest.fixture
+def services(document):
+    return document["services"]
+
+
+def test_compose_obeys_the_specification():
+    """The compose specification's own schema, as check-jsonschema carries it, accepts the file."""
+    command = [sys.executable, "-m", "check_jsonschema"]
+    command += ["--builtin-schema", "vendor.compose-spec", str(DOCKER / "compose.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_misspelt_key_is_no_compose_file(tmp_path):
+    """The check above can fail: `heathcheck` is refused."""
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((DOCKER / "compose.yaml").read_text().replace("healthcheck:", "heathcheck:"))
+    command = [sys.executable, "-m", "check_jsonschema"]
+    done = subprocess.run(
+        [*command, "--builtin-schema", "vendor.compose-spec", str(wrong)], capture_output=True
+    )
+    assert done.returncode != 0
+
+
+def test_the_services_are_those_that_the_tests_know(services):
+    """A new service must be looked at by every test here."""
+    assert sorted(services) == sorted(SERVICES)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_no_more_rights_than_it_needs(services, name):
+    """Not root, nothing writable but tmpfs and volumes, no capabilities, bounded, started again."""
+    service = services[name]
+    uid, _, gid = service["user"].replace("${TIDEMILL_UID:-10001}", "10001").partition(":")
+    assert uid.isdigit()
+    assert int(uid) > 0
+    assert gid not in ("", "0")
+    assert service["read_only"] is True
+    assert any(one.startswith("/tmp:") for one in service["tmpfs"])
+    assert all("size=" in one for one in service["tmpfs"])
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & set(service)
+    assert not any("docker.sock" in one for one in service.get("volumes", []))
+    limits = service["deploy"]["resources"]["limits"]
+    assert limits["cpus"]
+    assert limits["memory"]
+    assert service["pids_limit"] > 0
+    assert service["restart"] == ("no" if name == "setup" else "unless-stopped")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_says_whether_it_is_well(services, name):
+    """A command without a shell, with limits; the one that ends by itself says it by its end."""
+    check = services[name]["healthcheck"]
+    if name == "setup":
+        assert check == {"disable": True}
+        return
+    assert check["test"][0] == "CMD"
+    assert {"interval", "timeout", "retries", "start_period"} <= set(check)
+
+
+def test_a_service_starts_after_what_it_needs(services):
+    """Every need names a service and how far that must be; nothing waits for a mere start."""
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            assert needed in services, name
+            ends = services[needed]["restart"] == "no"
+            expected = "service_completed_successfully" if ends else "service_healthy"
+            assert how["condition"] == expected, (name, needed)
+
+
+def test_only_the_web_ports_are_published_and_only_here(services):
+    """Prefect, MLflow and the monitor, each on this machine's own address."""
+    published = {name: s["ports"] for name, s in services.items() if s.get("ports")}
+    assert published == {name: [f"127.0.0.1:{port}:{port}"] for name, port in WEB.items()}
+
+
+def test_the_network_of_databases_leads_nowhere(document):
+    """Everything is on the private network; only what is published has another."""
+    assert document["networks"]["inside"] == {"internal": True}
+    for name, service in document["services"].items():
+        assert service["networks"] == (["inside", "web"] if name in WEB else ["inside"]), name
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_secret_stands_in_an_environment_or_a_command(services, name):
+    """What is named like a secret is a file below /run/secrets; addresses hold no password."""
+    service = services[name]
+    for key, value in service.get("environment", {}).items():
+        if SECRET_NAME.search(key):
+            assert MARK.fullmatch(value) or value.startswith("/run/secrets/"), key
+    for text in [*service.get("environment", {}).values(), *service.get("command", [])]:
+        assert not re.search(r"://[^/@\s]*:[^/@\s]*@", str(text)), text
+        assert not re.search(r"[0-9a-fA-F]{20,}", str(text)), text
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_gets_the_secrets_that_it_uses_and_no_others(services, name):
+    """Every file below /run/secrets that it names is granted, and every one granted is used."""
+    service = services[name]
+    said = json.dumps([service.get("environment", {}), service.get("command", [])])
+    used = set(re.findall(r"/run/secrets/([\w-]+)", said))
+    if name == "postgres":
+        used |= {f"db_{role}" for role in re.findall(r"^role (\w+)", _init_script(), re.M)}
+    if name == "s3":
+        used |= set(re.findall(r"/run/secrets/([\w-]+)", (DOCKER / "s3/Dockerfile").read_text()))
+    assert sorted(service["secrets"]) == sorted(used)
+
+
+def _init_script() -> str:
+    return (DOCKER / "postgres" / "init.sh").read_text()
+
+
+def test_secrets_are_files_that_one_command_makes(document, tmp_path):
+    """make_secrets.py makes exactly those of compose.yaml, readable, in a closed folder, once."""
+    files = {name: one["file"] for name, one in document["secrets"].items()}
+    assert all(file == f"secrets/{name}" for name, file in files.items())
+
+    script = [sys.executable, str(DOCKER / "make_secrets.py"), str(tmp_path / "made")]
+    subprocess.run(script, check=True, capture_output=True, umask=0o077)
+    made = {path.name: path for path in (tmp_path / "made").iterdir()}
+    assert sorted(made) == sorted(files)
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made.values()} == {0o444}
+    before = {name: path.read_text() for name, path in made.items()}
+    assert len(set(before.values())) == len(before)
+
+    again = subprocess.run(script, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "nothing was changed" in again.stderr
+    assert before == {name: path.read_text() for name, path in made.items()}
+
+
+def test_the_keys_of_the_store_are_as_narrow_as_written(tmp_path):
+    """The monitor may read models and no more; the worker's key opens the worker's buckets."""
+    script = [sys.executable, str(DOCKER / "make_secrets.py"), str(tmp_path / "made")]
+    subprocess.run(script, check=True, capture_output=True)
+    document = json.loads((tmp_path / "made" / "s3_identities").read_text())
+    actions = {one["name"]: set(one["actions"]) for one in document["identities"]}
+    assert not any("Write:mlflow" in actions[name] for name in ("monitor", "mlflow"))
+    assert "Admin" not in actions["worker"] | actions["monitor"] | actions["mlflow"]
+    for one in document["identities"]:
+        profile = (tmp_path / "made" / f"s3_{one['name']}").read_text()
+        assert one["credentials"][0]["secretKey"] in profile
+
+
+def test_images_are_pinned(services, dockerfile):
+    """A version, never `latest`; the same for every base."""
+    images = [service["image"] for service in services.values()]
+    for name in DOCKERFILES:
+        steps = dockerfile(name)
+        images += [step.text.partition("=")[2] for step in steps if step.word == "ARG"]
+    assert len(images) == len(SERVICES) + len(DOCKERFILES)
+    for image in images:
+        assert PINNED.match(image), image
+        assert "latest" not in image
+
+
+def test_what_is_built_is_what_is_run(services):
+    """Each Dockerfile has its image, and each image of ours its Dockerfile."""
+    built = {s["build"]["dockerfile"] for s in services.values() if "build" in s}
+    assert built == set(DOCKERFILES)
+    assert all(services[name]["build"]["dockerfile"] == "docker/Dockerfile" for name in OURS)
+    assert all(s["build"]["context"] == ".." for s in services.values() if "build" in s)
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_a_dockerfile_obeys_the_rules(dockerfile, name):
+    """Another user than root, a health check, starts without a shell, adds nothing by address."""
+    steps = dockerfile(name)
+    words = [step.word for step in steps]
+    users = [step.text for step in steps if step.word == "USER"]
+    assert users[-1] == "10001:10001"
+    last = max(number for number, word in enumerate(words) if word == "USER")
+    assert not {"RUN", "COPY"} & set(words[last:])
+    assert "ADD" not in words
+    assert "HEALTHCHECK" in words[last:]
+    for step in steps:
+        if step.word in ("CMD", "ENTRYPOINT"):
+            assert isinstance(json.loads(step.text), list)
+        if step.word == "RUN":
+            assert not re.search(r"curl|wget |sudo|\| *sh\b|chmod 777|--trusted-host", step.text)
+            if "apt-get install" in step.text:
+                assert "--no-install-recommends" in step.text
+                assert "rm -rf /var/lib/apt/lists/*" in step.text
+        if step.word in ("ENV", "ARG"):
+            assert not SECRET_NAME.search(step.text.partition("=")[0]), step
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_what_a_dockerfile_copies_is_there_and_comes_into_the_build(dockerfile, name):
+    """Every path exists, and .dockerignore lets it through."""
+    for step in dockerfile(name):
+        if step.word == "COPY" and not step.text.startswith("--from"):
+            *sources, _ = step.text.split()
+            for source in sources:
+                assert (ROOT / source).exists(), source
+                assert not ignored(source), source
+
+
+def test_layers_are_ordered_by_how_often_they_change(dockerfile):
+    """The lock is installed before the code comes in, so that a change of code is a quick build."""
+    steps = [f"{step.word} {step.text}" for step in dockerfile("docker/Dockerfile")]
+    lock = next(n for n, text in enumerate(steps) if "-r requirements-docker.lock" in text)
+    code = [
+        n for n, text in enumerate(steps) if re.match(r"COPY (platform|monitoring|flows)", text)
+    ]
+    assert lock < min(code)
+
+
+def test_every_package_has_its_hash_and_is_compiled(dockerfile):
+    """pip demands hashes for every lock, builds nothing from elsewhere and leaves bytecode."""
+    runs = [step.text for step in dockerfile("docker/Dockerfile") if step.word == "RUN"]
+    installs = [part for text in runs for part in text.split("&&") if "pip install" in part]
+    assert len(installs) == 3
+    for words in map(shlex.split, installs):
+        assert "--no-compile" not in words
+        if "-r" in words:
+            assert "--require-hashes" in words
+            assert words[words.index("-r") + 1].endswith(".lock")
+        else:
+            assert {"--no-deps", "--no-build-isolation"} <= set(words)
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Versions by name, of a lock."""
+    return dict(re.findall(r"^([a-z0-9][\w.-]*)==([^\s;]+)", path.read_text(), re.M))
+
+
+def test_every_pin_of_the_locks_has_a_hash_and_no_index():
+    """A pin without a hash would be refused, an index's address would bind others to it."""
+    for path in (ROOT / "requirements-docker.lock", DOCKER / "build.lock"):
+        text = path.read_text()
+        entries = re.split(r"\n(?=[a-z0-9])", text.strip())
+        assert all("--hash=sha256:" in entry for entry in entries)
+        assert "index-url" not in text
+        assert "://" not in text
+
+
+def test_the_image_holds_what_the_tests_run_with():
+    """Of the packages of the image, the tests have the same versions; the core's are in it."""
+    image, core = pins(ROOT / "requirements-docker.lock"), pins(ROOT / "requirements.lock")
+    tests = pins(ROOT / "requirements-dev.lock")
+    assert {name: tests.get(name) for name in image} == image
+    assert {name: image.get(name) for name in core} == core
+    assert {"boto3", "dvc-s3", "s3fs", "psycopg", "asyncpg", "flask-wtf"} <= set(image)
+
+
+def test_only_tools_of_the_build_are_taken_out_again(dockerfile):
+    """Uninstalled is exactly what build.lock brought and the image does not need, and pip."""
+    (text,) = [s.text for s in dockerfile("docker/Dockerfile") if "pip uninstall" in s.text]
+    gone = set(shlex.split(text.rpartition("pip uninstall --yes")[2]))
+    tools = set(pins(DOCKER / "build.lock")) - set(pins(ROOT / "requirements-docker.lock"))
+    assert gone == tools | {"pip"}
+
+
+def ignored(path: str) -> bool:
+    """Whether .dockerignore keeps a path out: the last pattern that fits it, or a parent, says."""
+    out = False
+    parts = Path(path).parts
+    ancestry = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.strip()
+        if not pattern or pattern.startswith("#"):
+            continue
+        keep = pattern.startswith("!")
+        pattern = pattern.removeprefix("!")
+        tail = pattern.removeprefix("**/")
+        fits = any(
+            fnmatch(one, pattern) or ("**/" in pattern and fnmatch(one.split("/")[-1], tail))
+            for one in ancestry
+        )
+        out = (not keep) if fits else out
+    return out
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/config",
+        ".venv/bin/python",
+        ".dvc/config.local",
+        ".tidemill/monitor/ledger.db",
+        "data/raw/rides.csv",
+        "docker/secrets/db_admin",
+        "docker/.env",
+        ".env",
+        "mlflow.db",
+        "mlartifacts/1/model",
+        "models/candidate/model.skops",
+        "params.yaml",
+        "platform/tidemill/__pycache__/cli.pyc",
+        "monitoring/tidemill_monitor/.env",
+    ],
+)
+def test_data_history_and_secrets_stay_out_of_a_build(path):
+    """The build's context holds what the image needs and nothing else."""
+    assert ignored(path)
+
+
+def test_secrets_stay_out_of_git():
+    """The folder of secrets ignores everything but its own rule."""
+    asked = ["git", "check-ignore", "--quiet", "docker/secrets/db_admin"]
+    assert subprocess.run(asked, cwd=ROOT).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def with_secrets():
+    """The entry point, as a module."""
+    spec = importlib.util.spec_from_file_location("with_secrets", DOCKER / "image/with_secrets.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_entry_point_fills_in_secrets_and_becomes_the_command(tmp_path):
+    """Whole values are replaced, one line end is dropped; the command is the same process."""
+    (tmp_path / "pw").write_text("hunter2 {x}\n")
+    code = "import os; print(os.environ['A'], os.environ['B'], os.getpid())"
+    process = subprocess.Popen(
+        [sys.executable, str(DOCKER / "image/with_secrets.py"), sys.executable, "-c", code],
+        env={"A": f"{{file:{tmp_path}/pw}}", "B": "{other}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said, _ = process.communicate()
+    assert said.split() == ["hunter2", "{x}", "{other}", str(process.pid)]
+
+
+@pytest.mark.parametrize("state", ["absent", "empty", "binary"])
+def test_a_secret_that_is_not_there_stops_the_service_by_name(with_secrets, tmp_path, state):
+    """The variable and the file are named; nothing starts with a half-filled environment."""
+    path = tmp_path / "pw"
+    if state != "absent":
+        path.write_bytes(b"" if state == "empty" else b"\xff\xfe")
+    with pytest.raises(with_secrets.SecretMissing, match=r"PGPASSWORD.*pw"):
+        with_secrets.filled({"PGPASSWORD": f"{{file:{path}}}"})
+
+
+def test_the_health_check_tells_well_from_ill(tmp_path):
+    """Exit code 0 for an answer of 200 only; nobody there, or another answer, is ill."""
+    import http.server
+    import threading
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/ok" else 503)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        script = [sys.executable, str(DOCKER / "image/healthy.py")]
+        codes = [subprocess.run([*script, base + path]).returncode for path in ("/ok", "/no")]
+        server.shutdown()
+    codes.append(subprocess.run([*script, base + "/ok"]).returncode)
+    assert codes == [0, 1, 1]
+
+
+def test_readers_are_told_that_the_images_are_unbuilt():
+    """The pages say what was not tried."""
+    for page in (DOCKER / "README.md", ROOT / "docs" / "docker.md"):
+        assert "unbuilt" in page.read_text()

@@ -1,0 +1,248 @@
+"""The services of ours, as compose.yaml writes them, run as processes and do their work."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import json
+import time
+import urllib.error
+import urllib.request
+
+import boto3
+import psutil
+import psycopg
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tidemill.ingestion import write_sample
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+PATIENCE_SECONDS = 900.0
+OURS = ("prefect", "mlflow", "setup", "worker", "monitor")
+
+
+def secret(stack, name: str) -> str:
+    return (stack.here.secrets / name).read_text().strip()
+
+
+def ask(address: str, document=None, *, basic=None, bearer=None, headers=None):
+    """The answer's status and JSON."""
+    headers = {"content-type": "application/json", **(headers or {})}
+    if basic:
+        headers["authorization"] = "Basic " + base64.b64encode(basic.encode()).decode()
+    if bearer:
+        headers["authorization"] = f"Bearer {bearer}"
+    data = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(address, data=data, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.loads(answer.read() or "null")
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode(errors="replace")
+
+
+def run_deployment(stack, name: str) -> str:
+    """Start a deployment as a person would; the id of the flow run that completed."""
+    api, basic = stack.here.url(4200, "api"), secret(stack, "prefect_auth")
+    _, deployment = ask(f"{api}/deployments/name/{name}", basic=basic)
+    _, run = ask(f"{api}/deployments/{deployment['id']}/create_flow_run", {}, basic=basic)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (state := ask(f"{api}/flow_runs/{run['id']}", basic=basic)[1])["state_type"] not in (
+        "COMPLETED",
+        "FAILED",
+        "CRASHED",
+    ):
+        assert time.monotonic() < deadline, state["state"]
+        time.sleep(0.5)
+    assert state["state_type"] == "COMPLETED", (state["state"], stack.log("worker").read_text())
+    return run["id"]
+
+
+def rows(stack, database: str, role: str, query: str) -> list[tuple]:
+    """What a query says, asked with the role's own password."""
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=stack.here.ports[5432],
+        dbname=database,
+        user=role,
+        password=secret(stack, f"db_{role}"),
+    ) as connection:
+        return connection.execute(query).fetchall()
+
+
+def objects(stack, bucket: str) -> list[str]:
+    """Names of what a bucket holds."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=stack.here.url(8333),
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        region_name="us-east-1",
+    )
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+
+@pytest.fixture(scope="module")
+def trained(stack):
+    """The main job has run through its deployment."""
+    return run_deployment(stack, "train-model/train-model")
+
+
+def test_the_main_job_registers_a_champion_in_postgresql_and_s3(stack, trained):
+    """The deployment makes a champion: its record in PostgreSQL, every file of it in S3."""
+    ((name, source),) = rows(
+        stack,
+        "mlflow",
+        "mlflow",
+        "select v.name, v.storage_location from registered_model_aliases a join model_versions v"
+        " on v.name = a.name and v.version = a.version where a.alias = 'champion'",
+    )
+    assert name == "rides"
+    assert source.startswith("s3://mlflow/artifacts/")
+    prefix = source.removeprefix("s3://mlflow/")
+    assert f"{prefix}/model.skops" in objects(stack, "mlflow")
+    assert not list(stack.here.workspace.glob("mlflow.db*"))
+
+
+def test_artifacts_never_depend_on_the_server(stack, trained):
+    """No experiment, run or model has an address of MLflow's server as its place."""
+    places = rows(
+        stack,
+        "mlflow",
+        "mlflow",
+        "select artifact_location from experiments union select artifact_uri from runs"
+        " union select artifact_location from logged_models",
+    )
+    assert places
+    assert {place.partition(":")[0] for (place,) in places} == {"s3"}
+
+
+def test_data_are_pushed_to_the_remote(stack, trained):
+    """`dvc push` in the worker's place reaches S3, with no setting in the workspace."""
+    pushed = stack.run("worker", "dvc", "push")
+    assert "pushed" in pushed
+    assert "in sync" in stack.run("worker", "dvc", "status", "--cloud")
+    assert all(name.startswith("cache/files/md5/") for name in objects(stack, "dvc"))
+    assert "remote" not in (stack.here.workspace / ".dvc" / "config").read_text()
+
+
+def test_the_monitor_serves_what_it_may_only_read(stack, trained):
+    """Its MLflow user loads the champion, through the safe loader from S3, and cannot move it."""
+    status = await_champion(stack, 1)
+    assert status["model"] == "rides"
+
+    user = f"monitor:{secret(stack, 'mlflow_monitor')}"
+    move = {"name": "rides", "alias": "champion", "version": "1"}
+    place = stack.here.url(5000, "api/2.0/mlflow/registered-models/alias")
+    assert ask(place, move, basic=user)[0] == 403
+    assert ask(place, move, basic=f"worker:{secret(stack, 'mlflow_worker')}")[0] == 200
+
+
+def await_champion(stack, version: int) -> dict:
+    """The monitor's status, once it serves the version."""
+    address, key = stack.here.url(8010, "v1/status"), secret(stack, "monitor_worker_key")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        code, status = ask(address, bearer=key)
+        if code == 200 and (status["champion"] or {}).get("version") == version:
+            return status
+        assert time.monotonic() < deadline, status
+        time.sleep(1)
+
+
+def test_nobody_gets_in_without_a_password(stack):
+    """Prefect, MLflow and the monitor refuse; MLflow also refuses a name that is not its own."""
+    refused = {
+        "prefect": ask(stack.here.url(4200, "api/flows/filter"), {}),
+        "mlflow": ask(stack.here.url(5000, "api/2.0/mlflow/experiments/get?experiment_id=0")),
+        "monitor": ask(stack.here.url(8010, "v1/status")),
+    }
+    assert {name: code for name, (code, _) in refused.items()} == dict.fromkeys(refused, 401)
+    known = f"admin:{secret(stack, 'mlflow_admin')}"
+    address = stack.here.url(5000, "api/2.0/mlflow/experiments/get?experiment_id=0")
+    assert ask(address, basic=known)[0] == 200
+    assert ask(address, basic=known, headers={"host": "evil.example"})[0] == 403
+    with pytest.raises(psycopg.OperationalError):
+        rows(stack, "mlflow", "monitor", "select 1")
+
+
+def test_no_process_shows_a_secret(stack):
+    """Logs and command lines hold none of the secrets."""
+    words = {
+        part
+        for path in stack.here.secrets.iterdir()
+        for part in path.read_text().replace(":", " ").replace('"', " ").split()
+        if len(part) > 40
+    }
+    assert len(words) > 15
+    logs = "".join(stack.log(name).read_text(errors="replace") for name in OURS)
+    assert not [word for word in words if word in logs]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            assert not [word for word in words if word in line], line
+
+
+def test_a_service_is_as_confined_as_here_it_can_be(stack):
+    """User 10001 without rights; the root file system is read-only, /tmp and the workspace not."""
+    if not stack.confined:
+        pytest.skip("needs root, unshare and setpriv")
+    script = (
+        "id -u; grep CapBnd /proc/self/status; for f in /opt/tidemill /usr $TMPDIR /workspace; "
+        'do touch "$f/trial" 2>/dev/null && echo yes || echo no; done; rm -f /workspace/trial'
+    )
+    said = stack.run("worker", "sh", "-c", script).split()
+    assert said == ["10001", "CapBnd:", "0" * 16, "no", "no", "yes", "yes"]
+
+
+def test_one_retraining_through_the_monitor(stack, trained):
+    """Live rows, their truth, a signed request: Prefect retrains, the monitor serves the winner."""
+    await_champion(stack, 1)
+    for file in write_sample(stack.here.workspace / "live", rows=1500, months=3, seed=8):
+        file.write_text(file.read_text().replace("\n1000", "\n7000"))  # ids of their own
+    played = json.loads(
+        stack.run("worker", "tidemill", "monitor", "replay", "--input", "/workspace/live", "--json")
+    )
+    assert played["labels"] > 1000
+
+    decision = ended(stack, requested(stack))
+    assert decision["state"] == "finished", (decision, stack.log("worker").read_text()[-4000:])
+    versions = rows(
+        stack,
+        "mlflow",
+        "mlflow",
+        "select version, storage_location from model_versions where name = 'rides' order by 1",
+    )
+    assert [number for number, _ in versions] == [1, decision["challenger_version"]]
+    assert versions[1][1].startswith("s3://mlflow/artifacts/")
+    await_champion(stack, versions[1][0] if decision["promoted"] else 1)
+
+
+def requested(stack) -> int:
+    """A retraining asked for by a signed webhook: the decision."""
+    body, now = json.dumps({"reason": "asked from outside"}), dt.datetime.now(dt.UTC)
+    headers = {
+        "webhook-id": "request-1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret(stack, "monitor_webhook")).sign("request-1", now, body),
+    }
+    code, answer = ask(stack.here.url(8010, "v1/retrain"), json.loads(body), headers=headers)
+    assert code == 202, answer
+    return answer["decision_id"]
+
+
+def ended(stack, decision_id: int) -> dict:
+    """The decision, once it is closed."""
+    key, deadline = secret(stack, "monitor_worker_key"), time.monotonic() + PATIENCE_SECONDS
+    while True:
+        _, listed = ask(stack.here.url(8010, "v1/decisions"), bearer=key)
+        (found,) = [one for one in listed["items"] if one["id"] == decision_id]
+        if found["closed_at"]:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(1)

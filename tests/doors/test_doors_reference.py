@@ -1,0 +1,70 @@
+"""What register attaches for the monitor: blocks, outputs, figures and the quality model."""
+
+import json
+
+import pytest
+
+from tidemill.engines import LocalEngine
+from tidemill.profiling import fold
+from tidemill.schema import Role
+from tidemill.settings import Settings
+from tidemill.stages import StageContext
+from tidemill.stages.reference import make_reference
+from tidemill.storage import ShardManifest, Workspace, read_json
+from tidemill.testing.workspaces import run_here, small_workspace
+from tidemill.tracking import Tracker, fetch_reference, load_candidate, load_reference
+
+
+def made_again(root):
+    """The reference of the candidate in ``root``, made once more, by another number of workers."""
+    workspace = Workspace.at(root)
+    with LocalEngine(2) as engine:
+        context = StageContext(
+            workspace=workspace,
+            settings=Settings(workers=2, MLFLOW_TRACKING_URI=None),
+            engine=engine,
+            tracker=Tracker("sqlite:///unused.db", "unused"),
+        )
+        manifest = ShardManifest.read(workspace.shards)
+        pipeline = load_candidate(workspace.candidate / "model")
+        return make_reference(context, manifest, pipeline, metric="roc_auc"), manifest
+
+
+def test_the_registered_version_has_its_reference(finished, tmp_path):
+    """Fetched and checked it is what the candidate learnt from, and how it did when held out."""
+    record = read_json(finished / ".tidemill" / "registered.json")
+    folder = fetch_reference(
+        record["tracking_uri"], record["model"], record["version"], tmp_path / "reference"
+    )
+    reference = load_reference(folder)
+    again, manifest = made_again(finished)
+    assert json.dumps(reference.to_json()) == json.dumps(again.to_json())
+    assert reference.merged().rows == manifest.rows(Role.TRAIN)
+    held_out = manifest.rows(Role.VALIDATION) + manifest.rows(Role.TEST)
+    assert reference.merged_outputs().rows == reference.quality.rows == held_out
+    assert reference.time_ordered
+    assert 1 < len(reference.outputs) <= 64
+    assert 32 < len(reference.blocks) <= 64
+
+
+def test_its_figures_are_those_of_the_evaluation(finished):
+    """On validation and test rows together, between the two that evaluate wrote."""
+    reference, _ = made_again(finished)
+    metrics = read_json(finished / "reports" / "metrics.json")
+    for name in ("accuracy", "brier", "log_loss"):
+        ends = sorted(metrics[part][name] for part in ("validation", "test"))
+        assert ends[0] <= reference.figures[name] <= ends[1]
+    estimate = reference.quality.estimate(reference.merged_outputs(), "roc_auc")
+    assert estimate.value == pytest.approx(reference.figures["roc_auc"])
+
+
+@pytest.mark.parametrize("setting", ["dataset.time=null"])
+def test_without_a_time_column_blocks_follow_the_shards(tmp_path, setting):
+    """Neighbouring blocks, all rows once, and no claim of time order."""
+    root = small_workspace(tmp_path, rows=2000, months=1, settings=[setting,
+                           "sharding.holdout={by: random}", "ingestion.batch_rows=200"])  # fmt: skip
+    run_here(root, until="evaluate")
+    reference, manifest = made_again(root)
+    assert not reference.time_ordered
+    assert fold(reference.blocks).rows == manifest.rows(Role.TRAIN)
+    assert reference.quality.rows == manifest.rows(Role.TEST) + manifest.rows(Role.VALIDATION)

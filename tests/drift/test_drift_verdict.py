@@ -1,0 +1,126 @@
+"""One word about a window, and one sentence that names features and figures."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from tidemill.config import HarmConfig
+from tidemill.drift import VERDICTS, Finding, Performance, Verdict, judge
+
+HARM = HarmConfig()
+FINE = Performance(
+    "roc_auc", 0.80, 5000, 1200, 0.79, 0.77, 0.81, 0.01, harmed=False, acquitted=True
+)
+HARMED = replace(FINE, measured=0.70, low=0.68, high=0.72, loss=0.10, harmed=True, acquitted=False)
+UNSURE = replace(FINE, measured=0.75, low=0.68, high=0.82, loss=0.05, acquitted=False)
+UNLABELLED = Performance(
+    "roc_auc", 0.80, 5000, estimated=0.79, estimated_low=0.77, estimated_high=0.81,
+    estimated_loss=0.01, suspected=False,
+)  # fmt: skip
+SUSPECTED = replace(UNLABELLED, estimated=0.70, estimated_loss=0.10, suspected=True)
+
+
+def finding(kind, feature="fare", test="psi", value=0.5, threshold=0.1, flagged=True, detail=""):
+    return Finding(kind, feature, test, value, threshold, None, flagged, detail or f"{feature}!")
+
+
+BROKEN = finding("quality", "distance", "null_rate", detail="distance is missing in 40% of rows")
+DRIFT = finding("drift")
+CHANGE = finding("change", "", "page_hinkley", 0.4, 0.1, detail="the mean error has grown")
+
+
+@pytest.mark.parametrize(
+    ("findings", "performance", "name"),
+    [
+        ([], FINE, "healthy"),
+        ([], None, "healthy"),
+        ([], UNLABELLED, "healthy"),
+        ([replace(DRIFT, flagged=False)], FINE, "healthy"),
+        ([DRIFT], FINE, "harmless drift"),
+        ([DRIFT], None, "harmless drift"),
+        ([finding("output drift", "prediction")], FINE, "harmless drift"),
+        ([finding("label drift", "truth")], FINE, "harmless drift"),
+        ([CHANGE], FINE, "harmless drift"),
+        ([], SUSPECTED, "suspected harm"),
+        ([DRIFT], SUSPECTED, "suspected harm"),
+        ([CHANGE], None, "suspected harm"),
+        ([CHANGE], UNLABELLED, "suspected harm"),
+        ([CHANGE], replace(FINE, acquitted=False), "suspected harm"),
+        ([], replace(SUSPECTED, harmed=False, measured=0.79, loss=0.01), "healthy"),
+        ([], UNSURE, "healthy"),
+        ([CHANGE], UNSURE, "confirmed harm"),
+        ([], HARMED, "confirmed harm"),
+        ([DRIFT], HARMED, "confirmed harm"),
+        ([BROKEN], HARMED, "broken feed"),
+        ([BROKEN, CHANGE, DRIFT], SUSPECTED, "broken feed"),
+    ],
+)
+def test_verdicts(findings, performance, name):
+    """Each kind of evidence leads to its word; measured beats estimated, broken beats all."""
+    assert judge(findings, performance, HARM).name == name
+
+
+def test_the_order_of_findings_does_not_matter():
+    """The same findings in any order: the same verdict, to the letter."""
+    findings = [DRIFT, finding("drift", "zone", value=0.9), CHANGE, finding("drift", "eta")]
+    said = {judge(order, HARMED, HARM).sentence for order in itertools.permutations(findings)}
+    assert len({frozenset(s.split("drifted: ")[0].split()) for s in said}) == 1
+    assert {judge(o, HARMED, HARM).features[0] for o in itertools.permutations(findings)} == {
+        "zone"
+    }
+
+
+def test_a_broken_feed_wins_whatever_else_is_found():
+    """No other evidence can make anything else of a window with a broken feed."""
+    others = [DRIFT, CHANGE, finding("output drift", "prediction")]
+    for size in range(4):
+        for some in itertools.combinations(others, size):
+            for performance in (None, FINE, HARMED, UNSURE, SUSPECTED):
+                verdict = judge([*some, BROKEN], performance, HARM)
+                assert verdict.name == "broken feed"
+                assert verdict.features == ("distance",)
+                assert "distance is missing in 40% of rows" in verdict.sentence
+
+
+def test_the_sentence_names_figures_and_features():
+    """Figure, band, rows, held-out figure, how much worse, and what drifted furthest first."""
+    drifts = [finding("drift", f"f{i}", value=0.2 + i / 10) for i in range(5)]
+    verdict = judge(drifts, HARMED, HARM)
+    assert verdict.features == ("f4", "f3", "f2", "f1", "f0")
+    assert verdict.sentence == (
+        "The roc_auc is 0.700 (0.680 to 0.720) on 1,200 labelled rows, 0.100 below the 0.800 of "
+        "the held-out rows; drifted: f4 (psi 0.60), f3 (psi 0.50), f2 (psi 0.40) and 2 more."
+    )
+
+
+def test_sentences_for_every_case_are_one_sentence():
+    """One full stop, at the end, and no figure that is not a number."""
+    for findings in ([], [DRIFT], [CHANGE], [BROKEN]):
+        for performance in (None, FINE, HARMED, UNSURE, UNLABELLED, SUSPECTED,
+                            Performance("mae", 2.0, 10, 5)):  # fmt: skip
+            verdict = judge(findings, performance, HARM)
+            assert verdict.name in VERDICTS
+            assert verdict.sentence.endswith(".")
+            assert ". " not in verdict.sentence
+            assert "nan" not in verdict.sentence
+
+
+def test_other_rows_are_told_as_such():
+    """A figure that fell with the mix of rows is explained, and is no harm."""
+    performance = replace(HARMED, harmed=False, mixed=True)
+    verdict = judge([DRIFT], performance, HARM)
+    assert verdict.name == "harmless drift"
+    assert "log_loss has not grown" in verdict.sentence
+
+
+def test_errors_in_the_targets_unit_are_told_as_shares():
+    """A mean error of 3 beside 2 is 50% above."""
+    performance = Performance("mae", 2.0, 900, 900, 3.0, 2.9, 3.1, 0.5, harmed=True)
+    assert "50.0% above the 2.000" in judge([], performance, HARM).sentence
+
+
+def test_verdicts_travel_as_json():
+    """The features come back as they were."""
+    verdict = judge([DRIFT], HARMED, HARM)
+    assert Verdict.from_json(verdict.to_json()) == verdict

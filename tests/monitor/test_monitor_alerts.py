@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from tidemill.config.monitoring import AlertRule, Silence
+from tidemill_monitor.watching.incidents import Told, incident, is_over, is_silent
+
+NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
+WORDS = {
+    "H": "healthy",
+    "B": "broken feed",
+    "D": "harmless drift",
+    "S": "suspected harm",
+    "C": "confirmed harm",
+}
+BROKEN = AlertRule(name="broken", on=("broken feed",), severity="critical")
+HARM = AlertRule(name="harm", on=("confirmed harm",))
+SUSPECTED = AlertRule(name="suspected", on=("suspected harm",), windows=2)
+
+
+def told(text: str) -> list[Told]:
+    """Windows 1, 2, ... by the first letters of their verdicts; lower case: without labels."""
+    return [
+        Told(number, WORDS[letter.upper()], f"window {number}", letter.isupper())
+        for number, letter in enumerate(text, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "windows", "key"),
+    [
+        (BROKEN, "", None),
+        (BROKEN, "hhh", None),
+        (BROKEN, "hb", "broken//2"),
+        (BROKEN, "bbhbb", "broken//4"),
+        (BROKEN, "bbh", None),
+        (SUSPECTED, "hs", None),
+        (SUSPECTED, "hss", "suspected//2"),
+        (SUSPECTED, "shs", None),
+        (SUSPECTED, "sbs", "suspected//1"),
+        (SUSPECTED, "Cs", "suspected//1"),
+        (SUSPECTED, "sC", None),
+        (HARM, "HC", "harm//2"),
+        (HARM, "HChhss", "harm//2"),
+        (HARM, "HCbh", "harm//2"),
+        (HARM, "HCHh", None),
+        (HARM, "HCDC", "harm//4"),
+    ],
+)
+def test_a_rule_finds_one_incident_in_a_run_of_verdicts(rule, windows, key):
+    """The key names the run's first window; windows that cannot speak break no run."""
+    found = incident(rule, "", told(windows))
+
+    assert (found and found.key) == key
+
+
+def test_an_incident_stays_the_same_while_its_run_goes_on():
+    """However often it is looked for, and however long the run: one key."""
+    keys = {incident(BROKEN, "city=x", told("hb" + "b" * n)).key for n in range(30)}
+
+    assert keys == {"broken/city=x/2"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "windows", "over"),
+    [
+        (BROKEN, "bh", True),
+        (BROKEN, "bs", True),
+        (BROKEN, "bb", False),
+        (BROKEN, "", False),
+        (HARM, "C", False),
+        (HARM, "Ch", False),
+        (HARM, "Cs", False),
+        (HARM, "Cb", False),
+        (HARM, "CH", True),
+        (HARM, "CD", True),
+        (HARM, "h", False),
+        (SUSPECTED, "ssh", True),
+        (SUSPECTED, "ssC", False),
+        (SUSPECTED, "ssb", False),
+        (SUSPECTED, "ssCh", True),
+    ],
+)
+def test_an_incident_is_over_when_a_window_that_can_speak_says_so(rule, windows, over):
+    """Confirmed harm needs labels to end; a broken feed ends no harm."""
+    assert is_over(rule, told(windows)) is over
+
+
+def test_the_newest_sentence_is_told():
+    """What people read is about the newest window of the run."""
+    assert incident(BROKEN, "", told("hbb")).sentence == "window 3"
+
+
+def test_a_silence_covers_its_time_and_rules():
+    """From its start, up to its end; all rules unless it names some; times without zone are UTC."""
+    hour = dt.timedelta(hours=1)
+    named = Silence(start=NOW, end=NOW + hour, rules=("harm",))
+    plain = Silence(start=(NOW - hour).replace(tzinfo=None), end=NOW.replace(tzinfo=None))
+
+    assert is_silent([named], "harm", NOW)
+    assert not is_silent([named], "broken", NOW)
+    assert not is_silent([named], "harm", NOW + hour)
+    assert not is_silent([plain], "broken", NOW)
+    assert is_silent([plain], "broken", NOW - hour)
+    assert not is_silent([], "harm", NOW)

@@ -1,0 +1,644 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tidemill.errors import ServiceUnavailable
+from tidemill.testing.worlds import START, World
+from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.dispatch.channels import Message
+from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
+from tidemill_monitor.dispatch.retraining import call_message, run_key
+from tidemill_monitor.testing import watched
+from tidemill_monitor.watching.alerting import notices
+
+ROOT = Path(__file__).parents[2]
+SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+MINUTE = dt.timedelta(minutes=1)
+
+
+class Receiver:
+    """A real HTTP server that verifies each message with the standard's own package."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict] = []
+        self.ids: list[str] = []
+        self.answers: list[int] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = receiver.take(dict(self.headers), body)
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def take(self, headers, body) -> int:
+        names = {name.lower(): value for name, value in headers.items()}
+        self.ids.append(names.get("webhook-id", ""))
+        if self.answers:
+            return self.answers.pop(0)
+        if "webhook-id" not in names:  # apprise's own JSON
+            self.taken.append(json.loads(body))
+            return 200
+        # Not its verify(): that reads the real clock, and tests move theirs by hours.
+        sent_at = dt.datetime.fromtimestamp(int(names["webhook-timestamp"]), dt.UTC)
+        signature = Webhook(SECRET).sign(names["webhook-id"], sent_at, body.decode())
+        if names["webhook-signature"] != signature:
+            return 401
+        self.taken.append(json.loads(body))
+        return 204
+
+
+@pytest.fixture
+def receiver():
+    found = Receiver()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return World(seed=5, blocks=8).reference()
+
+
+@pytest.fixture
+def station(tmp_path, reference, receiver, monkeypatch):
+    """A monitor whose alerts go to the receiver, signed."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    channel = {
+        "name": "desk",
+        "kind": "webhook",
+        "url": receiver.url,
+        "secret_env": "HOOK_SECRET",
+        "allow_private": True,
+    }
+    with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as found:
+        yield found
+
+
+def dispatcher_of(station) -> Dispatcher:
+    found = Dispatcher(station.service)
+    station.service.dispatcher = found
+    return found
+
+
+def tell(station, text="something", channel="desk"):
+    message = Message("alert.opened", "rides: harm", text, "critical", station.now, {"rule": "x"})
+    (row,) = notices(message, [channel])
+    return station.ledger.outbox.add(row, at=station.now)
+
+
+def test_a_message_arrives_signed(station, receiver):
+    """The receiver verifies it with the public library."""
+    tell(station, "the sentence")
+    assert dispatcher_of(station).work() == 1
+
+    (document,) = receiver.taken
+    assert document["type"] == "alert.opened"
+    assert document["data"]["text"] == "the sentence"
+    assert station.ledger.outbox.counts() == {"pending": 0, "leased": 0, "done": 1, "dead": 0}
+
+
+def test_a_receiver_that_fails_is_tried_again_after_growing_pauses(station, receiver):
+    """Back-off doubles, the message's id stays, and it is delivered once."""
+    receiver.answers = [500, 503, 302, 429]
+    sent = tell(station)
+    dispatcher = dispatcher_of(station)
+    pauses = []
+    for _ in range(5):
+        assert dispatcher.work() == 1
+        waiting = station.ledger.outbox.get(sent.id)
+        pauses.append((waiting.due_at - station.now).total_seconds())
+        assert dispatcher.work() == 0
+        station.clock.now = max(waiting.due_at, station.now)
+
+    assert [2**n / 2 <= pause <= 2**n for n, pause in enumerate(pauses[:4], start=1)] == [True] * 4
+    assert len(receiver.taken) == 1
+    assert len(receiver.ids) == 5
+    assert len(set(receiver.ids)) == 1
+    assert station.ledger.outbox.get(sent.id).state == "done"
+
+
+def test_a_message_nobody_takes_is_a_dead_letter_and_can_be_replayed(station, receiver):
+    """After the last attempt it rests; a replay delivers it under the same id."""
+    receiver.answers = [500] * 12
+    sent = tell(station)
+    dispatcher = dispatcher_of(station)
+    for _ in range(12):
+        dispatcher.work()
+        station.clock.now += dt.timedelta(hours=2)
+    assert dispatcher.work() == 0
+    dead = station.ledger.outbox.get(sent.id)
+    assert (dead.state, dead.attempts) == ("dead", 12)
+    assert "answered 500" in dead.last_error
+
+    assert station.ledger.outbox.replay(at=station.now) == 1
+    assert dispatcher.work() == 1
+    assert len(receiver.taken) == 1
+    assert len(set(receiver.ids)) == 1
+
+
+def test_a_receiver_that_is_gone_for_good_is_not_tried_again(station, receiver):
+    """410 says that nobody wants messages there."""
+    receiver.answers = [410]
+    sent = tell(station)
+    dispatcher_of(station).work()
+
+    assert station.ledger.outbox.get(sent.id).state == "dead"
+
+
+def test_without_its_secret_a_channel_sends_nothing(station, receiver, monkeypatch):
+    """Rather a dead letter than an unsigned message; the variable is named."""
+    monkeypatch.delenv("HOOK_SECRET")
+    sent = tell(station)
+    dispatcher_of(station).work()
+
+    dead = station.ledger.outbox.get(sent.id)
+    assert dead.state == "dead"
+    assert "HOOK_SECRET" in dead.last_error
+    assert receiver.ids == []
+
+
+def test_a_channel_that_was_taken_out_of_the_settings_is_named(station):
+    """Messages for it become dead letters."""
+    sent = tell(station, channel="old-desk")
+    dispatcher_of(station).work()
+
+    assert "old-desk" in station.ledger.outbox.get(sent.id).last_error
+
+
+def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, receiver):
+    """Any address that apprise understands; here its plain JSON."""
+    address = receiver.url.replace("http://", "json://")
+    settings = {"alerts": {"channels": [{"name": "desk", "kind": "apprise", "url": address}]}}
+    with watched(tmp_path, {1: reference}, settings) as station:
+        receiver.answers = [500]
+        sent = tell(station, "told by apprise")
+        dispatcher = dispatcher_of(station)
+        dispatcher.work()
+        assert station.ledger.outbox.get(sent.id).state == "pending"
+        station.clock.now += MINUTE
+        dispatcher.work()
+
+        assert station.ledger.outbox.get(sent.id).state == "done"
+    assert "told by apprise" in receiver.taken[0]["message"]
+    assert receiver.taken[0]["type"] == "failure"
+
+
+def test_secrets_of_an_address_show_nowhere(tmp_path, reference, monkeypatch, caplog, capfd):
+    """Neither in the outbox nor in a log, whatever goes wrong."""
+    monkeypatch.setenv("DESK_URL", "json://user:canary-7@127.0.0.1:9/canary-path?token=canary-t")
+    channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL"}
+    with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
+        sent = tell(station)
+        dispatcher_of(station).work()
+        kept = repr(station.ledger.outbox.get(sent.id))
+    told = kept + caplog.text + "".join(capfd.readouterr())
+
+    assert "canary" not in told
+    assert "did not take the message" in kept
+
+
+def test_an_alert_and_its_recovery_are_each_told_once(station, receiver):
+    """From traffic to the receiver's desk: opened, counted without a word, resolved."""
+    world = World(seed=9)
+    dispatcher = dispatcher_of(station)
+    hour = dt.timedelta(hours=1)
+    for number, missing in enumerate((0.6, 0.6, 0.0, 0.0)):
+        station.send(world.traffic(1500, at=START + number * hour, missing=missing))
+        station.tick(forward=MINUTE)
+        dispatcher.work()
+    station.send(world.traffic(1, at=START + 5 * hour))
+    station.tick(forward=MINUTE)
+    dispatcher.work()
+
+    assert [d["type"] for d in receiver.taken] == ["alert.opened", "alert.resolved"]
+    opened, resolved = receiver.taken
+    assert "distance is missing" in opened["data"]["text"]
+    assert opened["data"]["incident"] == resolved["data"]["incident"]
+    assert resolved["data"]["title"] == "Resolved: rides: broken-feed"
+    (alert,) = station.ledger.alerts.list()
+    assert (alert.state, alert.count) == ("resolved", 2)
+
+
+def test_silences_hold_messages_back_until_they_end(tmp_path, reference, receiver, monkeypatch):
+    """The alert is kept; if it still stands afterwards it is told then, once."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    now = dt.datetime.now(dt.UTC)
+    settings = {
+        "alerts": {
+            "channels": [
+                {
+                    "name": "desk",
+                    "kind": "webhook",
+                    "url": receiver.url,
+                    "secret_env": "HOOK_SECRET",
+                    "allow_private": True,
+                }
+            ],
+            "silences": [{"start": now - MINUTE, "end": now + MINUTE}],
+        }
+    }
+    world, hour = World(seed=9), dt.timedelta(hours=1)
+    with watched(tmp_path, {1: reference}, settings) as station:
+        dispatcher = dispatcher_of(station)
+        station.send(world.traffic(1500, at=START, missing=0.6))
+        station.send(world.traffic(1, at=START + 2 * hour))
+        assert station.tick().alerts == 1
+        dispatcher.work()
+        assert receiver.taken == []
+        assert station.ledger.alerts.list()[0].detail["silenced"]
+
+        for _ in range(3):
+            station.tick(forward=MINUTE)
+            dispatcher.work()
+        assert [d["type"] for d in receiver.taken] == ["alert.opened"]
+
+
+def test_what_a_person_resolved_comes_back_only_with_new_trouble(station, receiver):
+    """The same run of broken windows does not open it again; the next run does."""
+    world, hour = World(seed=9), dt.timedelta(hours=1)
+    kinds = [0.6, 0.6, 0.6, 0.0, 0.6]
+    states = []
+    for number, missing in enumerate([*kinds, 0.0]):
+        station.send(world.traffic(1500, at=START + number * hour, missing=missing))
+        station.tick(forward=MINUTE)
+        found = [a for a in station.ledger.alerts.list() if a.state == "open"]
+        states.append(len(found))
+        if number == 1:
+            station.watcher.alerting.resolved_by_hand(found[0], "Ada", "known", station.now)
+
+    assert states == [0, 1, 0, 0, 0, 1]
+    first = station.ledger.alerts.list()[-1]
+    assert (first.state, first.note) == ("resolved", "Ada: known")
+
+
+def test_a_feed_that_falls_silent_is_told_and_its_return_too(tmp_path, reference):
+    """Where silence is not normal; counted from when somebody could have listened."""
+    world = World(seed=9)
+    with watched(tmp_path, {1: reference}, {"quality": {"freshness_seconds": 600}}) as station:
+        station.send(world.traffic(10, at=START))
+        assert station.tick(forward=5 * MINUTE).alerts == 0
+        assert station.tick(forward=6 * MINUTE).alerts == 1
+        assert station.tick(forward=6 * MINUTE).alerts == 0
+        (alert,) = station.ledger.alerts.list()
+        assert "No event has come for" in alert.detail["sentence"]
+        station.send(world.traffic(10, at=START + MINUTE))
+        station.tick()
+        assert station.ledger.alerts.list()[0].state == "resolved"
+
+
+# From a decision to one flow run an attempt
+
+
+class FakePrefect:
+    """Prefect's API as far as it is used, with idempotency keys, on a real socket."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict] = {}
+        self.by_key: dict[str, str] = {}
+        self.calls = 0
+        self.deployed = True
+        self.away = False
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.answer(fake.get(self.path))
+
+            def do_POST(self):
+                length = int(self.headers.get("content-length") or 0)
+                self.answer(fake.post(json.loads(self.rfile.read(length))))
+
+            def answer(self, found):
+                status = 503 if fake.away else 404 if found is None else 200
+                body = json.dumps(found or {"detail": "no"}).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/api"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def get(self, path):
+        if path.startswith("/api/deployments/name/"):
+            known = path.endswith("/retrain-on-drift/retrain-on-drift") and self.deployed
+            return {"id": "d-1"} if known else None
+        return self.runs.get(path.rsplit("/", 1)[1])
+
+    def post(self, document):
+        if self.away:
+            return None
+        self.calls += 1
+        key = document["idempotency_key"]
+        if key not in self.by_key:
+            run = str(uuid.uuid4())
+            self.by_key[key] = run
+            self.runs[run] = {"id": run, "state_type": "SCHEDULED", **document}
+        return self.runs[self.by_key[key]]
+
+
+@pytest.fixture
+def prefect():
+    found = FakePrefect()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest.fixture
+def decided(station, prefect):
+    """A station whose ledger holds one approved decision."""
+    station.service.settings.prefect_api_url = prefect.url
+    decision = station.ledger.decisions.open(
+        model="rides",
+        champion_version=1,
+        reason="harm in 2 of 3 windows",
+        at=station.now,
+        message=lambda found: call_message(found, found.attempt),
+    )
+    return station, decision
+
+
+def test_a_decision_starts_one_flow_run(decided, prefect):
+    """The deployment is called with the decision's facts; the run is noted with its page."""
+    station, decision = decided
+    dispatcher_of(station).work()
+
+    ((key, run_id),) = prefect.by_key.items()
+    assert key == run_key(decision, 1)
+    assert key.endswith(f":{decision.id}-1")
+    assert prefect.runs[run_id]["parameters"] == {
+        "workspace": "/workspace",
+        "monitor_url": "http://monitor.example",
+        "decision_id": decision.id,
+        "attempt": 1,
+        "reason": "harm in 2 of 3 windows",
+    }
+    noted = station.ledger.decisions.get(decision.id)
+    assert noted.flow_run_id == run_id
+    assert noted.flow_run_url == prefect.url.removesuffix("/api") + f"/runs/flow-run/{run_id}"
+
+
+@pytest.mark.parametrize("trouble", ["away", "not deployed"])
+def test_prefect_away_only_delays(decided, prefect, trouble):
+    """Tried again at least every minute, however long; then exactly one run."""
+    station, _ = decided
+    prefect.away, prefect.deployed = trouble == "away", trouble == "away"
+    dispatcher = dispatcher_of(station)
+    for _ in range(40):
+        dispatcher.work()
+        station.clock.now += 2 * MINUTE
+    (waiting,) = station.ledger.outbox.list()
+    assert waiting.state == "pending"
+    assert waiting.attempts == 40
+    assert (waiting.due_at - station.now) <= MINUTE
+    assert prefect.runs == {}
+
+    prefect.away, prefect.deployed = False, True
+    dispatcher.work()
+    assert len(prefect.runs) == 1
+
+
+def test_a_failed_run_is_tried_again_up_to_the_limit(decided, prefect):
+    """Each attempt is a run of its own; after the last the decision is closed as failed."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    for attempt in (1, 2, 3):
+        dispatcher.work()
+        assert station.ledger.decisions.get(decision.id).attempt == attempt
+        for _ in range(2):  # told twice: one further attempt
+            dispatcher.retraining.report(
+                decision.id,
+                attempt=attempt,
+                state="failed",
+                now=station.now,
+                outcome={"error": "out of memory"},
+            )
+    dispatcher.work()
+
+    assert sorted(prefect.by_key) == [run_key(decision, n) for n in (1, 2, 3)]
+    closed = station.ledger.decisions.get(decision.id)
+    assert (closed.state, closed.attempt) == ("failed", 3)
+    assert closed.outcome == {"error": "out of memory"}
+
+
+@pytest.mark.parametrize("state", ["CRASHED", "FAILED", "CANCELLED", "gone"])
+def test_a_run_that_died_without_a_word_is_noticed(decided, prefect, state):
+    """Prefect knows; the next attempt starts."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    run = prefect.by_key[run_key(decision, 1)]
+    dispatcher.retraining.report(decision.id, attempt=1, state="started", now=station.now)
+    assert dispatcher.retraining.follow(station.now) == []
+
+    if state == "gone":
+        del prefect.runs[run]
+    else:
+        prefect.runs[run]["state_type"] = state
+    assert dispatcher.retraining.follow(station.now) == [decision.id]
+    assert dispatcher.retraining.follow(station.now) == []
+    dispatcher.work()
+
+    after = station.ledger.decisions.get(decision.id)
+    assert (after.state, after.attempt) == ("approved", 2)
+    assert run in after.outcome["error"]
+    assert len(prefect.by_key) == 2
+
+
+def test_a_run_that_ended_well_gets_time_to_report(decided, prefect):
+    """Completed and silent for minutes is as good as lost; a report in between counts."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    prefect.runs[prefect.by_key[run_key(decision, 1)]]["state_type"] = "COMPLETED"
+    assert dispatcher.retraining.follow(station.now) == []
+    assert dispatcher.retraining.follow(station.now + MINUTE) == []
+    assert dispatcher.retraining.follow(station.now + 3 * MINUTE) == [decision.id]
+
+
+def test_prefect_away_concludes_nothing_about_a_run(decided, prefect):
+    """An attempt is not given up because nobody could be asked."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    prefect.away = True
+    with pytest.raises(ServiceUnavailable):
+        dispatcher.retraining.follow(station.now)
+
+    assert station.ledger.decisions.get(decision.id).attempt == 1
+
+
+def test_a_promotion_makes_the_monitor_load_the_champion(decided, prefect):
+    """Before the report is answered; the same report again does no harm."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    facts = {"challenger_version": 2, "promoted": True}
+    for _ in range(2):
+        after = dispatcher.retraining.report(
+            decision.id, attempt=1, state="finished", now=station.now, **facts
+        )
+
+    assert (after.state, after.challenger_version, after.promoted) == ("finished", 2, True)
+    assert station.champions.reloads >= 1
+
+
+def test_a_message_for_an_attempt_that_is_over_calls_nobody(decided, prefect):
+    """Closed meanwhile: nothing to start."""
+    station, decision = decided
+    station.ledger.decisions.fail(decision.id, outcome={"error": "given up"}, at=station.now)
+    dispatcher_of(station).work()
+
+    assert prefect.runs == {}
+    assert station.ledger.outbox.counts()["done"] == 1
+
+
+KILLED = """
+import datetime as dt, os, signal, sys
+from types import SimpleNamespace
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.ledger import Ledger
+from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.dispatch.retraining import call_message
+
+url, api, when = sys.argv[1:]
+now = dt.datetime.now(dt.UTC)
+die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+ledger = Ledger.open(url)
+if when == "before the call":
+    ledger.decisions.open(
+        model="rides", champion_version=1, reason="harm", at=now,
+        message=lambda found: call_message(found, 1),
+    )
+    die()
+service = SimpleNamespace(
+    ledger=ledger, clock=lambda: now, champion=None, topics=None,
+    params=SimpleNamespace(monitoring=MonitoringConfig()),
+    settings=SimpleNamespace(prefect_api_url=api, root="/workspace", public_url="http://m"),
+)
+ledger.decisions.launched = die
+Dispatcher(service).work()
+"""
+
+
+def test_killed_between_decision_and_call_one_run_is_started(tmp_path, reference, prefect):
+    """kill -9 after the decision, and kill -9 after the call before it was noted: one run."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+
+    def killed(when: str) -> None:
+        command = [sys.executable, "-c", KILLED, url, prefect.url, when]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/platform:{ROOT}/monitoring"}
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+    killed("before the call")
+    assert prefect.calls == 0
+    killed("after the call")
+    assert prefect.calls == 1
+
+    with watched(tmp_path, {1: reference}) as station:
+        station.service.settings.prefect_api_url = prefect.url
+        dispatcher = dispatcher_of(station)
+        assert dispatcher.work() == 0  # the lease of the one that died still runs
+        station.clock.now += 2 * MINUTE
+        assert dispatcher.work() == 1
+
+        assert prefect.calls == 2
+        assert len(prefect.runs) == 1
+        assert station.ledger.decisions.get(1).flow_run_id in prefect.runs
+
+
+def test_the_workers_deliver_by_themselves_and_stop(station, receiver):
+    """In their threads: woken by the commit, not only by the clock."""
+    dispatcher = dispatcher_of(station)
+    dispatcher.start()
+    try:
+        tell(station)
+        deadline = time.monotonic() + 10
+        while not receiver.taken and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        dispatcher.stop()
+
+    assert len(receiver.taken) == 1
+
+
+# The real server
+
+
+@pytest.mark.slow
+def test_a_real_prefect_server_starts_one_run_an_attempt(tmp_path, monkeypatch):
+    """Prefect's own API and idempotency: repeated calls find the same flow run."""
+    from tidemill.orchestration import TemporaryServer
+
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with TemporaryServer() as server:
+        server.wait()
+        with PrefectApi(server.api_url) as api:
+            facts = {
+                "workspace": "/workspace",
+                "decision_id": 7,
+                "attempt": 1,
+                "monitor_url": "http://monitor.example",
+                "reason": "harm",
+            }
+            with pytest.raises(DeploymentMissing):
+                api.start(facts, idempotency_key="7-1")
+            deploy(server.api_url)
+
+            runs = [api.start(facts, idempotency_key="7-1", tags=("x",)) for _ in range(3)]
+            again = api.start({**facts, "attempt": 2}, idempotency_key="7-2")
+            assert len({run.id for run in runs}) == 1
+            assert again.id != runs[0].id
+            found = api.flow_run(runs[0].id)
+            assert found.state in ("SCHEDULED", "PENDING")
+            assert not found.failed
+            assert api.flow_run(str(uuid.uuid4())).state == "MISSING"
+            cancel(server.api_url, runs[0].id)
+            assert api.flow_run(runs[0].id).failed
+
+
+def deploy(api_url: str) -> None:
+    import httpx
+
+    with httpx.Client(base_url=api_url + "/", trust_env=False) as client:
+        flow = client.post("flows/", json={"name": "retrain-on-drift"}).raise_for_status().json()
+        document = {"name": "retrain-on-drift", "flow_id": flow["id"]}
+        client.post("deployments/", json=document).raise_for_status()
+
+
+def cancel(api_url: str, flow_run_id: str) -> None:
+    import httpx
+
+    with httpx.Client(base_url=api_url + "/", trust_env=False) as client:
+        document = {"state": {"type": "CANCELLED"}, "force": True}
+        client.post(f"flow_runs/{flow_run_id}/set_state", json=document).raise_for_status()

@@ -1,0 +1,250 @@
+"""POST /v1/predict: the champion's answers, the same by every way, stored before they are given."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+
+from tidemill.errors import ModelUntrusted
+from tidemill.learning import predict_scores
+from tidemill.tracking import Registry, Tracker
+from tidemill_monitor.intake import ARROW
+
+PATH = "/v1/predict"
+
+
+def expected(monitor, rides, count: int, start: int = 0) -> list[float]:
+    """What the pipeline itself says of the rows, without HTTP."""
+    champion = monitor.service.champion.current
+    matrix = champion.reducer.transform(rides.rows(count, start))
+    return predict_scores(champion.learner, matrix, champion.task).tolist()
+
+
+def timed(rides, records: list[dict], start: int = 0) -> list[dict]:
+    """The records with the data's own time of each row."""
+    times = rides.rows(len(records), start)[rides.schema.time.name].to_pylist()
+    return [{**r, "at": t.isoformat()} for r, t in zip(records, times, strict=True)]
+
+
+def test_predictions_are_the_pipelines_own(monitor, rides):
+    """One row or many: scores equal those of the pipeline, and are stored as they were given."""
+    for count, start in ((1, 0), (3, 1), (200, 4)):
+        records = timed(rides, rides.records(count, start), start)
+        answer = monitor.post(PATH, json={"records": records})
+        assert answer.status_code == 200, answer.text
+        document = answer.json()
+        assert document["model"] == {"name": "rides", "version": 1}
+        scores = [p["score"] for p in document["predictions"]]
+        assert scores == expected(monitor, rides, count, start)
+        labels = [p["prediction"] for p in document["predictions"]]
+        assert labels == [monitor.service.champion.current.schema.classes[s > 0.5] for s in scores]
+        assert [p["row"] for p in document["predictions"]] == list(range(count))
+    assert monitor.stored() == 204
+    kept = monitor.service.ledger.events.recent(204).to_pylist()
+    stored = {row["event_id"]: row["score"] for row in kept}
+    assert stored["e5"] == expected(monitor, rides, 1, 5)[0]
+
+
+def test_ids_and_times_may_be_left_out(monitor, rides):
+    """An id is made up and answered, so that a label can be reported for it."""
+    records = rides.records(2, prefix=None)
+    document = monitor.post(PATH, json={"records": records}).json()
+    ids = [p["event_id"] for p in document["predictions"]]
+    assert len(set(ids)) == 2
+    labels = [{"event_id": name, "truth": "1"} for name in ids]
+    assert monitor.post("/v1/labels", json={"labels": labels}).json()["matched"] == 2
+    kept = monitor.service.ledger.events.recent(2).to_pylist()
+    assert {row["at"] for row in kept} == {monitor.clock().replace(tzinfo=None)}
+
+
+def test_an_arrow_stream_in_and_out(monitor, rides, as_stream):
+    """The same scores; the answer says which row each is for."""
+    table = rides.rows(50).drop([rides.schema.target.name, rides.schema.key.name])
+    headers = {"Content-Type": ARROW, "Accept": ARROW}
+    answer = monitor.post(PATH, content=as_stream(table), headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == ARROW
+    with pa.ipc.open_stream(answer.content) as reader:
+        found = reader.read_all()
+    assert found["score"].to_pylist() == expected(monitor, rides, 50)
+    assert found["row"].to_pylist() == list(range(50))
+    assert monitor.stored() == 50
+
+
+def test_bad_rows_are_named_and_the_others_predicted(shared, rides):
+    """The answer keeps the rows apart."""
+    records = timed(rides, rides.records(4, prefix="bad"))
+    records[1]["features"]["surge"] = [1]
+    document = shared.post(PATH, json={"records": records}).json()
+    assert [p["row"] for p in document["predictions"]] == [0, 2, 3]
+    want = expected(shared, rides, 4)
+    assert [p["score"] for p in document["predictions"]] == [want[0], want[2], want[3]]
+    assert [(e["row"], e["field"], e["code"]) for e in document["errors"]] == [(1, "surge", "type")]
+    for record in records:
+        record["features"].pop("surge")
+    assert shared.post(PATH, json={"records": records}).status_code == 422
+
+
+def test_small_requests_at_once_get_their_own_answers(shared, rides):
+    """What is predicted together is divided again: rows and errors are each one's own."""
+
+    def ask(number: int):
+        records = timed(rides, rides.records(2, number, prefix=f"t{number}-"), number)
+        if number % 3 == 0:
+            records[0]["features"]["surge"] = "much"
+        if number % 5 == 0:
+            return number, shared.post(
+                PATH, content=b"{", headers={"Content-Type": "application/json"}
+            )
+        return number, shared.post(PATH, json={"records": records})
+
+    before = shared.stored()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(40)))
+    good = 0
+    for number, answer in answers:
+        if number % 5 == 0:
+            assert answer.status_code == 400
+            continue
+        assert answer.status_code == 200, answer.text
+        document = answer.json()
+        want = expected(shared, rides, 2, number)
+        rows = [1] if number % 3 == 0 else [0, 1]
+        good += len(rows)
+        assert [p["row"] for p in document["predictions"]] == rows
+        assert [p["event_id"] for p in document["predictions"]] == [
+            f"t{number}-{number + row}" for row in rows
+        ]
+        np.testing.assert_allclose(
+            [p["score"] for p in document["predictions"]], [want[r] for r in rows]
+        )
+        assert [e["row"] for e in document["errors"]] == ([0] if number % 3 == 0 else [])
+    assert shared.stored() == before + good
+
+
+def test_an_idempotency_key_gives_the_first_prediction_again(shared, rides):
+    """Nothing is stored twice, and ids that were made up are the same ones."""
+    records = rides.records(3, prefix=None)
+    headers = {"Idempotency-Key": "p-1"}
+    before = shared.stored()
+    first = shared.post(PATH, json={"records": records}, headers=headers)
+    again = shared.post(PATH, json={"records": records}, headers=headers)
+    assert first.content == again.content
+    assert again.headers["idempotent-replayed"] == "true"
+    assert shared.stored() == before + 3
+
+
+def test_a_known_id_is_answered_and_not_stored_again(shared, rides):
+    """A repeated request without a key does no harm."""
+    records = rides.records(2, prefix="known")
+    before = shared.stored()
+    for _ in range(2):
+        assert shared.post(PATH, json={"records": records}).status_code == 200
+    assert shared.stored() == before + 2
+
+
+def test_without_a_champion_nothing_is_guessed(workspace, start_monitor, clock):
+    """503 and readiness say so; the service runs."""
+    (workspace / "mlflow.db").unlink()
+    with start_monitor(workspace) as monitor:
+        answer = monitor.post(PATH, json={"records": [{"features": {}}]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "NoChampion")
+        ready = monitor.client.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["parts"]["champion"]["ok"] is False
+        assert monitor.client.get("/healthz").status_code == 200
+
+
+def promote_again(workspace) -> int:
+    """Register the same candidate once more, as another version, and make it the champion."""
+    tracker = Tracker(f"sqlite:///{workspace / 'mlflow.db'}", "rides")
+    registry = Registry(tracker)
+    champion = registry.champion("rides")
+    client = tracker.client()
+    source = client.get_model_version("rides", str(champion.version))
+    made = client.create_model_version(
+        "rides",
+        source.source,
+        run_id=source.run_id,
+        tags=dict(source.tags),
+        model_id=source.model_id,
+    )
+    registry.promote("rides", int(made.version), replaces=champion.version, evidence={})
+    return int(made.version)
+
+
+def test_a_new_champion_serves_without_a_dropped_request(workspace, serve, rides):
+    """Requests go on while the model is exchanged; each is answered by one version as a whole."""
+    with serve(workspace) as served, served.client() as client:
+        stop = False
+
+        def ask() -> list[tuple[int, int]]:
+            seen = []
+            with served.client("ingest") as own:
+                while not stop:
+                    answer = own.post(PATH, json={"records": rides.records(1, prefix=None)})
+                    seen.append((answer.status_code, answer.json()["model"]["version"]))
+            return seen
+
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            asking = [pool.submit(ask) for _ in range(3)]
+            try:
+                version = promote_again(workspace)
+                answer = client.post("/v1/models/reload")
+                after = client.post(PATH, json={"records": rides.records(1, prefix=None)})
+            finally:
+                stop = True
+            seen = [item for future in asking for item in future.result()]
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"version": version, "previous": 1, "changed": True}
+    assert after.json()["model"]["version"] == version
+    assert {status for status, _ in seen} == {200}
+    assert {number for _, number in seen} <= {1, version}
+    assert 1 in {number for _, number in seen}
+
+
+def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_serving(
+    workspace, start_monitor, rides
+):
+    """Files that are not what was registered: 409 says so, readiness says so, answers go on."""
+    with start_monitor(workspace) as monitor:
+        promote_again(workspace)
+        (model,) = workspace.glob("mlartifacts/**/model.skops")
+        model.write_bytes(model.read_bytes() + b"x")
+        answer = monitor.post("/v1/models/reload", "operate")
+        assert answer.status_code == 409
+        assert "model.skops" in answer.json()["detail"]
+        predicted = monitor.post(PATH, json={"records": rides.records(1)})
+        assert predicted.json()["model"]["version"] == 1
+        ready = monitor.client.get("/readyz")
+        assert ready.status_code == 200
+        assert "serves on" in ready.json()["parts"]["champion"]["detail"]
+
+
+def test_a_model_that_cannot_predict_does_not_serve(workspace, start_monitor, monkeypatch, rides):
+    """It is tried out before it takes over."""
+    from tidemill_monitor.serving import champion as module
+
+    with start_monitor(workspace) as monitor:
+        promote_again(workspace)
+        monkeypatch.setattr(
+            module, "predict_scores", lambda *_: (_ for _ in ()).throw(ValueError("no"))
+        )
+        with pytest.raises(ModelUntrusted):
+            monitor.service.champion.reload()
+        assert monitor.service.champion.current.version == 1
+
+
+def test_future_rows_are_refused_by_the_time_column_too(shared, rides):
+    """Where `at` is left out, the time feature is the event's time and has its bounds."""
+    records = rides.records(1, prefix="future")
+    late = shared.clock() + dt.timedelta(days=2)
+    records[0]["features"][rides.schema.time.name] = late.isoformat()
+    answer = shared.post(PATH, json={"records": records})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == rides.schema.time.name

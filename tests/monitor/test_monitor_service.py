@@ -1,0 +1,132 @@
+"""Health, readiness, metrics, OpenAPI; problems of every kind."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+from prometheus_client.parser import text_string_to_metric_families
+
+from tidemill.errors import StorageFailed
+from tidemill_monitor.problems import problem_of
+from tidemill_monitor.readiness import Readiness
+
+
+def test_readiness_tells_of_each_part(monitor):
+    """All well at first: store, champion, and services that are not asked for."""
+    answer = monitor.client.get("/readyz")
+    assert answer.status_code == 200
+    document = answer.json()
+    assert document["status"] == "ready"
+    assert set(document["parts"]) == {"ledger", "champion", "mlflow", "prefect", "outbox"}
+    assert all(part["ok"] for part in document["parts"].values())
+
+
+def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(monitor, monkeypatch):
+    """503 with the kind of error and no names; well again as soon as the store is."""
+
+    def full(timeout):
+        raise StorageFailed("/secret/place is full", remedy="make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(monitor.service.ledger, "probe", full)
+        monitor.service.readiness = Readiness()
+        answer = monitor.client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["parts"]["ledger"] == {
+            "ok": False,
+            "needed": True,
+            "detail": "StorageFailed",
+        }
+        assert "secret" not in answer.text
+        assert monitor.client.get("/healthz").status_code == 200
+    monitor.service.readiness = Readiness()
+    assert monitor.client.get("/readyz").status_code == 200
+
+
+def test_services_that_are_away_are_told_and_not_needed(workspace, start_monitor):
+    """Prefect and MLflow away: rows are taken all the same."""
+    with start_monitor(workspace, prefect_api_url="http://127.0.0.1:9/api") as monitor:
+        parts = monitor.client.get("/readyz").json()["parts"]
+        assert parts["prefect"]["ok"] is False
+        assert parts["prefect"]["needed"] is False
+        assert monitor.client.get("/readyz").status_code == 200
+
+
+def test_metrics_count_rows_and_requests(monitor, rides):
+    """Routes appear by pattern, rows by what became of them."""
+    rows = rides.events(3, at=monitor.clock())
+    rows[0]["features"]["surge"] = "x"
+    monitor.post("/v1/events", json={"events": rows})
+    monitor.get("/v1/made-up/path")
+    text = monitor.get("/metrics").text
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+    def value(name: str, **labels: str) -> float:
+        return samples[(f"tidemill_monitor_{name}", tuple(sorted(labels.items())))]
+
+    assert value("rows_total", route="/v1/events", outcome="accepted") == 2
+    assert value("rows_total", route="/v1/events", outcome="refused") == 1
+    assert value("refusals_total", route="/v1/events", code="type") == 1
+    assert value("requests_total", route="/v1/events", method="POST", status="202") == 1
+    assert value("champion_version") == 1
+    assert value("ledger_ok") == 1
+    assert "made-up" not in text
+
+
+def test_openapi_has_the_champions_columns_and_examples_that_work(shared, rides):
+    """The examples of the description are requests that are answered with success."""
+    document = shared.get("/openapi.json").json()
+    features = document["components"]["schemas"]["Features"]
+    assert set(features["properties"]) == {c.name for c in rides.schema.features}
+    assert document["components"]["schemas"]["Prediction"]["enum"] == list(rides.schema.classes)
+    for path, status in (("/v1/predict", 200), ("/v1/events", 202), ("/v1/labels", 202)):
+        operation = document["paths"][path]["post"]
+        assert operation["security"] == [{"key": []}]
+        example = operation["requestBody"]["content"]["application/json"]["example"]
+        text = json.dumps(example).replace("2026-01-31T09:30:00Z", "2024-01-31T09:30:00Z")
+        answer = shared.post(path, content=text, headers={"Content-Type": "application/json"})
+        assert answer.status_code == status, answer.text
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("description"), (method, path)
+
+
+def test_the_docs_page_needs_nothing_from_outside(shared):
+    """A plain page: every operation, no script, no other host."""
+    page = shared.get("/docs")
+    assert page.status_code == 200
+    assert "/v1/predict" in page.text
+    assert "<script" not in page.text
+    assert "://" not in page.text
+
+
+def test_errors_of_every_kind_are_problems(shared):
+    """Unknown paths, wrong methods, wrong parameters: application/problem+json with a code."""
+    for method, path, status, code in (
+        ("GET", "/v1/nothing", 404, "NotFound"),
+        ("GET", "/v1/events", 403, "ScopeMissing"),
+        ("DELETE", "/v1/status", 405, "MethodNotAllowed"),
+        ("GET", "/v1/windows?limit=many", 422, "ParametersInvalid"),
+    ):
+        scope = "read" if method == "GET" else "operate"
+        answer = shared.client.request(method, path, headers=shared.asking(scope))
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        document = answer.json()
+        assert document["code"] == code
+        assert document["status"] == status
+        assert {"type", "title", "detail"} <= set(document)
+        assert "many" not in answer.text
+
+
+def test_a_status_follows_from_the_type_of_an_error():
+    """Never from its text; what may be retried says when."""
+    problem = problem_of(StorageFailed("the disk is full", remedy="make room"))
+    assert problem.status == 503
+    assert problem.headers["Retry-After"] == "1"
+    assert orjson.loads(orjson.dumps(problem.document()))["remedy"] == "make room"

@@ -1,0 +1,440 @@
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+import numpy as np
+import pytest
+
+from tidemill.config.monitoring import MonitoringConfig
+from tidemill.drift import Yardstick
+from tidemill.testing.worlds import START, World
+from tidemill_monitor.intake.faults import Refused
+from tidemill_monitor.testing import watched
+from tidemill_monitor.watching.bench import harm_level, metric_of
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return World(seed=5, blocks=24).reference()
+
+
+@pytest.fixture
+def world() -> World:
+    return World(seed=6)
+
+
+@pytest.fixture
+def watching(tmp_path, reference):
+    """A watcher of hourly windows; ``hour(n, ...)`` sends traffic of the n-th hour."""
+
+    def start(**settings):
+        return watched(tmp_path, {1: reference, 2: reference}, settings)
+
+    return start
+
+
+def hour(world, number: int, rows: int = 2000, **kind):
+    return world.traffic(rows, at=START + number * HOUR, **kind)
+
+
+def settled(station, world, number: int):
+    """Events of a later hour, so that event time goes on and earlier windows close."""
+    station.send(world.traffic(1, at=START + number * HOUR + dt.timedelta(minutes=6)))
+    return station.tick()
+
+
+def test_events_become_a_window_with_a_verdict(watching, world):
+    """Events in, the window over, its verdict and findings stored."""
+    with watching() as station:
+        station.send(hour(world, 0))
+        assert station.tick().closed == 0
+        assert settled(station, world, 1).judged == 1
+
+        window, filling = station.windows()
+        assert (window.state, window.rows, window.verdict) == ("closed", 2000, "healthy")
+        assert (window.start, window.end) == (START, START + HOUR)
+        assert filling.state == "open"
+        kinds = {finding.kind for finding in station.ledger.findings.of(window.id)}
+        assert {"quality", "drift", "output drift"} <= kinds
+        assert station.tick().judged == 0
+
+
+def test_drift_without_harm_is_named_and_nothing_else(watching, world):
+    """Inputs moved, the model is as good as ever: reported, no decision."""
+    with watching() as station:
+        for number in range(4):
+            station.send(hour(world, number, shift=0.5), labels=True)
+        settled(station, world, 4)
+
+        windows = [w for w in station.windows() if w.state == "closed"]
+        assert {w.verdict for w in windows} == {"harmless drift"}
+        assert all("distance" in w.sentence for w in windows)
+        assert "wait" not in windows[0].sentence
+        assert station.ledger.decisions.list() == []
+
+
+def test_a_broken_feed_is_told_and_never_retrains(watching, world):
+    """Half of the values are gone: the data's owner is told, harm or not."""
+    with watching(retraining={"windows": 1, "of": 1}) as station:
+        for number in range(3):
+            station.send(hour(world, number, missing=0.5, wrong=1.0), labels=True)
+        settled(station, world, 3)
+
+        windows = [w for w in station.windows() if w.state == "closed"]
+        assert {w.verdict for w in windows} == {"broken feed"}
+        assert "distance is missing in 5" in windows[0].sentence
+        assert station.ledger.decisions.list() == []
+        assert [a.rule for a in station.ledger.alerts.list()] == ["broken-feed"]
+
+
+def test_harm_that_labels_confirm_fires_one_retraining(watching, world):
+    """Two harmed windows of three: one decision with its evidence and its outbox row."""
+    with watching() as station:
+        for number in range(4):
+            station.send(hour(world, number, wrong=0.6 if number else 0.0), labels=True)
+        settled(station, world, 4)
+        for _ in range(3):
+            station.tick(forward=dt.timedelta(seconds=31))
+
+        windows = [w for w in station.windows() if w.state == "closed"]
+        assert [w.verdict for w in windows] == ["healthy"] + ["confirmed harm"] * 3
+        (fired,) = [d for d in station.ledger.decisions.list() if d.action == "fire"]
+        (message,) = station.ledger.outbox.list()
+        assert fired.state == "approved"
+        assert message.key == f"prefect/{fired.id}-1"
+        assert message.payload == {"decision_id": fired.id, "attempt": 1}
+        evidence = fired.evidence
+        assert evidence["policy"]["windows"] == 2
+        assert [v["verdict"] for v in evidence["verdicts"]][-2:] == ["confirmed harm"] * 2
+        assert evidence["verdicts"][-1]["measured"] < evidence["verdicts"][-1]["held"]
+        assert (evidence["labels_after"], evidence["labels_through"]) == (0, 8000)
+
+
+def test_an_estimate_tells_before_labels_and_is_reconciled(watching, world):
+    """Before labels the figure is estimated; afterwards both stand beside each other."""
+    with watching() as station:
+        traffic = hour(world, 0)
+        station.send(traffic)
+        settled(station, world, 1)
+        before = station.windows()[0]
+        station.label(traffic)
+        station.tick()
+        after = station.windows()[0]
+
+        (told,) = before.performance
+        assert told.measured is None
+        assert told.low < told.estimated < told.high
+        (both,) = after.performance
+        assert both.estimated == told.estimated
+        assert both.low < both.measured < both.high
+        assert both.labelled_rows == 2000
+
+
+def test_labels_that_come_later_change_the_verdict_and_the_change_is_kept(watching, world):
+    """Healthy by estimate, harmed by its labels: judged again, and it says so."""
+    with watching() as station:
+        traffic = hour(world, 0, wrong=0.7)
+        station.send(traffic)
+        settled(station, world, 1)
+        assert station.windows()[0].verdict == "healthy"
+
+        station.label(traffic)
+        assert station.tick().judged == 1
+        window = station.windows()[0]
+        assert window.verdict == "confirmed harm"
+        (change,) = window.summary["changes"]
+        assert (change["from"], change["to"]) == ("healthy", "confirmed harm")
+        assert change["labelled_rows"] == 2000
+        kinds = [finding.kind for finding in station.ledger.findings.of(window.id)]
+        assert kinds.count("performance") == 1
+        assert len([k for k in kinds if k == "drift"]) > 0
+
+
+def test_labels_that_drip_in_are_judged_now_and_then(watching, world):
+    """A few more labels do not judge a window at every tick; much more, or time, does."""
+    with watching() as station:
+        traffic = hour(world, 0)
+        station.send(traffic)
+        settled(station, world, 1)
+        parts = [traffic.truth.slice(start, n) for start, n in ((0, 1000), (1000, 20), (1020, 980))]
+        judged = []
+        for part in parts:
+            station.label(type(traffic)(traffic.events, part))
+            judged.append(station.tick().judged)
+        station.label(type(traffic)(traffic.events, traffic.truth))
+
+        assert judged == [1, 0, 1]
+        assert station.windows()[0].performance[0].labelled_rows == 2000
+
+
+def test_late_events_are_counted_and_change_nothing(watching, world):
+    """After a window was closed its verdict stands, and what came late is told."""
+    with watching() as station:
+        station.send(hour(world, 0))
+        settled(station, world, 1)
+        before = station.windows()[0]
+        station.send(hour(world, 0, rows=300, shift=5.0))
+        station.tick(forward=dt.timedelta(minutes=1))
+        after = station.windows()[0]
+
+        assert (after.rows, after.late_rows) == (2000, 300)
+        assert (after.verdict, after.sentence) == (before.verdict, before.sentence)
+        assert station.ledger.events.totals(station.now).rows == 2301
+
+
+def test_below_the_least_rows_nothing_is_concluded(watching, world):
+    """Whatever is in them: no verdict, no alert."""
+    with watching(window={"min_rows": 500}) as station:
+        station.send(hour(world, 0, rows=499, shift=5.0, missing=0.9), labels=True)
+        settled(station, world, 1)
+
+        window = station.windows()[0]
+        assert (window.verdict, window.summary["note"]) == (None, "too small")
+        assert window.judged_at is not None
+        assert station.tick().judged == 0
+        assert station.ledger.alerts.list() == []
+
+
+def test_a_feed_whose_rows_are_all_refused_is_broken(watching, world):
+    """No good row at all: there is no profile, and still a verdict."""
+    with watching() as station:
+        reasons = {("distance", "missing"): 900}
+        lost = Refused(900, 900, reasons, station.now, 1)
+        station.send(world.traffic(0, at=START), intake=lost.to_bytes())
+        station.tick(forward=2 * HOUR)
+
+        (window,) = station.windows()
+        assert (window.rows, window.verdict) == (0, "broken feed")
+        assert "distance was missing from 100.0% of the rows" in window.sentence
+
+
+def test_windows_by_count(watching, world):
+    """Each has the stated rows, whatever the requests; full ones are judged."""
+    with watching(window={"by": "count", "rows": 1000, "min_rows": 500}) as station:
+        for number, rows in enumerate((300, 1500, 900)):
+            station.send(hour(world, number, rows=rows))
+        assert station.tick().closed == 2
+
+        windows = sorted(station.windows(), key=lambda w: w.sequence)
+        assert [w.rows for w in windows] == [1000, 1000, 700]
+        assert [w.verdict for w in windows] == ["healthy", "healthy", None]
+
+
+def test_segments_learn_from_their_first_windows_then_are_judged(watching, world):
+    """Eight windows make a segment's reference; a fault of one segment is then found there."""
+    window = {"segments": ["zone"], "max_segments": 2, "min_rows": 300}
+    with watching(window=window) as station:
+        for number in range(10):
+            station.send(hour(world, number), labels=True)
+        broken = hour(world, 10)
+        centre = np.array(broken.events["zone"].cast("string").to_pylist()) == "centre"
+        distance = np.where(centre, np.nan, broken.events["distance"].to_numpy())
+        events = broken.events.set_column(5, "distance", [distance.astype(np.float32)])
+        station.send(type(broken)(events, broken.truth), labels=True)
+        settled(station, world, 11)
+
+        found = {
+            segment: [w.verdict for w in station.windows(segment=segment, state="closed")]
+            for segment in ("zone=centre", "zone=harbour")
+        }
+        assert found["zone=centre"] == [None] * 8 + ["healthy"] * 2 + ["broken feed"]
+        assert found["zone=harbour"] == [None] * 8 + ["healthy"] * 3
+        assert station.windows(segment="")[10].verdict == "broken feed"
+        first = station.windows(segment="zone=centre")[0]
+        assert first.summary["note"] == "learning"
+
+
+def test_thresholds_are_calibrated_once_and_kept(watching, world, monkeypatch):
+    """A restart reads them from the ledger; other settings find their own."""
+    calls = itertools.count()
+    real = Yardstick.thresholds
+
+    def counted(self, rows, kind="drift"):
+        next(calls)
+        return real(self, rows, kind)
+
+    monkeypatch.setattr(Yardstick, "thresholds", counted)
+    with watching() as station:
+        for number in range(3):
+            station.send(hour(world, number))
+        settled(station, world, 3)
+        kept = station.ledger.notes.keys("thresholds/1/")
+    first = next(calls)
+    with watching() as station:
+        station.send(hour(world, 4))
+        settled(station, world, 5)
+        assert station.windows()[-2].verdict == "healthy"
+        assert station.ledger.notes.keys("thresholds/1/") == kept
+    assert next(calls) == first + 1
+    with watching(drift={"min_effect": 0.2}) as station:
+        station.send(hour(world, 6))
+        settled(station, world, 7)
+        assert len(station.ledger.notes.keys("thresholds/1/")) == 2 * len(kept)
+    assert first == len(kept)
+
+
+def test_a_restart_goes_on_where_it_was(watching, world):
+    """Open windows close, the error stream is whole, nothing is judged twice."""
+    with watching() as station:
+        station.send(hour(world, 0), labels=True)
+        settled(station, world, 1)
+        state = station.ledger.notes.get("errors/1")
+    with watching() as station:
+        assert station.tick().judged == 0
+        station.send(hour(world, 1), labels=True)
+        settled(station, world, 2)
+        after = station.ledger.notes.get("errors/1")
+
+        assert [w.verdict for w in station.windows()][:2] == ["healthy", "healthy"]
+    assert after["stream"]["fed"][: len(state["stream"]["fed"])] == state["stream"]["fed"]
+    assert sum(rows for rows, _ in after["fed"].values()) == 4000
+
+
+def test_errors_that_grow_slowly_are_noticed_across_windows(watching, world):
+    """No single window has labels enough; the stream of errors tells."""
+    harm = {"min_labels": 1500}
+    with watching(harm=harm, window={"min_rows": 300}) as station:
+        for number in range(8):
+            traffic = hour(world, number, rows=600, wrong=0.5 if number > 2 else 0.0)
+            station.send(traffic, labels=True)
+        settled(station, world, 8)
+
+        windows = [w for w in station.windows() if w.state == "closed"]
+        assert [w.verdict for w in windows[:3]] == ["healthy"] * 3
+        assert windows[-1].verdict == "suspected harm"
+        assert "brier has grown" in windows[-1].sentence
+
+
+def test_a_new_champion_opens_a_new_reference(watching, world):
+    """Windows of each version are held to that version's reference; alerts of the old one end."""
+    with watching() as station:
+        for number in range(2):
+            station.send(hour(world, number, wrong=0.7), labels=True)
+        settled(station, world, 2)
+        assert station.ledger.alerts.open_count() == 1
+
+        station.champions.serve(2)
+        station.send(hour(world, 3, version=2), version=2, labels=True)
+        station.send(world.traffic(1, at=START + 5 * HOUR, version=2), version=2)
+        station.tick()
+
+        new = [w for w in station.windows() if w.model_version == 2 and w.state == "closed"]
+        assert [w.verdict for w in new] == ["healthy"]
+        assert station.ledger.alerts.open_count() == 0
+        assert station.ledger.notes.keys("thresholds/2/")
+
+
+def test_only_windows_of_the_champion_lead_to_decisions(watching, world):
+    """Harm of a version that serves no more is told with its window, and fires nothing."""
+    with watching() as station:
+        station.champions.serve(2)
+        for number in range(3):
+            station.send(hour(world, number, wrong=0.7), labels=True)
+        settled(station, world, 3)
+
+        assert {w.verdict for w in station.windows(state="closed")} == {"confirmed harm"}
+        assert station.ledger.decisions.list() == []
+        assert station.ledger.alerts.list() == []
+
+
+def test_a_suppressed_decision_is_written_once(watching, world):
+    """Evidence enough and too few labels: kept with what forbids it, not at every tick."""
+    with watching(retraining={"min_labels": 50_000}) as station:
+        for number in range(3):
+            station.send(hour(world, number, wrong=0.7), labels=True)
+        settled(station, world, 3)
+        for _ in range(3):
+            station.tick(forward=dt.timedelta(seconds=31))
+
+        suppressed = [d for d in station.ledger.decisions.list() if d.action == "suppress"]
+        assert len(suppressed) == 1
+        assert suppressed[0].evidence["blocked_by"] == ["labels"]
+        assert suppressed[0].closed_at is not None
+        assert station.ledger.outbox.list() == []
+
+
+def test_labels_are_given_to_one_retraining_only(watching, world):
+    """The next decision's rows begin where the last one's ended; a rejected one took none."""
+    policy = {"cooldown_seconds": 0, "windows": 1, "of": 1, "approval": True}
+    with watching(retraining=policy) as station:
+        cuts = []
+        for number in range(3):
+            station.send(hour(world, 2 * number, wrong=0.7), labels=True)
+            station.send(world.traffic(1, at=START + (2 * number + 1) * HOUR + HOUR / 2))
+            station.tick(forward=dt.timedelta(minutes=1))
+            fired = station.ledger.decisions.current("rides", 1)
+            cuts.append((fired.evidence["labels_after"], fired.evidence["labels_through"]))
+            if number == 0:
+                station.ledger.decisions.reject(fired.id, at=station.now)
+            else:
+                station.ledger.decisions.approve(fired.id, at=station.now)
+                station.ledger.decisions.report(
+                    fired.id, attempt=1, state="finished", promoted=False, at=station.now
+                )
+
+        assert cuts == [(0, 2000), (0, 4000), (4000, 6000)]
+
+
+def test_closed_windows_move_to_the_archive_and_old_events_go(watching, world, tmp_path):
+    """Closed windows move to the archive; events older than the retention go."""
+    archive = tmp_path / "archive"
+    with watching(archive=str(archive), retention_days=1) as station:
+        station.send(hour(world, 0))
+        settled(station, world, 1)
+        housekeeping = station.watcher._housekeeping
+        assert housekeeping.run_if_due(station.now)
+        assert not housekeeping.run_if_due(station.now)
+        assert station.windows()[0].archived_url is None
+        assert station.ledger.events.totals(station.now).rows == 2001
+
+        station.clock.now += dt.timedelta(days=2)
+        assert housekeeping.run_if_due(station.now)
+        window = station.windows()[0]
+        assert window.archived_url is not None
+        assert list(archive.rglob("*.parquet"))
+        assert station.ledger.events.recent() is None
+        assert window.verdict == "healthy"
+
+
+def test_a_window_that_cannot_be_judged_does_not_stop_the_others(watching, world, monkeypatch):
+    """It says so; the next one gets its verdict."""
+    from tidemill_monitor.watching import verdicts
+
+    real, calls = verdicts.judge_window, itertools.count()
+
+    def sometimes(*arguments):
+        if next(calls) == 0:
+            raise RuntimeError("a defect")
+        return real(*arguments)
+
+    monkeypatch.setattr(verdicts, "judge_window", sometimes)
+    with watching() as station:
+        for number in range(2):
+            station.send(hour(world, number))
+        settled(station, world, 2)
+
+        first, second = station.windows(state="closed")
+        assert (first.verdict, second.verdict) == (None, "healthy")
+        assert "a defect (RuntimeError)" in first.summary["note"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "held", "level"),
+    [("roc_auc", 0.8, 0.7), ("log_loss", 0.4, 0.5), ("mae", 2.0, 2.2), ("rmse", 10.0, 11.0)],
+)
+def test_the_level_of_harm_is_told_in_the_figures_own_unit(metric, held, level):
+    """Relative for mae and rmse, else in the figure's unit, on the side that is worse."""
+    assert harm_level(metric, held, 0.1) == pytest.approx(level)
+
+
+def test_the_followed_figure_is_the_references_unless_named(reference):
+    """A name that the model's task lacks is not followed."""
+    named = MonitoringConfig.model_validate({"harm": {"metric": "accuracy"}})
+    foreign = MonitoringConfig.model_validate({"harm": {"metric": "rmse"}})
+
+    assert metric_of(reference, MonitoringConfig()) == "roc_auc"
+    assert metric_of(reference, named) == "accuracy"
+    assert metric_of(reference, foreign) == "roc_auc"

@@ -1,0 +1,128 @@
+"""The flow on a real Prefect server, for a decision of a real monitor, on the real registry."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidemill.errors import UsageError
+from tidemill.orchestration import TemporaryServer, retrain_in_flow
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def helpers():
+    """tests/retraining/monitors.py, which importlib mode does not put on the path."""
+    spec = importlib.util.spec_from_file_location("monitors", Path(__file__).parent / "monitors.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["monitors"] = module
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("monitors")
+
+
+@pytest.fixture(scope="module")
+def api_url(tmp_path_factory):
+    """A real Prefect server with a home of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        with TemporaryServer() as server:
+            server.wait()
+            yield server.api_url
+            from prefect.events.worker import EventsWorker
+            from prefect.logging.handlers import APILogWorker
+
+            APILogWorker.drain_all(timeout=5)
+            EventsWorker.drain_all(timeout=5)
+
+
+@pytest.fixture
+def run_flow(api_url, monkeypatch, helpers):
+    """Runs the deployed flow in this process."""
+
+    def run(**parameters):
+        from prefect.flows import load_flow_from_entrypoint
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setenv("TIDEMILL_MONITOR_KEY", helpers.KEY)
+        monkeypatch.setenv("TIDEMILL_WORKERS", "2")
+        with temporary_settings({PREFECT_API_URL: api_url}):
+            flow = load_flow_from_entrypoint("flows/retrain_on_drift.py:retrain_on_drift")
+            return flow(**parameters)
+
+    return run
+
+
+def task_states(api_url):
+    """Name and state of all task runs of the flow."""
+    import httpx
+
+    runs = httpx.post(f"{api_url}/task_runs/filter", json={"limit": 200}).json()
+    return {run["name"]: run["state_type"] for run in runs}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_decision_becomes_a_new_champion_that_serves(root, live, helpers, run_flow, api_url):
+    """Rows come from the monitor, the steps are tasks, and the monitor serves the better one."""
+    table = live(root)
+    with helpers.running_monitor(root, PREFECT_API_URL=api_url) as monitor:
+        monitor.play(table, "cancelled")
+        decision = monitor.ask_for_retraining("the answer has turned round")
+        given = {
+            "workspace": str(root),
+            "decision_id": decision,
+            "attempt": 1,
+            "monitor_url": monitor.url,
+            "reason": "the answer has turned round",
+        }
+        facts = run_flow(**given)
+        assert facts["promoted"] is True
+        assert facts["rows_learn"] + facts["rows_proof"] == table.num_rows
+        with monitor.client() as client:
+            (item,) = client.get("/v1/decisions")["items"]
+            assert item["state"] == "finished"
+            assert item["challenger_version"] == 2
+            assert client.get("/v1/status")["champion"]["version"] == 2
+        steps = {"gather", "append", "teach", "compare", "promote"}
+        states = task_states(api_url)
+        assert {name: states[name] for name in steps} == dict.fromkeys(steps, "COMPLETED")
+
+        # The same flow run again (a lost answer, a repeated call) changes nothing.
+        assert run_flow(**given) == facts
+        with monitor.client() as client:
+            assert len(client.get("/v1/models")["items"]) == 2
+            assert [i["state"] for i in client.get("/v1/decisions")["items"]] == ["finished"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_flow_that_fails_tells_the_monitor(root, live, helpers, run_flow, api_url):
+    """Too few labelled rows: the flow fails with the reason, and the decision knows it."""
+    with helpers.running_monitor(root, PREFECT_API_URL=api_url) as monitor:
+        monitor.play(live(root, 1), "cancelled")
+        decision = monitor.ask_for_retraining("try")
+        with pytest.raises(Exception, match="may be learnt from"):
+            run_flow(workspace=str(root), decision_id=decision, attempt=1, monitor_url=monitor.url)
+        with monitor.client() as client:
+            item = client.get("/v1/decisions")["items"][0]
+        # Another attempt is due by now, or the decision is closed.
+        assert item["attempt"] == 2 or item["state"] == "failed"
+        assert "may be learnt from" in str(item)
+
+
+@pytest.mark.parametrize("missing", ["url", "key"])
+def test_without_a_monitor_the_flow_says_what_is_missing(missing, tmp_path, monkeypatch):
+    """No address, or no key in the worker's environment."""
+    monkeypatch.delenv("TIDEMILL_MONITOR_KEY", raising=False)
+    if missing == "url":
+        monkeypatch.setenv("TIDEMILL_MONITOR_KEY", "tm_x")
+    url = "" if missing == "url" else "http://127.0.0.1:1"
+    with pytest.raises(UsageError, match="monitor_url" if missing == "url" else "MONITOR_KEY"):
+        retrain_in_flow(str(tmp_path), "d1", 1, url)

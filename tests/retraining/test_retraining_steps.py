@@ -1,0 +1,321 @@
+"""A retraining from labelled rows: what it reads, what it leaves, and who serves afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tidemill.drift import Reference
+from tidemill.engines import LocalEngine
+from tidemill.errors import ConfigError, ModelMissing, SchemaMismatch, TooFewRows, UsageError
+from tidemill.ingestion import LiveRows, live_rows
+from tidemill.retraining import Order
+from tidemill.schema import Role
+from tidemill.settings import Settings
+from tidemill.sharding import locate, verify
+from tidemill.stages.live import live_sets, proof_rows
+from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
+from tidemill.testing.workspaces import copy_workspace, run_here
+from tidemill.tracking import Registry, Tracker, fetch_reference
+from tidemill.versioning import Versions, version_notes
+
+SHARE = 0.3
+
+
+def registry(root: Path) -> Registry:
+    return Registry(Tracker(f"sqlite:///{root}/mlflow.db", "rides"))
+
+
+def champion(root: Path) -> int:
+    return registry(root).champion("rides").version
+
+
+def judging(table: pa.Table) -> np.ndarray:
+    """Which events judge."""
+    return proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), SHARE)
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, str]]:
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_ino, hash_file(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def retrained(finished, live, again, tmp_path_factory):
+    """One retraining in a world that has turned round; the raw source is gone by then."""
+    root = copy_workspace(finished, tmp_path_factory.mktemp("retrained") / "ws")
+    shutil.rmtree(root / "data" / "raw")
+    (root / "data" / "raw").mkdir()
+    before = files_of(root / "data" / "shards")
+    table = live(root)
+    return root, table, before, again(root, table)
+
+
+def test_the_better_challenger_serves(retrained):
+    """It is promoted for its figure on proof rows, and the registry says in whose place."""
+    root, _, _, outcome = retrained
+    facts = outcome.facts
+    assert facts["promoted"] is True
+    assert facts["challenger_proof_roc_auc"] > facts["champion_proof_roc_auc"] + 0.2
+    assert facts["continues"] == 1
+    found = registry(root).champion("rides")
+    assert (found.version, facts["version"], facts["champion"]) == (2, 2, 1)
+    promotion = json.loads(found.tags["tidemill.promotion"])
+    assert promotion["replaces"] == 1
+    assert promotion["challenger_proof_roc_auc"] == facts["challenger_proof_roc_auc"]
+    assert found.tags["tidemill.decision"] == "d1"
+
+
+def test_old_shards_are_the_very_files(retrained):
+    """The shards of the source keep bytes and roles; live rows are train and validation only."""
+    root, _, before, _ = retrained
+    shards = root / "data" / "shards"
+    manifest, after = ShardManifest.read(shards), files_of(shards)
+    kept = {name: found for name, found in before.items() if name != "manifest.json"}
+    assert {name: after[name] for name in kept} == kept
+    roles = {shard.role for shard in manifest.shards if shard.origin}
+    assert roles == {Role.TRAIN, Role.VALIDATION}
+    assert [shard.id for shard in manifest.shards] == list(range(len(manifest.shards)))
+
+
+def test_proof_rows_are_nowhere_to_learn_from(retrained):
+    """Learn rows are in the appended shards, each once; not one proof row is."""
+    root, table, _, outcome = retrained
+    shards = root / "data" / "shards"
+    (live,) = live_sets(Workspace.at(root))
+    # The key is a number, and event ids are not: of the time the rows are known.
+    times = [
+        time
+        for shard in ShardManifest.read(shards).of_origin(live.name).shards
+        for part in read_blocks(shards / shard.file.path)
+        for time in part["requested_at"].to_pylist()
+    ]
+    judges = judging(table)
+    learn = table.filter(pa.array(~judges))["at"].to_pylist()
+    assert sorted(times) == sorted(learn)
+    assert len(learn) == outcome.facts["rows_learn"]
+    assert outcome.facts["rows_proof"] == judges.sum()
+    assert 0.25 < judges.mean() < 0.35
+
+
+def test_it_is_a_version_with_a_message(retrained):
+    """DVC knows the new shards, look and ingest stay current, and the message is kept."""
+    root, _, _, outcome = retrained
+    with Versions(root) as versions:
+        assert versions.is_current("shard")
+        assert versions.dataset_version() == outcome.facts["dataset_version"]
+    (note,) = version_notes(root)
+    assert note["version"] == outcome.facts["dataset_version"]
+    assert "the answer has turned round" in note["message"]
+    assert "data/live" in (root / "dvc.yaml").read_text()
+
+
+def test_the_reference_is_of_the_new_world(retrained, tmp_path):
+    """The promoted version brings a reference of the learn rows, and its figures on proof."""
+    root, _, _, outcome = retrained
+    place = fetch_reference(f"sqlite:///{root}/mlflow.db", "rides", 2, tmp_path / "reference")
+    reference = Reference.from_json(json.loads((place / "reference.json").read_text()))
+    (live,) = live_sets(Workspace.at(root))
+    rows = ShardManifest.read(root / "data" / "shards").of_origin(live.name).rows(Role.TRAIN)
+    assert reference.merged().rows == rows
+    assert reference.figures["roc_auc"] == pytest.approx(
+        outcome.facts["challenger_proof_roc_auc"], abs=1e-6
+    )
+    assert len(reference.outputs) > 4
+
+
+def test_appended_shards_can_be_verified_and_searched(retrained, tmp_path):
+    """verify finds all sound, and a damaged appended shard; locate finds a live row by its key."""
+    root = copy_workspace(retrained[0], tmp_path / "ws")
+    shards = root / "data" / "shards"
+    manifest = ShardManifest.read(shards)
+    with LocalEngine(1) as engine:
+        assert verify(manifest, shards, engine) == ()
+        appended = next(shard for shard in manifest.shards if shard.origin)
+        path = shards / appended.file.path
+        key = next(read_blocks(path))["ride_id"][7].as_py()
+        found = locate(manifest, shards, str(key))
+        assert (found.shard, found.row) == (appended.id, 7)
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:-9] + b"\0" * 9)
+        assert any("appended" in problem.path for problem in verify(manifest, shards, engine))
+
+
+def test_the_same_decision_again_changes_nothing(retrained, again):
+    """Asked again it does not even open the rows, and answers as before."""
+    root, _, _, outcome = retrained
+    before = files_of(root)
+
+    class Closed:
+        def to_batches(self, **_):
+            raise AssertionError("the rows were opened again")
+
+    assert again(root, Closed()).facts == outcome.facts
+    assert files_of(root) == before
+    assert len(registry(root).versions("rides")) == 2
+
+
+def test_a_later_run_learns_from_the_live_rows(retrained, finished, tmp_path):
+    """`tidemill run` afterwards: look to shard are current, the rest runs on all rows."""
+    root = copy_workspace(retrained[0], tmp_path / "ws")
+    shutil.rmtree(root / "data" / "raw")
+    shutil.copytree(finished / "data" / "raw", root / "data" / "raw")
+    summary = run_here(root)
+    states = {run.stage: run.state for run in summary.stages}
+    assert [name for name, state in states.items() if state == "current"] == [
+        "look",
+        "ingest",
+        "shard",
+    ]
+    training = json.loads((root / "models" / "candidate" / "training.json").read_text())
+    assert training["rows"] == ShardManifest.read(root / "data" / "shards").rows(Role.TRAIN)
+
+
+def test_shuffled_labels_are_not_promoted(root, live, again):
+    """A challenger that learnt nonsense is registered, recorded, and does not serve."""
+    table = live(root)
+    judges, truth = judging(table), np.array(table["cancelled"].to_pylist())
+    # The champion is right about the proof rows, and the learn rows say nothing.
+    truth = np.where(truth == "1", "0", "1")
+    learn = np.flatnonzero(~judges)
+    truth[learn] = truth[np.random.default_rng(1).permutation(learn)]
+    position = table.column_names.index("cancelled")
+    outcome = again(root, table.set_column(position, "cancelled", pa.array(truth)))
+
+    assert outcome.facts["promoted"] is False
+    assert "no better on proof" in outcome.facts["reason"]
+    assert champion(root) == 1
+    (_, challenger) = registry(root).versions("rides")
+    assert (challenger.version, challenger.aliases) == (2, ("challenger",))
+    assert "tidemill.promotion" not in challenger.tags
+
+
+def test_what_forgets_too_much_learns_again_and_is_not_promoted(root, live, again, change):
+    """Better on proof but far worse on frozen rows: old rows are rehearsed, then it is refused."""
+    change(root, "monitoring.retraining.max_regression=0.02")
+    outcome = again(root, live(root))
+    assert [run.stage for run in outcome.stages] == [
+        "gather", "append", "teach", "compare", "teach again", "compare again", "promote",
+    ]  # fmt: skip
+    first, second = (run.result.facts for run in outcome.stages if "compare" in run.stage)
+    assert second["challenger_frozen_roc_auc"] > first["challenger_frozen_roc_auc"] + 0.05
+    assert outcome.facts["promoted"] is False
+    assert "0.02 is allowed" in outcome.facts["reason"]
+    assert champion(root) == 1
+
+
+def test_the_next_decision_appends_and_leaves_the_rest(root, live, again):
+    """A second set joins the first, whose files stay; it goes on from the first's challenger."""
+    again(root, live(root, 900, seed=1), "d1")
+    first = files_of(root / "data" / "shards" / "appended")
+    second = again(root, live(root, 900, seed=2), "d2")
+    manifest = ShardManifest.read(root / "data" / "shards")
+    assert manifest.appended == ("0001-d1", "0002-d2")
+    after = files_of(root / "data" / "shards" / "appended")
+    kept = {name: found for name, found in first.items() if not name.endswith("manifest.json")}
+    assert {name: after[name] for name in kept} == kept
+    assert second.facts["continues"] == 2
+
+
+def test_a_learner_that_cannot_go_on_starts_from_scratch(root, live, again, change):
+    """hist_gradient_boosting is fitted on old and live rows together."""
+    change(root, "training.learner=hist_gradient_boosting", "training.params={max_iter: 10}")
+    outcome = again(root, live(root))
+    assert outcome.facts["continues"] is None
+    assert outcome.facts["learner"] == "hist_gradient_boosting"
+    rows = ShardManifest.read(root / "data" / "shards").rows(Role.TRAIN)
+    assert next(r for r in outcome.stages if r.stage == "teach").result.facts["rows"] == rows
+
+
+def test_sides_depend_on_the_id_alone(live, finished):
+    """However the rows are cut and whatever else they hold, an id stays on its side."""
+    table = live(finished, 600)
+    schema = ShardManifest.read(finished / "data" / "shards").schema
+    whole = judging(table)
+    parts = [proof_rows(live_rows(batch, schema), SHARE) for batch in table.to_batches(70)]
+    assert (np.concatenate(parts) == whole).all()
+    # The share only ever adds to one side.
+    wider = proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), 0.5)
+    assert (wider | ~whole).all()
+
+
+def test_the_share_of_the_first_retraining_stays(root, live, again, change):
+    """Another proof_fraction later does not move rows from one side to the other."""
+    again(root, live(root, 700, seed=1), "d1")
+    change(root, "monitoring.retraining.proof_fraction=0.6")
+    table = live(root, 700, seed=2)
+    assert again(root, table, "d2").facts["rows_proof"] == judging(table).sum()
+
+
+def test_labels_that_nobody_knows_are_left_out(root, live, again):
+    """Rows whose truth is none of the model's classes, or missing, teach and judge nothing."""
+    table = live(root, 900)
+    truth = pa.array(["maybe", None] * 20 + table["cancelled"].to_pylist()[40:])
+    position = table.column_names.index("cancelled")
+    outcome = again(root, table.set_column(position, "cancelled", truth))
+    assert outcome.facts["rows_learn"] + outcome.facts["rows_proof"] == 860
+    assert outcome.stages[0].result.facts["left out"] == 40
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "text"),
+    [
+        (lambda t: t.slice(0, 1), TooFewRows, "may be learnt from"),
+        (lambda t: t.drop_columns(["pickup_zone"]), SchemaMismatch, "pickup_zone"),
+        (lambda t: t.drop_columns(["cancelled"]), SchemaMismatch, "cancelled"),
+    ],
+)
+def test_rows_that_will_not_do(rows, error, text, root, live, again):
+    """Too few rows, a missing feature or target: refused with the name, nothing is appended."""
+    with pytest.raises(error, match=text):
+        again(root, rows(live(root, 300)))
+    assert live_sets(Workspace.at(root)) == ()
+    assert ShardManifest.read(root / "data" / "shards").appended == ()
+
+
+def test_settings_that_would_make_other_shards_are_refused(root, live, again, change):
+    """Test rows must stay the champion's: after another seed `tidemill run` has to come first."""
+    change(root, "seed=8")
+    with pytest.raises(ConfigError, match="test rows") as caught:
+        again(root, live(root, 300))
+    assert "tidemill run" in caught.value.remedy
+
+
+def test_without_a_champion_there_is_nothing_to_go_on_from(root, live, again):
+    """The error says how to get one."""
+    (root / "mlflow.db").unlink()
+    with pytest.raises(ModelMissing, match="no champion"):
+        again(root, live(root, 300))
+
+
+def test_a_decision_is_no_path():
+    """The name of a decision becomes a folder's: it must not lead anywhere else."""
+    for name in ("../x", "a/b", "", ".", "x" * 65):
+        with pytest.raises(UsageError, match="cannot name"):
+            Order(name)
+
+
+def test_a_set_of_another_schema_is_left_out_with_a_warning(retrained, tmp_path, again, live):
+    """Live rows whose columns are not the source's any more do not stop the shards."""
+    from tidemill.config import load_params
+    from tidemill.pipeline import context_for
+    from tidemill.stages import run_shard
+
+    root = copy_workspace(retrained[0], tmp_path / "ws")
+    (live_set,) = live_sets(Workspace.at(root))
+    manifest = live_set.validated / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"pickup_zone"', '"zone"'))
+    with LocalEngine(1) as engine:
+        params = load_params(root)
+        context = context_for(Workspace.at(root), params, Settings(workers=1), engine)
+        said = run_shard(context, sharding=params.sharding, seed=params.seed)
+    assert "left out" in said.warnings[0]
+    assert ShardManifest.read(root / "data" / "shards").appended == ()
