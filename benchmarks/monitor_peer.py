@@ -30,6 +30,8 @@ database.execute(
 
 
 class Event(BaseModel):
+    """One prediction that was made."""
+
     event_id: str
     at: str
     features: dict[str, float | bool | str | None]
@@ -38,6 +40,8 @@ class Event(BaseModel):
 
 
 class Events(BaseModel):
+    """A batch."""
+
     events: list[Event]
 
 

@@ -46,6 +46,8 @@ Key = Annotated[
 ]
 ScopeName = Literal["ingest", "read", "operate"]
 
+_PATIENCE_SECONDS = 10.0
+
 
 @app.command()
 def serve(
@@ -273,10 +275,13 @@ def _screen(as_json: bool) -> Screen:
     return Screen(as_json=as_json)
 
 
-def _client(url: str | None, key: str | None, **more: Any) -> MonitorClient:
+def _client(
+    url: str | None, key: str | None, patience_seconds: float | None = None
+) -> MonitorClient:
     from tidemill.monitor_client import monitor_from_environment
 
-    return monitor_from_environment(url, key, **more)
+    patience = _PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+    return monitor_from_environment(url, key, patience_seconds=patience)
 
 
 @contextmanager

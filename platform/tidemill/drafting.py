@@ -15,7 +15,7 @@ from typing import Any
 from tidemill.config import DatasetConfig, params_schema, read_params, set_params
 from tidemill.contracts import Engine
 from tidemill.errors import UsageError
-from tidemill.ingestion import SourceListing, draft_suite, list_source, look, read_split
+from tidemill.ingestion import SourceListing, draft_suite, list_source, look_result, read_split
 from tidemill.pipeline import prepare_versions
 from tidemill.profiling import Profile, fold
 from tidemill.schema import TableSchema, Task
@@ -65,7 +65,8 @@ def init_workspace(
         )
     with _undone_on_failure(workspace.root, suite):
         listing = list_source(params.dataset, workspace.root, engine)
-        schema = look(params.dataset, listing, workspace.root)
+        found = look_result(params.dataset, listing, workspace.root)
+        schema = found.schema
         stated = any(a.startswith("sharding.holdout.by=") for a in assignments)
         if time is None and schema.task is not Task.REGRESSION and not stated:
             text = set_params(text, ["sharding.holdout.by=stratified"])
@@ -79,12 +80,18 @@ def init_workspace(
         prepare_versions(workspace, params)
     return StageResult(
         stage="init",
-        facts={"task": schema.task.value, "columns": len(schema.columns), "expectations": count},
+        facts={
+            "task": schema.task.value,
+            "target": schema.target.name,
+            "columns": len(schema.columns),
+            "expectations": count,
+        },
         tables={
             "columns": [
                 {"column": c.name, "type": c.type.value, "purpose": c.purpose.value}
                 for c in schema.columns
-            ]
+            ],
+            "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
         },
     )
 

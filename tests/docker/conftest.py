@@ -195,6 +195,7 @@ class Stack:
         image = {step.word: step.text for step in steps[last:]}
         self._image_env = dict(pair.split("=", 1) for pair in shlex.split(image["ENV"]))
         self._entrypoint = YAML(typ="safe").load(image["ENTRYPOINT"])
+        self._folder = image["WORKDIR"]
         self._processes: list[subprocess.Popen[bytes]] = []
         self.confined = can_confine()
 
@@ -220,6 +221,10 @@ class Stack:
             stash=self.here.base / "stash",
         )
 
+    def working(self, name: str) -> Path:
+        """Where its commands begin."""
+        return Path(self.here.text(self.services[name].get("working_dir", self._folder), name))
+
     def folder(self, name: str) -> Path:
         """Its private folder, which it may use as /tmp."""
         tmp = self.here.tmp(name)
@@ -231,7 +236,7 @@ class Stack:
         """Start one of our services."""
         self.folder(name)
         command = self.command(name, self.services[name]["command"])
-        return self.hold(name, command, self.environment(name), ROOT)
+        return self.hold(name, command, self.environment(name), self.working(name))
 
     def hold(self, name: str, command: list[str], environment: dict[str, str], folder: Path):
         """Start a process that ends with this one."""
@@ -245,7 +250,7 @@ class Stack:
         done = subprocess.run(
             self.command(name, list(words)),
             env=self.environment(name),
-            cwd=self.here.workspace,
+            cwd=self.working(name),
             capture_output=True,
             text=True,
         )

@@ -30,7 +30,8 @@ def comparable(line: str) -> str:
 
 def run_blocks(page: Path, folder: Path, *replaced: tuple[str, str], **variables: str) -> str:
     """Run the sh blocks one after another in one shell; what they print, stderr included."""
-    script = "\n".join(fenced(page, "sh"))
+    # Whatever happens, what runs in the background ends with the shell.
+    script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + "\n".join(fenced(page, "sh"))
     for text, other in replaced:
         assert text in script
         script = script.replace(text, other)

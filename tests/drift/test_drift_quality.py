@@ -341,3 +341,8 @@ def _one(fate, refusal, extra, at):
         first_at=at,
         last_at=at,
     )
+
+
+def test_a_column_that_begins_to_vary_is_no_broken_feed(check, reference):
+    """Of a column with one value in training nothing was learnt: other values are drift."""
+    assert told(check, reference, version=np.linspace(0, 5, 1000)) == {}

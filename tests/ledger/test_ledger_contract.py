@@ -5,18 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 
-from tidemill.testing.ledgers import LedgerContract
+from tidemill.ledger import tables
+from tidemill.testing.ledgers import LedgerContract, fire_decision
 from tidemill.testing.postgres import PostgresServer
 
 
-class TestSqlite(LedgerContract):
+class StoreContract(LedgerContract):
+    """What is asked of the database itself."""
+
+    def test_the_constraint_is_the_databases_own(self, opened):
+        """Even a writer that forgets to ask cannot open a second decision."""
+        ledger = opened(folding=None)
+        fire_decision(ledger)
+        with ledger._store.read() as connection:
+            row = connection.execute(sa.select(tables.decisions)).one()._asdict()
+        del row["id"]
+        insert = sa.insert(tables.decisions).values(**row)
+        with pytest.raises(Exception, match=r"(?i)unique"):
+            ledger._writer.call(lambda commit: commit.connection.execute(insert))
+
+    def test_migrations_make_the_tables(self, opened):
+        """The revisions leave exactly what the code expects."""
+        with opened()._store.read() as connection:
+            context = MigrationContext.configure(connection)
+            assert compare_metadata(context, tables.metadata) == []
+
+
+class TestSqlite(StoreContract):
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'store' / 'ledger.db'}"
 
 
-class TestPostgres(LedgerContract):
+class TestPostgres(StoreContract):
     @pytest.fixture
     def url(self, postgres: PostgresServer) -> str:
         return postgres.new_database()

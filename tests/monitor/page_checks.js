@@ -5,7 +5,8 @@
     const name = `${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ""}.${node.getAttribute("class") ?? ""}`;
     complaints.push(`${what}: <${name}> ${(node.textContent ?? "").trim().slice(0, 60)}`);
   };
-  const visible = (node) => node.checkVisibility({ opacityProperty: false, visibilityProperty: true });
+  const visible = (node) =>
+    node.checkVisibility({ opacityProperty: false, visibilityProperty: true });
   const unseen = (node) => node.closest(".unseen") !== null;
 
   // --- Colours: WCAG 2.2, relative luminance and contrast ---
@@ -17,7 +18,12 @@
     const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
   };
-  const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
+  const over = ([r, g, b, a], [R, G, B]) => [
+    r * a + R * (1 - a),
+    g * a + G * (1 - a),
+    b * a + B * (1 - a),
+    1,
+  ];
   const ground = (node) => {
     const layers = [];
     for (let at = node; at; at = at.parentElement) {
@@ -29,7 +35,9 @@
     return layers.reverse().reduce((below, layer) => over(layer, below), [255, 255, 255, 1]);
   };
   const luminance = ([r, g, b]) => {
-    const [R, G, B] = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    const [R, G, B] = [r, g, b].map((v) =>
+      v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4,
+    );
     return 0.2126 * R + 0.7152 * G + 0.0722 * B;
   };
   const contrast = (a, b) => {
@@ -41,7 +49,13 @@
   let texts = 0;
   while (words.nextNode()) {
     const node = words.currentNode.parentElement;
-    if (!words.currentNode.data.trim() || !visible(node) || unseen(node) || node.closest("title, option")) continue;
+    if (
+      !words.currentNode.data.trim() ||
+      !visible(node) ||
+      unseen(node) ||
+      node.closest("title, option")
+    )
+      continue;
     texts += 1;
     const style = getComputedStyle(node);
     const below = ground(node);
@@ -67,7 +81,9 @@
   }
   const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
   ids.filter((id, at) => ids.indexOf(id) !== at).forEach((id) => complaints.push(`id ${id} twice`));
-  for (const node of document.querySelectorAll("[aria-labelledby], [aria-controls], [aria-describedby]")) {
+  for (const node of document.querySelectorAll(
+    "[aria-labelledby], [aria-controls], [aria-describedby]",
+  )) {
     for (const name of ["aria-labelledby", "aria-controls", "aria-describedby"]) {
       const id = node.getAttribute(name);
       if (id && !document.getElementById(id)) say(node, `${name} names nothing (${id})`);
@@ -80,15 +96,18 @@
   }
 
   // --- Controls: 24 px or more (WCAG 2.2, 2.5.8), except links within text ---
-  for (const node of document.querySelectorAll("button, input, select, summary, a.tile, nav a, .button, [data-cell]")) {
+  for (const node of document.querySelectorAll(
+    "button, input, select, summary, a.tile, nav a, .button, [data-cell]",
+  )) {
     if (!visible(node) || unseen(node)) continue;
     const box = node.getBoundingClientRect();
     const tall = Math.max(box.height, node.closest("label")?.getBoundingClientRect().height ?? 0);
-    if (tall < 21 || box.width < 24) say(node, `target of ${box.width.toFixed(0)} x ${tall.toFixed(0)} px`);
+    if (tall < 21 || box.width < 24)
+      say(node, `target of ${box.width.toFixed(0)} x ${tall.toFixed(0)} px`);
   }
 
   // --- Nothing inline: the policy would have blocked it ---
   for (const node of document.querySelectorAll("script:not([src]), style")) say(node, "inline");
 
   return complaints;
-}
+};

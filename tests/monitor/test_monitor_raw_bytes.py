@@ -8,7 +8,9 @@ import math
 import pyarrow as pa
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
 
 from tidemill_monitor.intake import ARROW, JSON, NDJSON
 
@@ -188,24 +190,30 @@ def test_odd_arrow_columns_are_never_5xx(shared, rides, as_stream, path):
 
 
 @pytest.fixture(scope="module")
-def described(shared):
-    """The description as schemathesis reads it."""
+def operations(shared):
+    """Every operation of the description, as schemathesis reads it."""
     document = shared.get("/openapi.json").json()
     document["paths"].pop("/v1/stream", None)  # does not end
-    return schemathesis.openapi.from_dict(document)
+    schema = schemathesis.openapi.from_dict(document)
+    return [found.ok() for found in schema.get_all_operations()]
 
 
-schema = schemathesis.pytest.from_fixture("described")
-
-
-@schema.parametrize()
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_requests_made_up_from_the_description_are_never_5xx(case, shared):
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_requests_made_up_from_the_description_are_never_5xx(shared, operations, mode):
     """Whatever the description allows, and what it does not."""
-    made = case.as_transport_kwargs(base_url="http://testserver")
-    made.pop("cookies", None)
-    made["headers"] = {**dict(made.get("headers") or {}), **shared.asking("operate")}
-    answer = shared.client.request(**{k: v for k, v in made.items() if v is not None})
-    assert answer.status_code < 500, answer.text
-    if answer.status_code >= 400:
-        assert answer.headers["content-type"] == "application/problem+json"
+    asked = set()
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=st.one_of([one.as_strategy(generation_mode=mode) for one in operations]))
+    def ask(case):
+        made = case.as_transport_kwargs(base_url="http://testserver")
+        made.pop("cookies", None)
+        made["headers"] = {**dict(made.get("headers") or {}), **shared.asking("operate")}
+        answer = shared.client.request(**{k: v for k, v in made.items() if v is not None})
+        assert answer.status_code < 500, answer.text
+        if answer.status_code >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+        asked.add(case.operation.label)
+
+    ask()
+    assert len(asked) > 5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -168,6 +169,9 @@ def test_labels_that_drip_in_are_judged_now_and_then(watching, world):
 
         assert judged == [1, 0, 1]
         assert station.windows()[0].performance[0].labelled_rows == 2000
+        stream = station.ledger.notes.get("errors/1")["stream"]
+        fed = sum(rows for rows, _ in stream["fed"]) + stream["pending"][0]
+        assert fed == 2000  # each label once, however often the window was judged
 
 
 def test_late_events_are_counted_and_change_nothing(watching, world):
@@ -438,3 +442,30 @@ def test_the_followed_figure_is_the_references_unless_named(reference):
     assert metric_of(reference, MonitoringConfig()) == "roc_auc"
     assert metric_of(reference, named) == "accuracy"
     assert metric_of(reference, foreign) == "roc_auc"
+
+
+def test_the_whole_service_judges_what_is_sent_over_http(monitor, rides, as_stream):
+    """Events in over HTTP, the window over, its verdict told: nothing is called by hand."""
+    arrow = "application/vnd.apache.arrow.stream"
+    at = monitor.clock() - dt.timedelta(hours=3)
+    table = rides.event_table(800, at=at)
+    late = rides.event_table(1, start=800, at=monitor.clock() - dt.timedelta(minutes=1))
+    for rows in (table, late):
+        sent = monitor.post("/v1/events", content=as_stream(rows), headers={"content-type": arrow})
+        assert sent.status_code == 202, sent.text
+    monitor.post("/v1/labels", json={"labels": rides.labels(800)})
+
+    deadline = time.monotonic() + 60
+    judged = []
+    while not judged and time.monotonic() < deadline:
+        time.sleep(0.2)
+        items = monitor.get("/v1/windows?segment=").json()["items"]
+        judged = [w for w in items if w["state"] == "closed" and w["verdict"]]
+
+    assert judged
+    assert judged[0]["rows"] == 800
+    findings = monitor.get(f"/v1/windows/{judged[0]['id']}/findings").json()["items"]
+    assert {"quality", "drift"} <= {finding["kind"] for finding in findings}
+    assert monitor.get("/v1/status").json()["verdict"]["id"] == judged[0]["id"]
+    for path in ("/v1/features", "/v1/heatmap", "/v1/alerts", "/v1/decisions", "/v1/models"):
+        assert monitor.get(path).status_code == 200, path

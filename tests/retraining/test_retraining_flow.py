@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.errors import UsageError
-from tidemill.orchestration import TemporaryServer, retrain_in_flow
+from tidemill.errors import ConfigError, UsageError
+from tidemill.orchestration import TemporaryServer
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +46,13 @@ def api_url(tmp_path_factory):
 def run_flow(api_url, monkeypatch, helpers):
     """Runs the deployed flow in this process."""
 
-    def run(**parameters):
+    def run(key=None, **parameters):
         from prefect.flows import load_flow_from_entrypoint
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         monkeypatch.chdir(ROOT)
         monkeypatch.setattr(sys, "path", list(sys.path))
-        monkeypatch.setenv("TIDEMILL_MONITOR_KEY", helpers.KEY)
+        monkeypatch.setenv("TIDEMILL_MONITOR_KEY", helpers.KEY if key is None else key)
         monkeypatch.setenv("TIDEMILL_WORKERS", "2")
         with temporary_settings({PREFECT_API_URL: api_url}):
             flow = load_flow_from_entrypoint("flows/retrain_on_drift.py:retrain_on_drift")
@@ -67,8 +69,6 @@ def task_states(api_url):
     return {run["name"]: run["state_type"] for run in runs}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_decision_becomes_a_new_champion_that_serves(root, live, helpers, run_flow, api_url):
     """Rows come from the monitor, the steps are tasks, and the monitor serves the better one."""
     table = live(root)
@@ -101,28 +101,24 @@ def test_a_decision_becomes_a_new_champion_that_serves(root, live, helpers, run_
             assert [i["state"] for i in client.get("/v1/decisions")["items"]] == ["finished"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_flow_that_fails_tells_the_monitor(root, live, helpers, run_flow, api_url):
-    """Too few labelled rows: the flow fails with the reason, and the decision knows it."""
+def test_a_flow_that_fails_tells_the_monitor(root, live, helpers, run_flow, api_url, change):
+    """Other shards are asked for: the flow fails with the reason, and the decision knows it."""
     with helpers.running_monitor(root, PREFECT_API_URL=api_url) as monitor:
-        monitor.play(live(root, 1), "cancelled")
+        monitor.play(live(root), "cancelled")
         decision = monitor.ask_for_retraining("try")
-        with pytest.raises(Exception, match="may be learnt from"):
+        change(root, "seed=8")
+        with pytest.raises(ConfigError, match="test rows"):
             run_flow(workspace=str(root), decision_id=decision, attempt=1, monitor_url=monitor.url)
         with monitor.client() as client:
             item = client.get("/v1/decisions")["items"][0]
-        # Another attempt is due by now, or the decision is closed.
-        assert item["attempt"] == 2 or item["state"] == "failed"
-        assert "may be learnt from" in str(item)
+        # Another attempt is due by now.
+        assert (item["attempt"], item["state"]) == (2, "approved")
 
 
 @pytest.mark.parametrize("missing", ["url", "key"])
-def test_without_a_monitor_the_flow_says_what_is_missing(missing, tmp_path, monkeypatch):
-    """No address, or no key in the worker's environment."""
-    monkeypatch.delenv("TIDEMILL_MONITOR_KEY", raising=False)
-    if missing == "url":
-        monkeypatch.setenv("TIDEMILL_MONITOR_KEY", "tm_x")
+def test_without_a_monitor_the_flow_says_what_is_missing(missing, root, run_flow, monkeypatch):
+    """No address, or no key in the worker's environment: nothing is done."""
     url = "" if missing == "url" else "http://127.0.0.1:1"
+    key = "" if missing == "key" else None
     with pytest.raises(UsageError, match="monitor_url" if missing == "url" else "MONITOR_KEY"):
-        retrain_in_flow(str(tmp_path), "d1", 1, url)
+        run_flow(key, workspace=str(root), decision_id="d1", attempt=1, monitor_url=url)

@@ -163,6 +163,7 @@ def test_the_same_decision_again_changes_nothing(retrained, again):
     assert len(registry(root).versions("rides")) == 2
 
 
+@pytest.mark.slow
 def test_a_later_run_learns_from_the_live_rows(retrained, finished, tmp_path):
     """`tidemill run` afterwards: look to shard are current, the rest runs on all rows."""
     root = copy_workspace(retrained[0], tmp_path / "ws")
@@ -212,6 +213,7 @@ def test_what_forgets_too_much_learns_again_and_is_not_promoted(root, live, agai
     assert champion(root) == 1
 
 
+@pytest.mark.slow
 def test_the_next_decision_appends_and_leaves_the_rest(root, live, again):
     """A second set joins the first, whose files stay; it goes on from the first's challenger."""
     again(root, live(root, 900, seed=1), "d1")
@@ -247,6 +249,7 @@ def test_sides_depend_on_the_id_alone(live, finished):
     assert (wider | ~whole).all()
 
 
+@pytest.mark.slow
 def test_the_share_of_the_first_retraining_stays(root, live, again, change):
     """Another proof_fraction later does not move rows from one side to the other."""
     again(root, live(root, 700, seed=1), "d1")
@@ -303,6 +306,7 @@ def test_a_decision_is_no_path():
             Order(name)
 
 
+@pytest.mark.slow
 def test_a_set_of_another_schema_is_left_out_with_a_warning(retrained, tmp_path, again, live):
     """Live rows whose columns are not the source's any more do not stop the shards."""
     from tidemill.config import load_params

@@ -16,7 +16,10 @@ from tidemill.errors import ConfigError, ServiceUnavailable
 from tidemill_monitor.dispatch.guard import post
 from tidemill_monitor.dispatch.signing import secret_bytes, signed_headers
 
-__all__ = ["ChannelGone", "Message", "send"]
+__all__ = ["NOTIFICATION", "ChannelGone", "Message", "send"]
+
+NOTIFICATION = "notification"
+"""Kind of the outbox rows that go to a channel; the target is the channel's name."""
 
 
 class ChannelGone(ConfigError):

@@ -12,7 +12,7 @@ import structlog
 from tidemill.config.monitoring import Channel
 from tidemill.errors import TidemillError
 from tidemill.ledger import Message
-from tidemill_monitor.dispatch.channels import ChannelGone, send
+from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, send
 from tidemill_monitor.dispatch.outbox import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
 from tidemill_monitor.dispatch.retraining import KIND, Retraining
@@ -20,10 +20,7 @@ from tidemill_monitor.dispatch.retraining import KIND, Retraining
 if TYPE_CHECKING:
     from tidemill_monitor.service import Service
 
-__all__ = ["NOTIFICATIONS", "Dispatcher"]
-
-NOTIFICATIONS = "notification"
-"""Kind of the outbox rows that go to a channel; the target is the channel's name."""
+__all__ = ["Dispatcher"]
 
 PREFECT_CAP_SECONDS = 60.0
 FOLLOW_SECONDS = 10.0
@@ -62,7 +59,7 @@ class Dispatcher:
             cap_seconds=PREFECT_CAP_SECONDS,
         )
         self._notifications = OutboxWorker(
-            service.ledger, {NOTIFICATIONS: self._notify}, service.clock
+            service.ledger, {NOTIFICATION: self._notify}, service.clock
         )
         self._stopping = threading.Event()
         self._follower: threading.Thread | None = None

@@ -79,7 +79,7 @@ class OutboxWorker:
         while not self._stopping.is_set():
             claimed = self._ledger.outbox.claim(
                 limit=1,
-                lease_seconds=_LEASE_SECONDS,
+                lease_seconds=self._cap_seconds or _LEASE_SECONDS,
                 at=self._clock(),
                 kinds=tuple(self._deliver),
             )
@@ -101,12 +101,21 @@ class OutboxWorker:
             self._ledger.outbox.finish(message, at=self._clock())
 
     def _failed(self, message: Message, error: str, *, lasting: bool) -> None:
+        if not lasting and self._waits_for_its_lease(message):
+            _log.warning(
+                "delivery_failed",
+                message=message.id,
+                kind=message.kind,
+                attempt=message.attempts,
+                state=message.state,
+                error=error,
+            )
+            return
         after = self._ledger.outbox.fail(
             message,
             error=error,
             at=self._clock(),
             permanent=lasting,
-            retry_after=self._pause(message),
         )
         _log.warning(
             "delivery_failed",
@@ -117,10 +126,14 @@ class OutboxWorker:
             error=error,
         )
 
-    def _pause(self, message: Message) -> float | None:
+    def _waits_for_its_lease(self, message: Message) -> bool:
+        """Whether the ledger's pause would be longer than ours: then the lease's end is the time.
+
+        A lease ends by itself, after ``cap_seconds``, and the message can be claimed again.
+        """
         if self._cap_seconds is None:
-            return None
-        return min(self._cap_seconds, back_off_seconds(message.id, message.attempts))
+            return False
+        return back_off_seconds(message.id, message.attempts) > self._cap_seconds
 
     def _run(self) -> None:
         while not self._stopping.is_set():

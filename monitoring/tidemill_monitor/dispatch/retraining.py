@@ -96,7 +96,7 @@ class Retraining:
         run = self.prefect.start(
             {
                 **self._parameters,
-                "decision_id": decision.id,
+                "decision_id": str(decision.id),
                 "attempt": attempt,
                 "reason": decision.reason,
             },

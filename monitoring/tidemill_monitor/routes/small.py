@@ -25,6 +25,7 @@ def _storable(text: str) -> str:
 
 
 Words = Annotated[str, Field(max_length=2_000), AfterValidator(_storable)]
+Story = Annotated[str, Field(max_length=20_000), AfterValidator(_storable)]
 Id = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
 Version = Annotated[int, Field(ge=1, lt=2**31)]
 
@@ -49,7 +50,7 @@ class Report(Small):
     flow_run_id: Id | None = None
     challenger_version: Version | None = None
     promoted: bool | None = None
-    outcome: Words | dict[str, Any] | None = None
+    outcome: Story | dict[str, Any] | None = None
 
 
 class Asked(BaseModel):

@@ -9,13 +9,10 @@ from typing import Any
 from tidemill.config.monitoring import AlertRule, AlertsConfig
 from tidemill.drift import Finding
 from tidemill.ledger import Alert, Ledger, NewMessage
-from tidemill_monitor.dispatch.channels import Message
+from tidemill_monitor.dispatch.channels import NOTIFICATION, Message
 from tidemill_monitor.watching.incidents import Incident, Told, incident, is_over, is_silent
 
-__all__ = ["NOTIFICATION", "RECOVERED", "Alerting", "notices"]
-
-NOTIFICATION = "notification"
-"""Kind of the outbox rows that go to a channel; the target is the channel's name."""
+__all__ = ["RECOVERED", "Alerting", "notices"]
 
 RECOVERED = "recovered"
 """The note of an alert that ended by itself; any other was written by a person."""

@@ -19,6 +19,7 @@ from tidemill.drift import (
     measure,
     performance_findings,
 )
+from tidemill.drift.reference import TRUTH
 from tidemill.ledger import Parts
 from tidemill.ledger import Performance as PerformanceRow
 from tidemill.profiling import Profile
@@ -244,8 +245,12 @@ def _measured(
 
 def _label_drift(opened: Opened, bench: Bench, config: MonitoringConfig) -> list[Finding]:
     labelled = opened.labelled
-    if labelled is None or labelled.truth.rows < config.window.min_rows:
+    known = bench.yardstick.merged_outputs
+    if labelled is None or known is None or labelled.truth.rows < config.window.min_rows:
         return []
+    truth = known.columns[TRUTH]
+    if truth.nulls == truth.rows:
+        return []  # a segment whose first windows have no labels yet
     return bench.yardstick.findings(Profile(0, {}), labels=labelled.truth)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.ledger import Ledger, Window
 from tidemill.metrics import Figures
-from tidemill.profiling import fold
+from tidemill.profiling import Profile, fold
 from tidemill_monitor.watching.bench import Bench
 from tidemill_monitor.watching.judging import Opened
 
@@ -76,7 +77,7 @@ class SegmentBenches:
             enough = figures is not None and figures.count >= self._config.harm.min_labels
             reference = whole.for_segment(
                 [one.profile for one in opened if one.profile is not None],
-                [one.outputs for one in opened if one.outputs is not None],
+                [_with_truth(one) for one in opened if one.outputs is not None],
                 figures if enough else None,
             )
             bench = Bench.of(
@@ -92,6 +93,15 @@ class SegmentBenches:
                 return bench  # its labels are still to come: not kept yet
             self._made[key] = bench
         return self._made[key]
+
+
+def _with_truth(opened: Opened) -> Profile:
+    """What the model said in a window, and what turned out where labels came."""
+    outputs, labelled = opened.outputs, opened.labelled
+    assert outputs is not None  # noqa: S101 - the caller's condition
+    if labelled is None:
+        return outputs
+    return replace(outputs, columns={**outputs.columns, **labelled.truth.columns})
 
 
 def _shared_out(config: MonitoringConfig) -> MonitoringConfig:

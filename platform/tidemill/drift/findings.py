@@ -35,7 +35,7 @@ class Finding:
     p_value : float or None
         For information: on many rows everything has a small one. It never flags.
     flagged : bool
-        Whether the value lies beyond the threshold.
+        Whether the value lies beyond the threshold (``frozen``: at it, and not by chance).
     detail : str
         One short sentence for people.
     """

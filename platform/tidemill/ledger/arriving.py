@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +17,17 @@ import sqlalchemy as sa
 from tidemill.errors import SchemaMismatch
 from tidemill.ledger import tables
 from tidemill.ledger.blobs import pack_table
+from tidemill.ledger.columns import micros
 from tidemill.ledger.ids import Ids, Numbers, Run, hash_ids
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.values import EventBatch
 from tidemill.ledger.writer import Commit
 
 __all__ = ["Arrival", "EventGroup", "pack_rows", "prepare", "split_columns"]
+
+
+_FIRST_MICROS = micros(dt.datetime(1, 1, 1, tzinfo=dt.UTC))
+_LAST_MICROS = micros(dt.datetime(9999, 12, 31, tzinfo=dt.UTC))
 
 
 @dataclass(slots=True, eq=False)
@@ -180,6 +186,10 @@ def _check(table: pa.Table, outcomes: Sequence[str]) -> None:
             raise _unfit(name, "is missing or of another type")
         if table[name].null_count:
             raise _unfit(name, "has nulls")
+    if len(table):
+        at: Numbers = table["at"].to_numpy().view(np.int64)
+        if at.min() < _FIRST_MICROS or at.max() > _LAST_MICROS:
+            raise _unfit("at", "lies outside the years 1 to 9999")
     names = table.column_names
     if missing := [name for name in outcomes if name not in names]:
         raise _unfit(missing[0], "is missing")

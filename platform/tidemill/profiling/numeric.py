@@ -184,7 +184,8 @@ def _centred(values: npt.NDArray[Any]) -> tuple[float, float]:
     mean = float(values.mean(dtype=np.float64))
     deviations = values.astype(np.float64)
     deviations -= mean
-    return mean, float(deviations @ deviations)
+    # Not a dot product: BLAS would use threads, whose number shows in the last digits.
+    return mean, float(np.square(deviations, out=deviations).sum())
 
 
 def _histogram(

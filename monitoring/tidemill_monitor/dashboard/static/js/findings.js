@@ -1,7 +1,7 @@
 // Findings of a window: what was tested, how far it went, and the threshold as a line.
 
 import { h, icon, svg } from "./dom.js";
-import { figure, named, sentence } from "./format.js";
+import { figure, named } from "./format.js";
 import { table } from "./parts.js";
 
 const KINDS = {
@@ -30,11 +30,13 @@ export function findingsTable(findings, { linked = true } = {}) {
     keys: sorted.map((finding) => `finding-${finding.kind}-${finding.feature}-${finding.test}`),
     rows: sorted.map((finding) => [
       linked ? subject(finding) : named(finding.test),
-      linked ? [named(finding.test), h("small", {}, KINDS[finding.kind] ?? finding.kind)] : (KINDS[finding.kind] ?? finding.kind),
+      linked
+        ? [named(finding.test), h("small", {}, KINDS[finding.kind] ?? finding.kind)]
+        : (KINDS[finding.kind] ?? finding.kind),
       gauge(finding),
       figure(finding.value),
       figure(finding.threshold),
-      sentence(finding.detail),
+      finding.detail,
     ]),
   });
 }
@@ -56,7 +58,14 @@ function gauge(finding) {
       "svg",
       { viewBox: "0 0 64 10", class: "gauge-bar", "aria-hidden": "true" },
       svg("rect", { class: "gauge-way", x: 0, y: 3, width: 64, height: 4, rx: 2 }),
-      svg("rect", { class: "gauge-fill", x: 0, y: 3, width: (far * 32).toFixed(1), height: 4, rx: 2 }),
+      svg("rect", {
+        class: "gauge-fill",
+        x: 0,
+        y: 3,
+        width: (far * 32).toFixed(1),
+        height: 4,
+        rx: 2,
+      }),
       svg("rect", { class: "gauge-line", x: 31.5, y: 0, width: 1.5, height: 10 }),
     ),
     h("span", {}, finding.flagged ? [icon("suspected"), "finding"] : "fine"),

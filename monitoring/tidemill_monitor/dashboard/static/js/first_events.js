@@ -22,18 +22,33 @@ export async function firstEvents(signal) {
         "li",
         {},
         h("p", {}, "Make a key that may send events. It is shown once."),
-        code("tidemill monitor keys create --name my-app --scope ingest", "Command that makes a key"),
+        code(
+          "tidemill monitor keys create --name my-app --scope ingest",
+          "Command that makes a key",
+        ),
       ),
       h(
         "li",
         {},
-        h("p", {}, "Ask for a prediction. The answer comes from the champion, and the event is kept."),
+        h(
+          "p",
+          {},
+          "Ask for a prediction. The answer comes from the champion, and the event is kept.",
+        ),
         code(command(known), "Command that asks for a prediction"),
       ),
       h(
         "li",
         {},
-        h("p", {}, "This page changes by itself. Predictions made elsewhere go to ", h("code", {}, "/v1/events"), ", outcomes to ", h("code", {}, "/v1/labels"), "."),
+        h(
+          "p",
+          {},
+          "This page changes by itself. Predictions made elsewhere go to ",
+          h("code", {}, "/v1/events"),
+          ", outcomes to ",
+          h("code", {}, "/v1/labels"),
+          ".",
+        ),
       ),
     ),
   );

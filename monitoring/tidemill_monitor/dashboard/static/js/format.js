@@ -35,7 +35,9 @@ export const named = (name) => NAMES[name] ?? String(name ?? "").replaceAll("_",
 
 /** Figures of a version by metric; those on held-out rows may be registered as test_METRIC. */
 export function heldOut(figures) {
-  const entries = Object.entries(figures ?? {}).filter(([name]) => !/^(train|validation)_/.test(name));
+  const entries = Object.entries(figures ?? {}).filter(
+    ([name]) => !/^(train|validation)_/.test(name),
+  );
   return Object.fromEntries(entries.map(([name, value]) => [name.replace(/^test_/, ""), value]));
 }
 
@@ -77,6 +79,7 @@ export function share(value) {
 export const times = (value) => {
   if (absent(value)) return "–";
   if (value >= 1000) return "≥1000×";
+  if (value > 1 && value < 1.05) return `${value.toFixed(2)}×`; // beyond is beyond
   return `${value >= 10 ? value.toFixed(0) : value.toFixed(1)}×`;
 };
 
@@ -108,7 +111,9 @@ export const hour = (text) => TIME.format(new Date(text));
 /** Hours and minutes, with seconds where windows are shorter than a minute. */
 export function clockOf(windows) {
   const span = new Date(windows.at(-1)?.start) - new Date(windows[0]?.start);
-  return span / windows.length < 60000 && windows.length > 1 ? (text) => SECONDS.format(new Date(text)) : hour;
+  return span / windows.length < 60000 && windows.length > 1
+    ? (text) => SECONDS.format(new Date(text))
+    : hour;
 }
 
 export const dayOf = (text) => day(new Date(text));
@@ -125,7 +130,8 @@ export function stretch(start, end) {
   const from = new Date(start);
   const to = new Date(end);
   const near = to - from < 120000;
-  if (to - from < 1000) return today(from) ? SECONDS.format(from) : `${day(from)}, ${SECONDS.format(from)}`;
+  if (to - from < 1000)
+    return today(from) ? SECONDS.format(from) : `${day(from)}, ${SECONDS.format(from)}`;
   const last = near ? SECONDS.format(to) : TIME.format(to);
   const head = today(from) ? "" : `${day(from)}, `;
   const first = near ? SECONDS.format(from) : TIME.format(from);

@@ -2,7 +2,7 @@
 
 import { mark } from "./charts/marks.js";
 import { h, svg } from "./dom.js";
-import { clockOf, dayOf, hour, stretch, times } from "./format.js";
+import { clockOf, hour, shortDay, stretch, times } from "./format.js";
 import { verdictOf } from "./verdicts.js";
 
 const MARK_EVERY = 3;
@@ -25,7 +25,11 @@ export function heatmap(map, rows, { columns, active, roomy }) {
       { class: "heat-box" },
       h(
         "table",
-        { class: roomy ? "heat roomy" : "heat", role: "grid", "aria-label": "Features by windows; arrow keys move, Enter opens the feature" },
+        {
+          class: roomy ? "heat roomy" : "heat",
+          role: "grid",
+          "aria-label": "Features by windows; arrow keys move, Enter opens the feature",
+        },
         h("thead", {}, headRow(windows, roomy ? 1 : MARK_EVERY)),
         h(
           "tbody",
@@ -34,7 +38,15 @@ export function heatmap(map, rows, { columns, active, roomy }) {
             h(
               "tr",
               { "data-key": `heat-${row.name}` },
-              h("th", { scope: "row" }, h("a", { href: featureAddress(row.name), title: row.name, tabindex: "-1" }, row.name)),
+              h(
+                "th",
+                { scope: "row" },
+                h(
+                  "a",
+                  { href: featureAddress(row.name), title: row.name, tabindex: "-1" },
+                  row.name,
+                ),
+              ),
               windows.map((window, at) => cell(row, row.values[from + at], window, here)),
             ),
           ),
@@ -51,13 +63,13 @@ const featureAddress = (name, window) =>
 
 function headRow(windows, every) {
   const tell = clockOf(windows);
-  let day = dayOf(new Date());
+  let day = shortDay(new Date());
   return h(
     "tr",
     {},
     h("th", { scope: "col", class: "heat-corner" }, h("span", { class: "unseen" }, "Feature")),
     windows.map((window, at) => {
-      const date = dayOf(window.start);
+      const date = shortDay(window.start);
       const fromEnd = windows.length - 1 - at;
       const text = fromEnd % every === 0 ? (date === day ? tell(window.start) : date) : "";
       if (text) day = date;
@@ -66,7 +78,11 @@ function headRow(windows, every) {
         "th",
         { scope: "col", title: words, "data-key": `head-${window.id}` },
         h("span", { class: "heat-time", "aria-hidden": "true" }, text),
-        svg("svg", { viewBox: "0 0 14 14", class: "heat-mark", role: "img", "aria-label": words }, mark(window.verdict, 7, 7)),
+        svg(
+          "svg",
+          { viewBox: "0 0 14 14", class: "heat-mark", role: "img", "aria-label": words },
+          mark(window.verdict, 7, 7),
+        ),
       );
     }),
   );
@@ -82,7 +98,8 @@ export function level(value) {
 function cell(row, value, window, active) {
   const key = cellKey(row.name, window);
   const beyond = value > 1;
-  const told = value === null || value === undefined ? "not compared" : `${times(value)} the threshold`;
+  const told =
+    value === null || value === undefined ? "not compared" : `${times(value)} the threshold`;
   return h(
     "td",
     { "data-key": `td-${key}`, "data-level": level(value) },
@@ -93,7 +110,7 @@ function cell(row, value, window, active) {
         tabindex: key === active ? "0" : "-1",
         "data-cell": key,
         title: `${row.name}: ${told}`,
-        "aria-label": `${row.name}, ${dayOf(window.start)} ${hour(window.start)}: ${told}${beyond ? ", a finding" : ""}`,
+        "aria-label": `${row.name}, ${shortDay(window.start)} ${hour(window.start)}: ${told}${beyond ? ", a finding" : ""}`,
       },
       beyond ? (value >= 10 ? "9+" : value.toFixed(1)) : "",
     ),
@@ -111,7 +128,9 @@ const scale = () =>
       ["f2", "2×"],
       ["f3", "4× and more"],
       ["none", "not compared"],
-    ].map(([name, words]) => h("li", {}, h("span", { class: "swatch", "data-level": name }), words)),
+    ].map(([name, words]) =>
+      h("li", {}, h("span", { class: "swatch", "data-level": name }), words),
+    ),
   );
 
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -122,7 +141,9 @@ export function heatmapKeys(event, view, paint) {
   const move = MOVES[event.key] ?? { Home: [0, -Infinity], End: [0, Infinity] }[event.key];
   if (!from || !move) return;
   event.preventDefault();
-  const lines = [...from.closest("tbody").rows].map((row) => [...row.querySelectorAll("[data-cell]")]);
+  const lines = [...from.closest("tbody").rows].map((row) => [
+    ...row.querySelectorAll("[data-cell]"),
+  ]);
   const row = lines.findIndex((line) => line.includes(from));
   const bounded = (value, n) => Math.max(0, Math.min(n - 1, value));
   const line = lines[bounded(row + move[0], lines.length)];

@@ -2,8 +2,9 @@
 
 import { mayOperate } from "./api.js";
 import { h } from "./dom.js";
-import { ago, count, figure, named, sentence, time } from "./format.js";
-import { command, facts, outLink, table } from "./parts.js";
+import { evidenceOf } from "./evidence.js";
+import { ago, sentence, time } from "./format.js";
+import { command, facts, outLink } from "./parts.js";
 import { stateBadge } from "./verdicts.js";
 
 /** An alert; with buttons unless it is resolved. */
@@ -21,7 +22,7 @@ export function alertRow(alert, { brief = false } = {}) {
       h("span", { class: "item-name" }, alert.rule, alert.segment && ` · ${alert.segment}`),
       h("span", { class: "item-time" }, time(alert.opened_at, ago)),
     ),
-    h("p", { class: "item-text" }, sentence(alert.sentence ?? alert.title)),
+    h("p", { class: "item-text" }, alert.sentence ?? alert.title),
     !brief && alertFacts(alert),
     h(
       "div",
@@ -33,10 +34,17 @@ export function alertRow(alert, { brief = false } = {}) {
   );
 }
 
-const windowOf = (item) => h("a", { href: `/windows/${encodeURIComponent(item.window_id)}` }, "See the window");
+const windowOf = (item) =>
+  h("a", { href: `/windows/${encodeURIComponent(item.window_id)}` }, "See the window");
 
 const alertButtons = (alert, path) => [
-  alert.state === "open" && command({ word: "Acknowledge", icon: "done", path: path("acknowledge"), told: "Alert acknowledged" }),
+  alert.state === "open" &&
+    command({
+      word: "Acknowledge",
+      icon: "done",
+      path: path("acknowledge"),
+      told: "Alert acknowledged",
+    }),
   command({ word: "Resolve", path: path("resolve"), told: "Alert resolved" }),
 ];
 
@@ -44,7 +52,10 @@ const alertFacts = (alert) =>
   facts([
     ["Since", time(alert.opened_at)],
     ["Window", alert.window_id && windowOf(alert)],
-    ["Acknowledged", alert.acknowledged_at && [time(alert.acknowledged_at), by(alert.acknowledged_by)]],
+    [
+      "Acknowledged",
+      alert.acknowledged_at && [time(alert.acknowledged_at), by(alert.acknowledged_by)],
+    ],
     ["Resolved", alert.resolved_at && [time(alert.resolved_at), by(alert.resolved_by)]],
     ["Note", alert.note],
   ]);
@@ -76,7 +87,13 @@ export function decisionRow(decision, { brief = false } = {}) {
     outcome(decision.outcome),
     !brief && decisionFacts(decision),
     !brief && evidence(decision),
-    waiting && h("div", { class: "item-do" }, !brief && noteField(decision.id), h("div", { class: "buttons" }, decisionButtons(decision))),
+    waiting &&
+      h(
+        "div",
+        { class: "item-do" },
+        !brief && noteField(decision.id),
+        h("div", { class: "buttons" }, decisionButtons(decision)),
+      ),
   );
 }
 
@@ -100,7 +117,12 @@ function decisionButtons(decision) {
       told: "Approved; Prefect starts the retraining",
       ask: "Start the retraining? Its challenger takes over only if it proves better on labelled live rows and holds on the frozen test rows.",
     }),
-    command({ word: "Reject", path: path("reject"), told: "Decision rejected", ask: "Reject this retraining? The champion stays as it is." }),
+    command({
+      word: "Reject",
+      path: path("reject"),
+      told: "Decision rejected",
+      ask: "Reject this retraining? The champion stays as it is.",
+    }),
   ];
 }
 
@@ -109,7 +131,14 @@ const decisionFacts = (decision) =>
     ["Opened", time(decision.opened_at)],
     ["Closed", decision.closed_at && time(decision.closed_at)],
     ["Challenger", decision.challenger_version && `version ${decision.challenger_version}`],
-    ["Promoted", typeof decision.promoted === "boolean" ? (decision.promoted ? "yes" : "no, the champion stays") : null],
+    [
+      "Promoted",
+      typeof decision.promoted === "boolean"
+        ? decision.promoted
+          ? "yes"
+          : "no, the champion stays"
+        : null,
+    ],
     ["Attempt", decision.attempt > 1 ? decision.attempt : null],
     ["By", decision.decided_by],
     ["Note", decision.note],
@@ -122,37 +151,6 @@ function evidence({ id, evidence: value }) {
     "details",
     { class: "evidence", "data-key": `evidence-${id}` },
     h("summary", {}, "Evidence"),
-    tree(value),
+    evidenceOf(value),
   );
-}
-
-/** Any JSON as names and values; lists of alike objects as tables. */
-function tree(value) {
-  if (Array.isArray(value)) return list(value);
-  if (value !== null && typeof value === "object") {
-    return facts(Object.entries(value).map(([name, inner]) => [named(name), tree(inner)]));
-  }
-  return leaf(value);
-}
-
-function list(values) {
-  const objects = values.length && values.every((v) => v && typeof v === "object" && !Array.isArray(v));
-  if (!objects) return values.map((v) => (typeof v === "object" ? JSON.stringify(v) : text(v))).join(", ") || "none";
-  const names = Object.keys(values[0]);
-  return table({
-    caption: "Evidence",
-    columns: names.map((name) => ({ name: named(name), number: typeof values[0][name] === "number" })),
-    rows: values.map((row) => names.map((name) => leaf(row[name]))),
-  });
-}
-
-function leaf(value) {
-  if (value !== null && typeof value === "object") return JSON.stringify(value);
-  return /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? time(value) : text(value);
-}
-
-function text(value) {
-  if (typeof value === "number") return Number.isInteger(value) ? count(value) : figure(value);
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  return value === null || value === undefined || value === "" ? "–" : String(value);
 }

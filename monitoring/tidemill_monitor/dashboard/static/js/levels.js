@@ -1,12 +1,13 @@
 // The metric that is followed, the level it had on held-out rows and where harm begins.
 
-import { count, figure, lowerIsBetter, named } from "./format.js";
+import { count, figure, named } from "./format.js";
 import { table, windowLink } from "./parts.js";
 import { verdictBadge } from "./verdicts.js";
 
 /** From the newest window that knows them. */
 export function levels(windows) {
-  const known = [...windows].reverse().find((window) => window.performance?.metric)?.performance ?? {};
+  const known =
+    [...windows].reverse().find((window) => window.performance?.metric)?.performance ?? {};
   return { metric: known.metric ?? "", harm: known.harm ?? null, held: known.held ?? null };
 }
 
@@ -26,13 +27,8 @@ export function spreadOf(performance) {
 }
 
 /** "0.690 – 0.734", or a dash. */
-export const between = ([low, high]) => (typeof low === "number" ? `${figure(low)} – ${figure(high)}` : "–");
-
-/** True if the measured figure lies beyond the level of harm. */
-export function harmed({ measured, metric, harm }) {
-  if (typeof measured !== "number" || typeof harm !== "number") return false;
-  return lowerIsBetter(metric) ? measured > harm : measured < harm;
-}
+export const between = ([low, high]) =>
+  typeof low === "number" ? `${figure(low)} – ${figure(high)}` : "–";
 
 /** Windows with what was measured and estimated, newest first. */
 export function performanceTable(windows) {

@@ -58,7 +58,10 @@ export function start(page) {
     const next = main.cloneNode(false);
     next.removeAttribute("aria-busy");
     if (!data) view.body.unshift(h("h1", {}, view.title));
-    next.append(...(problem ? [trouble(problem, data !== null)] : []), ...view.body.filter(Boolean));
+    next.append(
+      ...(problem ? [trouble(problem, data !== null)] : []),
+      ...view.body.filter(Boolean),
+    );
     morph(main, next);
     layOut(main);
     announce(view.title);
@@ -66,7 +69,8 @@ export function start(page) {
 
   const act = (event) => {
     const element = event.target.closest?.("[data-action]");
-    const action = element && (page.actions?.[element.dataset.action] ?? COMMON[element.dataset.action]);
+    const action =
+      element && (page.actions?.[element.dataset.action] ?? COMMON[element.dataset.action]);
     if (!action || event.type !== (element.dataset.on ?? "click")) return;
     action(element, event, { refresh, paint });
   };
@@ -128,7 +132,9 @@ async function send(element, refresh) {
 
 /** The button is gone: the keyboard goes on where it was. */
 function stay(key) {
-  const place = document.querySelector(`[data-key="${CSS.escape(key ?? "")}"]`) ?? document.getElementById("main");
+  const place =
+    document.querySelector(`[data-key="${CSS.escape(key ?? "")}"]`) ??
+    document.getElementById("main");
   if (!place.hasAttribute("tabindex")) place.setAttribute("tabindex", "-1");
   place.focus({ preventScroll: true });
 }

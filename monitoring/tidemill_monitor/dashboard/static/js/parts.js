@@ -22,7 +22,11 @@ export const heading = ({ eyebrow, title, lead, aside }) =>
 export const card = ({ key, title, note, link, wide, classes = "" }, ...body) =>
   h(
     "section",
-    { class: `card ${wide ? "wide" : ""} ${classes}`.trim(), "data-key": key, "aria-labelledby": `${key}-title` },
+    {
+      class: `card ${wide ? "wide" : ""} ${classes}`.trim(),
+      "data-key": key,
+      "aria-labelledby": `${key}-title`,
+    },
     h(
       "div",
       { class: "card-head" },
@@ -111,7 +115,12 @@ export function table({ caption, columns, rows, keys = [], classes = "", hideCap
 
 /** The same as a chart, in words and numbers. */
 export const inNumbers = (key, content) =>
-  h("details", { class: "numbers", "data-key": `${key}-numbers` }, h("summary", {}, "Show as a table"), content);
+  h(
+    "details",
+    { class: "numbers", "data-key": `${key}-numbers` },
+    h("summary", {}, "Show as a table"),
+    content,
+  );
 
 /** A link to a window, named by its time. */
 export const windowLink = (window) =>
@@ -123,7 +132,9 @@ export const windowLink = (window) =>
 
 /** A link that leaves the monitor. */
 export const outLink = (href, word) =>
-  href ? h("a", { class: "out", href, rel: "noreferrer", target: "_blank" }, word, icon("out")) : null;
+  href
+    ? h("a", { class: "out", href, rel: "noreferrer", target: "_blank" }, word, icon("out"))
+    : null;
 
 /** Pairs of a name and a value. */
 export const facts = (pairs) =>
@@ -159,7 +170,14 @@ export const choices = ({ name, action, chosen, options }) =>
 export const command = ({ word, path, told, ask, icon: name, kind = "" }) =>
   h(
     "button",
-    { type: "button", class: kind, "data-action": "post", "data-path": path, "data-told": told, "data-ask": ask },
+    {
+      type: "button",
+      class: kind,
+      "data-action": "post",
+      "data-path": path,
+      "data-told": told,
+      "data-ask": ask,
+    },
     name && icon(name),
     word,
   );

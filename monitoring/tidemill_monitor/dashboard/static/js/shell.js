@@ -21,7 +21,11 @@ export function shell(status, state = null) {
   }
   if (!status) return;
   pip("alerts", status.open_alerts ?? 0, "open alert");
-  pip("decisions", status.open_decision?.state === "awaiting approval" ? 1 : 0, "decision to approve");
+  pip(
+    "decisions",
+    status.open_decision?.state === "awaiting approval" ? 1 : 0,
+    "decision to approve",
+  );
 }
 
 function pip(section, n, what) {

@@ -32,7 +32,8 @@ const STATES = {
 
 export const verdictOf = (name) => VERDICTS[name] ?? NONE;
 
-const badge = ({ word, icon: name, tone }) => h("span", { class: "badge", "data-tone": tone }, icon(name), word);
+const badge = ({ word, icon: name, tone }) =>
+  h("span", { class: "badge", "data-tone": tone }, icon(name), word);
 
 export const verdictBadge = (name) => badge(verdictOf(name));
 export const stateBadge = (name) =>
@@ -48,7 +49,9 @@ export const stateBadge = (name) =>
  */
 export function telling(newest, windows) {
   if (!newest || !QUIET.has(newest.verdict)) return newest;
-  const known = windows.filter((window) => window.verdict && window.model_version === newest.model_version);
+  const known = windows.filter(
+    (window) => window.verdict && window.model_version === newest.model_version,
+  );
   const measured = known.findLast((window) => typeof window.performance?.measured === "number");
   return measured?.verdict === "confirmed harm" ? measured : newest;
 }
@@ -56,7 +59,8 @@ export function telling(newest, windows) {
 const QUIET = new Set(["healthy", "harmless drift"]);
 
 const flaggedOf = (findings, kind) => findings.filter((f) => f.flagged && f.kind === kind);
-const featuresOf = (findings, kind) => new Set(flaggedOf(findings, kind).map((f) => f.feature)).size;
+const featuresOf = (findings, kind) =>
+  new Set(flaggedOf(findings, kind).map((f) => f.feature)).size;
 
 function drifted(findings) {
   const features = featuresOf(findings, "drift");

@@ -13,7 +13,11 @@ export function rungs({ domain, y, left, right, n = 4, tell = figure }) {
       "g",
       { class: "rung" },
       svg("line", { x1: left, x2: right, y1: crisp(y(value)), y2: crisp(y(value)) }),
-      svg("text", { x: left - 8, y: y(value), dy: "0.32em", "text-anchor": "end" }, short(tell(value))),
+      svg(
+        "text",
+        { x: left - 8, y: y(value), dy: "0.32em", "text-anchor": "end" },
+        short(tell(value)),
+      ),
     ),
   );
 }
@@ -34,7 +38,11 @@ export function moments({ windows, x, width, y }) {
     const date = shortDay(window.start);
     const text = date === day || (day === "" && isToday(window)) ? tell(window.start) : date;
     day = date;
-    return svg("text", { class: "moment", x: x(at), y, "text-anchor": anchor(at, windows.length) }, text);
+    return svg(
+      "text",
+      { class: "moment", x: x(at), y, "text-anchor": anchor(at, windows.length) },
+      text,
+    );
   });
 }
 

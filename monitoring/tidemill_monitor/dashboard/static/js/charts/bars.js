@@ -6,7 +6,13 @@ import { linear } from "./scale.js";
 
 /** @param {number[]} values  oldest first; the last may be a window still filling */
 export function bars({ key, label, values, open = false, height = 36 }) {
-  return chart({ key, label, height, still: true, draw: (width) => draw(values, open, width, height) });
+  return chart({
+    key,
+    label,
+    height,
+    still: true,
+    draw: (width) => draw(values, open, width, height),
+  });
 }
 
 function draw(all, open, width, height) {

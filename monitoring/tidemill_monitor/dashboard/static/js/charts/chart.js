@@ -106,7 +106,12 @@ function show(place, at) {
   cursor.tip.replaceChildren(
     h("p", { class: "tip-title" }, stop.title),
     ...stop.lines.map(([name, value, mark]) =>
-      h("p", { class: "tip-line" }, h("span", { class: mark ? `key ${mark}` : null }, name), h("b", {}, value)),
+      h(
+        "p",
+        { class: "tip-line" },
+        h("span", { class: mark ? `key ${mark}` : null }, name),
+        h("b", {}, value),
+      ),
     ),
   );
   const space = place.clientWidth - cursor.tip.offsetWidth;

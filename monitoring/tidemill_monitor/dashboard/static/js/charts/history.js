@@ -10,6 +10,7 @@ const LEFT = 46;
 const RIGHT = 10;
 const TOP = 14;
 const BOTTOM = 34;
+const NEAR = 4; // windows that the label lies over
 
 /** @param {object[]} history  of one test, oldest first: {window, start, value, threshold, flagged} */
 export function historyChart({ key, test, history, height = 230 }) {
@@ -51,19 +52,30 @@ function steps(history, x, y, left, right) {
   return text;
 }
 
+/** Above its line, at the end where the points keep further away from it. */
 function thresholdLabel(history, y, right) {
   const last = history.at(-1)?.threshold;
   if (typeof last !== "number") return null;
+  const near = (some) => Math.min(...some.map((h) => Math.abs(y(h.value ?? 0) - y(last) + 12)));
+  const left = near(history.slice(0, NEAR)) > near(history.slice(-NEAR));
   return svg(
     "text",
-    { class: "threshold-label", x: right, y: y(last) - 7, "text-anchor": "end" },
+    {
+      class: "threshold-label",
+      x: left ? LEFT + 4 : right,
+      y: y(last) - 7,
+      "text-anchor": left ? "start" : "end",
+    },
     `threshold ${figure(last)}`,
   );
 }
 
 const point = (x, y, flagged) =>
   flagged
-    ? svg("path", { class: "point flagged", d: `M${x} ${y - 6}L${x + 6} ${y}L${x} ${y + 6}L${x - 6} ${y}Z` })
+    ? svg("path", {
+        class: "point flagged",
+        d: `M${x} ${y - 6}L${x + 6} ${y}L${x} ${y + 6}L${x - 6} ${y}Z`,
+      })
     : svg("circle", { class: "point", cx: x, cy: y, r: 3 });
 
 function stop(entry, x, bottom) {

@@ -5,7 +5,8 @@ import { verdictOf } from "../verdicts.js";
 
 const SHAPES = {
   good: (x, y, r) => svg("circle", { cx: x, cy: y, r: r * 0.72 }),
-  drift: (x, y, r) => svg("path", { d: `M${x} ${y - r}L${x + r} ${y}L${x} ${y + r}L${x - r} ${y}Z` }),
+  drift: (x, y, r) =>
+    svg("path", { d: `M${x} ${y - r}L${x + r} ${y}L${x} ${y + r}L${x - r} ${y}Z` }),
   feed: (x, y, r) =>
     svg("path", {
       class: "line-only",
@@ -34,7 +35,11 @@ export function markLegend(verdicts) {
       h(
         "li",
         {},
-        svg("svg", { viewBox: "0 0 14 14", class: "legend-mark", "aria-hidden": "true" }, mark(name, 7, 7)),
+        svg(
+          "svg",
+          { viewBox: "0 0 14 14", class: "legend-mark", "aria-hidden": "true" },
+          mark(name, 7, 7),
+        ),
         verdictOf(name).word,
       ),
     ),

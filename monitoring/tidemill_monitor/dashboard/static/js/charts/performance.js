@@ -2,7 +2,7 @@
 
 import { h, svg } from "../dom.js";
 import { figure, lowerIsBetter, named, stretch } from "../format.js";
-import { bandOf, between, harmed, spreadOf } from "../levels.js";
+import { bandOf, between, spreadOf } from "../levels.js";
 import { verdictOf } from "../verdicts.js";
 import { crisp, moments, rungs } from "./axes.js";
 import { chart } from "./chart.js";
@@ -44,18 +44,18 @@ function draw(all, levels, width, height) {
     windows
       .flatMap(({ performance: p }) => [p?.measured, p?.estimated, ...bandOf(p), ...spreadOf(p)])
       .concat(levels.harm ?? NaN, levels.held ?? NaN),
-    0.12,
+    0.06,
   );
   const y = linear(within(domain, levels.metric), [bottom, TOP]);
   const lines = { y, right, aside, push: apart(levels, y) };
   return {
     nodes: [
-      rungs({ domain: within(domain, levels.metric), y, left: LEFT, right, n: 5 }),
+      rungs({ domain: within(domain, levels.metric), y, left: LEFT, right, n: 6 }),
       successions(windows, x, bottom),
       level("held", "held out", levels.held, lines),
       level("harm", `harm ${lowerIsBetter(levels.metric) ? "above" : "below"}`, levels.harm, lines),
       estimates(windows, x, y),
-      measures(windows, x, y, levels),
+      measures(windows, x, y),
       windows.map((window, at) => mark(window.verdict, x(at), bottom + 19)),
       moments({ windows, x, width: right - left, y: height - 8 }),
     ],
@@ -64,7 +64,8 @@ function draw(all, levels, width, height) {
 }
 
 /** No figure of these metrics lies beyond 0 and 1, so the picture does not either. */
-const within = ([low, high], metric) => (FRACTIONS.has(metric) ? [Math.max(0, low), Math.min(1, high)] : [low, high]);
+const within = ([low, high], metric) =>
+  FRACTIONS.has(metric) ? [Math.max(0, low), Math.min(1, high)] : [low, high];
 
 /** Names of two lines that nearly touch make room for each other. */
 function apart({ held, harm }, y) {
@@ -89,8 +90,12 @@ function estimates(windows, x, y) {
   );
 }
 
-function measures(windows, x, y, { metric, harm }) {
-  const points = windows.map((window, at) => [x(at), y(window.performance?.measured ?? NaN), window]);
+function measures(windows, x, y) {
+  const points = windows.map((window, at) => [
+    x(at),
+    y(window.performance?.measured ?? NaN),
+    window,
+  ]);
   return svg(
     "g",
     { class: "measured" },
@@ -103,7 +108,7 @@ function measures(windows, x, y, { metric, harm }) {
           cx: px.toFixed(1),
           cy: py.toFixed(1),
           r: 3.5,
-          class: harmed({ ...window.performance, metric, harm }) ? "harmed" : null,
+          class: window.verdict === "confirmed harm" ? "harmed" : null,
         }),
       ),
   );
@@ -112,20 +117,27 @@ function measures(windows, x, y, { metric, harm }) {
 /** How sure the measured figure is, given its number of labels. */
 const whisker = ([low, high], x, y) =>
   typeof low === "number" &&
-  svg("path", { class: "whisker", d: `M${x.toFixed(1)} ${y(low).toFixed(1)}V${y(high).toFixed(1)}` });
+  svg("path", {
+    class: "whisker",
+    d: `M${x.toFixed(1)} ${y(low).toFixed(1)}V${y(high).toFixed(1)}`,
+  });
 
 /** A line across, named beside the plot where there is room and on it otherwise. */
 function level(name, words, value, { y, right, aside, push }) {
   if (typeof value !== "number") return null;
   const at = crisp(y(value));
   const beside = at + push[name];
-  const text = (x, row, content, anchor) => svg("text", { x, y: row, "text-anchor": anchor }, content);
+  const text = (x, row, content, anchor) =>
+    svg("text", { x, y: row, "text-anchor": anchor }, content);
   return svg(
     "g",
     { class: `level ${name}` },
     svg("line", { x1: LEFT, x2: right, y1: at, y2: at }),
     aside
-      ? [text(right + 10, beside - 3, words, "start"), text(right + 10, beside + 12, figure(value), "start")]
+      ? [
+          text(right + 10, beside - 3, words, "start"),
+          text(right + 10, beside + 12, figure(value), "start"),
+        ]
       : text(right, name === "held" ? at - 6 : at + 15, `${words} ${figure(value)}`, "end"),
   );
 }
@@ -172,7 +184,8 @@ function legend(windows, { harm }) {
       "ul",
       { class: "legend" },
       some("measured") && h("li", {}, h("span", { class: "key measured" }), "measured on labels"),
-      some("estimated") && h("li", {}, h("span", { class: "key estimated" }), "estimated, with its band"),
+      some("estimated") &&
+        h("li", {}, h("span", { class: "key estimated" }), "estimated, with its band"),
       typeof harm === "number" && h("li", {}, h("span", { class: "key harm" }), "harm begins"),
     ),
     markLegend(windows.map((window) => window.verdict)),

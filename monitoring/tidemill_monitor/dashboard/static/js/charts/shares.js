@@ -49,7 +49,8 @@ function standing(feature, width, height) {
   const slot = (right - LEFT) / Math.max(1, feature.bins.length);
   const pair = (at, x, wide) => [
     bar("bar-reference", x + wide * 0.06, y(reference[at] ?? 0), wide * 0.88, bottom),
-    feature.current && bar("bar-current", x + wide * 0.27, y(current[at] ?? 0), wide * 0.46, bottom),
+    feature.current &&
+      bar("bar-current", x + wide * 0.27, y(current[at] ?? 0), wide * 0.46, bottom),
   ];
   const nodes = [
     rungs({ domain: [0, most], y, left: LEFT, right: width - 8, tell: share }),
@@ -62,11 +63,22 @@ function standing(feature, width, height) {
     nodes.push(
       bar("bar-reference", x, y(nulls.reference), MISSING - 16, bottom),
       feature.current && bar("bar-current", x + 9, y(nulls.current), MISSING - 34, bottom),
-      svg("text", { class: "moment", x: width - 8, y: bottom + 20, "text-anchor": "end" }, "missing"),
+      svg(
+        "text",
+        { class: "moment", x: width - 8, y: bottom + 20, "text-anchor": "end" },
+        "missing",
+      ),
     );
-    stops.push({ ...stopOf("missing", nulls.reference, feature.current && nulls.current), x: x + 19, top: TOP, bottom });
+    stops.push({
+      ...stopOf("missing", nulls.reference, feature.current && nulls.current),
+      x: x + 19,
+      top: TOP,
+      bottom,
+    });
   }
-  nodes.push(svg("line", { class: "floor", x1: LEFT, x2: width - 8, y1: crisp(bottom), y2: crisp(bottom) }));
+  nodes.push(
+    svg("line", { class: "floor", x1: LEFT, x2: width - 8, y1: crisp(bottom), y2: crisp(bottom) }),
+  );
   return { nodes, stops };
 }
 
@@ -88,14 +100,22 @@ function edgeLabels({ edges, type }, left, slot, right, bottom) {
     at % step === Math.floor(step / 2)
       ? svg(
           "text",
-          { class: "moment", x: (left + (at + 1) * slot).toFixed(1), y: bottom + 20, "text-anchor": "middle" },
+          {
+            class: "moment",
+            x: (left + (at + 1) * slot).toFixed(1),
+            y: bottom + 20,
+            "text-anchor": "middle",
+          },
           tell(edge),
         )
       : null,
   );
 }
 
-const brief = (edge) => figure(edge).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+const brief = (edge) =>
+  figure(edge)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "");
 
 function lying(feature, width) {
   const reference = known(feature.reference);
@@ -113,7 +133,11 @@ function lying(feature, width) {
       "g",
       { class: "lying" },
       svg("title", {}, name),
-      svg("text", { x: room - 12, y: y + 15, "text-anchor": "end", class: "category" }, clipped(name, room - 16)),
+      svg(
+        "text",
+        { x: room - 12, y: y + 15, "text-anchor": "end", class: "category" },
+        clipped(name, room - 16),
+      ),
       lyingBar("bar-reference", room, y, x(was ?? 0) - room, 22),
       feature.current && lyingBar("bar-current", room, y + 6, x(is ?? 0) - room, 10),
       svg(

@@ -17,7 +17,9 @@ start({
 
   render({ alerts, status }) {
     const open = status.open_alerts ?? 0;
-    const title = open ? `${several(open, "alert")} ${open === 1 ? "is" : "are"} open` : "No alert is open";
+    const title = open
+      ? `${several(open, "alert")} ${open === 1 ? "is" : "are"} open`
+      : "No alert is open";
     return {
       title,
       body: [
@@ -39,7 +41,13 @@ start({
         h(
           "section",
           { class: "card wide", "data-key": "alerts", "aria-label": "Alerts" },
-          alerts.length ? h("ul", { class: "items" }, alerts.map((alert) => alertRow(alert))) : nothing(),
+          alerts.length
+            ? h(
+                "ul",
+                { class: "items" },
+                alerts.map((alert) => alertRow(alert)),
+              )
+            : nothing(),
         ),
       ],
     };

@@ -34,8 +34,19 @@ start({
         h(
           "section",
           { class: "card wide", "data-key": "decisions", "aria-label": "Decisions" },
-          decisions.length ? h("ul", { class: "items" }, decisions.map((decision) => decisionRow(decision))) : nothing(),
-          next && h("button", { type: "button", class: "more", "data-action": "more" }, "Show older ones"),
+          decisions.length
+            ? h(
+                "ul",
+                { class: "items" },
+                decisions.map((decision) => decisionRow(decision)),
+              )
+            : nothing(),
+          next &&
+            h(
+              "button",
+              { type: "button", class: "more", "data-action": "more" },
+              "Show older ones",
+            ),
         ),
       ],
     };
@@ -59,7 +70,8 @@ function news(open, decisions) {
   if (open) return NEWS[open.state] ?? "A decision is open";
   const last = decisions[0];
   if (!last) return "Nothing has been decided yet";
-  if (last.state === "finished" && last.promoted) return `Version ${last.challenger_version} took over after the last retraining`;
+  if (last.state === "finished" && last.promoted)
+    return `Version ${last.challenger_version} took over after the last retraining`;
   if (last.state === "finished") return "The last retraining is finished";
   if (last.state === "failed") return "The last retraining failed";
   return "No decision is open";

@@ -4,10 +4,10 @@ import { get } from "../api.js";
 import { historyChart } from "../charts/history.js";
 import { sharesChart } from "../charts/shares.js";
 import { h } from "../dom.js";
-import { figure, named, share, stretch, time, times } from "../format.js";
+import { figure, named, sentence, share, stretch, time, times } from "../format.js";
 import { findingsTable } from "../findings.js";
 import { start } from "../page.js";
-import { card, choices, empty, heading, inNumbers, table } from "../parts.js";
+import { card, empty, heading, inNumbers, table } from "../parts.js";
 
 const name = document.body.dataset.subject;
 const ORDER = ["jensen_shannon", "psi", "wasserstein", "ks", "chi_squared"];
@@ -33,19 +33,38 @@ start({
     return {
       title,
       body: [
-        h("p", { class: "crumbs", "data-key": "crumbs" }, h("a", { href: "/features" }, "Features"), " / ", h("span", {}, name)),
-        heading({ eyebrow: feature.type, title, lead: lead(feature), aside: chooser(windows, shown) }),
+        h(
+          "p",
+          { class: "crumbs", "data-key": "crumbs" },
+          h("a", { href: "/features" }, "Features"),
+          " / ",
+          h("span", {}, name),
+        ),
+        heading({
+          eyebrow: feature.type,
+          title,
+          lead: lead(feature),
+          aside: chooser(windows, shown),
+        }),
         card(
-          { key: "shares", title: "Training and this window", note: findings.window && windowNote(findings.window), wide: true },
+          {
+            key: "shares",
+            title: "Training and this window",
+            note: findings.window && windowNote(findings.window),
+            wide: true,
+          },
           sharesChart({ key: "shares-chart", feature }),
           inNumbers("shares", sharesTable(feature)),
         ),
-        historyCard(feature),
+        historyCard(feature, own),
         card(
           { key: "findings", title: "What was tested in this window", wide: true },
           own.length
             ? findingsTable(own, { linked: false })
-            : empty({ title: "Nothing was tested", text: "The window is too small, or not closed yet." }),
+            : empty({
+                title: "Nothing was tested",
+                text: "The window is too small, or not closed yet.",
+              }),
         ),
       ],
     };
@@ -58,7 +77,7 @@ start({
       refresh();
     },
     test(element, _, { paint }) {
-      view.test = element.dataset.value;
+      view.test = element.value;
       paint();
     },
   },
@@ -94,29 +113,56 @@ const chooser = (windows, shown) =>
       "select",
       { "data-action": "window", "data-on": "change" },
       windows.map((window) =>
-        h("option", { value: window.id, selected: String(window.id) === String(shown) }, `${stretch(window.start, window.end)}${window.verdict ? ` · ${window.verdict}` : ""}`),
+        h(
+          "option",
+          { value: window.id, selected: String(window.id) === String(shown) },
+          `${stretch(window.start, window.end)}${window.verdict ? ` · ${window.verdict}` : ""}`,
+        ),
       ),
     ),
   );
 
-function historyCard(feature) {
-  const tests = [...new Set((feature.history ?? []).map((entry) => entry.test))].sort((a, b) => rank(a) - rank(b));
+function historyCard(feature, findings) {
+  const tests = [...new Set((feature.history ?? []).map((entry) => entry.test))].sort(
+    (a, b) => rank(a) - rank(b),
+  );
   if (!tests.length) return null;
-  const test = tests.includes(view.test) ? view.test : tests[0];
+  const flagged = tests.find((one) =>
+    findings.some((finding) => finding.flagged && finding.test === one),
+  );
+  const test = tests.includes(view.test) ? view.test : (flagged ?? tests[0]);
   const entries = feature.history.filter((entry) => entry.test === test);
   return card(
     { key: "history", title: "Distance from training over time", wide: true },
-    tests.length > 1 &&
-      choices({ name: "Test", action: "test", chosen: test, options: tests.map((one) => [one, named(one)]) }),
+    tests.length > 1 && testChooser(tests, test),
     historyChart({ key: "history-chart", test, history: entries }),
     inNumbers("history", historyTable(entries)),
   );
 }
 
+const testChooser = (tests, chosen) =>
+  h(
+    "label",
+    { class: "choose in-card" },
+    h("span", {}, "Test"),
+    h(
+      "select",
+      { "data-action": "test", "data-on": "change" },
+      tests.map((test) =>
+        h("option", { value: test, selected: test === chosen }, sentence(named(test))),
+      ),
+    ),
+  );
+
 const historyTable = (entries) =>
   table({
     caption: "Distance by window, newest first",
-    columns: [{ name: "Window" }, { name: "Distance", number: true }, { name: "Threshold", number: true }, { name: "Finding" }],
+    columns: [
+      { name: "Window" },
+      { name: "Distance", number: true },
+      { name: "Threshold", number: true },
+      { name: "Finding" },
+    ],
     rows: [...entries]
       .reverse()
       .map((entry) => [
@@ -130,9 +176,17 @@ const historyTable = (entries) =>
 const sharesTable = (feature) =>
   table({
     caption: `Shares of ${name}`,
-    columns: [{ name: "Values" }, { name: "Training", number: true }, { name: "This window", number: true }],
+    columns: [
+      { name: "Values" },
+      { name: "Training", number: true },
+      { name: "This window", number: true },
+    ],
     rows: [
-      ...feature.bins.map((bin, at) => [bin, share(feature.reference?.[at]), share(feature.current?.[at])]),
+      ...feature.bins.map((bin, at) => [
+        bin,
+        share(feature.reference?.[at]),
+        share(feature.current?.[at]),
+      ]),
       ["missing", share(feature.nulls?.reference), share(feature.nulls?.current)],
     ],
   });

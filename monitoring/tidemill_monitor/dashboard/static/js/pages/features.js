@@ -25,7 +25,8 @@ start({
     if (!map.windows.length) return { title, body: [heading({ title }), nothing()] };
     const main = document.getElementById("main");
     const width = main.clientWidth - parseFloat(getComputedStyle(main).paddingLeft) * 2;
-    const label = width < 560 ? 104 : LABEL;
+    const longest = Math.max(...map.features.map((name) => name.length));
+    const label = Math.min(width < 560 ? 104 : LABEL, 20 + longest * 7);
     const room = width - label - (width < 560 ? 38 : 64);
     const columns = Math.max(4, Math.floor(room / CELL));
     const found = order(map).filter((row) => wanted(row));
@@ -39,13 +40,30 @@ start({
           lead: "Each cell is a feature in a window: how far it is from training, beside its threshold. Beyond 1× it is a finding.",
         }),
         card(
-          { key: "map", title: "Features by windows", note: several(map.windows.length, "window"), wide: true },
+          {
+            key: "map",
+            title: "Features by windows",
+            note: several(map.windows.length, "window"),
+            wide: true,
+          },
           filters(map),
           shown.length
-            ? heatmap(map, shown, { columns, active: view.cell, roomy: room / map.windows.length >= ROOMY })
-            : empty({ icon: "healthy", title: "No feature fits", text: "Choose all features, or another word." }),
+            ? heatmap(map, shown, {
+                columns,
+                active: view.cell,
+                roomy: room / map.windows.length >= ROOMY,
+              })
+            : empty({
+                icon: "healthy",
+                title: "No feature fits",
+                text: "Choose all features, or another word.",
+              }),
           found.length > shown.length &&
-            h("button", { type: "button", class: "more", "data-action": "all" }, `Show all ${found.length} features`),
+            h(
+              "button",
+              { type: "button", class: "more", "data-action": "all" },
+              `Show all ${found.length} features`,
+            ),
         ),
       ],
     };
@@ -74,19 +92,27 @@ const last = (row) => row.values.at(-1);
 function news(map) {
   if (!map.windows.length) return "No window to compare with training yet";
   const beyond = map.features.filter((_, at) => (map.values[at].at(-1) ?? 0) > 1);
-  if (!beyond.length) return `All ${several(map.features.length, "feature")} look like training`;
+  const compared = map.values.filter((row) => typeof row.at(-1) === "number").length;
+  if (!beyond.length) return `${several(compared, "column")} compared, all look like training`;
   return `${listed(beyond)} ${beyond.length === 1 ? "has" : "have"} drifted in the last window`;
 }
 
-/** Furthest beyond its threshold in the newest window first. */
+/** First what is beyond its threshold now, then what was, then the rest; the furthest first. */
 function order(map) {
   return map.features
     .map((name, at) => ({ name, values: map.values[at] }))
-    .sort((a, b) => (last(b) ?? -1) - (last(a) ?? -1) || a.name.localeCompare(b.name));
+    .sort((a, b) => rank(b) - rank(a) || a.name.localeCompare(b.name));
+}
+
+function rank(row) {
+  const now = last(row) ?? -1;
+  const most = Math.max(...row.values.map((value) => value ?? -1));
+  return now > 1 ? 2000 + now : most > 1 ? 1000 + Math.min(most, 900) : now;
 }
 
 const wanted = (row) =>
-  row.name.toLowerCase().includes(view.text) && (view.only === "all" || row.values.some((value) => value > 1));
+  row.name.toLowerCase().includes(view.text) &&
+  (view.only === "all" || row.values.some((value) => value > 1));
 
 const filters = (map) =>
   h(

@@ -31,32 +31,62 @@ start({
 
 const lead = (champion) =>
   champion
-    ? ["It serves since ", time(champion.since), ". A challenger takes over only if it beats it on the same test rows; the monitor then loads it without dropping a request."]
+    ? [
+        "It serves since ",
+        time(champion.since),
+        ". A challenger takes over only if it beats it on the same test rows; the monitor then loads it without dropping a request.",
+      ]
     : "Run the pipeline once (tidemill run): the first registered model becomes the champion.";
 
 const reload = () =>
-  mayOperate() && command({ word: "Reload the champion", icon: "again", path: "/v1/models/reload", told: "Version {version} serves" });
+  mayOperate() &&
+  command({
+    word: "Reload the champion",
+    icon: "again",
+    path: "/v1/models/reload",
+    told: "Version {version} serves",
+  });
 
 const trouble = (champion) =>
   champion?.trouble &&
-  h("section", { class: "unready", "data-key": "trouble-model" }, icon("suspected"), h("div", {}, h("h2", {}, "The newest champion could not be loaded"), h("p", {}, champion.trouble)));
+  h(
+    "section",
+    { class: "unready", "data-key": "trouble-model" },
+    icon("suspected"),
+    h(
+      "div",
+      {},
+      h("h2", {}, "The newest champion could not be loaded"),
+      h("p", {}, champion.trouble),
+    ),
+  );
 
 function versions(items, champion) {
   const metric = champion?.metric ?? items[0].metric;
   const figures = items.map((item) => heldOut(item.figures));
-  const others = [...new Set(figures.flatMap(Object.keys))].filter((name) => name !== metric).slice(0, 3);
+  const others = [...new Set(figures.flatMap(Object.keys))]
+    .filter((name) => name !== metric)
+    .slice(0, 3);
   const shown = [metric, ...others].filter(Boolean);
+  const dated = items.some((item) => item.registered_at);
+  const linked = items.some((item) => item.links?.mlflow);
   return table({
     caption: "Versions of the model, newest first; figures on held-out rows",
     hideCaption: false,
-    columns: [{ name: "Version" }, { name: "Role" }, ...shown.map((name) => ({ name: named(name), number: true })), { name: "Registered" }, { name: "Read more" }],
+    columns: [
+      { name: "Version" },
+      { name: "Role" },
+      ...shown.map((name) => ({ name: named(name), number: true })),
+      ...(dated ? [{ name: "Registered" }] : []),
+      ...(linked ? [{ name: "Read more" }] : []),
+    ],
     keys: items.map((item) => `version-${item.version}`),
     rows: items.map((item, at) => [
       h("b", {}, `Version ${item.version}`),
       roles(item, champion),
       ...shown.map((name) => figure(figures[at][name])),
-      time(item.registered_at),
-      outLink(item.links?.mlflow, "MLflow") ?? "–",
+      ...(dated ? [time(item.registered_at)] : []),
+      ...(linked ? [outLink(item.links?.mlflow, "MLflow") ?? "–"] : []),
     ]),
   });
 }
@@ -64,12 +94,30 @@ function versions(items, champion) {
 function roles(item, champion) {
   const names = new Set(item.aliases ?? []);
   const serves = item.serving ?? item.version === champion?.version;
-  const marks = [...names].map((name) => h("span", { class: "badge", "data-tone": name === "champion" ? "good" : "drift" }, icon(name === "champion" ? "crown" : "models"), name));
-  if (serves) marks.push(h("span", { class: "badge", "data-tone": "good" }, icon("done"), "serves"));
+  const marks = [...names].map((name) =>
+    h(
+      "span",
+      { class: "badge", "data-tone": name === "champion" ? "good" : "drift" },
+      icon(name === "champion" ? "crown" : "models"),
+      name,
+    ),
+  );
+  if (serves)
+    marks.push(h("span", { class: "badge", "data-tone": "good" }, icon("done"), "serves"));
   return marks.length ? marks : "–";
 }
 
 const elsewhere = (links) =>
-  h("p", { class: "elsewhere" }, outLink(links.mlflow, "The model in MLflow"), outLink(links.prefect, "Flow runs in Prefect"));
+  h(
+    "p",
+    { class: "elsewhere" },
+    outLink(links.mlflow, "The model in MLflow"),
+    outLink(links.prefect, "Flow runs in Prefect"),
+  );
 
-const nothing = () => empty({ icon: "models", title: "Nothing is registered", text: "tidemill run trains and registers the first version." });
+const nothing = () =>
+  empty({
+    icon: "models",
+    title: "Nothing is registered",
+    text: "tidemill run trains and registers the first version.",
+  });

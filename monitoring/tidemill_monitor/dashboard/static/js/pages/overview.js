@@ -1,15 +1,15 @@
 // The overview: how is the model, what happened, what is to be done.
 
 import { get } from "../api.js";
-import { bars } from "../charts/bars.js";
 import { performanceChart } from "../charts/performance.js";
 import { h, icon } from "../dom.js";
-import { ago, compact, count, figure, heldOut, named, several, time } from "../format.js";
+import { ago, count, named, several, time } from "../format.js";
 import { firstEvents } from "../first_events.js";
 import { alertRow, decisionRow } from "../items.js";
 import { levels, performanceTable } from "../levels.js";
 import { start } from "../page.js";
-import { card, empty, heading, inNumbers, rows, tile, windowLink } from "../parts.js";
+import { card, empty, inNumbers, rows, windowLink } from "../parts.js";
+import { readiness, tiles } from "../tiles.js";
 import { headline, telling, verdictBadge, verdictOf } from "../verdicts.js";
 
 const WINDOWS = 60;
@@ -71,7 +71,12 @@ function hero({ status, about: window }, title) {
     h(
       "div",
       { class: "hero-text" },
-      h("p", { class: "eyebrow" }, status.model?.name ?? status.model ?? "model", window && verdictBadge(window.verdict)),
+      h(
+        "p",
+        { class: "eyebrow" },
+        status.model?.name ?? status.model ?? "model",
+        window && verdictBadge(window.verdict),
+      ),
       h("h1", {}, title),
       h("p", { class: "lead" }, window ? window.sentence : introduction(status)),
       window &&
@@ -80,7 +85,11 @@ function hero({ status, about: window }, title) {
           { class: "hero-meta" },
           windowLink(window),
           h("span", {}, rows(window.rows)),
-          h("span", {}, window.labelled_rows ? `${count(window.labelled_rows)} labelled` : "no labels yet"),
+          h(
+            "span",
+            {},
+            window.labelled_rows ? `${count(window.labelled_rows)} labelled` : "no labels yet",
+          ),
           window.judged_at && h("span", {}, "judged ", time(window.judged_at, ago)),
           window.id !== status.verdict.id && h("span", {}, "newer windows wait for labels"),
         ),
@@ -92,90 +101,6 @@ const introduction = (status) =>
   status.champion
     ? "A verdict follows when the first window closes: the live traffic is then compared with what the champion was trained on."
     : "Run the pipeline once (tidemill run): the first model that it registers becomes the champion.";
-
-function readiness(status) {
-  const parts = status.readiness?.parts ?? [];
-  const bad = parts.filter((part) => part.ok === false);
-  const trouble = status.champion?.trouble;
-  if (!bad.length && !trouble) return null;
-  const line = (name, detail, remedy) =>
-    h("li", { "data-key": `part-${name}` }, h("b", {}, name), " ", detail, remedy && h("span", { class: "remedy" }, remedy));
-  return h(
-    "section",
-    { class: "unready", "data-key": "unready", "aria-labelledby": "unready-title" },
-    icon("suspected"),
-    h(
-      "div",
-      {},
-      h("h2", { id: "unready-title" }, "What the monitor cannot do right now"),
-      h(
-        "ul",
-        {},
-        trouble && line("champion", trouble, "The version before goes on serving."),
-        bad.map((part) => line(part.name, part.detail ?? "does not answer", part.remedy)),
-      ),
-    ),
-  );
-}
-
-function tiles({ status, windows }) {
-  const { champion, traffic } = status;
-  const held = heldOut(champion?.figures)[champion?.metric];
-  return h(
-    "div",
-    { class: "tiles", "data-key": "tiles" },
-    tile({
-      key: "tile-champion",
-      name: "Champion",
-      href: "/models",
-      value: champion ? `Version ${champion.version}` : "None",
-      note: champion
-        ? [typeof held === "number" && `${named(champion.metric)} ${figure(held)} held out · `, "serves since ", time(champion.since)]
-        : "no version serves",
-    }),
-    tile({
-      key: "tile-traffic",
-      name: "Traffic",
-      value: [compact(traffic?.rows_last_hour ?? 0), h("small", {}, " rows in the last hour")],
-      note: `${count(traffic?.rows_total ?? 0)} in all`,
-      picture:
-        windows.length > 1 &&
-        bars({
-          key: "traffic",
-          label: "Rows in each window, oldest first.",
-          values: windows.map((window) => window.rows),
-          open: windows.at(-1).state === "open",
-        }),
-    }),
-    tile({
-      key: "tile-alerts",
-      name: "Open alerts",
-      href: "/alerts",
-      value: count(status.open_alerts ?? 0),
-      note: status.open_alerts ? "somebody should look" : "nobody needs to act",
-      tone: status.open_alerts ? "bad" : null,
-    }),
-    decisionTile(status.open_decision),
-  );
-}
-
-const DOING = {
-  "awaiting approval": ["To approve", "a retraining waits for you"],
-  approved: ["Approved", "Prefect will start it"],
-  started: ["Running", "a challenger is being trained"],
-};
-
-function decisionTile(open) {
-  const [value, note] = DOING[open?.state] ?? (open ? [open.state, open.reason] : ["None open", "no reason to retrain"]);
-  return tile({
-    key: "tile-decision",
-    name: "Retraining",
-    href: "/decisions",
-    value,
-    note,
-    tone: open?.state === "awaiting approval" ? "warn" : null,
-  });
-}
 
 function filling(status, judged) {
   const open = status.open_window;
@@ -208,16 +133,40 @@ function performance(windows) {
 
 const alerts = ({ alerts: items, status }) =>
   card(
-    { key: "alerts", title: status.open_alerts ? several(status.open_alerts, "open alert") : "No open alerts", link: { href: "/alerts", word: "All alerts" } },
+    {
+      key: "alerts",
+      title: status.open_alerts ? several(status.open_alerts, "open alert") : "No open alerts",
+      link: { href: "/alerts", word: "All alerts" },
+    },
     items.length
-      ? h("ul", { class: "items" }, items.map((item) => alertRow(item, { brief: true })))
-      : empty({ icon: "healthy", title: "All quiet", text: "Rules in params.yaml (monitoring.alerts) say what is worth an alert." }),
+      ? h(
+          "ul",
+          { class: "items" },
+          items.map((item) => alertRow(item, { brief: true })),
+        )
+      : empty({
+          icon: "healthy",
+          title: "All quiet",
+          text: "Rules in params.yaml (monitoring.alerts) say what is worth an alert.",
+        }),
   );
 
 const decisions = ({ decisions: items }) =>
   card(
-    { key: "decisions", title: "Last decisions", link: { href: "/decisions", word: "All decisions" } },
+    {
+      key: "decisions",
+      title: "Last decisions",
+      link: { href: "/decisions", word: "All decisions" },
+    },
     items.length
-      ? h("ul", { class: "items" }, items.map((item) => decisionRow(item, { brief: true })))
-      : empty({ icon: "decisions", title: "Nothing decided yet", text: "Harm in enough windows leads to a decision; drift alone does not." }),
+      ? h(
+          "ul",
+          { class: "items" },
+          items.map((item) => decisionRow(item, { brief: true })),
+        )
+      : empty({
+          icon: "decisions",
+          title: "Nothing decided yet",
+          text: "Harm in enough windows leads to a decision; drift alone does not.",
+        }),
   );

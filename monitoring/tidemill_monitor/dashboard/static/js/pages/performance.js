@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { performanceChart } from "../charts/performance.js";
 import { h } from "../dom.js";
 import { figure, lowerIsBetter, named, sentence, several } from "../format.js";
-import { bandOf, between, harmed, levels, performanceTable, spreadOf } from "../levels.js";
+import { bandOf, between, levels, performanceTable, spreadOf } from "../levels.js";
 import { start } from "../page.js";
 import { card, empty, heading, tile } from "../parts.js";
 
@@ -32,10 +32,15 @@ start({
       title,
       body: [
         heading({ eyebrow: "Performance", title, lead: lead(at), aside: chooser(segments) }),
-        windows.length ? tiles(windows, at) : nothing(),
+        windows.length ? tiles(windows) : nothing(),
         windows.length > 0 &&
           card(
-            { key: "chart", title: at.metric ? `${named(at.metric)} by window` : "Windows", note: several(windows.length, "window"), wide: true },
+            {
+              key: "chart",
+              title: at.metric ? `${named(at.metric)} by window` : "Windows",
+              note: several(windows.length, "window"),
+              wide: true,
+            },
             performanceChart({ key: "performance-chart", windows, levels: at, height: 360 }),
           ),
         windows.length > 0 &&
@@ -44,7 +49,11 @@ start({
             performanceTable(view.all ? windows : windows.slice(-FEW)),
             windows.length > FEW &&
               !view.all &&
-              h("button", { type: "button", class: "more", "data-action": "all" }, `Show all ${windows.length} windows`),
+              h(
+                "button",
+                { type: "button", class: "more", "data-action": "all" },
+                `Show all ${windows.length} windows`,
+              ),
           ),
       ],
     };
@@ -62,17 +71,21 @@ start({
   },
 });
 
-const newest = (windows, name) => [...windows].reverse().find((window) => typeof window.performance?.[name] === "number");
+const newest = (windows, name) =>
+  [...windows].reverse().find((window) => typeof window.performance?.[name] === "number");
 
-function news(windows, { metric, harm }) {
+function news(windows, { metric }) {
   if (!windows.length) return "No window has been judged yet";
   const window = newest(windows, "measured");
   if (!window) {
     const guess = newest(windows, "estimated");
-    return guess ? `No labels yet; ${named(metric)} is estimated at ${figure(guess.performance.estimated)}` : "No labels yet, and no estimate";
+    return guess
+      ? `No labels yet; ${named(metric)} is estimated at ${figure(guess.performance.estimated)}`
+      : "No labels yet, and no estimate";
   }
   const { measured } = window.performance;
-  if (!harmed({ measured, metric, harm })) return `${sentence(named(metric))} holds at ${figure(measured)}`;
+  if (window.verdict !== "confirmed harm")
+    return `${sentence(named(metric))} holds at ${figure(measured)}`;
   return `${sentence(named(metric))} ${lowerIsBetter(metric) ? "rose" : "fell"} to ${figure(measured)}: beyond the level of harm`;
 }
 
@@ -81,10 +94,10 @@ const lead = ({ metric, held, harm }) =>
     ? `On held-out rows the champion reached ${figure(held)}. ${lowerIsBetter(metric) ? "Above" : "Below"} ${figure(harm)} a window counts as harmed (monitoring.harm.max_loss).`
     : "Labels are matched with predictions by event id; until they come, the figure is estimated from the scores.";
 
-function tiles(windows, { metric, harm }) {
+function tiles(windows) {
   const measured = newest(windows, "measured");
   const estimated = newest(windows, "estimated");
-  const bad = windows.filter((window) => harmed({ ...window.performance, metric, harm })).length;
+  const bad = windows.filter((window) => window.verdict === "confirmed harm").length;
   const spread = spreadOf(measured?.performance);
   const band = bandOf(estimated?.performance);
   return h(
@@ -104,7 +117,13 @@ function tiles(windows, { metric, harm }) {
       value: figure(estimated?.performance.estimated),
       note: band[0] === null ? "no estimate" : between(band),
     }),
-    tile({ key: "harmed", name: "Harmed windows", value: String(bad), note: `of ${windows.length} shown`, tone: bad ? "bad" : null }),
+    tile({
+      key: "harmed",
+      name: "Harmed windows",
+      value: String(bad),
+      note: `of ${windows.length} shown`,
+      tone: bad ? "bad" : null,
+    }),
   );
 }
 
@@ -117,7 +136,9 @@ const chooser = (segments) =>
     h(
       "select",
       { "data-action": "segment", "data-on": "change" },
-      segments.map((segment) => h("option", { value: segment, selected: segment === view.segment }, segment || "all")),
+      segments.map((segment) =>
+        h("option", { value: segment, selected: segment === view.segment }, segment || "all"),
+      ),
     ),
   );
 
