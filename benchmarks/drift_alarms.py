@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from benchmarks.drift_streams import Stream, adult, fraud, reference_of, rides
+from benchmarks.table import Line, line
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
@@ -50,29 +51,29 @@ def _measured(folder: Path) -> dict[str, Any]:
     }
 
 
-def lines(found: dict[str, Any]) -> list[dict[str, Any]]:
+def lines(found: dict[str, Any]) -> list[Line]:
     """Lines for the table of ``python -m benchmarks``."""
     rate = found["stated_rate"]
     told = []
     for name in dict.fromkeys(a["stream"] for a in found["alarms"]):
         runs = [a for a in found["alarms"] if a["stream"] == name]
-        told.append(_line(f"{name}: share of windows with an alarm", _share(runs, "ours"), rate))
-        told.append(_line("  the same, p < 0.05 per feature", _share(runs, "peer"), rate))
-        told.append(_line("  called a broken feed", _share(runs, "called_broken"), rate))
+        told.append(line(f"{name}: share of windows with an alarm", _share(runs, "ours"), rate))
+        told.append(line("  the same, p < 0.05 per feature", _share(runs, "peer"), rate))
+        told.append(line("  called a broken feed", _share(runs, "called_broken"), rate))
     power = found["power"]
     told.append(
-        _line(
+        line(
             f"shift of {SHIFT} sd in 1 of {FEATURES} features, missed in {SHIFTED_WINDOWS} windows",
             1 - power["found"],
             0.1,
         )
     )
-    told.append(_line("  windows of the other features with an alarm", power["alarms"], rate))
+    told.append(line("  windows of the other features with an alarm", power["alarms"], rate))
     faults = [told for of in found["broken_rides"].values() for told in of.values()]
-    told.append(_line("faults in one feature not told as a broken feed", 1 - np.mean(faults), 0.1))
-    told.append(_line("verdicts that exact tests contradict", 1 - found["agreement"], 0.01))
+    told.append(line("faults in one feature not told as a broken feed", 1 - np.mean(faults), 0.1))
+    told.append(line("verdicts that exact tests contradict", 1 - found["agreement"], 0.01))
     seconds = found["speed"]["window_seconds"]
-    told.append(_line("100k rows x 100 features to findings, reference stored: s", seconds, 1.6))
+    told.append(line("100k rows x 100 features to findings, reference stored: s", seconds, 1.6))
     return told
 
 
@@ -270,12 +271,3 @@ def _share(runs: Sequence[dict[str, Any]], whose: str) -> float:
 
 def _total(numbers: Iterable[int]) -> int:
     return sum(numbers)
-
-
-def _line(what: str, measured: float, target: float) -> dict[str, Any]:
-    return {
-        "what": what,
-        "target": round(target, 3),
-        "measured": round(float(measured), 3),
-        "met": bool(measured <= target),
-    }

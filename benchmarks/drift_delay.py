@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
+from benchmarks.table import Line, line
 from river.drift import ADWIN
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
@@ -89,12 +90,12 @@ def measure(folder: Path) -> dict[str, Any]:
         }
 
 
-def lines(found: dict[str, Any]) -> list[dict[str, Any]]:
+def lines(found: dict[str, Any]) -> list[Line]:
     """Lines for the table of ``python -m benchmarks``."""
     sea = found["sea"]
     adwin = float(np.median([run["adwin_delay"] for run in sea]))
     told = [
-        _line(
+        line(
             f"concept change (SEA), rows until {what} / ADWIN's on raw errors",
             float(np.median([run[name] for run in sea])) / adwin,
             2.0,
@@ -104,17 +105,17 @@ def lines(found: dict[str, Any]) -> list[dict[str, Any]]:
             ("verdict_delay", "a window is harmed"),
         )
     ]
-    told.append(_line("  harm or change told before it", sum(r["early"] for r in sea), 0))
+    told.append(line("  harm or change told before it", sum(r["early"] for r in sea), 0))
     gained = float(np.median([run["gain"]["roc_auc"] for run in sea]))
-    told.append(_line("  roc_auc lost by retraining", -gained, 0.0))
+    told.append(line("  roc_auc lost by retraining", -gained, 0.0))
     e = found["elec2"]
     told.append(
-        _line("elec2, rows until harm / ADWIN's on raw errors", e["delay"] / e["adwin_delay"], 2.0)
+        line("elec2, rows until harm / ADWIN's on raw errors", e["delay"] / e["adwin_delay"], 2.0)
     )
-    told.append(_line("  roc_auc lost by retraining", -e["gain"]["roc_auc"], 0.0))
+    told.append(line("  roc_auc lost by retraining", -e["gain"]["roc_auc"], 0.0))
     board = found["chessboard"]
-    told.append(_line("chessboard: windows whose drift is not told", 1 - _share(board), 0.05))
-    told.append(_line("  retrainings", sum(run["fired"] for run in board), 0))
+    told.append(line("chessboard: windows whose drift is not told", 1 - _share(board), 0.05))
+    told.append(line("  retrainings", sum(run["fired"] for run in board), 0))
     return told
 
 
@@ -365,12 +366,3 @@ def _share(runs: list[dict[str, Any]]) -> float:
         (run["windows"].get("harmless drift", 0), sum(run["windows"].values())) for run in runs
     ]
     return sum(told for told, _ in counted) / sum(n for _, n in counted)
-
-
-def _line(what: str, measured: float, target: float) -> dict[str, Any]:
-    return {
-        "what": what,
-        "target": round(target, 3),
-        "measured": round(float(measured), 3),
-        "met": bool(measured <= target),
-    }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Measured, run
+from benchmarks.table import Line, line
 
 PLAIN = Path(__file__).with_name("plain.py")
 SUITE = Path(__file__).parents[1] / "expectations" / "suite.json"
@@ -28,6 +29,27 @@ SETTINGS = (
     "reduction.project=pca",
     "reduction.components=20",
 )
+
+
+PLAN = ((2_000_000, 3), (10_000_000, 1))
+"""Rows, and pairs of runs."""
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Both sizes, one after the other."""
+    return {"runs": [compare(folder, rows, repeats) for rows, repeats in PLAN]}
+
+
+def lines(found: dict[str, Any]) -> list[Line]:
+    """The lines of the table."""
+    small, big = found["runs"]
+    growth = big["ours"]["peak_mb"] / small["ours"]["peak_mb"]
+    return [
+        line("whole job, 2M rows: wall, ours / plain", small["wall_ratio"], 1.3),
+        line("whole job, 10M rows: wall, ours / plain", big["wall_ratio"], 1.0),
+        line("whole job, 10M rows: memory, ours / plain", big["memory_ratio"], 1 / 6),
+        line("peak memory, 10M / 2M rows", growth, 1.15),
+    ]
 
 
 def compare(folder: Path, rows: int, repeats: int) -> dict[str, Any]:

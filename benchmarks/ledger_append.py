@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
+from benchmarks.table import Line, line
 
 from tidemill.ledger import EventBatch, Ledger
 
@@ -52,6 +53,14 @@ def measure(
         "ratio": ours / plain,
         "with_known_ids": _with_known_ids(folder / "known.db", batches, known_ids),
     }
+
+
+def lines(found: dict[str, Any]) -> list[Line]:
+    """The lines of the table."""
+    return [
+        line("ledger, durable rows/s, ours / executemany of JSON", found["ratio"], 3, least=True),
+        line("ledger alone: rows/s", found["ours"], 100_000, least=True),
+    ]
 
 
 def _ledger(path: Path, batches: int) -> dict[str, float]:
@@ -158,10 +167,3 @@ def _tables(batches: int, name: str) -> list[list[pa.Table]]:
         ]
         for thread in range(THREADS)
     ]
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(measure(Path(scratch)), indent=2))

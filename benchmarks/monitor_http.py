@@ -1,12 +1,13 @@
 """The monitor over HTTP: durable events beside the plain way, and one-row predictions at 200/s.
 
-``python -m benchmarks.monitor_http [FOLDER]`` prints the table. Server and client share the machine;
-bodies are made before the clock starts, for both sides.
+``python -m benchmarks.monitor_http [FOLDER]`` prints the table. Server and client share the
+machine; bodies are made before the clock starts, for both sides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import os
@@ -26,6 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from benchmarks.table import line
 
 REPOSITORY = Path(__file__).parents[1]
 ARROW = "application/vnd.apache.arrow.stream"
@@ -68,25 +70,20 @@ def lines(found: dict[str, Any]) -> list[dict[str, Any]]:
     peer = _middle(found["peer"])
     predict = found["predict"]
     shown = [
-        _line("durable events, Arrow, batches of 1,000: rows/s", arrow, 30_000, least=True),
-        _line("durable events, JSON, batches of 1,000: rows/s", by_json, 10_000, least=True),
-        _line("  Arrow, times FastAPI + executemany", arrow / peer, 3, least=True),
-        _line("  JSON, times FastAPI + executemany", by_json / peer, 1, least=True),
-        _line(f"predict, {RATE}/s of one row: p99 ms", predict["p99_ms"], 15),
-        _line("predict, Arrow batches of 1,000: rows/s", predict["arrow"], 60_000, least=True),
-        _line("predict, JSON batches of 1,000: rows/s", predict["json"], 30_000, least=True),
+        line("durable events, Arrow, batches of 1,000: rows/s", arrow, 30_000, least=True),
+        line("durable events, JSON, batches of 1,000: rows/s", by_json, 10_000, least=True),
+        line("  Arrow, times FastAPI + executemany", arrow / peer, 3, least=True),
+        line("  JSON, times FastAPI + executemany", by_json / peer, 1, least=True),
+        line(f"predict, {RATE}/s of one row: p99 ms", predict["p99_ms"], 15),
+        line("predict, Arrow batches of 1,000: rows/s", predict["arrow"], 60_000, least=True),
+        line("predict, JSON batches of 1,000: rows/s", predict["json"], 30_000, least=True),
     ]
     if "mlflow" in found:
         p99 = found["mlflow"]["p99_ms"]
         shown.append(
-            _line(f"  p99, ours / mlflow models serve at {RATE}/s", predict["p99_ms"] / p99, 1)
+            line(f"  p99, ours / mlflow models serve at {RATE}/s", predict["p99_ms"] / p99, 1)
         )
     return shown
-
-
-def _line(what: str, measured: float, target: float, *, least: bool = False) -> dict[str, Any]:
-    met = measured >= target if least else measured <= target
-    return {"what": what, "target": target, "measured": round(measured, 3), "met": met}
 
 
 def _middle(values: Sequence[float]) -> float:
@@ -311,7 +308,10 @@ def _mlflow(root: Path, rides: _Rides) -> dict[str, Any]:
     port = _free_port()
     command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve"]
     options = ["-m", "models:/rides@champion", "--env-manager", "local", "--port", str(port)]
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}"}
+    environment = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow.db'}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     with _process([*command, *options], environment, port, "/ping"):
         bodies = [
             json.dumps({"dataframe_records": [_for_pyfunc(rides.rows[i % BATCH])]}).encode()
@@ -347,7 +347,8 @@ def _process(
             sys.stderr.write(errors.read()[-3000:].decode(errors="replace"))
             raise
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
 
 
@@ -370,17 +371,3 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.3)
     raise RuntimeError(f"{address} does not answer")
-
-
-def main() -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory() as scratch:
-        found = measure(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(scratch))
-    print(json.dumps(found, indent=2))
-    for line in lines(found):
-        met = "yes" if line["met"] else "no"
-        print(f"| {line['what']} | {line['target']} | {line['measured']} | {met} |")
-
-
-if __name__ == "__main__":
-    main()
