@@ -18,6 +18,7 @@ from tidemill_monitor.dashboard import add_dashboard
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.following import Follower
 from tidemill_monitor.intake import Admission
+from tidemill_monitor.logs import configure_logs
 from tidemill_monitor.openapi import add_openapi
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import events, labels, operate, predict, session, views
@@ -50,6 +51,7 @@ def create_app(settings: MonitorSettings | None = None, *, clock: Clock | None =
         If params.yaml or the store cannot be used, or the host is not this machine and the
         store has no key. A champion that cannot be loaded is no reason not to start.
     """
+    configure_logs()
     service = make_service(settings or MonitorSettings(), clock or _now)
     try:
         _admit_keys(service)

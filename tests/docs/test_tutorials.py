@@ -31,7 +31,8 @@ def comparable(line: str) -> str:
 def run_blocks(page: Path, folder: Path, *replaced: tuple[str, str], **variables: str) -> str:
     """Run the sh blocks one after another in one shell; what they print, stderr included."""
     # Whatever happens, what runs in the background ends with the shell.
-    script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + "\n".join(fenced(page, "sh"))
+    end = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"
+    script = "\n".join([end, *fenced(page, "sh")])
     for text, other in replaced:
         assert text in script
         script = script.replace(text, other)
@@ -44,7 +45,7 @@ def run_blocks(page: Path, folder: Path, *replaced: tuple[str, str], **variables
         **variables,
     }
     done = subprocess.run(
-        ["bash", "-e", "-m", "-c", script],
+        ["bash", "-e", "-c", script],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
