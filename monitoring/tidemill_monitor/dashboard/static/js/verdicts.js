@@ -92,6 +92,8 @@ export function headline(window, findings = []) {
     case "broken feed":
       return `The feed is broken${broken ? `: ${several(broken, "column")} to mend` : ""}`;
     case "suspected harm":
+      if (typeof measured === "number")
+        return `Harm is suspected: ${named(metric)} at ${figure(measured)}`;
       return typeof estimated === "number"
         ? `Harm is suspected: ${named(metric)} estimated at ${figure(estimated)}`
         : "Harm is suspected, labels will tell";

@@ -92,10 +92,20 @@ function hero({ status, about: window }, title) {
           ),
           window.judged_at && h("span", {}, "judged ", time(window.judged_at, ago)),
           window.id !== status.verdict.id && h("span", {}, "newer windows wait for labels"),
+          succeeded(status, window) &&
+            h(
+              "span",
+              {},
+              `about version ${window.model_version}; version ${status.champion.version} serves now`,
+            ),
         ),
     ),
   );
 }
+
+/** Whether another version serves than the one that the window speaks of. */
+const succeeded = (status, window) =>
+  status.champion && status.champion.version !== window.model_version;
 
 const introduction = (status) =>
   status.champion
