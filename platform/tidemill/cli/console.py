@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -152,10 +152,18 @@ class _Clock(ProgressColumn):
 
 
 class TerminalObserver:
-    """A bar per stage on a terminal, plain lines elsewhere."""
+    """A bar per stage on a terminal, plain lines elsewhere.
 
-    def __init__(self, screen: Screen) -> None:
+    Parameters
+    ----------
+    screen : Screen
+    check : callable
+        Called at every step; may raise to end the run.
+    """
+
+    def __init__(self, screen: Screen, check: Callable[[], None] = lambda: None) -> None:
         self._screen = screen
+        self._check = check
         self._live = screen.err.is_terminal
         self._bars = Progress(
             TextColumn("{task.description:<9}", table_column=Column(no_wrap=True, min_width=9)),
@@ -182,6 +190,7 @@ class TerminalObserver:
 
     def stage_started(self, stage: str) -> None:
         """Show the stage."""
+        self._check()
         if self._live:
             self._tasks[stage] = self._bars.add_task(
                 stage, total=None, note="", began=self._bars.get_time()
@@ -191,11 +200,13 @@ class TerminalObserver:
 
     def stage_progress(self, stage: str, finished: int, total: int) -> None:
         """Move the stage's bar."""
+        self._check()
         if self._live and stage in self._tasks:
             self._bars.update(self._tasks[stage], completed=finished, total=total)
 
     def stage_finished(self, run: StageRun) -> None:
         """Show what the stage said."""
+        self._check()
         facts = ", ".join(
             f"{key.replace('_', ' ')} {format_value(value)}"
             for key, value in list(run.result.facts.items())[:4]

@@ -39,6 +39,7 @@ def run(
 ) -> None:
     """Run every stage that is not current, to a registered model."""
     from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.cli.interrupts import CtrlC
     from tidemill.config import params_text, set_params
     from tidemill.errors import GateShut
     from tidemill.settings import load_settings
@@ -47,7 +48,11 @@ def run(
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     environment = load_settings()
-    with workspace_lock(place, wait_seconds=wait), TerminalObserver(screen) as observer:
+    with (
+        workspace_lock(place, wait_seconds=wait),
+        CtrlC() as ctrl_c,
+        TerminalObserver(screen, ctrl_c.check) as observer,
+    ):
         if settings:
             text = set_params(params_text(place.root), settings)
             write_bytes(place.params, text.encode())
@@ -94,6 +99,7 @@ def stage(
 ) -> None:
     """Run one stage: what `dvc repro` calls."""
     from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.cli.interrupts import CtrlC
     from tidemill.engines import LocalEngine
     from tidemill.pipeline import find_stage, run_stage
     from tidemill.settings import load_settings
@@ -105,7 +111,8 @@ def stage(
     environment = load_settings()
     with (
         workspace_lock(place, wait_seconds=wait),
-        TerminalObserver(screen) as observer,
+        CtrlC() as ctrl_c,
+        TerminalObserver(screen, ctrl_c.check) as observer,
         LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine,
     ):
         observer.stage_started(name)
