@@ -129,11 +129,21 @@ def create_key(
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
     scope: Annotated[ScopeName, typer.Option(help="ingest, read or operate.")] = "ingest",
     workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key and show it, this once. An SQLite store must not be in use by the monitor."""
-    with _keys(workspace) as store:
-        text = store.create(name or scope, scope)
+    """Make a key and show it, this once.
+
+    With --key (scope operate) a running monitor is asked; without, its store is opened, which
+    a running monitor holds.
+    """
+    if key:
+        with _client(url, key) as client:
+            text = client.post("/v1/keys", {"name": name, "scope": scope})["key"]
+    else:
+        with _keys(workspace) as store:
+            text = store.create(name or scope, scope)
     screen = _screen(as_json)
     if as_json:
         screen.document({"key": text, "scope": scope, "name": name or scope})
@@ -162,16 +172,27 @@ def list_keys(workspace: Workspace = Path(), as_json: Json = False) -> None:
 
 @keys.command("revoke")
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="As listed.")], workspace: Workspace = Path()
+    key_id: Annotated[str, typer.Argument(help="As listed.")],
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
 ) -> None:
-    """Refuse a key from now on (a running monitor: within five seconds)."""
+    """Refuse a key from now on.
+
+    With --key (scope operate) a running monitor is asked; without, its store is opened, which
+    a running monitor holds.
+    """
     from tidemill.errors import UsageError
 
-    with _keys(workspace) as store:
-        if not store.revoke(key_id):
-            raise UsageError(
-                f"there is no key {key_id!r}", remedy="look at: tidemill monitor keys list"
-            )
+    if key:
+        with _client(url, key) as client:
+            client.post(f"/v1/keys/{key_id}/revoke")
+    else:
+        with _keys(workspace) as store:
+            if not store.revoke(key_id):
+                raise UsageError(
+                    f"there is no key {key_id!r}", remedy="look at: tidemill monitor keys list"
+                )
     _screen(False).note(f"key {key_id} is revoked")
 
 
@@ -235,13 +256,23 @@ def replay_webhooks(
         list[int] | None, typer.Argument(help="Numbers of dead messages; none: all of them.")
     ] = None,
     workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Send notifications again that were given up. An SQLite store must not be in use."""
+    """Send notifications again that were given up.
+
+    With --key (scope operate) a running monitor is asked; without, its store is opened, which
+    a running monitor holds.
+    """
     import datetime as dt
 
-    with _ledger(workspace, writable=True) as ledger:
-        count = ledger.outbox.replay(message or None, at=dt.datetime.now(dt.UTC))
+    if key:
+        with _client(url, key) as client:
+            count = client.post("/v1/outbox/replay", {"messages": message or []})["replayed"]
+    else:
+        with _ledger(workspace, writable=True) as ledger:
+            count = ledger.outbox.replay(message or None, at=dt.datetime.now(dt.UTC))
     screen = _screen(as_json)
     if as_json:
         screen.document({"replayed": count})

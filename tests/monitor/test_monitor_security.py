@@ -446,3 +446,17 @@ def test_the_store_is_for_its_owner(monitor, workspace):
     """Others on the machine do not read the events."""
     mode = (workspace / ".tidemill/monitor").stat().st_mode
     assert not mode & (stat.S_IRWXO | stat.S_IRWXG)
+
+
+def test_a_key_is_made_and_revoked_while_the_monitor_runs(shared):
+    """An operator makes a key over HTTP, it opens the door, and once revoked it does not."""
+    asked = {"name": "shop", "scope": "read"}
+    assert shared.post("/v1/keys", scope="read", json=asked).status_code == 403
+    made = shared.post("/v1/keys", scope="operate", json=asked).json()
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    assert shared.client.get("/v1/status", headers=headers).status_code == 200
+    key_id = made["key"].split("_")[1]
+    answer = shared.post(f"/v1/keys/{key_id}/revoke", scope="operate")
+    assert answer.json() == {"revoked": key_id}
+    assert shared.client.get("/v1/status", headers=headers).status_code == 401
+    assert shared.post("/v1/keys/ffffffffffff/revoke", scope="operate").status_code == 404
