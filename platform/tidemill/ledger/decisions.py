@@ -13,6 +13,7 @@ database's own constraint.
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -292,6 +293,15 @@ class Decisions:
         """The open decision about a champion version, or None."""
         with self._store.read() as connection:
             return _open_one(connection, model, champion_version)
+
+    def open_ones(self, model: str | None = None) -> builtins.list[Decision]:
+        """Every decision that has no end yet, oldest first."""
+        t = tables.decisions
+        chosen = sa.select(t).where(t.c.closed_at.is_(None)).order_by(t.c.id)
+        if model is not None:
+            chosen = chosen.where(t.c.model == model)
+        with self._store.read() as connection:
+            return [Decision(*row) for row in connection.execute(chosen)]
 
     def past(self, model: str, since: dt.datetime) -> tuple[Decision, ...]:
         """Decisions that were opened since then, oldest first."""

@@ -189,12 +189,19 @@ class Folder:
         with self._store.read() as connection:
             full = merge_full(connection, [part.key for part in parts], self._folding.merge)
 
-        def write(commit: Commit) -> None:
+        def write(commit: Commit) -> list[Unfolded]:
+            left = _not_folded(commit, group)
+            if len(left) < len(group):
+                return left
             store_merged(commit, full)
             store_window_parts(commit, parts)
             _finish(commit, group)
+            return []
 
-        self._writer.call(write)
+        # No request waits for this one: however long it takes, it is not given up and redone.
+        left = self._writer.call(write, timeout=None)
+        if left:
+            self._fold(left, lambda _: None)
         done(group)
 
     def _refused(self, group: Sequence[Unfolded], error: Exception, done: Done) -> None:
@@ -207,11 +214,29 @@ class Folder:
         if self._tries < _TRIES:
             raise error
         self._tries = 0
-        self._writer.call(lambda commit: _set_aside(commit, group[0], repr(error)))
+        self._writer.call(lambda commit: _set_aside(commit, group[0], repr(error)), timeout=None)
         done(group)
 
 
+def _not_folded(commit: Commit, group: Sequence[Unfolded]) -> list[Unfolded]:
+    """Those that no earlier commit folded, one whose end was unknown included."""
+    a = tables.arrivals
+    folded = commit.mark("folded_seq")
+    noted = [item.arrival_id for item in group if item.arrival_id and not item.note.rows]
+    there: set[int] = set()
+    if noted:
+        chosen = sa.select(a.c.id).where(a.c.id.between(min(noted), max(noted)))
+        there.update(commit.connection.scalars(chosen))
+    return [
+        item
+        for item in group
+        if (item.end_seq > folded if item.note.rows else item.arrival_id in there)
+    ]
+
+
 def _set_aside(commit: Commit, item: Unfolded, fault: str) -> None:
+    if not _not_folded(commit, [item]):
+        return
     b = tables.batches
     commit.connection.execute(
         sa.update(b).where(b.c.first_seq == item.first_seq, b.c.rows > 0).values(fault=fault)

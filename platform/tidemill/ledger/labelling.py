@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.parts import merge_full, store_label_parts, store_merged
+from tidemill.ledger.parts import Merged, merge_full, store_label_parts, store_merged
 from tidemill.ledger.reading import rows_at, truth_columns
 from tidemill.ledger.store import Store
 from tidemill.ledger.values import Folding, LabelPart
@@ -41,14 +40,8 @@ def fold_labels(store: Store, writer: Writer, folding: Folding, through: int) ->
             parts, lost = _parts(connection, folding, done, upto)
             full = merge_full(connection, [part.key for part in parts], folding.merge)
 
-        def write(commit: Commit, parts: Any = parts, full: Any = full, upto: int = upto) -> int:
-            store_merged(commit, full)
-            commit.set_mark("labels_folded", upto)
-            return store_label_parts(commit, parts)
-
-        lost += writer.call(write)
-        if lost:
-            writer.call(partial(_count_lost, lost=lost))
+        write = partial(_write, parts=parts, full=full, lost=lost, done=done, upto=upto)
+        writer.call(write, timeout=None)
 
 
 def _parts(
@@ -81,5 +74,19 @@ def _tables(connection: Connection, done: int, upto: int) -> Iterator[tuple[int,
         yield version, pa.concat_tables(several).unify_dictionaries()
 
 
-def _count_lost(commit: Commit, lost: int) -> None:
-    commit.set_mark("unplaced_labels", commit.mark("unplaced_labels") + lost)
+def _write(
+    commit: Commit,
+    *,
+    parts: Sequence[LabelPart],
+    full: Sequence[Merged],
+    lost: int,
+    done: int,
+    upto: int,
+) -> None:
+    if commit.mark("labels_folded") != done:
+        return  # an earlier commit, whose end was unknown, has them
+    store_merged(commit, full)
+    lost += store_label_parts(commit, parts)
+    commit.set_mark("labels_folded", upto)
+    if lost:
+        commit.set_mark("unplaced_labels", commit.mark("unplaced_labels") + lost)

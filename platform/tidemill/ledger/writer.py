@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ _GROUP_JOBS = 256
 _GROUP_BYTES = 16 << 20
 _LOG_BYTES = 128 << 20
 _PROBE_BYTES = 1 << 20
+_POLL_SECONDS = 1.0
 _OURS = (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError)
 
 
@@ -218,27 +220,31 @@ class Writer:
             self._changed.notify_all()
         return job.future
 
-    def call(self, run: Callable[[Commit], T], *, timeout: float = 30.0) -> T:
-        """Queue a job and wait until it is durable.
-
-        Raises
-        ------
-        Busy
-            If it is not written within ``timeout`` seconds.
-        """
+    def call(self, run: Callable[[Commit], T], *, timeout: float | None = 30.0) -> T:
+        """Queue a job and wait until it is durable; see :meth:`wait`."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("the writer's own thread waits for itself")
         return self.wait(self.submit(run), timeout)
 
-    def wait(self, future: Future[T], timeout: float) -> T:
-        """The result of a job, once it is durable."""
+    def wait(self, future: Future[T], timeout: float | None) -> T:
+        """The result of a job, once it is durable; None: however long that takes.
+
+        Raises
+        ------
+        Busy
+            If it is not written within ``timeout`` seconds. A job that runs by then is not
+            stopped: its commit may land later.
+        """
+        while timeout is None and self._thread.is_alive() and not future.done():
+            futures.wait([future], _POLL_SECONDS)
+        seconds = 0.0 if timeout is None else timeout
         try:
-            return future.result(timeout)
+            return future.result(seconds)
         except FutureTimeout as error:
             if future.done():  # the job itself raised it
                 raise
             future.cancel()
-            raise busy(f"{self._store.name}: not written within {timeout:g} s") from error
+            raise busy(f"{self._store.name}: not written within {seconds:g} s") from error
 
     def hold(self, nbytes: int) -> None:
         """Count bytes that are kept in memory beyond their commit (negative: given back)."""

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tidemill.errors import Busy, DataRefused, UsageError
+from tidemill.errors import Busy, DataRefused, ServiceUnavailable, UsageError
 from tidemill.ledger import (
     Decision,
     DecisionOpen,
@@ -31,7 +34,10 @@ from tidemill.ledger import (
     WindowKey,
     WrongState,
     back_off_seconds,
+    folding,
+    labelling,
 )
+from tidemill.ledger.writer import Writer
 from tidemill.testing.traffic import (
     FIRST_MOMENT,
     CountingFolding,
@@ -145,6 +151,71 @@ class LedgerContract:
         release.set()
         assert [future.result(30).first_seq for future in futures] == list(range(50))
         assert len([topics for topics in commits if "events" in topics]) == 1
+
+    def test_a_slow_fold_counts_once(self, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A commit of the folder that outlasts a request's patience is waited for, not redone."""
+        monkeypatch.setattr(Writer.call, "__kwdefaults__", {"timeout": 0.2})
+        ledger = opened()
+        with _stalled(monkeypatch, folding, "store_window_parts"):
+            ledger.events.append(event_batch(["a", "b"], request=Request("s", "1", b"1")))
+            ledger.events.append(event_batch(["a", "b", "c"]))
+            ledger.events.append(event_batch(["a"]))
+        ledger.settle()
+        with _stalled(monkeypatch, labelling, "store_label_parts"):
+            ledger.labels.append(label_batch([("a", "yes"), ("b", "no")]))
+        ledger.settle()
+        _counted_once(ledger, rows=3, duplicates=3, labelled=2)
+
+    def test_a_fold_of_unknown_end_counts_once(
+        self, opened: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a commit landed and failed to say so, only what came since is folded."""
+        ledger = opened(fold_seconds=0.2)
+        wait, folder = ledger._writer.wait, ledger._folder
+        failed: list[Any] = []
+        assert folder is not None
+
+        def lose(future: Any, timeout: float | None) -> Any:
+            value = wait(future, timeout)
+            if len(failed) < 4 and threading.current_thread() is folder._thread:
+                failed.append(value)
+                number = len(failed)
+                ids = [f"n{number}", "a"] if number < 3 else ["a"]
+                ledger.events.submit(event_batch(ids)).result(30)
+                raise ServiceUnavailable("gone", remedy="again")
+            return value
+
+        monkeypatch.setattr(ledger._writer, "wait", lose)
+        ledger.events.append(event_batch(["a", "b"]))
+        ledger.events.append(event_batch(["a"]))
+        ledger.labels.append(label_batch([("a", "yes"), ("b", "no")]))
+        ledger.settle()
+        ledger.settle()
+        assert len(failed) == 4
+        _counted_once(ledger, rows=4, duplicates=5, labelled=2)
+
+    def test_labels_of_unknown_end_count_once(
+        self, opened: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same for labels, where the folder read the mark before they landed."""
+        ledger = opened()
+        ledger.events.append(event_batch(["a", "b"]))
+        ledger.settle()
+        parts = labelling._parts
+        landed: list[int] = []
+
+        def landing(connection: Any, fold: Any, done: int, upto: int) -> Any:
+            found = parts(connection, fold, done, upto)
+            if not landed:
+                landed.append(upto)
+                labelling.fold_labels(ledger._store, ledger._writer, fold, upto)
+            return found
+
+        monkeypatch.setattr(labelling, "_parts", landing)
+        ledger.labels.append(label_batch([("a", "yes"), ("b", "no")]))
+        ledger.settle()
+        assert landed == [2]
+        _counted_once(ledger, rows=2, duplicates=0, labelled=2)
 
     @pytest.mark.parametrize("how", ["in python", "in the database"])
     def test_a_failing_batch_fails_alone(self, opened: Open, how: str) -> None:
@@ -556,6 +627,18 @@ class LedgerContract:
         assert fire_decision(ledger, champion_version=4).open
         assert not fire_decision(ledger, action="suppress").open, "these are recorded and closed"
 
+    def test_open_decisions_are_all_listed(self, opened: Open) -> None:
+        """Those without an end, oldest first, of every model or of one, however many."""
+        ledger = opened(folding=None)
+        asked = [fire_decision(ledger, champion_version=n, needs_approval=True) for n in range(60)]
+        other = fire_decision(ledger, model="fares")
+        fire_decision(ledger, action="hold")
+        ledger.decisions.reject(asked[7].id, at=NOW)
+        still = [decision.id for decision in asked if decision is not asked[7]]
+        assert [d.id for d in ledger.decisions.open_ones("rides")] == still
+        assert [d.id for d in ledger.decisions.open_ones()] == [*still, other.id]
+        assert ledger.decisions.open_ones("none") == []
+
     def test_decision_and_message_commit_together(self, opened: Open) -> None:
         """Where the message cannot be made there is no decision either."""
         ledger = opened(folding=None)
@@ -774,6 +857,32 @@ class _Picky(CountingFolding):
         if 13.0 in stretch.table["x"].to_pylist():
             raise ZeroDivisionError("13")
         return super().events(stretch)
+
+
+@contextmanager
+def _stalled(patch: pytest.MonkeyPatch, module: Any, name: str) -> Iterator[None]:
+    """The first call of a function that stores parts takes a second and a half."""
+    real, begun = getattr(module, name), threading.Event()
+
+    def stall(commit: Any, parts: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            time.sleep(1.5)
+        return real(commit, parts)
+
+    patch.setattr(module, name, stall)
+    yield
+    assert begun.wait(30)
+
+
+def _counted_once(ledger: Ledger, *, rows: int, duplicates: int, labelled: int) -> None:
+    (window,) = ledger.windows.list()
+    (profile,) = window_counts(ledger).values()
+    (intake,) = window_counts(ledger, "intake").values()
+    (figures,) = window_counts(ledger, "figures").values()
+    assert ledger.events.totals(NOW).rows == rows
+    assert (window.rows, profile["rows"], intake["duplicates"]) == (rows, rows, duplicates)
+    assert (window.labelled_rows, figures["rows"]) == (labelled, labelled)
 
 
 def _breaks(commit: Any) -> None:
