@@ -16,6 +16,7 @@ def retrain_on_drift(
     attempt: int = 1,
     monitor_url: str = "",
     reason: str = "",
+    work: str = "",
 ) -> dict[str, Any]:
     """Retrain for a decision of the monitor, judge the challenger, and report back.
 
@@ -25,5 +26,6 @@ def retrain_on_drift(
         attempt: Which flow run of that decision this is.
         monitor_url: Where the monitor answers; its key is in TIDEMILL_MONITOR_KEY.
         reason: One sentence, kept with the new version of the data.
+        work: What tells this decision from those of other ledgers; all its attempts share it.
     """
-    return retrain_in_flow(workspace, str(decision_id), attempt, monitor_url, reason)
+    return retrain_in_flow(workspace, str(decision_id), attempt, monitor_url, reason, work)

@@ -57,7 +57,7 @@ from tidemill.storage import (
 from tidemill.tracking import LoadedModel, Registry, load_champion
 from tidemill.versioning import Versions, note_version
 
-__all__ = ["Order", "Outcome", "Rows", "outcome_of", "retrain"]
+__all__ = ["Order", "Outcome", "Rows", "outcome_of", "retrain", "sweep"]
 
 Rows = Callable[[], Iterable[pa.RecordBatch | pa.Table]]
 
@@ -111,6 +111,18 @@ def outcome_of(workspace: Workspace, decision: str) -> Outcome | None:
     return Outcome(read_json(path)) if path.exists() else None
 
 
+def sweep(workspace: Workspace, decision: str) -> None:
+    """Remove what a finished retraining has left beside its outcome: copies of live rows.
+
+    The caller holds the workspace lock. Again, after a kill: goes on.
+    """
+    for path in list(_folder(workspace, decision).iterdir()):
+        if path.is_dir():
+            discard_directory(path)
+        elif path.name != "outcome.json":
+            path.unlink(missing_ok=True)  # half of a folder goes with the next one of its name
+
+
 def _folder(workspace: Workspace, decision: str) -> Path:
     return workspace.hidden / "retrain" / decision
 
@@ -148,6 +160,7 @@ def retrain(
     """
     done = outcome_of(workspace, order.decision)
     if done is not None:
+        sweep(workspace, order.decision)
         return done
     params = load_params(workspace.root)
     context = context_for(workspace, params, settings, engine)
@@ -354,8 +367,4 @@ class _Retraining:
     def finish(self) -> None:
         """Keep the outcome, and nothing else that is large."""
         write_json(self.folder / "outcome.json", self.facts)
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                discard_directory(path)
-            elif path.name != "outcome.json":
-                path.unlink()
+        sweep(self.context.workspace, self.order.decision)

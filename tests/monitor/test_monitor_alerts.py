@@ -5,7 +5,13 @@ import datetime as dt
 import pytest
 
 from tidemill.config.monitoring import AlertRule, Silence
-from tidemill_monitor.watching.incidents import Told, incident, is_over, is_silent
+from tidemill_monitor.watching.incidents import (
+    Told,
+    incident,
+    is_over,
+    is_silent,
+    sees_beginning,
+)
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 WORDS = {
@@ -86,6 +92,24 @@ def test_an_incident_stays_the_same_while_its_run_goes_on():
 def test_an_incident_is_over_when_a_window_that_can_speak_says_so(rule, windows, over):
     """Confirmed harm needs labels to end; a broken feed ends no harm."""
     assert is_over(rule, told(windows)) is over
+
+
+@pytest.mark.parametrize(
+    ("rule", "windows", "seen"),
+    [
+        (BROKEN, "", False),
+        (BROKEN, "bb", False),
+        (BROKEN, "hbb", True),
+        (BROKEN, "h", True),
+        (HARM, "hhh", False),
+        (HARM, "CChh", False),
+        (HARM, "HCh", True),
+        (HARM, "H", True),
+    ],
+)
+def test_the_beginning_of_a_run_is_seen_when_a_window_before_it_spoke(rule, windows, seen):
+    """Until then the run may have begun before the windows that were read."""
+    assert sees_beginning(rule, told(windows)) is seen
 
 
 def test_the_newest_sentence_is_told():

@@ -20,7 +20,7 @@ from tidemill.testing.worlds import START, World
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.channels import Message
 from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
-from tidemill_monitor.dispatch.retraining import call_message, run_key
+from tidemill_monitor.dispatch.retraining import call_message, run_key, work_name
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.alerting import notices
 
@@ -400,6 +400,7 @@ def test_a_decision_starts_one_flow_run(decided, prefect):
         "decision_id": str(decision.id),
         "attempt": 1,
         "reason": "harm in 2 of 3 windows",
+        "work": work_name(decision),
     }
     noted = station.ledger.decisions.get(decision.id)
     assert noted.flow_run_id == run_id
@@ -471,6 +472,64 @@ def test_a_run_that_died_without_a_word_is_noticed(decided, prefect, state):
     assert (after.state, after.attempt) == ("approved", 2)
     assert run in after.outcome["error"]
     assert len(prefect.by_key) == 2
+
+
+def test_a_run_that_died_is_noticed_however_many_decisions_are_newer(decided, prefect):
+    """Not only among the newest."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    prefect.runs[prefect.by_key[run_key(decision, 1)]]["state_type"] = "CRASHED"
+    for _ in range(25):
+        station.ledger.decisions.open(
+            model="rides", champion_version=1, action="suppress", reason="paused", at=station.now
+        )
+
+    assert dispatcher.retraining.follow(station.now) == [decision.id]
+
+
+@pytest.mark.parametrize("by", ["the report again", "following"])
+def test_killed_between_a_failure_and_the_next_attempt_it_starts(decided, prefect, by):
+    """The failure was noted, the next attempt was not: it is asked for once, later."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    # What report() had committed when the process was killed.
+    station.ledger.decisions.report(decision.id, attempt=1, state="failed", at=station.now)
+
+    station.clock.now += MINUTE
+    for _ in range(2):
+        if by == "following":
+            dispatcher.retraining.follow(station.now)
+        else:
+            dispatcher.retraining.report(decision.id, attempt=1, state="failed", now=station.now)
+    dispatcher.work()
+    after = station.ledger.decisions.get(decision.id)
+    assert (after.state, after.attempt) == ("approved", 2)
+    assert sorted(prefect.by_key) == [run_key(decision, n) for n in (1, 2)]
+
+
+@pytest.mark.parametrize("why", ["long ago", "another", "its own limit"])
+def test_a_failure_that_is_over_is_not_taken_up(decided, prefect, why):
+    """Old ones, those that another decision followed, and those whose own limit was lower."""
+    station, decision = decided
+    decisions, now = station.ledger.decisions, station.now
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    evidence = {"policy": {"max_attempts": 1}} if why == "its own limit" else {}
+    if evidence:
+        decisions.report(decision.id, attempt=1, state="finished", at=now)
+        decision = decisions.open(
+            model="rides", champion_version=1, reason="harm", at=now, evidence=evidence
+        )
+    decisions.report(decision.id, attempt=1, state="failed", at=now)
+    if why == "another":
+        decisions.open(model="rides", champion_version=2, reason="harm", at=now)
+    later = now + (dt.timedelta(days=2) if why == "long ago" else MINUTE)
+
+    assert dispatcher.retraining.follow(later) == []
+    again = dispatcher.retraining.report(decision.id, attempt=1, state="failed", now=later)
+    assert (again.state, again.attempt) == ("failed", 1)
 
 
 def test_a_run_that_ended_well_gets_time_to_report(decided, prefect):

@@ -315,6 +315,17 @@ def test_a_webhook_that_is_sent_again_has_no_second_effect(station, client, worl
     assert ask(client, station, message_id="msg_3", status=409)["code"] == "DecisionOpen"
 
 
+def test_a_webhook_sent_again_after_hours_has_no_second_effect(station, client, world):
+    """Signed anew, long after the first: the id of the message is what counts."""
+    station.send(world.traffic(500, at=START), labels=True)
+    first = ask(client, station)
+    station.ledger.decisions.reject(first["decision_id"], at=station.now)
+    station.clock.now += 5 * HOUR
+
+    assert ask(client, station)["decision_id"] == first["decision_id"]
+    assert len(station.ledger.decisions.list()) == 1
+
+
 def test_a_webhook_is_refused_unless_all_of_it_holds(station, client):
     """Signature, time, body, secret: 401 before anything is read, and nothing happens."""
     early = station.now - dt.timedelta(minutes=6)

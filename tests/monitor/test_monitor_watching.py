@@ -9,12 +9,16 @@ import pytest
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Yardstick
+from tidemill.ledger import LabelPart, WindowKey, WindowPart
+from tidemill.ledger.parts import store_label_parts, store_window_parts
+from tidemill.ledger.windows import Performance, Windows
 from tidemill.testing.worlds import START, World
 from tidemill_monitor.intake.faults import Refused
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.bench import harm_level, metric_of
 
 HOUR = dt.timedelta(hours=1)
+_HOURS = int(START.timestamp()) // 3600
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +191,147 @@ def test_late_events_are_counted_and_change_nothing(watching, world):
         assert (after.rows, after.late_rows) == (2000, 300)
         assert (after.verdict, after.sentence) == (before.verdict, before.sentence)
         assert station.ledger.events.totals(station.now).rows == 2301
+
+
+def test_an_event_ahead_of_the_clock_closes_nobodys_windows(watching, world):
+    """It opens a window of its own, and event time does not go on by it."""
+    with watching(window={"seconds": 600}) as station:
+        station.clock.now = START + dt.timedelta(minutes=5)
+        station.send(hour(world, 0, rows=600, seconds=240))
+        ahead = START + dt.timedelta(minutes=45)
+        station.send(world.traffic(1, at=ahead, seconds=1))
+
+        assert station.tick().closed == 0
+        assert [(w.start, w.state) for w in station.windows()] == [
+            (START, "open"),
+            (START + dt.timedelta(minutes=40), "open"),
+        ]
+        assert station.tick(forward=dt.timedelta(minutes=16)).closed == 1
+
+
+def test_a_kill_between_two_closes_leaves_no_window_open(watching, world, monkeypatch):
+    """Whichever of a time's windows was closed last: after the restart the others are, too."""
+    window = {"segments": ["zone"], "max_segments": 2}
+    for kept in range(3):
+        with watching(window=window) as station:
+            station.send(hour(world, 2 * kept))
+            real, calls = Windows.close, itertools.count()
+
+            def dies(self, *arguments, calls=calls, kept=kept, real=real):
+                if next(calls) == kept:
+                    raise KeyboardInterrupt
+                return real(self, *arguments)
+
+            station.send(world.traffic(1, at=START + (2 * kept + 1) * HOUR + HOUR / 2))
+            with monkeypatch.context() as patch:
+                patch.setattr(Windows, "close", dies)
+                with pytest.raises(KeyboardInterrupt):
+                    station.tick()
+        with watching(window=window) as station:
+            station.tick(forward=HOUR)
+            assert station.ledger.windows.open() == []
+
+
+def test_a_segment_left_open_beside_a_closed_whole_is_closed(watching, world):
+    """So a monitor before this one may have left it."""
+    with watching(window={"segments": ["zone"], "max_segments": 2}) as station:
+        station.send(hour(world, 0))
+        (whole,) = station.windows()
+        station.ledger.windows.close(whole.id, station.now)
+
+        assert station.tick().closed == 2
+        assert station.ledger.windows.open() == []
+
+
+def filled(station, first: int, many: int, verdict: str | None, *, measured: bool = False):
+    """Closed windows of hours ``first``, ..., judged by hand: as a long past leaves them."""
+    ledger, made = station.ledger, []
+    parts = [
+        WindowPart(
+            WindowKey(1, _HOURS + number), START + number * HOUR, START + (number + 1) * HOUR, 1000
+        )
+        for number in range(first, first + many)
+    ]
+    ledger._writer.call(lambda commit: store_window_parts(commit, parts))
+    if measured:
+        labels = [LabelPart(part.key, 500, b"{}") for part in parts]
+        ledger._writer.call(lambda commit: store_label_parts(commit, labels))
+    for part in parts:
+        window = ledger.windows.find(part.key)
+        ledger.windows.close(window.id, station.now)
+        told = "so it is" if verdict else ""
+        estimate = {"metric": "roc_auc", "value": 0.8, "standard_error": 0.01, "rows": 1000}
+        summary = {"estimate": {**estimate, "unseen": 0.0}, "measured": {"roc_auc": 0.6}}
+        made.append(
+            ledger.windows.judge(
+                window.id,
+                verdict=verdict,
+                sentence=told,
+                findings=(),
+                performance=[Performance("roc_auc", measured=0.6)] if measured else [],
+                summary=summary if measured else {},
+                at=station.now,
+            )
+        )
+    return made
+
+
+def test_harm_that_labels_tell_late_is_seen_behind_many_windows_without_labels(watching):
+    """Alert and decision look back to the windows that can tell, however many came since."""
+    with watching(retraining={"min_labels": 100}) as station:
+        filled(station, 0, 1, "healthy", measured=True)
+        harmed = filled(station, 1, 3, "confirmed harm", measured=True)
+        filled(station, 4, 250, "healthy")
+        station.tick()
+
+        (alert,) = station.ledger.alerts.list()
+        assert alert.key == f"harm//{harmed[0].id}"
+        (decision,) = station.ledger.decisions.list()
+        assert decision.evidence["harmed"] == [str(window.id) for window in harmed]
+
+
+def test_trust_in_estimates_remembers_labels_that_come_late(watching):
+    """What labels answered counts, however many windows without labels came since."""
+    with watching() as station:
+        filled(station, 0, 5, "confirmed harm", measured=True)
+        newest = filled(station, 5, 120, "healthy")[-1]
+
+        assert station.watcher._verdicts._context(newest).trust.windows == 5
+
+
+def test_an_alert_resolved_by_hand_stays_so_however_long_its_run(watching):
+    """The run's key is its first window's, also when that lies far back."""
+    with watching() as station:
+        filled(station, 0, 1, "healthy", measured=True)
+        filled(station, 1, 59, "broken feed")
+        station.tick()
+        (alert,) = station.ledger.alerts.list(state="open")
+        station.watcher.alerting.resolved_by_hand(alert, "ann", "known", station.now)
+        for number in (60, 61, 62):
+            filled(station, number, 1, "broken feed")
+            station.watcher._past = None
+            station.tick()
+
+        assert [a.state for a in station.ledger.alerts.list()] == ["resolved"]
+
+
+def test_the_past_is_read_again_only_when_something_was_closed_or_judged(
+    watching, world, monkeypatch
+):
+    """Ticks of an idle second do not read thousands of windows."""
+    with watching() as station:
+        reads = itertools.count()
+        real = station.watcher._read
+        monkeypatch.setattr(
+            station.watcher, "_read", lambda version: (next(reads), real(version))[1]
+        )
+        for _ in range(3):
+            station.tick()
+        station.send(hour(world, 0))
+        settled(station, world, 1)
+        station.tick()
+
+        assert next(reads) == 2
 
 
 def test_below_the_least_rows_nothing_is_concluded(watching, world):

@@ -163,6 +163,21 @@ def test_the_same_decision_again_changes_nothing(retrained, again):
     assert len(registry(root).versions("rides")) == 2
 
 
+def test_killed_in_the_sweep_the_same_again_sweeps(retrained, tmp_path, again):
+    """Copies of live rows do not stay because the process died after it wrote the outcome."""
+    root = copy_workspace(retrained[0], tmp_path / "ws")
+    folder = root / ".tidemill" / "retrain" / "d1"
+    outcome = (folder / "outcome.json").read_bytes()
+    for left in ("rows", ".rows.0a1b.old"):
+        (folder / left / "learn").mkdir(parents=True)
+        (folder / left / "learn" / "part.parquet").write_bytes(b"rows")
+    (folder / "champion.json").write_text("{}")
+
+    assert again(root, None).facts == retrained[3].facts
+    assert [path.name for path in folder.iterdir()] == ["outcome.json"]
+    assert (folder / "outcome.json").read_bytes() == outcome
+
+
 @pytest.mark.slow
 def test_a_later_run_learns_from_the_live_rows(retrained, finished, tmp_path):
     """`tidemill run` afterwards: look to shard are current, the rest runs on all rows."""

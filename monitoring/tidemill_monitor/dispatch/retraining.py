@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from tidemill.config.monitoring import RetrainingConfig
-from tidemill.ledger import Decision, Ledger, Message, NewMessage
+from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage
 from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
 
-__all__ = ["KIND", "Retraining", "call_message", "run_key"]
+__all__ = ["KIND", "Retraining", "call_message", "run_key", "work_name"]
 
 KIND = "prefect"
 
@@ -40,7 +40,12 @@ def run_key(decision: Decision, attempt: int) -> str:
     A number alone would meet that of another monitor, or of a store made anew, at the same
     Prefect server, which would then answer with a run of theirs.
     """
-    return f"{decision.model}:{decision.opened_at:%Y%m%dT%H%M%S.%f}:{decision.id}-{attempt}"
+    return f"{work_name(decision)}-{attempt}"
+
+
+def work_name(decision: Decision) -> str:
+    """What all attempts of a decision share, and no decision of another store has."""
+    return f"{decision.model}:{decision.opened_at:%Y%m%dT%H%M%S.%f}:{decision.id}"
 
 
 class Retraining:
@@ -99,6 +104,7 @@ class Retraining:
                 "decision_id": str(decision.id),
                 "attempt": attempt,
                 "reason": decision.reason,
+                "work": work_name(decision),
             },
             idempotency_key=run_key(decision, attempt),
             tags=("tidemill", f"decision:{decision.id}"),
@@ -118,7 +124,8 @@ class Retraining:
     ) -> Decision:
         """Take what the flow says of itself; a failure starts the next attempt, if one is left.
 
-        The same report again changes nothing.
+        The same report again changes nothing, unless we were killed between a failure and the
+        next attempt: then it starts that.
 
         Raises
         ------
@@ -134,7 +141,7 @@ class Retraining:
             after = self._ledger.decisions.report(
                 decision_id, attempt=attempt, state=state, at=now, **facts
             )
-            if after.state == "failed" and before.state != "failed":
+            if after.state == "failed" and (before.state != "failed" or self._dropped(before, now)):
                 after = self._again(after, now)
         if after.state == "finished" and after.promoted:
             self._promoted()
@@ -144,16 +151,21 @@ class Retraining:
         """Ask Prefect about the flow runs of open decisions; return decisions that it changed.
 
         A run that crashed, failed, was cancelled or deleted without telling us leads to the next
-        attempt, or to the end of the decision.
+        attempt, or to the end of the decision. So does a failure that we noted and were killed
+        before we asked for the next attempt.
 
         Raises
         ------
         ServiceUnavailable
             If Prefect is away: nothing is concluded from that.
         """
-        changed = []
-        for decision in self._ledger.decisions.list(limit=20):
-            if not decision.open or not decision.flow_run_id:
+        changed = [
+            decision.id
+            for decision in self._ledger.decisions.list(state="failed", limit=20)
+            if self._dropped(decision, now) and self._taken_up(decision, now)
+        ]
+        for decision in self._ledger.decisions.open_ones():
+            if not decision.flow_run_id:
                 continue
             run = self.prefect.flow_run(decision.flow_run_id)
             if (run.failed or run.completed) and self._ended(decision, run, now):
@@ -180,13 +192,38 @@ class Retraining:
             self._again(failed, now)
         return True
 
+    def _dropped(self, decision: Decision, now: dt.datetime) -> bool:
+        """Whether a failed decision has attempts left, and nobody has gone on to another one."""
+        if decision.attempt >= self._limit(decision) or decision.closed_at is None:
+            return False
+        if now - decision.closed_at > _RECENT:
+            return False
+        since = self._ledger.decisions.past(decision.model, decision.opened_at)
+        return not any(other.id > decision.id and other.action == "fire" for other in since)
+
+    def _taken_up(self, decision: Decision, now: dt.datetime) -> bool:
+        with self._lock:
+            current = self._ledger.decisions.get(decision.id)
+            if (current.state, current.attempt) != ("failed", decision.attempt):
+                return False
+            _log.warning("retraining_taken_up", decision=decision.id, attempt=decision.attempt)
+            return self._again(current, now).open
+
+    def _limit(self, decision: Decision) -> int:
+        """The attempts that a decision was given; a limit raised later revives no old one."""
+        given = decision.evidence.get("policy", {}).get("max_attempts", self._policy.max_attempts)
+        return min(int(given), self._policy.max_attempts)
+
     def _again(self, decision: Decision, now: dt.datetime) -> Decision:
-        if decision.attempt >= self._policy.max_attempts:
+        if decision.attempt >= self._limit(decision):
             return decision
         attempt = decision.attempt + 1
-        return self._ledger.decisions.retry(
-            decision.id, at=now, message=lambda again: call_message(again, attempt)
-        )
+        try:
+            return self._ledger.decisions.retry(
+                decision.id, at=now, message=lambda again: call_message(again, attempt)
+            )
+        except DecisionOpen:  # another one took its place meanwhile
+            return decision
 
     def _overdue(self, decision: Decision, now: dt.datetime) -> bool:
         """Whether a flow run that ended well should have reported long ago."""
@@ -199,6 +236,7 @@ class Retraining:
 
 
 _GRACE = dt.timedelta(minutes=2)
+_RECENT = dt.timedelta(days=1)
 
 
 def _epitaph(run: FlowRun) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from tidemill.errors import TidemillError
 from tidemill.ledger import Decision
 from tidemill_monitor.dispatch.retraining import call_message
-from tidemill_monitor.dispatch.signing import TOLERANCE_SECONDS, secret_bytes, verified_id
+from tidemill_monitor.dispatch.signing import secret_bytes, verified_id
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer, identity_of, require_champion
 from tidemill_monitor.routes.labelled import labelled_stream
@@ -192,10 +191,9 @@ async def retrain(request: Request, service: Serving) -> Response:
 def _retrain(service: Service, message_id: str, reason: str) -> tuple[Decision, bool]:
     champion = require_champion(service)
     ledger, now = service.ledger, service.clock()
-    expires = now + dt.timedelta(seconds=2 * TOLERANCE_SECONDS)
-    first = ledger.replays.claim("retrain", message_id, at=now, expires_at=expires)
     place = f"retrain/{message_id}"
-    if not first and (known := ledger.notes.get(place)) is not None:
+    # Kept for ever: a sender may repeat a message, signed anew, after hours.
+    if (known := ledger.notes.get(place)) is not None:
         return ledger.decisions.get(known), True
     assert service.watcher is not None  # noqa: S101 - create_app has set it
     decision = service.watcher.deciding.by_request(

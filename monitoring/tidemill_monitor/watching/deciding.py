@@ -13,10 +13,12 @@ from tidemill.errors import UsageError
 from tidemill.ledger import Decision as Recorded
 from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window
 from tidemill_monitor.dispatch.retraining import call_message
+from tidemill_monitor.watching.lookback import look_back
 
 __all__ = ["Deciding", "RetrainingRefused", "labels_after"]
 
 _LOOK_BACK = 200
+_BROKEN = "broken feed"
 _EVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -152,10 +154,17 @@ class Deciding:
         return written
 
     def _windows(self, version: int) -> list[Window]:
-        found = self._ledger.windows.list(
-            limit=_LOOK_BACK, state="closed", segment="", model_version=version
-        )
-        return found[::-1]
+        """The newest ones, oldest first, back until as many can tell as the policy asks for."""
+
+        def enough(windows: Sequence[Window]) -> bool:
+            return sum(self._tells(window) for window in windows) >= self._policy.of
+
+        return look_back(self._ledger, version, "", first=_LOOK_BACK, enough=enough)[::-1]
+
+    def _tells(self, window: Window) -> bool:
+        if window.verdict in (None, _BROKEN):
+            return False
+        return self._policy.on == "suspected harm" or _fact(window).labelled_rows > 0
 
     def _given(self) -> tuple[Recorded, ...]:
         """All decisions ever: which rows were given away must not be forgotten."""

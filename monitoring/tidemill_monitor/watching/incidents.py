@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tidemill.config.monitoring import AlertRule, Silence
 
-__all__ = ["Incident", "Told", "incident", "is_over", "is_silent"]
+__all__ = ["Incident", "Told", "incident", "is_over", "is_silent", "sees_beginning"]
 
 _CONFIRMED, _SUSPECTED, _BROKEN = "confirmed harm", "suspected harm", "broken feed"
 
@@ -89,6 +89,11 @@ def is_over(rule: AlertRule, windows: Sequence[Told]) -> bool:
     Without any window that can speak, nothing is over.
     """
     return bool(_speaking(rule, windows)) and not _run(rule, windows)
+
+
+def sees_beginning(rule: AlertRule, windows: Sequence[Told]) -> bool:
+    """Whether ``windows`` reach back beyond the run of ``rule``, so that its key is certain."""
+    return len(_run(rule, windows)) < len(_speaking(rule, windows))
 
 
 def is_silent(silences: Sequence[Silence], rule: str, now: dt.datetime) -> bool:

@@ -26,11 +26,13 @@ from tidemill_monitor.watching.judging import (
     judge_again,
     judge_window,
 )
+from tidemill_monitor.watching.lookback import look_back
 
 __all__ = ["Verdicts"]
 
 _AT_ONCE = 40
 _LOOK_BACK = 100
+_RECONCILED = 50
 _USUAL = 20
 _CHANGES = 20
 _BROKEN = "broken feed"
@@ -53,12 +55,14 @@ class Verdicts:
         self._ledger = ledger
         self._config = config
         self._benches = benches
+        self._older: dict[tuple[int, str], list[Window]] = {}
 
     def judge_all(self, now: dt.datetime) -> list[Window]:
         """Judge what waits, oldest first, at most 40 windows; return them as judged.
 
         The whole traffic of a time comes before its segments: they ask what it was.
         """
+        self._older.clear()
         waiting = [w for w in self._ledger.windows.unjudged() if not _rests(w, now)]
         waiting.sort(key=lambda window: (window.start, window.segment, window.id))
         return [self._judge(window, now) for window in waiting[:_AT_ONCE]]
@@ -151,9 +155,19 @@ class Verdicts:
         by_time = self._config.window.by == "time"
         return Context(
             usual_rows=[one.rows for one in earlier[:_USUAL]] if by_time else (),
-            trust=_trust(past[::-1]),
+            trust=_trust([*past, *self._beyond(window, past)][::-1]),
             comparisons=1 + self._segments_beside(),
         )
+
+    def _beyond(self, window: Window, past: Sequence[Window]) -> Sequence[Window]:
+        """Windows before ``past`` whose estimates labels answered; read once a tick at most."""
+        if len(past) < _LOOK_BACK or _answered(past):
+            return ()
+        known = (window.model_version, window.segment)
+        if known not in self._older:
+            found = look_back(self._ledger, *known, first=_LOOK_BACK, enough=_answered)
+            self._older[known] = [one for one in found[len(past) :] if _is_answered(one)]
+        return self._older[known]
 
     def _segments_beside(self) -> int:
         window = self._config.window
@@ -172,10 +186,22 @@ def _trust(windows: Sequence[Window]) -> Trust:
     """What became of the estimates of earlier windows, oldest first."""
     past = []
     for window in windows:
-        told, figures = window.summary.get("estimate"), window.performance
-        if told and figures and figures[0].measured is not None and window.summary.get("measured"):
-            past.append(Reconciled(Estimate(**told), figures[0].measured))
+        measured = window.performance[0].measured if _is_answered(window) else None
+        if measured is not None:
+            past.append(Reconciled(Estimate(**window.summary["estimate"]), measured))
     return reconcile(past)
+
+
+def _is_answered(window: Window) -> bool:
+    """Whether a window's figure was estimated, and measured later."""
+    told, figures = window.summary.get("estimate"), window.performance
+    known = bool(figures) and figures[0].measured is not None
+    return bool(told) and known and bool(window.summary.get("measured"))
+
+
+def _answered(windows: Sequence[Window]) -> bool:
+    """Whether there are as many answered estimates as trust remembers."""
+    return sum(_is_answered(window) for window in windows) >= _RECONCILED
 
 
 def _changes(window: Window, judgement: Judgement, now: dt.datetime) -> list[Any]:

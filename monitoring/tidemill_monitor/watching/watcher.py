@@ -20,7 +20,8 @@ from tidemill_monitor.watching.benches import Benches
 from tidemill_monitor.watching.closing import is_due
 from tidemill_monitor.watching.deciding import Deciding
 from tidemill_monitor.watching.housekeeping import Housekeeping
-from tidemill_monitor.watching.incidents import Told
+from tidemill_monitor.watching.incidents import Told, sees_beginning
+from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.metering import WatchMeters
 from tidemill_monitor.watching.verdicts import Verdicts
 
@@ -85,6 +86,7 @@ class Watcher:
         )
         self.deciding = Deciding(service.ledger, config.retraining, model=model)
         self._housekeeping = Housekeeping(service.ledger, config)
+        self._past: tuple[int, dict[str, list[Told]]] | None = None
         self._asked_at: dt.datetime | None = None
         self._started_at = service.clock()
         self._trouble: str | None = None
@@ -106,8 +108,12 @@ class Watcher:
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
         now = self._service.clock()
+        # What was read of the past stands while nothing is closed or judged.
+        past, self._past = self._past, None
         closed = self._close(now)
         judged = self._verdicts.judge_all(now)
+        if not (closed or judged):
+            self._past = past
         alerts = self._alert(now)
         decision = self._decide(bool(closed or judged), now)
         self._meters.count(closed, judged, decision)
@@ -133,24 +139,32 @@ class Watcher:
         for version in {w.model_version for w in self._ledger.windows.open()}:
             opened = self._ledger.windows.open(version)
             wholes = [w for w in opened if not w.segment]
-            mark = self._watermark(version, wholes)
+            mark = self._watermark(version, wholes, now)
             serving = champion is not None and champion.version == version
             due = {
                 w.sequence
                 for w in wholes
                 if is_due(w, window, watermark=mark, now=now, serving=serving)
             }
+            # Segments whose whole is closed: the last close was cut short, or they came late.
+            due |= {w.sequence for w in opened if w.segment} - {w.sequence for w in wholes}
             if due:
                 # What is acknowledged and not yet folded belongs in.
                 self._ledger.settle(_SETTLE_SECONDS)
-            closed += [self._ledger.windows.close(w.id, now) for w in opened if w.sequence in due]
+            # Each is a commit of its own; the whole comes last, because it tells what is due.
+            ending = sorted((w for w in opened if w.sequence in due), key=lambda w: not w.segment)
+            closed += [self._ledger.windows.close(w.id, now) for w in ending]
         return closed
 
-    def _watermark(self, version: int, opened: Sequence[Window]) -> dt.datetime | None:
+    def _watermark(
+        self, version: int, opened: Sequence[Window], now: dt.datetime
+    ) -> dt.datetime | None:
         if self._config.window.by == "count":
             return None
         # After a restart nothing was folded yet; events reached at least their window's start.
-        known = [max((w.start for w in opened), default=None), self._folded(version)]
+        # A window that is still to come was opened by a clock that is ahead.
+        reached = [w.start for w in opened if w.start <= now]
+        known = [max(reached, default=None), self._folded(version)]
         return max((at for at in known if at is not None), default=None)
 
     def _folded(self, version: int) -> dt.datetime | None:
@@ -169,22 +183,24 @@ class Watcher:
         return len(changed)
 
     def _told(self, version: int) -> dict[str, list[Told]]:
-        windows = self._ledger.windows.list(
-            limit=_LOOK_BACK, state="closed", model_version=version, segment=""
-        )
+        if self._past is None or self._past[0] != version:
+            self._past = version, self._read(version)
+        return self._past[1]
+
+    def _read(self, version: int) -> dict[str, list[Told]]:
+        """The newest windows, back to where the runs of all rules begin."""
+        whole = look_back(self._ledger, version, "", first=_LOOK_BACK, enough=self._reaches)
+        found = {"": [], **_told_of(whole)}
         if self._config.window.segments:
             many = _LOOK_BACK * self._config.window.max_segments
-            windows = self._ledger.windows.list(
-                limit=many, state="closed", model_version=version, segment=None
-            )
-        found: dict[str, list[Told]] = {"": []}
-        for window in reversed(windows):
-            if window.verdict is None:
-                continue
-            measured = bool(window.summary.get("measured"))
-            told = Told(window.id, window.verdict, window.sentence, measured)
-            found.setdefault(window.segment, []).append(told)
+            windows = look_back(self._ledger, version, None, first=many, enough=self._reaches)
+            found = {**_told_of(windows), "": found[""]}
         return found
+
+    def _reaches(self, windows: Sequence[Window]) -> bool:
+        told = _told_of(windows).values()
+        rules = self._config.alerts.rules
+        return all(sees_beginning(rule, segment) for segment in told for rule in rules)
 
     def _listen(self, now: dt.datetime) -> list[Alert]:
         if self._config.quality.freshness_seconds is None:
@@ -231,3 +247,14 @@ class Watcher:
     def _failed(self, trouble: str) -> None:
         self._trouble = trouble
         self._meters.failures.inc()
+
+
+def _told_of(windows: Sequence[Window]) -> dict[str, list[Told]]:
+    """What the rules see of windows, by segment, oldest first; given newest first."""
+    found: dict[str, list[Told]] = {}
+    for window in reversed(windows):
+        if window.verdict is not None:
+            measured = bool(window.summary.get("measured"))
+            told = Told(window.id, window.verdict, window.sentence, measured)
+            found.setdefault(window.segment, []).append(told)
+    return found

@@ -7,6 +7,7 @@ folded when the store is opened again.
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections import deque
@@ -35,6 +36,7 @@ _PAUSE_SECONDS = 0.5
 _BACKLOG_BATCHES = 64
 _SMALL_ROWS = 1024
 _PACKED_ROWS = 16_384
+_PACKED_SPAN = dt.timedelta(minutes=10)
 
 Done = Callable[[Sequence[Unfolded]], None]
 
@@ -259,12 +261,17 @@ def _pack_small(commit: Commit, items: Sequence[Unfolded]) -> None:
     several: list[Unfolded] = []
     rows = 0
     for item in items:
-        if several and rows + item.note.rows > _PACKED_ROWS:
+        if several and (rows + item.note.rows > _PACKED_ROWS or _apart(several[0], item)):
             _pack(commit, several, rows)
             several, rows = [], 0
         several.append(item)
         rows += item.note.rows
     _pack(commit, several, rows)
+
+
+def _apart(first: Unfolded, item: Unfolded) -> bool:
+    """Whether the two came too long after one another to be forgotten together."""
+    return item.note.received_at - first.note.received_at > _PACKED_SPAN
 
 
 def _pack(commit: Commit, items: Sequence[Unfolded], rows: int) -> None:
@@ -281,5 +288,13 @@ def _pack(commit: Commit, items: Sequence[Unfolded], rows: int) -> None:
     commit.connection.execute(
         sa.update(b)
         .where(b.c.first_seq == items[0].first_seq)
-        .values(rows=rows, outcomes=outcomes, features=features, min_at=found[0], max_at=found[1])
+        .values(
+            rows=rows,
+            outcomes=outcomes,
+            features=features,
+            min_at=found[0],
+            max_at=found[1],
+            # Retention goes by the youngest row.
+            received_at=max(item.note.received_at for item in items),
+        )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,12 @@ _CONFLICT = 409
 
 
 def retrain_in_flow(
-    workspace: str, decision_id: str, attempt: int = 1, monitor_url: str = "", reason: str = ""
+    workspace: str,
+    decision_id: str,
+    attempt: int = 1,
+    monitor_url: str = "",
+    reason: str = "",
+    work: str = "",
 ) -> dict[str, Any]:
     """The body of the deployed flow: retrain for a decision of the monitor; returns the outcome.
 
@@ -37,11 +43,14 @@ def retrain_in_flow(
     Parameters
     ----------
     decision_id : str
-        Names the retraining.
+        The monitor's number of the decision.
     attempt : int
         Which flow run of the decision this is.
     monitor_url : str
         The key comes from the environment: TIDEMILL_MONITOR_KEY, of scope operate.
+    work : str
+        Names the retraining, with ``decision_id``; a monitor whose ledger was made anew counts
+        from 1 again. Without it the decision alone does.
 
     Raises
     ------
@@ -49,28 +58,37 @@ def retrain_in_flow(
         Whatever a step raised, as it is; the monitor has been told.
     """
     from tidemill.orchestration.artifacts import failures_published
-    from tidemill.retraining import Order, outcome_of
+    from tidemill.retraining import Order, outcome_of, sweep
 
-    order = Order(str(decision_id), reason)
+    decision = str(decision_id)
+    order = Order(_name(decision, work), reason)
     place = Workspace.at(workspace or ".")
     with failures_published(), _monitor(monitor_url) as monitor:
         mark_the_dead(place)
 
         def tell(state: str, **facts: Any) -> None:
             document = {"attempt": attempt, "state": state, "flow_run_id": str(flow_run_id())}
-            monitor.report(order.decision, {**document, **facts})
+            monitor.report(decision, {**document, **facts})
 
         known = outcome_of(place, order.decision)
         if known is not None:
             # The monitor may not have heard of it, or has closed the decision long ago.
             with _over_already():
                 _tell_outcome(tell, known.facts)
+            with workspace_lock(place, wait_seconds=LOCK_SECONDS):
+                sweep(place, order.decision)
             return known.facts
         with _failures_told(tell):
             tell("started")
-            done = _retrained(place, lambda: monitor.labelled(order.decision), order)
+            done = _retrained(place, lambda: monitor.labelled(decision), order)
             _tell_outcome(tell, done.facts)
     return done.facts
+
+
+def _name(decision: str, work: str) -> str:
+    if not work:
+        return decision
+    return f"{decision}-{hashlib.sha256(work.encode()).hexdigest()[:16]}"
 
 
 def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:

@@ -790,7 +790,7 @@ class LedgerContract:
         ledger.events.append(event_batch(["one more"], at=FIRST_MOMENT + HOUR))
         ledger.settle()
         pruned = ledger.prune(clock.now - HOUR)
-        assert (pruned.rows, pruned.labels, pruned.pending) == (30, 1, 1)
+        assert (pruned.rows, pruned.labels, pruned.pending) == (30, 1, 1), pruned
         assert ledger.prune(clock.now - HOUR).rows == 0
         assert [row["event_id"] for row in _rows(ledger)] == ["new2"]
         assert ledger.events.totals(clock.now).rows == 61
