@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tidemill.testing.commands import Said, run_command
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
-
-Said = namedtuple("Said", "code out err document")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,18 +40,4 @@ def copy(tmp_path: Path) -> Callable[[Path], Path]:
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """Run the command line in this process: exit code, stdout, stderr, JSON of stdout."""
 
-    def run(*arguments: Any) -> Said:
-        from tidemill.cli import main
-
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["tidemill", *map(str, arguments)])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        out, err = capfd.readouterr()
-        document = json.loads(out) if "--json" in arguments and out else None
-        return Said(code, out, err, document)
-
-    return run
+    return lambda *arguments: run_command(arguments, monkeypatch, capfd)

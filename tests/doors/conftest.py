@@ -6,17 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tidemill.testing.commands import Said, run_command
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
 
 ROOT = Path(__file__).parents[2]
-Said = namedtuple("Said", "code out err document")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,21 +91,7 @@ def copy(tmp_path: Path) -> Callable[..., Path]:
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """Run the command line in this process: exit code, stdout, stderr, JSON of stdout."""
 
-    def run(*arguments: Any) -> Said:
-        from tidemill.cli import main
-
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["tidemill", *map(str, arguments)])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        out, err = capfd.readouterr()
-        document = json.loads(out) if "--json" in arguments and out else None
-        return Said(code, out, err, document)
-
-    return run
+    return lambda *arguments: run_command(arguments, monkeypatch, capfd)
 
 
 @pytest.fixture(scope="session")

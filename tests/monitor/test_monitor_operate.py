@@ -326,6 +326,16 @@ def test_a_webhook_sent_again_after_hours_has_no_second_effect(station, client, 
     assert len(station.ledger.decisions.list()) == 1
 
 
+def test_a_webhook_whose_decision_was_not_noted_gets_the_same_answer(station, client, world):
+    """Killed after the decision was opened and before that was noted: sent again, it is found."""
+    station.send(world.traffic(500, at=START), labels=True)
+    first = ask(client, station)
+    station.ledger.notes.delete("retrain/msg_1")
+
+    assert ask(client, station) == first | {"replayed": True}
+    assert len(station.ledger.decisions.list()) == 1
+
+
 def test_a_webhook_is_refused_unless_all_of_it_holds(station, client):
     """Signature, time, body, secret: 401 before anything is read, and nothing happens."""
     early = station.now - dt.timedelta(minutes=6)

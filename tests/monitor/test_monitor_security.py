@@ -322,6 +322,12 @@ def test_wrong_keys_at_the_login_page(monitor):
     assert answers[-1] == 429
 
 
+def test_right_keys_at_the_login_page_are_not_counted(monitor):
+    """Only failed tries are few: people of one office share an address."""
+    answers = [log_in(monitor, monitor.texts["read"]).status_code for _ in range(12)]
+    assert set(answers) == {303}
+
+
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil", "x", ""])
 def test_after_login_only_pages_of_ours(monitor, target):
     """The page asked for cannot lead away."""

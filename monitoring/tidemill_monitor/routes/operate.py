@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tidemill.errors import TidemillError
-from tidemill.ledger import Decision
+from tidemill.ledger import Decision, DecisionOpen
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.dispatch.signing import secret_bytes, verified_id
 from tidemill_monitor.problems import Problem
@@ -196,11 +196,19 @@ def _retrain(service: Service, message_id: str, reason: str) -> tuple[Decision, 
     if (known := ledger.notes.get(place)) is not None:
         return ledger.decisions.get(known), True
     assert service.watcher is not None  # noqa: S101 - create_app has set it
-    decision = service.watcher.deciding.by_request(
-        champion.version, reason, {"webhook_id": message_id}, now
-    )
+    replayed = False
+    try:
+        decision = service.watcher.deciding.by_request(
+            champion.version, reason, {"webhook_id": message_id}, now
+        )
+    except DecisionOpen as error:
+        # Opened by this message, and killed before that was noted.
+        decision = ledger.decisions.get(error.decision_id)
+        if decision.evidence.get("webhook_id") != message_id:
+            raise
+        replayed = True
     ledger.notes.put(place, decision.id, now)
-    return decision, False
+    return decision, replayed
 
 
 @router.get(

@@ -35,7 +35,7 @@ async def login(request: Request, service: Service = Depends(service_of)) -> Res
     _require_same_origin(request)
     address = request.client.host if request.client else ""
     if wait := service.rates.logins.take(address):
-        raise Problem.later(429, "TooManyRequests", "too many logins from this address", wait)
+        raise Problem.later(429, "TooManyRequests", "too many failed logins from here", wait)
     form, _ = await read_form(request.receive)
     sent, expected = form.get("csrf_token", ""), cookies_of(request.headers).get(LOGIN_COOKIE, "")
     if not expected or not same_text(sent, expected):
@@ -45,6 +45,7 @@ async def login(request: Request, service: Service = Depends(service_of)) -> Res
     if identity is None or not identity.may("read"):
         reason = "This is no valid key." if identity is None else "This key may not read."
         return _form(request, service, target, reason)
+    service.rates.logins.give_back(address)
     token = await service.run(service.sessions.open, identity)
     answer = RedirectResponse(target, 303)
     seconds = int(service.sessions.lifetime.total_seconds())

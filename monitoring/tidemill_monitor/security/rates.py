@@ -44,6 +44,13 @@ class Buckets:
                 self._held.popitem(last=False)
         return wait
 
+    def give_back(self, name: str, tokens: float = 1.0) -> None:
+        """Undo a :meth:`take`."""
+        with self._lock:
+            if name in self._held:
+                held, since = self._held[name]
+                self._held[name] = (min(self._burst, held + tokens), since)
+
 
 class Rates:
     """The buckets of the service.
@@ -54,6 +61,11 @@ class Rates:
         Each key's allowance a second.
     max_rows : int
         Of one request; a full bucket always lets one through.
+
+    Attributes
+    ----------
+    logins : Buckets
+        Failed logins of each address: ten at once, then ten a minute.
     """
 
     def __init__(self, requests: float, rows: float, max_rows: int) -> None:

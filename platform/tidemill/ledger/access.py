@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow
 from tidemill.ledger.store import Store
-from tidemill.ledger.upserting import insert_new
 from tidemill.ledger.writer import Commit, Writer
 
-__all__ = ["Key", "Keys", "Replays", "Session", "Sessions"]
+__all__ = ["Key", "Keys", "Session", "Sessions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +131,6 @@ class Sessions:
         self._writer.call(
             lambda commit: commit.connection.execute(sa.delete(t).where(t.c.digest == digest))
         )
-
-
-class Replays:
-    """Ids of webhook messages, so that none is accepted twice, also after a restart."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-
-    def claim(
-        self, scope: str, message_id: str, *, at: dt.datetime, expires_at: dt.datetime
-    ) -> bool:
-        """True the first time, False for every repetition until ``expires_at``."""
-        t = tables.replays
-        row = {"scope": scope, "id": message_id, "at": at, "expires_at": expires_at}
-
-        def write(commit: Commit) -> bool:
-            commit.connection.execute(
-                sa.delete(t).where(t.c.scope == scope, t.c.id == message_id, t.c.expires_at <= at)
-            )
-            return insert_new(commit.connection, t, row)
-
-        return self._writer.call(write)
 
 
 def _key(row: AnyRow) -> Key:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from tidemill.ledger import tables
 from tidemill.ledger.faults import RecordMissing, WrongState
 from tidemill.ledger.outbox import NewMessage, enqueue
+from tidemill.ledger.reading import newest_records
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.writer import Commit, Writer
@@ -185,14 +186,8 @@ class Alerts:
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Alert]:
         """Alerts, newest first."""
-        t = tables.alerts
-        chosen = sa.select(t).order_by(t.c.id.desc()).limit(limit)
-        if state is not None:
-            chosen = chosen.where(t.c.state == state)
-        if before is not None:
-            chosen = chosen.where(t.c.id < before)
-        with self._store.read() as connection:
-            return [Alert(*row) for row in connection.execute(chosen)]
+        found = newest_records(self._store, tables.alerts, state=state, limit=limit, before=before)
+        return [Alert(*row) for row in found]
 
 
 def _get(connection: Connection, alert_id: int) -> Alert:

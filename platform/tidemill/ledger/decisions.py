@@ -25,6 +25,7 @@ from sqlalchemy.engine import Connection
 from tidemill.ledger import tables
 from tidemill.ledger.faults import DecisionOpen, RecordMissing, WrongState
 from tidemill.ledger.outbox import NewMessage, enqueue
+from tidemill.ledger.reading import newest_records
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.writer import Commit, Writer
@@ -280,14 +281,10 @@ class Decisions:
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Decision]:
         """Decisions, newest first."""
-        t = tables.decisions
-        chosen = sa.select(t).order_by(t.c.id.desc()).limit(limit)
-        if state is not None:
-            chosen = chosen.where(t.c.state == state)
-        if before is not None:
-            chosen = chosen.where(t.c.id < before)
-        with self._store.read() as connection:
-            return [Decision(*row) for row in connection.execute(chosen)]
+        found = newest_records(
+            self._store, tables.decisions, state=state, limit=limit, before=before
+        )
+        return [Decision(*row) for row in found]
 
     def current(self, model: str, champion_version: int) -> Decision | None:
         """The open decision about a champion version, or None."""

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.errors import TidemillError
 from tidemill.ledger import tables
-from tidemill.ledger.access import Keys, Replays, Sessions
+from tidemill.ledger.access import Keys, Sessions
 from tidemill.ledger.alerts import Alerts
 from tidemill.ledger.decisions import Decisions
 from tidemill.ledger.events import Events
@@ -80,7 +80,7 @@ class Ledger:
     Attributes
     ----------
     events, labels, requests, windows, findings, alerts, decisions, outbox, keys, sessions,
-    replays, notes
+    notes
         The parts of the store, each with its own methods.
     """
 
@@ -119,7 +119,6 @@ class Ledger:
         self.outbox = Outbox(store, writer)
         self.keys = Keys(store, writer)
         self.sessions = Sessions(store, writer)
-        self.replays = Replays(writer)
         self.notes = Notes(store, writer)
 
     @classmethod

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
 from tidemill.ledger.faults import RecordMissing
+from tidemill.ledger.reading import newest_records
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_new
 from tidemill.ledger.writer import Commit, Writer
@@ -240,14 +241,8 @@ class Outbox:
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
         """Messages, newest first."""
-        t = tables.outbox
-        chosen = sa.select(t).order_by(t.c.id.desc()).limit(limit)
-        if state is not None:
-            chosen = chosen.where(t.c.state == state)
-        if before is not None:
-            chosen = chosen.where(t.c.id < before)
-        with self._store.read() as connection:
-            return [Message(*row) for row in connection.execute(chosen)]
+        found = newest_records(self._store, tables.outbox, state=state, limit=limit, before=before)
+        return [Message(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
         """How many messages are in each state."""

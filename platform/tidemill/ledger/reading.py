@@ -16,9 +16,30 @@ from tidemill.ledger.columns import AnyRow, micros
 from tidemill.ledger.ids import Numbers
 from tidemill.ledger.store import Store
 
-__all__ = ["Found", "labelled_rows", "newest_rows", "rows_at", "rows_between", "truth_columns"]
+__all__ = [
+    "Found",
+    "labelled_rows",
+    "newest_records",
+    "newest_rows",
+    "rows_at",
+    "rows_between",
+    "truth_columns",
+]
 
 Found = tuple[int, Numbers, pa.Table]  # model version, row numbers, rows with their position
+
+
+def newest_records(
+    store: Store, table: sa.Table, *, state: str | None, limit: int, before: int | None
+) -> list[Any]:
+    """Rows of a table with ``id`` and ``state``, newest first; ``before`` is a cursor."""
+    chosen = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    if state is not None:
+        chosen = chosen.where(table.c.state == state)
+    if before is not None:
+        chosen = chosen.where(table.c.id < before)
+    with store.read() as connection:
+        return list(connection.execute(chosen))
 
 
 def rows_at(connection: Connection, seq: Numbers, *, features: bool) -> Iterator[Found]:

@@ -112,11 +112,10 @@ def _old_segments(commit: Commit, index: IdIndex) -> int:
 
 
 def _old_requests(writer: Writer, before: dt.datetime, now: dt.datetime) -> int:
-    r, s, p, o = tables.requests, tables.sessions, tables.replays, tables.outbox
+    r, s, o = tables.requests, tables.sessions, tables.outbox
     week_ago = now - dt.timedelta(days=_REQUEST_DAYS)
     deleted = _old_rows(writer, r, r.c.created_at < max(before, week_ago))
     _old_rows(writer, s, s.c.expires_at < now)
-    _old_rows(writer, p, p.c.expires_at < now)
     _old_rows(writer, o, sa.and_(o.c.state == "done", o.c.finished_at < before))
     return deleted
 

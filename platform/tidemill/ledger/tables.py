@@ -37,7 +37,6 @@ __all__ = [
     "parts",
     "pending",
     "performance",
-    "replays",
     "requests",
     "sessions",
     "windows",
@@ -306,16 +305,6 @@ sessions = Table(
     Column("key_id", Text, nullable=False),
     Column("csrf", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
-    Index(None, "expires_at"),
-)
-
-replays = Table(
-    "replays",
-    metadata,
-    Column("scope", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
-    Column("at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Index(None, "expires_at"),
 )

@@ -17,7 +17,7 @@ from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, wri
 from tidemill.tracking import Registry, load_champion, open_candidate
 from tidemill.versioning import Versions, code_revision
 
-__all__ = ["registration_record", "registration_stands", "run_register"]
+__all__ = ["log_data", "registration_record", "registration_stands", "run_register"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,15 @@ def _log(
     tracker.log_stage(run_id, "train", training["params"], {"iterations": training["iterations"]})
     for part in ("test", "baseline", "validation", "train"):
         tracker.log_stage(run_id, part, {}, metrics[part])
-    tracker.log_dataset(
+    log_data(context, run_id, params, manifest, versions)
+    tracker.log_artifacts(run_id, context.workspace.reports / "figures", "figures")
+
+
+def log_data(
+    context: StageContext, run_id: str, params: Params, manifest: ShardManifest, versions: Versions
+) -> None:
+    """Let an MLflow run name the data that it learnt from, and their version."""
+    context.tracker.log_dataset(
         run_id,
         name=params.dataset.name,
         version=versions.dataset_version() or "unversioned",
@@ -188,7 +196,6 @@ def _log(
         rows=sum(manifest.rows(role) for role in Role),
         schema=manifest.schema,
     )
-    tracker.log_artifacts(run_id, context.workspace.reports / "figures", "figures")
 
 
 def _attachments(workspace: Workspace) -> list[Path]:

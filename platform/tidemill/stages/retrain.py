@@ -24,6 +24,7 @@ from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.stages.judging import chosen_metric, judge, judge_files
 from tidemill.stages.reference import make_reference
+from tidemill.stages.register import log_data
 from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
@@ -262,14 +263,7 @@ def _log(
     for where, figures in (("proof", comparison.proof), ("frozen", comparison.frozen)):
         for who, values in figures.items():
             tracker.log_stage(run_id, f"{where}_{who}", {}, values)
-    tracker.log_dataset(
-        run_id,
-        name=params.dataset.name,
-        version=versions.dataset_version() or "unversioned",
-        source=params.dataset.source,
-        rows=sum(manifest.rows(role) for role in Role),
-        schema=manifest.schema,
-    )
+    log_data(context, run_id, params, manifest, versions)
 
 
 def _held_out(pipeline: Pipeline, schema: TableSchema, proof: Proof) -> list[HeldOut]:

@@ -743,16 +743,13 @@ class LedgerContract:
 
     # Keys and notes
 
-    def test_keys_sessions_replays_and_notes(self, opened: Open) -> None:
+    def test_keys_sessions_and_notes(self, opened: Open) -> None:
         """What lets people in survives reopening, and ends when it should."""
         ledger = opened()
         key = ledger.keys.add(Key("k1", b"\x00digest", ("ingest", "read"), "app", NOW))
         ledger.sessions.add(Session(b"cookie", "k1", "csrf", NOW, NOW + HOUR))
         ledger.notes.put_many({"a/b": {"x": [1, None]}, "a/c": 2, "d": "half \ud83d"}, NOW)
         ledger.notes.put("a/c", 3, NOW)
-        first = {"at": NOW, "expires_at": NOW + HOUR}
-        assert [ledger.replays.claim("in", "m1", **first) for _ in range(3)] == [1, 0, 0]
-        assert ledger.replays.claim("out", "m1", **first)
         ledger.keys.touch("k1", NOW + MINUTE)
         ledger.close()
         ledger = opened()
@@ -763,9 +760,6 @@ class LedgerContract:
         assert ledger.keys.get("k2") is None
         assert ledger.sessions.get(b"cookie", NOW) is not None
         assert ledger.sessions.get(b"cookie", NOW + HOUR) is None
-        later = NOW + 2 * HOUR
-        assert not ledger.replays.claim("in", "m1", at=NOW, expires_at=NOW + HOUR)
-        assert ledger.replays.claim("in", "m1", at=later, expires_at=later + HOUR)
         assert ledger.notes.get("a/b") == {"x": [1, None]}
         assert ledger.notes.get("d") == "half ?"
         assert ledger.notes.keys("a/") == ["a/b", "a/c"]

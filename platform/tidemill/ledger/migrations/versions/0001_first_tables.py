@@ -191,15 +191,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pending_received_at"), "pending", ["received_at"], unique=False)
     op.create_table(
-        "replays",
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("scope", "id", name=op.f("pk_replays")),
-    )
-    op.create_index(op.f("ix_replays_expires_at"), "replays", ["expires_at"], unique=False)
-    op.create_table(
         "requests",
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
