@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion import streams
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import look
+from tidemill.ingestion.parquet_rows import read_parquet_rows
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.records import cut_records
@@ -358,3 +360,22 @@ def test_a_file_of_one_column_keeps_its_blank_lines_as_rows(tmp_path: Path) -> N
     _, ([batch],) = read_all(tmp_path)
     assert batch.rows.tolist() == [0, 1, 2]
     assert batch.table["y"].to_pylist() == ["1", None, "0"]
+
+
+def test_a_parquet_file_is_held_by_the_row_group(tmp_path: Path) -> None:
+    """Memory is a few row groups, however many the file has."""
+    group_rows, groups = 20_000, 24
+    noise = np.random.default_rng(0).normal(size=(10, group_rows * groups))
+    table = pa.table({f"f{i}": column for i, column in enumerate(noise)})
+    table = table.append_column("y", pa.array(np.arange(len(table)) % 2))
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=group_rows)
+    group_bytes, names = table.nbytes // groups, table.column_names
+    del table
+    dataset = DatasetConfig.model_validate({"source": ".", "target": "y"})
+    (split,) = list_source(dataset, tmp_path, LocalEngine()).splits
+    before, held, rows = pa.total_allocated_bytes(), [], 0
+    for batch in read_parquet_rows(split, tmp_path, names=names, batch_rows=5000):
+        rows += len(batch.rows)
+        held.append(pa.total_allocated_bytes() - before)
+    assert rows == group_rows * groups
+    assert max(held) < 6 * group_bytes

@@ -133,10 +133,11 @@ def plain_type(kind: pa.DataType) -> str:
 
 
 def _batches(file: pq.ParquetFile, groups: list[int], names: list[str]) -> Iterator[pa.RecordBatch]:
-    # Without a column there is nothing to count rows by.
-    yield from file.iter_batches(
-        batch_size=16_384, row_groups=groups, columns=names, use_threads=False
-    )
+    # Asked for several row groups at once, pyarrow holds all that it has read.
+    for group in groups:
+        yield from file.iter_batches(
+            batch_size=16_384, row_groups=[group], columns=names, use_threads=False
+        )
 
 
 def _recut(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.Table]:
