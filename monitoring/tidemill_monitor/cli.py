@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tidemill.screen import Screen
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidemill.monitor_client import MonitorClient
-    from tidemill_monitor.printing import Screen
     from tidemill_monitor.security import Keys
 
 __all__ = ["app"]
@@ -44,9 +45,12 @@ Key = Annotated[
     str | None,
     typer.Option(envvar="TIDEMILL_MONITOR_KEY", help="A key of its.", show_default=False),
 ]
+Limit = Annotated[int, typer.Option(min=1, max=500, help="How many at the most.")]
+Number = Annotated[int, typer.Argument(help="As listed.")]
+Note = Annotated[str, typer.Option(help="Kept with it.")]
 ScopeName = Literal["ingest", "read", "operate"]
 
-_PATIENCE_SECONDS = 10.0
+_REPLAY_PATIENCE_SECONDS = 600.0
 
 
 @app.command()
@@ -95,33 +99,22 @@ def replay(
     """
     from tidemill_monitor.replay.command import replay as play
 
-    _replayed(
-        play(
-            source=source,
-            speed=speed,
-            label_delay_seconds=label_delay,
-            with_labels=labels,
-            batch_rows=batch_rows,
-            prediction=prediction,
-            score=score,
-            restart=restart,
-            workspace=workspace,
-            client=_client(url, key, patience_seconds=600.0),
-            as_json=as_json,
-        ),
+    facts = play(
+        source=source,
+        speed=speed,
+        label_delay_seconds=label_delay,
+        with_labels=labels,
+        batch_rows=batch_rows,
+        prediction=prediction,
+        score=score,
+        restart=restart,
+        workspace=workspace,
+        client=_client(url, key, patience_seconds=_REPLAY_PATIENCE_SECONDS),
         as_json=as_json,
     )
-
-
-def _replayed(facts: dict[str, Any], *, as_json: bool) -> None:
-    screen = _screen(as_json)
-    if as_json:
-        screen.document(facts)
-        return
-    errors = facts.pop("errors")
-    screen.table("replayed", [facts])
-    if errors:
-        screen.table("first row errors", errors)
+    screen = Screen(as_json=as_json)
+    screen.result(facts, "replayed", [{k: v for k, v in facts.items() if k != "errors"}])
+    screen.table("first row errors", facts["errors"])
 
 
 @keys.command("create")
@@ -144,7 +137,7 @@ def create_key(
     else:
         with _keys(workspace) as store:
             text = store.create(name or scope, scope)
-    screen = _screen(as_json)
+    screen = Screen(as_json=as_json)
     if as_json:
         screen.document({"key": text, "scope": scope, "name": name or scope})
     else:
@@ -167,7 +160,7 @@ def list_keys(workspace: Workspace = Path(), as_json: Json = False) -> None:
             }
             for key in store.list()
         ]
-    _rows(rows, "keys", as_json)
+    Screen(as_json=as_json).result(rows, "keys", rows)
 
 
 @keys.command("revoke")
@@ -193,13 +186,13 @@ def revoke_key(
                 raise UsageError(
                     f"there is no key {key_id!r}", remedy="look at: tidemill monitor keys list"
                 )
-    _screen(False).note(f"key {key_id} is revoked")
+    Screen().note(f"key {key_id} is revoked")
 
 
 @decisions.command("list")
 def list_decisions(
     state: Annotated[str | None, typer.Option(help="Only of this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    limit: Limit = 20,
     url: Url = None,
     key: Key = None,
     as_json: Json = False,
@@ -207,17 +200,13 @@ def list_decisions(
     """List decisions, the newest first."""
     with _client(url, key) as client:
         items = client.get("/v1/decisions", state=state, limit=limit)["items"]
-    names = ("id", "opened_at", "state", "champion_version", "challenger_version", "reason")
-    _rows(items if as_json else [_picked(i, names) for i in items], "decisions", as_json)
+    columns = ("id", "opened_at", "state", "champion_version", "challenger_version", "reason")
+    Screen(as_json=as_json).result(items, "decisions", _picked(items, columns))
 
 
 @decisions.command("approve")
 def approve(
-    decision: Annotated[int, typer.Argument(help="As listed.")],
-    note: Annotated[str, typer.Option(help="Kept with it.")] = "",
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
+    decision: Number, note: Note = "", url: Url = None, key: Key = None, as_json: Json = False
 ) -> None:
     """Let a decision that awaits approval start its retraining."""
     _answer("approve", decision, note, url, key, as_json)
@@ -225,20 +214,25 @@ def approve(
 
 @decisions.command("reject")
 def reject(
-    decision: Annotated[int, typer.Argument(help="As listed.")],
-    note: Annotated[str, typer.Option(help="Kept with it.")] = "",
-    url: Url = None,
-    key: Key = None,
-    as_json: Json = False,
+    decision: Number, note: Note = "", url: Url = None, key: Key = None, as_json: Json = False
 ) -> None:
     """Refuse a decision that awaits approval."""
     _answer("reject", decision, note, url, key, as_json)
 
 
+def _answer(
+    what: str, decision: int, note: str, url: str | None, key: str | None, as_json: bool
+) -> None:
+    with _client(url, key) as client:
+        item = client.post(f"/v1/decisions/{decision}/{what}", {"note": note})
+    columns = ("id", "state", "reason")
+    Screen(as_json=as_json).result(item, "decision", _picked([item], columns))
+
+
 @alerts.command("list")
 def list_alerts(
     state: Annotated[str | None, typer.Option(help="open, acknowledged or resolved.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    limit: Limit = 20,
     url: Url = None,
     key: Key = None,
     as_json: Json = False,
@@ -246,8 +240,8 @@ def list_alerts(
     """List alerts, the newest first."""
     with _client(url, key) as client:
         items = client.get("/v1/alerts", state=state, limit=limit)["items"]
-    names = ("id", "opened_at", "state", "severity", "rule", "sentence")
-    _rows(items if as_json else [_picked(i, names) for i in items], "alerts", as_json)
+    columns = ("id", "opened_at", "state", "severity", "rule", "sentence")
+    Screen(as_json=as_json).result(items, "alerts", _picked(items, columns))
 
 
 @app.command("replay-webhooks")
@@ -273,46 +267,21 @@ def replay_webhooks(
     else:
         with _ledger(workspace, writable=True) as ledger:
             count = ledger.outbox.replay(message or None, at=dt.datetime.now(dt.UTC))
-    screen = _screen(as_json)
+    screen = Screen(as_json=as_json)
     if as_json:
         screen.document({"replayed": count})
     else:
         screen.note(f"{count} messages wait to be sent again")
 
 
-def _answer(
-    what: str, decision: int, note: str, url: str | None, key: str | None, as_json: bool
-) -> None:
-    with _client(url, key) as client:
-        item = client.post(f"/v1/decisions/{decision}/{what}", {"note": note})
-    _rows([_picked(item, ("id", "state", "reason"))] if not as_json else item, "decision", as_json)
+def _picked(items: list[dict[str, Any]], columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{name: item.get(name) for name in columns} for item in items]
 
 
-def _picked(item: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name.replace("_", " "): item.get(name) for name in names}
-
-
-def _rows(rows: Any, title: str, as_json: bool) -> None:
-    screen = _screen(as_json)
-    if as_json:
-        screen.document(rows)
-    else:
-        screen.table(title, rows)
-
-
-def _screen(as_json: bool) -> Screen:
-    from tidemill_monitor.printing import Screen
-
-    return Screen(as_json=as_json)
-
-
-def _client(
-    url: str | None, key: str | None, patience_seconds: float | None = None
-) -> MonitorClient:
+def _client(url: str | None, key: str | None, **patience: float) -> MonitorClient:
     from tidemill.monitor_client import monitor_from_environment
 
-    patience = _PATIENCE_SECONDS if patience_seconds is None else patience_seconds
-    return monitor_from_environment(url, key, patience_seconds=patience)
+    return monitor_from_environment(url, key, **patience)
 
 
 @contextmanager

@@ -14,6 +14,11 @@ promote
 
 Each leaves a receipt below ``.tidemill/retrain/DECISION``: a killed retraining goes on after the
 last of them, and a finished one changes nothing when it is asked for again.
+
+A set of live rows stays for good once its retraining has finished. The ledger gives the rows of
+any other one to the next decision, so the next retraining takes out what an unfinished one had
+appended: no row is in two sets, and none is in no set for ever. One that is asked for again after
+that appends its rows anew.
 """
 
 from __future__ import annotations
@@ -197,7 +202,7 @@ class _Retraining:
         self.context, self.params, self.order, self._rows = context, params, order, rows
         self.folder = _folder(context.workspace, order.decision)
         self._require_shards()
-        self.model = params.registration.model or params.dataset.name
+        self.model = params.model_name
         self.champion = self._champion()
         self.facts: dict[str, Any] = {"decision": order.decision, "why": order.reason}
         self.lesson = 0
@@ -275,6 +280,7 @@ class _Retraining:
             self.context, params, schema, self.folder, self._set_name()
         )
         self.proof = Proof(self.folder / "validated", proof)
+        taken_out = self._take_out_unfinished()
         prepare_versions(workspace, params)
         with Versions(workspace.root) as versions:
             versions.repair()
@@ -287,7 +293,28 @@ class _Retraining:
         message += f": {self.order.reason}" if self.order.reason else ""
         note_version(workspace.root, version, message, {"live": self.live.name})
         self.facts |= {**rows, "dataset_version": version}
-        return StageResult("append", facts={**rows, "version": version, "message": message})
+        return StageResult(
+            "append",
+            facts={**rows, "version": version, "message": message},
+            warnings=tuple(
+                f"the live rows of {name} are taken out: that retraining did not finish"
+                for name in taken_out
+            ),
+        )
+
+    def _take_out_unfinished(self) -> list[str]:
+        """Remove the sets of other retrainings that have begun and not finished."""
+        workspace, names = self.context.workspace, []
+        for known in live_sets(workspace):
+            decision = known.name.split("-", 1)[-1]
+            begun = _folder(workspace, decision).is_dir()
+            if decision != self.order.decision and begun and not outcome_of(workspace, decision):
+                names.append(known.name)
+                place = self.folder / "taken out"  # DVC hashes all that lies in data/live
+                discard_directory(place)
+                known.folder.rename(place)
+                discard_directory(place)
+        return names
 
     def _set_name(self) -> str:
         sets = live_sets(self.context.workspace)

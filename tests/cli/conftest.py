@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.testing.commands import Said, run_command
-from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+from tidemill.testing.workspaces import copy_workspace, finished_workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,10 +24,8 @@ def _surroundings() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace of 2,500 rows after one whole run; never change it, take a copy."""
-    root = small_workspace(tmp_path_factory.mktemp("cli") / "ws", rows=2500)
-    run_here(root)
-    return root
+    """A workspace of 6,000 rows after one whole run; never change it, take a copy."""
+    return finished_workspace(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tidemill import monitor_client
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,17 +85,10 @@ def test_commands_that_ask_a_monitor_need_a_key(words, place, cli):
 
 def test_a_monitor_that_is_away(place, cli, monkeypatch):
     """Exit 75, the address is named, the key is not."""
-    monkeypatch.setattr("tidemill_monitor.cli._PATIENCE_SECONDS", 0.1)
-    done = cli(
-        "monitor",
-        "decisions",
-        "list",
-        "--url",
-        "http://127.0.0.1:9",
-        "--key",
-        "tm_secret",
-        "--json",
-    )
+    hasty = partial(monitor_client.monitor_from_environment, patience_seconds=0.1)
+    monkeypatch.setattr(monitor_client, "monitor_from_environment", hasty)
+    place = ("--url", "http://127.0.0.1:9", "--key", "tm_secret")
+    done = cli("monitor", "decisions", "list", *place, "--json")
     assert done.code == 75, done.err
     assert "127.0.0.1:9" in done.document["message"]
     assert "tm_secret" not in done.out + done.err

@@ -59,7 +59,7 @@ def test_score_predicts_every_row_as_the_model_does(finished, copy, cli, tmp_pat
     out = tmp_path / "scored.parquet"
     done = cli("score", "--input", root / "data/raw", "--output", out, "-w", root, "--json")
     assert done.code == 0, done.err
-    assert done.document["rows"] == 2500
+    assert done.document["rows"] == 6000
     assert (done.document["model"], done.document["version"]) == ("rides", 1)
     frame = predictions(out)
     assert list(frame.columns) == ["source", "row", "ride_id", "prediction", "score"]

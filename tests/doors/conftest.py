@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tidemill.testing.commands import Said, run_command
-from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+from tidemill.testing.workspaces import copy_workspace, made_once, run_here, small_workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,11 +51,13 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Its very last row is bad, see ``bad_row``.
     """
-    root = tmp_path_factory.mktemp("doors") / "blank"
-    small_workspace(root, settings=["ingestion.batch_rows=700"])
-    noted = spoil_last_row(root / "data" / "raw")
-    (root.parent / "bad_row.json").write_text(json.dumps(noted))
-    return root
+
+    def make(folder: Path) -> None:
+        small_workspace(folder / "ws", settings=["ingestion.batch_rows=700"])
+        noted = spoil_last_row(folder / "ws" / "data" / "raw")
+        (folder / "bad_row.json").write_text(json.dumps(noted))
+
+    return made_once(tmp_path_factory.getbasetemp(), "blank", make) / "ws"
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +68,18 @@ def bad_row(blank: Path) -> tuple[str, int, str]:
 
 
 @pytest.fixture(scope="session")
-def finished(blank: Path, shell: Callable[..., str]) -> Path:
+def finished(
+    blank: Path, shell: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The session's workspace after one whole run, in git; never change it, take a copy."""
-    root = copy_workspace(blank, blank.parent / "finished")
-    shell(root, "git", "init", "-q")
-    run_here(root)
-    commit_all(root, shell)
-    return root
+
+    def make(folder: Path) -> None:
+        root = copy_workspace(blank, folder / "ws")
+        shell(root, "git", "init", "-q")
+        run_here(root)
+        commit_all(root, shell)
+
+    return made_once(tmp_path_factory.getbasetemp(), "ran", make) / "ws"
 
 
 def commit_all(root: Path, shell: Callable[..., str]) -> None:

@@ -1,52 +1,38 @@
 """Runs of the command line for test_doors_kill.py, each in a forked process of its own.
 
+What every run imports is imported once, before the first fork.
+
 Each line of stdin is one run:
 ``{"arguments": [...], "environment": {...}, "log": "...", "kill_at": N or null, ...}``. The
 run's process id is printed, then how it ended (its exit code, or minus the signal).
 
-With ``kill_at`` the run kills itself at its N-th change of a file: an audit hook counts opens
-for writing, renames, links, removals and new folders, just before each is done. With
-``kill_past`` it does so at the next change after a file whose path ends so got its name.
-Otherwise it writes how many changes it has seen beside the log.
+With ``kill_at`` or ``kill_past`` the run kills itself at a change of a file (``Changes``);
+otherwise it writes how many changes it has seen beside the log.
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
-import signal
 import sys
+import threading
 from pathlib import Path
 
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
+from tidemill.testing.kills import Changes
 
-
-def install_counter(order: dict, counted: Path) -> None:
-    """Count changes of files below the workspace in this process; kill it where it is asked."""
-    seen, armed = 0, False
-    me, root = os.getpid(), order["root"]
-
-    def hook(event: str, arguments: tuple) -> None:
-        nonlocal seen, armed
-        if event == "open":
-            path, _, flags = arguments
-            if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-                return
-        elif event in CHANGES:
-            path = arguments[0]
-        else:
-            return
-        if os.getpid() != me or not str(path).startswith(root):
-            return
-        seen += 1
-        if armed or seen == order["kill_at"]:
-            os.kill(me, signal.SIGKILL)
-        past = order["kill_past"]
-        armed = bool(past) and event == "os.rename" and str(arguments[1]).endswith(past)
-
-    sys.addaudithook(hook)
-    atexit.register(lambda: counted.write_text(str(seen)))
+IMPORTED = (
+    "tidemill.pipeline",
+    "tidemill.ingestion.gx",
+    "dvc.repo",
+    "lightgbm",
+    "matplotlib.figure",
+    "mlflow.sklearn",
+    "optuna",
+    "sklearn.pipeline",
+    "skops.io",
+)
 
 
 def run(order: dict) -> None:
@@ -58,7 +44,9 @@ def run(order: dict) -> None:
     os.dup2(log, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.argv = ["tidemill", *order["arguments"]]
-    install_counter(order, Path(order["log"] + ".changes"))
+    seen = Changes(order["root"], kill_at=order["kill_at"], kill_past=order["kill_past"])
+    counted = Path(order["log"] + ".changes")
+    atexit.register(lambda: counted.write_text(str(seen.seen)))
     from tidemill.cli import main
 
     main()
@@ -66,6 +54,9 @@ def run(order: dict) -> None:
 
 def serve() -> None:
     """Fork a run for each line."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+    assert threading.active_count() == 1, "a fork would leave threads behind"
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

@@ -10,7 +10,7 @@ from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, DataRefused
 from tidemill.ingestion import write_sample
-from tidemill.pipeline import source_deps
+from tidemill.pipeline.source import source_deps
 from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.stages import StageContext

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tidemill.drift import Reference
@@ -20,8 +21,8 @@ from tidemill.settings import Settings
 from tidemill.sharding import locate, verify
 from tidemill.stages.live import live_sets, proof_rows
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
-from tidemill.testing.workspaces import copy_workspace, run_here
-from tidemill.tracking import Registry, Tracker, fetch_reference
+from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
 from tidemill.versioning import Versions, version_notes
 
 SHARE = 0.3
@@ -250,6 +251,27 @@ def test_a_learner_that_cannot_go_on_starts_from_scratch(root, live, again, chan
     assert outcome.facts["learner"] == "hist_gradient_boosting"
     rows = ShardManifest.read(root / "data" / "shards").rows(Role.TRAIN)
     assert next(r for r in outcome.stages if r.stage == "teach").result.facts["rows"] == rows
+
+
+def test_a_feature_that_comes_alive_is_learnt(tmp_path, live, again):
+    """The champion left out what never varied; when it varies, the challenger reads it."""
+    root = small_workspace(
+        tmp_path / "ws",
+        rows=3000,
+        settings=[
+            "dataset.derive={toll: '1.0'}",
+            "monitoring.retraining.max_regression=1.0",
+        ],
+    )
+    run_here(root)
+    table = live(root)
+    toll = pa.array(np.where(pc.equal(table["cancelled"], "1"), 2.0, 1.0).astype(np.float32))
+    outcome = again(root, table.set_column(table.column_names.index("toll"), "toll", toll))
+
+    assert outcome.facts["continues"] is None
+    model = load_champion(f"sqlite:///{root}/mlflow.db", "rides")
+    assert model.version == 2
+    assert "toll" in model.pipeline[0].feature_names_in_
 
 
 def test_sides_depend_on_the_id_alone(live, finished):

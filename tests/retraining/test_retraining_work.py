@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tidemill.errors import ServiceUnavailable, StorageFailed
 from tidemill.orchestration import retraining as flow
 from tidemill.retraining import Outcome, outcome_of
 from tidemill.storage import Workspace
@@ -40,6 +41,7 @@ def asked(tmp_path, monkeypatch):
         assert flow.retrain_in_flow(str(tmp_path), decision, attempt, "http://m", **more) == FACTS
         return orders, told
 
+    run.parts = orders, told
     return run
 
 
@@ -63,6 +65,38 @@ def test_without_a_name_the_decision_is_the_name(asked, tmp_path):
     assert orders[0] == "7"
     assert outcome_of(Workspace.at(tmp_path), orders[1]).facts == FACTS
     assert {path.name for path in (tmp_path / ".tidemill" / "retrain").iterdir()} == set(orders)
+
+
+def test_an_outcome_that_cannot_be_told_is_no_failure(asked, monkeypatch):
+    """The flow run ends well: the monitor that was away asks again, and hears it then."""
+    told = []
+
+    def away(decision, document):
+        told.append(document["state"])
+        if document["state"] != "started" and told.count("finished") < 2:
+            raise ServiceUnavailable("gone", remedy="start it")
+
+    monkeypatch.setattr(flow, "_monitor", lambda url: nullcontext(SimpleNamespace(report=away)))
+    asked("7")
+    asked("7", 2)
+
+    assert told == ["started", "finished", "finished"]
+
+
+def test_what_fails_behind_the_outcome_is_told_as_finished(asked, monkeypatch):
+    """Its rows were learnt from: the monitor must not give them to another decision."""
+    _, told = asked.parts
+    real = flow._retrained
+
+    def fails(*arguments):
+        real(*arguments)
+        raise StorageFailed("the disk is full", remedy="make room")
+
+    monkeypatch.setattr(flow, "_retrained", fails)
+    with pytest.raises(StorageFailed):
+        asked("7")
+
+    assert told == [("7", "started"), ("7", "finished")]
 
 
 def test_what_a_kill_left_is_swept_when_the_outcome_is_found(asked, tmp_path):

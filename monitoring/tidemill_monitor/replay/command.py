@@ -11,9 +11,9 @@ from tidemill.engines import LocalEngine
 from tidemill.errors import IntegrityError, UsageError
 from tidemill.monitor_client import MonitorClient
 from tidemill.schema import TableSchema
+from tidemill.screen import Screen
 from tidemill.settings import load_settings
 from tidemill.storage import Workspace, hash_json, read_json
-from tidemill_monitor.printing import Screen
 from tidemill_monitor.replay.player import Player, Told
 from tidemill_monitor.replay.spool import Spool, spool
 

@@ -11,9 +11,9 @@ import typer
 
 import tidemill
 from tidemill.cli import data, retraining, running, starting
-from tidemill.cli.console import Screen
 from tidemill.cli.plugins import WithPlugins
 from tidemill.errors import StorageFailed, TidemillError
+from tidemill.screen import Screen
 
 __all__ = ["app", "main"]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tidemill.cli.options import JsonOption, WorkspaceOption, existing
+from tidemill.screen import Screen
 
 __all__ = ["add_commands"]
 
@@ -27,7 +29,6 @@ def add_commands(app: typer.Typer) -> None:
 
 def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what the source's columns are, from a bounded sample; writes nothing."""
-    from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.engines import LocalEngine
     from tidemill.ingestion import list_source, look_result
@@ -40,10 +41,8 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
         listing = list_source(params.dataset, place.root, engine)
         found = look_result(params.dataset, listing, place.root)
     schema = found.schema
-    if as_json:
-        screen.document({**schema.to_json(), "left_out": found.ignored})
-        return
-    screen.table(
+    screen.result(
+        {**schema.to_json(), "left_out": found.ignored},
         f"{params.dataset.source}: {schema.task.value}",
         [
             {"column": c.name, "type": c.type.value, "purpose": c.purpose.value, "as": c.physical}
@@ -55,7 +54,6 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
 
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """List the shards."""
-    from tidemill.cli.console import Screen
     from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
@@ -73,10 +71,7 @@ def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False
         }
         for shard in manifest.shards
     ]
-    if as_json:
-        screen.document(rows)
-    else:
-        screen.table(f"shards by {manifest.strategy} of {manifest.by or 'row'}", rows)
+    screen.result(rows, f"shards by {manifest.strategy} of {manifest.by or 'row'}", rows)
 
 
 def locate(
@@ -85,9 +80,6 @@ def locate(
     as_json: JsonOption = False,
 ) -> None:
     """Find the shard, block and row of a key."""
-    from dataclasses import asdict
-
-    from tidemill.cli.console import Screen
     from tidemill.errors import UsageError
     from tidemill.sharding import locate as find
     from tidemill.storage import ShardManifest
@@ -101,17 +93,11 @@ def locate(
             remedy="the row may be in quarantine: tidemill quarantine show",
             key=key,
         )
-    if as_json:
-        screen.document(asdict(found))
-    else:
-        screen.table(key, [asdict(found)])
+    screen.result(asdict(found), key, [asdict(found)])
 
 
 def verify(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Compare every shard with its manifest; exit 3 if one differs."""
-    from dataclasses import asdict
-
-    from tidemill.cli.console import Screen
     from tidemill.engines import LocalEngine
     from tidemill.errors import IntegrityError
     from tidemill.settings import load_settings
@@ -141,18 +127,13 @@ def show_quarantine(
     as_json: JsonOption = False,
 ) -> None:
     """Show refused rows with their position and every reason."""
-    from tidemill.cli.console import Screen
     from tidemill.ingestion import read_quarantine
 
     screen = Screen(as_json=as_json)
     rows = read_quarantine(existing(workspace).quarantine, limit=limit)
-    if as_json:
-        screen.document(rows)
-        return
-    if not rows:
-        screen.note("no row was refused")
-    screen.table(
-        "quarantine",
+    screen.result(
+        rows,
+        "refused rows",
         [
             {**row, "reasons": "; ".join(row["reasons"]), "values": row["values"][:80]}
             for row in rows

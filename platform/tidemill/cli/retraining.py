@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existing
+from tidemill.screen import Screen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,20 +45,18 @@ def retrain(
     What the monitor starts for a decision, without monitor and Prefect. The same rows again go
     on, or find it done.
     """
-    from tidemill.cli.console import Screen, TerminalObserver
+    from tidemill.cli.observer import at_work
     from tidemill.config import load_params
     from tidemill.engines import LocalEngine
     from tidemill.retraining import Order
     from tidemill.retraining import retrain as run
     from tidemill.settings import load_settings
-    from tidemill.storage import workspace_lock
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     params, settings = load_params(place.root), load_settings()
     with (
-        workspace_lock(place, wait_seconds=wait),
-        TerminalObserver(screen) as observer,
+        at_work(place, screen, wait=wait) as observer,
         LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
     ):
         rows = _Labelled(place, params, labelled, engine)
@@ -64,8 +64,7 @@ def retrain(
         done = run(place, rows, order, settings=settings, engine=engine, observer=observer)
     if as_json:
         screen.document(done.facts)
-        return
-    screen.table("retraining", [{"what": k, "value": v} for k, v in done.facts.items()])
+    screen.facts("retraining", done.facts)
 
 
 class _Labelled:
@@ -105,9 +104,6 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Let the champion before this one serve again: model, reference and thresholds together."""
-    from dataclasses import asdict
-
-    from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.settings import load_settings
     from tidemill.storage import workspace_lock
@@ -116,18 +112,17 @@ def rollback(
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     params = load_params(place.root)
-    model = params.registration.model or params.dataset.name
-    tracker = Tracker(
-        load_settings().tracking_uri(place.root), params.registration.experiment or model
-    )
+    tracker = Tracker(load_settings().tracking_uri(place.root), params.experiment_name)
     with workspace_lock(place, wait_seconds=wait):
-        done = roll_back(tracker, model, reason=reason)
+        done = roll_back(tracker, params.model_name, reason=reason)
     reloaded = _reload_monitor()
     facts: dict[str, Any] = {**asdict(done), "monitor": reloaded}
     if as_json:
         screen.document(facts)
         return
-    screen.note(f"{model}: version {done.version} is champion again, in place of {done.before}")
+    screen.note(
+        f"{params.model_name}: version {done.version} is champion again, in place of {done.before}"
+    )
     screen.note(f"monitor: {reloaded}")
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existing
+from tidemill.screen import Screen
+
+if TYPE_CHECKING:
+    from tidemill.pipeline import Observer, RunSummary
+    from tidemill.settings import Settings
+    from tidemill.storage import Workspace
 
 __all__ = ["add_commands"]
 
@@ -38,57 +44,72 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run every stage that is not current, to a registered model."""
-    from tidemill.cli.console import Screen, TerminalObserver
-    from tidemill.cli.interrupts import CtrlC
+    from tidemill.cli.observer import at_work
     from tidemill.config import params_text, set_params
     from tidemill.errors import GateShut
     from tidemill.settings import load_settings
-    from tidemill.storage import workspace_lock, write_bytes
+    from tidemill.storage import write_bytes
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     environment = load_settings()
-    with (
-        workspace_lock(place, wait_seconds=wait),
-        CtrlC() as ctrl_c,
-        TerminalObserver(screen, ctrl_c.check) as observer,
-    ):
+    with at_work(place, screen, wait=wait) as observer:
         if settings:
             text = set_params(params_text(place.root), settings)
             write_bytes(place.params, text.encode())
-        if direct:
-            from tidemill.engines import LocalEngine
-            from tidemill.pipeline import run_pipeline
-
-            with LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine:
-                summary = run_pipeline(
-                    place,
-                    settings=environment,
-                    engine=engine,
-                    observer=observer,
-                    force=force,
-                    until=until,
-                )
-        else:
-            from tidemill.orchestration import run_through_prefect
-
-            summary = run_through_prefect(
-                place,
-                settings=environment,
-                observer=observer,
-                force=force,
-                until=until,
-                preload=("tidemill.pipeline",),
-            )
+        through = _run_directly if direct else _run_through_prefect
+        summary = through(place, environment, observer=observer, force=force, until=until)
     shut = require_promotion and not summary.facts.get("promoted")
     if not (shut and as_json):  # one document on stdout, whatever happens
-        screen.summary(summary)
+        _show(screen, summary)
     if shut:
         raise GateShut(
             f"not promoted: {summary.facts.get('promotion_reason')}",
             remedy="look at reports/metrics.json, or lower registration.min_improvement",
             summary=summary.to_json(),
         )
+
+
+def _run_directly(
+    place: Workspace, settings: Settings, *, observer: Observer, force: bool, until: str | None
+) -> RunSummary:
+    from tidemill.engines import LocalEngine
+    from tidemill.pipeline import run_pipeline
+
+    with LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine:
+        return run_pipeline(
+            place, settings=settings, engine=engine, observer=observer, force=force, until=until
+        )
+
+
+def _run_through_prefect(
+    place: Workspace, settings: Settings, *, observer: Observer, force: bool, until: str | None
+) -> RunSummary:
+    from tidemill.orchestration import run_through_prefect
+
+    return run_through_prefect(
+        place,
+        settings=settings,
+        observer=observer,
+        force=force,
+        until=until,
+        preload=("tidemill.pipeline",),
+    )
+
+
+def _show(screen: Screen, summary: RunSummary) -> None:
+    stages = [
+        {
+            "stage": run.stage,
+            "state": run.state,
+            "seconds": f"{run.seconds:.1f}" if run.state == "ran" else None,
+            "peak MB": round(run.peak_memory_bytes / 1e6) or None,
+        }
+        for run in summary.stages
+    ]
+    screen.result(summary.to_json(), "stages", stages)
+    facts = {k: v for k, v in summary.facts.items() if not isinstance(v, dict | list)}
+    screen.facts("result", facts)
 
 
 def stage(
@@ -98,21 +119,17 @@ def stage(
     as_json: JsonOption = False,
 ) -> None:
     """Run one stage: what `dvc repro` calls."""
-    from tidemill.cli.console import Screen, TerminalObserver
-    from tidemill.cli.interrupts import CtrlC
+    from tidemill.cli.observer import at_work
     from tidemill.engines import LocalEngine
     from tidemill.pipeline import find_stage, run_stage
     from tidemill.settings import load_settings
-    from tidemill.storage import workspace_lock
 
     screen = Screen(as_json=as_json)
     find_stage(name)
     place = existing(workspace)
     environment = load_settings()
     with (
-        workspace_lock(place, wait_seconds=wait),
-        CtrlC() as ctrl_c,
-        TerminalObserver(screen, ctrl_c.check) as observer,
+        at_work(place, screen, wait=wait) as observer,
         LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine,
     ):
         observer.stage_started(name)
@@ -132,7 +149,6 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Predict every row of a table with a registered model, in bounded memory."""
-    from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.engines import LocalEngine
     from tidemill.pipeline import context_for
@@ -147,10 +163,7 @@ def score(
     with LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine:
         context = context_for(place, params, environment, engine)
         scored = score_files(context, params=params, source=source, output=output, model=model)
-    if as_json:
-        screen.document(dict(scored.facts))
-    else:
-        screen.table("scored", [dict(scored.facts)])
+    screen.result(dict(scored.facts), "scored", [dict(scored.facts)])
 
 
 def up(
@@ -160,7 +173,6 @@ def up(
     monitor_port: Annotated[int, typer.Option(help="Port of the monitor.")] = 8010,
 ) -> None:
     """Start Prefect, MLflow and the monitor, deploy the flows and work; Ctrl-C stops all."""
-    from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.orchestration import up as serve
     from tidemill.settings import load_settings

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tidemill.cli.options import JsonOption, WorkspaceOption
+from tidemill.screen import Screen
 
 __all__ = ["add_commands"]
 
@@ -34,7 +35,6 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace: params.yaml, dvc.yaml and a drafted suite for your own table."""
-    from tidemill.cli.console import Screen
     from tidemill.drafting import init_workspace
     from tidemill.engines import LocalEngine
     from tidemill.settings import load_settings
@@ -75,7 +75,6 @@ def sample(
     as_json: JsonOption = False,
 ) -> None:
     """Write a simulated ride-hailing table as monthly files."""
-    from tidemill.cli.console import Screen
     from tidemill.ingestion import write_sample
 
     screen = Screen(as_json=as_json)
@@ -91,7 +90,6 @@ def draft(
     force: Annotated[bool, typer.Option("--force", help="Replace the suite.")] = False,
 ) -> None:
     """Draft the suite again from a profile of the data."""
-    from tidemill.cli.console import Screen
     from tidemill.config import load_params
     from tidemill.drafting import draft_suite_file
     from tidemill.engines import LocalEngine

@@ -34,6 +34,16 @@ class Params(Section):
     registration: RegistrationConfig = RegistrationConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
 
+    @property
+    def model_name(self) -> str:
+        """What the registered model is called."""
+        return self.registration.model or self.dataset.name
+
+    @property
+    def experiment_name(self) -> str:
+        """What the MLflow experiment is called."""
+        return self.registration.experiment or self.dataset.name
+
     @model_validator(mode="after")
     def _consistent(self) -> Params:
         holdout = self.sharding.holdout

@@ -5,7 +5,14 @@ needs scikit-learn, and the workers that gather statistics for it do not.
 """
 
 from tidemill.features.fitting import fit_reducer
+from tidemill.features.passes import training_profile
 from tidemill.features.report import ReductionReport
 from tidemill.features.saving import load_reducer, save_reducer
 
-__all__ = ["ReductionReport", "fit_reducer", "load_reducer", "save_reducer"]
+__all__ = [
+    "ReductionReport",
+    "fit_reducer",
+    "load_reducer",
+    "save_reducer",
+    "training_profile",
+]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.contracts import Engine, Progress
+from tidemill.ingestion.commit import commit_rows
 from tidemill.ingestion.figures import ColumnFigures
 from tidemill.ingestion.keys import BucketCheck, bucket_count, check_bucket
 from tidemill.ingestion.oracle import Findings
@@ -33,15 +32,7 @@ from tidemill.ingestion.suite import Suite, load_suite
 from tidemill.ingestion.tally import RowTally
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import (
-    PartEntry,
-    ValidatedManifest,
-    commit_directory,
-    discard_directory,
-    fresh_directory,
-    storage_errors,
-    write_json,
-)
+from tidemill.storage import ValidatedManifest, discard_directory, write_json
 
 __all__ = ["IngestResult", "ingest"]
 
@@ -82,6 +73,32 @@ class IngestResult:
     failed: tuple[FailedExpectation, ...]
     splits_scanned: int
     splits_resumed: int
+
+    @classmethod
+    def of(
+        cls,
+        manifest: ValidatedManifest,
+        totals: Totals,
+        failed: tuple[FailedExpectation, ...],
+        *,
+        scanned: int,
+        resumed: int,
+    ) -> IngestResult:
+        """What became of data that were not refused."""
+        assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
+        return cls(
+            manifest=manifest,
+            profile=totals.profile,
+            rows_read=totals.rows_read,
+            rows_valid=totals.rows_valid,
+            rows_quarantined=totals.rows_quarantined,
+            rows_target_missing=totals.rows_target_missing,
+            reasons={reason.reason: reason.rows for reason in totals.reasons},
+            success=not failed,
+            failed=failed,
+            splits_scanned=scanned,
+            splits_resumed=resumed,
+        )
 
 
 def ingest(
@@ -144,25 +161,20 @@ def ingest(
         batch_rows=config.batch_rows,
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
     )
-    scanned = engine.map(
-        partial(scan_split, job), listing.splits, label="ingest", progress=progress
-    )
-    _check_shared_files(listing.splits, root, engine)
+    splits = listing.splits
+    scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
+    _check_shared_files(splits, root, engine)
     receipts = [receipt for receipt, _ in scanned]
-    totals = Totals.of(receipts, listing.splits)
-    checks = {
-        name: _check_keys(job, name, listing.splits, engine)
-        for name in ([KEY_SPILL] if schema.key else []) + [str(u.index) for u in plan.uniqueness]
-    }
+    totals = Totals.of(receipts, splits)
+    keyed = ([KEY_SPILL] if schema.key else []) + [str(rule.index) for rule in plan.uniqueness]
+    checks = {name: _check_keys(job, name, splits, engine) for name in keyed}
     findings = _findings(plan, receipts, checks)
     document = session.result().validate(findings, docs=docs)
     row_wise = {rule.index for rule in plan.rules}
     failed = failed_expectations(document, suite, findings.tallies, row_wise)
     refusal = (
         totals.refusal(config, failed, schema.target.name)
-        or key_problem(
-            schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), listing.splits
-        )
+        or key_problem(schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), splits)
         or target_problem(schema, totals.profile)
     )
     write_json(report, _report(document, totals, failed, config, refusal))
@@ -170,22 +182,10 @@ def ingest(
         raise refusal
     assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
     complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
-    manifest = _commit(complete, receipts, listing.splits, work, out, quarantine)
+    manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
     discard_directory(work)
     fresh = sum(was_scanned for _, was_scanned in scanned)
-    return IngestResult(
-        manifest=manifest,
-        profile=totals.profile,
-        rows_read=totals.rows_read,
-        rows_valid=totals.rows_valid,
-        rows_quarantined=totals.rows_quarantined,
-        rows_target_missing=totals.rows_target_missing,
-        reasons={reason.reason: reason.rows for reason in totals.reasons},
-        success=not failed,
-        failed=failed,
-        splits_scanned=fresh,
-        splits_resumed=len(scanned) - fresh,
-    )
+    return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=len(scanned) - fresh)
 
 
 class _Background(Generic[T]):
@@ -284,42 +284,3 @@ def _report(
 
 def _reason(reason: Reason) -> dict[str, Any]:
     return {"reason": reason.reason, "rows": reason.rows, "examples": list(reason.examples)}
-
-
-def _commit(
-    schema: TableSchema,
-    receipts: Sequence[Receipt],
-    splits: Sequence[Split],
-    work: Path,
-    out: Path,
-    quarantine: Path,
-) -> ValidatedManifest:
-    manifest = ValidatedManifest(
-        schema=schema,
-        parts=tuple(
-            PartEntry(split.path, receipt.part, receipt.rows_read, receipt.rows_quarantined)
-            for split, receipt in zip(splits, receipts, strict=True)
-        ),
-    )
-    refused = [r.quarantine.path for r in receipts if r.quarantine.rows]
-    valid = [r.part.path for r in receipts]
-    staged = _stage(work / "quarantine", refused, quarantine)
-    commit_directory(staged, quarantine)
-    staged = _stage(work / "parts", valid, out)
-    manifest.write(staged)
-    commit_directory(staged, out)
-    return manifest
-
-
-def _stage(source: Path, names: Sequence[str], target: Path) -> Path:
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    staged = fresh_directory(target.with_name(f".{target.name}.staged"))
-    with storage_errors(target):
-        for name in names:
-            try:
-                # The work folder keeps its name for the file until the commit is through.
-                os.link(source / name, staged / name)
-            except OSError:
-                shutil.copyfile(source / name, staged / name)
-    return staged

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from tidemill.engines import LocalEngine
-from tidemill.errors import TidemillError, UsageError
+from tidemill.errors import ServiceUnavailable, TidemillError, UsageError
 from tidemill.monitor_client import KEY_VARIABLE, MonitorClient, MonitorRefused
 from tidemill.orchestration.crashes import recorded
 from tidemill.orchestration.engine import PrefectEngine
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["retrain_in_flow"]
 
 Tell = Callable[..., None]
+
+_log = structlog.get_logger(__name__)
 
 _CONFLICT = 409
 
@@ -38,7 +42,8 @@ def retrain_in_flow(
     """The body of the deployed flow: retrain for a decision of the monitor; returns the outcome.
 
     The steps are tasks, as stages are. The same decision again goes on where the last attempt
-    ended, or finds the outcome; the monitor is told of either.
+    ended, or finds the outcome; the monitor is told of either. Where there is an outcome the flow
+    run has done its work: a monitor that cannot be told asks again when it is back.
 
     Parameters
     ----------
@@ -73,15 +78,14 @@ def retrain_in_flow(
         known = outcome_of(place, order.decision)
         if known is not None:
             # The monitor may not have heard of it, or has closed the decision long ago.
-            with _over_already():
-                _tell_outcome(tell, known.facts)
+            _tell_outcome(tell, known.facts)
             with workspace_lock(place, wait_seconds=LOCK_SECONDS):
                 sweep(place, order.decision)
             return known.facts
-        with _failures_told(tell):
+        with _failures_told(tell, lambda: outcome_of(place, order.decision)):
             tell("started")
             done = _retrained(place, lambda: monitor.labelled(decision), order)
-            _tell_outcome(tell, done.facts)
+        _tell_outcome(tell, done.facts)
     return done.facts
 
 
@@ -92,21 +96,19 @@ def _name(decision: str, work: str) -> str:
 
 
 def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:
-    tell(
-        "finished",
-        challenger_version=facts["version"],
-        promoted=facts["promoted"],
-        outcome=facts["reason"],
-    )
-
-
-@contextmanager
-def _over_already() -> Iterator[None]:
     try:
-        yield
+        tell(
+            "finished",
+            challenger_version=facts["version"],
+            promoted=facts["promoted"],
+            outcome=facts["reason"],
+        )
     except MonitorRefused as refusal:
         if refusal.fields.get("status") != _CONFLICT:
             raise
+        _log.warning("decision_closed", error=refusal.message)
+    except ServiceUnavailable as away:
+        _log.warning("outcome_not_told", error=away.message)
 
 
 def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
@@ -144,12 +146,15 @@ def _monitor(url: str) -> Iterator[MonitorClient]:
 
 
 @contextmanager
-def _failures_told(tell: Tell) -> Iterator[None]:
+def _failures_told(tell: Tell, outcome: Callable[[], Outcome | None]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         said = error.message if isinstance(error, TidemillError) else type(error).__name__
         # What failed is what matters, also where the monitor cannot be told: it asks Prefect.
         with suppress(TidemillError):
-            tell("failed", outcome=said)
+            if (done := outcome()) is not None:  # only what comes after it failed
+                _tell_outcome(tell, done.facts)
+            else:
+                tell("failed", outcome=said)
         raise

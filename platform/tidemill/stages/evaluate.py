@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from tidemill.config import EvaluationConfig
-from tidemill.metrics import HIGHER_IS_BETTER, improves, metric_names
+from tidemill.metrics import HIGHER_IS_BETTER, improves, in_words, metric_names
 from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.figures import draw_figures
-from tidemill.stages.judging import chosen_metric, judge, judge_baseline
-from tidemill.storage import (
-    ShardManifest,
-    commit_directory,
-    fresh_directory,
-    write_json,
-)
+from tidemill.stages.judging import chosen_metric, defined, judge, judge_baseline
+from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_json
 from tidemill.tracking import load_candidate
 
 __all__ = ["run_evaluate"]
 
 TRAIN_ROWS = 200_000
 """Training rows looked at for the gap: enough for two digits, whatever the table's size."""
-
 
 _PARTS = ("test", "baseline", "validation", "train")
 
@@ -36,7 +29,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     schema = manifest.schema
     metric = chosen_metric(evaluation.metric, schema.task, setting="evaluation.metric")
     pipeline = load_candidate(workspace.candidate / "model")
-    test = judge(context, pipeline, manifest, Role.TEST)
+    tested = judge(context, pipeline, manifest, Role.TEST)
+    test = tested.values()
     validation = dict.fromkeys(metric_names(schema.task), math.nan)
     if manifest.of(Role.VALIDATION):
         validation = judge(context, pipeline, manifest, Role.VALIDATION).values()
@@ -45,41 +39,35 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     gap = relative_gap(metric, train[metric], validation[metric])
     document: dict[str, Any] = {
         "metric": metric,
-        "test": _defined(test.values()),
-        "baseline": _defined(baseline),
-        "validation": _defined(validation),
-        "train": _defined(train),
+        "test": defined(test),
+        "baseline": defined(baseline),
+        "validation": defined(validation),
+        "train": defined(train),
         "gap": gap,
         "rows": {role.value: manifest.rows(role) for role in Role},
     }
     staged = fresh_directory(workspace.work("evaluate", "figures"))
-    draw_figures(staged, test, pipeline, manifest)
+    draw_figures(staged, tested, pipeline, manifest)
     write_json(workspace.reports / "metrics.json", document)
     commit_directory(staged, workspace.reports / "figures")
     warnings = []
     if gap > evaluation.max_gap:
         warnings.append(
-            f"{metric} is {train[metric]:.4f} on training and {validation[metric]:.4f} on "
-            f"validation rows: the model may have learnt the training rows by heart"
+            f"{in_words(metric)} is {train[metric]:.4f} on training and "
+            f"{validation[metric]:.4f} on validation rows: the model may have learnt the training "
+            "rows by heart"
         )
-    if not improves(metric, test.values()[metric], baseline[metric]):
+    if not improves(metric, test[metric], baseline[metric]):
         warnings.append(
-            f"{metric} on the test rows is {test.values()[metric]:.4f}, no better than the "
+            f"{in_words(metric)} on the test rows is {test[metric]:.4f}, no better than the "
             f"{baseline[metric]:.4f} of a dummy that knows the target's shares only"
         )
     return StageResult(
         stage="evaluate",
-        facts={
-            metric: test.values()[metric],
-            f"baseline_{metric}": baseline[metric],
-            "gap": gap,
-        },
+        facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap},
         tables={
             "metrics": [
-                {
-                    "metric": name,
-                    **{part: document[part][name] for part in _PARTS},
-                }
+                {"metric": name, **{part: document[part][name] for part in _PARTS}}
                 for name in metric_names(schema.task)
             ]
         },
@@ -98,8 +86,3 @@ def relative_gap(metric: str, train: float, validation: float) -> float:
     ahead = train - validation if HIGHER_IS_BETTER[metric] else validation - train
     size = max(abs(train), abs(validation))
     return ahead / size if size and math.isfinite(ahead) else 0.0
-
-
-def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: a figure that the rows do not define is null."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_profile
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["chosen_metric", "judge", "judge_baseline", "judge_files"]
+__all__ = ["chosen_metric", "defined", "judge", "judge_baseline", "judge_files"]
 
 
 def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
@@ -51,6 +52,11 @@ def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
         available=names,
         nearest=close,
     )
+
+
+def defined(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: a figure that the rows do not define is null."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def judge(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidemill.config import Params
 from tidemill.errors import DataRefused
-from tidemill.metrics import improves
+from tidemill.metrics import improves, in_words
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import judge
@@ -17,7 +17,13 @@ from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, wri
 from tidemill.tracking import Registry, load_champion, open_candidate
 from tidemill.versioning import Versions, code_revision
 
-__all__ = ["log_data", "registration_record", "registration_stands", "run_register"]
+__all__ = [
+    "log_data",
+    "origin_tags",
+    "registration_record",
+    "registration_stands",
+    "run_register",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     manifest = ShardManifest.read(workspace.shards)
     metrics = read_json(workspace.reports / "metrics.json")
     training = read_json(workspace.candidate / "training.json")
-    model = params.registration.model or params.dataset.name
+    model = params.model_name
     versions = Versions(workspace.root)
     tracker = context.tracker
     run_id = tracker.open_run(
@@ -68,7 +74,6 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     _log(context, run_id, params, manifest, metrics, training, versions)
     registry = Registry(tracker)
     candidate = open_candidate(workspace.candidate / "model")
-    digest = candidate.digest
     reference = workspace.work("register", "reference.json")
     made = make_reference(context, manifest, candidate.pipeline, metric=metrics["metric"])
     write_json(reference, made.to_json())
@@ -76,14 +81,11 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
         workspace.candidate / "model",
         model_name=model,
         run_id=run_id,
-        digest=digest,
+        digest=candidate.digest,
         reference=[reference],
         attachments=_attachments(workspace),
         metrics={f"test_{name}": value for name, value in metrics["test"].items()},
-        tags={
-            "tidemill.dataset_version": versions.dataset_version() or "",
-            "tidemill.code_revision": code_revision(workspace.root) or "",
-        },
+        tags=origin_tags(versions, workspace.root),
     )
     promotion = _promote(context, registry, model, registered.version, manifest, metrics, params)
     tracker.finish(run_id, "FINISHED")
@@ -94,7 +96,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
         "promotion_reason": promotion.reason,
         "champion_value": promotion.champion_value,
         "run_id": run_id,
-        "digest": digest,
+        "digest": candidate.digest,
         "tracking_uri": tracker.uri,
     }
     write_json(registration_record(workspace.root), facts)
@@ -116,7 +118,7 @@ def _promote(
 ) -> Promotion:
     metric, challenger = metrics["metric"], metrics["test"][metrics["metric"]]
     if challenger is None:
-        return Promotion(False, f"{metric} is not defined on the test rows", None)
+        return Promotion(False, f"{in_words(metric)} is not defined on the test rows", None)
     champion = registry.champion(model)
     if champion is not None and champion.version == version:
         return Promotion(True, "it is the champion already", challenger)
@@ -142,14 +144,16 @@ def _promote(
     if not improves(metric, challenger, value, margin):
         return Promotion(
             False,
-            f"{metric} {challenger:.4f} does not beat champion {champion.version}'s {value:.4f}"
-            f" by more than {margin:g}",
+            f"{in_words(metric)} {challenger:.4f} does not beat champion {champion.version}'s "
+            f"{value:.4f} by more than {margin:g}",
             value,
         )
     evidence = {metric: challenger, f"champion_{metric}": value}
     registry.promote(model, version, replaces=champion.version, evidence=evidence)
     return Promotion(
-        True, f"{metric} {challenger:.4f} beats champion {champion.version}'s {value:.4f}", value
+        True,
+        f"{in_words(metric)} {challenger:.4f} beats champion {champion.version}'s {value:.4f}",
+        value,
     )
 
 
@@ -196,6 +200,14 @@ def log_data(
         rows=sum(manifest.rows(role) for role in Role),
         schema=manifest.schema,
     )
+
+
+def origin_tags(versions: Versions, root: Path) -> dict[str, str]:
+    """Tags of a version: by which data and which code it was made."""
+    return {
+        "tidemill.dataset_version": versions.dataset_version() or "",
+        "tidemill.code_revision": code_revision(root) or "",
+    }
 
 
 def _attachments(workspace: Workspace) -> list[Path]:

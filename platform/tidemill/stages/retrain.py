@@ -18,13 +18,13 @@ from tidemill.config import Params
 from tidemill.drift import HeldOut
 from tidemill.drift.performance import worse_by
 from tidemill.learning import predict_scores
-from tidemill.metrics import improves
+from tidemill.metrics import improves, in_words
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.stages.judging import chosen_metric, judge, judge_files
+from tidemill.stages.judging import chosen_metric, defined, judge, judge_files
 from tidemill.stages.reference import make_reference
-from tidemill.stages.register import log_data
+from tidemill.stages.register import log_data, origin_tags
 from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
@@ -35,7 +35,7 @@ from tidemill.storage import (
     write_json,
 )
 from tidemill.tracking import LoadedModel, Registry, load_candidate
-from tidemill.versioning import Versions, code_revision
+from tidemill.versioning import Versions
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -131,8 +131,11 @@ def compare(
     better, forgot, reason = _verdict(
         params, metric, figures, rows=proof.rows, champion=champion.version
     )
-    defined = {where: {who: _defined(v) for who, v in f.items()} for where, f in figures.items()}
-    found = Comparison(metric, defined["proof"], defined["frozen"], better, forgot, reason)
+    proven, frozen = (
+        {who: defined(values) for who, values in figures[where].items()}
+        for where in ("proof", "frozen")
+    )
+    found = Comparison(metric, proven, frozen, better, forgot, reason)
     write_json(receipt, {"key": key, "comparison": asdict(found)})
     return found
 
@@ -149,12 +152,12 @@ def _verdict(
     after, before = (figures["frozen"][who][metric] for who in ("challenger", "champion"))
     if math.isnan(new) or math.isnan(after):
         where = "proof" if math.isnan(new) else "frozen test"
-        return False, False, f"{metric} is not defined on the {where} rows"
+        return False, False, f"{in_words(metric)} is not defined on the {where} rows"
     allowed = params.monitoring.retraining.max_regression
     loss = 0.0 if math.isnan(before) else worse_by(metric, before, after)
     said = (
-        f"{metric} is {new:.4f} on {rows} proof rows against champion {champion}'s {old:.4f}, "
-        f"and {after:.4f} on the frozen test rows against {before:.4f}"
+        f"{in_words(metric)} is {new:.4f} on {rows} proof rows against champion {champion}'s "
+        f"{old:.4f}, and {after:.4f} on the frozen test rows against {before:.4f}"
     )
     if not improves(metric, new, old, params.registration.min_improvement):
         return False, False, f"no better on proof: {said}"
@@ -162,10 +165,6 @@ def _verdict(
         lost = f"lost {loss:.4f} on the frozen test rows, {allowed:g} is allowed"
         return False, True, f"{lost}: {said}"
     return True, False, f"better on proof: {said}"
-
-
-def _defined(values: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def register_challenger(
@@ -184,8 +183,7 @@ def register_challenger(
 ) -> dict[str, Any]:
     """Make the challenger a version with a reference of its own; promote it if it is better.
 
-    The reference is the world that it was taught for: the live set's training rows, and what it
-    says of the proof rows. Everything may be repeated.
+    Everything may be repeated.
 
     Raises
     ------
@@ -193,29 +191,23 @@ def register_challenger(
         If another version was promoted since the comparison.
     """
     tracker, versions = context.tracker, Versions(context.workspace.root)
-    model = params.registration.model or params.dataset.name
+    model = params.model_name
     run_id = tracker.open_run(
         f"retrain-{decision}",
         name=f"retrain {decision[:12]}",
         tags={"tidemill.model": model, "tidemill.decision": decision, "tidemill.reason": reason},
     )
     _log(context, run_id, params, manifest, taught, comparison, versions)
-    pipeline = load_candidate(taught.folder / "model")
-    reference = make_reference(
-        context,
-        manifest.of_origin(live),
-        pipeline,
-        metric=comparison.metric,
-        proof=_held_out(pipeline, manifest.schema, proof),
-    )
-    write_json(folder / "reference.json", reference.to_json())
+    reference = folder / "reference.json"
+    world = manifest.of_origin(live)
+    _write_reference(reference, context, world, taught, proof, comparison.metric)
     registry = Registry(tracker)
     registered = registry.register(
         taught.folder / "model",
         model_name=model,
         run_id=run_id,
         digest=taught.digest,
-        reference=[folder / "reference.json"],
+        reference=[reference],
         attachments=[
             folder / "comparison.json",
             proof.folder.parent / "validation.json",
@@ -227,8 +219,7 @@ def register_challenger(
             **{f"proof_{k}": v for k, v in comparison.proof["challenger"].items()},
         },
         tags={
-            "tidemill.dataset_version": versions.dataset_version() or "",
-            "tidemill.code_revision": code_revision(context.workspace.root) or "",
+            **origin_tags(versions, context.workspace.root),
             "tidemill.decision": decision,
         },
     )
@@ -264,6 +255,21 @@ def _log(
         for who, values in figures.items():
             tracker.log_stage(run_id, f"{where}_{who}", {}, values)
     log_data(context, run_id, params, manifest, versions)
+
+
+def _write_reference(
+    path: Path,
+    context: StageContext,
+    manifest: ShardManifest,
+    taught: Taught,
+    proof: Proof,
+    metric: str,
+) -> None:
+    """Keep the world that it was taught for: the live rows, and what it says of the proof rows."""
+    pipeline = load_candidate(taught.folder / "model")
+    held_out = _held_out(pipeline, manifest.schema, proof)
+    made = make_reference(context, manifest, pipeline, metric=metric, proof=held_out)
+    write_json(path, made.to_json())
 
 
 def _held_out(pipeline: Pipeline, schema: TableSchema, proof: Proof) -> list[HeldOut]:

@@ -50,18 +50,15 @@ def score_files(
     _require_writable(output)
     loaded = load_champion(
         context.tracker.uri,
-        params.registration.model or params.dataset.name,
+        params.model_name,
         **({"version": int(model)} if model.isdigit() else {"alias": model}),
     )
-    trained = TableSchema.from_json(loaded.metadata["schema"])
-    schema = replace(
-        trained, columns=tuple(c for c in trained.columns if c.purpose is not Purpose.TARGET)
-    )
+    schema = _without_target(TableSchema.from_json(loaded.metadata["schema"]))
     dataset = params.dataset.model_copy(
         update={
-            "source": str(Path(source).absolute()) if "://" not in source else source,
+            "source": source if "://" in source else str(Path(source).absolute()),
             # The model's own: params.yaml may say something else by now.
-            "derive": {k: v for k, v in trained.derived if k in schema.names},
+            "derive": {k: v for k, v in schema.derived if k in schema.names},
         }
     )
     listing = list_source(dataset, context.workspace.root, context.engine)
@@ -78,8 +75,6 @@ def score_files(
     function = partial(
         _score_split,
         schema=schema,
-        task=trained.task,
-        classes=trained.classes,
         dataset=dataset,
         listing=listing,
         root=context.workspace.root,
@@ -99,11 +94,17 @@ def score_files(
         facts={
             "rows": sum(rows for rows, _ in parts),
             "unreadable_lines": sum(rejected for _, rejected in parts),
-            "model": params.registration.model or params.dataset.name,
+            "model": params.model_name,
             "version": loaded.version,
             "output": str(output),
         },
     )
+
+
+def _without_target(schema: TableSchema) -> TableSchema:
+    """What is read of a table to score: it need not hold what is to be predicted."""
+    kept = tuple(c for c in schema.columns if c.purpose is not Purpose.TARGET)
+    return replace(schema, columns=kept)
 
 
 def _readable(
@@ -125,8 +126,6 @@ def _score_split(
     split: Split,
     *,
     schema: TableSchema,
-    task: Task,
-    classes: tuple[str, ...],
     dataset: DatasetConfig,
     listing: SourceListing,
     root: Path,
@@ -139,14 +138,14 @@ def _score_split(
     writer = None
     for batch in read_split(split, schema, dataset, listing, root, batch_rows=batch_rows):
         rejected += len(batch.rejects)
-        scores = predict_scores(learner, reducer.transform(batch.table), task)
+        scores = predict_scores(learner, reducer.transform(batch.table), schema.task)
         columns: dict[str, Any] = {
             "source": pa.array([split.path] * len(scores)).dictionary_encode(),
             "row": pa.array(batch.rows),
         }
         if schema.key is not None:
             columns[schema.key.name] = batch.table[schema.key.name]
-        columns |= _predictions(scores, task, classes)
+        columns |= _predictions(scores, schema)
         table = pa.table(columns)
         if writer is None:
             writer = BlockWriter(
@@ -159,16 +158,14 @@ def _score_split(
     return rows, rejected
 
 
-def _predictions(
-    scores: npt.NDArray[np.float64], task: Task, classes: tuple[str, ...]
-) -> dict[str, Any]:
-    if task is Task.REGRESSION:
+def _predictions(scores: npt.NDArray[np.float64], schema: TableSchema) -> dict[str, Any]:
+    if schema.task is Task.REGRESSION:
         return {"prediction": pa.array(scores)}
-    if task is Task.BINARY:
+    if schema.task is Task.BINARY:
         codes, best = (scores > 0.5).astype(np.int32), scores
     else:
         codes, best = scores.argmax(axis=1).astype(np.int32), scores.max(axis=1)
-    labels = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(classes)))
+    labels = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(schema.classes)))
     return {"prediction": labels, "score": pa.array(best)}
 
 

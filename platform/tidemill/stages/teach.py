@@ -9,30 +9,28 @@ from typing import Any
 import numpy as np
 
 from tidemill.config import Params, Scalar
-from tidemill.features import fit_reducer, load_reducer, save_reducer
+from tidemill.features import fit_reducer, load_reducer, save_reducer, training_profile
 from tidemill.learning import LEARNERS, fit
+from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.schema import Role
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
+from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
     ShardEntry,
     ShardManifest,
-    commit_directory,
     fresh_directory,
     hash_file,
     hash_json,
-    read_block,
     read_json,
-    write_json,
 )
-from tidemill.tracking import LoadedModel, save_candidate
+from tidemill.tracking import LoadedModel
 
 __all__ = ["MAX_CONTINUED", "Taught", "teach"]
 
 MAX_CONTINUED = 8
 """So often in a row a model goes on; then one from scratch takes its place (trees add up)."""
 
-EXAMPLE_ROWS = 5
 _REHEARSED_BLOCKS = 32
 
 
@@ -59,8 +57,9 @@ def teach(
 
     Where the champion is of the configured learner, and that can go on, the challenger has the
     champion's reducer and goes on from its learner over the live set's training rows; the set's
-    validation rows stop it early. Elsewhere reducer and learner are fitted from scratch on all
-    training rows, old and live.
+    validation rows stop it early. Elsewhere, and where features that never varied do so now (the
+    champion's reducer left them out), reducer and learner are fitted from scratch on all training
+    rows, old and live.
 
     Parameters
     ----------
@@ -79,7 +78,8 @@ def teach(
     tuned = _tuned(context) if learner == training.learner else {}
     continued = int(champion.metadata.get("continued", 0)) + 1
     able = learner == training.learner and LEARNERS[training.learner].continues
-    warm = able and continued <= MAX_CONTINUED
+    awoken = _awoken(champion, manifest, live, context.workspace.shards) if able else ()
+    warm = able and continued <= MAX_CONTINUED and not awoken
     key = hash_json(
         {
             "shards": hash_file(context.workspace.shards / "manifest.json"),
@@ -112,7 +112,7 @@ def teach(
         "key": key,
         "learner": training.learner,
         "strategy": fitted.strategy,
-        "why": _why(champion.version if warm else None, rehearse),
+        "why": _why(champion.version if warm else None, rehearse, awoken),
         "params": {**tuned, **training.params},
         "iterations": fitted.n_iterations,
         "curve": [list(point) for point in fitted.curve],
@@ -125,9 +125,30 @@ def teach(
     return job.save(fitted.estimator, document, folder / "candidate")
 
 
-def _why(champion: int | None, rehearse: bool) -> str:
+def _awoken(
+    champion: LoadedModel, manifest: ShardManifest, live: str, shards: Path
+) -> tuple[str, ...]:
+    """Features that the champion does not read, with one value in the source, and more now."""
+    read = set(champion.pipeline[0].feature_names_in_)
+    unread = [column.name for column in manifest.schema.features if column.name not in read]
+    if not unread:
+        return ()
+    before, now = (
+        training_profile(manifest.of_origin(origin), shards).columns for origin in ("", live)
+    )
+    return tuple(name for name in unread if not _varies(before[name]) and _varies(now[name]))
+
+
+def _varies(column: NumericProfile | CategoryProfile) -> bool:
+    if isinstance(column, NumericProfile):
+        return column.minimum < column.maximum
+    return column.n_distinct > 1
+
+
+def _why(champion: int | None, rehearse: bool, awoken: tuple[str, ...]) -> str:
     if champion is None:
-        return "from scratch on old and live rows"
+        moved = f": {', '.join(awoken)} never varied before" if awoken else ""
+        return f"from scratch on old and live rows{moved}"
     rows = "live rows and as many old ones" if rehearse else "live rows"
     return f"goes on from champion {champion} with {rows}"
 
@@ -202,29 +223,14 @@ class _Lesson:
         """Put the pipeline beside ``document``, whole or not at all."""
         from sklearn.pipeline import Pipeline
 
-        schema = self.manifest.schema
-        pipeline = Pipeline(
-            [("reducer", load_reducer(self.reducer_folder)), ("learner", estimator)]
+        digest = leave_candidate(
+            Pipeline([("reducer", load_reducer(self.reducer_folder)), ("learner", estimator)]),
+            document,
+            candidate,
+            staged=candidate.with_name(f".{candidate.name}.staged"),
+            manifest=self.manifest.of_origin(self.live),
+            shards=self.context.workspace.shards,
         )
-        first = self.manifest.of_origin(self.live).of(Role.TRAIN)[0]
-        example = read_block(
-            self.context.workspace.shards / first.file.path,
-            0,
-            columns=[column.name for column in schema.features],
-        )
-        staged = fresh_directory(candidate.with_name(f".{candidate.name}.staged"))
-        write_json(staged / "training.json", document)
-        digest = save_candidate(
-            pipeline,
-            staged / "model",
-            example=example.slice(0, EXAMPLE_ROWS).to_pandas(),
-            metadata={
-                "learner": document["learner"],
-                "schema": schema.to_json(),
-                "continued": document["continued"],
-            },
-        )
-        commit_directory(staged, candidate)
         return Taught(candidate, digest, document)
 
 

@@ -9,20 +9,11 @@ from tidemill.features import load_reducer
 from tidemill.learning import choose_strategy, fit
 from tidemill.schema import Role
 from tidemill.stages.blocks import reduced_blocks
+from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import (
-    ShardManifest,
-    commit_directory,
-    fresh_directory,
-    read_block,
-    read_json,
-    write_json,
-)
-from tidemill.tracking import save_candidate
+from tidemill.storage import ShardManifest, read_json
 
 __all__ = ["run_train"]
-
-EXAMPLE_ROWS = 5
 
 
 def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> StageResult:
@@ -58,7 +49,6 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         seed=seed,
         metric=tuned.get("metric", "auto"),
     )
-    pipeline = Pipeline([("reducer", reducer), ("learner", fitted.estimator)])
     document: dict[str, Any] = {
         "key": tuned["key"],
         "learner": training.learner,
@@ -71,18 +61,14 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         "seed": seed,
         "schema": schema.to_json(),
     }
-    features = [column.name for column in schema.features]
-    first = manifest.of(Role.TRAIN)[0]
-    example = read_block(workspace.shards / first.file.path, 0, columns=features)
-    staged = fresh_directory(workspace.work("train", "candidate"))
-    write_json(staged / "training.json", document)
-    digest = save_candidate(
-        pipeline,
-        staged / "model",
-        example=example.slice(0, EXAMPLE_ROWS).to_pandas(),
-        metadata={"learner": training.learner, "schema": schema.to_json()},
+    digest = leave_candidate(
+        Pipeline([("reducer", reducer), ("learner", fitted.estimator)]),
+        document,
+        workspace.candidate,
+        staged=workspace.work("train", "candidate"),
+        manifest=manifest,
+        shards=workspace.shards,
     )
-    commit_directory(staged, workspace.candidate)
     return StageResult(
         stage="train",
         facts={

@@ -15,7 +15,7 @@ from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import chosen_metric
-from tidemill.storage import ShardManifest, hash_file, hash_json, write_json
+from tidemill.storage import ShardManifest, Workspace, hash_file, hash_json, write_json
 from tidemill.tuning import Report, search
 
 __all__ = ["run_tune"]
@@ -68,32 +68,12 @@ def run_tune(
     """
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
-    key = hash_json(
-        {
-            "shards": hash_file(workspace.shards / "manifest.json"),
-            "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
-            "tuning": tuning.model_dump(mode="json", exclude={"workers"}),
-            "training": training.model_dump(mode="json"),
-            "seed": seed,
-        }
-    )
+    key = _key(workspace, tuning, training, seed)
     if tuning.trials == 0:
         write_json(workspace.best_params, {"key": key, "params": {}, "trials": 0})
         return StageResult(stage="tune", facts={"trials": 0})
     schema = manifest.schema
-    if not manifest.of(Role.VALIDATION):
-        raise ConfigError(
-            "tuning.trials: a search needs validation rows, and sharding.holdout.validation is 0",
-            remedy="set tuning.trials to 0, or sharding.holdout.validation above 0",
-        )
-    # Before the search, which sees only a part of the rows, and not after it.
-    choose_strategy(
-        training,
-        rows=manifest.rows(Role.TRAIN),
-        n_features=len(load_reducer(workspace.reducer).get_feature_names_out()),
-        task=schema.task,
-        n_classes=len(schema.classes),
-    )
+    _require_searchable(training, manifest, workspace)
     metric = chosen_metric(tuning.metric, schema.task, setting="tuning.metric")
     objective = Objective(
         training=training,
@@ -130,6 +110,37 @@ def run_tune(
         stage="tune",
         facts={"trials": len(study.trials), f"best_{metric}": study.best_value},
         tables={"trials": [_row(trial, metric) for trial in study.trials]},
+    )
+
+
+def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, seed: int) -> str:
+    """Names the search by all that its result depends on."""
+    return hash_json(
+        {
+            "shards": hash_file(workspace.shards / "manifest.json"),
+            "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
+            "tuning": tuning.model_dump(mode="json", exclude={"workers"}),
+            "training": training.model_dump(mode="json"),
+            "seed": seed,
+        }
+    )
+
+
+def _require_searchable(
+    training: TrainingConfig, manifest: ShardManifest, workspace: Workspace
+) -> None:
+    """Refuse now what could not be searched, or not be trained afterwards on all of the rows."""
+    if not manifest.of(Role.VALIDATION):
+        raise ConfigError(
+            "tuning.trials: a search needs validation rows, and sharding.holdout.validation is 0",
+            remedy="set tuning.trials to 0, or sharding.holdout.validation above 0",
+        )
+    choose_strategy(
+        training,
+        rows=manifest.rows(Role.TRAIN),
+        n_features=len(load_reducer(workspace.reducer).get_feature_names_out()),
+        task=manifest.schema.task,
+        n_classes=len(manifest.schema.classes),
     )
 
 

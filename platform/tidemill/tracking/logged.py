@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,7 @@ def require_ready(client: MlflowClient, model_id: str) -> None:
         )
 
 
+@cache
 def environment() -> str:
     """The installed packages, one ``name==version`` a line."""
     lines = {f"{found.metadata['Name']}=={found.version}" for found in distributions()}

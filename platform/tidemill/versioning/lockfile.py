@@ -11,7 +11,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -37,7 +39,7 @@ def _mark(root: Path) -> Path:
     return root / ".tidemill" / "dvc.lock.writing"
 
 
-def read_lock(root: Path) -> dict[str, Any]:
+def read_lock(root: Path) -> Mapping[str, Any]:
     """The stages of dvc.lock by name; empty if there is none yet.
 
     Raises
@@ -156,8 +158,9 @@ def guarded_lock(root: Path) -> Iterator[None]:
     mark.unlink(missing_ok=True)
 
 
-def _parse(content: bytes) -> dict[str, Any] | None:
-    """The stages of a whole dvc.lock; None if it is torn."""
+@lru_cache(maxsize=4)
+def _parse(content: bytes) -> Mapping[str, Any] | None:
+    """The stages of a whole dvc.lock; None if it is torn. A run reads the same one many times."""
     try:
         document = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
     except (YAMLError, UnicodeDecodeError):
@@ -170,7 +173,7 @@ def _parse(content: bytes) -> dict[str, Any] | None:
         and isinstance(stages, Mapping)
         and all(_is_stage(stage) for stage in stages.values())
     )
-    return dict(stages) if whole else None
+    return MappingProxyType(dict(stages)) if whole else None
 
 
 def _is_stage(stage: object) -> bool:

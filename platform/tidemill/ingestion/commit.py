@@ -1,0 +1,65 @@
+"""Finished parts become data/validated and data/quarantine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tidemill.ingestion.receipt import Receipt
+from tidemill.ingestion.splits import Split
+from tidemill.schema import TableSchema
+from tidemill.storage import (
+    PartEntry,
+    ValidatedManifest,
+    commit_directory,
+    fresh_directory,
+    storage_errors,
+)
+
+__all__ = ["commit_rows"]
+
+
+def commit_rows(
+    schema: TableSchema,
+    receipts: Sequence[Receipt],
+    splits: Sequence[Split],
+    *,
+    work: Path,
+    out: Path,
+    quarantine: Path,
+) -> ValidatedManifest:
+    """Put the parts that ``receipts`` name into ``out`` and ``quarantine``, each as a whole.
+
+    The files are linked, or copied where the disk has no links; ``work`` keeps its own.
+    """
+    manifest = ValidatedManifest(
+        schema=schema,
+        parts=tuple(
+            PartEntry(split.path, receipt.part, receipt.rows_read, receipt.rows_quarantined)
+            for split, receipt in zip(splits, receipts, strict=True)
+        ),
+    )
+    refused = [r.quarantine.path for r in receipts if r.quarantine.rows]
+    valid = [r.part.path for r in receipts]
+    staged = _stage(work / "quarantine", refused, quarantine)
+    commit_directory(staged, quarantine)
+    staged = _stage(work / "parts", valid, out)
+    manifest.write(staged)
+    commit_directory(staged, out)
+    return manifest
+
+
+def _stage(source: Path, names: Sequence[str], target: Path) -> Path:
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    staged = fresh_directory(target.with_name(f".{target.name}.staged"))
+    with storage_errors(target):
+        for name in names:
+            try:
+                # The work folder keeps its name for the file until the commit is through.
+                os.link(source / name, staged / name)
+            except OSError:
+                shutil.copyfile(source / name, staged / name)
+    return staged

@@ -1,0 +1,170 @@
+"""The stages: name, inputs, outputs, sections of params.yaml, function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidemill.config import Params
+from tidemill.errors import UsageError, nearest
+from tidemill.pipeline.source import source_deps
+from tidemill.stages import (
+    StageContext,
+    StageResult,
+    run_evaluate,
+    run_ingest,
+    run_look,
+    run_reduce,
+    run_register,
+    run_shard,
+    run_train,
+    run_tune,
+)
+from tidemill.versioning import Out, StageSpec
+
+__all__ = ["STAGES", "Stage", "find_stage", "stage_specs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One node of the graph.
+
+    Parameters
+    ----------
+    name : str
+    run : callable
+        Takes the context and the parameters; reads of the latter only what ``params`` names.
+    deps, outs : tuple
+        Paths relative to the workspace.
+    params : tuple of str
+        Sections of params.yaml that the result depends on.
+    reads_source : bool
+        Whether ``dataset.source`` itself is a dep.
+    reads_suite : bool
+        Whether the expectation suite is.
+    reads_live : bool
+        Whether data/live is, where there is one.
+    """
+
+    name: str
+    run: Callable[[StageContext, Params], StageResult]
+    deps: tuple[str, ...]
+    outs: tuple[Out, ...]
+    params: tuple[str, ...]
+    reads_source: bool = False
+    reads_suite: bool = False
+    reads_live: bool = False
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="look",
+        run=lambda context, p: run_look(context, dataset=p.dataset),
+        deps=(),
+        outs=(Out("data/source.json"), Out("data/schema.json")),
+        params=("dataset",),
+        reads_source=True,
+    ),
+    Stage(
+        name="ingest",
+        run=lambda context, p: run_ingest(context, dataset=p.dataset, ingestion=p.ingestion),
+        deps=("data/source.json", "data/schema.json"),
+        outs=(
+            Out("data/validated", persist=True, cache=False),
+            Out("data/quarantine", persist=True, cache=False),
+            Out("reports/validation.json", persist=True, cache=False),
+        ),
+        params=("dataset", "ingestion"),
+        reads_source=True,
+        reads_suite=True,
+    ),
+    Stage(
+        name="shard",
+        run=lambda context, p: run_shard(context, sharding=p.sharding, seed=p.seed),
+        deps=("data/validated",),
+        outs=(Out("data/shards", persist=True),),
+        params=("sharding", "seed"),
+        reads_live=True,
+    ),
+    Stage(
+        name="reduce",
+        run=lambda context, p: run_reduce(context, reduction=p.reduction),
+        deps=("data/shards",),
+        outs=(Out("models/reducer"), Out("reports/reduction.json")),
+        params=("reduction",),
+    ),
+    Stage(
+        name="tune",
+        run=lambda context, p: run_tune(context, tuning=p.tuning, training=p.training, seed=p.seed),
+        deps=("data/shards", "models/reducer"),
+        outs=(Out("models/params.json"),),
+        params=("tuning", "training", "seed"),
+    ),
+    Stage(
+        name="train",
+        run=lambda context, p: run_train(context, training=p.training, seed=p.seed),
+        deps=("data/shards", "models/reducer", "models/params.json"),
+        outs=(Out("models/candidate"),),
+        params=("training", "seed"),
+    ),
+    Stage(
+        name="evaluate",
+        run=lambda context, p: run_evaluate(context, evaluation=p.evaluation),
+        deps=("data/shards", "models/candidate"),
+        outs=(
+            Out("reports/metrics.json", kind="metric", cache=False),
+            Out("reports/figures", kind="plot"),
+        ),
+        params=("evaluation",),
+    ),
+    Stage(
+        name="register",
+        run=lambda context, p: run_register(context, params=p),
+        deps=("data/shards", "models/candidate", "reports/metrics.json", "reports/validation.json"),
+        outs=(),
+        params=("dataset", "evaluation", "registration"),
+    ),
+)
+
+
+def find_stage(name: str) -> Stage:
+    """Return the stage of that name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the nearest name is offered.
+    """
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    names = [stage.name for stage in STAGES]
+    close = nearest(name, names)
+    raise UsageError(
+        f"there is no stage {name!r}",
+        remedy=(f"did you mean {close!r}? " if close else "") + f"stages: {', '.join(names)}",
+        name=name,
+        available=names,
+    )
+
+
+def stage_specs(params: Params, root: Path) -> tuple[StageSpec, ...]:
+    """The graph as DVC states it, for the source and suite of ``params``."""
+    source = source_deps(params.dataset, root)
+    live = ("data/live",) if (root / "data" / "live").is_dir() else ()
+    return tuple(
+        StageSpec(
+            name=stage.name,
+            command=f"tidemill stage {stage.name}",
+            deps=(
+                *(source if stage.reads_source else ()),
+                *((params.ingestion.suite,) if stage.reads_suite else ()),
+                *(live if stage.reads_live else ()),
+                *stage.deps,
+            ),
+            outs=stage.outs,
+            params=stage.params,
+        )
+        for stage in STAGES
+    )

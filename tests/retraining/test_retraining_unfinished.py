@@ -1,0 +1,70 @@
+"""A retraining that failed for good: its rows come back with the next, and are learnt from once."""
+
+from __future__ import annotations
+
+import shutil
+
+import pyarrow as pa
+import pytest
+
+from tidemill import retraining
+from tidemill.engines import LocalEngine
+from tidemill.errors import StorageFailed
+from tidemill.sharding import verify
+from tidemill.stages.live import live_sets
+from tidemill.storage import ShardManifest, Workspace, read_blocks
+from tidemill.versioning import Versions
+
+
+def appended_times(root):
+    """The times of all live rows that the shards hold."""
+    shards = root / "data" / "shards"
+    return [
+        time
+        for shard in ShardManifest.read(shards).shards
+        if shard.origin
+        for part in read_blocks(shards / shard.file.path)
+        for time in part["requested_at"].to_pylist()
+    ]
+
+
+def test_what_an_unfinished_retraining_appended_is_not_appended_again(
+    root, live, again, monkeypatch
+):
+    """The next one has its rows among its own: each is in the shards once, and none is missing."""
+    old, new = live(root, 300), live(root, 500, seed=1)
+
+    def fails(*_, **__):
+        raise StorageFailed("the disk is full", remedy="make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retraining, "teach", fails)
+        with pytest.raises(StorageFailed):
+            again(root, old, "d1")
+    assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1"]
+
+    outcome = again(root, pa.concat_tables([old, new]), "d2")
+    assert [found.name for found in live_sets(Workspace.at(root))] == ["0002-d2"]
+    assert ShardManifest.read(root / "data" / "shards").appended == ("0002-d2",)
+    assert len(appended_times(root)) == outcome.facts["rows_learn"]
+    assert outcome.facts["rows_learn"] + outcome.facts["rows_proof"] == 800
+    said = {run.result.stage: run.result.warnings for run in outcome.stages}
+    assert said["append"] == (
+        "the live rows of 0001-d1 are taken out: that retraining did not finish",
+    )
+    shards = root / "data" / "shards"
+    with LocalEngine(1) as engine, Versions(root) as versions:
+        assert verify(ShardManifest.read(shards), shards, engine) == ()
+        assert versions.is_current("shard")
+
+    third = live(root, 300, seed=2)
+    again(root, third, "d3")
+    assert [found.name for found in live_sets(Workspace.at(root))] == ["0002-d2", "0003-d3"]
+
+
+def test_sets_of_a_workspace_whose_receipts_are_gone_stay(root, live, again):
+    """A copy of the data without .tidemill: nothing says that they are unfinished."""
+    again(root, live(root, 300), "d1")
+    shutil.rmtree(root / ".tidemill" / "retrain")
+    again(root, live(root, 300, seed=1), "d2")
+    assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1", "0002-d2"]
