@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,11 +26,17 @@ class MonitorSettings(BaseSettings):
     store : str or None
         A SQLAlchemy address; None is a SQLite file below the workspace.
     url : str or None
-        Where people and flows reach the monitor; None is made of ``host`` and ``port``.
+        Where flows reach the monitor to report back; None is made of ``host`` and ``port``.
+    public_url : str or None
+        Where people reach it: the address of links in alerts and notices; None is ``url``.
+    mlflow_public_url, prefect_public_url : str or None
+        Where people reach MLflow and Prefect's UI, for links; None are the addresses by which
+        the monitor itself reaches them.
     host, port : str, int
         Where to listen. Any other host than this machine needs a key in the store.
     allowed_hosts : str
-        Names, divided by commas, that requests may address beside this machine and ``host``.
+        Names, divided by commas, that requests may address beside this machine, ``host`` and
+        the host of ``public_url``.
     keys_file : Path or None
         A file of keys to take up at start (a secret of a container): one ``scope tm_id_secret``
         a line.
@@ -64,6 +71,9 @@ class MonitorSettings(BaseSettings):
     workspace: Path = Path()
     store: str | None = Field(None, repr=False)
     url: str | None = None
+    public_url: str | None = None
+    mlflow_public_url: str | None = None
+    prefect_public_url: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(8010, ge=0, le=65_535)
     allowed_hosts: str = ""
@@ -107,11 +117,28 @@ class MonitorSettings(BaseSettings):
         return self.store or f"sqlite:///{self.folder / 'ledger.db'}"
 
     @property
-    def public_url(self) -> str:
-        """The monitor's own address, for links and for flows that report back."""
+    def report_url(self) -> str:
+        """Where flows report back."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         shown = f"[{host}]" if ":" in host else host
         return (self.url or f"http://{shown}:{self.port}").rstrip("/")
+
+    @property
+    def link_url(self) -> str:
+        """The dashboard, as people reach it."""
+        return (self.public_url or self.report_url).rstrip("/")
+
+    @property
+    def mlflow_link(self) -> str | None:
+        """MLflow's pages, as people reach them; None where it is a file and no server."""
+        known = self.mlflow_public_url or self.tracking_uri
+        return known.rstrip("/") if known.startswith(("http://", "https://")) else None
+
+    @property
+    def prefect_link(self) -> str | None:
+        """Prefect's pages, as people reach them; None where no server is known."""
+        api = (self.prefect_api_url or "").rstrip("/").removesuffix("/api")
+        return (self.prefect_public_url or api).rstrip("/") or None
 
     @property
     def tracking_uri(self) -> str:
@@ -122,6 +149,7 @@ class MonitorSettings(BaseSettings):
     def hosts(self) -> frozenset[str]:
         """Lower-case host names that a request may address."""
         named = {name.strip().lower() for name in self.allowed_hosts.split(",")}
+        named.add(urlsplit(self.public_url or "").hostname or "")
         return frozenset({*LOOPBACK, self.host.lower(), *named} - {"", "0.0.0.0", "::"})  # noqa: S104
 
 

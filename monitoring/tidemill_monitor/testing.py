@@ -111,7 +111,10 @@ class Watched:
         self.champions = champions
         params = SimpleNamespace(monitoring=config, seed=1)
         settings = SimpleNamespace(
-            public_url="http://monitor.example",
+            report_url="http://monitor.example",
+            link_url="http://monitor.example",
+            mlflow_link=None,
+            prefect_link=None,
             tick_seconds=0.05,
             root=Path("/workspace"),
             prefect_api_url=None,

@@ -172,6 +172,26 @@ def test_a_broken_newest_window_holds_and_says_whose_matter_it_is():
     assert "owner" in decision.reason
 
 
+def test_an_open_decision_about_another_version_stands_in_the_way():
+    """Rows go to one at a time; the reason names what is under way."""
+    opened = fired(T0 - 40 * 24 * HOUR, version=2, state="started")
+    asked = history("ccc", decisions=[opened])
+    decision = decide(asked, POLICY, now(asked))
+    assert decision.action == "suppress"
+    assert decision.evidence["blocked_by"] == ["open decision"]
+    assert "about champion 2 is open" in decision.reason
+
+
+def test_a_fire_that_was_superseded_counts_for_nothing():
+    """Neither its pause nor the budget, and its windows may be seen again."""
+    never = [
+        fired(T0 + 3 * HOUR, version=3, state="superseded", closed=T0 + 3 * HOUR, name=f"d{i}")
+        for i in range(POLICY.monthly_budget + 1)
+    ]
+    asked = history("ccc", decisions=never)
+    assert decide(asked, POLICY, now(asked)).action == "fire"
+
+
 def test_the_same_windows_are_not_evidence_twice():
     """After a retraining that changed nothing, only new windows can fire again."""
     free = POLICY.model_copy(update={"cooldown_seconds": 0})
@@ -199,8 +219,8 @@ POLICIES = st.builds(
 # How each retraining goes: hours until it ends, and whether it brings a new champion.
 ENDS = st.lists(
     st.tuples(st.integers(0, 30), st.sampled_from(["finished", "promoted", "failed", "rejected"])),
-    min_size=150,
-    max_size=150,
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -225,12 +245,12 @@ def play(letters, policy, ends, labels):
         if decision.action == "fire":
             name = f"d{hour}"
             past.append(fired(at, version=version, state="started", name=name))
-            hours, state = ends[hour]
+            hours, state = ends[len(past) % len(ends)]
             running[name] = (at + (hours + 1) * HOUR, state)
     return said
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(LETTERS, POLICIES, ENDS, st.integers(0, 3000))
 def test_invariants_over_any_month(letters, policy, ends, labels):
     """No two fires in a cool-down, none over budget, on a broken feed, or beside an open one."""
@@ -242,8 +262,7 @@ def test_invariants_over_any_month(letters, policy, ends, labels):
     for at, letter, asked in fires:
         assert letter != "b"
         assert labels >= policy.min_labels
-        assert not [d for d in asked.decisions if d.is_open and d.champion_version ==
-                    asked.champion_version]  # fmt: skip
+        assert not [d for d in asked.decisions if d.is_open]
         month = [
             d for d in asked.decisions
             if at - d.opened_at < timedelta(days=BUDGET_DAYS) and d.state != "rejected"
@@ -255,7 +274,7 @@ def test_invariants_over_any_month(letters, policy, ends, labels):
         assert decision.needs_approval == (decision.action == "fire" and policy.approval)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(LETTERS, POLICIES, st.integers(1, 40))
 def test_asking_again_after_a_fire_changes_nothing(letters, policy, more):
     """While the decision is open, no answer fires, however often and late it is asked."""

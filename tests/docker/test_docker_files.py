@@ -11,8 +11,11 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+
+from tidemill_monitor.settings import MonitorSettings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -21,6 +24,7 @@ SERVICES = ["postgres", "s3", "prefect", "mlflow", "setup", "worker", "monitor"]
 OURS = ["prefect", "mlflow", "setup", "worker", "monitor"]
 WEB = {"prefect": 4200, "mlflow": 5000, "monitor": 8010}
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|AUTH_STRING|_KEY$|ACCESS_KEY|CREDENTIAL", re.I)
+COMPOSE_DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
 MARK = re.compile(r"\{file:/run/secrets/([\w-]+)\}")
 PINNED = re.compile(r"^[\w./-]+:(?=.*\d)[\w.-]+(@sha256:[0-9a-f]{64})?$")
 
@@ -101,6 +105,21 @@ def test_only_the_web_ports_are_published_and_only_here(services):
     """Prefect, MLflow and the monitor, each on this machine's own address."""
     published = {name: s["ports"] for name, s in services.items() if s.get("ports")}
     assert published == {name: [f"127.0.0.1:{port}:{port}"] for name, port in WEB.items()}
+
+
+@pytest.mark.parametrize("outside", [{}, {"TIDEMILL_MONITOR_PUBLIC_URL": "https://tides.example"}])
+def test_people_are_given_addresses_that_they_can_open(services, outside, monkeypatch):
+    """Links lead to published ports, or where the installation says; flows report inside."""
+    for name, value in services["monitor"]["environment"].items():
+        filled = COMPOSE_DEFAULT.sub(lambda m: outside.get(m[1], m[2]), value)
+        monkeypatch.setenv(name, filled)
+    settings = MonitorSettings()
+    monitor = outside.get("TIDEMILL_MONITOR_PUBLIC_URL", f"http://127.0.0.1:{WEB['monitor']}")
+    assert settings.link_url == monitor
+    assert settings.report_url == f"http://monitor:{WEB['monitor']}"
+    assert settings.mlflow_link == f"http://127.0.0.1:{WEB['mlflow']}"
+    assert settings.prefect_link == f"http://127.0.0.1:{WEB['prefect']}"
+    assert {"monitor", urlsplit(monitor).hostname} <= settings.hosts
 
 
 def test_the_network_of_databases_leads_nowhere(document):

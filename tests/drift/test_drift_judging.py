@@ -261,3 +261,35 @@ def test_outputs_of_a_regression_are_numbers_on_the_targets_edges():
     told = output_schema(TableSchema((fare,), Task.REGRESSION))
     assert told.names == ("prediction", "truth")
     assert told["prediction"].edges == told.target.edges == (1.0, 2.0)
+
+
+def test_a_regression_has_outputs_to_compare_and_no_score():
+    """A prediction that moved away is told, although there is no score beside it."""
+    rng = np.random.default_rng(3)
+    fare = Column("fare", ColumnType.NUMERIC, Purpose.TARGET, "float64", (5.0, 10.0, 15.0, 20.0))
+    km = Column("km", ColumnType.NUMERIC, Purpose.FEATURE, "float32", EDGES)
+    schema = TableSchema((km, fare), Task.REGRESSION)
+
+    def judged(shift=0.0):
+        truth = rng.normal(12, 3, size=500)
+        return HeldOut.of(schema, truth + shift + rng.normal(size=500), truth)
+
+    def features(n):
+        return pa.table({"km": rng.normal(size=n).astype(np.float32), "fare": rng.random(n)})
+
+    parts = [judged() for _ in range(24)]
+    reference = Reference.of(
+        schema,
+        [Profile.of(features(1000), schema) for _ in range(64)],
+        [part.outputs for part in parts],
+        metric="mae",
+        figures={"mae": 0.8},
+        quality=PerformanceModel.fit([(part.outcomes, part.figures) for part in parts]),
+        time_ordered=True,
+    )
+    window = Profile.of(features(500).drop_columns(["fare"]), reference.live_schema)
+    found = Yardstick(reference, DriftConfig(), seed=1).findings(window, judged(4.0).outputs)
+
+    outputs = [finding for finding in found if finding.kind == "output drift"]
+    assert {finding.feature for finding in outputs} == {"prediction"}
+    assert any(finding.flagged for finding in outputs)

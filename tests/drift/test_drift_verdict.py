@@ -7,6 +7,7 @@ import pytest
 
 from tidemill.config import HarmConfig
 from tidemill.drift import VERDICTS, Finding, Performance, Verdict, judge
+from tidemill.metrics import HIGHER_IS_BETTER, in_words
 
 HARM = HarmConfig()
 FINE = Performance(
@@ -89,8 +90,8 @@ def test_the_sentence_names_figures_and_features():
     verdict = judge(drifts, HARMED, HARM)
     assert verdict.features == ("f4", "f3", "f2", "f1", "f0")
     assert verdict.sentence == (
-        "The roc_auc is 0.700 (0.680 to 0.720) on 1,200 labelled rows, 0.100 below the 0.800 of "
-        "the held-out rows; drifted: f4 (psi 0.60), f3 (psi 0.50), f2 (psi 0.40) and 2 more."
+        "ROC AUC fell from 0.800 on the held-out rows to 0.700 (0.680 to 0.720) on 1,200 labelled "
+        "rows; drifted: f4 (psi 0.60), f3 (psi 0.50), f2 (psi 0.40) and 2 more."
     )
 
 
@@ -111,13 +112,35 @@ def test_other_rows_are_told_as_such():
     performance = replace(HARMED, harmed=False, mixed=True)
     verdict = judge([DRIFT], performance, HARM)
     assert verdict.name == "harmless drift"
-    assert "log_loss has not grown" in verdict.sentence
+    assert "log loss has not grown" in verdict.sentence
 
 
 def test_errors_in_the_targets_unit_are_told_as_shares():
-    """A mean error of 3 beside 2 is 50% above."""
+    """A mean error of 3 beside 2 is 50% more."""
     performance = Performance("mae", 2.0, 900, 900, 3.0, 2.9, 3.1, 0.5, harmed=True)
-    assert "50.0% above the 2.000" in judge([], performance, HARM).sentence
+    assert judge([], performance, HARM).sentence == (
+        "Mean absolute error rose from 2.000 on the held-out rows to 3.000 (2.900 to 3.100) on "
+        "900 labelled rows, 50.0% more."
+    )
+
+
+def test_an_estimate_is_told_as_one():
+    """Before labels nothing fell yet, as far as anybody knows."""
+    assert judge([], SUSPECTED, HARM).sentence.startswith(
+        "Before labels, ROC AUC is estimated to have fallen from 0.800 on the held-out rows to "
+    )
+
+
+@pytest.mark.parametrize("metric", HIGHER_IS_BETTER)
+def test_no_sentence_has_a_name_of_the_code(metric):
+    """People read words, whatever the figure and the verdict."""
+    better = HIGHER_IS_BETTER[metric]
+    worse = 0.6 if better else 1.0
+    measured = Performance(metric, 0.8, 900, 900, worse, worse - 0.1, worse + 0.1, 0.2, harmed=True)
+    for harmed in (True, False):
+        sentence = judge([CHANGE], replace(measured, harmed=harmed), HARM).sentence
+        assert sentence.lower().startswith(in_words(metric).lower())
+        assert "_" not in sentence
 
 
 def test_verdicts_travel_as_json():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.errors import Busy, ConfigError, IntegrityError, ServiceUnavailable, StorageFailed
-from tidemill.ledger import Ledger, LedgerInUse
+from tidemill.ledger import Ledger, LedgerInUse, store
 from tidemill.testing.postgres import PostgresServer
 from tidemill.testing.traffic import CountingFolding, event_batch, label_batch, window_counts
 
@@ -29,6 +29,13 @@ def ledger(path: Path) -> Iterator[Ledger]:
         yield ledger
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Locks are waited for less long than they are in use."""
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_locked_means_busy_and_it_recovers(ledger, path):
     """While another program holds the lock callers are told to come back; then all goes on."""
     ledger.events.append(event_batch(["a"]))

@@ -30,7 +30,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tidemill.schema import Purpose, TableSchema
-from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+from tidemill.testing.workspaces import copy_workspace, finished_workspace
 
 ROOT = Path(__file__).parents[2]
 ARROW = "application/vnd.apache.arrow.stream"
@@ -54,10 +54,7 @@ def _surroundings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a champion; never change it, take a copy (fixture ``workspace``)."""
-    root = tmp_path_factory.mktemp("monitor") / "trained"
-    small_workspace(root, rows=6000)
-    run_here(root)
-    return root
+    return finished_workspace(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

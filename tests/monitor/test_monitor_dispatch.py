@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,12 +12,15 @@ import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tidemill.errors import ServiceUnavailable
 from tidemill.testing.worlds import START, World
+from tidemill_monitor import courier
+from tidemill_monitor.addresses import AddressRefused
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.channels import Message
 from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
@@ -191,8 +195,8 @@ def test_a_channel_that_was_taken_out_of_the_settings_is_named(station):
 def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, receiver):
     """Any address that apprise understands; here its plain JSON."""
     address = receiver.url.replace("http://", "json://")
-    settings = {"alerts": {"channels": [{"name": "desk", "kind": "apprise", "url": address}]}}
-    with watched(tmp_path, {1: reference}, settings) as station:
+    channel = {"name": "desk", "kind": "apprise", "url": address, "allow_private": True}
+    with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
         receiver.answers = [500]
         sent = tell(station, "told by apprise")
         dispatcher = dispatcher_of(station)
@@ -206,10 +210,59 @@ def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, 
     assert receiver.taken[0]["type"] == "failure"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "json://localhost:{}/x",
+        "mailto://ann:pw@example.org:{}?smtp=127.0.0.1&to=bob@example.org",
+    ],
+)
+def test_apprise_reaches_no_private_address(tmp_path, reference, receiver, address):
+    """Whatever opens the connection, requests or smtplib: it is judged before it is made."""
+    reached = []
+    receiver.server.verify_request = lambda *_: bool(reached.append(1))
+    url = address.format(receiver.server.server_port)
+    settings = {"alerts": {"channels": [{"name": "desk", "kind": "apprise", "url": url}]}}
+    with watched(tmp_path, {1: reference}, settings) as station:
+        sent = tell(station)
+        dispatcher_of(station).work()
+        kept = station.ledger.outbox.get(sent.id)
+
+    assert "which is not a public address" in kept.last_error
+    assert reached == []
+
+
+@pytest.mark.parametrize(
+    ("event", "family", "address", "refused"),
+    [
+        ("socket.connect", socket.AF_INET, ("93.184.216.34", 443), None),
+        ("socket.connect", socket.AF_INET6, ("2606:2800:220:1::1", 443, 0, 0), None),
+        ("socket.connect", socket.AF_INET, ("10.1.2.3", 443), "10.1.2.3"),
+        ("socket.connect", socket.AF_INET6, ("::ffff:127.0.0.1", 443, 0, 0), "::ffff:127.0.0.1"),
+        ("socket.connect", socket.AF_INET, ("example.org", 443), "example.org"),
+        ("socket.connect", socket.AF_UNIX, "/run/x.sock", "a socket of this machine"),
+        ("socket.sendto", socket.AF_INET, ("169.254.169.254", 23053), "169.254.169.254"),
+        ("socket.sendmsg", socket.AF_INET, None, None),
+        ("open", None, "/etc/hosts", None),
+    ],
+)
+def test_the_courier_judges_every_address_that_a_socket_reaches(event, family, address, refused):
+    """Also one that a redirect led to, by datagram, or on this machine; a name was not judged."""
+    found = []
+    given = (SimpleNamespace(family=family), address)
+    if refused is None:
+        courier._judge(event, given, found)
+    else:
+        with pytest.raises(AddressRefused):
+            courier._judge(event, given, found)
+
+    assert found == ([] if refused is None else [refused])
+
+
 def test_secrets_of_an_address_show_nowhere(tmp_path, reference, monkeypatch, caplog, capfd):
     """Neither in the outbox nor in a log, whatever goes wrong."""
     monkeypatch.setenv("DESK_URL", "json://user:canary-7@127.0.0.1:9/canary-path?token=canary-t")
-    channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL"}
+    channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL", "allow_private": True}
     with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
         sent = tell(station)
         dispatcher_of(station).work()
@@ -543,6 +596,28 @@ def test_a_run_that_ended_well_gets_time_to_report(decided, prefect):
     assert dispatcher.retraining.follow(station.now + 3 * MINUTE) == [decision.id]
 
 
+def test_a_run_that_ended_well_is_asked_beyond_the_limit_of_attempts(decided, prefect):
+    """It has an outcome that it could not tell: another attempt finds that, and tells it."""
+    station, decision = decided
+    station.ledger.decisions.report(decision.id, attempt=1, state="finished", at=station.now)
+    decision = station.ledger.decisions.open(
+        model="rides",
+        champion_version=1,
+        reason="harm",
+        at=station.now,
+        evidence={"policy": {"max_attempts": 1}},
+        message=lambda found: call_message(found, found.attempt),
+    )
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    prefect.runs[prefect.by_key[run_key(decision, 1)]]["state_type"] = "COMPLETED"
+    dispatcher.retraining.follow(station.now)
+    dispatcher.retraining.follow(station.now + 3 * MINUTE)
+
+    again = station.ledger.decisions.get(decision.id)
+    assert (again.state, again.attempt) == ("approved", 2)
+
+
 def test_prefect_away_concludes_nothing_about_a_run(decided, prefect):
     """An attempt is not given up because nobody could be asked."""
     station, decision = decided
@@ -601,7 +676,9 @@ if when == "before the call":
 service = SimpleNamespace(
     ledger=ledger, clock=lambda: now, champion=None, topics=None,
     params=SimpleNamespace(monitoring=MonitoringConfig()),
-    settings=SimpleNamespace(prefect_api_url=api, root="/workspace", public_url="http://m"),
+    settings=SimpleNamespace(
+        prefect_api_url=api, prefect_link=None, root="/workspace", report_url="http://m"
+    ),
 )
 ledger.decisions.launched = die
 Dispatcher(service).work()

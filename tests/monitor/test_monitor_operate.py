@@ -4,6 +4,8 @@ import base64
 import datetime as dt
 import json
 import secrets
+from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,23 +39,30 @@ def world():
     return World(seed=8)
 
 
-@pytest.fixture
-def start(tmp_path, reference):
-    """A station; approval is asked for unless told otherwise."""
-
-    def make(**retraining):
-        policy = {"approval": True, "windows": 1, "of": 1, "min_labels": 100, **retraining}
-        return watched(tmp_path, {1: reference, 2: reference}, {"retraining": policy})
-
-    return make
+def begun(folder, reference, **retraining):
+    policy = {"approval": True, "windows": 1, "of": 1, "min_labels": 100, **retraining}
+    return watched(folder, {1: reference, 2: reference}, {"retraining": policy})
 
 
-@pytest.fixture
-def station(start):
-    with start() as found:
+@contextmanager
+def standing(folder, reference):
+    """A station with a dispatcher, and a secret for webhooks."""
+    with begun(folder, reference) as found:
         found.service.settings.webhook_secret = SECRET
         found.service.settings.prefect_api_url = "http://127.0.0.1:9/api"
         found.service.dispatcher = Dispatcher(found.service)
+        yield found
+
+
+@pytest.fixture
+def start(tmp_path, reference):
+    """A station; approval is asked for unless told otherwise."""
+    return partial(begun, tmp_path, reference)
+
+
+@pytest.fixture
+def station(tmp_path, reference):
+    with standing(tmp_path, reference) as found:
         yield found
 
 
@@ -81,7 +90,7 @@ def harm(station, world, number: int = 0):
     station.send(world.traffic(2000, at=START + number * HOUR, wrong=0.7), labels=True)
     station.send(world.traffic(1, at=START + (number + 2) * HOUR))
     station.tick(forward=dt.timedelta(minutes=1))
-    return station.ledger.decisions.current("rides", 1)
+    return station.ledger.decisions.current("rides")
 
 
 def post(client, path, document=None, status=200, **more):
@@ -137,13 +146,19 @@ BAD_BODIES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def harmed(tmp_path_factory, reference):
+    """A station with alert 1 and decision 1, and its client, for requests that change nothing."""
+    with standing(tmp_path_factory.mktemp("harmed"), reference) as station:
+        harm(station, World(seed=8))
+        yield station, client_of(station)
+
+
 @pytest.mark.parametrize(("body", "status"), BAD_BODIES, ids=[repr(b[:24]) for b, _ in BAD_BODIES])
 @pytest.mark.parametrize("path", ["alerts/1/resolve", "decisions/1/approve"])
-def test_a_body_that_is_not_what_it_should_be_is_refused(
-    station, client, world, body, status, path
-):
+def test_a_body_that_is_not_what_it_should_be_is_refused(harmed, body, status, path):
     """Malformed, not finite, too large, unknown fields: 4xx, and nothing happens."""
-    harm(station, world)
+    station, client = harmed
     answer = client.post(f"/v1/{path}", content=body)
 
     assert answer.status_code == status
@@ -175,6 +190,18 @@ def test_rejection_starts_nothing(station, client, world):
     assert (seen["state"], seen["note"]) == ("rejected", "Ada: a holiday")
     assert seen["closed_at"] is not None
     post(client, f"/v1/decisions/{decision.id}/approve", status=409)
+    assert station.ledger.outbox.list() == []
+
+
+def test_an_approval_after_the_champion_was_replaced_comes_too_late(station, client, world):
+    """409 says why; nothing starts, also where the watcher has not looked yet."""
+    decision = harm(station, world)
+    station.champions.serve(2)
+    found = post(client, f"/v1/decisions/{decision.id}/approve", status=409)
+
+    assert found["code"] == "WrongState"
+    assert "superseded (version 2 took the place of 1)" in found["detail"]
+    assert station.ledger.decisions.get(decision.id).state == "superseded"
     assert station.ledger.outbox.list() == []
 
 
@@ -246,10 +273,10 @@ def test_a_report_of_failure_asks_for_the_next_attempt(station, client, world):
         {"attempt": 1, "state": "started", "flow_run_id": "a\0"},
     ],
 )
-def test_a_report_that_is_not_one_is_422(station, client, world, document):
+def test_a_report_that_is_not_one_is_422(harmed, document):
     """The field is named."""
-    decision = harm(station, world)
-    found = post(client, f"/v1/decisions/{decision.id}/report", document, status=422)
+    _, client = harmed
+    found = post(client, "/v1/decisions/1/report", document, status=422)
 
     assert found["code"] == "FieldsInvalid"
     assert found["fields"]

@@ -262,7 +262,7 @@ def test_alerts_and_decisions_are_listed_with_what_they_rest_on(client):
     open_alerts = get(client, "/v1/alerts?state=open")["items"]
     resolved = get(client, "/v1/alerts?state=resolved")["items"]
     assert [a["rule"] for a in open_alerts + resolved] == ["harm"]
-    assert "roc_auc" in open_alerts[0]["sentence"]
+    assert "ROC AUC fell from" in open_alerts[0]["sentence"]
     (decision,) = get(client, "/v1/decisions?state=approved")["items"]
     assert get(client, f"/v1/decisions/{decision['id']}") == decision
     assert len(decision["evidence"]["verdicts"]) == 3

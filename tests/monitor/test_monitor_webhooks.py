@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from tidemill.errors import ServiceUnavailable
+from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
 from tidemill_monitor.dispatch import guard
-from tidemill_monitor.dispatch.guard import AddressRefused, post, refuse_unless_public
+from tidemill_monitor.dispatch.guard import post
 from tidemill_monitor.dispatch.signing import (
     SecretInvalid,
     SignatureRefused,

@@ -299,6 +299,20 @@ def test_a_window_by_time_closes_by_event_time_or_silence(watermark, now, heard,
     assert found is due
 
 
+@pytest.mark.parametrize(("seconds", "due"), [(0, False), (20, False), (40, True)])
+def test_the_moment_between_two_requests_is_no_pause(seconds, due):
+    """Without lateness too, a replay that is slower than a tick fills its windows."""
+    found = is_due(
+        window(last_received_at=START + 9 * HOUR),
+        WindowConfig(seconds=3600, lateness_seconds=0),
+        watermark=START + dt.timedelta(minutes=30),
+        now=START + 9 * HOUR + dt.timedelta(seconds=seconds),
+        serving=True,
+    )
+
+    assert found is due
+
+
 def test_a_window_by_count_closes_when_full_or_left_over():
     """An old version's last window does not wait for ever."""
     config = WindowConfig(by="count", rows=1000, lateness_seconds=60)

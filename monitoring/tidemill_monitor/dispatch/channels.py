@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,8 @@ import orjson
 
 from tidemill.config.monitoring import Channel
 from tidemill.errors import ConfigError, ServiceUnavailable
+from tidemill_monitor.addresses import AddressRefused
+from tidemill_monitor.courier import CODES
 from tidemill_monitor.dispatch.guard import post
 from tidemill_monitor.dispatch.signing import secret_bytes, signed_headers
 
@@ -120,21 +124,41 @@ def _judge(channel: Channel, status: int) -> None:
 
 
 def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> None:
-    import apprise
-
-    # What apprise logs may hold the address, and the address holds secrets.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    target = apprise.Apprise()
-    if not target.add(address):
+    data = document["data"]
+    order = {
+        "address": address,
+        "allow_private": channel.allow_private,
+        "title": data["title"],
+        "text": data["text"],
+        "type": _APPRISE_TYPES[data["severity"]],
+    }
+    try:
+        # Its errors may hold the address, and the address holds secrets.
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "tidemill_monitor.courier"],
+            input=json.dumps(order),
+            env={name: os.environ[name] for name in _HANDED_ON if name in os.environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=_COURIER_SECONDS,
+        )
+        code, said = done.returncode, done.stdout.strip()
+    except subprocess.TimeoutExpired:
+        code, said = CODES["not taken"], ""
+    if code == CODES["not understood"]:
         raise ChannelGone(
             f"the address of the channel {channel.name} is none that apprise understands",
             remedy="write it as apprise's documentation says, for example mailto://... or slack://...",
             channel=channel.name,
         )
-    data = document["data"]
-    if not target.notify(
-        title=data["title"], body=data["text"], notify_type=_APPRISE_TYPES[data["severity"]]
-    ):
+    if code == CODES["refused"]:
+        raise AddressRefused(
+            f"the channel {channel.name} leads to {said}, which is not a public address",
+            remedy="correct the channel's address, or set its allow_private: true in params.yaml",
+            channel=channel.name,
+        )
+    if code != CODES["delivered"]:
         raise ServiceUnavailable(
             f"the channel {channel.name} did not take the message",
             remedy="look at the service behind it; the message is sent again by itself",
@@ -142,6 +166,22 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
             channel=channel.name,
         )
 
+
+_COURIER_SECONDS = 60.0
+
+# No proxies, and none of the monitor's own secrets.
+_HANDED_ON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "PYTHONPATH",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+)
 
 _APPRISE_TYPES = {
     "info": "info",

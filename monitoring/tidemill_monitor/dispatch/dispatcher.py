@@ -46,10 +46,10 @@ class Dispatcher:
         self._channels = {c.name: c for c in service.params.monitoring.alerts.channels}
         self.retraining = Retraining(
             service.ledger,
-            PrefectApi(settings.prefect_api_url or ""),
+            PrefectApi(settings.prefect_api_url or "", ui_url=settings.prefect_link),
             service.params.monitoring.retraining,
             workspace=str(settings.root),
-            monitor_url=settings.public_url,
+            monitor_url=settings.report_url,
             promoted=self._promoted,
         )
         self._calls = OutboxWorker(

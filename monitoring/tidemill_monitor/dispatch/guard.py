@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -12,45 +11,15 @@ from typing import Any
 
 import httpcore
 
-from tidemill.errors import ServiceUnavailable, UsageError
+from tidemill.errors import ServiceUnavailable
+from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
 
-__all__ = ["AddressRefused", "post", "refuse_unless_public"]
+__all__ = ["post"]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 
 _Options = Iterable[Any] | None
-
-
-class AddressRefused(UsageError):
-    """A webhook's address leads into a network that it may not reach."""
-
-
-def refuse_unless_public(address: str, host: str) -> None:
-    """Make sure that an IP address is one of the public internet.
-
-    Addresses that carry an IPv4 address within (mapped, 6to4, Teredo, NAT64) are judged by that
-    one too.
-
-    Raises
-    ------
-    AddressRefused
-        If it is private, loopback, link-local, shared, reserved or multicast.
-
-    >>> refuse_unless_public("::ffff:127.0.0.1", "example.org")
-    Traceback (most recent call last):
-    ...
-    tidemill_monitor.dispatch.guard.AddressRefused: example.org is ::ffff:127.0.0.1, ...
-    """
-    found = ipaddress.ip_address(address.split("%")[0])
-    if all(one.is_global and not one.is_multicast for one in _forms(found)):
-        return
-    raise AddressRefused(
-        f"{host} is {address}, which is not a public address",
-        remedy="correct the channel's address, or set its allow_private: true in params.yaml",
-        host=host,
-        address=address,
-    )
 
 
 def post(
@@ -119,22 +88,6 @@ def _host(url: str) -> str:
         )
     name = f"[{host}]" if ":" in host else host
     return name if parsed.port is None else f"{name}:{parsed.port}"
-
-
-def _forms(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    if address.ipv4_mapped is not None:
-        return [address.ipv4_mapped]
-    inner = [address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [address, *(one for one in inner if one is not None)]
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class _GuardedBackend(httpcore.NetworkBackend):

@@ -62,6 +62,8 @@ class PrefectApi:
     ----------
     api_url : str
         Ends with ``/api``.
+    ui_url : str, optional
+        Where people reach its pages; without it they are beside the API.
 
     Notes
     -----
@@ -69,8 +71,9 @@ class PrefectApi:
     ``PREFECT_API_AUTH_STRING`` (``user:password``). They appear in no error.
     """
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(self, api_url: str, *, ui_url: str | None = None) -> None:
         self.api_url = api_url.rstrip("/")
+        self._ui_url = (ui_url or self.api_url.removesuffix("/api")).rstrip("/")
         self._client = httpx.Client(
             base_url=self.api_url + "/",
             headers=_credentials(),
@@ -137,7 +140,7 @@ class PrefectApi:
         """The page of a flow run in Prefect's UI; None where no server is known."""
         if not self.api_url:
             return None
-        return f"{self.api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}"
+        return f"{self._ui_url}/runs/flow-run/{flow_run_id}"
 
     def close(self) -> None:
         """Let go of the connections."""

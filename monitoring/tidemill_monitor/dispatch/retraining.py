@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from tidemill.config.monitoring import RetrainingConfig
-from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage
+from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage, WrongState
 from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
 
 __all__ = ["KIND", "Retraining", "call_message", "run_key", "work_name"]
@@ -189,7 +189,8 @@ class Retraining:
             )
             failed = self._ledger.decisions.get(decision.id)
             _log.warning("retraining_run_lost", decision=decision.id, state=run.state)
-            self._again(failed, now)
+            # One that completed has its outcome and could not tell it: whatever the limit.
+            self._again(failed, now, within_limit=not run.completed)
         return True
 
     def _dropped(self, decision: Decision, now: dt.datetime) -> bool:
@@ -198,8 +199,8 @@ class Retraining:
             return False
         if now - decision.closed_at > _RECENT:
             return False
-        since = self._ledger.decisions.past(decision.model, decision.opened_at)
-        return not any(other.id > decision.id and other.action == "fire" for other in since)
+        newest = self._ledger.decisions.latest(decision.model)
+        return newest is not None and newest.id == decision.id
 
     def _taken_up(self, decision: Decision, now: dt.datetime) -> bool:
         with self._lock:
@@ -214,15 +215,17 @@ class Retraining:
         given = decision.evidence.get("policy", {}).get("max_attempts", self._policy.max_attempts)
         return min(int(given), self._policy.max_attempts)
 
-    def _again(self, decision: Decision, now: dt.datetime) -> Decision:
-        if decision.attempt >= self._limit(decision):
+    def _again(
+        self, decision: Decision, now: dt.datetime, *, within_limit: bool = True
+    ) -> Decision:
+        if within_limit and decision.attempt >= self._limit(decision):
             return decision
         attempt = decision.attempt + 1
         try:
             return self._ledger.decisions.retry(
                 decision.id, at=now, message=lambda again: call_message(again, attempt)
             )
-        except DecisionOpen:  # another one took its place meanwhile
+        except (DecisionOpen, WrongState):  # another one took its place meanwhile
             return decision
 
     def _overdue(self, decision: Decision, now: dt.datetime) -> bool:

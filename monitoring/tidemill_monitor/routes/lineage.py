@@ -35,17 +35,16 @@ def models_document(service: Service) -> Document:
 
 def mlflow_link(service: Service, version: int | None = None) -> str | None:
     """The page of the model, or of a version; None where MLflow is a file and no server."""
-    uri = service.settings.tracking_uri
-    if not uri.startswith(("http://", "https://")):
+    mlflow = service.settings.mlflow_link
+    if mlflow is None:
         return None
-    page = f"{uri.rstrip('/')}/#/models/{service.champion.name}"
+    page = f"{mlflow}/#/models/{service.champion.name}"
     return page if version is None else f"{page}/versions/{version}"
 
 
 def prefect_link(service: Service) -> str | None:
     """Prefect's page; None where no server is known."""
-    api = service.settings.prefect_api_url
-    return api.rstrip("/").removesuffix("/api") if api else None
+    return service.settings.prefect_link
 
 
 def _item(service: Service, version: ModelVersion, serving: int | None) -> Document:

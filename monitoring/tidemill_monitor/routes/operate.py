@@ -80,14 +80,18 @@ async def resolve(request: Request, service: Serving, alert_id: Number) -> Respo
 async def approve(request: Request, service: Serving, decision_id: Number) -> Response:
     """Let a decision that awaits approval start its retraining."""
     note = await small_body(request, Note)
-    decision = await service.run(
-        service.ledger.decisions.approve,
-        decision_id,
-        note=_signed(request, note.note),
-        at=service.clock(),
-        message=lambda found: call_message(found, found.attempt),
-    )
-    return answer(decision_item(decision))
+    said = _signed(request, note.note)
+
+    def agree() -> dict[str, Any]:
+        champion, now = service.champion.current, service.clock()
+        if champion is not None and service.watcher is not None:
+            service.watcher.deciding.end_replaced(champion.version, now)
+        found = service.ledger.decisions.approve(
+            decision_id, note=said, at=now, message=lambda one: call_message(one, one.attempt)
+        )
+        return decision_item(found)
+
+    return answer(await service.run(agree))
 
 
 @router.post(
@@ -216,7 +220,7 @@ def _retrain(service: Service, message_id: str, reason: str) -> tuple[Decision, 
     response_class=StreamingResponse,
     responses={
         200: {"description": "rows with their truth", "content": {ARROW: {}}},
-        **problems((401, 403, 404, 422, 503)),
+        **problems((401, 403, 404, 409, 422, 503)),
     },
 )
 def labelled(
@@ -227,13 +231,13 @@ def labelled(
 ) -> Response:
     """Labelled rows as an Arrow stream: event_id, at, the model's features, its target.
 
-    With a decision: those that it was given, the same at every call, and no other decision's.
+    With a decision: those that it holds, the same at every call, and no other decision's; one
+    that has ended without success holds none.
     """
     champion = require_champion(service)
     after, through = 0, service.ledger.labels.mark()
     if decision_id is not None:
-        evidence = service.ledger.decisions.get(decision_id).evidence
-        after, through = evidence.get("labels_after", 0), evidence.get("labels_through", 0)
+        after, through = service.ledger.decisions.get(decision_id).rows
     rows = service.ledger.events.labelled(after=after, through=through)
     stream: Iterator[bytes] = labelled_stream(rows, champion.schema)
     return StreamingResponse(stream, media_type=ARROW, headers={"Cache-Control": "no-store"})

@@ -33,12 +33,10 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
     """
     ledger, now = service.ledger, service.clock()
     totals = ledger.events.totals(now)
-    champion = service.champion.current
     judged = next(
         (w for w in ledger.windows.list(limit=20, state="closed", segment="") if w.verdict), None
     )
-    version = champion.version if champion is not None else 0
-    decision = ledger.decisions.current(service.champion.name, version)
+    decision = ledger.decisions.current(service.champion.name)
     return {
         "model": service.champion.name,
         "now": moment(now),

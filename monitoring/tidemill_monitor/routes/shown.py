@@ -135,7 +135,7 @@ def alert_item(alert: Alert) -> Document:
         "state": alert.state,
         "title": alert.title,
         "sentence": detail.get("sentence", alert.title),
-        "segment": detail.get("segment", ""),
+        "segment": alert.segment,
         "model_version": detail.get("model_version"),
         "window_id": alert.window_id,
         "count": alert.count,

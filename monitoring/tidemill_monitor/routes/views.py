@@ -45,7 +45,14 @@ Segment = Annotated[
 Verdict = Literal["healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm"]
 AlertState = Literal["open", "acknowledged", "resolved"]
 DecisionState = Literal[
-    "awaiting approval", "approved", "rejected", "started", "finished", "failed", "suppressed"
+    "awaiting approval",
+    "approved",
+    "rejected",
+    "started",
+    "finished",
+    "failed",
+    "superseded",
+    "suppressed",
 ]
 _NONE_SUCH = (401, 403, 404, 422, 503)
 _LISTED = (401, 403, 422, 503)

@@ -10,7 +10,14 @@ from tidemill.config.monitoring import AlertRule, AlertsConfig
 from tidemill.drift import Finding
 from tidemill.ledger import Alert, Ledger, NewMessage
 from tidemill_monitor.dispatch.channels import NOTIFICATION, Message
-from tidemill_monitor.watching.incidents import Incident, Told, incident, is_over, is_silent
+from tidemill_monitor.watching.incidents import (
+    Incident,
+    Told,
+    incident,
+    is_over,
+    is_silent,
+    sees_beginning,
+)
 
 __all__ = ["RECOVERED", "Alerting", "notices"]
 
@@ -62,11 +69,12 @@ class Alerting:
         for rule in self._config.rules:
             alert = opened.get((rule.name, segment))
             found = incident(rule, segment, windows)
+            begins = sees_beginning(rule, windows)
             if alert is not None and (
                 is_over(rule, windows) or (self._replaced(alert, rule, version) and not found)
             ):
                 changed.append(self._resolved(alert, now))
-            elif found is not None and self._news(alert, found):
+            elif found is not None and self._news(alert, found, version, begins):
                 changed += self._raised(rule, found, version, alert, now)
         return changed
 
@@ -79,11 +87,11 @@ class Alerting:
             segment = f"({_SILENCE})"
             alert = self._open().get((rule.name, segment))
             if silence is not None and silence.flagged:
-                if alert is None:
-                    key = f"{rule.name}/{_SILENCE}/{since.isoformat()}"
-                    found = Incident(
-                        key, rule.name, rule.severity, segment, silence.detail, 0, rule.channels
-                    )
+                key = f"{rule.name}/{_SILENCE}/{since.isoformat()}"
+                found = Incident(
+                    key, rule.name, rule.severity, segment, silence.detail, 0, rule.channels
+                )
+                if alert is None and self._news(None, found, None, begins=True):
                     changed += self._raised(rule, found, None, None, now)
             elif alert is not None:
                 changed.append(self._resolved(alert, now))
@@ -110,16 +118,24 @@ class Alerting:
     def _open(self) -> dict[tuple[str, str], Alert]:
         found = self._ledger.alerts.list(state="open", limit=500)
         found += self._ledger.alerts.list(state="acknowledged", limit=500)
-        return {(a.rule, a.detail.get("segment", "")): a for a in found}
+        return {(a.rule, a.segment): a for a in found}
 
-    def _news(self, alert: Alert | None, found: Incident) -> bool:
+    def _news(
+        self, alert: Alert | None, found: Incident, version: int | None, begins: bool
+    ) -> bool:
+        """Whether an incident is to be raised or counted.
+
+        What a person resolved stays so while the same run goes on; also where the run's
+        beginning (``begins``) lies further back than anybody looks, and its key is not known.
+        """
         if alert is not None:
             return alert.window_id != found.window_id
-        # What a person resolved stays so while the same run goes on.
-        return not any(
-            a.key == found.key and a.note != RECOVERED
-            for a in self._ledger.alerts.list(state="resolved", limit=200)
-        )
+        last = self._ledger.alerts.last(found.rule, found.segment)
+        if last is None or last.note == RECOVERED:
+            return True
+        if last.detail.get("model_version") != version:
+            return True
+        return begins and last.key != found.key
 
     def _raised(
         self,
@@ -131,7 +147,6 @@ class Alerting:
     ) -> list[Alert]:
         silent = is_silent(self._config.silences, rule.name, now)
         detail = {
-            "segment": found.segment,
             "sentence": found.sentence,
             "model": self._model,
             "model_version": version,
@@ -146,6 +161,7 @@ class Alerting:
         raised, _ = self._ledger.alerts.raise_(
             key,
             rule=rule.name,
+            segment=found.segment,
             severity=rule.severity,
             title=title,
             detail=detail,
@@ -199,7 +215,7 @@ class Alerting:
         data = {
             "alert_id": alert.id,
             "rule": alert.rule,
-            "segment": alert.detail.get("segment", ""),
+            "segment": alert.segment,
             "model": self._model,
             "model_version": alert.detail.get("model_version"),
             "window_id": alert.window_id,

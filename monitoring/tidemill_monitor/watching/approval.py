@@ -25,7 +25,7 @@ def ask_for_approval(
 
     The notices' keys name the decision, so asking at every tick tells it once.
     """
-    decision = ledger.decisions.current(model, version)
+    decision = ledger.decisions.current(model)
     if decision is None or decision.state != "awaiting approval":
         return 0
     message = Message(

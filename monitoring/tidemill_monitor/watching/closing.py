@@ -7,7 +7,10 @@ import datetime as dt
 from tidemill.config.monitoring import WindowConfig
 from tidemill.ledger import Window
 
-__all__ = ["is_due"]
+__all__ = ["PAUSE_SECONDS", "is_due"]
+
+PAUSE_SECONDS = 30
+"""Silence that counts as a pause of traffic, however little lateness is allowed."""
 
 
 def is_due(
@@ -24,6 +27,8 @@ def is_due(
     whatever the clock says (a replay of old data closes windows as live traffic does); or, where
     traffic pauses, once the clock is so far past the end and nothing came for as long. By count:
     once it is full, or the version serves no more and nothing came for ``lateness_seconds``.
+    Nothing came means at least ``PAUSE_SECONDS``: the clock is past the end of every window that
+    a replay of old data fills, and the moment between two of its requests ends none.
 
     Parameters
     ----------
@@ -36,7 +41,8 @@ def is_due(
         Whether the window's version is the champion.
     """
     lateness = dt.timedelta(seconds=config.lateness_seconds)
-    quiet = now - window.last_received_at >= lateness
+    pause = max(lateness, dt.timedelta(seconds=PAUSE_SECONDS))
+    quiet = now - window.last_received_at >= pause
     if config.by == "count":
         return window.rows >= config.rows or (quiet and not serving)
     over = window.end + lateness

@@ -6,20 +6,24 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, cast
 
+import structlog
+
 from tidemill.config.monitoring import RetrainingConfig
 from tidemill.decisions import BUDGET_DAYS, Decision, History, PastDecision, WindowFact, decide
 from tidemill.decisions.history import Action
 from tidemill.errors import UsageError
 from tidemill.ledger import Decision as Recorded
-from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window
+from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window, WrongState
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.watching.lookback import look_back
 
-__all__ = ["Deciding", "RetrainingRefused", "labels_after"]
+__all__ = ["Deciding", "RetrainingRefused"]
 
 _LOOK_BACK = 200
 _BROKEN = "broken feed"
-_EVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+_log = structlog.get_logger("tidemill_monitor.watching")
 
 
 class RetrainingRefused(UsageError):
@@ -50,20 +54,30 @@ class Deciding:
         must approve first). A suppressed one, and a hold in spite of harm, are written once for
         the same windows and reasons.
         """
+        self.end_replaced(version, now)
         windows = self._windows(version)
-        after = labels_after(self._given())
-        through = self._ledger.labels.mark()
+        labels = self._labels()
         history = History(
             champion_version=version,
             windows=tuple(_fact(window) for window in windows),
-            decisions=tuple(_past(decision) for decision in self._past(now)),
-            labelled_rows=self._ledger.labels.count(after=after, through=through),
+            decisions=tuple(_past(decision) for decision in self._past(version, now)),
+            labelled_rows=self._rows(labels),
         )
         decision = decide(history, self._policy, now)
-        evidence = self._evidence(decision, windows, after, through)
+        evidence = self._evidence(decision, windows, labels)
         if decision.action == "fire":
-            return self._fire(version, decision, evidence, now)
+            return self._fire(version, decision, evidence, labels, now)
         return self._note(version, decision, evidence, now)
+
+    def end_replaced(self, version: int, now: dt.datetime) -> None:
+        """End a decision about another version than ``version``, if its retraining has not begun.
+
+        Its champion was replaced by hand: it would learn from what that one got wrong, and hold
+        rows that the one that serves now could learn from.
+        """
+        ended = self._ledger.decisions.supersede(self._model, version, at=now)
+        if ended is not None:
+            _log.info("decision_superseded", decision=ended.id, note=ended.note)
 
     def by_request(
         self, version: int, reason: str, evidence: dict[str, Any], now: dt.datetime
@@ -74,21 +88,17 @@ class Deciding:
 
         Raises
         ------
-        DecisionOpen
-            If one is open for this champion.
+        DecisionOpen, WrongState
+            If one is open, or was a moment ago.
         RetrainingRefused
             If retraining is switched off, or there are too few labelled rows to learn from.
         """
-        after, through = labels_after(self._given()), self._ledger.labels.mark()
-        rows = self._ledger.labels.count(after=after, through=through)
-        if self._ledger.decisions.current(self._model, version) is None:
+        self.end_replaced(version, now)
+        labels = self._labels()
+        rows = self._rows(labels)
+        if self._ledger.decisions.current(self._model) is None:
             self._require(rows)
-        facts = {
-            **evidence,
-            "labelled_rows": rows,
-            "labels_after": after,
-            "labels_through": through,
-        }
+        facts = {**evidence, "labelled_rows": rows, **_noted(labels)}
         return self._ledger.decisions.open(
             model=self._model,
             champion_version=version,
@@ -97,6 +107,7 @@ class Deciding:
             evidence={**facts, "policy": self._policy.model_dump(mode="json")},
             needs_approval=self._policy.approval,
             source="webhook",
+            labels=labels,
             at=now,
             message=_first_call,
         )
@@ -116,7 +127,12 @@ class Deciding:
             )
 
     def _fire(
-        self, version: int, decision: Decision, evidence: dict[str, Any], now: dt.datetime
+        self,
+        version: int,
+        decision: Decision,
+        evidence: dict[str, Any],
+        labels: tuple[int, int],
+        now: dt.datetime,
     ) -> Recorded | None:
         try:
             return self._ledger.decisions.open(
@@ -126,10 +142,11 @@ class Deciding:
                 reason=decision.reason,
                 evidence=evidence,
                 needs_approval=decision.needs_approval,
+                labels=labels,
                 at=now,
                 message=_first_call,
             )
-        except DecisionOpen:
+        except (DecisionOpen, WrongState):
             return None  # somebody asked by hand a moment ago
 
     def _note(
@@ -166,17 +183,20 @@ class Deciding:
             return False
         return self._policy.on == "suspected harm" or _fact(window).labelled_rows > 0
 
-    def _given(self) -> tuple[Recorded, ...]:
-        """All decisions ever: which rows were given away must not be forgotten."""
-        return self._ledger.decisions.past(self._model, _EVER)
+    def _labels(self) -> tuple[int, int]:
+        """Numbers of the labels of rows that no decision holds, (after, through]."""
+        return self._ledger.decisions.labels_given(self._model), self._ledger.labels.mark()
 
-    def _past(self, now: dt.datetime) -> tuple[Recorded, ...]:
+    def _rows(self, labels: tuple[int, int]) -> int:
+        return self._ledger.labels.count(after=labels[0], through=labels[1])
+
+    def _past(self, version: int, now: dt.datetime) -> tuple[Recorded, ...]:
         pause = dt.timedelta(seconds=self._policy.cooldown_seconds)
         since = now - max(dt.timedelta(days=BUDGET_DAYS), pause)
-        return self._ledger.decisions.past(self._model, since)
+        return self._ledger.decisions.past(self._model, version, since)
 
     def _evidence(
-        self, decision: Decision, windows: Sequence[Window], after: int, through: int
+        self, decision: Decision, windows: Sequence[Window], labels: tuple[int, int]
     ) -> dict[str, Any]:
         """What a person needs to check the decision: windows, verdicts, figures, policy values."""
         looked_at = set(decision.evidence.get("windows", ()))
@@ -184,23 +204,13 @@ class Deciding:
         return {
             **decision.evidence,
             "verdicts": shown,
-            "labels_after": after,
-            "labels_through": through,
+            **_noted(labels),
             "policy": self._policy.model_dump(mode="json"),
         }
 
 
-def labels_after(past: Sequence[Recorded]) -> int:
-    """The label number up to which earlier retrainings were given rows; each row is given once.
-
-    A decision that was rejected was given none.
-    """
-    given = [
-        d.evidence.get("labels_through", 0)
-        for d in past
-        if d.action == "fire" and d.state != "rejected"
-    ]
-    return max(given, default=0)
+def _noted(labels: tuple[int, int]) -> dict[str, int]:
+    return {"labels_after": labels[0], "labels_through": labels[1]}
 
 
 def window_facts(window: Window) -> dict[str, Any]:

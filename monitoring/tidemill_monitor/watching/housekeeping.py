@@ -48,7 +48,7 @@ class Housekeeping:
             if self.archive(now):
                 self.prune(now)
             else:
-                self._due = now  # a few windows at a time: ticks must not wait for the archive
+                self._due = now  # a few windows at a time, so that it can be stopped
         except TidemillError as exc:
             _log.warning("housekeeping_failed", code=exc.code, error=exc.message)
         return True

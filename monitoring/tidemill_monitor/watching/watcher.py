@@ -64,7 +64,8 @@ class Watcher:
 
     Notes
     -----
-    All of it happens in one thread; a tick that fails is told in /readyz and tried again.
+    All of it happens in one thread; a tick that fails is told in /readyz and tried again. What is
+    kept in order now and then has a thread of its own: a slow archive or disk holds up no tick.
     """
 
     def __init__(self, service: Service) -> None:
@@ -82,7 +83,7 @@ class Watcher:
         )
         self._verdicts = Verdicts(service.ledger, config, self._benches)
         self.alerting = Alerting(
-            service.ledger, config.alerts, model=model, link=service.settings.public_url
+            service.ledger, config.alerts, model=model, link=service.settings.link_url
         )
         self.deciding = Deciding(service.ledger, config.retraining, model=model)
         self._housekeeping = Housekeeping(service.ledger, config)
@@ -92,18 +93,22 @@ class Watcher:
         self._trouble: str | None = None
         self._meters = WatchMeters(service)
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: tuple[threading.Thread, ...] = ()
 
     def start(self) -> None:
         """Tick in a thread of its own until :meth:`stop`."""
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self._thread.start()
+        self._threads = (
+            threading.Thread(target=self._run, name="watcher", daemon=True),
+            threading.Thread(target=self._keep_house, name="housekeeping", daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End after the tick at hand, within ten seconds."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(10.0)
+        for thread in self._threads:
+            thread.join(10.0)
 
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
@@ -225,7 +230,7 @@ class Watcher:
             self._config.alerts,
             model=champion.name,
             version=champion.version,
-            link=self._service.settings.public_url,
+            link=self._service.settings.link_url,
             now=now,
         )
         return decision
@@ -235,7 +240,6 @@ class Watcher:
             try:
                 with self._meters.timed():
                     self.tick()
-                    self._housekeeping.run_if_due(self._service.clock())
                 self._trouble = None
             except TidemillError as exc:
                 self._failed(exc.message)
@@ -243,6 +247,13 @@ class Watcher:
             except Exception as exc:
                 self._failed(f"a defect: {type(exc).__name__}")
                 _log.exception("tick_defect")
+
+    def _keep_house(self) -> None:
+        while not self._stopping.wait(self._service.settings.tick_seconds):
+            try:
+                self._housekeeping.run_if_due(self._service.clock())
+            except Exception:
+                _log.exception("housekeeping_defect")
 
     def _failed(self, trouble: str) -> None:
         self._trouble = trouble

@@ -104,9 +104,7 @@ class Channel(Section):
         None,
         description="of a webhook: the environment variable with the secret to sign with",
     )
-    allow_private: bool = Field(
-        False, description="of a webhook: addresses of the local network may be called"
-    )
+    allow_private: bool = Field(False, description="addresses of the local network may be reached")
 
     @model_validator(mode="after")
     def _addressed(self) -> Channel:

@@ -50,7 +50,8 @@ class PastDecision:
     action : str
         ``fire``, ``hold`` or ``suppress``.
     state : str
-        As in the ledger; ``rejected`` is a fire that a person refused.
+        As in the ledger; ``rejected`` is a fire that a person refused, ``superseded`` one whose
+        champion was replaced before its retraining began.
     opened_at, closed_at : datetime
         UTC; a fire without ``closed_at`` is open.
     """
@@ -79,8 +80,8 @@ class History:
     windows : tuple of WindowFact
         Closed windows, newest last; the last ``of`` windows that can tell suffice.
     decisions : tuple of PastDecision
-        Of all versions, in any order: those of the cool-down and of 30 days suffice, and the
-        last of this champion.
+        Of all versions, in any order: those of the cool-down and of 30 days suffice, the one
+        that is open, and the last of this champion.
     labelled_rows : int
         Labelled live rows that a retraining could use.
     """

@@ -24,12 +24,13 @@ def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decisio
 
     - it never fires while the newest judged window is a broken feed, and broken windows are no
       evidence;
-    - it never fires while a decision about this champion is open, so asking again after a fire
-      changes nothing;
+    - it never fires while a decision is open, about whatever version, so asking again after a
+      fire changes nothing;
     - it never fires within ``cooldown_seconds`` of the last fire (of its end, if it has ended;
       a rejected one counts too), nor beyond ``monthly_budget`` fires in 30 days (rejected ones
       do not count);
-    - windows that an earlier fire about this champion has seen are not evidence again.
+    - windows that an earlier fire about this champion has seen are not evidence again;
+    - a fire that was superseded before it began counts for nothing of this.
 
     A window counts once it can tell: with ``on: confirmed harm`` that takes labels, so windows
     whose labels are still to come neither accuse nor acquit.
@@ -116,8 +117,8 @@ def _too_little(
         )
     if len(harmed) >= policy.windows:
         return None
-    if any(_about(d, history) and d.is_open for d in history.decisions):
-        return f"a retraining of champion {history.champion_version} is under way"
+    if opened := [d for d in history.decisions if d.is_open]:
+        return f"a retraining of champion {opened[0].champion_version} is under way"
     if not judged:
         return f"no window of champion {history.champion_version} has been judged yet"
     return (
@@ -129,8 +130,9 @@ def _too_little(
 def _blocks(history: History, policy: RetrainingConfig, now: datetime) -> list[tuple[str, str]]:
     """Everything that forbids a retraining: its name, and its clause of the reason."""
     found = []
-    if opened := [d for d in history.decisions if d.is_open and _about(d, history)]:
-        found.append(("open decision", f"decision {opened[0].id} about this champion is open"))
+    if opened := [d for d in history.decisions if d.is_open]:
+        about = f"decision {opened[0].id} about champion {opened[0].champion_version}"
+        found.append(("open decision", f"{about} is open"))
     if not policy.enabled:
         found.append(("disabled", "monitoring.retraining.enabled is false"))
     if history.labelled_rows < policy.min_labels:
@@ -145,7 +147,7 @@ def _blocks(history: History, policy: RetrainingConfig, now: datetime) -> list[t
 
 
 def _fires(decisions: Sequence[PastDecision]) -> list[PastDecision]:
-    return [d for d in decisions if d.action == "fire"]
+    return [d for d in decisions if d.action == "fire" and d.state != "superseded"]
 
 
 def _about(decision: PastDecision, history: History) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tidemill.drift.estimate import PerformanceModel
 from tidemill.drift.findings import Finding
-from tidemill.metrics import Figures, RegressionFigures
+from tidemill.metrics import Figures, RegressionFigures, in_words
 from tidemill.schema import Task
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Change:
     def finding(self, error: str = "mean error") -> Finding:
         """The change as a finding; flagged from a growth of a tenth on."""
         detail = (
-            f"the {error} has grown from {self.before:.4g} to {self.after:.4g} over the last "
+            f"{in_words(error)} rose from {self.before:.4g} to {self.after:.4g} over the last "
             f"{self.rows:,} labelled rows"
         )
         return Finding(

@@ -20,7 +20,7 @@ from tidemill.drift.axes import (
 )
 from tidemill.drift.divergences import Counts, chi_p_value, ks_p_value
 from tidemill.drift.findings import Finding, Kind
-from tidemill.drift.reference import PREDICTION, SCORE, TRUTH, Reference
+from tidemill.drift.reference import TRUTH, Reference, output_schema
 from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 
@@ -120,7 +120,11 @@ class Yardstick:
     def _columns(self, kind: Kind) -> tuple[str, ...]:
         if kind == "drift":
             return judged_columns(self.reference.schema)
-        return (TRUTH,) if kind == "label drift" else (PREDICTION, SCORE)
+        if kind == "label drift":
+            return (TRUTH,)
+        # A regression says a prediction and no score.
+        outputs = output_schema(self.reference.schema).names
+        return tuple(name for name in outputs if name != TRUTH)
 
 
 def compare(window: Profile, reference: Reference, thresholds: Thresholds) -> list[Finding]:

@@ -12,7 +12,7 @@ from tidemill.drift.bands import standard_error
 from tidemill.drift.estimate import BAND, MEAN_ERRORS, Estimate, PerformanceModel
 from tidemill.drift.findings import Finding
 from tidemill.drift.trust import Trust
-from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, Figures
+from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, Figures, in_words
 
 __all__ = ["RELATIVE", "Performance", "measure", "performance_findings", "worse_by"]
 
@@ -156,13 +156,13 @@ def performance_findings(performance: Performance, config: HarmConfig) -> list[F
     found = []
     if performance.harmed is not None:
         detail = (
-            f"{performance.metric} {performance.measured:.3f} on {performance.labelled_rows:,} "
-            f"labelled rows, held out {performance.held_out:.3f}"
+            f"{in_words(performance.metric)} {performance.measured:.3f} on "
+            f"{performance.labelled_rows:,} labelled rows, held out {performance.held_out:.3f}"
         )
         found.append(_finding("performance", performance, performance.harmed, config, detail))
     if performance.suspected is not None:
         detail = (
-            f"{performance.metric} expected at {performance.estimated:.3f} "
+            f"{in_words(performance.metric)} estimated at {performance.estimated:.3f} "
             f"({performance.estimated_low:.3f} to {performance.estimated_high:.3f}) "
             f"before labels, held out {performance.held_out:.3f}"
         )

@@ -10,14 +10,16 @@ from tidemill.config import HarmConfig
 from tidemill.drift.estimate import MEAN_ERRORS
 from tidemill.drift.findings import Finding
 from tidemill.drift.performance import RELATIVE, Performance
-from tidemill.metrics import HIGHER_IS_BETTER
+from tidemill.metrics import HIGHER_IS_BETTER, in_words
 
 __all__ = ["VERDICTS", "Verdict", "judge"]
 
 VERDICTS = ("healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm")
 
 _DRIFTS = ("drift", "output drift", "label drift")
+_HARMS = ("suspected harm", "confirmed harm")
 _NAMED = 3
+_WENT, _GONE = {True: "fell", False: "rose"}, {True: "fallen", False: "risen"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +120,46 @@ def _broken(findings: Sequence[Finding]) -> str:
 def _figure(performance: Performance | None, name: str, max_loss: float) -> str:
     if performance is None:
         return "there are no labels and no estimate yet"
-    p = performance
+    p, figure = performance, in_words(performance.metric)
     if p.harmed is not None:
-        return (
-            f"the {p.metric} is {p.measured:.3f} ({p.low:.3f} to {p.high:.3f}) on "
-            f"{p.labelled_rows:,} labelled rows, {_than(p, p.loss, name, max_loss)}"
+        value = (
+            f"{p.measured:.3f} ({p.low:.3f} to {p.high:.3f}) on {p.labelled_rows:,} labelled rows"
         )
+        if p.loss > 0 and name in _HARMS:
+            return f"{figure} {_WENT[_better(p)]} from {_held(p)} to {value}{_share(p, p.loss)}"
+        return f"{figure} is {value}, {_than(p, p.loss, max_loss)}"
     if p.suspected is not None:
-        return (
-            f"the {p.metric} is expected at {p.estimated:.3f} ({p.estimated_low:.3f} to "
-            f"{p.estimated_high:.3f}) before labels, {_than(p, p.estimated_loss, name, max_loss)}"
-        )
-    return f"{p.labelled_rows:,} labelled rows are too few to measure the {p.metric}"
+        value = f"{p.estimated:.3f} ({p.estimated_low:.3f} to {p.estimated_high:.3f})"
+        loss = p.estimated_loss
+        if loss > 0 and name in _HARMS:
+            gone = f"{_GONE[_better(p)]} from {_held(p)} to {value}{_share(p, loss)}"
+            return f"before labels, {figure} is estimated to have {gone}"
+        return f"before labels, {figure} is estimated at {value}, {_than(p, loss, max_loss)}"
+    return f"{p.labelled_rows:,} labelled rows are too few to measure {figure}"
 
 
-def _than(performance: Performance, loss: float, name: str, max_loss: float) -> str:
-    """How the figure stands to the held-out one."""
+def _better(performance: Performance) -> bool:
+    return HIGHER_IS_BETTER[performance.metric]
+
+
+def _held(performance: Performance) -> str:
+    return f"{performance.held_out:.3f} on the held-out rows"
+
+
+def _share(performance: Performance, loss: float) -> str:
+    """By how much, of a figure that is in the target's own unit."""
+    return f", {loss:.1%} more" if performance.metric in RELATIVE else ""
+
+
+def _than(performance: Performance, loss: float, max_loss: float) -> str:
+    """How a figure that is no harm stands to the held-out one."""
     p = performance
     held = f"{p.held_out:.3f} of the held-out rows"
-    amount = f"{abs(loss):.1%}" if p.metric in RELATIVE else f"{abs(loss):.3f}"
-    way = "below" if HIGHER_IS_BETTER[p.metric] else "above"
-    if loss > 0 and name in ("suspected harm", "confirmed harm"):
-        return f"{amount} {way} the {held}"
     if p.mixed:
-        errors = f"the rows' {MEAN_ERRORS[p.metric]} has not grown: other rows, not worse answers"
+        amount = f"{abs(loss):.1%}" if p.metric in RELATIVE else f"{abs(loss):.3f}"
+        way = "below" if _better(p) else "above"
+        behind = in_words(MEAN_ERRORS[p.metric])
+        errors = f"the rows' {behind} has not grown: other rows, not worse answers"
         return f"{amount} {way} the {held}, yet {errors}"
     if loss > max_loss:
         return f"too few or too varied rows to tell it from the {held}"

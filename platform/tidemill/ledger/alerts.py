@@ -29,6 +29,8 @@ class Alert:
     ----------
     key : str
         What makes it the same incident.
+    rule, segment : str
+        What raised it, and about which rows; the segment is empty for all of them.
     state : str
         ``open``, ``acknowledged`` or ``resolved``.
     count : int
@@ -38,6 +40,7 @@ class Alert:
     id: int
     key: str
     rule: str
+    segment: str
     severity: str
     state: str
     title: str
@@ -62,6 +65,7 @@ class Alerts:
         key: str,
         *,
         rule: str,
+        segment: str = "",
         severity: str,
         title: str,
         detail: Mapping[str, Any] | None = None,
@@ -79,6 +83,7 @@ class Alerts:
         """
         values = {
             "rule": rule,
+            "segment": segment,
             "severity": severity,
             "title": title,
             "detail": dict(detail or {}),
@@ -174,6 +179,14 @@ class Alerts:
         """The incident of a key that is not resolved."""
         with self._store.read() as connection:
             return _find_open(connection, key)
+
+    def last(self, rule: str, segment: str) -> Alert | None:
+        """The newest incident of a rule in a segment, open or over."""
+        t = tables.alerts
+        chosen = sa.select(t).where(t.c.rule == rule, t.c.segment == segment)
+        with self._store.read() as connection:
+            row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else Alert(*row)
 
     def open_count(self) -> int:
         """Incidents that are not resolved."""

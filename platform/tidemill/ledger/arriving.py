@@ -40,6 +40,8 @@ class Arrival:
     ids : Ids
     blobs : (bytes, bytes)
         Outcomes and features of all rows.
+    nbytes : int
+        Memory of the table.
     fresh : (rows,) bool
         Not in the store when the group began; set by :class:`EventGroup`.
     contested : list of (int, bytes)
@@ -51,6 +53,7 @@ class Arrival:
     batch: EventBatch
     ids: Ids
     blobs: tuple[bytes, bytes]
+    nbytes: int
     fresh: npt.NDArray[np.bool_]
     contested: list[tuple[int, bytes]]
     start: int = 0
@@ -58,7 +61,7 @@ class Arrival:
     @property
     def cost(self) -> int:
         """Bytes that it holds while it waits."""
-        return int(self.batch.table.nbytes) + sum(map(len, self.blobs)) + 16 * len(self.ids) + 512
+        return self.nbytes + sum(map(len, self.blobs)) + 16 * len(self.ids) + 512
 
 
 def prepare(batch: EventBatch, salt: bytes) -> Arrival:
@@ -72,7 +75,7 @@ def prepare(batch: EventBatch, salt: bytes) -> Arrival:
     _check(batch.table, batch.outcomes)
     ids = hash_ids(batch.table["event_id"], salt)
     blobs = pack_rows(batch.table, batch.outcomes) if len(ids) else (b"", b"")
-    return Arrival(batch, ids, blobs, np.ones(len(ids), np.bool_), [])
+    return Arrival(batch, ids, blobs, batch.table.nbytes, np.ones(len(ids), np.bool_), [])
 
 
 def pack_rows(table: pa.Table, outcomes: Sequence[str]) -> tuple[bytes, bytes]:

@@ -7,8 +7,16 @@ r"""Decisions: fire, hold or suppress a retraining; each with its evidence, for 
                      `--reject--> rejected       |   `--- retry <----'-------------------'
     suppress, hold --> suppressed                `-- fail --> failed
 
-A decision is open until it has an end. At most one is open for each champion version: the
-database's own constraint.
+    awaiting approval, approved (and nothing has begun) --supersede--> superseded
+
+A decision is open until it has an end. At most one is open for each model: the database's own
+constraint.
+
+A decision that fires takes labelled rows: those with a number in (``labels_after``,
+``labels_through``]. It holds them while it is open, and for ever once it has finished; any other
+end gives them back. Because one is open at a time, and each begins where the rows end that are
+held, no row is passed over and none is held twice; one that has failed is tried again only as
+long as nobody else holds its rows.
 """
 
 from __future__ import annotations
@@ -33,6 +41,8 @@ from tidemill.ledger.writer import Commit, Writer
 __all__ = ["Decision", "Decisions"]
 
 _RUNNING = ("approved", "started")
+_WAITING = ("awaiting approval", "approved")
+_HOLDING = ("awaiting approval", "approved", "started", "finished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +55,14 @@ class Decision:
         ``fire``, ``suppress`` or ``hold``.
     state : str
         ``awaiting approval``, ``approved``, ``rejected``, ``started``, ``finished``,
-        ``failed`` or ``suppressed``.
+        ``failed``, ``superseded`` or ``suppressed``.
     evidence : dict
     source : str
         ``policy``, or who asked.
     attempt : int
         Flow runs that were asked for; with the id it makes the flow's idempotency key.
+    labels_after, labels_through : int or None
+        Numbers of the labelled rows that it took; None where it fired without any, or not.
     outcome : dict or None
         What the flow reported.
     """
@@ -65,6 +77,8 @@ class Decision:
     source: str
     needs_approval: bool
     attempt: int
+    labels_after: int | None
+    labels_through: int | None
     challenger_version: int | None
     promoted: bool | None
     flow_run_id: str | None
@@ -79,6 +93,19 @@ class Decision:
     def open(self) -> bool:
         """Whether it has no end yet."""
         return self.closed_at is None
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The label numbers, (after, through], of the rows that it holds.
+
+        Raises
+        ------
+        WrongState
+            If it holds none: it never fired, or has ended without success.
+        """
+        if self.state not in _HOLDING:
+            raise WrongState.of("decision", self.id, self.state, " or ".join(_HOLDING), self.note)
+        return self.labels_after or 0, self.labels_through or 0
 
 
 Tell = Callable[[Decision], NewMessage]
@@ -100,15 +127,23 @@ class Decisions:
         evidence: Mapping[str, Any] | None = None,
         needs_approval: bool = False,
         source: str = "policy",
+        labels: tuple[int, int] | None = None,
         at: dt.datetime,
         message: Tell | None = None,
     ) -> Decision:
         """Record a decision; one that fires without approval enqueues its message as well.
 
+        Parameters
+        ----------
+        labels : (int, int), optional
+            Of a fire: the rows that it takes, from :meth:`labels_given` on.
+
         Raises
         ------
         DecisionOpen
-            If a decision about this champion version is open.
+            If a decision about this model is open.
+        WrongState
+            If another one holds some of ``labels``.
         """
         fires = action == "fire"
         state = "suppressed" if not fires else "awaiting approval" if needs_approval else "approved"
@@ -122,6 +157,8 @@ class Decisions:
             "source": source,
             "needs_approval": needs_approval,
             "attempt": 1,
+            "labels_after": labels[0] if labels and fires else None,
+            "labels_through": labels[1] if labels and fires else None,
             "note": "",
             "opened_at": at,
             "updated_at": at,
@@ -130,7 +167,8 @@ class Decisions:
 
         def write(commit: Commit) -> Decision:
             if fires:
-                _none_open(commit.connection, model, champion_version)
+                _none_open(commit.connection, model)
+                _rows_free(commit.connection, model, labels)
             number = insert_row(commit.connection, tables.decisions, **values)
             commit.topic("decisions")
             return _tell(commit, _get(commit.connection, number), message, at)
@@ -171,6 +209,46 @@ class Decisions:
             lambda _: {"state": "rejected", "note": note, "closed_at": at},
         )
 
+    def supersede(self, model: str, champion_version: int, *, at: dt.datetime) -> Decision | None:
+        """End the open decision about another version than the one that serves now.
+
+        Only one of which no flow run has begun: what runs goes on, and so does what is tried
+        again. A flow run that was asked for and has not begun is refused when it reports.
+
+        Returns
+        -------
+        Decision or None
+            The one that was ended.
+        """
+
+        def replaced(decision: Decision | None) -> bool:
+            return (
+                decision is not None
+                and decision.champion_version != champion_version
+                and decision.state in _WAITING
+                and decision.attempt == 1
+            )
+
+        if not replaced(self.current(model)):
+            return None
+        t = tables.decisions
+
+        def write(commit: Commit) -> Decision | None:
+            decision = _open_one(commit.connection, model)
+            if decision is None or not replaced(decision):
+                return None
+            said = f"version {champion_version} took the place of {decision.champion_version}"
+            note = f"{decision.note}; {said}" if decision.note else said
+            commit.connection.execute(
+                sa.update(t)
+                .where(t.c.id == decision.id)
+                .values(state="superseded", note=note, updated_at=at, closed_at=at)
+            )
+            commit.topic("decisions")
+            return _get(commit.connection, decision.id)
+
+        return self._writer.call(write)
+
     def launched(
         self,
         decision_id: int,
@@ -204,6 +282,8 @@ class Decisions:
     ) -> Decision:
         """The flow says that it ``started``, ``finished`` or ``failed``; again: no effect.
 
+        That it finished counts also where it was thought to have failed.
+
         Raises
         ------
         RecordMissing, WrongState
@@ -227,8 +307,11 @@ class Decisions:
                 )
             if decision.state == state and state != "started":
                 return None
-            if decision.state not in _RUNNING:
-                raise WrongState.of("decision", decision_id, decision.state, " or ".join(_RUNNING))
+            late = (decision.state, state) == ("failed", "finished")
+            if decision.state not in _RUNNING and not late:
+                raise WrongState.of(
+                    "decision", decision_id, decision.state, " or ".join(_RUNNING), decision.note
+                )
             news = {name: value for name, value in given.items() if value is not None}
             return {**news, "state": state, "closed_at": None if state == "started" else at}
 
@@ -240,7 +323,8 @@ class Decisions:
         Raises
         ------
         RecordMissing, WrongState, DecisionOpen
-            If there is none, it is neither running nor failed, or another is open by now.
+            If there is none, it is neither running nor failed, or another is open or has its rows
+            by now.
         """
         return self._step(
             decision_id,
@@ -286,10 +370,18 @@ class Decisions:
         )
         return [Decision(*row) for row in found]
 
-    def current(self, model: str, champion_version: int) -> Decision | None:
-        """The open decision about a champion version, or None."""
+    def current(self, model: str) -> Decision | None:
+        """The open decision about a model, or None."""
         with self._store.read() as connection:
-            return _open_one(connection, model, champion_version)
+            return _open_one(connection, model)
+
+    def latest(self, model: str) -> Decision | None:
+        """The newest decision that fired, or None."""
+        t = tables.decisions
+        chosen = sa.select(t).where(t.c.model == model, t.c.action == "fire")
+        with self._store.read() as connection:
+            row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else Decision(*row)
 
     def open_ones(self, model: str | None = None) -> builtins.list[Decision]:
         """Every decision that has no end yet, oldest first."""
@@ -300,12 +392,27 @@ class Decisions:
         with self._store.read() as connection:
             return [Decision(*row) for row in connection.execute(chosen)]
 
-    def past(self, model: str, since: dt.datetime) -> tuple[Decision, ...]:
-        """Decisions that were opened since then, oldest first."""
+    def past(self, model: str, champion_version: int, since: dt.datetime) -> tuple[Decision, ...]:
+        """What a policy asks of the past, oldest first.
+
+        Decisions that fired since then, the one that is open, and the last that fired about this
+        champion version, however old.
+        """
         t = tables.decisions
-        chosen = sa.select(t).where(t.c.model == model, t.c.opened_at >= since).order_by(t.c.id)
+        fires = sa.and_(t.c.model == model, t.c.action == "fire")
+        wanted = sa.union(
+            sa.select(t.c.id).where(fires, t.c.opened_at >= since),
+            sa.select(t.c.id).where(t.c.model == model, t.c.closed_at.is_(None)),
+            sa.select(sa.func.max(t.c.id)).where(fires, t.c.champion_version == champion_version),
+        )
+        chosen = sa.select(t).where(t.c.id.in_(wanted)).order_by(t.c.id)
         with self._store.read() as connection:
             return tuple(Decision(*row) for row in connection.execute(chosen))
+
+    def labels_given(self, model: str) -> int:
+        """The label number up to which decisions hold rows; the next begins after it."""
+        with self._store.read() as connection:
+            return _given(connection, model)
 
     def _step(
         self,
@@ -320,12 +427,16 @@ class Decisions:
         def write(commit: Commit) -> Decision:
             decision = _get(commit.connection, decision_id)
             if allowed is not None and decision.state not in allowed:
-                raise WrongState.of("decision", decision_id, decision.state, " or ".join(allowed))
+                raise WrongState.of(
+                    "decision", decision_id, decision.state, " or ".join(allowed), decision.note
+                )
             values = change(decision)
             if values is None:
                 return decision
             if not decision.open and values.get("closed_at", at) is None:
-                _none_open(commit.connection, decision.model, decision.champion_version)
+                _none_open(commit.connection, decision.model)
+            if decision.state not in _HOLDING and values.get("state") in _HOLDING:
+                _rows_free(commit.connection, decision.model, _taken(decision))
             commit.connection.execute(
                 sa.update(t).where(t.c.id == decision_id).values(**values, updated_at=at)
             )
@@ -343,23 +454,44 @@ def _get(connection: Connection, decision_id: int) -> Decision:
     return Decision(*row)
 
 
-def _open_one(connection: Connection, model: str, champion_version: int) -> Decision | None:
+def _open_one(connection: Connection, model: str) -> Decision | None:
     t = tables.decisions
-    chosen = sa.select(t).where(
-        t.c.model == model, t.c.champion_version == champion_version, t.c.closed_at.is_(None)
-    )
+    chosen = sa.select(t).where(t.c.model == model, t.c.closed_at.is_(None))
     row = connection.execute(chosen).one_or_none()
     return None if row is None else Decision(*row)
 
 
-def _none_open(connection: Connection, model: str, champion_version: int) -> None:
-    found = _open_one(connection, model, champion_version)
+def _none_open(connection: Connection, model: str) -> None:
+    found = _open_one(connection, model)
     if found is not None:
         raise DecisionOpen(
-            f"decision {found.id} about version {champion_version} of {model} is open",
+            f"decision {found.id} about version {found.champion_version} of {model} is open",
             remedy="wait for its end, or reject it",
             decision_id=found.id,
             state=found.state,
+        )
+
+
+def _given(connection: Connection, model: str) -> int:
+    t = tables.decisions
+    held = t.c.model == model, t.c.labels_through.is_not(None), t.c.state.in_(_HOLDING)
+    newest = sa.select(t.c.labels_through).where(*held).order_by(t.c.labels_through.desc())
+    return int(connection.scalar(newest.limit(1)) or 0)
+
+
+def _taken(decision: Decision) -> tuple[int, int] | None:
+    if decision.labels_after is None or decision.labels_through is None:
+        return None
+    return decision.labels_after, decision.labels_through
+
+
+def _rows_free(connection: Connection, model: str, labels: tuple[int, int] | None) -> None:
+    if labels is not None and labels[0] < (given := _given(connection, model)):
+        raise WrongState.of(
+            "the rows with labels",
+            f"{labels[0] + 1} to {labels[1]}",
+            f"given away up to {given}",
+            "with nobody",
         )
 
 

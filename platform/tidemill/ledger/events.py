@@ -150,7 +150,8 @@ class Events:
             commit.set_mark("next_seq", first + rows)
             commit.set_mark(counter, position + rows)
         number = _insert_note(commit, batch.model_version, note, first)
-        item = Unfolded(first, table, batch.model_version, batch.outcomes, note, number)
+        size = arrival.nbytes + 512
+        item = Unfolded(first, table, batch.model_version, batch.outcomes, note, number, size)
         commit.after(lambda: self._stored(item))
         return row
 

@@ -78,10 +78,11 @@ class WrongState(UsageError):
     """What was asked is not possible in the record's present state."""
 
     @classmethod
-    def of(cls, what: str, key: object, state: str, wanted: str) -> WrongState:
+    def of(cls, what: str, key: object, state: str, wanted: str, why: str = "") -> WrongState:
         """Say that the record is in ``state``, where only ``wanted`` would do."""
+        said = f"{state} ({why})" if why else state
         return cls(
-            f"{what} {key} is {state}; this is possible only while it is {wanted}",
+            f"{what} {key} is {said}; this is possible only while it is {wanted}",
             remedy=f"look at the {what} again: somebody or something was faster",
             record=what,
             id=key,
@@ -90,7 +91,7 @@ class WrongState(UsageError):
 
 
 class DecisionOpen(UsageError):
-    """A decision about this champion version is open already."""
+    """A decision about this model is open already."""
 
     @property
     def decision_id(self) -> int:

@@ -63,7 +63,7 @@ class Keeper:
     def _write(self, run: Callable[[Commit], Any]) -> Any:
         if self._ending.is_set():
             raise _Ending
-        return self._writer.call(run)
+        return self._writer.call(run, timeout=None)  # nobody waits for the keeper
 
     def _loop(self) -> None:
         for round_ in itertools.count():

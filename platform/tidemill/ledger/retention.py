@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -15,7 +17,10 @@ from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Pruned", "prune"]
 
+T = TypeVar("T")
+
 _BATCHES_AT_ONCE = 64
+_EVENTS_AT_ONCE = 16_384
 _ROWS_AT_ONCE = 4096
 _REQUEST_DAYS = 7
 _FREE_PAGES_AT_ONCE = 2000
@@ -46,22 +51,33 @@ def prune(
 
     Windows, their parts, decisions and alerts stay. Rows that are not folded yet stay too. Ids
     are forgotten with the segments whose rows are all gone: an event may then come again.
+
+    Notes
+    -----
+    A commit deletes at most 16,384 events with their labels (a batch that is larger goes alone)
+    or 4,096 other rows, so that those who write wait for no more than that; the caller waits for
+    each of them however long a slow disk takes.
     """
     end = _end_of_old(store, writer, before, folds)
     rows = batches = labels = 0
     while True:
-        done = writer.call(lambda commit: _some_batches(commit, end))
+        done = _in_turn(writer, lambda commit: _some_batches(commit, end))
         if done is None:
             break
         rows, batches, labels = rows + done[0], batches + done[1], labels + done[2]
-    ids = writer.call(lambda commit: _old_segments(commit, index))
-    pending = _old_rows(writer, tables.pending, tables.pending.c.received_at < before)
-    if pending:
-        writer.call(lambda commit: commit.set_mark("pending", commit.mark("pending") - pending))
+    ids = _in_turn(writer, lambda commit: _old_segments(commit, index))
+    pending = _old_rows(
+        writer, tables.pending, tables.pending.c.received_at < before, mark="pending"
+    )
     requests = _old_requests(writer, before, now)
     if store.sqlite:
-        writer.call(_give_back)
+        _in_turn(writer, _give_back)
     return Pruned(rows, batches, labels, ids, pending, requests)
+
+
+def _in_turn(writer: Writer, run: Callable[[Commit], T]) -> T:
+    """Nobody waits for a deletion: it takes its turn, and as long as it takes."""
+    return writer.call(run, timeout=None)
 
 
 def _give_back(commit: Commit) -> None:
@@ -91,6 +107,8 @@ def _some_batches(commit: Commit, end: int) -> tuple[int, int, int] | None:
     ).all()
     if not old:
         return None
+    rows = itertools.accumulate(row.rows for row in old)
+    old = old[: max(1, sum(total <= _EVENTS_AT_ONCE for total in rows))]
     stop = old[-1].first_seq + old[-1].rows
     commit.connection.execute(sa.delete(b).where(b.c.first_seq < stop))
     labels = commit.connection.execute(sa.delete(t).where(t.c.seq < stop)).rowcount
@@ -120,15 +138,21 @@ def _old_requests(writer: Writer, before: dt.datetime, now: dt.datetime) -> int:
     return deleted
 
 
-def _old_rows(writer: Writer, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+def _old_rows(
+    writer: Writer, table: sa.Table, condition: sa.ColumnElement[bool], *, mark: str | None = None
+) -> int:
+    """Delete rows; ``mark`` is the counter of those that are left."""
     keys = list(table.primary_key.columns)
     chosen = sa.select(*keys).where(condition).limit(_ROWS_AT_ONCE)
     key = keys[0] if len(keys) == 1 else sa.tuple_(*keys)
 
     def some(commit: Commit) -> int:
-        return commit.connection.execute(sa.delete(table).where(key.in_(chosen))).rowcount
+        gone = commit.connection.execute(sa.delete(table).where(key.in_(chosen))).rowcount
+        if mark is not None:
+            commit.set_mark(mark, commit.mark(mark) - gone)
+        return int(gone)
 
     total = 0
-    while count := writer.call(some):
+    while count := _in_turn(writer, some):
         total += count
     return total

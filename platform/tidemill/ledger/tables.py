@@ -211,6 +211,7 @@ alerts = Table(
     Column("id", SerialInteger, primary_key=True, autoincrement=True),
     Column("key", Text, nullable=False),
     Column("rule", Text, nullable=False),
+    Column("segment", Text, nullable=False),
     Column("severity", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("title", Words, nullable=False),
@@ -229,6 +230,7 @@ alerts = Table(
         sqlite_where=text("resolved_at IS NULL"),
         postgresql_where=text("resolved_at IS NULL"),
     ),
+    Index(None, "rule", "segment", "id"),
 )
 
 decisions = Table(
@@ -244,6 +246,8 @@ decisions = Table(
     Column("source", Text, nullable=False),
     Column("needs_approval", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("labels_after", BigInteger),
+    Column("labels_through", BigInteger),
     Column("challenger_version", Integer),
     Column("promoted", Boolean),
     Column("flow_run_id", Text),
@@ -254,14 +258,14 @@ decisions = Table(
     Column("updated_at", Moment, nullable=False),
     Column("closed_at", Moment),
     Index(
-        "uq_decisions_open_champion",
+        "uq_decisions_open_model",
         "model",
-        "champion_version",
         unique=True,
         sqlite_where=text("closed_at IS NULL"),
         postgresql_where=text("closed_at IS NULL"),
     ),
-    Index(None, "opened_at"),
+    Index("ix_decisions_fires", "model", "action", "opened_at"),
+    Index("ix_decisions_labels", "model", "labels_through"),
 )
 
 outbox = Table(

@@ -35,6 +35,8 @@ class Unfolded:
     note : BatchNote
     arrival_id : int or None
         Its row in ``arrivals``, where it has one.
+    nbytes : int
+        Memory that it holds, at most.
     """
 
     first_seq: int
@@ -43,16 +45,12 @@ class Unfolded:
     outcomes: tuple[str, ...]
     note: BatchNote
     arrival_id: int | None
+    nbytes: int = 0
 
     @property
     def end_seq(self) -> int:
         """One past its last row."""
         return self.first_seq + self.note.rows
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it holds."""
-        return int(self.table.nbytes) + 512
 
 
 def stretches(items: Sequence[Unfolded]) -> Iterator[list[Unfolded]]:
@@ -77,6 +75,8 @@ def stretches(items: Sequence[Unfolded]) -> Iterator[list[Unfolded]]:
 def to_stretch(items: Sequence[Unfolded]) -> Stretch:
     """What the folding gets to see of neighbours."""
     table = pa.concat_tables([item.table for item in items])
+    if len(items) > 1:  # hundreds of single rows: what follows costs by the chunk
+        table = table.unify_dictionaries().combine_chunks()
     first = items[0].note.position
     position = pa.array(np.arange(first, first + len(table)))
     return Stretch(

@@ -3,6 +3,7 @@
 from tidemill.metrics.binary import BinaryFigures
 from tidemill.metrics.choice import (
     HIGHER_IS_BETTER,
+    IN_WORDS,
     Figures,
     baseline_figures,
     class_shares,
@@ -10,6 +11,7 @@ from tidemill.metrics.choice import (
     figures_from_json,
     figures_of,
     improves,
+    in_words,
     metric_names,
 )
 from tidemill.metrics.multiclass import MulticlassFigures
@@ -18,6 +20,7 @@ from tidemill.metrics.scores import Curve, ScoreHistogram
 
 __all__ = [
     "HIGHER_IS_BETTER",
+    "IN_WORDS",
     "BinaryFigures",
     "Curve",
     "Figures",
@@ -30,5 +33,6 @@ __all__ = [
     "figures_from_json",
     "figures_of",
     "improves",
+    "in_words",
     "metric_names",
 ]

@@ -17,6 +17,7 @@ from tidemill.schema import Task
 
 __all__ = [
     "HIGHER_IS_BETTER",
+    "IN_WORDS",
     "Figures",
     "baseline_figures",
     "class_shares",
@@ -24,6 +25,7 @@ __all__ = [
     "figures_from_json",
     "figures_of",
     "improves",
+    "in_words",
     "metric_names",
 ]
 
@@ -40,6 +42,19 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "rmse": False,
     "r2": True,
 }
+
+IN_WORDS: dict[str, str] = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "log_loss": "log loss",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "brier": "Brier score",
+    "mae": "mean absolute error",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
+"""What people read, in sentences and on pages; the dashboard has the same (a test compares)."""
 
 _NAMES: dict[Task, tuple[str, ...]] = {
     Task.BINARY: ("roc_auc", "average_precision", "log_loss", "accuracy", "f1", "brier"),
@@ -63,6 +78,15 @@ _KINDS: dict[str, type[Figures]] = {
 def metric_names(task: Task) -> tuple[str, ...]:
     """Names of the figures of a task, in the order of ``values()``."""
     return _NAMES[task]
+
+
+def in_words(metric: str) -> str:
+    """What people call a figure, without an article; the name itself where it is none of ours.
+
+    >>> in_words("log_loss"), in_words("gini")
+    ('log loss', 'gini')
+    """
+    return IN_WORDS.get(metric, metric.replace("_", " "))
 
 
 def default_metric(task: Task) -> str:

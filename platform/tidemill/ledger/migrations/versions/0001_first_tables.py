@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("id", NUMBER, autoincrement=True, nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
         sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
@@ -42,6 +43,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("resolved_at IS NULL"),
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
+    op.create_index(op.f("ix_alerts_rule"), "alerts", ["rule", "segment", "id"], unique=False)
     op.create_table(
         "arrivals",
         sa.Column("id", NUMBER, autoincrement=True, nullable=False),
@@ -85,6 +87,8 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("needs_approval", sa.Boolean(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("labels_after", sa.BigInteger(), nullable=True),
+        sa.Column("labels_through", sa.BigInteger(), nullable=True),
         sa.Column("challenger_version", sa.Integer(), nullable=True),
         sa.Column("promoted", sa.Boolean(), nullable=True),
         sa.Column("flow_run_id", sa.Text(), nullable=True),
@@ -96,11 +100,12 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
     )
-    op.create_index(op.f("ix_decisions_opened_at"), "decisions", ["opened_at"], unique=False)
+    op.create_index("ix_decisions_fires", "decisions", ["model", "action", "opened_at"])
+    op.create_index("ix_decisions_labels", "decisions", ["model", "labels_through"])
     op.create_index(
-        "uq_decisions_open_champion",
+        "uq_decisions_open_model",
         "decisions",
-        ["model", "champion_version"],
+        ["model"],
         unique=True,
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),

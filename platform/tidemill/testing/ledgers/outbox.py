@@ -1,0 +1,55 @@
+# ruff: noqa: S101 - these are tests
+"""The outbox: messages are leased, tried again, and die."""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tidemill.ledger import NewMessage, back_off_seconds
+from tidemill.testing.ledgers.opening import HOUR, MINUTE, NOW, Open, Opening
+
+__all__ = ["OutboxContract"]
+
+
+class OutboxContract(Opening):
+    """The outbox: messages are leased, tried again, and die."""
+
+    def test_messages_are_leased(self, opened: Open) -> None:
+        """One worker has a message until its lease ends; then another may, and the first not."""
+        ledger = opened(folding=None)
+        ledger.outbox.add(NewMessage("prefect", "p", {}, key="1-1"), at=NOW)
+        assert ledger.outbox.add(NewMessage("prefect", "p", {}, key="1-1"), at=NOW) is None
+        ledger.outbox.add(NewMessage("webhook", "w", {}, due_at=NOW + HOUR), at=NOW)
+        with ThreadPoolExecutor(6) as pool:
+            claims = list(pool.map(lambda _: ledger.outbox.claim(at=NOW), range(12)))
+        (message,) = [message for claim in claims for message in claim]
+        assert (message.attempts, message.state) == (1, "leased")
+        assert ledger.outbox.claim(at=NOW + MINUTE / 2) == []
+        (later,) = ledger.outbox.claim(at=NOW + 2 * MINUTE, kinds=["prefect"])
+        assert (later.id, later.attempts) == (message.id, 2)
+        assert not ledger.outbox.finish(message, at=NOW), "its lease is lost"
+        assert ledger.outbox.finish(later, at=NOW)
+        assert ledger.outbox.get(message.id).state == "done"
+        assert ledger.outbox.counts() == {"pending": 1, "leased": 0, "done": 1, "dead": 0}
+
+    def test_messages_back_off_and_die(self, opened: Open) -> None:
+        """Each failure waits longer, with jitter; the last is dead until it is replayed."""
+        ledger = opened(folding=None)
+        ledger.outbox.add(NewMessage("webhook", "w", {"n": 1}, max_attempts=3), at=NOW)
+        at = NOW
+        for attempt in (1, 2, 3):
+            (message,) = ledger.outbox.claim(at=at)
+            failed = ledger.outbox.fail(message, error="HTTP 500", at=at)
+            waits = (failed.due_at - at).total_seconds()
+            assert waits == pytest.approx(back_off_seconds(message.id, attempt), abs=1e-5)
+            assert 2**attempt / 2 <= waits <= 2**attempt
+            at += dt.timedelta(hours=2)
+        assert (failed.state, failed.last_error) == ("dead", "HTTP 500")
+        assert ledger.outbox.claim(at=at) == []
+        assert ledger.outbox.replay(at=at) == 1
+        (message,) = ledger.outbox.claim(at=at)
+        assert ledger.outbox.fail(message, error="gone", at=at, permanent=True).state == "dead"
+        assert ledger.outbox.replay([12345], at=at) == 0
