@@ -82,12 +82,13 @@ def test_monitor(tmp_path: Path) -> None:
     """monitor.md: a change, one retraining, a new champion, a rollback; on free ports."""
     page = ROOT / "docs" / "tutorials" / "monitor.md"
     (tmp_path / "repository").mkdir()
-    prefect, mlflow, monitor = free_ports(3)
+    prefect, mlflow, monitor, receiver = free_ports(4)
     ports = f"--prefect-port {prefect} --mlflow-port {mlflow} --monitor-port {monitor}"
     printed = run_blocks(
         page,
         tmp_path / "repository",
         ("tidemill up >", f"tidemill up {ports} >"),
+        ("8020", str(receiver)),
         TIDEMILL_MONITOR_URL=f"http://127.0.0.1:{monitor}",
         PREFECT_HOME=str(tmp_path / "prefect"),
     )

@@ -146,6 +146,7 @@ def test_elec2(tmp_path: Path) -> None:
     assert done["baseline"] == 0.5
 
 
+@pytest.mark.slow
 def test_shuffled_labels_miss_the_floor(tmp_path: Path) -> None:
     """The floor of elec2 is no gift: with labels dealt anew the same command ends near one half."""
     path = unpack("elec2.tar.gz", tmp_path) / "elec2" / "elec2.csv"
