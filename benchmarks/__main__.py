@@ -17,7 +17,15 @@ from typing import Any
 from benchmarks.table import Line, table
 
 RESULTS = Path(__file__).with_name("results")
-BENCHES = ("make_run", "job", "drift_alarms", "drift_delay", "ledger_append", "monitor_http")
+BENCHES = (
+    "make_run",
+    "job",
+    "drift_window",
+    "drift_alarms",
+    "drift_delay",
+    "ledger_append",
+    "monitor_http",
+)
 """Modules with ``measure(folder) -> document`` and ``lines(document)``."""
 
 

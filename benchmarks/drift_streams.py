@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +49,13 @@ def reference_of(schema: TableSchema, rows: pa.Table, time_ordered: bool) -> Ref
     """A reference of these rows; its model has seen nothing, for only inputs are judged."""
     cuts = np.linspace(0, rows.num_rows, BLOCKS + 1).astype(int).tolist()
     blocks = [Profile.of(rows[a:b].combine_chunks(), schema) for a, b in pairwise(cuts)]
+    return reference_of_blocks(schema, blocks, time_ordered)
+
+
+def reference_of_blocks(
+    schema: TableSchema, blocks: Sequence[Profile], time_ordered: bool
+) -> Reference:
+    """The same from the profiles of blocks of rows."""
     rng = np.random.default_rng(0)
     target = Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary")
     binary = TableSchema((target,), Task.BINARY, ("0", "1"))
