@@ -85,7 +85,7 @@ class Service:
         return await loop.run_in_executor(self.pool, partial(function, *args, **kwargs))
 
 
-def service_of(request: Request) -> Service:
-    """The service that answers ``request``; a dependency of routes."""
+async def service_of(request: Request) -> Service:
+    """The service that answers ``request``; a dependency of routes (a plain one takes a thread)."""
     service: Service = request.app.state.service
     return service

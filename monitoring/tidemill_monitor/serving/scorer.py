@@ -1,14 +1,15 @@
 """Many small requests at once: what waits is parsed, predicted and stored together.
 
-One row costs nearly as much to predict as fifty do. A thread takes every small request that has
-come in since it last looked, so that under load the cost of a batch is shared, and without load
-nobody waits. Large requests go to the pool one by one.
+One row costs nearly as much to predict and to store as fifty do. A thread takes every small request
+that has come in since it last looked, at most a hundred times a second: under load the cost of a
+batch is shared, and without load nobody waits. Large requests go to the pool one by one.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from tidemill_monitor.serving.scores import Scored, score_rows
 __all__ = ["Job", "Predicted", "Scorer"]
 
 MAX_JOBS = 64
+PACE_SECONDS = 0.01
 
 Rows: TypeAlias = "list[Any] | Sorted"
 Answering: TypeAlias = "Callable[[Scored, Sorted], Request | None]"
@@ -145,9 +147,11 @@ class Scorer:
         return ("prediction", "score", *(name for name in self._segments if name in known))
 
     def _serve(self) -> None:
-        ended = False
+        ended, due = False, 0.0
         while not ended:
             found = [self._waiting.get()]
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = time.monotonic() + PACE_SECONDS
             while len(found) < MAX_JOBS and not self._waiting.empty():
                 found.append(self._waiting.get())
             ended = None in found

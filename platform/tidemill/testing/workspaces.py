@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +17,15 @@ from tidemill.pipeline import STAGES, Observer, RunSummary, run_pipeline
 from tidemill.settings import Settings
 from tidemill.storage import Workspace, hash_file
 
-__all__ = ["QUICK", "copy_workspace", "output_hashes", "run_here", "small_workspace"]
+__all__ = [
+    "QUICK",
+    "copy_workspace",
+    "finished_workspace",
+    "made_once",
+    "output_hashes",
+    "run_here",
+    "small_workspace",
+]
 
 QUICK = (
     "dataset.name=rides",
@@ -63,6 +73,45 @@ def run_here(
             until=until,
             observer=observer,
         )
+
+
+def made_once(base: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder ``name``, made by the first of pytest's workers that asks; the others wait.
+
+    Parameters
+    ----------
+    base : Path
+        pytest's base folder, which its workers share but for the last part.
+    name : str
+    make : callable
+        Fills the folder, which is there and empty; what one left unfinished is deleted.
+
+    Returns
+    -------
+    Path
+        Of all workers: never change what is in it, take a copy.
+    """
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once" / name
+    done = folder.with_name(f"{name}.done")
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+def finished_workspace(base: Path) -> Path:
+    """A small workspace after one whole run, see :func:`made_once`."""
+
+    def make(folder: Path) -> None:
+        small_workspace(folder / "ws")
+        run_here(folder / "ws")
+
+    return made_once(base, "finished", make) / "ws"
 
 
 def copy_workspace(source: Path, target: Path) -> Path:

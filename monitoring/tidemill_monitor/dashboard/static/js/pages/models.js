@@ -65,18 +65,21 @@ function versions(items, champion) {
   const metric = champion?.metric ?? items[0].metric;
   const figures = items.map((item) => heldOut(item.figures));
   const others = [...new Set(figures.flatMap(Object.keys))]
-    .filter((name) => name !== metric)
-    .slice(0, 3);
+    .filter((name) => name !== metric && !name.startsWith("proof_"))
+    .slice(0, 2);
   const shown = [metric, ...others].filter(Boolean);
+  const proof = `proof_${metric}`;
+  const proved = figures.some((own) => proof in own);
   const dated = items.some((item) => item.registered_at);
   const linked = items.some((item) => item.links?.mlflow);
   return table({
-    caption: "Versions of the model, newest first; figures on held-out rows",
+    caption: `Versions of the model, newest first; figures on held-out rows${proved ? ", proof: on live rows kept from learning" : ""}`,
     hideCaption: false,
     columns: [
       { name: "Version" },
       { name: "Role" },
       ...shown.map((name) => ({ name: named(name), number: true })),
+      ...(proved ? [{ name: `${named(metric)}, proof`, number: true }] : []),
       ...(dated ? [{ name: "Registered" }] : []),
       ...(linked ? [{ name: "Read more" }] : []),
     ],
@@ -85,6 +88,7 @@ function versions(items, champion) {
       h("b", {}, `Version ${item.version}`),
       roles(item, champion),
       ...shown.map((name) => figure(figures[at][name])),
+      ...(proved ? [figure(figures[at][proof])] : []),
       ...(dated ? [time(item.registered_at)] : []),
       ...(linked ? [outLink(item.links?.mlflow, "MLflow") ?? "–"] : []),
     ]),

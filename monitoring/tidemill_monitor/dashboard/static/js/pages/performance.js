@@ -84,6 +84,8 @@ function news(windows, { metric }) {
       : "No labels yet, and no estimate";
   }
   const { measured } = window.performance;
+  if (window.verdict === "suspected harm")
+    return `${sentence(named(metric))} is ${figure(measured)}, and harm is suspected`;
   if (window.verdict !== "confirmed harm")
     return `${sentence(named(metric))} holds at ${figure(measured)}`;
   return `${sentence(named(metric))} ${lowerIsBetter(metric) ? "rose" : "fell"} to ${figure(measured)}: beyond the level of harm`;
