@@ -6,7 +6,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Every process would compile what it imports again and again.
 export PYTHONDONTWRITEBYTECODE :=
 # A file of tests stays in one process: its servers and workspaces are made once.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# One process more than cores: many tests wait for a server or a process of their own.
+PARALLEL := -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 3) + 1)') --dist loadfile
 
 .PHONY: run test test-all check bench up lock clean help
 
