@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 from benchmarks.measure import Measured, run
 from benchmarks.table import Line, line
+
+from tidemill.testing.ports import free_ports
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = ("params.yaml", "params.schema.json", "prefect.yaml", "expectations", "flows")
@@ -78,7 +79,7 @@ def _shares(measured: Measured) -> dict[str, Any]:
 def _with_up(folder: Path) -> dict[str, Any]:
     workspace = _workspace(folder / "served")
     environment = {**os.environ, "PREFECT_HOME": str(_emptied(folder / "home-up"))}
-    prefect, mlflow = _free_port(), _free_port()
+    prefect, mlflow = free_ports(2)
     ports = ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
     server = subprocess.Popen(
         [sys.executable, "-m", "tidemill", "up", *ports],
@@ -101,12 +102,6 @@ def _with_up(folder: Path) -> dict[str, Any]:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _wait(address: str) -> None:

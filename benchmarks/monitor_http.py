@@ -29,6 +29,8 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from benchmarks.table import line
 
+from tidemill.testing.ports import free_ports
+
 REPOSITORY = Path(__file__).parents[1]
 ARROW = "application/vnd.apache.arrow.stream"
 KEY = f"tm_0123456789ab_{secrets.token_hex(32)}"
@@ -281,7 +283,7 @@ def _monitor(root: Path, folder: Path) -> Iterator[int]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "keys").write_text(f"operate {KEY}\n")
-    port = _free_port()
+    (port,) = free_ports(1)
     environment = {
         "TIDEMILL_MONITOR_WORKSPACE": str(root),
         "TIDEMILL_MONITOR_STORE": f"sqlite:///{folder / 'ledger.db'}",
@@ -296,7 +298,7 @@ def _monitor(root: Path, folder: Path) -> Iterator[int]:
 @contextmanager
 def _peer(rides: _Rides, database: Path) -> Iterator[int]:
     database.unlink(missing_ok=True)
-    port = _free_port()
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "uvicorn", "benchmarks.monitor_peer:app", "--port", str(port)]
     environment = {"PEER_DB": str(database), "PEER_COLUMNS": ",".join(rides.names)}
     with _process([*command, "--no-access-log"], environment, port, "/docs"):
@@ -305,7 +307,7 @@ def _peer(rides: _Rides, database: Path) -> Iterator[int]:
 
 def _mlflow(root: Path, rides: _Rides) -> dict[str, Any]:
     """``mlflow models serve`` of the same version; it stores nothing."""
-    port = _free_port()
+    (port,) = free_ports(1)
     command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve"]
     options = ["-m", "models:/rides@champion", "--env-manager", "local", "--port", str(port)]
     environment = {
@@ -350,14 +352,6 @@ def _process(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _wait(address: str, process: subprocess.Popen[bytes]) -> None:

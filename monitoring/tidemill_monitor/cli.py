@@ -198,10 +198,9 @@ def list_decisions(
     as_json: Json = False,
 ) -> None:
     """List decisions, the newest first."""
-    with _client(url, key) as client:
-        items = client.get("/v1/decisions", state=state, limit=limit)["items"]
     columns = ("id", "opened_at", "state", "champion_version", "challenger_version", "reason")
-    Screen(as_json=as_json).result(items, "decisions", _picked(items, columns))
+    with _client(url, key) as client:
+        _list(client, "decisions", columns, state=state, limit=limit, as_json=as_json)
 
 
 @decisions.command("approve")
@@ -238,10 +237,22 @@ def list_alerts(
     as_json: Json = False,
 ) -> None:
     """List alerts, the newest first."""
-    with _client(url, key) as client:
-        items = client.get("/v1/alerts", state=state, limit=limit)["items"]
     columns = ("id", "opened_at", "state", "severity", "rule", "sentence")
-    Screen(as_json=as_json).result(items, "alerts", _picked(items, columns))
+    with _client(url, key) as client:
+        _list(client, "alerts", columns, state=state, limit=limit, as_json=as_json)
+
+
+def _list(
+    client: MonitorClient,
+    what: str,
+    columns: tuple[str, ...],
+    *,
+    state: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    items = client.get(f"/v1/{what}", state=state, limit=limit)["items"]
+    Screen(as_json=as_json).result(items, what, _picked(items, columns))
 
 
 @app.command("replay-webhooks")

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from tidemill.orchestration.services import Service
 from tidemill.orchestration.supervisor import leashed
+from tidemill.testing.ports import free_ports
 from tidemill.testing.workspaces import small_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -77,14 +78,6 @@ def document() -> dict:
 def dockerfile():
     """Reads a Dockerfile of the repository."""
     return lambda name: read_dockerfile(ROOT / name)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 class Here:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tidemill.testing.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -54,18 +55,6 @@ def run_blocks(page: Path, folder: Path, *replaced: tuple[str, str], **variables
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def assert_shown(page: Path, printed_text: str, *, at_least: int) -> None:

@@ -19,6 +19,7 @@ from tidemill.monitor_client import MonitorClient
 from tidemill.orchestration import services, up
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
+from tidemill.testing.ports import free_ports
 
 HERE = Path(__file__).parent
 
@@ -51,12 +52,6 @@ deployments:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def place(tmp_path) -> Workspace:
     """A workspace, never run, with one trivial deployment."""
@@ -73,13 +68,14 @@ def test_a_port_in_use_is_named(place):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        prefect_port, monitor_port = free_ports(2)
         with pytest.raises(Busy) as caught:
             up(
                 place,
                 settings=Settings(),
-                prefect_port=free_port(),
+                prefect_port=prefect_port,
                 mlflow_port=port,
-                monitor_port=free_port(),
+                monitor_port=monitor_port,
             )
 
     assert caught.value.exit_code == 75
@@ -124,7 +120,7 @@ def start(place, tmp_path_factory):
 @pytest.mark.slow
 def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     """Healthy servers, a deployment run from the API, a restart, an end without orphans."""
-    prefect_port, mlflow_port, monitor_port = free_port(), free_port(), free_port()
+    prefect_port, mlflow_port, monitor_port = free_ports(3)
     process, said = start(prefect_port, mlflow_port, monitor_port)
     api = f"http://127.0.0.1:{prefect_port}/api"
     said.wait_for("ready")
@@ -167,7 +163,7 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
 @pytest.mark.slow
 def test_up_killed_leaves_nothing(start):
     """kill -9 of the supervisor ends servers and worker within seconds."""
-    process, said = start(free_port(), free_port(), free_port())
+    process, said = start(*free_ports(3))
     said.wait_for("ready")
     family = psutil.Process(process.pid).children(recursive=True)
 

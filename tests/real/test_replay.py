@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shlex
-import socket
 import subprocess
 import sys
 import tarfile
@@ -34,6 +33,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tidemill.monitor_client import MonitorClient
+from tidemill.testing.ports import free_ports
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[2]
@@ -413,18 +413,6 @@ def typed(words: str, folder: Path, environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def until(found: Callable[[], T], seconds: float) -> T:

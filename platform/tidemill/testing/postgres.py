@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tidemill.testing.ports import free_ports
 
 __all__ = ["PostgresServer", "find_postgres", "postgres_server"]
 
@@ -80,7 +81,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def _running(programs: Path, folder: Path, prefix: list[str]) -> Iterator[PostgresServer]:
-    data, port = folder / "data", _free_port()
+    data, (port,) = folder / "data", free_ports(1)
     _run(
         [
             *prefix,
@@ -121,9 +122,3 @@ def _run(command: list[str], folder: Path) -> None:
     if done.returncode:
         log = folder / "log"
         raise RuntimeError(done.stdout + (log.read_text() if log.exists() else ""))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
