@@ -16,8 +16,8 @@ class AddressRefused(UsageError):
 def refuse_unless_public(address: str, host: str) -> None:
     """Make sure that an IP address is one of the public internet.
 
-    Addresses that carry an IPv4 address within (mapped, 6to4, Teredo, NAT64) are judged by that
-    one too.
+    Of IPv6 that is 2000::/3, whatever Python's release knows of the rest. Addresses that carry
+    an IPv4 address within (mapped, 6to4, Teredo, NAT64) are judged by that one too.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def refuse_unless_public(address: str, host: str) -> None:
     tidemill_monitor.addresses.AddressRefused: example.org is ::ffff:127.0.0.1, ...
     """
     found = ipaddress.ip_address(address.split("%")[0])
-    if all(one.is_global and not one.is_multicast for one in _forms(found)):
+    if all(_is_public(one) for one in _forms(found)):
         return
     raise AddressRefused(
         f"{host} is {address}, which is not a public address",
@@ -38,6 +38,12 @@ def refuse_unless_public(address: str, host: str) -> None:
         host=host,
         address=address,
     )
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    known = isinstance(address, ipaddress.IPv4Address) or address in _NAT64
+    unicast = known or (address in _UNICAST and address not in _EXAMPLES)
+    return unicast and address.is_global and not address.is_multicast
 
 
 def _forms(
@@ -54,3 +60,5 @@ def _forms(
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_EXAMPLES = ipaddress.IPv6Network("3fff::/20")  # RFC 9637; younger than some Pythons

@@ -15,10 +15,11 @@ promote
 Each leaves a receipt below ``.tidemill/retrain/DECISION``: a killed retraining goes on after the
 last of them, and a finished one changes nothing when it is asked for again.
 
-A set of live rows stays for good once its retraining has finished. The ledger gives the rows of
-any other one to the next decision, so the next retraining takes out what an unfinished one had
-appended: no row is in two sets, and none is in no set for ever. One that is asked for again after
-that appends its rows anew.
+A set of live rows stays for good once its retraining has finished, and its rows are not learnt
+again, whoever gives them. The ledger gives the rows of any other one to the next decision, so the
+next retraining takes out what an unfinished one had appended: no row is in two sets, and none of
+the ledger's is in no set for ever. (Rows out of a file must be given again.) One that is asked for
+again after that appends its rows anew.
 """
 
 from __future__ import annotations
@@ -259,10 +260,27 @@ class _Retraining:
     def gather(self) -> StageResult:
         """Write the labelled rows to disk, learn and proof apart."""
         gathered = gather_rows(
-            self._rows(), self.manifest.schema, self._proof_share(), self.folder / "rows"
+            self._rows(),
+            self.manifest.schema,
+            self._proof_share(),
+            self.folder / "rows",
+            [known for known in live_sets(self.context.workspace) if self._stays(known)],
         )
-        facts = {"learn": gathered.learn, "proof": gathered.proof, "left out": gathered.left_out}
+        facts = {
+            "learn": gathered.learn,
+            "proof": gathered.proof,
+            "left out": gathered.left_out,
+            "learnt before": gathered.repeated,
+        }
         return StageResult("gather", facts=facts)
+
+    def _stays(self, live: LiveSet) -> bool:
+        """Whether a set is another retraining's, and that one has finished (or is not known)."""
+        decision = live.name.split("-", 1)[-1]
+        workspace = self.context.workspace
+        begun = _folder(workspace, decision).is_dir()
+        ended = not begun or outcome_of(workspace, decision) is not None
+        return decision != self.order.decision and ended
 
     def _proof_share(self) -> float:
         """The share of the first retraining: another one would let rows change sides."""
@@ -306,9 +324,7 @@ class _Retraining:
         """Remove the sets of other retrainings that have begun and not finished."""
         workspace, names = self.context.workspace, []
         for known in live_sets(workspace):
-            decision = known.name.split("-", 1)[-1]
-            begun = _folder(workspace, decision).is_dir()
-            if decision != self.order.decision and begun and not outcome_of(workspace, decision):
+            if known.name.split("-", 1)[-1] != self.order.decision and not self._stays(known):
                 names.append(known.name)
                 place = self.folder / "taken out"  # DVC hashes all that lies in data/live
                 discard_directory(place)

@@ -159,8 +159,8 @@ def test_damaged_ids_are_noticed(path):
         ledger.events.append(event_batch(["e7"]))
 
 
-def test_a_newer_store_is_refused(path):
-    """A store of a later tidemill is not touched."""
+def test_a_store_of_another_version_is_refused(path):
+    """A store of a later tidemill, or of one before its tables were settled, is not touched."""
     url = f"sqlite:///{path}"
     Ledger.open(url).close()
     database = sqlite3.connect(path)
@@ -168,7 +168,7 @@ def test_a_newer_store_is_refused(path):
     database.commit()
     database.close()
     for writable in (True, False):
-        with pytest.raises(ConfigError, match="newer"):
+        with pytest.raises(ConfigError, match="another version"):
             Ledger.open(url, writable=writable)
 
 

@@ -648,7 +648,7 @@ def test_a_promotion_makes_the_monitor_load_the_champion(decided, prefect):
 def test_a_message_for_an_attempt_that_is_over_calls_nobody(decided, prefect):
     """Closed meanwhile: nothing to start."""
     station, decision = decided
-    station.ledger.decisions.fail(decision.id, outcome={"error": "given up"}, at=station.now)
+    station.ledger.decisions.report(decision.id, attempt=1, state="failed", at=station.now)
     dispatcher_of(station).work()
 
     assert prefect.runs == {}

@@ -134,7 +134,8 @@ def test_a_secret_of_another_form_is_refused_without_telling_it(text):
         "127.0.0.1", "127.9.9.9", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
         "100.64.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "192.0.2.1", "::1", "::",
         "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1",
-        "2002:7f00:1::", "64:ff9b::a00:1", "2001:db8::1",
+        "2002:7f00:1::", "64:ff9b::a00:1", "2001:db8::1", "64:ff9b:1::a00:1", "fec0::1",
+        "::127.0.0.1", "::ffff:0:127.0.0.1", "3fff::1", "5f00::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public_are_refused(address):
@@ -143,7 +144,9 @@ def test_addresses_that_are_not_public_are_refused(address):
         refuse_unless_public(address, "hook.example")
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::5db8:d822"]
+)
 def test_public_addresses_pass(address):
     """The guard does not stand in the way."""
     refuse_unless_public(address, "hook.example")

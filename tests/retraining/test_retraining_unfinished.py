@@ -68,3 +68,15 @@ def test_sets_of_a_workspace_whose_receipts_are_gone_stay(root, live, again):
     shutil.rmtree(root / ".tidemill" / "retrain")
     again(root, live(root, 300, seed=1), "d2")
     assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1", "0002-d2"]
+
+
+def test_rows_of_a_finished_retraining_are_not_learnt_again(root, live, again):
+    """Also where the ledger thinks that it failed, and gives its rows to the next decision."""
+    old, new = live(root, 300), live(root, 500, seed=1)
+    first = again(root, old, "d1")
+    second = again(root, pa.concat_tables([old, new]), "d2")
+    times = appended_times(root)
+    assert len(times) == first.facts["rows_learn"] + second.facts["rows_learn"]
+    assert len(times) < 800
+    said = {run.result.stage: run.result.facts for run in second.stages}
+    assert said["gather"]["learnt before"] == first.facts["rows_learn"]

@@ -160,14 +160,15 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
         )
     if code != CODES["delivered"]:
         raise ServiceUnavailable(
-            f"the channel {channel.name} did not take the message",
+            f"the channel {channel.name} did not take the message"
+            + ("" if code == CODES["not taken"] else f" (the courier ended with {code})"),
             remedy="look at the service behind it; the message is sent again by itself",
             service="apprise",
             channel=channel.name,
         )
 
 
-_COURIER_SECONDS = 60.0
+_COURIER_SECONDS = 25.0  # below the outbox's lease, or another worker would send it too
 
 # No proxies, and none of the monitor's own secrets.
 _HANDED_ON = (

@@ -136,7 +136,7 @@ def alert_item(alert: Alert) -> Document:
         "title": alert.title,
         "sentence": detail.get("sentence", alert.title),
         "segment": alert.segment,
-        "model_version": detail.get("model_version"),
+        "model_version": alert.model_version,
         "window_id": alert.window_id,
         "count": alert.count,
         "silenced": bool(detail.get("silenced")),

@@ -1,8 +1,9 @@
 """Many small requests at once: what waits is parsed, predicted and stored together.
 
-One row costs nearly as much to predict and to store as fifty do. A thread takes every small request
-that has come in since it last looked, at most a hundred times a second: under load the cost of a
-batch is shared, and without load nobody waits. Large requests go to the pool one by one.
+One row costs nearly as much to predict and to store as fifty do. A thread takes every small
+request that has come in since it last looked, under load at most a hundred times a second, so that
+the cost of a batch is shared; a client that is alone does not wait. Large requests go to the pool
+one by one.
 """
 
 from __future__ import annotations
@@ -148,9 +149,12 @@ class Scorer:
 
     def _serve(self) -> None:
         ended, due = False, 0.0
+        found: list[tuple[Job, Champion] | None] = []
         while not ended:
+            crowded = len(found) > 1 or not self._waiting.empty()
             found = [self._waiting.get()]
-            time.sleep(max(0.0, due - time.monotonic()))
+            if crowded:
+                time.sleep(max(0.0, due - time.monotonic()))
             due = time.monotonic() + PACE_SECONDS
             while len(found) < MAX_JOBS and not self._waiting.empty():
                 found.append(self._waiting.get())

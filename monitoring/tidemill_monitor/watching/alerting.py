@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from tidemill.config.monitoring import AlertRule, AlertsConfig
 from tidemill.drift import Finding
@@ -130,10 +129,8 @@ class Alerting:
         """
         if alert is not None:
             return alert.window_id != found.window_id
-        last = self._ledger.alerts.last(found.rule, found.segment)
+        last = self._ledger.alerts.last(found.rule, found.segment, version)
         if last is None or last.note == RECOVERED:
-            return True
-        if last.detail.get("model_version") != version:
             return True
         return begins and last.key != found.key
 
@@ -149,7 +146,6 @@ class Alerting:
         detail = {
             "sentence": found.sentence,
             "model": self._model,
-            "model_version": version,
             "channels": list(found.channels),
             "silenced": silent,
         }
@@ -157,11 +153,12 @@ class Alerting:
             detail["silenced"] = alert.detail.get("silenced", False)
         key = found.key if alert is None else alert.key
         title = self._title(rule.name, found.segment)
-        messages = () if silent else self._messages(found, detail, title, now)
+        messages = () if silent else self._messages(found, version, title, now)
         raised, _ = self._ledger.alerts.raise_(
             key,
             rule=rule.name,
             segment=found.segment,
+            model_version=version,
             severity=rule.severity,
             title=title,
             detail=detail,
@@ -172,13 +169,13 @@ class Alerting:
         return [raised]
 
     def _messages(
-        self, found: Incident, detail: dict[str, Any], title: str, now: dt.datetime
+        self, found: Incident, version: int | None, title: str, now: dt.datetime
     ) -> list[NewMessage]:
         data = {
             "rule": found.rule,
             "segment": found.segment,
             "model": self._model,
-            "model_version": detail["model_version"],
+            "model_version": version,
             "window_id": found.window_id or None,
             "incident": found.key,
             "link": self._link,
@@ -217,7 +214,7 @@ class Alerting:
             "rule": alert.rule,
             "segment": alert.segment,
             "model": self._model,
-            "model_version": alert.detail.get("model_version"),
+            "model_version": alert.model_version,
             "window_id": alert.window_id,
             "incident": alert.key,
             "link": self._link,
@@ -235,8 +232,7 @@ class Alerting:
 
     def _replaced(self, alert: Alert, rule: AlertRule, version: int) -> bool:
         """Whether the harm was that of a champion that serves no more."""
-        about = alert.detail.get("model_version")
-        return about not in (None, version) and not {_BROKEN} & set(rule.on)
+        return alert.model_version not in (None, version) and not {_BROKEN} & set(rule.on)
 
 
 def notices(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -91,6 +92,7 @@ class Watcher:
         self._asked_at: dt.datetime | None = None
         self._started_at = service.clock()
         self._trouble: str | None = None
+        self._disorder: str | None = None
         self._meters = WatchMeters(service)
         self._stopping = threading.Event()
         self._threads: tuple[threading.Thread, ...] = ()
@@ -107,8 +109,9 @@ class Watcher:
     def stop(self) -> None:
         """End after the tick at hand, within ten seconds."""
         self._stopping.set()
+        end = time.monotonic() + 10.0
         for thread in self._threads:
-            thread.join(10.0)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
@@ -130,12 +133,13 @@ class Watcher:
         return None if bench is None else (bench.yardstick.merged, bench.yardstick.merged_outputs)
 
     def readiness(self) -> dict[str, object]:
-        """Whether the last tick went well, for /readyz."""
+        """Whether the last tick, and the last housekeeping, went well, for /readyz."""
+        trouble = self._trouble or self._disorder
         return {
             "name": "watcher",
-            "ok": self._trouble is None,
-            "detail": self._trouble or "windows are closed and judged",
-            "remedy": "it tries again by itself; see the monitor's log" if self._trouble else "",
+            "ok": trouble is None,
+            "detail": trouble or "windows are closed and judged",
+            "remedy": "it tries again by itself; see the monitor's log" if trouble else "",
         }
 
     def _close(self, now: dt.datetime) -> list[Window]:
@@ -251,8 +255,11 @@ class Watcher:
     def _keep_house(self) -> None:
         while not self._stopping.wait(self._service.settings.tick_seconds):
             try:
-                self._housekeeping.run_if_due(self._service.clock())
-            except Exception:
+                if self._housekeeping.run_if_due(self._service.clock()):
+                    self._disorder = None
+            except Exception as exc:
+                self._disorder = f"a defect in housekeeping: {type(exc).__name__}"
+                self._meters.failures.inc()
                 _log.exception("housekeeping_defect")
 
     def _failed(self, trouble: str) -> None:

@@ -31,6 +31,8 @@ class Alert:
         What makes it the same incident.
     rule, segment : str
         What raised it, and about which rows; the segment is empty for all of them.
+    model_version : int or None
+        Whose rows; None where it is about no model's.
     state : str
         ``open``, ``acknowledged`` or ``resolved``.
     count : int
@@ -41,6 +43,7 @@ class Alert:
     key: str
     rule: str
     segment: str
+    model_version: int | None
     severity: str
     state: str
     title: str
@@ -66,6 +69,7 @@ class Alerts:
         *,
         rule: str,
         segment: str = "",
+        model_version: int | None = None,
         severity: str,
         title: str,
         detail: Mapping[str, Any] | None = None,
@@ -84,6 +88,7 @@ class Alerts:
         values = {
             "rule": rule,
             "segment": segment,
+            "model_version": model_version,
             "severity": severity,
             "title": title,
             "detail": dict(detail or {}),
@@ -180,10 +185,14 @@ class Alerts:
         with self._store.read() as connection:
             return _find_open(connection, key)
 
-    def last(self, rule: str, segment: str) -> Alert | None:
-        """The newest incident of a rule in a segment, open or over."""
+    def last(self, rule: str, segment: str, model_version: int | None = None) -> Alert | None:
+        """The newest incident of a rule about a version's rows in a segment, open or over."""
         t = tables.alerts
-        chosen = sa.select(t).where(t.c.rule == rule, t.c.segment == segment)
+        chosen = sa.select(t).where(
+            t.c.rule == rule,
+            t.c.segment == segment,
+            t.c.model_version.is_not_distinct_from(model_version),
+        )
         with self._store.read() as connection:
             row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else Alert(*row)

@@ -3,9 +3,9 @@ r"""Decisions: fire, hold or suppress a retraining; each with its evidence, for 
 ::
 
     fire ----> awaiting approval --approve--> approved --report--> started --report--> finished
-                     |                           |  \                 |                 or failed
-                     `--reject--> rejected       |   `--- retry <----'-------------------'
-    suppress, hold --> suppressed                `-- fail --> failed
+                     |                           ^                    |                 or failed
+                     `--reject--> rejected       `------ retry <------'--------------------'
+    suppress, hold --> suppressed
 
     awaiting approval, approved (and nothing has begun) --supersede--> superseded
 
@@ -340,22 +340,6 @@ class Decisions:
             },
         )
 
-    def fail(self, decision_id: int, *, outcome: Mapping[str, Any], at: dt.datetime) -> Decision:
-        """Close a running decision without success.
-
-        Raises
-        ------
-        RecordMissing, WrongState
-            If there is no such decision, or it is not running.
-        """
-        return self._step(
-            decision_id,
-            _RUNNING,
-            at,
-            None,
-            lambda _: {"state": "failed", "outcome": dict(outcome), "closed_at": at},
-        )
-
     def get(self, decision_id: int) -> Decision:
         """One decision."""
         with self._store.read() as connection:
@@ -396,14 +380,16 @@ class Decisions:
         """What a policy asks of the past, oldest first.
 
         Decisions that fired since then, the one that is open, and the last that fired about this
-        champion version, however old.
+        champion version and was not superseded, however old.
         """
         t = tables.decisions
         fires = sa.and_(t.c.model == model, t.c.action == "fire")
         wanted = sa.union(
             sa.select(t.c.id).where(fires, t.c.opened_at >= since),
             sa.select(t.c.id).where(t.c.model == model, t.c.closed_at.is_(None)),
-            sa.select(sa.func.max(t.c.id)).where(fires, t.c.champion_version == champion_version),
+            sa.select(sa.func.max(t.c.id)).where(
+                fires, t.c.champion_version == champion_version, t.c.state != "superseded"
+            ),
         )
         chosen = sa.select(t).where(t.c.id.in_(wanted)).order_by(t.c.id)
         with self._store.read() as connection:

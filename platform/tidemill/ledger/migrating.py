@@ -28,7 +28,7 @@ def migrate(connection: Connection, name: str) -> None:
     Raises
     ------
     ConfigError
-        If the store was made by a newer tidemill.
+        If the store was made by a tidemill whose revision is not known here.
     """
     scripts = _scripts()
     with connection.begin():
@@ -65,8 +65,9 @@ def _behind(connection: Connection, scripts: ScriptDirectory, name: str) -> bool
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
         raise ConfigError(
-            f"{name} was made by a newer version of tidemill (revision {current})",
-            remedy="upgrade tidemill, or give the monitor another store",
+            f"{name} was made by another version of tidemill (revision {current})",
+            remedy="use that one, or let the monitor begin a store of its own: move this one away, "
+            "or set TIDEMILL_MONITOR_STORE",
             store=name,
             revision=current,
         )

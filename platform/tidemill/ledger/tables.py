@@ -212,6 +212,7 @@ alerts = Table(
     Column("key", Text, nullable=False),
     Column("rule", Text, nullable=False),
     Column("segment", Text, nullable=False),
+    Column("model_version", Integer),
     Column("severity", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("title", Words, nullable=False),
@@ -230,7 +231,7 @@ alerts = Table(
         sqlite_where=text("resolved_at IS NULL"),
         postgresql_where=text("resolved_at IS NULL"),
     ),
-    Index(None, "rule", "segment", "id"),
+    Index(None, "rule", "segment", "model_version", "id"),
 )
 
 decisions = Table(

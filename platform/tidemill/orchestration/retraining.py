@@ -28,8 +28,6 @@ Tell = Callable[..., None]
 
 _log = structlog.get_logger(__name__)
 
-_CONFLICT = 409
-
 
 def retrain_in_flow(
     workspace: str,
@@ -103,12 +101,9 @@ def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:
             promoted=facts["promoted"],
             outcome=facts["reason"],
         )
-    except MonitorRefused as refusal:
-        if refusal.fields.get("status") != _CONFLICT:
-            raise
-        _log.warning("decision_closed", error=refusal.message)
-    except ServiceUnavailable as away:
-        _log.warning("outcome_not_told", error=away.message)
+    except (MonitorRefused, ServiceUnavailable) as error:
+        # The retraining has its outcome whoever knows of it: the monitor asks again.
+        _log.warning("outcome_not_told", error=error.message)
 
 
 def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:

@@ -7,7 +7,7 @@ learnt from the others, and are never learnt from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tidemill.config import Params
 from tidemill.errors import TooFewRows
@@ -52,6 +51,7 @@ __all__ = ["Gathered", "LiveSet", "gather_rows", "live_sets", "proof_rows", "tak
 BLOCK_ROWS = 16_384
 _SALT = "learn or proof"
 _FILES, _LEARN, _PROOF = "files", "learn", "proof"
+_IDS = "learnt.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,27 @@ def proof_rows(rows: LiveRows, share: float) -> npt.NDArray[np.bool_]:
     A row's side depends on its id and the share alone, so that it never changes. Without ids the
     whole row is hashed.
     """
-    hashes = stable_row_hash(rows.table) if rows.ids is None else stable_hash(rows.ids)
+    return _judges(_row_hashes(rows), share)
+
+
+def _row_hashes(rows: LiveRows) -> npt.NDArray[np.uint64]:
+    return stable_row_hash(rows.table) if rows.ids is None else stable_hash(rows.ids)
+
+
+def _judges(hashes: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:
     found: npt.NDArray[np.bool_] = salted_hash(hashes, _SALT) < np.uint64(int(share * 2**64))
+    return found
+
+
+def _among(
+    hashes: npt.NDArray[np.uint64], known: Sequence[npt.NDArray[np.uint64]]
+) -> npt.NDArray[np.bool_]:
+    """Which of the hashes are in one of the sorted arrays."""
+    found = np.zeros(len(hashes), np.bool_)
+    for own in known:
+        at = np.searchsorted(own, hashes)
+        inside = at < len(own)
+        found[inside] |= own[at[inside]] == hashes[inside]
     return found
 
 
@@ -107,16 +126,22 @@ def proof_rows(rows: LiveRows, share: float) -> npt.NDArray[np.bool_]:
 class Gathered:
     """How many labelled rows came, and which way they went.
 
-    ``left_out`` are rows whose label is none of the model's classes.
+    ``left_out`` are rows whose label is none of the model's classes; ``repeated`` ones are in a
+    set of another retraining already.
     """
 
     learn: int
     proof: int
     left_out: int
+    repeated: int = 0
 
 
 def gather_rows(
-    batches: Iterable[pa.RecordBatch | pa.Table], schema: TableSchema, share: float, folder: Path
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    schema: TableSchema,
+    share: float,
+    folder: Path,
+    taken: Sequence[LiveSet] = (),
 ) -> Gathered:
     """Write labelled rows to ``folder/files``: learn.parquet and proof.parquet, as one.
 
@@ -128,6 +153,8 @@ def gather_rows(
         Of the rows that judge.
     folder : Path
         Replaced as a whole; where it is finished, nothing is read.
+    taken : sequence of LiveSet
+        Their rows are learnt from, and not taken again.
 
     Raises
     ------
@@ -136,13 +163,16 @@ def gather_rows(
 
     Notes
     -----
-    Memory: a few batches and two blocks, whatever the rows.
+    Memory: a few batches and two blocks, whatever the rows, and 8 bytes a learnt row; the hashes
+    of earlier sets stay on disk.
     """
     receipt = folder / "gathered.json"
     if receipt.exists():
         return Gathered(**read_json(receipt))
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
-    left_out = 0
+    left_out = repeated = 0
+    known = [np.load(live.folder / _IDS, mmap_mode="r") for live in taken]
+    learnt: list[npt.NDArray[np.uint64]] = []
     arrow = schema.arrow_schema()
     with (
         BlockWriter(staged / _FILES / f"{_LEARN}.parquet", arrow, block_rows=BLOCK_ROWS) as learn,
@@ -151,14 +181,21 @@ def gather_rows(
         for batch in batches:
             rows = live_rows(batch, schema)
             left_out += rows.left_out
-            judges = pa.array(proof_rows(rows, share))
-            proof.write(rows.table.filter(judges))
-            learn.write(rows.table.filter(pc.invert(judges)))
-        gathered = Gathered(learn.close().rows, proof.close().rows, left_out)
+            hashes = _row_hashes(rows)
+            judges = _judges(hashes, share)
+            again = _among(hashes, known) & ~judges
+            repeated += int(again.sum())
+            learns = ~judges & ~again
+            learnt.append(hashes[learns])
+            proof.write(rows.table.filter(pa.array(judges)))
+            learn.write(rows.table.filter(pa.array(learns)))
+        gathered = Gathered(learn.close().rows, proof.close().rows, left_out, repeated)
+    np.save(staged / _IDS, np.sort(np.concatenate([*learnt, np.empty(0, np.uint64)])))
     if not (gathered.learn and gathered.proof):
         raise TooFewRows(
             f"of the labelled rows {gathered.learn} may be learnt from, {gathered.proof} would "
-            f"judge and {gathered.left_out} have a label that the model does not know",
+            f"judge, {gathered.left_out} have a label that the model does not know and "
+            f"{gathered.repeated} were learnt from before",
             remedy="wait for more labels, or change monitoring.retraining.proof_fraction",
             **asdict(gathered),
         )
@@ -246,6 +283,7 @@ def _commit_set(live: LiveSet, folder: Path, manifest: ValidatedManifest) -> Non
         place_file(folder / "validated" / part.file.path, staged / "validated" / part.file.path)
     manifest.write(staged / "validated")
     place_file(folder / "validation.json", staged / "validation.json")
+    place_file(folder / "rows" / _IDS, staged / _IDS)
     rows = sum(part.file.rows for part in manifest.parts)
     content = hash_json([part.file.sha256 for part in manifest.parts])
     write_json(staged / "set.json", {"name": live.name, "rows": rows, "content": content})

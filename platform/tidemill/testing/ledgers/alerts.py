@@ -70,3 +70,12 @@ class AlertsContract(Opening):
         assert found is not None
         assert (found.id, found.key, found.segment) == (newest, "2", "zone=a")
         assert alerts.last("harm", "") is None
+        assert alerts.last("harm", "zone=a", 1) is None
+        told: dict[str, Any] = {"severity": "info", "title": "t", "at": NOW}
+        for version in (1, 2):
+            alerts.raise_(
+                f"v{version}", rule="harm", segment="zone=a", model_version=version, **told
+            )
+        found = alerts.last("harm", "zone=a", 1)
+        assert found is not None
+        assert found.key == "v1"

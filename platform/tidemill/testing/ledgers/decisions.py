@@ -111,7 +111,8 @@ class DecisionsContract(Opening):
         first = fire_decision(ledger, needs_approval=True)
         assert ledger.decisions.reject(first.id, note="no", at=NOW).state == "rejected"
         second = fire_decision(ledger)
-        assert ledger.decisions.fail(second.id, outcome={"dead": True}, at=NOW).state == "failed"
+        lost = ledger.decisions.report(second.id, attempt=1, state="failed", at=NOW)
+        assert lost.state == "failed"
         third = fire_decision(ledger)
         with pytest.raises(DecisionOpen):
             ledger.decisions.retry(second.id, at=NOW)
@@ -205,8 +206,11 @@ class DecisionsContract(Opening):
         recent = over(20, champion_version=2, needs_approval=True)
         over(10, action="suppress")
         over(5, model="fares", needs_approval=True)
+        replaced = fire_decision(ledger, at=NOW - 40 * DAY, needs_approval=True)
+        assert ledger.decisions.supersede("rides", 4, at=NOW - 39 * DAY) is not None
+        assert ledger.decisions.get(replaced.id).state == "superseded"
         asked = [d.id for d in ledger.decisions.past("rides", 3, NOW - 30 * DAY)]
-        assert asked == [last, recent]
+        assert asked == [last, recent], "one that counts for nothing hides none that counts"
         standing = fire_decision(ledger, champion_version=2, at=NOW - 60 * DAY)
         asked = [d.id for d in ledger.decisions.past("rides", 3, NOW - 30 * DAY)]
         assert asked == [last, recent, standing.id]

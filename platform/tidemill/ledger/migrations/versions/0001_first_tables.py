@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0001_incidents"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("rule", sa.Text(), nullable=False),
         sa.Column("segment", sa.Text(), nullable=False),
+        sa.Column("model_version", sa.Integer(), nullable=True),
         sa.Column("severity", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
@@ -43,7 +44,12 @@ def upgrade() -> None:
         sqlite_where=sa.text("resolved_at IS NULL"),
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
-    op.create_index(op.f("ix_alerts_rule"), "alerts", ["rule", "segment", "id"], unique=False)
+    op.create_index(
+        op.f("ix_alerts_rule"),
+        "alerts",
+        ["rule", "segment", "model_version", "id"],
+        unique=False,
+    )
     op.create_table(
         "arrivals",
         sa.Column("id", NUMBER, autoincrement=True, nullable=False),
