@@ -168,7 +168,7 @@ def finished_work(root: Path) -> Finished:
         part = receipt.parents[1] / "parts" / read_json(receipt)["part"]["path"]
         splits[part.name] = (part.stat().st_ino, part.stat().st_mtime_ns)
     shards = {}
-    for receipt in work.glob("shard/*/shard-*.json"):
+    for receipt in work.glob("shard/*/cut/*/shard-*.json"):
         file = receipt.parent / "staged" / read_json(receipt)["entry"]["file"]["path"]
         shards[file.name] = (file.stat().st_ino, file.stat().st_mtime_ns)
     try:
