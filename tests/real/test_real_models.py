@@ -136,6 +136,7 @@ def test_adult(tmp_path: Path) -> None:
     assert done["promoted"]
 
 
+@pytest.mark.slow
 def test_elec2(tmp_path: Path) -> None:
     """Half-hours after the 36,000th; features that were constant at first refuse no later row."""
     unpack("elec2.tar.gz", tmp_path)
