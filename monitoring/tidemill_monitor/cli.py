@@ -109,7 +109,7 @@ def replay(
         score=score,
         restart=restart,
         workspace=workspace,
-        client=_client(url, key, patience_seconds=_REPLAY_PATIENCE_SECONDS),
+        client=_client(url, key, workspace, patience_seconds=_REPLAY_PATIENCE_SECONDS),
         as_json=as_json,
     )
     screen = Screen(as_json=as_json)
@@ -128,11 +128,11 @@ def create_key(
 ) -> None:
     """Make a key and show it, this once.
 
-    With --key (scope operate) a running monitor is asked; without, its store is opened, which
-    a running monitor holds.
+    The monitor that serves the workspace is asked, or the one that --url and --key name; where
+    none answers, the store is opened.
     """
-    if key:
-        with _client(url, key) as client:
+    if (running := _running(url, key, workspace)) is not None:
+        with running as client:
             text = client.post("/v1/keys", {"name": name, "scope": scope})["key"]
     else:
         with _keys(workspace) as store:
@@ -172,13 +172,13 @@ def revoke_key(
 ) -> None:
     """Refuse a key from now on.
 
-    With --key (scope operate) a running monitor is asked; without, its store is opened, which
-    a running monitor holds.
+    The monitor that serves the workspace is asked, or the one that --url and --key name; where
+    none answers, the store is opened.
     """
     from tidemill.errors import UsageError
 
-    if key:
-        with _client(url, key) as client:
+    if (running := _running(url, key, workspace)) is not None:
+        with running as client:
             client.post(f"/v1/keys/{key_id}/revoke")
     else:
         with _keys(workspace) as store:
@@ -193,36 +193,45 @@ def revoke_key(
 def list_decisions(
     state: Annotated[str | None, typer.Option(help="Only of this state.")] = None,
     limit: Limit = 20,
+    workspace: Workspace = Path(),
     url: Url = None,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """List decisions, the newest first."""
     columns = ("id", "opened_at", "state", "champion_version", "challenger_version", "reason")
-    with _client(url, key) as client:
+    with _client(url, key, workspace) as client:
         _list(client, "decisions", columns, state=state, limit=limit, as_json=as_json)
 
 
 @decisions.command("approve")
 def approve(
-    decision: Number, note: Note = "", url: Url = None, key: Key = None, as_json: Json = False
+    decision: Number,
+    note: Note = "",
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Let a decision that awaits approval start its retraining."""
-    _answer("approve", decision, note, url, key, as_json)
+    _answer("approve", decision, note, _client(url, key, workspace), as_json)
 
 
 @decisions.command("reject")
 def reject(
-    decision: Number, note: Note = "", url: Url = None, key: Key = None, as_json: Json = False
+    decision: Number,
+    note: Note = "",
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Refuse a decision that awaits approval."""
-    _answer("reject", decision, note, url, key, as_json)
+    _answer("reject", decision, note, _client(url, key, workspace), as_json)
 
 
-def _answer(
-    what: str, decision: int, note: str, url: str | None, key: str | None, as_json: bool
-) -> None:
-    with _client(url, key) as client:
+def _answer(what: str, decision: int, note: str, monitor: MonitorClient, as_json: bool) -> None:
+    with monitor as client:
         item = client.post(f"/v1/decisions/{decision}/{what}", {"note": note})
     columns = ("id", "state", "reason")
     Screen(as_json=as_json).result(item, "decision", _picked([item], columns))
@@ -232,13 +241,14 @@ def _answer(
 def list_alerts(
     state: Annotated[str | None, typer.Option(help="open, acknowledged or resolved.")] = None,
     limit: Limit = 20,
+    workspace: Workspace = Path(),
     url: Url = None,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """List alerts, the newest first."""
     columns = ("id", "opened_at", "state", "severity", "rule", "sentence")
-    with _client(url, key) as client:
+    with _client(url, key, workspace) as client:
         _list(client, "alerts", columns, state=state, limit=limit, as_json=as_json)
 
 
@@ -267,13 +277,13 @@ def replay_webhooks(
 ) -> None:
     """Send notifications again that were given up.
 
-    With --key (scope operate) a running monitor is asked; without, its store is opened, which
-    a running monitor holds.
+    The monitor that serves the workspace is asked, or the one that --url and --key name; where
+    none answers, the store is opened.
     """
     import datetime as dt
 
-    if key:
-        with _client(url, key) as client:
+    if (running := _running(url, key, workspace)) is not None:
+        with running as client:
             count = client.post("/v1/outbox/replay", {"messages": message or []})["replayed"]
     else:
         with _ledger(workspace, writable=True) as ledger:
@@ -289,10 +299,26 @@ def _picked(items: list[dict[str, Any]], columns: tuple[str, ...]) -> list[dict[
     return [{name: item.get(name) for name in columns} for item in items]
 
 
-def _client(url: str | None, key: str | None, **patience: float) -> MonitorClient:
-    from tidemill.monitor_client import monitor_from_environment
+def _client(
+    url: str | None, key: str | None, workspace: Path = Path(), **patience: float
+) -> MonitorClient:
+    from tidemill.monitor_client import find_monitor
 
-    return monitor_from_environment(url, key, **patience)
+    return find_monitor(workspace, url, key, **patience)
+
+
+def _running(url: str | None, key: str | None, workspace: Path) -> MonitorClient | None:
+    """The monitor that is meant, or that serves the workspace and answers; None where none does."""
+    from tidemill.errors import TidemillError
+
+    if key:
+        return _client(url, key, workspace)
+    try:
+        with _client(url, None, workspace, patience_seconds=0.0) as client:
+            client.get("/healthz")
+    except TidemillError:
+        return None
+    return _client(url, None, workspace)
 
 
 @contextmanager

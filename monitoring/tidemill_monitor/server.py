@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from tidemill_monitor.app import create_app
+from tidemill_monitor.security import leave_credentials
 from tidemill_monitor.settings import MonitorSettings
 
 __all__ = ["serve", "server_of"]
@@ -14,11 +16,11 @@ __all__ = ["serve", "server_of"]
 _SWITCH_SECONDS = 0.0005
 
 
-def server_of(settings: MonitorSettings) -> uvicorn.Server:
+def server_of(app: FastAPI, settings: MonitorSettings) -> uvicorn.Server:
     """A server that has not started; ``should_exit = True`` ends it."""
     return uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
+            app,
             host=settings.host,
             port=settings.port,
             access_log=False,
@@ -34,8 +36,11 @@ def server_of(settings: MonitorSettings) -> uvicorn.Server:
 
 
 def serve(settings: MonitorSettings | None = None) -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal ends it; commands in the workspace find address and key from now on."""
+    settings = settings or MonitorSettings()
     # Threads that parse and fold hold the interpreter for 5 ms at a time unless told otherwise;
     # one-row predictions should not wait so long for their turn.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    server_of(settings or MonitorSettings()).run()
+    app = create_app(settings)
+    leave_credentials(settings.root, settings.report_url, app.state.service.keys)
+    server_of(app, settings).run()

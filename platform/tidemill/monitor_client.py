@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,11 +17,16 @@ if TYPE_CHECKING:
     import httpx
     import pyarrow as pa
 
-__all__ = ["MonitorClient", "MonitorRefused", "monitor_from_environment"]
+__all__ = ["CREDENTIALS", "MonitorClient", "MonitorRefused", "find_monitor"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 URL_VARIABLE, KEY_VARIABLE = "TIDEMILL_MONITOR_URL", "TIDEMILL_MONITOR_KEY"
 
+CREDENTIALS = Path(".tidemill") / "monitor" / "credentials.json"
+"""Below a workspace: address and key by which commands reach the monitor that serves it. The
+monitor writes it, for its owner's eyes alone."""
+
+DEFAULT_URL = "http://127.0.0.1:8010"
 _MAX_WAIT_SECONDS = 60.0
 
 
@@ -159,25 +166,50 @@ class MonitorClient:
         )
 
 
-def monitor_from_environment(
-    url: str | None = None, key: str | None = None, *, patience_seconds: float = 10.0
+def find_monitor(
+    workspace: Path = Path(),
+    url: str | None = None,
+    key: str | None = None,
+    *,
+    patience_seconds: float = 10.0,
 ) -> MonitorClient:
-    """The monitor that is named here, or by TIDEMILL_MONITOR_URL and TIDEMILL_MONITOR_KEY.
+    """The monitor that is named here, or by the environment, or that serves the workspace.
+
+    Parameters
+    ----------
+    workspace : Path
+        Its ``.tidemill/monitor/credentials.json`` tells address and key where neither the
+        arguments nor TIDEMILL_MONITOR_URL and TIDEMILL_MONITOR_KEY do. Its key is told to its
+        own address only.
+    url, key : str or None
 
     Raises
     ------
     UsageError
-        If one of them is missing.
+        If there is no key.
     """
-    found = url or os.environ.get(URL_VARIABLE) or "http://127.0.0.1:8010"
+    own = _credentials(workspace / CREDENTIALS)
+    address = (url or os.environ.get(URL_VARIABLE) or own.get("url") or DEFAULT_URL).rstrip("/")
     secret = key or os.environ.get(KEY_VARIABLE)
+    if not secret and address == own.get("url"):
+        secret = own.get("key")
     if not secret:
         raise UsageError(
-            "there is no key for the monitor",
-            remedy=f"set {KEY_VARIABLE} to a key; `tidemill up` prints the first one, and "
-            "`tidemill monitor keys create` makes more",
+            f"there is no key for the monitor at {address}",
+            remedy="stand in the workspace whose monitor is running (or name it with "
+            f"--workspace), or set {KEY_VARIABLE} to a key: `tidemill monitor keys create`",
         )
-    return MonitorClient(found, secret, patience_seconds=patience_seconds)
+    return MonitorClient(address, secret, patience_seconds=patience_seconds)
+
+
+def _credentials(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # no monitor has served this workspace, or it is another's
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -85,8 +85,8 @@ def test_commands_that_ask_a_monitor_need_a_key(words, place, cli):
 
 def test_a_monitor_that_is_away(place, cli, monkeypatch):
     """Exit 75, the address is named, the key is not."""
-    hasty = partial(monitor_client.monitor_from_environment, patience_seconds=0.1)
-    monkeypatch.setattr(monitor_client, "monitor_from_environment", hasty)
+    hasty = partial(monitor_client.find_monitor, patience_seconds=0.1)
+    monkeypatch.setattr(monitor_client, "find_monitor", hasty)
     place = ("--url", "http://127.0.0.1:9", "--key", "tm_secret")
     done = cli("monitor", "decisions", "list", *place, "--json")
     assert done.code == 75, done.err

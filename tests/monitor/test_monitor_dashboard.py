@@ -9,6 +9,7 @@ import hashlib
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from tidemill.ingestion import write_sample
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import QUICK, copy_workspace, run_here
 from tidemill_monitor.app import create_app
+from tidemill_monitor.security import leave_credentials
 from tidemill_monitor.settings import MonitorSettings
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -179,6 +181,7 @@ def serving(root: Path) -> Iterator[Monitor]:
     thread.start()
     try:
         until(lambda: server.started)
+        leave_credentials(root, f"http://127.0.0.1:{port}", keys)
         yield Monitor(
             root,
             f"http://127.0.0.1:{port}",
@@ -298,14 +301,16 @@ def test_a_key_opens_a_session_and_signing_out_ends_it(monitor, visit):
 
 
 def test_an_empty_monitor_shows_a_command_that_works(fresh, visit):
-    """The curl on the first page is run as it stands; the page then tells of the event."""
+    """The commands on the first page are run as they stand; the page then tells of the event."""
     page = visit(fresh)
     expect(page.get_by_role("heading", level=1)).to_have_text("Ready for the first events")
-    command = page.get_by_role("region", name="Command that asks for a prediction").inner_text()
+    names = ("Command that makes a key", "Command that asks for a prediction")
+    commands = [page.get_by_role("region", name=name).inner_text() for name in names]
 
     done = subprocess.run(
-        ["bash", "-c", command.replace("curl ", "curl -sS --fail-with-body ", 1)],
-        env={"TIDEMILL_MONITOR_KEY": fresh.key, "PATH": "/usr/bin:/bin"},
+        ["bash", "-c", "\n".join(commands).replace("curl ", "curl -sS --fail-with-body ", 1)],
+        cwd=fresh.root,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,

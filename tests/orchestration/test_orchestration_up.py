@@ -35,8 +35,8 @@ def note(workspace: str = "."):
     from tidemill.testing.errands import modules_loaded
     with LocalEngine(2) as inner:
         loaded = PrefectEngine(inner).map(modules_loaded, ["prefect", "prefect"], label="note")
-    from tidemill.monitor_client import monitor_from_environment
-    with monitor_from_environment() as monitor:
+    from tidemill.monitor_client import find_monitor
+    with find_monitor() as monitor:
         watched = monitor.get("/v1/status")["model"]
     seen = [os.environ["MLFLOW_TRACKING_URI"], sys.executable, os.getcwd(), str(loaded), watched]
     Path(workspace, "noted").write_text("\\n".join(seen))

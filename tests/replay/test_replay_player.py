@@ -113,6 +113,18 @@ def test_every_event_goes_once_in_order_and_labels_follow(stub, player):
     assert "truth" not in first.column_names
 
 
+def test_progress_is_shown_from_the_start_and_what_was_known_is_counted(stub, player):
+    """0 of all before the first request; events and labels that were sent before are told."""
+    stub.answers = [
+        (200, {}, {"errors": [], "duplicates": 4}),
+        (202, {}, {"errors": [], "repeated": 3}),
+    ]
+    seen = []
+    told = player(rows=20).play(lambda done, total: seen.append((done, total)))
+    assert (seen[0], seen[-1]) == ((0, 20), (20, 20))
+    assert (told.duplicates, told.labels_repeated) == (4, 3)
+
+
 def test_a_label_comes_its_delay_after_its_event(stub, player):
     """No label is sent before an event of its time plus the delay; all are in the end."""
     player(label_delay_seconds=24 * HOUR).play()

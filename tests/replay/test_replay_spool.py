@@ -99,6 +99,20 @@ def test_a_spool_is_made_once(make):
     assert make(features=("x",)).path != first.path
 
 
+def test_what_is_left_out_is_counted(make, rows):
+    """A record that is no row, a row without a time, a cell that is no number: each is told."""
+    with (rows / "b.csv").open("a") as file:
+        file.write("1,2024-01-09T00:00:00,1.0,Z1,1,extra\n")
+        file.write("2,,1.0,Z1,1\n")
+        file.write("3,2024-01-09T01:00:00,much,Z1,1\n")
+    seen = []
+    made = make(progress=seen.append)
+    assert made.left_out == {"rejected": 1, "undated": 1, "unreadable": 1}
+    assert made.rows == 121
+    assert seen[-1] == 123
+    assert make().left_out == made.left_out  # the finished spool remembers
+
+
 def test_it_can_be_read_from_any_row(make):
     """What resuming needs: the rest of the rows, and only some columns."""
     rest = list(make().batches(100, ["at"]))

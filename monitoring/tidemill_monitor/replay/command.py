@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tidemill_monitor.replay.player import Player, Told
 from tidemill_monitor.replay.spool import Spool, spool
 
 __all__ = ["replay"]
+
+_LINE_SECONDS = 5.0
 
 
 def replay(
@@ -46,8 +49,9 @@ def replay(
     """
     place = Workspace.at(workspace)
     params = load_params(place.root)
-    with client:
-        rows = _spooled(place, params, source, client, prediction, score)
+    with client, _Bar(as_json=as_json) as bar:
+        bar.begin("reading the table")
+        rows = _spooled(place, params, source, client, prediction, score, bar.rows_read)
         folder = place.hidden / "monitor" / "replay"
         state = folder / f"{rows.key}-{hash_json([client.url, prediction])[:8]}.json"
         if restart:
@@ -63,8 +67,8 @@ def replay(
             score=score,
             with_labels=with_labels,
         )
-        with _Bar(as_json=as_json) as bar:
-            told = player.play(bar.progress)
+        bar.begin("replay")
+        told = player.play(bar.progress)
     return _facts(rows, told)
 
 
@@ -75,6 +79,7 @@ def _spooled(
     client: MonitorClient,
     prediction: str | None,
     score: str | None,
+    progress: Callable[[int], None],
 ) -> Spool:
     schema = _schema(place)
     known = {item["name"] for item in client.get("/v1/features")["items"]}
@@ -88,6 +93,7 @@ def _spooled(
             folder=place.hidden / "monitor" / "replay",
             engine=engine,
             also=[name for name in (prediction, score) if name is not None],
+            progress=progress,
         )
 
 
@@ -109,19 +115,21 @@ def _facts(rows: Spool, told: Told) -> dict[str, Any]:
         "duplicates": told.duplicates,
         "refused": told.refused,
         "labels": told.labels,
+        "labels_repeated": told.labels_repeated,
         "labels_refused": told.labels_refused,
+        **rows.left_out,
         "errors": told.errors,
     }
 
 
 class _Bar:
-    """A bar on a terminal, a line now and then elsewhere."""
+    """A bar on a terminal; elsewhere a line at once and every few seconds."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._screen = Screen(as_json=as_json)
         self._bars: Any = None
-        self._said = 0
-        self.progress: Callable[[int, int], None] = self._line
+        self._task: Any = None
+        self._what, self._said = "", 0.0
 
     def __enter__(self) -> _Bar:
         if self._screen.err.is_terminal:
@@ -129,16 +137,35 @@ class _Bar:
 
             self._bars = Progress(console=self._screen.err)
             self._bars.start()
-            task = self._bars.add_task("replay", total=None)
-            self.progress = lambda done, total: self._bars.update(task, completed=done, total=total)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bars is not None:
             self._bars.stop()
 
-    def _line(self, done: int, total: int) -> None:
-        tenth = done * 10 // max(total, 1)
-        if tenth > self._said:
-            self._said = tenth
-            self._screen.note(f"replay: {done:,} of {total:,} events")
+    def begin(self, what: str) -> None:
+        """What is done from here on."""
+        self._what, self._said = what, 0.0
+        if self._bars is not None:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task(what, total=None)
+        else:
+            self._screen.note(what)
+
+    def rows_read(self, rows: int) -> None:
+        """So many rows of the table so far; how many it has is not known yet."""
+        self._show(rows, None, f"{rows:,} rows")
+
+    def progress(self, done: int, total: int) -> None:
+        """So many events of so many."""
+        self._show(done, total, f"{done:,} of {total:,} events")
+
+    def _show(self, done: int, total: int | None, said: str) -> None:
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, total=total)
+            return
+        now = time.monotonic()
+        if now - self._said >= _LINE_SECONDS or done == total:
+            self._said = now
+            self._screen.note(f"{self._what}: {said}")

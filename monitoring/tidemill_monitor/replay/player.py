@@ -33,6 +33,7 @@ class Told:
     duplicates: int = 0
     refused: int = 0
     labels: int = 0
+    labels_repeated: int = 0
     labels_refused: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
 
@@ -96,6 +97,7 @@ class Player:
         events = _Cursor(self.rows, place["events"], None)
         labels = _Cursor(self.rows, place["labels"], self._label_columns())
         began, origin = self.clock(), None
+        progress(events.row, self.rows.rows)
         while (batch := events.peek(self.batch_rows)) is not None:
             if self.rows.timed and self.speed:
                 origin = origin if origin is not None else _first(batch)
@@ -170,6 +172,7 @@ class Player:
             told.labels_refused += table.num_rows
         else:
             told.labels_refused += int(answer.get("refused", len(answer.get("errors", ()))))
+            told.labels_repeated += int(answer.get("repeated", 0))
         told.note(answer)
 
     def _post(self, path: str, table: pa.Table) -> Any:

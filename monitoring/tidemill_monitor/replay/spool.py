@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from tidemill.contracts import Engine
 from tidemill.errors import SchemaMismatch
 from tidemill.ingestion import SourceListing, Split, list_source, read_split
 from tidemill.schema import Purpose, TableSchema
-from tidemill.storage import fresh_directory, hash_json, storage_errors
+from tidemill.storage import fresh_directory, hash_json, read_json, storage_errors, write_json
 
 __all__ = ["Spool", "spool"]
 
 EVENT_ID, AT, TRUTH = "event_id", "at", "truth"
 BATCH_ROWS = 65_536
 _GROUP_ROWS = 16_384
+_LEFT_OUT = "left_out.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Spool:
         Whether rows have a time, and a truth.
     key : str
         Names source and columns.
+    left_out : dict of str to int
+        What the source has and a replay has not: ``rejected`` records that are no rows,
+        ``undated`` rows, and cells that could not be read and went out as unknown
+        (``unreadable``).
     """
 
     path: Path
@@ -47,6 +53,7 @@ class Spool:
     timed: bool
     labelled: bool
     key: str
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def batches(self, first: int, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
         """Tables of consecutive rows from row ``first`` on. Memory: one row group."""
@@ -71,6 +78,7 @@ def spool(
     folder: Path,
     engine: Engine,
     also: Collection[str] = (),
+    progress: Callable[[int], None] = lambda _rows: None,
 ) -> Spool:
     """Read a source once, and write its rows in order of their time.
 
@@ -88,6 +96,8 @@ def spool(
         Spools lie below it, each under its key; one that is finished is used again.
     also : collection of str
         Further columns of the source (predictions made elsewhere).
+    progress : callable
+        Told the rows read so far, after each batch.
 
     Raises
     ------
@@ -106,10 +116,13 @@ def spool(
     )[:16]
     timed, target = read.time is not None, _target(read)
     done = folder / key / "rows.parquet"
-    if not done.exists():
-        _write(listing, read, dataset, root, folder / key, features=features, also=also)
+    # A spool of an earlier version did not count what it left out.
+    if not (done.exists() and done.with_name(_LEFT_OUT).exists()):
+        _write(listing, read, dataset, root, folder / key, features, also, progress)
     with pq.ParquetFile(done) as file:
-        return Spool(done, file.metadata.num_rows, timed, target is not None, key)
+        rows = file.metadata.num_rows
+    left_out = read_json(done.with_name(_LEFT_OUT))
+    return Spool(done, rows, timed, target is not None, key, left_out)
 
 
 def _target(schema: TableSchema) -> str | None:
@@ -160,17 +173,23 @@ def _write(
     dataset: DatasetConfig,
     root: Path,
     folder: Path,
-    *,
     features: Collection[str],
     also: Collection[str],
+    progress: Callable[[int], None],
 ) -> None:
     fresh_directory(folder)
     raw, done = folder / "raw.parquet", folder / "rows.parquet"
     ordered, last, writer = True, None, None
+    read, left_out = 0, Counter[str](rejected=0, undated=0, unreadable=0)
     with storage_errors(folder):
         for split in listing.splits:
             for batch in read_split(split, schema, dataset, listing, root, batch_rows=BATCH_ROWS):
                 rows = _events(batch.table, batch.rows, split, schema, features, also)
+                left_out["rejected"] += len(batch.rejects)
+                left_out["undated"] += batch.table.num_rows - rows.num_rows
+                left_out["unreadable"] += sum(len(f.texts) for f in batch.faults.values())
+                read += batch.table.num_rows + len(batch.rejects)
+                progress(read)
                 writer = writer or pq.ParquetWriter(raw, rows.schema, compression="zstd")
                 writer.write_table(rows, row_group_size=_GROUP_ROWS)
                 if schema.time is not None and rows.num_rows:
@@ -181,6 +200,7 @@ def _write(
         if not ordered:
             _sort(raw, folder / "sorted.parquet")
             (folder / "sorted.parquet").replace(raw)
+        write_json(folder / _LEFT_OUT, dict(left_out))
         raw.replace(done)
 
 

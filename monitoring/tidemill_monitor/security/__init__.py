@@ -1,5 +1,6 @@
 """Who may ask what and how much: keys, scopes, sessions, rates; the guard before every route."""
 
+from tidemill_monitor.security.credentials import leave_credentials
 from tidemill_monitor.security.guard import Guard
 from tidemill_monitor.security.headers import Wrapped
 from tidemill_monitor.security.keys import Keys
@@ -16,5 +17,6 @@ __all__ = [
     "Sessions",
     "Wrapped",
     "csrf_token",
+    "leave_credentials",
     "required_scope",
 ]

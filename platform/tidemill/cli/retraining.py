@@ -115,7 +115,7 @@ def rollback(
     tracker = Tracker(load_settings().tracking_uri(place.root), params.experiment_name)
     with workspace_lock(place, wait_seconds=wait):
         done = roll_back(tracker, params.model_name, reason=reason)
-    reloaded = _reload_monitor()
+    reloaded = _reload_monitor(place.root)
     facts: dict[str, Any] = {**asdict(done), "monitor": reloaded}
     if as_json:
         screen.document(facts)
@@ -126,13 +126,13 @@ def rollback(
     screen.note(f"monitor: {reloaded}")
 
 
-def _reload_monitor() -> str:
+def _reload_monitor(workspace: Path) -> str:
     """Ask the monitor to look now; it does by itself before long."""
     from tidemill.errors import TidemillError
-    from tidemill.monitor_client import monitor_from_environment
+    from tidemill.monitor_client import find_monitor
 
     try:
-        with monitor_from_environment(patience_seconds=1.0) as monitor:
+        with find_monitor(workspace, patience_seconds=1.0) as monitor:
             return f"serves version {monitor.post('/v1/models/reload')['version']}"
     except TidemillError:
         return "a running one follows within some seconds"

@@ -50,8 +50,13 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from exc
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Replace ``path`` by ``content`` atomically and durably.
+
+    Parameters
+    ----------
+    mode : int
+        Permissions, less the umask; 0o600 for secrets: at no moment do others read them.
 
     Raises
     ------
@@ -62,7 +67,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

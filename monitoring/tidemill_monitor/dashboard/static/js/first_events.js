@@ -21,9 +21,9 @@ export async function firstEvents(signal) {
       h(
         "li",
         {},
-        h("p", {}, "Make a key that may send events. It is shown once."),
+        h("p", {}, "In the folder of the workspace, make a key that may send events."),
         code(
-          "tidemill monitor keys create --name my-app --scope ingest",
+          'export TIDEMILL_MONITOR_KEY="$(tidemill monitor keys create --name my-app --scope ingest)"',
           "Command that makes a key",
         ),
       ),
@@ -33,7 +33,7 @@ export async function firstEvents(signal) {
         h(
           "p",
           {},
-          "Ask for a prediction. The answer comes from the champion, and the event is kept.",
+          "In the same terminal, ask for a prediction. The answer comes from the champion, and the event is kept.",
         ),
         code(command(known), "Command that asks for a prediction"),
       ),
