@@ -230,6 +230,19 @@ def reject(
     _answer("reject", decision, note, _client(url, key, workspace), as_json)
 
 
+@decisions.command("stop")
+def stop(
+    decision: Number,
+    note: Note = "",
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """End a retraining that was approved or runs; nothing is tried again."""
+    _answer("stop", decision, note, _client(url, key, workspace), as_json)
+
+
 def _answer(what: str, decision: int, note: str, monitor: MonitorClient, as_json: bool) -> None:
     with monitor as client:
         item = client.post(f"/v1/decisions/{decision}/{what}", {"note": note})

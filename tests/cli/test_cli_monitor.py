@@ -74,7 +74,13 @@ def test_dead_messages_of_an_empty_store(place, cli):
 
 
 @pytest.mark.parametrize(
-    "words", [("decisions", "list"), ("alerts", "list"), ("decisions", "approve", "1")]
+    "words",
+    [
+        ("decisions", "list"),
+        ("alerts", "list"),
+        ("decisions", "approve", "1"),
+        ("decisions", "stop", "1"),
+    ],
 )
 def test_commands_that_ask_a_monitor_need_a_key(words, place, cli):
     """Without a key: exit 2, and where one comes from."""

@@ -192,6 +192,18 @@ def test_a_fire_that_was_superseded_counts_for_nothing():
     assert decide(asked, POLICY, now(asked)).action == "fire"
 
 
+def test_a_retraining_that_a_person_stopped_does_not_fire_again_at_once():
+    """Its windows have been seen, its pause is kept and the budget counts it, as any failure."""
+    stopped = fired(T0 + 3 * HOUR, state="stopped", closed=T0 + 4 * HOUR)
+    asked = history("ccc", decisions=[stopped])
+    free = POLICY.model_copy(update={"cooldown_seconds": 0})
+    assert decide(asked, free, T0 + 5 * HOUR).action == "hold"
+    again = history("cccccc", decisions=[stopped])
+    assert decide(again, POLICY, now(again)).evidence["blocked_by"] == ["cool-down"]
+    dear = free.model_copy(update={"monthly_budget": 1})
+    assert decide(again, dear, now(again)).evidence["blocked_by"] == ["budget"]
+
+
 def test_the_same_windows_are_not_evidence_twice():
     """After a retraining that changed nothing, only new windows can fire again."""
     free = POLICY.model_copy(update={"cooldown_seconds": 0})

@@ -510,6 +510,34 @@ def test_a_retraining_is_approved_by_a_person(monitor, visit):
     assert decision(monitor, name)["state"] != "awaiting approval"
 
 
+def test_a_retraining_is_stopped_by_a_person(monitor, visit):
+    """The question is asked, and the decision ends in the store with who ended it."""
+    until(lambda: open_state(monitor) is not None)
+    if open_state(monitor) == "awaiting approval":
+        monitor.ask("POST", f"/v1/decisions/{open_decision(monitor)['id']}/approve")
+    name = str(open_decision(monitor)["id"])
+    page = visit(monitor, "/decisions")
+    row = page.locator(f"[data-key=decision-{name}]")
+    row.get_by_role("button", name="Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+
+    expect(row.locator(".badge").first).to_have_text("Stopped")
+    expect(row.get_by_role("button")).to_have_count(0)
+    assert decision(monitor, name)["state"] == "stopped"
+
+
+def open_decision(monitor: Monitor) -> dict[str, Any] | None:
+    """The decision that is open."""
+    found: dict[str, Any] | None = monitor.ask("GET", "/v1/status")["open_decision"]
+    return found
+
+
+def open_state(monitor: Monitor) -> str | None:
+    """Its state."""
+    found = open_decision(monitor)
+    return found["state"] if found else None
+
+
 def decision(monitor: Monitor, name: str) -> dict[str, Any]:
     """One decision from the store."""
     items = monitor.ask("GET", "/v1/decisions")["items"]

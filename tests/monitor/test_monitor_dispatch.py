@@ -18,6 +18,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tidemill.errors import ServiceUnavailable
+from tidemill.ledger import WrongState
 from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
 from tidemill_monitor.addresses import AddressRefused
@@ -382,7 +383,11 @@ class FakePrefect:
 
             def do_POST(self):
                 length = int(self.headers.get("content-length") or 0)
-                self.answer(fake.post(json.loads(self.rfile.read(length))))
+                document = json.loads(self.rfile.read(length))
+                if self.path.endswith("/set_state"):
+                    self.answer(fake.set_state(self.path.split("/")[-2], document["state"]))
+                else:
+                    self.answer(fake.post(document))
 
             def answer(self, found):
                 status = 503 if fake.away else 404 if found is None else 200
@@ -404,6 +409,13 @@ class FakePrefect:
             known = path.endswith("/retrain-on-drift/retrain-on-drift") and self.deployed
             return {"id": "d-1"} if known else None
         return self.runs.get(path.rsplit("/", 1)[1])
+
+    def set_state(self, run, state):
+        if self.away or run not in self.runs:
+            return None
+        begun = self.runs[run]["state_type"] == "RUNNING"
+        self.runs[run]["state_type"] = state["type"] if begun else "CANCELLED"
+        return {"status": "ACCEPT" if begun else "REJECT", "state": state}
 
     def post(self, document):
         if self.away:
@@ -503,7 +515,7 @@ def test_a_failed_run_is_tried_again_up_to_the_limit(decided, prefect):
     assert closed.outcome == {"error": "out of memory"}
 
 
-@pytest.mark.parametrize("state", ["CRASHED", "FAILED", "CANCELLED", "gone"])
+@pytest.mark.parametrize("state", ["CRASHED", "FAILED", "gone"])
 def test_a_run_that_died_without_a_word_is_noticed(decided, prefect, state):
     """Prefect knows; the next attempt starts."""
     station, decision = decided
@@ -525,6 +537,98 @@ def test_a_run_that_died_without_a_word_is_noticed(decided, prefect, state):
     assert (after.state, after.attempt) == ("approved", 2)
     assert run in after.outcome["error"]
     assert len(prefect.by_key) == 2
+
+
+def begun(decided, prefect):
+    """A dispatcher whose one flow run runs, and that run."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+    dispatcher.work()
+    run = prefect.runs[prefect.by_key[run_key(decision, 1)]]
+    run["state_type"] = "RUNNING"
+    dispatcher.retraining.report(decision.id, attempt=1, state="started", now=station.now)
+    return dispatcher, run
+
+
+def test_a_person_stops_a_retraining_that_runs(decided, prefect):
+    """Prefect is told, also when it was away; what the dying run says changes nothing."""
+    station, decision = decided
+    dispatcher, run = begun(decided, prefect)
+    prefect.away = True
+    stopped = dispatcher.retraining.stop(decision.id, note="Ada: wrong week", now=station.now)
+    assert (stopped.state, stopped.open, stopped.note) == ("stopped", False, "Ada: wrong week")
+    for _ in range(3):
+        dispatcher.work()
+        station.clock.now += MINUTE
+    assert run["state_type"] == "RUNNING"
+
+    prefect.away = False
+    station.clock.now += MINUTE
+    dispatcher.work()
+    assert run["state_type"] == "CANCELLING"
+    facts = {"attempt": 1, "now": station.now, "flow_run_id": run["id"]}
+    dying = dispatcher.retraining.report(decision.id, state="failed", **facts)
+    run["state_type"] = "CANCELLED"
+    assert dispatcher.retraining.follow(station.now) == []
+    dispatcher.work()
+    assert (dying.state, dying.attempt) == ("stopped", 1)
+    assert len(prefect.runs) == 1
+
+
+def test_an_outcome_from_before_the_stop_counts(decided, prefect):
+    """What was promoted before anybody said stop serves, and the decision says so."""
+    station, decision = decided
+    dispatcher, run = begun(decided, prefect)
+    dispatcher.retraining.stop(decision.id, note="Ada", now=station.now)
+    facts = {"challenger_version": 2, "promoted": True, "flow_run_id": run["id"]}
+    done = dispatcher.retraining.report(
+        decision.id, attempt=1, state="finished", now=station.now, **facts
+    )
+    assert (done.state, done.promoted, station.champions.reloads) == ("finished", True, 1)
+
+
+@pytest.mark.parametrize("when", ["before the call", "during the call"])
+def test_a_retraining_is_stopped_before_it_begins(decided, prefect, when):
+    """Nothing is called, or what was just called is called off; its first report is refused."""
+    station, decision = decided
+    dispatcher = dispatcher_of(station)
+
+    def stop():
+        dispatcher.retraining.stop(decision.id, note="Ada", now=station.now)
+
+    if when == "before the call":
+        stop()
+    else:
+        post = prefect.post
+        prefect.post = lambda document: (stop(), post(document))[1]
+    dispatcher.work()
+    dispatcher.work()
+
+    states = [run["state_type"] for run in prefect.runs.values()]
+    assert states == ([] if when == "before the call" else ["CANCELLED"])
+    with pytest.raises(WrongState, match="stopped"):
+        dispatcher.retraining.report(decision.id, attempt=1, state="started", now=station.now)
+
+
+@pytest.mark.parametrize("found_by", ["its last word", "following", "the next call"])
+def test_cancelled_in_prefect_means_stopped(decided, prefect, found_by):
+    """Whoever notices first, also where Prefect was away when the run said that it failed."""
+    station, decision = decided
+    dispatcher, run = begun(decided, prefect)
+    run["state_type"] = "CANCELLED" if found_by == "following" else "CANCELLING"
+    facts = {"attempt": 1, "now": station.now, "flow_run_id": run["id"]}
+    if found_by == "following":
+        assert dispatcher.retraining.follow(station.now) == [decision.id]
+    else:
+        prefect.away = found_by == "the next call"
+        dispatcher.retraining.report(decision.id, state="failed", **facts)
+        prefect.away = False
+    dispatcher.work()
+
+    after = station.ledger.decisions.get(decision.id)
+    assert (after.state, after.note) == ("stopped", "cancelled in Prefect")
+    assert len(prefect.runs) == 1
+    assert dispatcher.retraining.follow(station.now) == []
 
 
 def test_a_run_that_died_is_noticed_however_many_decisions_are_newer(decided, prefect):
@@ -759,8 +863,13 @@ def test_a_real_prefect_server_starts_one_run_an_attempt(tmp_path, monkeypatch):
             assert found.state in ("SCHEDULED", "PENDING")
             assert not found.failed
             assert api.flow_run(str(uuid.uuid4())).state == "MISSING"
-            cancel(server.api_url, runs[0].id)
-            assert api.flow_run(runs[0].id).failed
+            api.cancel(runs[0].id)
+            assert api.flow_run(runs[0].id).state == "CANCELLED"
+            api.cancel(runs[0].id)
+            run(server.api_url, again.id)
+            api.cancel(again.id)
+            assert api.flow_run(again.id).called_off
+            api.cancel(str(uuid.uuid4()))
 
 
 def deploy(api_url: str) -> None:
@@ -772,9 +881,10 @@ def deploy(api_url: str) -> None:
         client.post("deployments/", json=document).raise_for_status()
 
 
-def cancel(api_url: str, flow_run_id: str) -> None:
+def run(api_url: str, flow_run_id: str) -> None:
     import httpx
 
     with httpx.Client(base_url=api_url + "/", trust_env=False) as client:
-        document = {"state": {"type": "CANCELLED"}, "force": True}
-        client.post(f"flow_runs/{flow_run_id}/set_state", json=document).raise_for_status()
+        for state in ("PENDING", "RUNNING"):
+            document = {"state": {"type": state}, "force": True}
+            client.post(f"flow_runs/{flow_run_id}/set_state", json=document).raise_for_status()

@@ -122,7 +122,8 @@ def test_an_alert_is_acknowledged_and_resolved_by_name(station, client, world):
 
 
 @pytest.mark.parametrize(
-    "path", ["alerts/77/resolve", "decisions/77/approve", "decisions/77/reject"]
+    "path",
+    ["alerts/77/resolve", "decisions/77/approve", "decisions/77/reject", "decisions/77/stop"],
 )
 def test_what_is_not_there_is_404(client, path):
     """As a problem."""
@@ -191,6 +192,23 @@ def test_rejection_starts_nothing(station, client, world):
     assert seen["closed_at"] is not None
     post(client, f"/v1/decisions/{decision.id}/approve", status=409)
     assert station.ledger.outbox.list() == []
+
+
+def test_a_retraining_is_stopped_by_name(station, client, world):
+    """Who did it and why stays with it; its rows are for the next one, which does not come now."""
+    decision = harm(station, world)
+    path = f"/v1/decisions/{decision.id}"
+    waiting = post(client, f"{path}/stop", status=409)
+    assert "is awaiting approval; this is possible only while it is approved" in waiting["detail"]
+    post(client, f"{path}/approve")
+    seen = post(client, f"{path}/stop", {"note": "the labels are wrong"})
+
+    assert (seen["state"], seen["note"]) == ("stopped", "Ada; Ada: the labels are wrong")
+    assert seen["closed_at"] is not None
+    assert post(client, f"{path}/stop", status=409)["code"] == "WrongState"
+    assert station.ledger.decisions.labels_given("rides") == 0
+    assert harm(station, world, number=3) is None
+    assert "the pause" in station.ledger.decisions.list()[0].reason
 
 
 def test_an_approval_after_the_champion_was_replaced_comes_too_late(station, client, world):

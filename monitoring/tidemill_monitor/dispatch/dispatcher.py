@@ -15,7 +15,7 @@ from tidemill.ledger import Message
 from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, send
 from tidemill_monitor.dispatch.outbox import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
-from tidemill_monitor.dispatch.retraining import KIND, Retraining
+from tidemill_monitor.dispatch.retraining import CANCEL_KIND, KIND, Retraining
 
 if TYPE_CHECKING:
     from tidemill_monitor.service import Service
@@ -54,7 +54,7 @@ class Dispatcher:
         )
         self._calls = OutboxWorker(
             service.ledger,
-            {KIND: self.retraining.launch},
+            {KIND: self.retraining.launch, CANCEL_KIND: self.retraining.cancel},
             service.clock,
             cap_seconds=PREFECT_CAP_SECONDS,
         )

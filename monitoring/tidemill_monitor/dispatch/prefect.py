@@ -1,4 +1,4 @@
-"""Prefect's HTTP API, as far as the monitor needs it: start one flow run, ask how one ended."""
+"""Prefect's HTTP API, as far as the monitor needs it: start a flow run, ask for it, call it off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["DEPLOYMENT", "DeploymentMissing", "FlowRun", "PrefectApi"]
 DEPLOYMENT = "retrain-on-drift/retrain-on-drift"
 
 _SECONDS = 10.0
-_FAILED = frozenset({"FAILED", "CRASHED", "CANCELLED"})
+_FAILED = frozenset({"FAILED", "CRASHED", "MISSING"})
+_CALLED_OFF = frozenset({"CANCELLING", "CANCELLED"})
 
 
 class DeploymentMissing(UsageError):
@@ -46,8 +47,13 @@ class FlowRun:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended, or is gone, without having done its work."""
-        return self.state in _FAILED or self.state == "MISSING"
+        """Whether it ended, or is gone, without having done its work, and nobody wanted that."""
+        return self.state in _FAILED
+
+    @property
+    def called_off(self) -> bool:
+        """Whether somebody cancelled it, ended or about to end."""
+        return self.state in _CALLED_OFF
 
     @property
     def completed(self) -> bool:
@@ -129,6 +135,24 @@ class PrefectApi:
         found = self._ask("GET", f"flow_runs/{quote(flow_run_id, safe='')}")
         return FlowRun(flow_run_id, "MISSING") if found is None else _flow_run(found)
 
+    def cancel(self, flow_run_id: str) -> None:
+        """Call a flow run off; one that has ended, or is gone, stays as it is.
+
+        Prefect ends one that has not begun at once; of one that runs it tells the worker, which
+        ends the process.
+
+        Raises
+        ------
+        ServiceUnavailable
+            If the server does not answer, or does not want it now.
+        """
+        document = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        path = f"flow_runs/{quote(flow_run_id, safe='')}/set_state"
+        if (found := self._ask("POST", path, document, has="status")) is None:
+            return
+        if found["status"] == "WAIT":
+            raise self._away("it wants the flow run to be called off later")
+
     def healthy(self) -> bool:
         """Whether the server answers now."""
         try:
@@ -157,7 +181,9 @@ class PrefectApi:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, document: Any = None) -> dict[str, Any] | None:
+    def _ask(
+        self, method: str, path: str, document: Any = None, *, has: str = "id"
+    ) -> dict[str, Any] | None:
         try:
             answer = self._client.request(method, path, json=document)
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -170,7 +196,7 @@ class PrefectApi:
             found = answer.json()
         except ValueError as exc:
             raise self._away("what it answered is no JSON") from exc
-        if not isinstance(found, dict) or "id" not in found:
+        if not isinstance(found, dict) or has not in found:
             raise self._away("what it answered is not Prefect's")
         return found
 

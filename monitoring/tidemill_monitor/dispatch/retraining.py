@@ -10,12 +10,14 @@ from typing import Any
 import structlog
 
 from tidemill.config.monitoring import RetrainingConfig
+from tidemill.errors import ServiceUnavailable
 from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage, WrongState
 from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
 
-__all__ = ["KIND", "Retraining", "call_message", "run_key", "work_name"]
+__all__ = ["CANCEL_KIND", "KIND", "Retraining", "call_message", "run_key", "work_name"]
 
 KIND = "prefect"
+CANCEL_KIND = "prefect-cancel"
 
 # Prefect may be away for a long time; the call waits in the outbox and is never given up.
 _FOREVER = 1_000_000
@@ -23,13 +25,29 @@ _FOREVER = 1_000_000
 _log = structlog.get_logger("tidemill_monitor.retraining")
 
 
-def call_message(decision: Decision, attempt: int) -> NewMessage:
-    """The outbox row that starts one attempt of an approved decision."""
+def call_message(decision: Decision, attempt: int, *, after: str | None = None) -> NewMessage:
+    """The outbox row that starts one attempt of an approved decision.
+
+    ``after`` is the flow run of the attempt before: if it was cancelled, none is to follow.
+    """
     return NewMessage(
         kind=KIND,
         target=DEPLOYMENT,
-        payload={"decision_id": decision.id, "attempt": attempt},
+        payload={"decision_id": decision.id, "attempt": attempt, "after": after},
         key=f"{KIND}/{decision.id}-{attempt}",
+        max_attempts=_FOREVER,
+    )
+
+
+def _cancel_message(decision: Decision) -> NewMessage | None:
+    """The outbox row that calls a decision's flow run off; None where Prefect has none yet."""
+    if decision.flow_run_id is None:
+        return None
+    return NewMessage(
+        kind=CANCEL_KIND,
+        target=DEPLOYMENT,
+        payload={"decision_id": decision.id, "flow_run_id": decision.flow_run_id},
+        key=f"{CANCEL_KIND}/{decision.id}-{decision.attempt}",
         max_attempts=_FOREVER,
     )
 
@@ -87,7 +105,9 @@ class Retraining:
 
         The idempotency key is decision and attempt, so a call that is repeated (the monitor was
         killed before it could note the answer) finds the run that it started. A message whose
-        attempt is over (rejected, already failed, another attempt) does nothing.
+        attempt is over (rejected, already failed, another attempt) does nothing. Where the
+        attempt before turns out to have been cancelled, the decision is stopped instead; one that
+        was stopped while Prefect was called has its new flow run called off.
 
         Raises
         ------
@@ -97,6 +117,9 @@ class Retraining:
         decision = self._ledger.decisions.get(message.payload["decision_id"])
         attempt = message.payload["attempt"]
         if not decision.open or decision.attempt != attempt:
+            return
+        if self._called_off(message.payload.get("after")):
+            self._end_called_off(decision.id, attempt, now)
             return
         run = self.prefect.start(
             {
@@ -110,19 +133,53 @@ class Retraining:
             tags=("tidemill", f"decision:{decision.id}"),
         )
         with self._lock:
-            self._ledger.decisions.launched(
+            noted = self._ledger.decisions.launched(
                 decision.id,
                 attempt=attempt,
                 flow_run_id=run.id,
                 flow_run_url=self.prefect.run_url(run.id),
                 at=now,
             )
+        if noted.state == "stopped":
+            self.prefect.cancel(run.id)
+            return
         _log.info("retraining_started", decision=decision.id, attempt=attempt, flow_run=run.id)
+
+    def stop(self, decision_id: int, *, note: str, now: dt.datetime) -> Decision:
+        """End a decision whose retraining was asked for or runs; its flow run is called off.
+
+        Prefect is told from the outbox, also where it is away now. What the flow run reports
+        afterwards changes nothing, unless it is an outcome that it had already.
+
+        Raises
+        ------
+        RecordMissing, WrongState
+            If there is no such decision, or nothing of it is under way.
+        """
+        with self._lock:
+            stopped = self._ledger.decisions.stop(
+                decision_id, note=note, at=now, message=_cancel_message
+            )
+        _log.info("retraining_stopped", decision=decision_id, flow_run=stopped.flow_run_id)
+        return stopped
+
+    def cancel(self, message: Message, _: dt.datetime) -> None:
+        """Call the flow run of a stopped decision off.
+
+        Raises
+        ------
+        ServiceUnavailable
+            Prefect is away: try again later.
+        """
+        self.prefect.cancel(message.payload["flow_run_id"])
 
     def report(
         self, decision_id: int, *, attempt: int, state: str, now: dt.datetime, **facts: Any
     ) -> Decision:
         """Take what the flow says of itself; a failure starts the next attempt, if one is left.
+
+        A flow run that fails because somebody cancelled it in Prefect stops its decision. Where
+        Prefect cannot be asked that now, it is asked before the next attempt starts.
 
         The same report again changes nothing, unless we were killed between a failure and the
         next attempt: then it starts that.
@@ -134,6 +191,8 @@ class Retraining:
         """
         if facts.get("flow_run_id"):
             facts.setdefault("flow_run_url", self.prefect.run_url(facts["flow_run_id"]))
+        if state == "failed" and self._known_called_off(facts.get("flow_run_id")):
+            return self._end_called_off(decision_id, attempt, now)
         with self._lock:
             before = self._ledger.decisions.get(decision_id)
             if state == "failed" and attempt < before.attempt:
@@ -150,9 +209,9 @@ class Retraining:
     def follow(self, now: dt.datetime) -> list[int]:
         """Ask Prefect about the flow runs of open decisions; return decisions that it changed.
 
-        A run that crashed, failed, was cancelled or deleted without telling us leads to the next
-        attempt, or to the end of the decision. So does a failure that we noted and were killed
-        before we asked for the next attempt.
+        A run that crashed, failed or was deleted without telling us leads to the next attempt, or
+        to the end of the decision. So does a failure that we noted and were killed before we asked
+        for the next attempt. One that was cancelled stops its decision.
 
         Raises
         ------
@@ -168,9 +227,31 @@ class Retraining:
             if not decision.flow_run_id:
                 continue
             run = self.prefect.flow_run(decision.flow_run_id)
-            if (run.failed or run.completed) and self._ended(decision, run, now):
+            if run.state == "CANCELLED":
+                ended = self._end_called_off(decision.id, decision.attempt, now).state == "stopped"
+            else:
+                ended = (run.failed or run.completed) and self._ended(decision, run, now)
+            if ended:
                 changed.append(decision.id)
         return changed
+
+    def _called_off(self, flow_run_id: str | None) -> bool:
+        return bool(flow_run_id) and self.prefect.flow_run(str(flow_run_id)).called_off
+
+    def _known_called_off(self, flow_run_id: str | None) -> bool:
+        try:
+            return self._called_off(flow_run_id)
+        except ServiceUnavailable:
+            return False  # asked again before another one starts
+
+    def _end_called_off(self, decision_id: int, attempt: int, now: dt.datetime) -> Decision:
+        """Stop a decision whose flow run was cancelled in Prefect, unless it went on meanwhile."""
+        with self._lock:
+            current = self._ledger.decisions.get(decision_id)
+            if not current.open or current.attempt != attempt:
+                return current
+            _log.info("retraining_cancelled", decision=decision_id, attempt=attempt)
+            return self._ledger.decisions.stop(decision_id, note="cancelled in Prefect", at=now)
 
     def _ended(self, decision: Decision, run: FlowRun, now: dt.datetime) -> bool:
         with self._lock:
@@ -223,7 +304,9 @@ class Retraining:
         attempt = decision.attempt + 1
         try:
             return self._ledger.decisions.retry(
-                decision.id, at=now, message=lambda again: call_message(again, attempt)
+                decision.id,
+                at=now,
+                message=lambda again: call_message(again, attempt, after=decision.flow_run_id),
             )
         except (DecisionOpen, WrongState):  # another one took its place meanwhile
             return decision

@@ -110,6 +110,22 @@ async def reject(request: Request, service: Serving, decision_id: Number) -> Res
 
 
 @router.post(
+    "/v1/decisions/{decision_id}/stop", **shown("it", SAMPLES["decision"], _CODES), **_NOTE
+)
+async def stop(request: Request, service: Serving, decision_id: Number) -> Response:
+    """End a retraining that was approved or runs; nothing is tried again."""
+    note = await small_body(request, Note)
+    assert service.dispatcher is not None  # noqa: S101 - create_app has set it
+    decision = await service.run(
+        service.dispatcher.retraining.stop,
+        decision_id,
+        note=_signed(request, note.note),
+        now=service.clock(),
+    )
+    return answer(decision_item(decision))
+
+
+@router.post(
     "/v1/decisions/{decision_id}/report",
     **shown("it", SAMPLES["decision"], _CODES),
     **_takes(

@@ -52,6 +52,7 @@ DecisionState = Literal[
     "finished",
     "failed",
     "superseded",
+    "stopped",
     "suppressed",
 ]
 _NONE_SUCH = (401, 403, 404, 422, 503)

@@ -51,7 +51,8 @@ class PastDecision:
         ``fire``, ``hold`` or ``suppress``.
     state : str
         As in the ledger; ``rejected`` is a fire that a person refused, ``superseded`` one whose
-        champion was replaced before its retraining began.
+        champion was replaced before its retraining began, ``stopped`` one whose retraining a
+        person ended: it counts like one that has failed.
     opened_at, closed_at : datetime
         UTC; a fire without ``closed_at`` is open.
     """

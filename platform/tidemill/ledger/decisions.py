@@ -8,6 +8,7 @@ r"""Decisions: fire, hold or suppress a retraining; each with its evidence, for 
     suppress, hold --> suppressed
 
     awaiting approval, approved (and nothing has begun) --supersede--> superseded
+    approved, started --stop--> stopped
 
 A decision is open until it has an end. At most one is open for each model: the database's own
 constraint.
@@ -43,6 +44,7 @@ __all__ = ["Decision", "Decisions"]
 _RUNNING = ("approved", "started")
 _WAITING = ("awaiting approval", "approved")
 _HOLDING = ("awaiting approval", "approved", "started", "finished")
+_GIVEN_UP = ("failed", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Decision:
         ``fire``, ``suppress`` or ``hold``.
     state : str
         ``awaiting approval``, ``approved``, ``rejected``, ``started``, ``finished``,
-        ``failed``, ``superseded`` or ``suppressed``.
+        ``failed``, ``superseded``, ``stopped`` or ``suppressed``.
     evidence : dict
     source : str
         ``policy``, or who asked.
@@ -108,7 +110,7 @@ class Decision:
         return self.labels_after or 0, self.labels_through or 0
 
 
-Tell = Callable[[Decision], NewMessage]
+Tell = Callable[[Decision], NewMessage | None]
 
 
 class Decisions:
@@ -209,6 +211,28 @@ class Decisions:
             lambda _: {"state": "rejected", "note": note, "closed_at": at},
         )
 
+    def stop(
+        self, decision_id: int, *, note: str = "", at: dt.datetime, message: Tell | None = None
+    ) -> Decision:
+        """A person ends its retraining: nothing is tried again, and its rows are given back.
+
+        Parameters
+        ----------
+        message : callable, optional
+            Makes what calls the flow run off; enqueued in the same commit. None: nothing runs.
+
+        Raises
+        ------
+        RecordMissing, WrongState
+            If there is no such decision, or it is neither approved nor started.
+        """
+
+        def change(decision: Decision) -> dict[str, Any]:
+            said = "; ".join(filter(None, (decision.note, note)))
+            return {"state": "stopped", "note": said, "closed_at": at}
+
+        return self._step(decision_id, _RUNNING, at, message, change)
+
     def supersede(self, model: str, champion_version: int, *, at: dt.datetime) -> Decision | None:
         """End the open decision about another version than the one that serves now.
 
@@ -282,7 +306,8 @@ class Decisions:
     ) -> Decision:
         """The flow says that it ``started``, ``finished`` or ``failed``; again: no effect.
 
-        That it finished counts also where it was thought to have failed.
+        That it finished counts also where it was thought to have failed, or was stopped when it
+        had its outcome already; that what was stopped has failed is no news.
 
         Raises
         ------
@@ -307,7 +332,9 @@ class Decisions:
                 )
             if decision.state == state and state != "started":
                 return None
-            late = (decision.state, state) == ("failed", "finished")
+            if (decision.state, state) == ("stopped", "failed"):
+                return None
+            late = decision.state in _GIVEN_UP and state == "finished"
             if decision.state not in _RUNNING and not late:
                 raise WrongState.of(
                     "decision", decision_id, decision.state, " or ".join(_RUNNING), decision.note
@@ -482,6 +509,7 @@ def _rows_free(connection: Connection, model: str, labels: tuple[int, int] | Non
 
 
 def _tell(commit: Commit, decision: Decision, message: Tell | None, at: dt.datetime) -> Decision:
-    if message is not None and decision.state == "approved":
-        enqueue(commit, [message(decision)], at)
+    if message is not None and decision.state in ("approved", "stopped"):
+        told = message(decision)
+        enqueue(commit, [told] if told is not None else [], at)
     return decision

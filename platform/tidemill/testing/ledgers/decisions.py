@@ -161,6 +161,35 @@ class DecisionsContract(Opening):
         assert (late.state, late.challenger_version, late.rows) == ("finished", 4, (0, 80))
         assert ledger.decisions.labels_given("rides") == 80
 
+    def test_what_a_person_stopped_has_ended(self, opened: Open) -> None:
+        """Its rows are free, nothing is tried again, and only an outcome may still count."""
+        ledger = opened(folding=None)
+        decisions = ledger.decisions
+        call_off = NewMessage("cancel", "retrain-on-drift", {})
+        waiting = fire_decision(ledger, needs_approval=True, labels=(0, 60))
+        with pytest.raises(WrongState, match=r"is awaiting approval; .* approved or started"):
+            decisions.stop(waiting.id, at=NOW)
+        decisions.approve(waiting.id, note="Ada: go", at=NOW)
+        ended = decisions.stop(waiting.id, note="Eve: no", at=NOW, message=lambda _: call_off)
+        assert (ended.state, ended.note, ended.closed_at) == ("stopped", "Ada: go; Eve: no", NOW)
+        assert [m.kind for m in ledger.outbox.list()] == ["cancel"]
+        assert decisions.labels_given("rides") == 0
+        with pytest.raises(WrongState, match="stopped"):
+            decisions.stop(waiting.id, at=NOW)
+        with pytest.raises(WrongState, match="stopped"):
+            decisions.retry(waiting.id, at=NOW)
+        with pytest.raises(WrongState, match="stopped"):
+            decisions.report(waiting.id, attempt=1, state="started", at=NOW)
+        assert decisions.report(waiting.id, attempt=1, state="failed", at=NOW) == ended
+
+        running = fire_decision(ledger, labels=(0, 80))
+        decisions.report(running.id, attempt=1, state="started", at=NOW)
+        decisions.stop(running.id, at=NOW, message=lambda _: None)
+        done = decisions.report(running.id, attempt=1, state="finished", at=NOW, promoted=True)
+        assert (done.state, done.promoted, done.rows) == ("finished", True, (0, 80))
+        with pytest.raises(WrongState, match="given away"):
+            decisions.report(waiting.id, attempt=1, state="finished", at=NOW)
+
     def test_a_decision_about_a_replaced_champion_ends(self, opened: Open) -> None:
         """Unless its retraining has begun; it gives its rows back, and says why it ended."""
         ledger = opened(folding=None)

@@ -70,9 +70,9 @@ const noteField = (id) =>
     h("input", { type: "text", maxlength: "500", placeholder: "optional" }),
   );
 
-/** A decision; in full with its evidence, and buttons while it waits for a person. */
+/** A decision; in full with its evidence, and buttons while a person can change its course. */
 export function decisionRow(decision, { brief = false } = {}) {
-  const waiting = decision.state === "awaiting approval" && mayOperate();
+  const buttons = mayOperate() ? decisionButtons(decision) : [];
   return h(
     "li",
     { class: "item", "data-key": `decision-${decision.id}`, "data-form": true },
@@ -87,12 +87,12 @@ export function decisionRow(decision, { brief = false } = {}) {
     outcome(decision.outcome),
     !brief && decisionFacts(decision),
     !brief && evidence(decision),
-    waiting &&
+    buttons.length > 0 &&
       h(
         "div",
         { class: "item-do" },
         !brief && noteField(decision.id),
-        h("div", { class: "buttons" }, decisionButtons(decision)),
+        h("div", { class: "buttons" }, buttons),
       ),
   );
 }
@@ -108,6 +108,16 @@ function outcome(value) {
 
 function decisionButtons(decision) {
   const path = (verb) => `/v1/decisions/${encodeURIComponent(decision.id)}/${verb}`;
+  if (decision.state === "approved" || decision.state === "started")
+    return [
+      command({
+        word: "Stop retraining",
+        path: path("stop"),
+        told: "Retraining stopped; Prefect calls its flow run off",
+        ask: "Stop this retraining? Its flow run is called off and not tried again; its labelled rows go to the next one.",
+      }),
+    ];
+  if (decision.state !== "awaiting approval") return [];
   return [
     command({
       word: "Approve retraining",

@@ -24,6 +24,7 @@ const STATES = {
   started: { word: "Retraining", icon: "again", tone: "drift" },
   finished: { word: "Finished", icon: "done", tone: "good" },
   failed: { word: "Failed", icon: "stop", tone: "bad" },
+  stopped: { word: "Stopped", icon: "no", tone: "calm" },
   superseded: { word: "Superseded", icon: "no", tone: "calm" },
   suppressed: { word: "Suppressed", icon: "no", tone: "calm" },
   critical: { word: "Critical", icon: "stop", tone: "bad" },

@@ -74,6 +74,7 @@ function news(open, decisions) {
     return `Version ${last.challenger_version} took over after the last retraining`;
   if (last.state === "finished") return "The last retraining is finished";
   if (last.state === "failed") return "The last retraining failed";
+  if (last.state === "stopped") return "The last retraining was stopped";
   return "No decision is open";
 }
 
