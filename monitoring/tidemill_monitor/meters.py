@@ -47,6 +47,9 @@ class Meters:
         self.queued_bytes = self.gauge("queued_bytes", "Bytes of rows that wait for their commit.")
         self.unfolded_rows = self.gauge("unfolded_rows", "Durable rows not yet in a window.")
         self.set_aside_rows = self.gauge("set_aside_rows", "Durable rows that could not be folded.")
+        self.unplaced_labels = self.gauge(
+            "unplaced_labels", "Labels of known events that are in no window's figures."
+        )
         self.held_bytes = self.gauge("held_bytes", "Bytes of bodies that are being read.")
         self.ledger_ok = self.gauge("ledger_ok", "1 while the store takes writes.")
 

@@ -53,7 +53,7 @@ async def _ask(service: Service) -> dict[str, Part]:
         _outbox(service),
     )
     return {
-        "ledger": _part(ledger or _aside(service), needed=True),
+        "ledger": _part(ledger, needed=True),
         "champion": _champion(service),
         "mlflow": _part(mlflow, needed=False),
         "prefect": _part(prefect, needed=False),
@@ -76,11 +76,6 @@ def _champion(service: Service) -> Part:
             f"version {champion.version} serves on: another cannot be loaded ({trouble})"
         )
     return part
-
-
-def _aside(service: Service) -> str:
-    rows = service.ledger.health().set_aside_rows
-    return f"{rows} rows could not be folded into windows" if rows else ""
 
 
 async def _tried(service: Service, call: Callable[[], object]) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 import gzip
 import json
 
+import pyarrow as pa
 import pytest
 
 from tidemill.errors import StorageFailed
@@ -67,6 +68,42 @@ def test_good_rows_are_kept_and_bad_ones_named(shared, rides):
         (3, "surge", "missing"),
     ]
     assert shared.stored() == before + 3
+
+
+@pytest.mark.parametrize("score", [85, 1.5, -2.25, 1e300])
+def test_a_score_that_is_no_probability_costs_its_row(shared, rides, as_stream, score):
+    """Percentages and log-odds are refused where they come in, in every format."""
+    rows = rides.events(3, prefix=f"s{score}", at=shared.clock())
+    rows[1]["score"] = score
+    lines = "\n".join(json.dumps(row | {"event_id": f"l{row['event_id']}"}) for row in rows)
+    table = rides.event_table(3, prefix=f"a{score}", at=shared.clock())
+    place = table.schema.get_field_index("score")
+    table = table.set_column(place, "score", pa.array([0.5, float(score), float("nan")]))
+    for answer in (
+        shared.post(PATH, json={"events": rows}),
+        shared.post(PATH, content=lines, headers={"Content-Type": NDJSON}),
+        shared.post(PATH, content=as_stream(table), headers={"Content-Type": ARROW}),
+    ):
+        assert answer.status_code == 202
+        found = answer.json()
+        assert (found["accepted"], found["refused"]) == (2, 1)
+        (error,) = found["errors"]
+        assert (error["row"], error["field"], error["code"]) == (1, "score", "out_of_range")
+        assert "probability" in error["detail"]
+
+
+def test_what_could_not_be_folded_is_a_figure(monitor):
+    """In the status and for Prometheus; the service goes on being ready."""
+    ledger = monitor.service.ledger
+    ledger._writer.call(lambda commit: commit.set_mark("set_aside", 2))
+    ledger._writer.call(lambda commit: commit.set_mark("unplaced_labels", 1199))
+    status = monitor.get("/v1/status").json()["unfolded"]
+    assert (status["rows"], status["labels"]) == (2, 1199)
+    assert status["sentence"].startswith("2 rows and 1,199 labels are stored")
+    text = monitor.get("/metrics").text
+    assert "tidemill_monitor_set_aside_rows 2.0" in text
+    assert "tidemill_monitor_unplaced_labels 1199.0" in text
+    assert monitor.client.get("/readyz").status_code == 200
 
 
 def test_a_request_without_a_good_row_is_422_and_is_noted(monitor, rides):

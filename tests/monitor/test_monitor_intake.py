@@ -262,6 +262,59 @@ def test_lines_are_rows():
     assert found.table["distance"].to_pylist() == [4.5, 1.0]
 
 
+TWICE = [
+    ('"distance": 4.5', '"distance": 4.5, "distance": 900', "distance"),
+    ('"distance": 4.5', '"distance" :\n1, "distance": 4.5', "distance"),
+    ('"event_id": "e1"', '"event_id": "e0", "event_id": "e1"', "event_id"),
+    ('"features":', '"features": {}, "features":', "features"),
+    ('"event_id": "e1"', '"more": 1, "event_id": "e1", "more": 2', "more"),
+    ('"zone": "harbour"', '"zone": ":)", "zone": "harbour"', "zone"),
+    ('"zone": "harbour"', '"zone": {"a": 1, "a": 2}', "a"),
+]
+
+
+@pytest.mark.parametrize("kind", [JSON, NDJSON])
+@pytest.mark.parametrize(("once", "twice", "name"), TWICE)
+def test_a_key_given_twice_is_refused(kind, once, twice, name):
+    """Nobody guesses which of the two was meant; the rows beside it are kept."""
+    good = json.dumps(event(zone=':)":'))
+    bad = json.dumps(event()).replace(once, twice)
+    assert bad != json.dumps(event())
+    if kind == JSON:
+        text = f'{{"events": [{good}, {bad}, {good}]}}'
+    else:
+        text = "\n".join([good, bad.replace("\n", " "), good])
+    found = sort_body(Body(text.encode(), kind), shape().events, **LIMITS)
+    assert errors(found) == {(1, name, "twice")}
+    assert found.table["zone"].to_pylist() == [':)":'] * 2
+
+
+def test_the_rows_of_a_document_given_twice_are_refused():
+    """The whole document is in doubt then."""
+    text = f'{{"events": [{json.dumps(event())}], "events": []}}'
+    for order in (text, f'{{"events": [], "events": [{json.dumps(event())}]}}'):
+        with pytest.raises(Problem) as caught:
+            sort([], text=order)
+        assert caught.value.code in ("MemberTwice", "NoRows")
+
+
+def test_a_number_of_very_many_digits_beside_a_false_alarm():
+    """What is looked through for keys may hold anything."""
+    bad = json.dumps(event(zone=":x")).replace("4.5", "9" * 5000)
+    found = sort([], text=f'{{"events": [{bad}, {json.dumps(event())}]}}')
+    assert found.positions.tolist() == [1]
+
+
+EXOTIC = ["2024-W01-1", "2024-001", "20240101", "2024-01-01x10:00", "2024-01-01T10:00+99:99"]
+
+
+@pytest.mark.parametrize("text", EXOTIC)
+def test_a_time_that_no_rfc_knows_is_none(text):
+    """Week dates, day numbers and impossible offsets are refused, alone and beside others."""
+    for rows in ([event(at=text)], [event(), event(at=text)]):
+        assert errors(sort(rows)) == {(len(rows) - 1, "at", "time")}
+
+
 def test_gzip_is_opened_within_the_limit():
     """A body that opens to more than the limit is refused, however small it came."""
     content = json.dumps({"events": [event()]}).encode()

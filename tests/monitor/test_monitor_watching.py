@@ -4,15 +4,17 @@ import datetime as dt
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Yardstick
-from tidemill.ledger import LabelPart, WindowKey, WindowPart, tables
+from tidemill.ledger import LabelPart, LeftOut, WindowKey, WindowPart, tables
 from tidemill.ledger.parts import store_label_parts, store_window_parts
 from tidemill.ledger.windows import Windows
 from tidemill.testing.worlds import START, World
@@ -195,6 +197,27 @@ def test_late_events_are_counted_and_change_nothing(watching, world):
         assert (after.rows, after.late_rows) == (2000, 300)
         assert (after.verdict, after.sentence) == (before.verdict, before.sentence)
         assert station.ledger.events.totals(station.now).rows == 2301
+
+
+def test_scores_that_are_none_hide_no_harm_and_are_told(watching, world):
+    """Bad scores in the store cost their rows; the rest is judged, and an alert says so."""
+    traffic = hour(world, 0, wrong=0.8)
+    scores = traffic.events["score"].to_pylist()
+    scores[3] = 85.0
+    bad = replace(traffic, events=traffic.events.set_column(4, "score", pa.array(scores)))
+    with watching() as station:
+        station.send(bad, labels=True)
+        settled(station, world, 1)
+
+        assert station.windows()[0].verdict == "confirmed harm"
+        assert station.ledger.left_out() == LeftOut(rows=0, labels=1)
+        told = {alert.segment: alert for alert in station.ledger.alerts.list()}
+        assert told["(unfolded)"].detail["sentence"].startswith("1 label is stored")
+        station.tick(forward=dt.timedelta(minutes=59))
+        assert station.ledger.alerts.get(told["(unfolded)"].id).resolved_at is None
+        station.tick(forward=dt.timedelta(minutes=2))
+        assert station.ledger.alerts.get(told["(unfolded)"].id).resolved_at is not None
+        assert station.tick().alerts == 0
 
 
 def test_an_event_ahead_of_the_clock_closes_nobodys_windows(watching, world):

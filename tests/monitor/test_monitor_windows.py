@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.config.monitoring import MonitoringConfig, WindowConfig
-from tidemill.drift import Intake
+from tidemill.drift import Intake, output_schema
 from tidemill.ledger import BatchNote, Stretch
 from tidemill.metrics import figures_of
 from tidemill.profiling import Profile
-from tidemill.schema import Task
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.testing.worlds import START, World
 from tidemill_monitor.intake.faults import Refused
 from tidemill_monitor.watching.closing import is_due
@@ -147,6 +147,33 @@ def test_a_truth_that_is_no_class_is_profiled_and_not_measured(world, plan):
     assert again.to_json() == found.to_json()
 
 
+@pytest.mark.parametrize("bad", [85.0, 1.5, -2.3, float("inf")])
+def test_a_score_that_is_none_costs_its_own_row(world, plan, bad):
+    """Percentages and log-odds that an older monitor stored: the other labels are measured."""
+    traffic = world.traffic(100, at=START)
+    scores = traffic.events["score"].to_pylist()
+    scores[7] = scores[50] = bad
+    events = traffic.events.set_column(4, "score", pa.array(scores))
+    table = with_positions(events).append_column("truth", traffic.truth["truth"])
+    whole = [part for part in fold_labels(table, plan) if not part.key.segment]
+
+    assert [(part.rows, part.unmeasured) for part in whole] == [(100, 2)]
+    assert unpacked("figures", [whole[0].figures]).figures.count == 98
+
+
+@pytest.mark.parametrize("bad", [1e200, -1e308, float("inf"), float("nan")])
+def test_a_prediction_too_large_to_be_squared_costs_its_own_row(bad):
+    """One number beyond all sense does not make the error of a whole window infinite."""
+    column = Column("y", ColumnType.NUMERIC, Purpose.TARGET, "float64", (0.0, 1.0))
+    outputs = output_schema(TableSchema((column,), Task.REGRESSION))
+    table = pa.table({"prediction": [1.0, bad, 3.0], "truth": [1.0, 2.0, 2.0]})
+    found = Labelled.of(table, outputs)
+    again = Labelled.from_json(orjson.loads(orjson.dumps(found.merge(found).to_json())))
+
+    assert found.figures.count == 2
+    assert again.figures.values()["rmse"] == pytest.approx(0.5**0.5)
+
+
 # Folding: requests with their notes
 
 
@@ -213,7 +240,8 @@ def test_rows_of_a_version_without_reference_are_counted(world, reference):
 
     assert sum(part.rows for part in parts) == 50
     assert all(part.profile is None for part in parts)
-    assert folds.labels(table, 2) == []
+    (labelled,) = folds.labels(table, 2)
+    assert (labelled.rows, labelled.figures, labelled.unmeasured) == (50, None, 0)
 
 
 def test_rows_that_do_not_fit_the_version_are_counted(world, reference):

@@ -104,7 +104,7 @@ def _look_through(body: bytes | bytearray, max_bytes: int) -> None:
 def _check_schema(schema: Any) -> None:
     names = schema.names
     if len(set(names)) < len(names):
-        raise pa.ArrowInvalid("two columns have one name")
+        raise Problem(400, "ArrowInvalid", "Not a valid Arrow stream", "two columns have one name")
     for field in schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         plain = pa.types.is_primitive(kind) or pa.types.is_null(kind)

@@ -15,6 +15,7 @@ import orjson
 from fastapi import Request
 
 from tidemill_monitor.intake.faults import Fault
+from tidemill_monitor.intake.twice import Twice, keys_in_rows, keys_in_text, rows_twice
 from tidemill_monitor.problems import Problem
 
 __all__ = ["ARROW", "JSON", "NDJSON", "Admission", "Body", "parse_json", "parse_lines", "read_body"]
@@ -170,7 +171,7 @@ def parse_json(body: Body, member: str, *, max_rows: int) -> tuple[list[Any], li
             f"the document must have the member {member!r} and no other",
             field=member,
         )
-    return _bounded(rows, max_rows), []
+    return _looked_through(_bounded(rows, max_rows), body.content, member), []
 
 
 def parse_lines(body: Body, *, max_rows: int) -> tuple[list[Any], list[Fault]]:
@@ -181,7 +182,7 @@ def parse_lines(body: Body, *, max_rows: int) -> tuple[list[Any], list[Fault]]:
     try:
         rows = orjson.loads(b"[" + b",".join(lines) + b"]")
         if len(rows) == len(lines):
-            return rows, []
+            return _lines_looked_through(rows, lines, [])
     except orjson.JSONDecodeError:
         pass  # one line is wrong: say which
     found: list[Any] = []
@@ -198,8 +199,48 @@ def parse_lines(body: Body, *, max_rows: int) -> tuple[list[Any], list[Fault]]:
                 found.append(None)
             if found[-1] is None:
                 bad.append(number)
-    faults = [Fault("", "json", "the line is not valid JSON", np.array(bad, np.int64))]
-    return found, faults if bad else []
+    return _lines_looked_through(found, lines, bad)
+
+
+def _looked_through(rows: list[Any], content: bytes | bytearray, member: str) -> list[Any]:
+    """The rows, with a ``Twice`` in the place of one whose text has a key twice."""
+    if keys_in_text(content) == keys_in_rows(rows) + 1:
+        return rows
+    try:
+        document, _ = rows_twice(_text(content))
+    except (ValueError, RecursionError) as exc:
+        raise Problem(400, "JsonInvalid", "Not valid JSON", "it is nested too deeply") from exc
+    if len(document) > 1:
+        raise Problem(
+            400,
+            "MemberTwice",
+            "A member twice",
+            f"the document has the member {member!r} twice",
+            field=member,
+        )
+    return _replaced(rows, document[0][1])
+
+
+def _lines_looked_through(
+    rows: list[Any], lines: list[bytes], bad: list[int]
+) -> tuple[list[Any], list[Fault]]:
+    """The same of lines; ``bad`` are those that are no JSON."""
+    if sum(map(keys_in_text, lines)) != keys_in_rows(rows):
+        found: list[Any] = []
+        for number, (row, line) in enumerate(zip(rows, lines, strict=True)):
+            doubtful = row is not None and keys_in_text(line) != keys_in_rows([row])
+            try:
+                found.append(rows_twice(_text(line))[1] if doubtful else None)
+            except (ValueError, RecursionError):
+                found.append(None)
+                bad = [*bad, number]
+        rows = _replaced(rows, found)
+    fault = Fault("", "json", "the line is not valid JSON", np.array(sorted(bad), np.int64))
+    return rows, [fault] if bad else []
+
+
+def _replaced(rows: list[Any], found: list[Any]) -> list[Any]:
+    return [twice if type(twice) is Twice else row for row, twice in zip(rows, found, strict=True)]
 
 
 def _loads(content: bytes | bytearray) -> Any:
@@ -223,7 +264,11 @@ def _loads(content: bytes | bytearray) -> Any:
 
 def _lenient(content: bytes | bytearray) -> Any:
     # Encoded lone surrogates too: the reader of texts refuses them by row and field.
-    return json.loads(content.decode("utf-8", "surrogatepass"))
+    return json.loads(_text(content))
+
+
+def _text(content: bytes | bytearray) -> str:
+    return content.decode("utf-8", "surrogatepass")
 
 
 def _bound_values(content: bytes | bytearray, max_rows: int) -> None:

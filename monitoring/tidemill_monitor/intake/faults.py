@@ -43,8 +43,8 @@ class Fault:
     field : str
         Empty for the row as a whole.
     code : str
-        ``missing``, ``extra``, ``type``, ``not_finite``, ``out_of_range``, ``text``, ``time``,
-        ``unknown_class``, ``unknown_version``, ``json``, ``conflict``.
+        ``missing``, ``extra``, ``twice``, ``type``, ``not_finite``, ``out_of_range``, ``text``,
+        ``time``, ``unknown_class``, ``unknown_version``, ``json``, ``conflict``.
     detail : str
         For people; never the value that was sent.
     rows : (n,) int64

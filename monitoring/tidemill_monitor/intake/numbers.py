@@ -22,11 +22,25 @@ _FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class NumberCells:
-    """Finite floating-point numbers; in Arrow NaN is a missing value, as everywhere in tidemill."""
+    """Finite floating-point numbers; in Arrow NaN is a missing value, as everywhere in tidemill.
 
-    def __init__(self, name: str, kind: Any) -> None:
+    Parameters
+    ----------
+    name : str
+    kind : pyarrow.DataType
+    within : (float, float, str) or None
+        The least and the largest number that is taken, and how that is said; None: what the
+        type holds.
+    """
+
+    def __init__(
+        self, name: str, kind: Any, within: tuple[float, float, str] | None = None
+    ) -> None:
         self.name, self.kind = name, kind
         self._narrow = bool(pa.types.is_float32(kind))
+        if within is None and self._narrow:
+            within = (-_FLOAT32, _FLOAT32, "must lie within ±3.4e38")
+        self._within = within
 
     def read(self, values: Sequence[Any]) -> Read:
         """Numbers and nulls; a boolean is no number."""
@@ -64,13 +78,14 @@ class NumberCells:
         self, numbers: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_] | None
     ) -> Read:
         faults: list[Fault] = []
-        if self._narrow:
-            beyond = np.abs(numbers) > _FLOAT32
+        if self._within is not None:
+            low, high, detail = self._within
+            beyond = (numbers < low) | (numbers > high)
             if beyond.any():
-                detail = "must lie within ±3.4e38"
                 faults.append(Fault(self.name, "out_of_range", detail, np.flatnonzero(beyond)))
                 missing = beyond if missing is None else missing | beyond
                 numbers = np.where(beyond, 0.0, numbers)
+        if self._narrow:
             numbers = numbers.astype(np.float32)
         return pa.array(numbers, self.kind, mask=missing), faults
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.errors import ConfigError
+from tidemill.metrics import LARGEST, ROUNDING
 from tidemill.schema import TableSchema, Task
 from tidemill_monitor.intake.cells import cells_of
 from tidemill_monitor.intake.numbers import NumberCells, WholeCells
@@ -94,7 +95,7 @@ class Shape:
                 "at": at,
                 "model_version": WholeCells("model_version", pa.int64()),
                 "prediction": _answers("prediction", schema, encoded=True),
-                "score": NumberCells("score", pa.float64()),
+                "score": NumberCells("score", pa.float64(), _scores(schema)),
             },
             frozenset({"event_id", "at", "prediction"}),
             features,
@@ -114,7 +115,15 @@ class Shape:
         return pa.dictionary(pa.int32(), pa.string())
 
 
+def _scores(schema: TableSchema) -> tuple[float, float, str] | None:
+    """What a score may be: a probability; of a regression nobody reads it."""
+    if schema.task is Task.REGRESSION:
+        return None
+    return -ROUNDING, 1.0 + ROUNDING, "must be a probability, between 0 and 1"
+
+
 def _answers(name: str, schema: TableSchema, *, encoded: bool) -> Cells:
     if schema.task is Task.REGRESSION:
-        return NumberCells(name, pa.float64())
+        # What cannot be squared and summed would make the figures of its whole window void.
+        return NumberCells(name, pa.float64(), (-LARGEST, LARGEST, f"must lie within ±{LARGEST:g}"))
     return ClassCells(name, schema.classes, encoded=encoded)

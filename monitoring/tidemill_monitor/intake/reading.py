@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill_monitor.intake.faults import Fault, Rows, Sorted, good_rows
 from tidemill_monitor.intake.plans import Plan
+from tidemill_monitor.intake.twice import Twice
 from tidemill_monitor.intake.values import Cells
 
 __all__ = ["extra_problem", "finish", "first_few", "read_rows"]
@@ -83,13 +85,24 @@ def _objects(
         return values, alive
     good = np.array([type(value) is dict for value in values], np.bool_)
     absent = np.array([value is None for value in values], np.bool_) if field else ~good & False
+    twice = np.array([type(value) is Twice for value in values], np.bool_)
+    faults += _repeated(values, alive, twice)
     for code, detail, bad in (
         ("missing", "must have a value", absent),
-        ("type", "must be an object", ~good & ~absent),
+        ("type", "must be an object", ~(good | absent | twice)),
     ):
         if bad.any():
             faults.append(Fault(field, code, detail, alive[bad]))
     return [value for value in values if type(value) is dict], alive[good]
+
+
+def _repeated(values: list[Any], alive: Rows, twice: npt.NDArray[np.bool_]) -> Iterator[Fault]:
+    rows: dict[str, list[int]] = {}
+    for row in np.flatnonzero(twice).tolist():
+        for name in values[row].names:
+            rows.setdefault(shown_name(name), []).append(row)
+    for name, where in rows.items():
+        yield Fault(name, "twice", "is given twice in one object", alive[np.array(where)])
 
 
 Problem = tuple[str, str, str]  # field, code, detail
@@ -148,9 +161,12 @@ def _feature_problem(plan: Plan) -> Any:
 
 def extra_problem(name: str) -> Problem:
     """What is said of a field that the model does not have."""
-    # A name is the one thing of a request that is said back, cut and made harmless.
-    shown = name.encode("ascii", "backslashreplace").decode()[:64]
-    return shown, "extra", "is no field of the model's events"
+    return shown_name(name), "extra", "is no field of the model's events"
+
+
+def shown_name(name: str) -> str:
+    """The one thing of a request that is said back: the name of a field, cut, harmless."""
+    return name.encode("ascii", "backslashreplace").decode()[:64]
 
 
 def first_few(names: Iterable[str], limit: int = 10) -> list[str]:

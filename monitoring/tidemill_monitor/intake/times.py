@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.spelling import moments
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
@@ -37,24 +38,29 @@ class TimeCells:
         if kinds <= {NONE}:
             return pa.nulls(len(values), pa.timestamp("us")), []
         if kinds <= {str, NONE}:
-            for kind in (pa.timestamp("us", "UTC"), pa.timestamp("us")):
-                try:
-                    times = pa.array(values, pa.string()).cast(kind)
-                except (pa.ArrowInvalid, UnicodeEncodeError):
-                    continue
-                return self._within(times.cast(pa.timestamp("us")))
+            try:
+                texts = pa.array(values, pa.string())
+            except UnicodeEncodeError:
+                pass  # a lone surrogate: say where
+            else:
+                return self._times(texts, [])
 
-        def cell(value: Any) -> dt.datetime:
+        def cell(value: Any) -> str:
             if type(value) is not str:
                 raise Faulty("type", f"must be a time as text, not {kind_of(value)}")
-            try:
-                time = dt.datetime.fromisoformat(value)
-                return time.astimezone(dt.UTC).replace(tzinfo=None) if time.tzinfo else time
-            except (ValueError, OverflowError):
-                raise Faulty("time", "must be a time such as 2026-01-31T09:30:00Z") from None
+            # Whatever is no ASCII is no time: nothing else need be said of it.
+            return value if value.isascii() else ""
 
         found, faults = search(self.name, values, cell)
-        array, more = self._within(pa.array(found, pa.timestamp("us")))
+        return self._times(pa.array(found, pa.string()), faults)
+
+    def _times(self, texts: Any, faults: list[Fault]) -> Read:
+        times = moments(texts, pa.timestamp("us"), bounded=False)
+        if times.null_count > texts.null_count:
+            odd = pc.and_(pc.is_valid(texts), pc.is_null(times)).to_numpy(zero_copy_only=False)
+            detail = "must be a time such as 2026-01-31T09:30:00Z"
+            faults = [*faults, Fault(self.name, "time", detail, np.flatnonzero(odd))]
+        array, more = self._within(times)
         return array, [*faults, *more]
 
     def read_arrow(self, values: Any) -> Read:

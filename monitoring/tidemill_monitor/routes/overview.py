@@ -8,6 +8,7 @@ from typing import Any
 from tidemill_monitor.routes.lineage import mlflow_link, prefect_link
 from tidemill_monitor.routes.shown import decision_item, moment, window_item
 from tidemill_monitor.service import Service
+from tidemill_monitor.watching.leftout import left_out_sentence
 
 __all__ = ["status_document"]
 
@@ -37,6 +38,7 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
         (w for w in ledger.windows.list(limit=20, state="closed", segment="") if w.verdict), None
     )
     decision = ledger.decisions.current(service.champion.name)
+    left_out = ledger.left_out()
     return {
         "model": service.champion.name,
         "now": moment(now),
@@ -48,6 +50,11 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
             "rate": round(totals.rows_last_minute / 60, 3),
             "last_event_at": moment(totals.last_received_at),
             "by_version": {str(key): rows for key, rows in totals.by_version.items()},
+        },
+        "unfolded": {
+            "rows": left_out.rows,
+            "labels": left_out.labels,
+            "sentence": left_out_sentence(left_out),
         },
         "verdict": window_item(judged) if judged is not None else None,
         "open_window": _open_window(service),

@@ -79,19 +79,35 @@ class Alerting:
 
     def listen(self, silence: Finding | None, since: dt.datetime, now: dt.datetime) -> list[Alert]:
         """Raise an alert when no event has come for too long, resolve it when one has."""
-        changed = []
+        sentence = silence.detail if silence is not None and silence.flagged else None
+        return self.stand(_SILENCE, since.isoformat(), sentence, now)
+
+    def stand(
+        self, kind: str, since: str, sentence: str | None, now: dt.datetime, *, more: bool = False
+    ) -> list[Alert]:
+        """Raise an alert about what no window tells, by the rules that name *broken feed*.
+
+        Parameters
+        ----------
+        kind : str
+            Names the trouble.
+        since : str
+            Names its run: what a person resolved stays so while the same run goes on.
+        sentence : str or None
+            None: it is over.
+        more : bool
+            The run goes on with something new, which an open alert counts.
+        """
+        changed, segment = [], f"({kind})"
         for rule in self._config.rules:
             if _BROKEN not in rule.on:
                 continue
-            segment = f"({_SILENCE})"
             alert = self._open().get((rule.name, segment))
-            if silence is not None and silence.flagged:
-                key = f"{rule.name}/{_SILENCE}/{since.isoformat()}"
-                found = Incident(
-                    key, rule.name, rule.severity, segment, silence.detail, 0, rule.channels
-                )
-                if alert is None and self._news(None, found, None, begins=True):
-                    changed += self._raised(rule, found, None, None, now)
+            if sentence is not None:
+                key = f"{rule.name}/{kind}/{since}"
+                found = Incident(key, rule.name, rule.severity, segment, sentence, 0, rule.channels)
+                if more if alert else self._news(None, found, None, begins=True):
+                    changed += self._raised(rule, found, None, alert, now)
             elif alert is not None:
                 changed.append(self._resolved(alert, now))
         return changed

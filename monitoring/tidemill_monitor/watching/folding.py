@@ -69,6 +69,7 @@ class Folds:
         self._config = config
         self._plans: dict[int, FoldPlan] = {}
         self._ask_again: dict[int, float] = {}
+        self._unread: set[int] = set()
         self._watermarks: dict[int, dt.datetime] = {}
         self._lock = threading.Lock()
 
@@ -92,9 +93,20 @@ class Folds:
         return [*parts, *self._intakes(stretch)]
 
     def labels(self, table: pa.Table, model_version: int) -> Sequence[LabelPart]:
-        """Label parts; none for a version without a reference."""
+        """Label parts; for a version without a reference they only count."""
         plan = self.plan(model_version)
-        return [] if plan is None else fold_labels(table, plan)
+        if plan is not None:
+            return fold_labels(table, plan)
+        return [
+            LabelPart(
+                WindowKey(model_version, number, segment),
+                rows.num_rows,
+                None,
+                # Where the version has a reference that cannot be read now, figures are lost.
+                unmeasured=rows.num_rows if model_version in self._unread else 0,
+            )
+            for number, segment, rows in slices_of(table, self._config.window, {})
+        ]
 
     def merge(self, field: str, parts: Sequence[bytes]) -> bytes:
         """Several parts of one field as one."""
@@ -114,9 +126,11 @@ class Folds:
         return self._plans[version]
 
     def _reference(self, version: int) -> Reference | None:
+        self._unread.discard(version)
         try:
             return self._references.reference(version)
         except TidemillError as exc:
+            self._unread.add(version)
             _log.warning("reference_missing", version=version, error=exc.message)
             return None
 

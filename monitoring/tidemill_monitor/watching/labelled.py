@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from tidemill.drift import scores_of_outputs
 from tidemill.drift.reference import TRUTH
 from tidemill.ledger import LabelPart, WindowKey
-from tidemill.metrics import Figures, figures_from_json, figures_of
+from tidemill.metrics import Figures, figures_from_json, figures_of, measurable
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema, Task
 from tidemill_monitor.watching.windows import FoldPlan, packed, slices_of
@@ -45,15 +45,16 @@ class Labelled:
     def of(cls, rows: pa.Table, outputs: TableSchema) -> Self:
         """Fold rows with ``prediction``, ``score`` and ``truth``.
 
-        Rows whose truth is no class of the model, or not finite, are profiled and not measured.
+        Rows whose truth is no class of the model, whose score is no probability, or whose
+        prediction or truth is not finite or too large to be squared, are profiled and not
+        measured.
         """
         truths = rows[TRUTH].combine_chunks()
-        codes = _codes(truths, outputs)
-        known = codes >= 0 if outputs.task is not Task.REGRESSION else np.isfinite(codes)
-        measured = rows if known.all() else rows.filter(pa.array(known))
+        codes, scores = _codes(truths, outputs), scores_of_outputs(rows, outputs)
+        known = measurable(outputs.task, scores, codes)
         figures = figures_of(
             outputs.task,
-            scores_of_outputs(measured, outputs),
+            scores[known],
             codes[known],
             classes=outputs.classes,
             edges=outputs[TRUTH].edges,
@@ -86,13 +87,15 @@ def fold_labels(table: pa.Table, plan: FoldPlan) -> list[LabelPart]:
         ``at``, ``position``, ``prediction``, ``score``, ``truth`` and the segment columns.
     """
     return [
-        LabelPart(
-            key=WindowKey(plan.version, number, segment),
-            rows=rows.num_rows,
-            figures=packed(Labelled.of(rows, plan.outputs)),
-        )
+        _part(WindowKey(plan.version, number, segment), rows, plan.outputs)
         for number, segment, rows in _slices(table, plan)
     ]
+
+
+def _part(key: WindowKey, rows: pa.Table, outputs: TableSchema) -> LabelPart:
+    labelled = Labelled.of(rows, outputs)
+    lost = rows.num_rows - labelled.figures.count
+    return LabelPart(key, rows.num_rows, packed(labelled), unmeasured=lost)
 
 
 def _slices(table: pa.Table, plan: FoldPlan) -> Iterator[tuple[int, str, pa.Table]]:

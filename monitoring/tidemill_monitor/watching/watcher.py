@@ -22,6 +22,7 @@ from tidemill_monitor.watching.closing import is_due
 from tidemill_monitor.watching.deciding import Deciding
 from tidemill_monitor.watching.housekeeping import Housekeeping
 from tidemill_monitor.watching.incidents import Told, sees_beginning
+from tidemill_monitor.watching.leftout import follow_left_out
 from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.metering import WatchMeters
 from tidemill_monitor.watching.verdicts import Verdicts
@@ -188,6 +189,7 @@ class Watcher:
         for segment, told in self._told(champion.version).items():
             changed += self.alerting.follow(segment, champion.version, told, now)
         changed += self._listen(now)
+        changed += follow_left_out(self._ledger, self.alerting, now)
         self.alerting.tell_after_silences(now)
         return len(changed)
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.ingestion.parsed import CellFaults
+from tidemill.spelling import moments
 
 __all__ = ["FALSE_TEXTS", "TRUE_TEXTS", "cast_column", "cast_texts"]
 
@@ -17,10 +18,6 @@ FALSE_TEXTS = ("false", "f", "no", "n", "0")
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
-_MOMENT = (
-    r"^(?P<day>\d{4}-\d{2}-\d{2})(?:[ T](?P<clock>\d{2}:\d{2})(?P<second>:\d{2})?"
-    r"(?:[.,](?P<part>\d{1,6})\d*)? ?(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?)?$"
-)
 _MAX_TEXT = 200
 
 
@@ -76,7 +73,7 @@ def cast_texts(
     if pa.types.is_boolean(wanted):
         cast = _booleans(trimmed)
     elif pa.types.is_timestamp(wanted):
-        cast = _moments(trimmed, wanted)
+        cast = moments(trimmed, wanted)
     elif pa.types.is_integer(wanted):
         cast = _wholes(trimmed)
     else:
@@ -110,39 +107,6 @@ def _booleans(texts: pa.Array) -> pa.Array:
     true = pc.is_in(lower, value_set=pa.array(TRUE_TEXTS))
     known = pc.or_(true, pc.is_in(lower, value_set=pa.array(FALSE_TEXTS)))
     return pc.if_else(known, true, pa.scalar(None, pa.bool_()))
-
-
-def _moments(texts: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """ISO 8601 dates and times; with an offset they are converted to UTC."""
-    try:
-        return texts.cast(wanted)
-    except pa.ArrowInvalid:
-        parts = pc.extract_regex(texts, _MOMENT)
-    day, clock, second, part, zone = (
-        pc.struct_field(parts, [name]) for name in ("day", "clock", "second", "part", "zone")
-    )
-    clock = pc.if_else(pc.equal(clock, ""), "00:00", clock)
-    second = pc.if_else(pc.equal(second, ""), ":00", second)
-    part = pc.utf8_rpad(part, 6, "0")
-    text = pc.binary_join_element_wise(day, " ", clock, second, ".", part, "")
-    moment = _guarded(text, lambda array: array.cast(wanted))[0]
-    return pc.subtract(moment, pc.cast(_offset_us(zone), pa.duration("us")))
-
-
-def _offset_us(zones: pa.Array) -> pa.Array:
-    names = zones.dictionary_encode()
-    offsets = pa.array(
-        [_offset_minutes(n) * 60_000_000 for n in names.dictionary.to_pylist()], pa.int64()
-    )
-    return offsets.take(names.indices)
-
-
-def _offset_minutes(zone: str) -> int:
-    digits = zone.replace(":", "")[1:]
-    if not digits:
-        return 0
-    minutes = int(digits[:2]) * 60 + int(digits[2:4] or 0)
-    return -minutes if zone[0] == "-" else minutes
 
 
 def _to_float(values: pa.Array, wanted: pa.DataType) -> pa.Array:

@@ -23,9 +23,10 @@ from tidemill.ledger.arriving import pack_rows
 from tidemill.ledger.faults import busy
 from tidemill.ledger.labelling import fold_labels
 from tidemill.ledger.parts import merge_full, store_merged, store_window_parts
+from tidemill.ledger.splitting import Halved, fold_halves
 from tidemill.ledger.store import Store
 from tidemill.ledger.unfolded import Unfolded, backlog, stretches, to_stretch
-from tidemill.ledger.values import Folding
+from tidemill.ledger.values import Folding, WindowPart
 from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Folder"]
@@ -35,6 +36,7 @@ _TRIES = 3
 _PAUSE_SECONDS = 0.5
 _BACKLOG_BATCHES = 64
 _SMALL_ROWS = 1024
+_FAULTS_NAMED = 20
 _PACKED_ROWS = 16_384
 _PACKED_SPAN = dt.timedelta(minutes=10)
 
@@ -216,8 +218,28 @@ class Folder:
         if self._tries < _TRIES:
             raise error
         self._tries = 0
-        self._writer.call(lambda commit: _set_aside(commit, group[0], repr(error)), timeout=None)
+        self._fold_by_rows(group[0])
         done(group)
+
+    def _fold_by_rows(self, item: Unfolded) -> None:
+        """Fold those rows of a request that can be, and set the others aside."""
+        found = fold_halves(
+            lambda start, stop: self._folding.events(to_stretch([item], (start, stop))),
+            item.note.rows,
+        )
+        # What the request said besides its rows counts once, whatever became of them.
+        try:
+            found.parts += self._folding.events(to_stretch([item], (0, 0)))
+        except Exception as error:
+            _log.warning("a request's note cannot be folded", error=repr(error))
+
+        def write(commit: Commit) -> None:
+            if _not_folded(commit, [item]):
+                store_window_parts(commit, found.parts)
+                _set_aside(commit, item, found)
+                _finish(commit, [item])
+
+        self._writer.call(write, timeout=None)
 
 
 def _not_folded(commit: Commit, group: Sequence[Unfolded]) -> list[Unfolded]:
@@ -236,15 +258,16 @@ def _not_folded(commit: Commit, group: Sequence[Unfolded]) -> list[Unfolded]:
     ]
 
 
-def _set_aside(commit: Commit, item: Unfolded, fault: str) -> None:
-    if not _not_folded(commit, [item]):
+def _set_aside(commit: Commit, item: Unfolded, found: Halved[WindowPart]) -> None:
+    if not found.lost:
         return
     b = tables.batches
+    where = ", ".join(f"{start}-{stop - 1}" for start, stop in found.lost[:_FAULTS_NAMED])
+    fault = f"{found.lost_rows} rows ({where}): {found.error}"
     commit.connection.execute(
         sa.update(b).where(b.c.first_seq == item.first_seq, b.c.rows > 0).values(fault=fault)
     )
-    commit.set_mark("set_aside", commit.mark("set_aside") + item.note.rows)
-    _finish(commit, [item])
+    commit.set_mark("set_aside", commit.mark("set_aside") + found.lost_rows)
 
 
 def _finish(commit: Commit, group: Sequence[Unfolded]) -> None:

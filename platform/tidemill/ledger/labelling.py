@@ -16,6 +16,7 @@ from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow
 from tidemill.ledger.parts import Merged, merge_full, store_label_parts, store_merged
 from tidemill.ledger.reading import rows_at, truth_columns
+from tidemill.ledger.splitting import Halved, fold_halves
 from tidemill.ledger.store import Store
 from tidemill.ledger.values import Folding, LabelPart
 from tidemill.ledger.writer import Commit, Writer
@@ -50,12 +51,21 @@ def _parts(
     parts: list[LabelPart] = []
     lost = 0
     for version, table in _tables(connection, done, upto):
-        try:
-            parts += folding.labels(table, version)
-        except Exception as error:
-            _log.warning("labels cannot be folded", rows=len(table), error=repr(error))
-            lost += len(table)
+        found = _folded(folding, version, table)
+        if found.lost:
+            _log.warning("labels cannot be folded", rows=found.lost_rows, error=found.error)
+        parts += found.parts
+        whole = [part for part in found.parts if not part.key.segment]
+        # Those that raised, those of a version that nothing is known of, and those within a part
+        # that could not be measured.
+        lost += len(table) - sum(part.rows - part.unmeasured for part in whole)
     return parts, lost
+
+
+def _folded(folding: Folding, version: int, table: pa.Table) -> Halved[LabelPart]:
+    return fold_halves(
+        lambda start, stop: folding.labels(table.slice(start, stop - start), version), len(table)
+    )
 
 
 def _tables(connection: Connection, done: int, upto: int) -> Iterator[tuple[int, pa.Table]]:

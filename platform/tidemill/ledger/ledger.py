@@ -32,7 +32,7 @@ from tidemill.ledger.retention import Pruned, prune
 from tidemill.ledger.store import Store
 from tidemill.ledger.unfolded import Unfolded
 from tidemill.ledger.upserting import upsert
-from tidemill.ledger.values import Folding
+from tidemill.ledger.values import Folding, LeftOut
 from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.windows import Windows
 from tidemill.ledger.writer import Commit, Writer
@@ -56,7 +56,7 @@ class Health:
     queued_bytes, queued_jobs, unfolded_rows : int
         What waits.
     set_aside_rows, unplaced_labels : int
-        What could not be folded, ever: stored, and in no window.
+        As :meth:`Ledger.left_out`.
     ids, segments, filter_bytes, memory_ids : int
         The index of event ids.
     """
@@ -241,13 +241,18 @@ class Ledger:
             self._writer.held_bytes,
             self._writer.queued,
             self._folder.waiting_rows if self._folder else 0,
-            self._writer.marks.get("set_aside", 0),
-            self._writer.marks.get("unplaced_labels", 0),
+            self.left_out().rows,
+            self.left_out().labels,
             view.rows,
             len(view.segments),
             view.filter_bytes,
             view.in_memory,
         )
+
+    def left_out(self) -> LeftOut:
+        """What could not be folded, ever; read from memory."""
+        marks = self._writer.marks
+        return LeftOut(marks.get("set_aside", 0), marks.get("unplaced_labels", 0))
 
     def prune(self, before: dt.datetime) -> Pruned:
         """Delete events that were received before a time, and what belongs to them.

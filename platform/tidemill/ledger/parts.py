@@ -109,14 +109,17 @@ def store_label_parts(commit: Commit, parts: Sequence[LabelPart]) -> int:
     for part in parts:
         row = known.get(part.key)
         if row is None:
-            lost += 0 if part.key.segment else part.rows
+            lost += 0 if part.key.segment else part.rows - part.unmeasured
             continue
         commit.connection.execute(
             sa.update(w).where(w.c.id == row.id).values(labelled_rows=w.c.labelled_rows + part.rows)
         )
-        bodies.append({"window_id": row.id, "field": "figures", "body": pack_bytes(part.figures)})
+        if part.figures is not None:
+            body = pack_bytes(part.figures)
+            bodies.append({"window_id": row.id, "field": "figures", "body": body})
     if bodies:
         commit.connection.execute(sa.insert(tables.parts), bodies)
+    if parts:
         commit.topic("windows")
     return lost
 

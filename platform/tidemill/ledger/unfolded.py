@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -72,18 +72,29 @@ def stretches(items: Sequence[Unfolded]) -> Iterator[list[Unfolded]]:
         yield group
 
 
-def to_stretch(items: Sequence[Unfolded]) -> Stretch:
-    """What the folding gets to see of neighbours."""
+def to_stretch(items: Sequence[Unfolded], between: tuple[int, int] | None = None) -> Stretch:
+    """What the folding gets to see of neighbours.
+
+    Parameters
+    ----------
+    items : sequence of Unfolded
+    between : (int, int), optional
+        Only these rows of them, without what their requests said besides; of no rows at all
+        nothing but that.
+    """
     table = pa.concat_tables([item.table for item in items])
     if len(items) > 1:  # hundreds of single rows: what follows costs by the chunk
         table = table.unify_dictionaries().combine_chunks()
     first = items[0].note.position
     position = pa.array(np.arange(first, first + len(table)))
-    return Stretch(
-        table.append_column("position", position),
-        items[0].model_version,
-        tuple(item.note for item in items),
-    )
+    table = table.append_column("position", position)
+    notes = tuple(item.note for item in items)
+    if between is not None:
+        start, stop = between
+        table = table.slice(start, stop - start)
+        if start < stop:
+            notes = tuple(replace(note, duplicates=0, intake=None) for note in notes)
+    return Stretch(table, items[0].model_version, notes)
 
 
 def backlog(

@@ -16,6 +16,7 @@ __all__ = [
     "LabelBatch",
     "LabelPart",
     "LabelReceipt",
+    "LeftOut",
     "Receipt",
     "Request",
     "Stretch",
@@ -183,11 +184,22 @@ class WindowPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelPart:
-    """The partial figures of some labelled rows of one window."""
+    """The partial figures of some labelled rows of one window.
+
+    Parameters
+    ----------
+    key : WindowKey
+    rows : int
+    figures : bytes or None
+        None where nothing is known of the version that predicted them.
+    unmeasured : int
+        Those of the rows that should have been measured and could not be.
+    """
 
     key: WindowKey
     rows: int
-    figures: bytes
+    figures: bytes | None
+    unmeasured: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +250,22 @@ class Folding(Protocol):
 
     def merge(self, field: str, parts: Sequence[bytes]) -> bytes:
         """One partial of several; ``field`` is profile, outputs, intake or figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What is durable and could not be folded, ever.
+
+    Parameters
+    ----------
+    rows : int
+        Events that are in no window.
+    labels : int
+        Labels of known events that are in no window's figures.
+    """
+
+    rows: int
+    labels: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tidemill.metrics.choice import (
     in_words,
     metric_names,
 )
+from tidemill.metrics.measurable import LARGEST, ROUNDING, measurable, probable
 from tidemill.metrics.multiclass import MulticlassFigures
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.metrics.scores import Curve, ScoreHistogram
@@ -21,6 +22,8 @@ from tidemill.metrics.scores import Curve, ScoreHistogram
 __all__ = [
     "HIGHER_IS_BETTER",
     "IN_WORDS",
+    "LARGEST",
+    "ROUNDING",
     "BinaryFigures",
     "Curve",
     "Figures",
@@ -34,5 +37,7 @@ __all__ = [
     "figures_of",
     "improves",
     "in_words",
+    "measurable",
     "metric_names",
+    "probable",
 ]

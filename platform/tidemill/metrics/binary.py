@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import SchemaMismatch
+from tidemill.metrics.measurable import probable
 from tidemill.metrics.scores import Curve, ScoreHistogram
 
 __all__ = ["BinaryFigures"]
 
 _CALIBRATION_BINS = 100
 _EPSILON = np.finfo(np.float64).eps
-# A softmax in float32 may end this little beyond 1.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,7 +191,7 @@ def _check(scores: npt.NDArray[np.float64], y: npt.NDArray[Any]) -> None:
             scores=scores.shape,
             labels=np.shape(y),
         )
-    if len(scores) and not (scores.min() >= -_ROUNDING and scores.max() <= 1 + _ROUNDING):
+    if not probable(scores).all():
         raise SchemaMismatch(
             "the scores of a binary classifier are not all between 0 and 1",
             remedy="give probabilities; a NaN means that the model diverged",

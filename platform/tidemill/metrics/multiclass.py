@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import SchemaMismatch
+from tidemill.metrics.measurable import probable
 from tidemill.metrics.scores import ScoreHistogram
 
 __all__ = ["MulticlassFigures"]
 
 _EPSILON = np.finfo(np.float64).eps
-# A softmax in float32 may end this little beyond 1.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +161,7 @@ def _check(scores: npt.NDArray[np.float64], y: npt.NDArray[np.int64]) -> None:
             f"a class code lies outside 0 to {scores.shape[1] - 1}",
             remedy="code the labels by their position in the schema's classes",
         )
-    if len(scores) and not (scores.min() >= -_ROUNDING and scores.max() <= 1 + _ROUNDING):
+    if not probable(scores).all():
         raise SchemaMismatch(
             "the scores of a classifier are not all between 0 and 1",
             remedy="give probabilities; a NaN means that the model diverged",

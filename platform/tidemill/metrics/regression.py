@@ -165,14 +165,19 @@ class RegressionFigures:
         """Read what :meth:`to_json` wrote."""
         return cls(
             count=document["count"],
-            absolute_error_sum=document["absolute_error_sum"],
-            squared_error_sum=document["squared_error_sum"],
-            target_mean=document["target_mean"],
-            target_m2=document["target_m2"],
+            absolute_error_sum=_number(document["absolute_error_sum"]),
+            squared_error_sum=_number(document["squared_error_sum"]),
+            target_mean=_number(document["target_mean"]),
+            target_m2=_number(document["target_m2"]),
             edges=np.array(document["edges"], dtype=np.float64),
             residual_counts=np.array(document["residual_counts"], dtype=np.int64),
             joint_counts=np.array(document["joint_counts"], dtype=np.int64),
         )
+
+
+def _number(value: float | None) -> float:
+    """A sum as a document has it; null is one that was too large for JSON."""
+    return math.nan if value is None else value
 
 
 def _residual_edges(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tidemill.errors import ServiceUnavailable
-from tidemill.ledger import Ledger, Request, folding, labelling
+from tidemill.ledger import Ledger, LeftOut, Request, folding, labelling
+from tidemill.ledger.splitting import fold_halves
 from tidemill.ledger.writer import Writer
 from tidemill.testing.ledgers.opening import HOUR, MINUTE, NOW, Open, Opening
 from tidemill.testing.traffic import CountingFolding, event_batch, label_batch, window_counts
@@ -168,12 +169,40 @@ class FoldingContract(Opening):
         assert ledger.health().set_aside_rows == 1
         assert ledger.events.append(event_batch(["poison"])).duplicates == (0,)
 
+    def test_a_bad_row_costs_one_row(self, opened: Open) -> None:
+        """In one request: the rows beside it are folded, and what the request said besides."""
+        ledger = opened(folding=_Picky(), fold_seconds=60)
+        ledger.settle()
+        ledger.events.append(event_batch(["first"]))
+        ids = [f"e{i}" for i in range(40)]
+        x = [13.0 if i in (7, 31) else 1.0 for i in range(40)]
+        ledger.events.append(event_batch([*ids, "first"], x=[*x, 1.0], intake=b"n"))
+        ledger.labels.append(label_batch([(i, "no" if i == "e9" else "yes") for i in ids]))
+        ledger.settle()
+        (counts,) = window_counts(ledger).values()
+        (notes,) = window_counts(ledger, "intake").values()
+        (figures,) = window_counts(ledger, "figures").values()
+        assert (counts["rows"], counts["x"]) == (39, 39.0)
+        assert (notes["duplicates"], notes["intake"]) == (1, ["n"])
+        assert figures == {"rows": 39, "right": 39}
+        assert ledger.left_out() == LeftOut(rows=2, labels=1)
+
+    def test_rows_of_which_none_can_be_folded_are_given_up_in_time(self) -> None:
+        """The calls are bounded: what is left is set aside whole, and counted."""
+        found = fold_halves(lambda start, stop: [1 // (start * stop * 0)], 1000, max_calls=50)
+        assert (found.parts, found.lost_rows) == ([], 1000)
+
 
 class _Picky(CountingFolding):
     def events(self, stretch: Any) -> Any:
         if 13.0 in stretch.table["x"].to_pylist():
             raise ZeroDivisionError("13")
         return super().events(stretch)
+
+    def labels(self, table: Any, model_version: int) -> Any:
+        if "no" in table["truth"].to_pylist():
+            raise ZeroDivisionError("no")
+        return super().labels(table, model_version)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ export function readiness(status) {
 /** The four figures of the overview. */
 export function tiles({ status, windows }) {
   const { champion, traffic } = status;
+  const unfolded = (status.unfolded?.rows ?? 0) + (status.unfolded?.labels ?? 0);
   const held = heldOut(champion?.figures)[champion?.metric];
   return h(
     "div",
@@ -62,7 +63,10 @@ export function tiles({ status, windows }) {
       key: "tile-traffic",
       name: "Traffic",
       value: [compact(traffic?.rows_last_hour ?? 0), h("small", {}, " rows in the last hour")],
-      note: `${count(traffic?.rows_total ?? 0)} in all`,
+      note: [
+        `${count(traffic?.rows_total ?? 0)} in all`,
+        unfolded > 0 && ` · ${count(unfolded)} could not be folded`,
+      ],
       picture:
         windows.length > 1 &&
         bars({

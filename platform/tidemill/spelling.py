@@ -1,0 +1,102 @@
+"""How times, categories and classes are written: one rule, wherever they come in.
+
+A time is a day, or a day and a clock: ``2026-01-31``, ``2026-01-31 09:30``,
+``2026-01-31T09:30:00.25Z``, ``2026-01-31T09:30:00+01:00``. Week dates, day numbers and offsets
+that no clock shows are no times.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["moments"]
+
+_MOMENT = (
+    r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
+    r"(?:[ Tt](?P<hour>[01]\d|2[0-3])(?::(?P<minute>[0-5]\d)"
+    r"(?::(?P<second>[0-5]\d)(?:[.,](?P<part>\d{1,6})\d*)?)?)?"
+    r" ?(?P<zone>[Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
+)
+
+
+# Microseconds since 1970 of the years 1 to 9999.
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+
+def moments(texts: pa.Array, kind: pa.DataType, *, bounded: bool = True) -> pa.Array:
+    """ISO 8601 days and times, UTC; what is none is null.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array of string
+        Without an offset they are UTC; digits beyond the microsecond are cut off.
+    kind : pyarrow.DataType
+        A timestamp without a zone.
+    bounded : bool
+        Whether what lies outside the years 1 to 9999 is null too; else the caller bounds it.
+
+    >>> found = moments(pa.array(["2026-01-31T09:30+01:00", "2024-W01-1"]), pa.timestamp("us"))
+    >>> [str(moment) for moment in found]
+    ['2026-01-31 08:30:00', 'None']
+    """
+    for way in (pa.timestamp("us", "UTC"), kind):
+        try:  # Arrow's own reader takes some of the same spellings and no others, much faster.
+            found = texts.cast(way).cast(kind)
+        except pa.ArrowInvalid:
+            continue
+        return _possible(found) if bounded else found
+    found = _put_together(texts, kind)
+    return _possible(found) if bounded else found
+
+
+def _put_together(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    parts = pc.extract_regex(texts, _MOMENT)
+    day, *clock, part, zone = (
+        pc.struct_field(parts, [name])
+        for name in ("day", "hour", "minute", "second", "part", "zone")
+    )
+    hour, minute, second = (pc.if_else(pc.equal(p, ""), "00", p) for p in clock)
+    time = pc.binary_join_element_wise(hour, minute, second, ":")
+    moment = pc.binary_join_element_wise(day, " ", time, ".", pc.utf8_rpad(part, 6, "0"), "")
+    return pc.subtract(_cast(moment, kind), pc.cast(_offsets(zone), pa.duration("us")))
+
+
+def _possible(moments: pa.Array) -> pa.Array:
+    """Year 0, and what an offset leads out of the years that Python knows: null there."""
+    ends = pc.min_max(moments.cast(pa.timestamp("us")).cast(pa.int64())).as_py()
+    if ends["min"] is None or (ends["min"] >= _FIRST and ends["max"] <= _LAST):
+        return moments
+    micros = moments.cast(pa.timestamp("us")).cast(pa.int64())
+    inside = pc.and_(pc.greater_equal(micros, _FIRST), pc.less_equal(micros, _LAST))
+    return pc.if_else(inside, moments, pa.scalar(None, moments.type))
+
+
+def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Days that no month has (the 30th of February) are null."""
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        days = texts.dictionary_encode()
+    cells = []
+    for text in days.dictionary:
+        try:
+            cells.append(text.cast(kind).value)
+        except pa.ArrowInvalid:
+            cells.append(None)
+    return pa.array(cells, pa.int64()).cast(kind).take(days.indices)
+
+
+def _offsets(zones: pa.Array) -> pa.Array:
+    """Microseconds east of UTC."""
+    names = zones.dictionary_encode()
+    offsets = [_minutes(name) * 60_000_000 for name in names.dictionary.to_pylist()]
+    return pa.array(offsets, pa.int64()).take(names.indices)
+
+
+def _minutes(zone: str) -> int:
+    digits = zone.replace(":", "")[1:]
+    if not digits:
+        return 0
+    minutes = int(digits[:2]) * 60 + int(digits[2:4] or 0)
+    return -minutes if zone[0] == "-" else minutes
