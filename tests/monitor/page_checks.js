@@ -106,6 +106,23 @@
       say(node, `target of ${box.width.toFixed(0)} x ${tall.toFixed(0)} px`);
   }
 
+  // --- Charts: no label lies on another one, nor on a point ---
+  const apart = (a, b) =>
+    a.right <= b.left + 1 || b.right <= a.left + 1 || a.bottom <= b.top + 2 || b.bottom <= a.top + 2;
+  for (const picture of document.querySelectorAll(".chart > svg")) {
+    const labels = [...picture.querySelectorAll("text")].filter((node) => node.textContent);
+    const points = [...picture.querySelectorAll(".measured circle, .point")];
+    labels.forEach((label, at) => {
+      const box = label.getBoundingClientRect();
+      const other = [...labels.slice(at + 1), ...points].find(
+        (node) => !apart(box, node.getBoundingClientRect()),
+      );
+      if (other) say(label, `lies on ${other.textContent || other.getAttribute("class")}`);
+      const frame = picture.getBoundingClientRect();
+      if (box.left < frame.left - 1 || box.right > frame.right + 1) say(label, "is cut off");
+    });
+  }
+
   // --- Nothing inline: the policy would have blocked it ---
   for (const node of document.querySelectorAll("script:not([src]), style")) say(node, "inline");
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -37,8 +37,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text()
 WAIT_MS = 30_000
 ROWS = 200
-HOSTILE = "<img src=x onerror=window.hacked=1>"
-HOSTILE_VALUE = "<script>window.hacked=1</script>"
+LONG = "a_name_of_the_kind_that_a_warehouse_makes_and_nobody_breaks_into_words"
+HOSTILE = f"<img src=x onerror=window.hacked=1>{LONG}"
+HOSTILE_VALUE = f"<script>window.hacked=1</script>{LONG}"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
 SETTINGS = (
@@ -567,6 +568,76 @@ def test_no_page_has_a_fault_that_a_checker_would_find(monitor, visit, size):
         if (wide := page.evaluate("document.documentElement.scrollWidth")) > size["width"]:
             faults.append((path, f"{wide} pixels wide"))
     assert faults == []
+
+
+def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path):
+    """Before the first event, on a broken feed, and without a champion: no page is wider."""
+    page = visit(fresh, viewport=PHONE)
+    assert too_wide(page, fresh, ("/", "/features", "/performance", "/alerts", "/models")) == []
+
+    fresh.feed(change=lambda row: row.update({HOSTILE: None}))
+    fresh.await_verdicts(1)
+    broken = fresh.windows(state="closed")[0]
+    assert broken["verdict"] == "broken feed"
+    pages = ("/", "/features", "/performance", "/alerts", f"/windows/{broken['id']}")
+    assert too_wide(page, fresh, pages) == []
+
+    bare = copy_workspace(workspace, tmp_path / "bare")
+    (bare / "mlflow.db").unlink()
+    with serving(bare) as empty:
+        page = visit(empty, viewport=PHONE)
+        pages = ("/", "/features", "/performance", "/alerts", "/decisions", "/models", "/login")
+        assert too_wide(page, empty, pages) == []
+        # What the browser says of answers that are refused is no fault of the page.
+        visit.said[:] = [line for line in visit.said if "status of" not in line]
+
+
+def too_wide(page: Page, monitor: Monitor, paths: Iterable[str]) -> list[tuple[str, int]]:
+    """Pages that scroll sideways, with everything on them opened."""
+    found = []
+    for path in paths:
+        page.goto(monitor.url + path)
+        page.wait_for_selector("body")
+        if path != "/login":
+            ready(page)
+        for closed in page.query_selector_all("details"):
+            closed.evaluate("node => node.open = true")
+        if (wide := page.evaluate("document.documentElement.scrollWidth")) > PHONE["width"]:
+            found.append((path, wide))
+    return found
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_names_of_versions_do_not_lie_on_each_other(monitor, visit, size):
+    """A version a window, and figures at the very top: every name is free, or left to the tip."""
+    page = visit(monitor, "/performance", viewport=size)
+    page.evaluate(MANY_VERSIONS)
+    names = page.locator("#many .succession text")
+    assert names.count() >= (2 if size is DESKTOP else 1)
+    complaints = page.evaluate(CHECKS)
+    assert [text for text in complaints if "lies on" in text or "cut off" in text] == []
+
+
+MANY_VERSIONS = """async () => {
+  const tag = [...document.querySelectorAll("script[src], link[href]")]
+    .map((node) => node.src || node.href).find((address) => address.includes("/js/"));
+  const base = tag.slice(0, tag.indexOf("/js/")) + "/js/charts/";
+  const { performanceChart } = await import(base + "performance.js");
+  const { layOut } = await import(base + "chart.js");
+  const start = Date.UTC(2024, 0, 1);
+  const windows = Array.from({ length: 40 }, (_, at) => ({
+    id: at, model_version: at < 20 ? 98 + at : 120, verdict: "healthy",
+    start: new Date(start + at * 36e5).toISOString(),
+    end: new Date(start + (at + 1) * 36e5).toISOString(),
+    performance: { measured: 0.97 - (at % 3) / 100, low: 0.9, high: 0.99 },
+  }));
+  const levels = { metric: "roc_auc", held: 0.97, harm: 0.96 };
+  const place = document.createElement("section");
+  place.id = "many";
+  place.append(...performanceChart({ key: "many", windows, levels }));
+  document.querySelector("main").append(place);
+  layOut(place);
+}"""
 
 
 CONTROLS = {

@@ -31,10 +31,13 @@ export const crisp = (value) => Math.round(value) + 0.5;
 export function moments({ windows, x, width, y }) {
   const tell = clockOf(windows);
   const step = thinned(windows.length, width, LABEL_WIDTH);
-  const first = (windows.length - 1) % step;
+  const last = windows.length - 1;
+  const first = last % step;
+  // The last one ends at its window, so it reaches further to the left than the others.
+  const touches = (at) => at !== last && last - at <= step && x(last) - x(at) < 1.5 * LABEL_WIDTH;
   let day = "";
   return windows.map((window, at) => {
-    if (at % step !== first) return null;
+    if (at % step !== first || touches(at)) return null;
     const date = shortDay(window.start);
     const text = date === day || (day === "" && isToday(window)) ? tell(window.start) : date;
     day = date;

@@ -8,9 +8,9 @@ import { linear, path } from "./scale.js";
 
 const LEFT = 46;
 const RIGHT = 10;
-const TOP = 14;
+const TOP = 26; // the threshold is named above the plot
 const BOTTOM = 34;
-const NEAR = 4; // windows that the label lies over
+const LABEL = 126; // pixels of a name and its key
 
 /** @param {object[]} history  of one test, oldest first: {window, start, value, threshold, flagged} */
 export function historyChart({ key, test, history, height = 230 }) {
@@ -31,7 +31,7 @@ function draw(test, all, width, height) {
     nodes: [
       rungs({ domain: [0, most], y, left: LEFT, right, n: 3 }),
       svg("path", { class: "threshold-line", d: steps(history, x, y, LEFT, right) }),
-      thresholdLabel(history, y, right),
+      thresholdLabel(history, right),
       svg("path", { class: "distance-line", d: path(points) }),
       points.map(([px, py, h]) => Number.isFinite(py) && point(px, py, h.flagged)).filter(Boolean),
       moments({ windows: history, x, width: right - LEFT, y: height - 8 }),
@@ -52,21 +52,19 @@ function steps(history, x, y, left, right) {
   return text;
 }
 
-/** Above its line, at the end where the points keep further away from it. */
-function thresholdLabel(history, y, right) {
+/** Above the plot, off the points: the newest window's threshold. */
+function thresholdLabel(history, right) {
   const last = history.at(-1)?.threshold;
   if (typeof last !== "number") return null;
-  const near = (some) => Math.min(...some.map((h) => Math.abs(y(h.value ?? 0) - y(last) + 12)));
-  const left = near(history.slice(0, NEAR)) > near(history.slice(-NEAR));
   return svg(
-    "text",
-    {
-      class: "threshold-label",
-      x: left ? LEFT + 4 : right,
-      y: y(last) - 7,
-      "text-anchor": left ? "start" : "end",
-    },
-    `threshold ${figure(last)}`,
+    "g",
+    { class: "threshold-name" },
+    svg("path", { class: "threshold-key", d: `M${right - LABEL} ${TOP - 14}h14` }),
+    svg(
+      "text",
+      { class: "threshold-label", x: right, y: TOP - 10, "text-anchor": "end" },
+      `threshold ${figure(last)}`,
+    ),
   );
 }
 

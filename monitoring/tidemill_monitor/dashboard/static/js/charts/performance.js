@@ -13,9 +13,11 @@ const LEFT = 46;
 const NARROW = 640; // below it there is no room beside the plot
 const MARGIN = 92;
 const TOP = 14;
+const STRIP = 16; // above the plot, for names of versions
 const BOTTOM = 58;
 const LABEL = 34; // two lines of text
 const FRACTIONS = new Set(["roc_auc", "average_precision", "accuracy", "f1", "brier"]);
+const LETTER = 7; // pixels of a character
 const SLOT = 10; // narrower than that, marks would touch
 
 /**
@@ -38,6 +40,7 @@ function draw(all, levels, width, height) {
   const right = width - (aside ? MARGIN : 8);
   const windows = all.slice(-Math.floor((right - left) / SLOT));
   const bottom = height - BOTTOM;
+  const top = TOP + (changes(windows).length ? STRIP : 0);
   const pad = windows.length > 1 ? 8 : (right - left) / 2;
   const x = linear([0, Math.max(1, windows.length - 1)], [left + pad, right - pad]);
   const domain = extent(
@@ -46,20 +49,20 @@ function draw(all, levels, width, height) {
       .concat(levels.harm ?? NaN, levels.held ?? NaN),
     0.06,
   );
-  const y = linear(within(domain, levels.metric), [bottom, TOP]);
+  const y = linear(within(domain, levels.metric), [bottom, top]);
   const lines = { y, right, aside, push: apart(levels, y) };
   return {
     nodes: [
       rungs({ domain: within(domain, levels.metric), y, left: LEFT, right, n: 6 }),
-      successions(windows, x, bottom),
+      successions(windows, { x, top, bottom, right }),
       level("held", "held out", levels.held, lines),
       level("harm", `harm ${lowerIsBetter(levels.metric) ? "above" : "below"}`, levels.harm, lines),
-      estimates(windows, x, y),
+      estimates(windows, x, y, top),
       measures(windows, x, y),
       windows.map((window, at) => mark(window.verdict, x(at), bottom + 19)),
       moments({ windows, x, width: right - left, y: height - 8 }),
     ],
-    stops: windows.map((window, at) => stop(window, x(at), bottom + 28)),
+    stops: windows.map((window, at) => stop(window, x(at), top, bottom + 28)),
   };
 }
 
@@ -75,9 +78,9 @@ function apart({ held, harm }, y) {
   return gap > 0 ? { held: -push, harm: push } : { held: push, harm: -push };
 }
 
-function estimates(windows, x, y) {
+function estimates(windows, x, y, top) {
   const of = (name) => (window, at) => [x(at), y(window.performance?.[name] ?? NaN)];
-  const inside = (place) => Math.max(TOP, place);
+  const inside = (place) => Math.max(top, place);
   const band = windows.map(({ performance }, at) => {
     const [low, high] = bandOf(performance);
     return [x(at), inside(y(low ?? NaN)), inside(y(high ?? NaN))];
@@ -122,42 +125,48 @@ const whisker = ([low, high], x, y) =>
     d: `M${x.toFixed(1)} ${y(low).toFixed(1)}V${y(high).toFixed(1)}`,
   });
 
-/** A line across, named beside the plot where there is room and on it otherwise. */
+/** A line across; named beside the plot where there is room, else in the legend alone. */
 function level(name, words, value, { y, right, aside, push }) {
   if (typeof value !== "number") return null;
   const at = crisp(y(value));
   const beside = at + push[name];
-  const text = (x, row, content, anchor) =>
-    svg("text", { x, y: row, "text-anchor": anchor }, content);
+  const text = (row, content) => svg("text", { x: right + 10, y: row }, content);
   return svg(
     "g",
     { class: `level ${name}` },
     svg("line", { x1: LEFT, x2: right, y1: at, y2: at }),
-    aside
-      ? [
-          text(right + 10, beside - 3, words, "start"),
-          text(right + 10, beside + 12, figure(value), "start"),
-        ]
-      : text(right, name === "held" ? at - 6 : at + 15, `${words} ${figure(value)}`, "end"),
+    aside && [text(beside - 3, words), text(beside + 12, figure(value))],
   );
 }
 
-/** A hairline where another version took over. */
-function successions(windows, x, bottom) {
-  return windows.map((window, at) => {
-    const before = windows[at - 1]?.model_version;
-    if (at === 0 || before === window.model_version) return null;
+/** Where another version took over: the places of the first windows of each. */
+const changes = (windows) =>
+  windows.flatMap((window, at) =>
+    at > 0 && windows[at - 1].model_version !== window.model_version ? [at] : [],
+  );
+
+/** A hairline where another version took over, named above the plot where there is room. */
+function successions(windows, { x, top, bottom, right }) {
+  let free = LEFT;
+  return changes(windows).map((at) => {
+    const { model_version: version } = windows[at];
     const middle = crisp((x(at) + x(at - 1)) / 2);
+    const words = [`version ${version}`, `v${version}`].find((name) => {
+      const wide = name.length * LETTER;
+      return middle + wide <= right + (right - LEFT < NARROW ? 0 : MARGIN) && middle >= free;
+    });
+    if (words) free = middle + words.length * LETTER + LETTER;
     return svg(
       "g",
       { class: "succession" },
-      svg("line", { x1: middle, x2: middle, y1: TOP, y2: bottom }),
-      svg("text", { x: middle + 5, y: TOP + 8 }, `version ${window.model_version}`),
+      svg("title", {}, `version ${version} took over`),
+      svg("line", { x1: middle, x2: middle, y1: top - STRIP + 4, y2: bottom }),
+      words && svg("text", { x: middle + 5, y: top - 5 }, words),
     );
   });
 }
 
-function stop(window, x, bottom) {
+function stop(window, x, top, bottom) {
   const { measured, estimated } = window.performance ?? {};
   const lines = [];
   if (typeof measured === "number") lines.push(["measured", figure(measured), "measured"]);
@@ -165,9 +174,10 @@ function stop(window, x, bottom) {
   const band = bandOf(window.performance);
   if (band[0] !== null) lines.push(["its band", between(band)]);
   lines.push(["verdict", verdictOf(window.verdict).word]);
+  if (window.model_version) lines.push(["version", String(window.model_version)]);
   return {
     x,
-    top: TOP,
+    top,
     bottom,
     title: stretch(window.start, window.end),
     lines,
@@ -175,7 +185,7 @@ function stop(window, x, bottom) {
   };
 }
 
-function legend(windows, { harm }) {
+function legend(windows, { harm, held, metric }) {
   const some = (name) => windows.some((window) => typeof window.performance?.[name] === "number");
   return h(
     "div",
@@ -186,7 +196,15 @@ function legend(windows, { harm }) {
       some("measured") && h("li", {}, h("span", { class: "key measured" }), "measured on labels"),
       some("estimated") &&
         h("li", {}, h("span", { class: "key estimated" }), "estimated, with its band"),
-      typeof harm === "number" && h("li", {}, h("span", { class: "key harm" }), "harm begins"),
+      typeof held === "number" &&
+        h("li", {}, h("span", { class: "key held" }), `held out ${figure(held)}`),
+      typeof harm === "number" &&
+        h(
+          "li",
+          {},
+          h("span", { class: "key harm" }),
+          `harm begins ${lowerIsBetter(metric) ? "above" : "below"} ${figure(harm)}`,
+        ),
     ),
     markLegend(windows.map((window) => window.verdict)),
   );
