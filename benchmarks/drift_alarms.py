@@ -90,7 +90,7 @@ def alarms(stream: Stream, size: int) -> dict[str, Any]:
         profile = Profile.of(window.combine_chunks(), reference.live_schema)
         ours += any(finding.flagged for finding in yardstick.findings(profile))
         feed = check.findings(profile, Intake.of(rows_sent=size))
-        broken += any(finding.flagged for finding in feed)
+        broken += any(finding.flagged and finding.kind == "quality" for finding in feed)
         peer += any(_p_value(before[name], _values(window, name)) < 0.05 for name in names)
         n += 1
     counts = {"ours": ours, "called_broken": broken, "peer": peer}
@@ -159,7 +159,8 @@ def broken_rides(stream: Stream) -> dict[str, dict[str, bool]]:
 def _accused(check: FeedCheck, reference: Reference, window: pa.Table, name: str) -> bool:
     profile = Profile.of(window.combine_chunks(), reference.live_schema)
     found = check.findings(profile, Intake.of(rows_sent=window.num_rows))
-    return any(finding.flagged for finding in found if finding.feature == name)
+    hard = [finding for finding in found if finding.kind == "quality"]
+    return any(finding.flagged for finding in hard if finding.feature == name)
 
 
 def speed(rng: np.random.Generator, rows: int = 100_000, features: int = 100) -> dict[str, float]:

@@ -70,14 +70,22 @@ def check(reference):
     return FeedCheck(reference, QualityConfig())
 
 
-def told(check, reference, *, intake=None, usual=(), **replaced):
+FEED = ("quality", "territory", "repeats")
+
+
+def told(check, reference, *, intake=None, usual=(), then=(), recent=(), kinds=FEED, **replaced):
     """What a window with these columns replaced is flagged for: (feature, test) to sentence."""
     rows = table(np.random.default_rng(9), day=24, **replaced)
     window = Profile.of(rows, reference.live_schema)
     intake = intake or Intake.of(rows_sent=rows.num_rows)
-    found = check.findings(window, intake, usual_rows=usual)
-    assert all(f.kind == "quality" and f.detail.endswith((".", "?")) for f in found)
-    return {(f.feature, f.test): f.detail for f in found if f.flagged}
+    found = check.findings(window, intake, usual_rows=usual, rows_then=then, recent=recent)
+    assert all(f.kind in FEED and f.detail.endswith((".", "?")) for f in found)
+    return {(f.feature, f.test): f.detail for f in found if f.flagged and f.kind in kinds}
+
+
+def hard(*args, **kwargs):
+    """The hard faults only: those that make a feed a broken one."""
+    return told(*args, kinds=("quality",), **kwargs)
 
 
 def test_a_healthy_window_is_not_accused(check, reference):
@@ -125,11 +133,11 @@ def _known_by(blocks):
     )
 
 
-def _accused(known, values):
+def _accused(known, values, kinds=FEED):
     window = Profile.of(pa.table({"km": values.astype(np.float32)}), known.live_schema)
     intake = Intake.of(rows_sent=len(values))
     found = quality_findings(window, intake, known, QualityConfig())
-    return {f.test for f in found if f.flagged}
+    return {f.test for f in found if f.flagged and f.kind in kinds}
 
 
 def test_a_column_that_is_mostly_zero_has_no_unit_to_lose():
@@ -178,6 +186,7 @@ def test_new_categories_beyond_the_usual(check, reference):
     said = told(check, reference, zone=zones)
     assert set(said) == {("zone", "new_categories")}
     assert "'zz'" in said[("zone", "new_categories")]
+    assert hard(check, reference, zone=zones) == {}
 
 
 def test_values_outside_the_training_range(check, reference):
@@ -187,6 +196,7 @@ def test_values_outside_the_training_range(check, reference):
     km[1::2] = 4.0
     said = told(check, reference, km=km)
     assert "in 16.7% of the rows" in said[("km", "range")]
+    assert hard(check, reference, km=km) == {}
 
 
 def test_a_frozen_column(check, reference):
@@ -267,9 +277,88 @@ def test_duplicates_and_volume(check, reference):
     """Events sent again; a window with a tenth of the usual rows, or ten times as many."""
     intake = Intake.of(rows_sent=1200, duplicates=200)
     assert set(told(check, reference, intake=intake)) == {("", "duplicates")}
+    assert hard(check, reference, intake=intake) == {}
     for usual in ((12_000,) * 3, (90,) * 4):
         assert set(told(check, reference, usual=usual)) == {("", "volume")}
     assert told(check, reference, usual=(12_000,) * 2) == {}
+
+
+def test_as_few_rows_as_at_the_same_time_before_are_no_fault(check, reference):
+    """Nights have few rows: as many as the night before; fewer still is a fault."""
+    assert hard(check, reference, usual=(12_000,) * 3, then=(900,)) == {}
+    assert set(hard(check, reference, usual=(12_000,) * 3, then=(11_000,))) == {("", "volume")}
+
+
+def test_a_hard_fault_is_found_beside_new_territory(check, reference):
+    """Another unit sends every value beyond the range: both are told, and the unit is a fault."""
+    km = np.exp(1.5 + 0.5 * np.random.default_rng(2).normal(size=1000)) * 1000
+    said = told(check, reference, km=km)
+    assert set(said) == {("km", "scale"), ("km", "range")}
+    assert set(hard(check, reference, km=km, zone=np.full(1000, "zz"))) == {
+        ("km", "scale"), ("zone", "frozen"),
+    }  # fmt: skip
+
+
+def test_another_unit_of_a_column_that_is_mostly_zero(check, reference):
+    """Four of five days are dry: what rain there is, in another unit, lies beyond the range."""
+    rain = table(np.random.default_rng(3))["rain"].to_numpy()
+    assert ("rain", "scale") in hard(check, reference, rain=rain * 1000)
+    assert hard(check, reference, rain=rain * 3) == {}
+
+
+def test_a_warm_season_is_new_territory_and_no_fault():
+    """Trained from January to March, asked in June: warmer than ever, and as wide as it was."""
+    rng = np.random.default_rng(15)
+    cold = [rng.normal(mean, 2.0, 1000) for mean in np.tile([8.0, 10.0, 13.0, 9.0], 6)]
+    for june in (rng.normal(30.0, 2.0, 1000), rng.normal(30.0, 4.0, 1000)):
+        assert _accused(_known_by(cold), june, kinds=("quality",)) == set()
+        assert _accused(_known_by(cold), june) == {"range"}
+
+
+def test_what_the_feed_grew_into_is_no_fault(check, reference):
+    """A value, a gap or a scale that came bit by bit; the same at once is a fault."""
+    rng = np.random.default_rng(16)
+    n, steps = 1000, 12
+
+    def month(part):
+        """Rides grow longer, a field is filled more seldom, one zone takes over."""
+        return {
+            "km": np.exp(1.5 + 0.5 * rng.normal(size=n)) * 7**part,
+            "balance": np.where(rng.random(n) < 0.4 * part, np.nan, rng.normal(size=n)),
+            "zone": np.where(rng.random(n) < part, "a", rng.choice(["a", "b", "c"], n)),
+        }
+
+    lately = []
+    for step in range(1, steps + 1):
+        rows = table(np.random.default_rng(step), day=24, **month(step / steps))
+        window = Profile.of(rows, reference.live_schema)
+        found = check.findings(window, Intake.of(rows_sent=n), recent=lately[-3:])
+        assert not [f for f in found if f.flagged and f.kind == "quality"], step
+        lately.append(window)
+    assert set(hard(check, reference, **month(1.0))) == {
+        ("km", "scale"), ("balance", "null_rate"), ("zone", "frozen"),
+    }  # fmt: skip
+
+
+def test_a_column_that_is_nearly_constant_may_be_so_for_a_while():
+    """Seven of ten carry one passenger: a window of such rides only is no frozen column."""
+    rng = np.random.default_rng(17)
+    alone = [np.where(rng.random(1000) < 0.7, 1.0, 2.0) for _ in range(16)]
+    assert _accused(_known_by(alone), np.full(1000, 1.0)) == set()
+    assert _accused(_known_by(alone), np.full(1000, 2.0)) == {"frozen"}
+
+
+def test_a_value_far_out_that_stands_still_is_frozen():
+    """The outer bins hold no value by chance, whatever else lay in them before."""
+    rng = np.random.default_rng(18)
+    known = _known_by([rng.random(200) * 30 for _ in range(16)])
+    far = Profile.of(pa.table({"km": np.full(200, 900.0, np.float32)}), known.live_schema)
+    wide = rng.uniform(500, 1500, 200).astype(np.float32)
+    lately = Profile.of(pa.table({"km": wide}), known.live_schema)
+    found = FeedCheck(known, QualityConfig()).findings(
+        far, Intake.of(rows_sent=200), recent=[lately]
+    )
+    assert "frozen" in {f.test for f in found if f.flagged}
 
 
 def test_silence():

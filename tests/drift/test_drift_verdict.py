@@ -28,6 +28,9 @@ def finding(kind, feature="fare", test="psi", value=0.5, threshold=0.1, flagged=
 
 BROKEN = finding("quality", "distance", "null_rate", detail="distance is missing in 40% of rows")
 DRIFT = finding("drift")
+NEW = finding("territory", "zone", "new_categories", 0.34, 0.05)
+BEYOND = finding("territory", "temperature", "range", 0.8, 0.05)
+AGAIN = finding("repeats", "", "duplicates", 0.17, 0.05)
 CHANGE = finding("change", "", "page_hinkley", 0.4, 0.1, detail="the mean error has grown")
 
 
@@ -55,6 +58,12 @@ CHANGE = finding("change", "", "page_hinkley", 0.4, 0.1, detail="the mean error 
         ([DRIFT], HARMED, "confirmed harm"),
         ([BROKEN], HARMED, "broken feed"),
         ([BROKEN, CHANGE, DRIFT], SUSPECTED, "broken feed"),
+        ([BROKEN, NEW], FINE, "broken feed"),
+        ([NEW], None, "harmless drift"),
+        ([NEW, BEYOND], FINE, "harmless drift"),
+        ([NEW], HARMED, "confirmed harm"),
+        ([NEW, BEYOND], SUSPECTED, "suspected harm"),
+        ([AGAIN], FINE, "healthy"),
     ],
 )
 def test_verdicts(findings, performance, name):
@@ -84,6 +93,66 @@ def test_a_broken_feed_wins_whatever_else_is_found():
                 assert "distance is missing in 40% of rows" in verdict.sentence
 
 
+def test_harm_is_said_beside_a_broken_feed():
+    """Inverted labels in a broken window: the word, the figure and the feed in one sentence."""
+    inverted = replace(HARMED, measured=0.20, low=0.18, high=0.22, loss=0.60)
+    verdict = judge([BROKEN, BEYOND, finding("label drift", "truth")], inverted, HARM)
+    assert (verdict.name, verdict.harm) == ("broken feed", "confirmed harm")
+    assert verdict.sentence == (
+        "The feed looks broken: distance is missing in 40% of rows; beside it confirmed harm: "
+        "ROC AUC fell from 0.800 on the held-out rows to 0.200 (0.180 to 0.220) on 1,200 labelled "
+        "rows; drifted: truth (psi 0.50); new territory: temperature (80% beyond the training "
+        "range)."
+    )
+    acquitted = judge([BROKEN], FINE, HARM)
+    assert acquitted.harm == ""
+    assert "beside it ROC AUC is 0.790" in acquitted.sentence
+    assert judge([BROKEN], SUSPECTED, HARM).harm == "suspected harm"
+
+
+@pytest.mark.parametrize("performance", [None, FINE, HARMED, UNSURE, UNLABELLED, SUSPECTED])
+@pytest.mark.parametrize("others", [[], [DRIFT], [CHANGE], [NEW, DRIFT]])
+def test_the_feed_changes_no_harm(performance, others):
+    """Whatever is found beside it, harm is what it is without a broken feed and new territory."""
+    alone = judge(others, performance, HARM).harm
+    for more in ([BROKEN], [BROKEN, BEYOND], [BEYOND], [AGAIN]):
+        assert judge([*others, *more], performance, HARM).harm == alone
+
+
+def test_new_territory_is_named_with_its_share():
+    """Features furthest beyond first, and repeats at the end."""
+    verdict = judge([NEW, BEYOND, AGAIN], FINE, HARM)
+    assert verdict.features == ("temperature", "zone")
+    assert verdict.sentence.endswith(
+        "; new territory: temperature (80% beyond the training range), zone (34% in categories "
+        "never seen); 17% of the events had been sent before."
+    )
+
+
+def test_an_estimate_without_a_voice_is_said_to_have_none():
+    """It acquits as little as it accuses, and the sentence says why."""
+    voiceless = replace(UNLABELLED, suspected=None)
+    verdict = judge([NEW], voiceless, HARM)
+    assert verdict.name == "harmless drift"
+    assert "the estimate (0.790) is not trusted: inputs left known territory" in verdict.sentence
+    assert "not trusted" not in judge([NEW], replace(FINE, estimated=0.79), HARM).sentence
+
+
+def test_one_class_is_named_as_the_cause():
+    """Enough labels, and no figure: because all of them are of one class."""
+    one = Performance("roc_auc", 0.80, 5000, 1200)
+    said = judge([], one, HARM, one_class="no").sentence
+    assert said.startswith(
+        "Because all 1,200 labelled rows are of one class, 'no', ROC AUC cannot be measured"
+    )
+    estimated = replace(one, estimated=0.79, estimated_low=0.77, estimated_high=0.81,
+                        estimated_loss=0.01, suspected=False)  # fmt: skip
+    said = judge([], estimated, HARM, one_class="no").sentence
+    assert "of one class, 'no', ROC AUC is estimated at 0.790" in said
+    few = replace(one, labelled_rows=20)
+    assert "too few" in judge([], few, HARM, one_class="no").sentence
+
+
 def test_the_sentence_names_figures_and_features():
     """Figure, band, rows, held-out figure, how much worse, and what drifted furthest first."""
     drifts = [finding("drift", f"f{i}", value=0.2 + i / 10) for i in range(5)]
@@ -97,7 +166,7 @@ def test_the_sentence_names_figures_and_features():
 
 def test_sentences_for_every_case_are_one_sentence():
     """One full stop, at the end, and no figure that is not a number."""
-    for findings in ([], [DRIFT], [CHANGE], [BROKEN]):
+    for findings in ([], [DRIFT], [CHANGE], [BROKEN], [BROKEN, CHANGE, NEW], [NEW, AGAIN]):
         for performance in (None, FINE, HARMED, UNSURE, UNLABELLED, SUSPECTED,
                             Performance("mae", 2.0, 10, 5)):  # fmt: skip
             verdict = judge(findings, performance, HARM)

@@ -57,6 +57,7 @@ def window_item(window: Window) -> Document:
         "labelled_rows": window.labelled_rows,
         "verdict": window.verdict,
         "sentence": window.sentence,
+        "harm": summary.get("found_harm") or None,
         "note": note,
         "features": summary.get("features", []),
         "performance": _performance(window),
@@ -83,9 +84,15 @@ def _performance(window: Window) -> Document | None:
         "high": _possible(metric, figure.high if figure else None),
         "estimated_low": _possible(metric, told.get("estimated_low")),
         "estimated_high": _possible(metric, told.get("estimated_high")),
+        "estimate_trusted": _trusted(told),
         "held": summary.get("held"),
         "harm": summary.get("harm"),
     }
+
+
+def _trusted(told: Mapping[str, Any]) -> bool | None:
+    """Whether the estimate has a voice; null where there is none."""
+    return None if told.get("estimated") is None else told.get("suspected") is not None
 
 
 def _possible(metric: str, value: float | None) -> float | None:
@@ -222,11 +229,13 @@ _WINDOW = {
     "verdict": "confirmed harm",
     "sentence": "Roc_auc is 0.712 (0.690 to 0.734) on 1,400 labelled rows, 0.081 below the 0.793 "
     "of the held-out rows; drifted: distance_km (psi 0.31).",
+    "harm": "confirmed harm",
     "note": "",
     "performance": {
         "metric": "roc_auc",
         "measured": 0.712,
         "estimated": 0.741,
+        "estimate_trusted": True,
         "low": 0.690,
         "high": 0.734,
         "held": 0.793,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import (
+    GROWN,
     Estimate,
     Finding,
     Intake,
@@ -22,7 +24,7 @@ from tidemill.drift import (
 from tidemill.drift.reference import TRUTH
 from tidemill.ledger import Parts
 from tidemill.ledger import Performance as PerformanceRow
-from tidemill.profiling import Profile
+from tidemill.profiling import CategoryProfile, Profile
 from tidemill_monitor.watching.bench import Bench, harm_level
 from tidemill_monitor.watching.folding import unpacked
 from tidemill_monitor.watching.labelled import Labelled
@@ -32,6 +34,8 @@ __all__ = ["Context", "Judgement", "Opened", "judge_again", "judge_window"]
 TOO_SMALL = "too small"
 NO_REFERENCE = "no reference"
 LEARNING = "learning"
+
+_INPUTS = ("quality", "territory", "repeats", "drift", "output drift")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +70,11 @@ class Context:
     ----------
     usual_rows : sequence of int
         Rows of earlier windows; empty where volume says nothing (windows by count).
+    rows_then : sequence of int
+        Rows of the windows at the same time a day and a week before.
+    recent : callable
+        Reads the profiles of the last windows whose feed was not broken; asked only where a
+        fault was found that they may explain.
     trust : Trust
         What became of earlier estimates.
     change : Finding or None
@@ -75,6 +84,8 @@ class Context:
     """
 
     usual_rows: Sequence[int] = ()
+    rows_then: Sequence[int] = ()
+    recent: Callable[[], Sequence[Profile]] = tuple
     trust: Trust = field(default_factory=Trust)
     change: Finding | None = None
     comparisons: int = 1
@@ -107,6 +118,11 @@ class Judgement:
     harm: float = math.nan
 
     @property
+    def left_territory(self) -> bool:
+        """Whether inputs left what training knew, so that no estimate can be trusted."""
+        return _left_territory(self.findings)
+
+    @property
     def rows(self) -> tuple[PerformanceRow, ...]:
         """The figures as the ledger keeps them; the band is the measured one if there is one."""
         p = self.performance
@@ -131,6 +147,8 @@ class Judgement:
         return {
             "note": self.note,
             "features": list(self.verdict.features) if self.verdict else [],
+            "found_harm": self.verdict.harm if self.verdict else "",
+            "left_territory": self.left_territory,
             "metric": self.metric,
             "held": _known(self.held),
             "harm": _known(self.harm),
@@ -162,7 +180,7 @@ def judge_window(
     enough = rows >= config.window.min_rows
     if enough and opened.profile is not None:
         findings += bench.yardstick.findings(opened.profile, opened.outputs)
-    elif not any(finding.flagged for finding in findings):
+    elif not any(finding.flagged and finding.kind == "quality" for finding in findings):
         return _nothing(bench, config, tuple(findings))
     return _summed_up(findings, opened if enough else None, bench, config, context)
 
@@ -175,7 +193,7 @@ def judge_again(
     context: Context,
 ) -> Judgement:
     """Judge a window anew because labels came: what concerns its inputs stays as it was found."""
-    kept = [f for f in earlier if f.kind in ("quality", "drift", "output drift")]
+    kept = [f for f in earlier if f.kind in _INPUTS]
     return _summed_up(kept, opened, bench, config, context)
 
 
@@ -184,7 +202,17 @@ def _feed(opened: Opened, bench: Bench, context: Context) -> list[Finding]:
     if profile is None:
         # No row was good: what is missing in the rows must not count as a missing value.
         profile = Profile(0, {})
-    return bench.feed.findings(profile, opened.intake, usual_rows=context.usual_rows)
+    check = partial(
+        bench.feed.findings,
+        profile,
+        opened.intake,
+        usual_rows=context.usual_rows,
+        rows_then=context.rows_then,
+    )
+    found = check()
+    if any(finding.flagged and finding.test in GROWN for finding in found):
+        found = check(recent=context.recent())
+    return found
 
 
 def _summed_up(
@@ -200,13 +228,15 @@ def _summed_up(
     if opened is not None:
         estimate = _estimate(opened, bench, config)
         performance = _measured(opened, estimate, bench, config, context)
+        if performance is not None and _left_territory(found):
+            performance = _without_estimate(performance)
         found += _label_drift(opened, bench, config)
         if context.change is not None and opened.labelled is not None:
             found.append(context.change)
         if performance is not None:
             found += performance_findings(performance, config.harm)
     return Judgement(
-        verdict=judge(found, performance, config.harm),
+        verdict=judge(found, performance, config.harm, one_class=_one_class(opened)),
         findings=tuple(found),
         performance=performance,
         estimate=estimate,
@@ -241,6 +271,29 @@ def _measured(
         trust=context.trust,
         comparisons=context.comparisons,
     )
+
+
+def _left_territory(findings: Sequence[Finding]) -> bool:
+    return any(finding.flagged and finding.kind == "territory" for finding in findings)
+
+
+def _without_estimate(performance: Performance) -> Performance:
+    """The same, its estimate shown and without a voice: it neither accuses nor acquits.
+
+    Held-out rows tell what comes of outputs for inputs that they knew.
+    """
+    mixed = performance.mixed and performance.harmed is not None
+    return replace(performance, suspected=None, mixed=mixed)
+
+
+def _one_class(opened: Opened | None) -> str:
+    """The class of all labelled rows, where there is only one."""
+    if opened is None or opened.labelled is None:
+        return ""
+    truth = opened.labelled.truth.columns[TRUTH]
+    if not isinstance(truth, CategoryProfile) or len(truth.counts) != 1:
+        return ""
+    return next(iter(truth.counts))
 
 
 def _label_drift(opened: Opened, bench: Bench, config: MonitoringConfig) -> list[Finding]:

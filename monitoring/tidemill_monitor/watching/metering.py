@@ -44,6 +44,11 @@ class WatchMeters:
             "Of the newest judged window: 0 healthy, 1 broken feed, 2 harmless drift, "
             "3 suspected harm, 4 confirmed harm.",
         )
+        self._harm = meters.gauge(
+            "last_harm",
+            "Of the newest judged window, whatever its verdict: 0 no harm found, 3 suspected, "
+            "4 confirmed; beside a broken feed too.",
+        )
         self._late = meters.gauge("late_rows", "Rows that came after their window was closed.")
         self._figure = meters.gauge(
             "performance", "The followed figure of the newest window with labels."
@@ -80,6 +85,8 @@ class WatchMeters:
         judged = next((w for w in windows if w.verdict is not None), None)
         if judged is not None and judged.verdict in VERDICTS:
             self._last.set(VERDICTS.index(judged.verdict))
+            harm = judged.summary.get("found_harm")
+            self._harm.set(VERDICTS.index(harm) if harm in VERDICTS else 0)
         self._read_performance(windows)
         self._alerts.set(self._ledger.alerts.open_count())
         counts = self._ledger.outbox.counts()

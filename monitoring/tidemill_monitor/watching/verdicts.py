@@ -11,10 +11,11 @@ from typing import Any, cast
 import structlog
 
 from tidemill.config.monitoring import MonitoringConfig
-from tidemill.drift import Estimate, Finding, Reconciled, Trust, reconcile
+from tidemill.drift import Estimate, Finding, Reconciled, Trust, family_of, reconcile
 from tidemill.drift.findings import Kind
 from tidemill.errors import TidemillError
 from tidemill.ledger import FindingRow, Ledger, Window, WindowKey
+from tidemill.profiling import Profile
 from tidemill_monitor.watching.bench import Bench
 from tidemill_monitor.watching.benches import Benches
 from tidemill_monitor.watching.errorstream import Fed
@@ -34,6 +35,8 @@ _AT_ONCE = 40
 _LOOK_BACK = 100
 _RECONCILED = 50
 _USUAL = 20
+_RECENT = 3
+_SAME_TIME = (dt.timedelta(days=1), dt.timedelta(days=7))
 _CHANGES = 20
 _BROKEN = "broken feed"
 _REST = dt.timedelta(seconds=10)
@@ -126,11 +129,12 @@ class Verdicts:
         """Feed the error stream with the window's labels; add the change that then stands."""
         stream = self._benches.stream(window.model_version)
         verdict, bench = judgement.verdict, self._benches.whole(window.model_version)
-        told = verdict is not None and verdict.name != _BROKEN and not window.segment
-        # Labels of a broken feed say nothing about the model.
+        told = verdict is not None and not window.segment
         if stream is None or bench is None or opened.labelled is None or not told:
             return judgement
-        stream.feed([Fed(window.id, window.start, opened.labelled.figures)], now)
+        # Rows that a hard fault touched accuse nobody later; the change that stands is told.
+        if verdict is not None and verdict.name != _BROKEN:
+            stream.feed([Fed(window.id, window.start, opened.labelled.figures)], now)
         change = stream.finding(window.start)
         if change is None:
             return judgement
@@ -151,13 +155,30 @@ class Verdicts:
             segment=window.segment,
             model_version=window.model_version,
         )
-        earlier = [one for one in past if one.start < window.start and one.verdict is not None]
+        earlier = [one for one in past if one.start < window.start and _is_whole(one)]
         by_time = self._config.window.by == "time"
         return Context(
             usual_rows=[one.rows for one in earlier[:_USUAL]] if by_time else (),
+            rows_then=self._rows_then(window) if by_time else (),
+            recent=lambda: self._profiles(earlier[:_RECENT]),
             trust=_trust([*past, *self._beyond(window, past)][::-1]),
             comparisons=1 + self._segments_beside(),
         )
+
+    def _rows_then(self, window: Window) -> list[int]:
+        """Rows of the windows at the same time of earlier days, broken ones too."""
+        seconds = dt.timedelta(seconds=self._config.window.seconds)
+        found = []
+        for ago in _SAME_TIME:
+            sequence = window.sequence - round(ago / seconds)
+            key = WindowKey(window.model_version, sequence, window.segment)
+            if ago >= seconds and (then := self._ledger.windows.find(key)) is not None:
+                found.append(then.rows)
+        return found
+
+    def _profiles(self, windows: Sequence[Window]) -> list[Profile]:
+        opened = [Opened.of(self._ledger.windows.parts(window.id)) for window in windows]
+        return [one.profile for one in opened if one.profile is not None]
 
     def _beyond(self, window: Window, past: Sequence[Window]) -> Sequence[Window]:
         """Windows before ``past`` whose estimates labels answered; read once a tick at most."""
@@ -172,6 +193,11 @@ class Verdicts:
     def _segments_beside(self) -> int:
         window = self._config.window
         return len(window.segments) * window.max_segments
+
+
+def _is_whole(window: Window) -> bool:
+    """Whether something was concluded of a window, and its feed was not broken."""
+    return window.verdict is not None and window.verdict != _BROKEN
 
 
 def _rests(window: Window, now: dt.datetime) -> bool:
@@ -193,7 +219,9 @@ def _trust(windows: Sequence[Window]) -> Trust:
 
 
 def _is_answered(window: Window) -> bool:
-    """Whether a window's figure was estimated, and measured later."""
+    """Whether a window's figure was estimated, with a voice, and measured later."""
+    if not _is_whole(window) or window.summary.get("left_territory"):
+        return False
     told, figures = window.summary.get("estimate"), window.performance
     known = bool(figures) and figures[0].measured is not None
     return bool(told) and known and bool(window.summary.get("measured"))
@@ -220,8 +248,10 @@ def _changes(window: Window, judgement: Judgement, now: dt.datetime) -> list[Any
 
 
 def _finding(row: FindingRow) -> Finding:
+    # Ledgers of earlier releases call all that is told about a feed a fault.
+    kind = family_of(row.test) if row.kind == "quality" else row.kind
     return Finding(
-        cast(Kind, row.kind),
+        cast(Kind, kind),
         row.feature,
         row.test,
         math.nan if row.value is None else row.value,

@@ -9,13 +9,20 @@ from tidemill.drift.judging import Yardstick, compare
 from tidemill.drift.outcomes import Outcomes
 from tidemill.drift.outputs import outputs_of, scores_of_outputs
 from tidemill.drift.performance import Performance, measure, performance_findings
-from tidemill.drift.quality import FeedCheck, freshness_finding, quality_findings
+from tidemill.drift.quality import (
+    GROWN,
+    FeedCheck,
+    family_of,
+    freshness_finding,
+    quality_findings,
+)
 from tidemill.drift.reference import Reference, feature_schema, output_schema
 from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
 from tidemill.drift.trust import Reconciled, Trust, reconcile
 from tidemill.drift.verdict import VERDICTS, Verdict, judge
 
 __all__ = [
+    "GROWN",
     "VERDICTS",
     "Change",
     "ErrorStream",
@@ -36,6 +43,7 @@ __all__ = [
     "calibrate",
     "compare",
     "error_of",
+    "family_of",
     "feature_schema",
     "freshness_finding",
     "judge",

@@ -10,7 +10,15 @@ from tidemill.profiling.floats import from_document, to_document
 __all__ = ["Finding", "Kind"]
 
 Kind = Literal[
-    "quality", "drift", "output drift", "label drift", "performance", "estimate", "change"
+    "quality",
+    "territory",
+    "repeats",
+    "drift",
+    "output drift",
+    "label drift",
+    "performance",
+    "estimate",
+    "change",
 ]
 
 
@@ -21,9 +29,10 @@ class Finding:
     Parameters
     ----------
     kind : str
-        ``quality`` (the feed may be broken), ``drift``, ``output drift``, ``label drift``
-        (the world may have changed), ``performance``, ``estimate``, ``change`` (the model may
-        have become worse).
+        ``quality`` (flagged, it is a hard fault: the feed is broken), ``repeats`` (events came
+        twice), ``territory`` (values that training did not know), ``drift``, ``output drift``,
+        ``label drift`` (the world may have changed), ``performance``, ``estimate``, ``change``
+        (the model may have become worse).
     feature : str
         The column; empty for the whole window.
     test : str

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from tidemill.drift.axes import Axis, ColumnProfile, axis_of, hash_categories
 from tidemill.drift.divergences import Counts
 from tidemill.profiling import CategoryProfile, NumericProfile
 
-__all__ = ["MIN_VALUES", "Habit", "location", "one_value", "scale_factor", "size_of", "unseen"]
+__all__ = [
+    "MARGIN",
+    "MIN_VALUES",
+    "Habit",
+    "location",
+    "one_value",
+    "scale_factor",
+    "size_of",
+    "unseen",
+]
 
 MIN_VALUES = 30
+MARGIN = 1.5
+"""A block of training may have strayed so much already; a window is given half as much more."""
+
+Shares = npt.NDArray[np.float64]
+
 # Medians within so much of the quartiles' distance around zero say nothing of the unit.
 _CENTRED = 0.25
+# So many values outside the training range make means and standard deviations worth a word.
+_TOLD_BY_MOMENTS = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +52,8 @@ class Habit:
         The largest ratio between a block's typical value and that of all rows.
     stuck : bool
         Whether some block had one value only.
+    fullest : (bins,) float64
+        Of each bin of the axis, the largest share of a block's values that lay in it.
     likeness : float
         Of the fullest bin, how much more alike rows of one block are than rows of different
         blocks: 0 not at all, 1 wholly (intraclass correlation).
@@ -47,6 +66,7 @@ class Habit:
     outside: float
     factor: float
     stuck: bool
+    fullest: Shares
     likeness: float
 
     @classmethod
@@ -57,13 +77,38 @@ class Habit:
         return cls(
             whole=whole,
             axis=axis,
-            nulls=max(block.nulls / max(block.rows, 1) for block in blocks),
+            nulls=max(_null_share(block) for block in blocks),
             unseen=_only_there(whole, blocks),
             outside=_beyond_others(blocks),
             factor=max(_strayed(whole, block) for block in blocks),
-            stuck=any(_values(block) >= MIN_VALUES and one_value(block) for block in blocks),
+            stuck=any(_stuck(block) for block in blocks),
+            fullest=_fullest(counts),
             likeness=_likeness(counts),
         )
+
+    def and_lately(self, recent: Sequence[ColumnProfile]) -> Self:
+        """The habit, widened by what the feed has grown into: windows that were not broken."""
+        if not recent:
+            return self
+        counts = np.stack([self.axis.counts(window) for window in recent])
+        return replace(
+            self,
+            nulls=max(self.nulls, *(_null_share(window) for window in recent)),
+            factor=max(self.factor, *(_strayed(self.whole, window) for window in recent)),
+            stuck=self.stuck or any(_stuck(window) for window in recent),
+            fullest=np.maximum(self.fullest, _fullest(counts)),
+        )
+
+    def often_still(self, window: ColumnProfile) -> bool:
+        """Whether the one value of a window was almost all there was in some block before.
+
+        Half as much again as in the block that had most of it would be all rows. An outer bin of
+        numbers is no value: what lies in it may be anything.
+        """
+        at = int(np.argmax(self.axis.counts(window)))
+        if isinstance(window, NumericProfile) and at in (0, len(self.fullest) - 1):
+            return False
+        return bool(MARGIN * self.fullest[at] >= 1.0)
 
     def chance_of_one_value(self, window: ColumnProfile) -> float:
         """How likely all values of a window fall into the bin that they are in, by chance.
@@ -72,7 +117,10 @@ class Habit:
         Kish (1965).
         """
         seen, known = self.axis.counts(window), self.axis.counts(self.whole)
-        share = float(known[int(np.argmax(seen))] / max(known.sum(), 1))
+        at = int(np.argmax(seen))
+        if isinstance(window, NumericProfile) and at in (0, len(seen) - 1):
+            return 0.0  # an outer bin holds no one value by chance
+        share = float(known[at] / max(known.sum(), 1))
         n = int(seen.sum())
         return float(share ** (n / (1 + (n - 1) * self.likeness)))
 
@@ -96,16 +144,18 @@ def scale_factor(known: NumericProfile, now: NumericProfile) -> float:
     that merely move keep their spread, another unit does not. The ratio of the spreads
     where medians lie about zero; the spread has changed only if both the standard deviation
     and the distance of the quartiles have. Means and standard deviations, which are exact,
-    where most values are outside the training range, where bins tell no quantiles. Nothing
-    is told of a column that has half its values in one bin, where quartiles are guesses.
+    where most values are outside the training range, where bins tell no quantiles; so too of
+    a column that has half its values in one bin, where quartiles are guesses, if at least a
+    twentieth lies outside; else nothing is told of it.
     """
     if min(known.count, now.count) < MIN_VALUES:
         return 1.0
     (middle, spread), (middle_now, spread_now) = location(known), location(now)
     ratio, wider = _ratio(middle_now, middle), _ratio(now.std, known.std)
-    if 2 * (now.counts[0] + now.counts[-1]) > now.count:
+    outside, in_one_bin = now.counts[0] + now.counts[-1], 2 * known.counts.max() > known.count
+    if 2 * outside > now.count or (in_one_bin and outside >= _TOLD_BY_MOMENTS * now.count):
         ratio = _ratio(now.mean, known.mean)
-    elif 2 * known.counts.max() > known.count:
+    elif in_one_bin:
         return 1.0
     else:
         wider = _nearer_to_one(wider, _ratio(spread_now, spread))
@@ -198,6 +248,24 @@ def _ratio(a: float, b: float) -> float:
 
 def _values(column: ColumnProfile) -> int:
     return column.rows - column.nulls
+
+
+def _null_share(column: ColumnProfile) -> float:
+    return column.nulls / max(column.rows, 1)
+
+
+def _stuck(column: ColumnProfile) -> bool:
+    return _values(column) >= MIN_VALUES and one_value(column)
+
+
+def _fullest(counts: Counts) -> Shares:
+    """The largest share of each bin over blocks, (bins,), from counts (blocks, bins)."""
+    rows = counts.sum(axis=1)
+    told = rows >= MIN_VALUES
+    if not told.any():
+        return np.zeros(counts.shape[1])
+    shares: Shares = (counts[told] / rows[told, None]).max(axis=0)
+    return shares
 
 
 def _likeness(counts: Counts) -> float:

@@ -1,15 +1,22 @@
-"""Is the feed broken? Findings that mean a fault of the data's delivery, not a changed world."""
+"""Is the feed broken, or the world a new one? Hard faults of the delivery, and new territory.
+
+Hard faults (kind ``quality``) are what a changed world hardly makes: a column lost, another type
+or unit, a sensor that stands still, missing values, far too many or too few rows. Values and
+ranges that training did not know (kind ``territory``) are the world's business, and events sent
+again (kind ``repeats``) are a sender's: neither breaks a feed by itself.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from tidemill.config import QualityConfig
 from tidemill.drift.axes import ColumnProfile
-from tidemill.drift.findings import Finding
+from tidemill.drift.findings import Finding, Kind
 from tidemill.drift.habits import (
+    MARGIN,
     MIN_VALUES,
     Habit,
     location,
@@ -24,14 +31,21 @@ from tidemill.errors import nearest
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import ColumnType, Purpose
 
-__all__ = ["FeedCheck", "freshness_finding", "quality_findings"]
+__all__ = ["GROWN", "FeedCheck", "family_of", "freshness_finding", "quality_findings"]
+
+GROWN = frozenset({"frozen", "null_rate", "scale"})
+"""Faults that are jumps: what a feed grew into through windows that were whole is no fault."""
+
+_FAMILIES: Mapping[str, Kind] = {
+    "duplicates": "repeats",
+    "new_categories": "territory",
+    "range": "territory",
+}
 
 # Windows before volume means anything.
 _USUAL_WINDOWS = 3
 # One value in a whole window is no accident if chance would do it so rarely.
 _NO_ACCIDENT = 1e-4
-# A block of training may have strayed so much already; a window is given half as much more.
-_MARGIN = 1.5
 
 
 class FeedCheck:
@@ -54,9 +68,15 @@ class FeedCheck:
         }
 
     def findings(
-        self, window: Profile, intake: Intake, *, usual_rows: Sequence[int] = ()
+        self,
+        window: Profile,
+        intake: Intake,
+        *,
+        usual_rows: Sequence[int] = (),
+        rows_then: Sequence[int] = (),
+        recent: Sequence[Profile] = (),
     ) -> list[Finding]:
-        """All quality findings of a window, flagged or not.
+        """All findings about the feed of a window, flagged or not: faults, territory, repeats.
 
         Parameters
         ----------
@@ -65,12 +85,21 @@ class FeedCheck:
         intake : Intake
         usual_rows : sequence of int
             Rows of earlier windows of the same kind; below three of them volume is not told.
+        rows_then : sequence of int
+            Rows of windows at the same time of earlier days and weeks: as many are no fault.
+        recent : sequence of Profile
+            Earlier windows whose feed was not broken: what it grew into by steps (see ``GROWN``)
+            is no fault either.
         """
-        found = [*self._received(intake), *_volume(window.rows, usual_rows, self.config)]
+        found = [
+            *self._received(intake),
+            *_volume(window.rows, usual_rows, rows_then, self.config),
+        ]
         for name in self._columns:
             found += self._cells(name, intake)
             if name in window.columns and window.rows:
-                found += self._column(name, window.columns[name])
+                before = [p.columns[name] for p in recent if name in p.columns]
+                found += self._column(name, window.columns[name], before)
         return found
 
     def _received(self, intake: Intake) -> Iterator[Finding]:
@@ -102,8 +131,10 @@ class FeedCheck:
                 said = f"{name} was unusable in {n / sent:.1%} of the rows sent: {why}."
                 yield _finding(name, "types", n / sent, limit, said)
 
-    def _column(self, name: str, now: ColumnProfile) -> Iterator[Finding]:
-        habit, column = self._habits[name], self._columns[name]
+    def _column(
+        self, name: str, now: ColumnProfile, recent: Sequence[ColumnProfile]
+    ) -> Iterator[Finding]:
+        habit, column = self._habits[name].and_lately(recent), self._columns[name]
         yield _nulls(name, now, habit, self.config)
         if column.purpose is Purpose.TIME or column.type is ColumnType.DATETIME:
             return
@@ -123,7 +154,7 @@ def quality_findings(
     *,
     usual_rows: Sequence[int] = (),
 ) -> list[Finding]:
-    """Quality findings of one window; for many windows keep a :class:`FeedCheck`."""
+    """Findings about the feed of one window; for many windows keep a :class:`FeedCheck`."""
     return FeedCheck(reference, config).findings(window, intake, usual_rows=usual_rows)
 
 
@@ -135,17 +166,29 @@ def freshness_finding(silent_seconds: float, config: QualityConfig) -> Finding |
     return _finding("", "freshness", silent_seconds, float(config.freshness_seconds), said)
 
 
+def family_of(test: str) -> Kind:
+    """The kind of finding that a test about the feed makes.
+
+    >>> family_of("scale"), family_of("range"), family_of("duplicates")
+    ('quality', 'territory', 'repeats')
+    """
+    return _FAMILIES.get(test, "quality")
+
+
 def _finding(
     feature: str, test: str, value: float, limit: float, said: str, p_value: float | None = None
 ) -> Finding:
-    return Finding("quality", feature, test, value, limit, p_value, value > limit, said)
+    return Finding(family_of(test), feature, test, value, limit, p_value, value > limit, said)
 
 
-def _volume(rows: int, usual: Sequence[int], config: QualityConfig) -> Iterator[Finding]:
+def _volume(
+    rows: int, usual: Sequence[int], then: Sequence[int], config: QualityConfig
+) -> Iterator[Finding]:
     if len(usual) < _USUAL_WINDOWS or not median(usual):
         return
     typical = median(usual)
-    value = size_of(rows / typical) if rows else math.inf
+    # Nights and Sundays have few rows each time: the nearest of what is usual now and was then.
+    value = min(size_of(rows / n) if rows else math.inf for n in (typical, *then) if n)
     said = f"The window has {rows} rows where {typical:.0f} are usual."
     yield _finding("", "volume", value, config.volume_ratio, said)
 
@@ -153,7 +196,7 @@ def _volume(rows: int, usual: Sequence[int], config: QualityConfig) -> Iterator[
 def _nulls(name: str, now: ColumnProfile, habit: Habit, config: QualityConfig) -> Finding:
     before = habit.whole.nulls / max(habit.whole.rows, 1)
     share = now.nulls / max(now.rows, 1)
-    limit = max(config.null_increase, _MARGIN * (habit.nulls - before))
+    limit = max(config.null_increase, MARGIN * (habit.nulls - before))
     said = f"{name} is missing in {share:.1%} of the rows; in training it was in {before:.1%}."
     return _finding(name, "null_rate", share - before, limit, said)
 
@@ -163,7 +206,7 @@ def _new_categories(
 ) -> Finding:
     assert isinstance(habit.whole, CategoryProfile)  # noqa: S101 - the caller's branch
     share, example = unseen(habit.whole, now)
-    limit = max(config.new_categories, _MARGIN * habit.unseen)
+    limit = max(config.new_categories, MARGIN * habit.unseen)
     such = f", such as {example!r}" if example else ""
     said = f"{name} has categories never seen in training in {share:.1%} of the rows{such}."
     return _finding(name, "new_categories", share, limit, said)
@@ -181,7 +224,7 @@ def _range(
     if one_value(known):
         return
     share = float(now.counts[0] + now.counts[-1]) / now.count
-    limit = max(config.out_of_range, _MARGIN * habit.outside)
+    limit = max(config.out_of_range, MARGIN * habit.outside)
     said = (
         f"{name} lies outside the training range {known.minimum:.6g} to {known.maximum:.6g} "
         f"in {share:.1%} of the rows."
@@ -192,7 +235,7 @@ def _range(
 def _scale(name: str, now: NumericProfile, habit: Habit, config: QualityConfig) -> Finding:
     assert isinstance(habit.whole, NumericProfile)  # noqa: S101 - the caller's branch
     factor = scale_factor(habit.whole, now)
-    value, limit = size_of(factor), max(config.scale_jump, _MARGIN * habit.factor)
+    value, limit = size_of(factor), max(config.scale_jump, MARGIN * habit.factor)
     typical, before = location(now)[0], location(habit.whole)[0]
     said = f"{name} is of the usual scale: its median is {typical:.4g} and was {before:.4g}."
     if value > limit:
@@ -211,7 +254,8 @@ def _frozen(name: str, now: ColumnProfile, habit: Habit) -> Iterator[Finding]:
     fullest = float(counts.max() / values)
     stuck = one_value(now)
     chance = habit.chance_of_one_value(now) if stuck else None
-    frozen = chance is not None and chance < _NO_ACCIDENT and not habit.stuck
+    known = habit.stuck or (stuck and habit.often_still(now))
+    frozen = chance is not None and chance < _NO_ACCIDENT and not known
     said = f"{name} varies as it did."
     if stuck:
         said = f"{name} has one value in all {values} rows; in training it varied."

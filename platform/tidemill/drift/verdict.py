@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -18,6 +19,7 @@ VERDICTS = ("healthy", "broken feed", "harmless drift", "suspected harm", "confi
 
 _DRIFTS = ("drift", "output drift", "label drift")
 _HARMS = ("suspected harm", "confirmed harm")
+_NEW = {"range": "beyond the training range", "new_categories": "in categories never seen"}
 _NAMED = 3
 _WENT, _GONE = {True: "fell", False: "rose"}, {True: "fallen", False: "risen"}
 
@@ -33,13 +35,17 @@ class Verdict:
     sentence : str
         Why, naming features and figures.
     features : tuple of str
-        The features that are meant: those of the broken feed, else those that drifted;
-        furthest beyond their thresholds first.
+        The features that are meant: those of the broken feed, else those that drifted or left
+        known territory; furthest beyond their thresholds first.
+    harm : str
+        ``suspected harm``, ``confirmed harm`` or empty: also where the name is another, because
+        harm is told beside a broken feed too.
     """
 
     name: str
     sentence: str
     features: tuple[str, ...] = ()
+    harm: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document."""
@@ -48,23 +54,33 @@ class Verdict:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(document["name"], document["sentence"], tuple(document["features"]))
+        features = tuple(document["features"])
+        return cls(document["name"], document["sentence"], features, document.get("harm", ""))
 
 
 def judge(
-    findings: Sequence[Finding], performance: Performance | None, config: HarmConfig
+    findings: Sequence[Finding],
+    performance: Performance | None,
+    config: HarmConfig,
+    *,
+    one_class: str = "",
 ) -> Verdict:
     """Judge a window that has enough rows.
 
-    The first that holds:
+    Harm is asked first, of every window that can tell, and stands in ``harm`` whatever the name:
 
-    1. *broken feed*: a quality finding is flagged; nothing else counts then;
-    2. *confirmed harm*: the measured figure is harmed; or its loss is beyond ``max_loss`` on
-       enough labels, its band too wide to tell alone, and the error stream changed as well;
-    3. *suspected harm*: the error stream changed and the measured figure does not acquit; or
-       the estimate is harmed and there are too few labels to measure;
-    4. *harmless drift*: inputs, outputs or labels drifted, or the errors changed within bounds;
-    5. *healthy*.
+    - *confirmed harm*: the measured figure is harmed; or its loss is beyond ``max_loss`` on
+      enough labels, its band too wide to tell alone, and the error stream changed as well;
+    - *suspected harm*: the error stream changed and the measured figure does not acquit; or the
+      estimate is harmed and there are too few labels to measure.
+
+    The name is the first that holds:
+
+    1. *broken feed*: a quality finding (a hard fault) is flagged; harm is said beside it;
+    2. the harm that was found;
+    3. *harmless drift*: inputs, outputs or labels drifted, inputs left known territory, or the
+       errors changed within bounds;
+    4. *healthy*.
 
     Parameters
     ----------
@@ -73,19 +89,36 @@ def judge(
         ``performance`` says and are not looked at.
     performance : Performance or None
     config : HarmConfig
+    one_class : str
+        The class that all labelled rows are of, where there is only one: the reason why a figure
+        that needs two cannot be told.
     """
     flagged = sorted((f for f in findings if f.flagged), key=_beyond, reverse=True)
-    broken = [f for f in flagged if f.kind == "quality"]
-    if broken:
-        return Verdict("broken feed", _broken(broken), _features(broken))
+    broken, territory = _of(flagged, "quality"), _of(flagged, "territory")
     drifted = [f for f in flagged if f.kind in _DRIFTS]
-    changed = next((f for f in flagged if f.kind == "change"), None)
-    name = _harm(performance, changed is not None, config)
-    if name is None:
-        name = "harmless drift" if drifted or changed else "healthy"
-    parts = [_figure(performance, name, config.max_loss), _change(changed), _drift(drifted, name)]
-    sentence = "; ".join(part for part in parts if part)
-    return Verdict(name, sentence[:1].upper() + sentence[1:] + ".", _features(drifted))
+    changed = next(iter(_of(flagged, "change")), None)
+    harm = _harm(performance, changed is not None, config) or ""
+    beside = [_territory(territory), _repeats(_of(flagged, "repeats"))]
+    if broken:
+        labels = _drift(_of(drifted, "label drift"), "broken feed")
+        said = [_broken(broken), _beside(performance, changed, harm, config), labels, *beside]
+        return Verdict("broken feed", _sentence(said), _features(broken), harm)
+    name = harm or ("harmless drift" if drifted or changed or territory else "healthy")
+    cause = _one_class(performance, one_class, config.min_labels)
+    figure = _figure(performance, name, config.max_loss, cause)
+    doubt = _doubt(performance, bool(territory))
+    said = [figure, doubt, _change(changed), _drift(drifted, name), *beside]
+    features = sorted([*drifted, *territory], key=_beyond, reverse=True)
+    return Verdict(name, _sentence(said), _features(features), harm)
+
+
+def _of(findings: Sequence[Finding], kind: str) -> list[Finding]:
+    return [f for f in findings if f.kind == kind]
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    said = "; ".join(part for part in parts if part)
+    return said[:1].upper() + said[1:] + "."
 
 
 def _harm(performance: Performance | None, changed: bool, config: HarmConfig) -> str | None:
@@ -114,10 +147,58 @@ def _broken(findings: Sequence[Finding]) -> str:
     details = [f.detail.strip().rstrip(".") for f in findings[:_NAMED]]
     more = len(findings) - len(details)
     tail = f", and {more} more findings" if more > 0 else ""
-    return f"The feed looks broken: {'; '.join(details)}{tail}."
+    return f"the feed looks broken: {'; '.join(details)}{tail}"
 
 
-def _figure(performance: Performance | None, name: str, max_loss: float) -> str:
+def _beside(
+    performance: Performance | None, changed: Finding | None, harm: str, config: HarmConfig
+) -> str:
+    """What labels, or an estimate that accuses, say of the model in a broken window."""
+    p = performance
+    if harm:
+        told = [_figure(p, harm, config.max_loss), _change(changed)]
+        return f"beside it {harm}: {', and '.join(part for part in told if part)}"
+    if p is not None and p.harmed is not None:
+        return f"beside it {_figure(p, 'healthy', config.max_loss)}"
+    return ""
+
+
+def _territory(findings: Sequence[Finding]) -> str:
+    """Where inputs left what training knew."""
+    if not findings:
+        return ""
+    told = [f"{f.feature} ({f.value:.0%} {_NEW[f.test]})" for f in findings[:_NAMED]]
+    more = len(findings) - len(told)
+    tail = f" and {more} more" if more > 0 else ""
+    return f"new territory: {', '.join(told)}{tail}"
+
+
+def _repeats(findings: Sequence[Finding]) -> str:
+    return f"{findings[0].value:.0%} of the events had been sent before" if findings else ""
+
+
+def _doubt(performance: Performance | None, territory: bool) -> str:
+    """Why an estimate that could be made says nothing."""
+    p = performance
+    if p is None or p.harmed is not None or p.suspected is not None:
+        return ""
+    if not math.isfinite(p.estimated):
+        return ""
+    why = (
+        "inputs left known territory" if territory else "it was wrong too often, or outputs are new"
+    )
+    return f"the estimate ({p.estimated:.3f}) is not trusted: {why}"
+
+
+def _one_class(performance: Performance | None, name: str, min_labels: int) -> str:
+    """Why enough labels make no figure: because all are of one class; empty otherwise."""
+    p = performance
+    if p is None or p.harmed is not None or not name or p.labelled_rows < min_labels:
+        return ""
+    return f"because all {p.labelled_rows:,} labelled rows are of one class, {name!r}"
+
+
+def _figure(performance: Performance | None, name: str, max_loss: float, cause: str = "") -> str:
     if performance is None:
         return "there are no labels and no estimate yet"
     p, figure = performance, in_words(performance.metric)
@@ -133,8 +214,11 @@ def _figure(performance: Performance | None, name: str, max_loss: float) -> str:
         loss = p.estimated_loss
         if loss > 0 and name in _HARMS:
             gone = f"{_GONE[_better(p)]} from {_held(p)} to {value}{_share(p, loss)}"
-            return f"before labels, {figure} is estimated to have {gone}"
-        return f"before labels, {figure} is estimated at {value}, {_than(p, loss, max_loss)}"
+            return f"{cause or 'before labels'}, {figure} is estimated to have {gone}"
+        than = _than(p, loss, max_loss)
+        return f"{cause or 'before labels'}, {figure} is estimated at {value}, {than}"
+    if cause:
+        return f"{cause}, {figure} cannot be measured"
     return f"{p.labelled_rows:,} labelled rows are too few to measure {figure}"
 
 

@@ -6,6 +6,8 @@ import { table } from "./parts.js";
 
 const KINDS = {
   quality: "Feed",
+  territory: "New territory",
+  repeats: "Sent again",
   drift: "Drift",
   "output drift": "Output drift",
   "label drift": "Label drift",

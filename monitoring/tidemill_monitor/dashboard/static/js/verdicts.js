@@ -71,12 +71,21 @@ function drifted(findings) {
     flaggedOf(findings, "output drift").length > 0 && "the predictions",
     flaggedOf(findings, "label drift").length > 0 && "the outcomes",
   ].filter(Boolean);
-  return sentence(listed(parts) || "something");
+  const left = featuresOf(findings, "territory");
+  const news = left > 0 && `${several(left, "feature")} left known territory`;
+  if (parts.length === 0 && news) return sentence(news);
+  return [`${sentence(listed(parts) || "something")} drifted`, news].filter(Boolean).join(", ");
 }
 
-function harmless(measured, estimated) {
+function harmless({ measured, estimated, estimate_trusted: trusted } = {}) {
   if (typeof measured === "number") return "no harm measured";
-  return typeof estimated === "number" ? "no harm estimated" : "harm unknown until labels come";
+  const told = typeof estimated === "number" && trusted !== false;
+  return told ? "no harm estimated" : "harm unknown until labels come";
+}
+
+/** Beside a broken feed: what labels, or an estimate, say of the model all the same. */
+function beside(harm) {
+  return harm ? `; beside it ${harm}` : "";
 }
 
 /** The news of a judged window in one line. */
@@ -90,9 +99,9 @@ export function headline(window, findings = []) {
         ? `Healthy: ${named(metric)} holds at ${figure(measured)}`
         : "Healthy: live traffic looks like training";
     case "harmless drift":
-      return `${drifted(findings)} drifted, ${harmless(measured, estimated)}`;
+      return `${drifted(findings)}, ${harmless(window.performance ?? {})}`;
     case "broken feed":
-      return `The feed is broken${broken ? `: ${several(broken, "column")} to mend` : ""}`;
+      return `The feed is broken${broken ? `: ${several(broken, "column")} to mend` : ""}${beside(window.harm)}`;
     case "suspected harm":
       if (typeof measured === "number")
         return `Harm is suspected: ${named(metric)} at ${figure(measured)}`;
