@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -57,7 +58,9 @@ def now(history):
         ("ss", "hold"),
         ("dd", "hold"),
         ("cb", "hold"),
-        ("ccb", "hold"),
+        ("ccb", "fire"),
+        ("ccbbb", "fire"),
+        ("hhbb", "hold"),
         ("cbc", "fire"),
         ("cbbbbc", "fire"),
         ("bbb", "hold"),
@@ -163,13 +166,32 @@ def test_a_fire_carries_its_evidence():
     assert json.loads(json.dumps(decision.evidence)) == decision.evidence
 
 
-def test_a_broken_newest_window_holds_and_says_whose_matter_it_is():
-    """The data's owner is named, not the model."""
-    asked = history("ccb")
-    decision = decide(asked, POLICY, now(asked))
+def test_a_broken_newest_window_says_whose_matter_it_is():
+    """Without harm in windows that were whole: the data's owner is named, not the model."""
+    decision = decide(history("chb"), POLICY, now(history("chb")))
     assert decision.action == "hold"
     assert "broken feed" in decision.reason
     assert "owner" in decision.reason
+
+
+def test_a_broken_window_stands_in_no_way():
+    """Harm was confirmed by windows that were whole: one that breaks after them changes nothing."""
+    asked, whole = history("ccbb"), history("cc")
+    broken, without = (decide(h, POLICY, now(asked)) for h in (asked, whole))
+    assert broken == without
+    assert broken.evidence["windows"] == ["w0", "w1"]
+
+
+def test_rows_that_must_not_teach_are_counted_and_said():
+    """They do not count towards min_labels, and both sentences name them."""
+    windows_of = windows("cc")
+    enough = decide(History(3, windows_of, (), 5000, 800), POLICY, T0 + 3 * HOUR)
+    assert enough.action == "fire"
+    assert enough.evidence["left_out_rows"] == 800
+    assert "5,000 labelled rows to learn from (800 more are left out" in enough.reason
+    few = decide(History(3, windows_of, (), 200, 800), POLICY, T0 + 3 * HOUR)
+    assert few.evidence["blocked_by"] == ["labels"]
+    assert "200 of 1,000 labelled rows to learn from (800 more are left out" in few.reason
 
 
 def test_an_open_decision_about_another_version_stands_in_the_way():
@@ -265,14 +287,19 @@ def play(letters, policy, ends, labels):
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(LETTERS, POLICIES, ENDS, st.integers(0, 3000))
 def test_invariants_over_any_month(letters, policy, ends, labels):
-    """No two fires in a cool-down, none over budget, on a broken feed, or beside an open one."""
+    """No two fires in a cool-down, none over budget, from broken windows, or beside an open one."""
     said = play(letters, policy, ends, labels)
-    fires = [(at, letter, asked) for at, letter, asked, d in said if d.action == "fire"]
+    fires = [(at, d, asked) for at, _, asked, d in said if d.action == "fire"]
     pause = timedelta(seconds=policy.cooldown_seconds)
     for (before, _, _), (after, _, _) in itertools.pairwise(fires):
         assert after - before >= pause
-    for at, letter, asked in fires:
-        assert letter != "b"
+    for at, decision, asked in fires:
+        verdicts = {w.window_id: w.verdict for w in asked.windows}
+        seen = [verdicts[name] for name in decision.evidence["windows"]]
+        assert "broken feed" not in seen
+        harmed = [verdicts[name] for name in decision.evidence["harmed"]]
+        assert len(harmed) >= policy.windows
+        assert set(harmed) <= {"confirmed harm", policy.on}
         assert labels >= policy.min_labels
         assert not [d for d in asked.decisions if d.is_open]
         month = [
@@ -284,6 +311,17 @@ def test_invariants_over_any_month(letters, policy, ends, labels):
         assert decision.reason
         assert (decision.action == "suppress") == bool(decision.evidence["blocked_by"])
         assert decision.needs_approval == (decision.action == "fire" and policy.approval)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(LETTERS, POLICIES, ENDS)
+def test_broken_windows_neither_accuse_nor_acquit(letters, policy, ends):
+    """At every hour of any month: without the broken windows, the same is done for the same."""
+    for at, _, asked, decision in play(letters, policy, ends, 3000):
+        whole = tuple(w for w in asked.windows if w.verdict != "broken feed")
+        without = decide(replace(asked, windows=whole), policy, at)
+        assert without.action == decision.action
+        assert without.evidence == decision.evidence
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tidemill.errors import TidemillError
-from tidemill.ledger import Decision, DecisionOpen
+from tidemill.ledger import Decision, DecisionOpen, Take
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.dispatch.signing import secret_bytes, verified_id
 from tidemill_monitor.problems import Problem
@@ -247,14 +247,14 @@ def labelled(
 ) -> Response:
     """Labelled rows as an Arrow stream: event_id, at, the model's features, its target.
 
-    With a decision: those that it holds, the same at every call, and no other decision's; one
-    that has ended without success holds none.
+    With a decision: those that it holds, the same at every call, and no other decision's; rows of
+    windows with a broken feed are not among them. One that has ended without success holds none.
     """
     champion = require_champion(service)
-    after, through = 0, service.ledger.labels.mark()
+    takes: Sequence[Take] = (Take(0, service.ledger.labels.mark()),)
     if decision_id is not None:
-        after, through = service.ledger.decisions.get(decision_id).rows
-    rows = service.ledger.events.labelled(after=after, through=through)
+        takes = service.ledger.decisions.get(decision_id).takes
+    rows = service.ledger.events.taken(takes)
     stream: Iterator[bytes] = labelled_stream(rows, champion.schema)
     return StreamingResponse(stream, media_type=ARROW, headers={"Cache-Control": "no-store"})
 

@@ -16,6 +16,7 @@ from tidemill.ledger import Decision as Recorded
 from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window, WrongState
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.watching.lookback import look_back
+from tidemill_monitor.watching.teaching import Teaching, teaching_rows
 
 __all__ = ["Deciding", "RetrainingRefused"]
 
@@ -56,17 +57,18 @@ class Deciding:
         """
         self.end_replaced(version, now)
         windows = self._windows(version)
-        labels = self._labels()
+        teaching = teaching_rows(self._ledger, self._model, waiting=True)
         history = History(
             champion_version=version,
             windows=tuple(_fact(window) for window in windows),
             decisions=tuple(_past(decision) for decision in self._past(version, now)),
-            labelled_rows=self._rows(labels),
+            labelled_rows=teaching.rows,
+            left_out_rows=teaching.left_out_rows,
         )
         decision = decide(history, self._policy, now)
-        evidence = self._evidence(decision, windows, labels)
+        evidence = self._evidence(decision, windows, teaching)
         if decision.action == "fire":
-            return self._fire(version, decision, evidence, labels, now)
+            return self._fire(version, decision, evidence, teaching.labels, now)
         return self._note(version, decision, evidence, now)
 
     def end_replaced(self, version: int, now: dt.datetime) -> None:
@@ -84,7 +86,8 @@ class Deciding:
     ) -> Recorded:
         """Open a decision because an outside system asks for it, signed.
 
-        Harm, pause and budget are not asked for; what a retraining cannot do without is.
+        Harm, pause and budget are not asked for; what a retraining cannot do without is. Rows of
+        windows that are still open are given too: the caller does not wait for their verdict.
 
         Raises
         ------
@@ -94,11 +97,10 @@ class Deciding:
             If retraining is switched off, or there are too few labelled rows to learn from.
         """
         self.end_replaced(version, now)
-        labels = self._labels()
-        rows = self._rows(labels)
+        teaching = teaching_rows(self._ledger, self._model, waiting=False)
         if self._ledger.decisions.current(self._model) is None:
-            self._require(rows)
-        facts = {**evidence, "labelled_rows": rows, **_noted(labels)}
+            self._require(teaching)
+        facts = {**evidence, **teaching.noted()}
         return self._ledger.decisions.open(
             model=self._model,
             champion_version=version,
@@ -107,23 +109,26 @@ class Deciding:
             evidence={**facts, "policy": self._policy.model_dump(mode="json")},
             needs_approval=self._policy.approval,
             source="webhook",
-            labels=labels,
+            labels=teaching.labels,
             at=now,
             message=_first_call,
         )
 
-    def _require(self, rows: int) -> None:
+    def _require(self, teaching: Teaching) -> None:
         if not self._policy.enabled:
             raise RetrainingRefused(
                 "monitoring.retraining.enabled is false: nothing is retrained",
                 remedy="switch it on in params.yaml and restart the monitor",
             )
+        rows, left_out = teaching.rows, teaching.left_out_rows
         if rows < self._policy.min_labels:
+            more = f" ({left_out:,} more are left out: a hard fault touched their windows)"
             raise RetrainingRefused(
-                f"there are {rows:,} labelled rows that no retraining was given yet; "
-                f"{self._policy.min_labels:,} are needed",
+                f"there are {rows:,} labelled rows that no retraining was given yet"
+                f"{more if left_out else ''}; {self._policy.min_labels:,} are needed",
                 remedy="wait for labels, or lower monitoring.retraining.min_labels",
                 labelled_rows=rows,
+                left_out_rows=left_out,
             )
 
     def _fire(
@@ -183,20 +188,13 @@ class Deciding:
             return False
         return self._policy.on == "suspected harm" or _fact(window).labelled_rows > 0
 
-    def _labels(self) -> tuple[int, int]:
-        """Numbers of the labels of rows that no decision holds, (after, through]."""
-        return self._ledger.decisions.labels_given(self._model), self._ledger.labels.mark()
-
-    def _rows(self, labels: tuple[int, int]) -> int:
-        return self._ledger.labels.count(after=labels[0], through=labels[1])
-
     def _past(self, version: int, now: dt.datetime) -> tuple[Recorded, ...]:
         pause = dt.timedelta(seconds=self._policy.cooldown_seconds)
         since = now - max(dt.timedelta(days=BUDGET_DAYS), pause)
         return self._ledger.decisions.past(self._model, version, since)
 
     def _evidence(
-        self, decision: Decision, windows: Sequence[Window], labels: tuple[int, int]
+        self, decision: Decision, windows: Sequence[Window], teaching: Teaching
     ) -> dict[str, Any]:
         """What a person needs to check the decision: windows, verdicts, figures, policy values."""
         looked_at = set(decision.evidence.get("windows", ()))
@@ -204,13 +202,9 @@ class Deciding:
         return {
             **decision.evidence,
             "verdicts": shown,
-            **_noted(labels),
+            **teaching.noted(),
             "policy": self._policy.model_dump(mode="json"),
         }
-
-
-def _noted(labels: tuple[int, int]) -> dict[str, int]:
-    return {"labels_after": labels[0], "labels_through": labels[1]}
 
 
 def window_facts(window: Window) -> dict[str, Any]:

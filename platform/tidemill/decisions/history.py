@@ -84,13 +84,16 @@ class History:
         Of all versions, in any order: those of the cool-down and of 30 days suffice, the one
         that is open, and the last of this champion.
     labelled_rows : int
-        Labelled live rows that a retraining could use.
+        Labelled live rows that a retraining may use.
+    left_out_rows : int
+        Labelled live rows beside them that must not teach: a hard fault touched their windows.
     """
 
     champion_version: int
     windows: tuple[WindowFact, ...] = ()
     decisions: tuple[PastDecision, ...] = ()
     labelled_rows: int = 0
+    left_out_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,8 @@ class Decision:
     reason : str
         One sentence.
     evidence : dict
-        JSON-friendly: the windows looked at and those harmed, labelled rows, retrainings in 30
-        days, and ``blocked_by``: everything that says no.
+        JSON-friendly: the windows looked at and those harmed, labelled rows and those left out,
+        retrainings in 30 days, and ``blocked_by``: everything that says no.
     needs_approval : bool
         Of a fire: a person must approve it first.
     """

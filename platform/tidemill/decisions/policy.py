@@ -22,8 +22,9 @@ def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decisio
 
     Pure: the same arguments give the same decision. Whatever the history,
 
-    - it never fires while the newest judged window is a broken feed, and broken windows are no
-      evidence;
+    - it never fires from rows that a hard fault touched: windows with a broken feed are no
+      evidence, neither for harm nor against it, and ``history.labelled_rows`` leaves out their
+      rows, which must not teach; so taking them out of the history changes nothing;
     - it never fires while a decision is open, about whatever version, so asking again after a
       fire changes nothing;
     - it never fires within ``cooldown_seconds`` of the last fire (of its end, if it has ended;
@@ -58,6 +59,7 @@ def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decisio
         "needed": policy.windows,
         "of": policy.of,
         "labelled_rows": history.labelled_rows,
+        "left_out_rows": history.left_out_rows,
         "fires_in_30_days": len(_recent_fires(history.decisions, now)),
         "blocked_by": [],
     }
@@ -68,7 +70,7 @@ def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decisio
     if blocks:
         evidence["blocked_by"] = [name for name, _ in blocks]
         return Decision("suppress", f"{found}, but {blocks[0][1]}", evidence)
-    rows = f"{history.labelled_rows:,} labelled rows to learn from"
+    rows = f"{history.labelled_rows:,} labelled rows to learn from{_left_out(history)}"
     reason = f"{found} of champion {history.champion_version}, and {rows}"
     return Decision("fire", reason, evidence, needs_approval=policy.approval)
 
@@ -110,15 +112,15 @@ def _too_little(
     policy: RetrainingConfig,
 ) -> str | None:
     """Why there is no evidence for a retraining; None if there is."""
-    if judged and judged[-1].verdict == _BROKEN:
-        return (
-            f"the newest window ({judged[-1].window_id}) is a broken feed: that is for the data's "
-            "owner to mend, and nothing to learn from"
-        )
     if len(harmed) >= policy.windows:
         return None
     if opened := [d for d in history.decisions if d.is_open]:
         return f"a retraining of champion {opened[0].champion_version} is under way"
+    if judged and judged[-1].verdict == _BROKEN:
+        return (
+            f"{_names(policy)} in {len(harmed)} windows whose feed was whole; the newest "
+            f"({judged[-1].window_id}) is a broken feed: that is for the data's owner to mend"
+        )
     if not judged:
         return f"no window of champion {history.champion_version} has been judged yet"
     return (
@@ -137,13 +139,21 @@ def _blocks(history: History, policy: RetrainingConfig, now: datetime) -> list[t
         found.append(("disabled", "monitoring.retraining.enabled is false"))
     if history.labelled_rows < policy.min_labels:
         rows = f"{history.labelled_rows:,} of {policy.min_labels:,} labelled rows"
-        found.append(("labels", f"there are only {rows} to learn from"))
+        said = f"there are only {rows} to learn from{_left_out(history)}"
+        found.append(("labels", said))
     if (until := _cool_at(history.decisions, policy)) is not None and until > now:
         found.append(("cool-down", f"the pause after the last retraining lasts until {until}"))
     if (spent := len(_recent_fires(history.decisions, now))) >= policy.monthly_budget:
         budget = f"{spent} of {policy.monthly_budget} retrainings in {BUDGET_DAYS} days"
         found.append(("budget", f"the budget is spent: {budget}"))
     return found
+
+
+def _left_out(history: History) -> str:
+    """How many more labelled rows there are, and why they do not teach."""
+    if not history.left_out_rows:
+        return ""
+    return f" ({history.left_out_rows:,} more are left out: a hard fault touched their windows)"
 
 
 def _fires(decisions: Sequence[PastDecision]) -> list[PastDecision]:

@@ -32,6 +32,7 @@ from tidemill.ledger.values import (
     WindowPart,
 )
 from tidemill.ledger.windows import Parts, Performance, Window
+from tidemill.ledger.withholding import Span, Take, owed_after, takes_of
 
 __all__ = [
     "Alert",
@@ -62,12 +63,16 @@ __all__ = [
     "RecordMissing",
     "Request",
     "Session",
+    "Span",
     "StoredRequest",
     "Stretch",
+    "Take",
     "Totals",
     "Window",
     "WindowKey",
     "WindowPart",
     "WrongState",
     "back_off_seconds",
+    "owed_after",
+    "takes_of",
 ]

@@ -17,7 +17,8 @@ A decision that fires takes labelled rows: those with a number in (``labels_afte
 ``labels_through``]. It holds them while it is open, and for ever once it has finished; any other
 end gives them back. Because one is open at a time, and each begins where the rows end that are
 held, no row is passed over and none is held twice; one that has failed is tried again only as
-long as nobody else holds its rows.
+long as nobody else holds its rows. Of its numbers it leaves out the rows that must not teach
+(``withholding``): those are owed to the next one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_row
+from tidemill.ledger.withholding import Take, owed_after
 from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Decision", "Decisions"]
@@ -108,6 +110,16 @@ class Decision:
         if self.state not in _HOLDING:
             raise WrongState.of("decision", self.id, self.state, " or ".join(_HOLDING), self.note)
         return self.labels_after or 0, self.labels_through or 0
+
+    @property
+    def takes(self) -> tuple[Take, ...]:
+        """The rows that it holds, as :attr:`rows`, without those that must not teach.
+
+        Settled when it fired: a window that is found broken later takes none of them back.
+        """
+        held = self.rows
+        told = self.evidence.get("takes")
+        return (Take(*held),) if told is None else tuple(Take.from_json(take) for take in told)
 
 
 Tell = Callable[[Decision], NewMessage | None]
@@ -421,6 +433,15 @@ class Decisions:
         chosen = sa.select(t).where(t.c.id.in_(wanted)).order_by(t.c.id)
         with self._store.read() as connection:
             return tuple(Decision(*row) for row in connection.execute(chosen))
+
+    def owed(self, model: str) -> builtins.list[Take]:
+        """Rows that the decisions which hold rows left out, and owe to the next one."""
+        t = tables.decisions
+        held = t.c.model == model, t.c.labels_through.is_not(None), t.c.state.in_(_HOLDING)
+        newest = sa.select(t).where(*held).order_by(t.c.labels_through.desc(), t.c.id.desc())
+        with self._store.read() as connection:
+            row = connection.execute(newest.limit(1)).one_or_none()
+        return [] if row is None else owed_after(Decision(*row).takes)
 
     def labels_given(self, model: str) -> int:
         """The label number up to which decisions hold rows; the next begins after it."""

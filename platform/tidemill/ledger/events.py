@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -25,6 +25,7 @@ from tidemill.ledger.unfolded import Unfolded
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.values import BatchNote, EventBatch, Receipt, Totals
 from tidemill.ledger.waiting import PendingIds
+from tidemill.ledger.withholding import Take
 from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Events"]
@@ -111,7 +112,15 @@ class Events:
         of each model version. Memory is one stored batch and ``batch_rows`` rows.
         """
         last = self._writer.marks.get("label_number", 0) if through is None else through
-        return labelled_rows(self._store, after, last, model_version, batch_rows)
+        return labelled_rows(self._store, Take(after, last), model_version, batch_rows)
+
+    def taken(self, takes: Iterable[Take], *, batch_rows: int = 8192) -> Iterator[pa.RecordBatch]:
+        """The labelled rows of a decision's takes, one take after the other.
+
+        As :meth:`labelled`: the same takes give the same rows, however often they are read.
+        """
+        for take in takes:
+            yield from labelled_rows(self._store, take, None, batch_rows)
 
     def _write(self, commit: Commit, arrival: Arrival) -> Receipt:
         batch = arrival.batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,7 @@ from tidemill.ledger.requests import keep_request, replayed
 from tidemill.ledger.store import Store
 from tidemill.ledger.values import LabelBatch, LabelReceipt
 from tidemill.ledger.waiting import PENDING_LIMIT, PendingIds, insert_labels, read_pending
+from tidemill.ledger.withholding import Take, count_taken
 from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Labels"]
@@ -105,6 +106,11 @@ class Labels:
                 )
                 or 0
             )
+
+    def taken(self, takes: Iterable[Take]) -> int:
+        """Labelled rows that takes have, all together."""
+        with self._store.read() as connection:
+            return sum(count_taken(connection, take) for take in takes)
 
     def pending(self) -> int:
         """Labels whose event has not come yet."""

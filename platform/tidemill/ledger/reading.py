@@ -15,6 +15,7 @@ from tidemill.ledger.blobs import unpack_table
 from tidemill.ledger.columns import AnyRow, micros
 from tidemill.ledger.ids import Numbers
 from tidemill.ledger.store import Store
+from tidemill.ledger.withholding import Take, taken
 
 __all__ = [
     "Found",
@@ -114,21 +115,21 @@ def newest_rows(connection: Connection, limit: int, model_version: int | None) -
 
 
 def labelled_rows(
-    store: Store, after: int, through: int, model_version: int | None, batch_rows: int
+    store: Store, take: Take, model_version: int | None, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Rows whose label number lies in (after, through], in the order of the events."""
+    """The labelled rows of a take, in the order of the events."""
     t = tables.labels
     last = -1
     while True:
         chosen = (
             sa.select(t)
-            .where(t.c.seq > last, t.c.number > after, t.c.number <= through)
+            .where(t.c.seq > last, t.c.number > take.after, t.c.number <= take.through)
             .order_by(t.c.seq)
             .limit(batch_rows)
         )
         with store.read() as connection:
             labels = connection.execute(chosen).all()
-            pieces = _with_truth(connection, labels, model_version)
+            pieces = _with_truth(connection, labels, take, model_version)
         for piece in pieces:
             yield from piece.combine_chunks().to_batches()
         if len(labels) < batch_rows:
@@ -153,7 +154,7 @@ def truth_columns(labels: Sequence[AnyRow]) -> pa.Table:
 
 
 def _with_truth(
-    connection: Connection, labels: Sequence[AnyRow], model_version: int | None
+    connection: Connection, labels: Sequence[AnyRow], take: Take, model_version: int | None
 ) -> list[pa.Table]:
     # One piece for each run of equal schemas, so that batches are not smaller than they must be.
     seq = np.fromiter((row.seq for row in labels), np.int64, len(labels))
@@ -161,8 +162,11 @@ def _with_truth(
     for version, numbers, table in rows_at(connection, seq, features=True):
         if model_version not in (None, version):
             continue
-        at = np.searchsorted(seq, numbers)
-        rows = table.drop_columns(["position"])
+        wanted = taken(table, version, take)
+        if not wanted.any():
+            continue
+        at = np.searchsorted(seq, numbers[wanted])
+        rows = table.filter(pa.array(wanted)).drop_columns(["position"])
         truth = truth_columns([labels[i] for i in at.tolist()])
         for name in truth.column_names:
             rows = rows.append_column(name, truth[name])

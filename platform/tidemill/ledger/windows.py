@@ -13,12 +13,13 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
 from tidemill.ledger.archiving import archive_window
-from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.columns import AnyRow, micros
 from tidemill.ledger.faults import RecordMissing
 from tidemill.ledger.findings import FindingLike, finding_rows
 from tidemill.ledger.parts import FIELDS, read_parts
 from tidemill.ledger.store import Store
 from tidemill.ledger.values import WindowKey
+from tidemill.ledger.withholding import Span, spans_joined
 from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Parts", "Performance", "Window", "Windows"]
@@ -194,6 +195,22 @@ class Windows:
         with self._store.read() as connection:
             return _with_performance(connection, connection.execute(chosen).all())
 
+    def untaught(self, *, waiting: bool) -> tuple[Span, ...]:
+        """Rows of the whole traffic that must not teach: those of windows with a broken feed.
+
+        Parameters
+        ----------
+        waiting : bool
+            Also those of windows that were not judged yet: nobody knows.
+        """
+        w = tables.windows
+        columns = (w.c.model_version, w.c.start, w.c.end, w.c.first_position, w.c.last_position)
+        bad = w.c.verdict == "broken feed"
+        bad = sa.or_(bad, w.c.judged_at.is_(None)) if waiting else bad
+        with self._store.read() as connection:
+            rows = connection.execute(sa.select(*columns).where(w.c.segment == "", bad)).all()
+        return spans_joined(_span(row) for row in rows)
+
     def parts(self, window_id: int) -> Parts:
         """The partials of a window."""
         with self._store.read() as connection:
@@ -301,6 +318,13 @@ def _window(connection: Connection, window_id: int) -> Window:
     if not rows:
         raise RecordMissing.of("window", window_id)
     return _with_performance(connection, rows)[0]
+
+
+def _span(row: AnyRow) -> Span:
+    """The rows of a window: by their places where it counts them, else by their time."""
+    if row.first_position is not None:
+        return Span(row.model_version, "count", row.first_position, row.last_position)
+    return Span(row.model_version, "time", micros(row.start), micros(row.end))
 
 
 def _with_performance(connection: Connection, rows: Sequence[AnyRow]) -> list[Window]:

@@ -10,6 +10,7 @@ from tidemill.testing.ledgers.keys import KeysContract
 from tidemill.testing.ledgers.labels import LabelsContract
 from tidemill.testing.ledgers.outbox import OutboxContract
 from tidemill.testing.ledgers.pruning import PruningContract
+from tidemill.testing.ledgers.teaching import TeachingContract
 from tidemill.testing.ledgers.windows import WindowsContract
 from tidemill.testing.ledgers.writing import WritingContract
 
@@ -24,6 +25,7 @@ class LedgerContract(
     LabelsContract,
     AlertsContract,
     DecisionsContract,
+    TeachingContract,
     OutboxContract,
     KeysContract,
     PruningContract,
