@@ -16,6 +16,8 @@ from typing import Any
 from benchmarks.measure import Measured, run
 from benchmarks.table import Line, line
 
+from tidemill.orchestration.owner import told_clients
+from tidemill.storage import Workspace
 from tidemill.testing.ports import free_ports
 
 REPOSITORY = Path(__file__).parents[1]
@@ -95,8 +97,7 @@ def _with_up(folder: Path) -> dict[str, Any]:
             workspace,
             {
                 "PREFECT_HOME": environment["PREFECT_HOME"],
-                "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
-                "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}",
+                **told_clients(Workspace.at(workspace)),
             },
         )
     finally:

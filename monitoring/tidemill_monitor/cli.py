@@ -48,7 +48,7 @@ Key = Annotated[
 Limit = Annotated[int, typer.Option(min=1, max=500, help="How many at the most.")]
 Number = Annotated[int, typer.Argument(help="As listed.")]
 Note = Annotated[str, typer.Option(help="Kept with it.")]
-ScopeName = Literal["ingest", "read", "operate"]
+ScopeName = Literal["ingest", "read", "retrain", "operate"]
 
 _REPLAY_PATIENCE_SECONDS = 600.0
 

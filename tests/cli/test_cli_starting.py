@@ -20,6 +20,7 @@ COMMANDS = [
     ["stage"],
     ["score"],
     ["up"],
+    ["links"],
     ["shards"],
     ["shards", "list"],
     ["shards", "locate"],

@@ -843,6 +843,7 @@ def test_a_real_prefect_server_starts_one_run_an_attempt(tmp_path, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     with TemporaryServer() as server:
         server.wait()
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", server.auth)
         with PrefectApi(server.api_url) as api:
             facts = {
                 "workspace": "/workspace",
@@ -853,7 +854,7 @@ def test_a_real_prefect_server_starts_one_run_an_attempt(tmp_path, monkeypatch):
             }
             with pytest.raises(DeploymentMissing):
                 api.start(facts, idempotency_key="7-1")
-            deploy(server.api_url)
+            deploy(server)
 
             runs = [api.start(facts, idempotency_key="7-1", tags=("x",)) for _ in range(3)]
             again = api.start({**facts, "attempt": 2}, idempotency_key="7-2")
@@ -866,25 +867,28 @@ def test_a_real_prefect_server_starts_one_run_an_attempt(tmp_path, monkeypatch):
             api.cancel(runs[0].id)
             assert api.flow_run(runs[0].id).state == "CANCELLED"
             api.cancel(runs[0].id)
-            run(server.api_url, again.id)
+            run(server, again.id)
             api.cancel(again.id)
             assert api.flow_run(again.id).called_off
             api.cancel(str(uuid.uuid4()))
 
 
-def deploy(api_url: str) -> None:
+def client_of(server):
     import httpx
 
-    with httpx.Client(base_url=api_url + "/", trust_env=False) as client:
+    auth = tuple(server.auth.split(":"))
+    return httpx.Client(base_url=server.api_url + "/", auth=auth, trust_env=False)
+
+
+def deploy(server) -> None:
+    with client_of(server) as client:
         flow = client.post("flows/", json={"name": "retrain-on-drift"}).raise_for_status().json()
         document = {"name": "retrain-on-drift", "flow_id": flow["id"]}
         client.post("deployments/", json=document).raise_for_status()
 
 
-def run(api_url: str, flow_run_id: str) -> None:
-    import httpx
-
-    with httpx.Client(base_url=api_url + "/", trust_env=False) as client:
+def run(server, flow_run_id: str) -> None:
+    with client_of(server) as client:
         for state in ("PENDING", "RUNNING"):
             document = {"state": {"type": state}, "force": True}
             client.post(f"flow_runs/{flow_run_id}/set_state", json=document).raise_for_status()

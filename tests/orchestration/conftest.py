@@ -30,7 +30,8 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def api_url(prefect_home: Path) -> Iterator[str]:
     """The address of the session's server."""
-    with TemporaryServer() as server:
+    with TemporaryServer() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_AUTH_STRING", server.auth)
         server.wait()
         yield server.api_url
         # What Prefect still has to say must be said while the server is there.
@@ -57,9 +58,13 @@ def workspace(tmp_path: Path) -> Workspace:
 def client(api_url: str) -> Iterator[Any]:
     """Prefect's own client, at the session's server."""
     from prefect import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as found:
+    ours = {
+        PREFECT_API_URL: api_url,
+        PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"],
+    }
+    with temporary_settings(ours), get_client(sync_client=True) as found:
         yield found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -103,11 +104,13 @@ def test_the_deployed_flow_fails_with_the_reason_on_its_page(
     tmp_path, api_url, client, load, monkeypatch
 ):
     """A folder that is no workspace: the flow fails with our error, and its page has the remedy."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     train_model = load("train-model")
-    with temporary_settings({PREFECT_API_URL: api_url}), pytest.raises(WorkspaceMissing):
+    auth = os.environ["PREFECT_API_AUTH_STRING"]
+    ours = {PREFECT_API_URL: api_url, PREFECT_API_AUTH_STRING: auth}
+    with temporary_settings(ours), pytest.raises(WorkspaceMissing):
         train_model(workspace=str(tmp_path), overrides={"seed": 1})
 
     (failure,) = [

@@ -30,7 +30,7 @@ def test_they_are_made_once_and_the_first_is_told_once(tmp_path):
     made.forget_first()
     later = monitor_keys(place)
     assert (later.worker, later.first) == (made.worker, None)
-    assert made.file.read_text() == f"operate {made.worker}\n"
+    assert made.file.read_text() == f"retrain {made.worker}\n"
     assert made.file.stat().st_mode & 0o777 == 0o600
 
 
@@ -44,7 +44,7 @@ def test_keys_do_not_show(tmp_path):
 def test_keys_of_ones_own_are_used(tmp_path, monkeypatch):
     """A file or key of the environment wins; nothing is made."""
     file = tmp_path / "mine"
-    file.write_text("ingest tm_a\noperate tm_b\n")
+    file.write_text("ingest tm_a\noperate tm_b\n")  # as it was before there was a lesser scope
     monkeypatch.setenv("TIDEMILL_MONITOR_KEYS_FILE", str(file))
     found = monitor_keys(Workspace.at(tmp_path))
     assert (found.worker, found.first, found.file) == ("tm_b", None, file)
@@ -58,6 +58,20 @@ def test_a_file_without_a_key_for_the_worker(tmp_path, monkeypatch):
     file = tmp_path / "mine"
     file.write_text("read tm_secret\n")
     monkeypatch.setenv("TIDEMILL_MONITOR_KEYS_FILE", str(file))
-    with pytest.raises(ConfigError, match="scope operate") as caught:
+    with pytest.raises(ConfigError, match="scope retrain") as caught:
         monitor_keys(Workspace.at(tmp_path))
     assert "tm_secret" not in str(caught.value.fields) + str(caught.value)
+
+
+def test_a_worker_that_could_do_everything_gets_a_lesser_key(tmp_path):
+    """A file of before: the worker's key is replaced and revoked, the people's one kept."""
+    own = tmp_path / ".tidemill" / "monitor" / "keys"
+    own.parent.mkdir(parents=True)
+    own.write_text("operate tm_old\noperate tm_first\n")
+    found = monitor_keys(Workspace.at(tmp_path))
+    assert (found.worker == "tm_old", found.first) == (False, "tm_first")
+    lines = f"retrain {found.worker}\nrevoked tm_old\noperate tm_first\n"
+    assert own.read_text() == lines
+    assert monitor_keys(Workspace.at(tmp_path)).worker == found.worker
+    found.forget_first()
+    assert own.read_text() == lines.removesuffix("operate tm_first\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 from tidemill.errors import Busy, ConfigError
 from tidemill.monitor_client import MonitorClient
 from tidemill.orchestration import services, up
+from tidemill.orchestration.owner import told_clients
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
 from tidemill.testing.ports import free_ports
@@ -124,7 +126,10 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     process, said = start(prefect_port, mlflow_port, monitor_port)
     api = f"http://127.0.0.1:{prefect_port}/api"
     said.wait_for("ready")
-    assert ask(f"http://127.0.0.1:{mlflow_port}/version")
+    clients = told_clients(place)
+    auth = clients["PREFECT_API_AUTH_STRING"]
+    mlflow_auth = f"tidemill:{clients['MLFLOW_TRACKING_PASSWORD']}"
+    assert ask(f"http://127.0.0.1:{mlflow_port}/version", auth=mlflow_auth)
     assert ask(f"http://127.0.0.1:{monitor_port}/healthz")
     key = next(line for line in said.lines if line.startswith("first key")).split()[-1]
     with MonitorClient(f"http://127.0.0.1:{monitor_port}", key) as monitor:
@@ -133,7 +138,7 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     assert keys.stat().st_mode & 0o077 == 0
     assert key not in keys.read_text()
 
-    run_deployment(api)
+    run_deployment(api, auth)
     mlflow, python, folder, loaded, watched = (place.root / "noted").read_text().splitlines()
     assert mlflow == f"http://127.0.0.1:{mlflow_port}"
     assert (python, folder) == (sys.executable, str(place.root))
@@ -145,10 +150,10 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     only(process, "worker", "start").kill()
     said.wait_for("worker ended")
     (place.root / "noted").unlink()
-    run_deployment(api)
+    run_deployment(api, auth)
     assert (place.root / "noted").exists()
 
-    run_id = with_mlflow(f"http://127.0.0.1:{mlflow_port}", WRITE)
+    run_id = with_mlflow(f"http://127.0.0.1:{mlflow_port}", WRITE, **clients)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 8
     process.send_signal(signal.SIGTERM)
@@ -188,9 +193,9 @@ print(mlflow.artifacts.load_text(mlflow.get_run("{run_id}").info.artifact_uri + 
 """
 
 
-def with_mlflow(uri: str, code: str) -> str:
+def with_mlflow(uri: str, code: str, **more: str) -> str:
     """Run code in a process that tracks there; returns its last line."""
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    environment = {**os.environ, **more, "MLFLOW_TRACKING_URI": uri}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip().splitlines()[-1]
@@ -216,21 +221,22 @@ class Lines:
             time.sleep(0.1)
 
 
-def ask(address: str, document=None):
+def ask(address: str, document=None, *, auth: str | None = None):
     data = None if document is None else json.dumps(document).encode()
-    request = urllib.request.Request(
-        address, data=data, headers={"content-type": "application/json"}
-    )
+    headers = {"content-type": "application/json"}
+    if auth is not None:
+        headers["authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
+    request = urllib.request.Request(address, data=data, headers=headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         body = answer.read()
     return json.loads(body) if body[:1] in b"[{" else body
 
 
-def run_deployment(api: str) -> None:
-    deployment = ask(f"{api}/deployments/name/note/note")
-    run = ask(f"{api}/deployments/{deployment['id']}/create_flow_run", {})
+def run_deployment(api: str, auth: str) -> None:
+    deployment = ask(f"{api}/deployments/name/note/note", auth=auth)
+    run = ask(f"{api}/deployments/{deployment['id']}/create_flow_run", {}, auth=auth)
     deadline = time.monotonic() + 90
-    while (state := ask(f"{api}/flow_runs/{run['id']}")["state_type"]) != "COMPLETED":
+    while (state := ask(f"{api}/flow_runs/{run['id']}", auth=auth)["state_type"]) != "COMPLETED":
         assert state not in ("FAILED", "CRASHED", "CANCELLED")
         assert time.monotonic() < deadline, state
         time.sleep(0.5)

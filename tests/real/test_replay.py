@@ -33,6 +33,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tidemill.monitor_client import MonitorClient
+from tidemill.orchestration.owner import told_clients
+from tidemill.storage import Workspace
 from tidemill.testing.ports import free_ports
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -257,15 +259,19 @@ class Loop:
 
         (decision,) = until(over, RETRAINING_SECONDS)
         assert decision["state"] == "finished", decision
-        runs = httpx.post(f"{self.prefect}/api/flow_runs/filter", json={}, timeout=30).json()
+        runs = self.asked("POST", "/api/flow_runs/filter", json={})
         assert [run["id"] for run in runs] == [decision["flow_run_id"]]
         assert runs[0]["parameters"]["decision_id"] == str(decision["id"])
         until(lambda: self._state(decision) == "COMPLETED", WINDOW_SECONDS)
         return decision
 
     def _state(self, decision: dict[str, Any]) -> str:
-        address = f"{self.prefect}/api/flow_runs/{decision['flow_run_id']}"
-        return str(httpx.get(address, timeout=30).json()["state_type"])
+        return str(self.asked("GET", f"/api/flow_runs/{decision['flow_run_id']}")["state_type"])
+
+    def asked(self, method: str, path: str, **given: Any) -> Any:
+        """What Prefect answers its owner."""
+        auth = tuple(told_clients(Workspace.at(self.root))["PREFECT_API_AUTH_STRING"].split(":"))
+        return httpx.request(method, self.prefect + path, auth=auth, timeout=30, **given).json()
 
     def better_champion(self, decision: dict[str, Any]) -> dict[str, float]:
         """The decision's challenger was promoted and serves; its figures beside the old one's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def api_url(tmp_path_factory):
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         with TemporaryServer() as server:
             server.wait()
+            patch.setenv("PREFECT_API_AUTH_STRING", server.auth)
             yield server.api_url
             from prefect.events.worker import EventsWorker
             from prefect.logging.handlers import APILogWorker
@@ -48,13 +50,14 @@ def run_flow(api_url, monkeypatch, helpers):
 
     def run(key=None, **parameters):
         from prefect.flows import load_flow_from_entrypoint
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
         monkeypatch.chdir(ROOT)
         monkeypatch.setattr(sys, "path", list(sys.path))
         monkeypatch.setenv("TIDEMILL_MONITOR_KEY", helpers.KEY if key is None else key)
         monkeypatch.setenv("TIDEMILL_WORKERS", "2")
-        with temporary_settings({PREFECT_API_URL: api_url}):
+        auth = os.environ["PREFECT_API_AUTH_STRING"]
+        with temporary_settings({PREFECT_API_URL: api_url, PREFECT_API_AUTH_STRING: auth}):
             flow = load_flow_from_entrypoint("flows/retrain_on_drift.py:retrain_on_drift")
             return flow(**parameters)
 
@@ -65,7 +68,8 @@ def task_states(api_url):
     """Name and state of all task runs of the flow."""
     import httpx
 
-    runs = httpx.post(f"{api_url}/task_runs/filter", json={"limit": 200}).json()
+    auth = tuple(os.environ["PREFECT_API_AUTH_STRING"].split(":"))
+    runs = httpx.post(f"{api_url}/task_runs/filter", json={"limit": 200}, auth=auth).json()
     return {run["name"]: run["state_type"] for run in runs}
 
 

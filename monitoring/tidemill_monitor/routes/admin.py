@@ -29,7 +29,7 @@ class NewKey(Small):
     """A key to make."""
 
     name: Words = ""
-    scope: Literal["ingest", "read", "operate"] = "ingest"
+    scope: Literal["ingest", "read", "retrain", "operate"] = "ingest"
 
 
 class Messages(Small):

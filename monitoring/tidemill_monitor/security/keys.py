@@ -74,7 +74,10 @@ class Keys:
         return True
 
     def take_up(self, file: Path) -> int:
-        """Take up the keys of a file, one ``scope key`` a line; how many were new."""
+        """Take up the keys of a file, one ``scope key`` a line; how many were new.
+
+        A line ``revoked key`` refuses one from now on.
+        """
         try:
             lines = [line.split() for line in file.read_text().splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as exc:
@@ -86,6 +89,10 @@ class Keys:
         new = 0
         for words in lines:
             scope, text = words if len(words) == 2 else ("", "")
+            match = _TEXT.fullmatch(text)
+            if scope == "revoked" and match:
+                self.revoke(match[1])
+                continue
             new += self.add(text, file.name, scope)  # type: ignore[arg-type]
         return new
 
@@ -114,7 +121,7 @@ class Keys:
             return None
         if key.expires_at is not None and key.expires_at <= self._clock():
             return None
-        scope: Scope = next((s for s in ("operate", "read", "ingest") if s in key.scopes), "ingest")
+        scope: Scope = next((s for s in reversed(SCOPES) if s in key.scopes), "ingest")
         return Identity("key", key.id, key.name, scope)
 
     def is_fresh(self, text: str) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 __all__ = ["OPEN_PATHS", "OPEN_PREFIX", "SCOPES", "Identity", "Need", "Scope", "required_scope"]
 
-Scope = Literal["ingest", "read", "operate"]
-Need = Literal["open", "signed", "ingest", "read", "operate"]
+Scope = Literal["ingest", "read", "retrain", "operate"]
+Need = Literal["open", "signed", "ingest", "read", "retrain", "operate"]
 
-SCOPES: tuple[Scope, ...] = ("ingest", "read", "operate")
+SCOPES: tuple[Scope, ...] = ("ingest", "read", "retrain", "operate")
 
 OPEN_PATHS = ("/healthz", "/readyz", "/login")
 """What answers without a key: health, and the page where one is given."""
@@ -20,7 +21,8 @@ OPEN_PREFIX = "/static/login/"
 
 _INGEST = ("/v1/predict", "/v1/events", "/v1/labels")
 _SIGNED = ("/v1/retrain",)
-_OPERATE = ("/v1/labelled",)
+_LABELLED = "/v1/labelled"
+_REPORT = re.compile(r"/v1/decisions/[^/]+/report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class Identity:
     csrf: str = ""
 
     def may(self, need: Need) -> bool:
-        """Whether the scope suffices; ``operate`` includes the others."""
+        """Whether the scope suffices; ``operate`` includes the others, ``retrain`` reads too."""
+        if need == "read" and self.scope == "retrain":
+            return True
         return need == "open" or self.scope in (need, "operate")
 
 
@@ -70,4 +74,6 @@ def required_scope(method: str, path: str) -> Need:
         return "ingest"
     if path == "/logout":
         return "read"
-    return "read" if safe and path not in _OPERATE else "operate"
+    if (safe and path == _LABELLED) or (method == "POST" and _REPORT.fullmatch(path)):
+        return "retrain"
+    return "read" if safe else "operate"

@@ -29,6 +29,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("stage")(stage)
     app.command("score")(score)
     app.command("up")(up)
+    app.command("links")(links)
 
 
 def run(
@@ -189,3 +190,18 @@ def up(
         monitor_port=monitor_port,
         on_event=screen.note,
     )
+
+
+def links(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Print new links that open the running services in your browser; each works once."""
+    from tidemill.orchestration import links as make_links
+    from tidemill.storage import Workspace
+
+    found = make_links(Workspace.at(workspace))
+    screen = Screen(as_json=as_json)
+    if as_json:
+        screen.document(found)
+        return
+    for name, link in found.items():
+        screen.out.print(f"{name}: {link}", markup=False, soft_wrap=True)
+    screen.note("each works once, within an hour")

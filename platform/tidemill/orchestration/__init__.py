@@ -5,11 +5,12 @@ from tidemill.orchestration.engine import PrefectEngine
 from tidemill.orchestration.flows import score_in_flow, train_in_flow
 from tidemill.orchestration.retraining import retrain_in_flow
 from tidemill.orchestration.server import TemporaryServer, require_prefect
-from tidemill.orchestration.stack import up
+from tidemill.orchestration.stack import links, up
 
 __all__ = [
     "PrefectEngine",
     "TemporaryServer",
+    "links",
     "require_prefect",
     "retrain_in_flow",
     "run_through_prefect",

@@ -14,6 +14,7 @@ from uuid import UUID
 from tidemill.engines import LocalEngine
 from tidemill.errors import ServiceUnavailable
 from tidemill.orchestration.flows import Pipeline, run_in_flow
+from tidemill.orchestration.owner import known_auth
 from tidemill.orchestration.server import TemporaryServer, require_prefect
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
@@ -66,8 +67,8 @@ def run_through_prefect(
     # Read when Prefect is imported; whoever sets it sees Prefect's log on the terminal.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with (
-        _api(settings, preload) as api_url,
-        _pointed_at(api_url),
+        _api(workspace, settings, preload) as (api_url, auth),
+        _pointed_at(api_url, auth),
         nullcontext(engine)
         if engine
         else LocalEngine(settings.workers, preload=("tidemill.stages",)) as inner,
@@ -87,16 +88,19 @@ def run_through_prefect(
 
 
 @contextmanager
-def _api(settings: Settings, preload: Sequence[str]) -> Iterator[str]:
+def _api(
+    workspace: Workspace, settings: Settings, preload: Sequence[str]
+) -> Iterator[tuple[str, str | None]]:
+    """The API's address, and the credential that opens it."""
     if settings.prefect_api_url:
         require_prefect(settings.prefect_api_url)
-        yield settings.prefect_api_url
+        yield settings.prefect_api_url, known_auth(workspace, settings.prefect_api_url)
         return
     with TemporaryServer() as server:
         # Prefect itself and what the stages need load on the other core meanwhile.
         modules = iter(["tidemill.orchestration.tasks", *preload])
         server.wait(meanwhile=lambda: _import_next(modules))
-        yield server.api_url
+        yield server.api_url, server.auth
 
 
 def _import_next(modules: Iterator[str]) -> bool:
@@ -107,13 +111,14 @@ def _import_next(modules: Iterator[str]) -> bool:
 
 
 @contextmanager
-def _pointed_at(api_url: str) -> Iterator[None]:
+def _pointed_at(api_url: str, auth: str | None) -> Iterator[None]:
     """Send all of Prefect in this process to ``api_url``."""
     from prefect.context import _temporary_global_settings_context, get_settings_context
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+    opened = {} if auth is None else {PREFECT_API_AUTH_STRING: auth}
     with (
-        temporary_settings({PREFECT_API_URL: api_url}),
+        temporary_settings({PREFECT_API_URL: api_url, **opened}),
         # Prefect's own threads do not see this one's context.
         _temporary_global_settings_context(get_settings_context()),
     ):

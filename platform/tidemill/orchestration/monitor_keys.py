@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tidemill.errors import ConfigError
 from tidemill.monitor_client import KEY_VARIABLE
+from tidemill.orchestration.owner import write_private
 from tidemill.storage import Workspace, storage_errors
 
 __all__ = ["MonitorKeys", "monitor_keys"]
@@ -23,7 +24,7 @@ class MonitorKeys:
     Parameters
     ----------
     worker : str
-        The worker's key, of scope operate.
+        The worker's key, of scope retrain: it reads, and reports of retrainings.
     first : str or None
         A key for people that was made just now; None where one was made before.
     file : Path or None
@@ -40,7 +41,7 @@ class MonitorKeys:
     def forget_first(self) -> None:
         """Leave only the worker's key in the file: the store knows the other one by now."""
         if self.first is not None and self.file is not None:
-            _write(self.file, [self.worker])
+            _write(self.file, _lines(self.file, without=self.first))
 
 
 def monitor_keys(workspace: Workspace) -> MonitorKeys:
@@ -53,7 +54,7 @@ def monitor_keys(workspace: Workspace) -> MonitorKeys:
     Raises
     ------
     ConfigError
-        If the file of the environment has no key of scope operate for the worker.
+        If the file of the environment has no key for the worker.
     StorageFailed
         If the disk refuses.
     """
@@ -61,42 +62,44 @@ def monitor_keys(workspace: Workspace) -> MonitorKeys:
     if given:
         return MonitorKeys(given, None, Path(file) if file else None)
     if file:
-        return MonitorKeys(_operate_keys(Path(file))[0], None, Path(file))
+        return MonitorKeys(_worker_key(Path(file)), None, Path(file))
     own = workspace.hidden / "monitor" / "keys"
-    if own.exists():
-        # A second one was made and never shown: we were stopped before the monitor answered.
-        worker, *waiting = _operate_keys(own)
-        return MonitorKeys(worker, waiting[0] if waiting else None, own)
-    worker, first = _made(), _made()
-    _write(own, [worker, first])
-    return MonitorKeys(worker, first, own)
+    if not own.exists():
+        worker, first = _made(), _made()
+        _write(own, [("retrain", worker), ("operate", first)])
+        return MonitorKeys(worker, first, own)
+    lines = _lines(own)
+    if lines and lines[0][0] == "operate":
+        # The worker's key could do everything once: it gets one that cannot.
+        lines = [("retrain", _made()), ("revoked", lines[0][1]), *lines[1:]]
+        _write(own, lines)
+    # A second one was made and never shown: we were stopped before the monitor answered.
+    waiting = [key for scope, key in lines if scope == "operate"]
+    return MonitorKeys(_worker_key(own), waiting[0] if waiting else None, own)
 
 
 def _made() -> str:
     return f"tm_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
 
 
-def _operate_keys(file: Path) -> list[str]:
-    with storage_errors(file):
-        lines = [line.split() for line in file.read_text().splitlines()]
-    found = [words[1] for words in lines if len(words) == 2 and words[0] == "operate"]
-    if found:
-        return found
+def _worker_key(file: Path) -> str:
+    """The key of a file that can do least of those that can report."""
+    found = dict(reversed(_lines(file)))  # the first of each scope
+    for scope in ("retrain", "operate"):
+        if scope in found:
+            return found[scope]
     raise ConfigError(
-        f"{file} has no key of scope operate, which the worker needs to report to the monitor",
-        remedy=f"add a line 'operate KEY', or set {KEY_VARIABLE}",
+        f"{file} has no key of scope retrain, which the worker needs to report to the monitor",
+        remedy=f"add a line 'retrain KEY', or set {KEY_VARIABLE}",
         path=str(file),
     )
 
 
-def _write(path: Path, keys: list[str]) -> None:
-    """Replace the file, at no moment readable by others."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.writelines(f"operate {key}\n" for key in keys)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+def _lines(file: Path, *, without: str = "") -> list[tuple[str, str]]:
+    with storage_errors(file):
+        words = [line.split() for line in file.read_text().splitlines()]
+    return [(one[0], one[1]) for one in words if len(one) == 2 and one[1] != without]
+
+
+def _write(path: Path, lines: list[tuple[str, str]]) -> None:
+    write_private(path, "".join(f"{scope} {key}\n" for scope, key in lines))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import tidemill
 from tidemill.errors import ServiceUnavailable
 from tidemill.settings import APART
+from tidemill.web import CREDENTIAL_VARIABLE
 
 __all__ = ["TemporaryServer", "health_status", "prefect_home", "require_prefect"]
 
@@ -45,6 +48,8 @@ _QUIET_SERVER = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
+
+_OF_CLIENTS = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
 
 
 def prefect_home() -> Path:
@@ -93,11 +98,13 @@ class TemporaryServer:
     """A Prefect server for one run, on a free port of 127.0.0.1.
 
     ``start`` returns at once; ``wait`` returns when the server answers. The server keeps its
-    database in :func:`prefect_home` and ends with this process, even when that is killed.
+    database in :func:`prefect_home` and ends with this process, even when that is killed. It
+    answers only who sends ``auth``, a ``user:password`` of this one server.
     """
 
     def __init__(self) -> None:
         self.api_url = ""
+        self.auth = f"run:{secrets.token_hex(32)}"
         self._process: subprocess.Popen[bytes] | None = None
         self._answered = threading.Event()
         self._status: int | None = None
@@ -123,7 +130,7 @@ class TemporaryServer:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by stop)
             self._process = subprocess.Popen(  # noqa: S603
                 self._command(listener.fileno()),
-                env=_server_environment(),
+                env=_server_environment(self.auth),
                 pass_fds=(listener.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,
@@ -204,7 +211,15 @@ class TemporaryServer:
         return lines[-1] if lines else ""
 
 
-def _server_environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+def _server_environment(auth: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _OF_CLIENTS}
+    rooms = str(Path(tidemill.__file__).parents[1])
+    search = os.pathsep.join(path for path in (rooms, kept.get("PYTHONPATH", "")) if path)
     # A stage's memory is that of its work: the meter leaves processes marked so apart.
-    return {**kept, **_QUIET_SERVER, APART: "1"}
+    return {
+        **kept,
+        **_QUIET_SERVER,
+        APART: "1",
+        "PYTHONPATH": search,
+        CREDENTIAL_VARIABLE: auth,
+    }

@@ -9,13 +9,21 @@ from pathlib import Path
 
 import tidemill
 from tidemill.errors import ConfigError
+from tidemill.orchestration.environments import (
+    flow_environment,
+    machine_environment,
+    whole_environment,
+)
+from tidemill.orchestration.owner import Installation
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
+from tidemill.web import CREDENTIAL_VARIABLE, HOSTS_VARIABLE
 
 __all__ = [
     "POOL",
     "Addresses",
     "Service",
+    "client_environment",
     "deployer",
     "flows_home",
     "mlflow_server",
@@ -103,53 +111,52 @@ class Addresses:
         return self.mlflow_uri == f"http://{_reachable(self.host)}:{self.mlflow_port}"
 
 
-def prefect_server(workspace: Workspace, at: Addresses) -> Service:
-    """Prefect's server with its UI."""
+def prefect_server(at: Addresses, owner: Installation, folder: Path) -> Service:
+    """Prefect's server with its UI, for its owner alone."""
     return Service(
         "prefect server",
-        (
-            *_python("prefect", "server", "start"),
-            *("--host", at.host, "--port", str(at.prefect_port)),
-        ),
-        workspace.root,
-        {**_environment(workspace, at), **_BATCHES},
+        (*_script("orchestration", "serve_prefect"), at.host, str(at.prefect_port)),
+        folder,
+        {
+            **machine_environment(),
+            **_of_server("PREFECT_SERVER_", "PREFECT_UI_", "PREFECT_API_DATABASE_"),
+            **_BATCHES,
+            CREDENTIAL_VARIABLE: owner.credential("prefect"),
+            HOSTS_VARIABLE: _hosts(at),
+        },
         address=at.prefect_ui,
         health=f"{at.prefect_api}/health",
     )
 
 
-def mlflow_server(workspace: Workspace, settings: Settings, at: Addresses) -> Service:
-    """MLflow's server on the workspace's own store."""
-    names = sorted({"localhost", "127.0.0.1", _reachable(at.host)})
-    hosts = [form for name in names for form in (name, f"{name}:{at.mlflow_port}")]
-    origins = [f"http://{name}:{at.mlflow_port}" for name in names]
-    environment = _environment(workspace, at)
-    # The server's own store is on its command line; it must not be a client of itself.
-    del environment["MLFLOW_TRACKING_URI"]
+def mlflow_server(
+    workspace: Workspace, settings: Settings, at: Addresses, owner: Installation
+) -> Service:
+    """MLflow's server on the workspace's own store, for its owner alone."""
     return Service(
         "mlflow server",
-        (
-            *_python("mlflow", "server"),
-            *("--host", at.host, "--port", str(at.mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", settings.tracking_uri(workspace.root)),
-            # Plain folders, not addresses of this server: `tidemill run` without it must find them.
-            "--no-serve-artifacts",
-            *("--default-artifact-root", (workspace.root / "mlartifacts").as_uri()),
-            *("--allowed-hosts", ",".join(hosts)),
-            *("--cors-allowed-origins", ",".join(origins)),
-        ),
+        (*_script("tracking", "serve_mlflow"), at.host, str(at.mlflow_port)),
         workspace.root,
         {
-            **environment,
+            **machine_environment(),
+            **_of_server("MLFLOW_", "PG", "AWS_", "GOOGLE_", "AZURE_"),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # Not in the arguments, which every user of the machine can read.
+            "TIDEMILL_MLFLOW_STORE": _own_store(workspace, settings),
+            # Plain folders, not addresses of this server: `tidemill run` without it must find them.
+            "TIDEMILL_MLFLOW_ARTIFACTS": (workspace.root / "mlartifacts").as_uri(),
+            CREDENTIAL_VARIABLE: owner.credential("mlflow"),
+            HOSTS_VARIABLE: _hosts(at),
         },
         address=at.mlflow_uri,
         health=f"{at.mlflow_uri}/health",
     )
 
 
-def monitor(workspace: Workspace, at: Addresses, keys_file: Path | None) -> Service:
+def monitor(
+    workspace: Workspace, at: Addresses, owner: Installation, keys_file: Path | None
+) -> Service:
     """The monitor of the workspace's champion.
 
     It is started by its name: tidemill itself does not know it.
@@ -160,7 +167,8 @@ def monitor(workspace: Workspace, at: Addresses, keys_file: Path | None) -> Serv
         _python("tidemill_monitor"),
         workspace.root,
         {
-            **_environment(workspace, at),
+            **whole_environment(),
+            **client_environment(at, owner),
             **given,
             "TIDEMILL_MONITOR_WORKSPACE": str(workspace.root),
             "TIDEMILL_MONITOR_HOST": at.host,
@@ -171,7 +179,7 @@ def monitor(workspace: Workspace, at: Addresses, keys_file: Path | None) -> Serv
     )
 
 
-def worker(workspace: Workspace, at: Addresses, monitor_key: str) -> Service:
+def worker(workspace: Workspace, at: Addresses, owner: Installation, monitor_key: str) -> Service:
     """The worker that runs deployments in processes of their own.
 
     ``monitor_key``: what its flow runs speak to the monitor with.
@@ -184,21 +192,36 @@ def worker(workspace: Workspace, at: Addresses, monitor_key: str) -> Service:
         ),
         workspace.root,
         {
-            **_environment(workspace, at),
+            **flow_environment(workspace, foreign_mlflow=not at.own_mlflow),
+            **client_environment(at, owner),
+            "TIDEMILL_WORKSPACE": str(workspace.root),
             "TIDEMILL_MONITOR_URL": at.monitor,
             "TIDEMILL_MONITOR_KEY": monitor_key,
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
         },
     )
 
 
-def deployer(workspace: Workspace, at: Addresses) -> Service:
+def deployer(workspace: Workspace, at: Addresses, owner: Installation) -> Service:
     """The command that writes prefect.yaml's deployments to the server."""
     return Service(
         "prefect deploy",
         _python("prefect", "--no-prompt", "deploy", "--all"),
         flows_home(workspace),
-        _environment(workspace, at),
+        {
+            **whole_environment(),
+            **owner.prefect_client(at.prefect_api),
+            "TIDEMILL_WORKSPACE": str(workspace.root),
+        },
     )
+
+
+def client_environment(at: Addresses, owner: Installation) -> dict[str, str]:
+    """What a program needs to speak to Prefect and MLflow."""
+    tracking = {"MLFLOW_TRACKING_URI": at.mlflow_uri}
+    if at.own_mlflow:
+        tracking = owner.mlflow_client(at.mlflow_uri)
+    return {**owner.prefect_client(at.prefect_api), **tracking}
 
 
 def flows_home(workspace: Workspace) -> Path:
@@ -229,20 +252,28 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104  (a comparison)
 
 
-def _environment(workspace: Workspace, at: Addresses) -> dict[str, str]:
-    rooms = Path(tidemill.__file__).parents[1]
-    # In a checkout the monitor lies beside; installed, both are in one folder.
-    beside = rooms.parent / "monitoring"
-    roots = [str(rooms), *([str(beside)] if (beside / "tidemill_monitor").is_dir() else [])]
-    paths = [*roots, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    # Relative entries would mean another folder in a flow run's process.
-    search = os.pathsep.join(str(Path(path).resolve()) for path in paths if path)
+def _own_store(workspace: Workspace, settings: Settings) -> str:
+    # A shell that read .tidemill/up/clients.sh names the server itself, which is no store.
+    given = settings.mlflow_tracking_uri or ""
+    served = given.startswith(("http://", "https://"))
+    return Settings(MLFLOW_TRACKING_URI=None if served else given).tracking_uri(workspace.root)
+
+
+def _hosts(at: Addresses) -> str:
+    named = os.environ.get(HOSTS_VARIABLE, "")
+    return ",".join(name for name in (_reachable(at.host), named) if name)
+
+
+def _of_server(*begins: str) -> dict[str, str]:
+    """What the owner set for a server itself: its database, its store."""
     return {
-        **os.environ,
-        "PYTHONPATH": search,
-        "PREFECT_API_URL": at.prefect_api,
-        "MLFLOW_TRACKING_URI": at.mlflow_uri,
-        "TIDEMILL_WORKSPACE": str(workspace.root),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        name: value
+        for name, value in os.environ.items()
+        # It would ask its clients for another secret than the one that they have.
+        if name.startswith(begins) and name != "PREFECT_SERVER_API_AUTH_STRING"
     }
+
+
+def _script(room: str, name: str) -> tuple[str, ...]:
+    path = Path(tidemill.__file__).parent / room / f"{name}.py"
+    return (sys.executable, "-P", str(path))

@@ -8,13 +8,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from tidemill.errors import Busy, ConfigError
+from tidemill.errors import Busy, ConfigError, ServiceUnavailable
 from tidemill.orchestration.monitor_keys import MonitorKeys, monitor_keys
+from tidemill.orchestration.owner import Installation, told_clients
+from tidemill.orchestration.server import health_status
 from tidemill.orchestration.services import (
     POOL,
     Addresses,
     Service,
+    client_environment,
     deployer,
     flows_home,
     mlflow_server,
@@ -26,7 +30,10 @@ from tidemill.orchestration.supervisor import Supervisor, leashed
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
 
-__all__ = ["up"]
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+__all__ = ["links", "up"]
 
 _TEND_SECONDS = 0.5
 _DEPLOY_SECONDS = 120.0
@@ -74,8 +81,11 @@ def up(
     if at.own_mlflow:
         _require_free(host, mlflow_port, "MLflow", "--mlflow-port")
     _require_free(host, monitor_port, "the monitor", "--monitor-port")
+    owner = Installation.of(workspace)
+    owner.tell_clients(client_environment(at, owner))
     with _signals(told), Supervisor(workspace.hidden / "logs", on_event) as supervisor:
-        if _bring_up(supervisor, workspace, settings, at, on_event, told):
+        if _bring_up(supervisor, workspace, settings, at, owner, on_event, told):
+            _tell_links(workspace, owner, on_event)
             on_event(
                 f"ready: Prefect {at.prefect_ui}, MLflow {at.mlflow_uri}, monitor {at.monitor}; "
                 "Ctrl-C stops all"
@@ -86,17 +96,42 @@ def up(
     on_event("stopped")
 
 
+def links(workspace: Workspace) -> dict[str, str]:
+    """New links to the services of a workspace's running ``tidemill up``, by their names.
+
+    Raises
+    ------
+    ServiceUnavailable
+        If it does not run.
+    """
+    told = told_clients(workspace)
+    api = told.get("PREFECT_API_URL", "")
+    if not api or health_status(f"{api}/health", timeout_seconds=5.0) != 200:
+        raise ServiceUnavailable(
+            f"no `tidemill up` of {workspace.root} answers",
+            remedy="start it: tidemill up",
+            service="prefect",
+            address=api,
+        )
+    owner = Installation.of(workspace)
+    found = {"Prefect": owner.link("prefect", api.removesuffix("/api"))}
+    if "MLFLOW_TRACKING_PASSWORD" in told:
+        found["MLflow"] = owner.link("mlflow", told["MLFLOW_TRACKING_URI"])
+    return found
+
+
 def _bring_up(
     supervisor: Supervisor,
     workspace: Workspace,
     settings: Settings,
     at: Addresses,
+    owner: Installation,
     tell: Callable[[str], None],
     told: threading.Event,
 ) -> bool:
-    servers = [prefect_server(workspace, at)]
+    servers = [prefect_server(at, owner, workspace.root)]
     if at.own_mlflow:
-        servers.append(mlflow_server(workspace, settings, at))
+        servers.append(mlflow_server(workspace, settings, at, owner))
     for server in servers:
         tell(f"starting the {server.name}")
         supervisor.start(server)
@@ -105,18 +140,20 @@ def _bring_up(
             return False
         tell(f"{server.name}: {server.address}")
     keys = monitor_keys(workspace)
-    watching = monitor(workspace, at, keys.file)
+    watching = monitor(workspace, at, owner, keys.file)
     tell("starting the monitor")
     supervisor.start(watching)
-    _make_pool(at.prefect_api)
-    if not _deploy(supervisor, workspace, at, told):
+    with _client(at, owner) as client:
+        _make_pool(client)
+    if not _deploy(supervisor, deployer(workspace, at, owner), told):
         return False
     tell("deployments written")
-    supervisor.start(worker(workspace, at, keys.worker))
+    supervisor.start(worker(workspace, at, owner, keys.worker))
     if not supervisor.wait_healthy(watching, told.is_set):
         return False
     _tell_monitor(watching, keys, supervisor, tell)
-    return _wait_worker(at.prefect_api, told)
+    with _client(at, owner) as client:
+        return _wait_worker(client, told)
 
 
 def _tell_monitor(
@@ -130,26 +167,39 @@ def _tell_monitor(
         tell("keys for the monitor: tidemill monitor keys list, create")
 
 
-def _make_pool(api_url: str) -> None:
+def _tell_links(workspace: Workspace, owner: Installation, tell: Callable[[str], None]) -> None:
+    for name, address in links(workspace).items():
+        tell(f"open {name} (works once, within an hour): {address}")
+    tell(f"more links: tidemill links; for shells and clients: . {owner.clients_file}")
+
+
+@contextlib.contextmanager
+def _client(at: Addresses, owner: Installation) -> Iterator[SyncPrefectClient]:
     from prefect import get_client
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    ours = {
+        PREFECT_API_URL: at.prefect_api,
+        PREFECT_API_AUTH_STRING: owner.credential("prefect"),
+    }
+    with temporary_settings(ours), get_client(sync_client=True) as client:
+        yield client
+
+
+def _make_pool(client: SyncPrefectClient) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
-    from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.workers.process import ProcessWorker
 
-    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
-        try:
-            client.read_work_pool(POOL)
-        except ObjectNotFound:
-            template = ProcessWorker.get_default_base_job_template()
-            pool = WorkPoolCreate(name=POOL, type="process", base_job_template=template)
-            client.create_work_pool(pool)
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        pool = WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+        client.create_work_pool(pool)
 
 
-def _deploy(
-    supervisor: Supervisor, workspace: Workspace, at: Addresses, told: threading.Event
-) -> bool:
-    service = deployer(workspace, at)
+def _deploy(supervisor: Supervisor, service: Service, told: threading.Event) -> bool:
     process = leashed(service, supervisor.log(service))
     deadline = time.monotonic() + _DEPLOY_SECONDS
     try:
@@ -169,15 +219,11 @@ def _deploy(
     return True
 
 
-def _wait_worker(api_url: str, told: threading.Event) -> bool:
-    from prefect import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
-        while not told.wait(_TEND_SECONDS):
-            workers = client.read_workers_for_work_pool(POOL)
-            if any(one.status is not None and one.status == "ONLINE" for one in workers):
-                return True
+def _wait_worker(client: SyncPrefectClient, told: threading.Event) -> bool:
+    while not told.wait(_TEND_SECONDS):
+        workers = client.read_workers_for_work_pool(POOL)
+        if any(one.status is not None and one.status == "ONLINE" for one in workers):
+            return True
     return False
 
 

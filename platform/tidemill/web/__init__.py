@@ -1,0 +1,27 @@
+"""What every HTTP service of an installation has in front: bounds, the right origin, its owner.
+
+Nothing here imports a web framework, so that a server which loads one starts no later for it.
+"""
+
+from tidemill.web.asgi import json_changed
+from tidemill.web.bodies import WholeBodies
+from tidemill.web.bounds import Bounds
+from tidemill.web.origins import header_of, host_of, is_foreign
+from tidemill.web.owner import OwnerOnly
+from tidemill.web.passes import Passes
+from tidemill.web.serving import CREDENTIAL_VARIABLE, HOSTS_VARIABLE, guarded, server_for
+
+__all__ = [
+    "CREDENTIAL_VARIABLE",
+    "HOSTS_VARIABLE",
+    "Bounds",
+    "OwnerOnly",
+    "Passes",
+    "WholeBodies",
+    "guarded",
+    "header_of",
+    "host_of",
+    "is_foreign",
+    "json_changed",
+    "server_for",
+]

@@ -1,0 +1,225 @@
+"""A service for its owner alone: what stands in front of those that would serve anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from tidemill.web.asgi import App, Headers, Message, Receive, Scope, Send, answer
+from tidemill.web.origins import header_of, host_of, is_foreign
+from tidemill.web.passes import SESSION_SECONDS, Passes
+
+__all__ = ["OPEN_PATH", "OwnerOnly"]
+
+OPEN_PATH = "/tidemill/open"
+"""Where a link leads, and where the page that asks for the password sends it."""
+
+_FORM_BYTES = 4 << 10
+_HANDSHAKE_SECONDS = 10.0
+_SAFE: Headers = (
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+_PAGE: Headers = (
+    (b"cache-control", b"no-store"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+)
+_HTML = b"text/html; charset=utf-8"
+_CLOSED = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Closed</title>
+<h1>This service answers its owner only</h1>
+<p>Open it with the link that <code>tidemill up</code> prints; <code>tidemill links</code>, in the
+workspace, makes another one. Or give the service's password:</p>
+<form method="post" action="{OPEN_PATH}"><label>Password
+<input type="password" name="password" autocomplete="current-password" required></label>
+<button>Open</button></form></html>
+"""
+# No redirect: after a link in another site's page, a browser withholds the new cookie from it.
+_OPENED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Open</title>
+<meta http-equiv="refresh" content="0;url=/"><a href="/">Go on</a></html>
+"""
+
+
+class OwnerOnly:
+    """ASGI middleware: the right host, no foreign origin, and a pass; in this order.
+
+    Parameters
+    ----------
+    app : ASGI application
+    hosts : collection of str
+        Names that a request may address, so that no foreign name leads here (DNS rebinding).
+    passes : Passes
+    open_paths : collection of str
+        What answers GET without a pass: health.
+    handshake : str or None
+        A websocket's subprotocol whose first message carries the credential (Prefect's); None
+        where every websocket needs a pass in its headers.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        hosts: Collection[str],
+        passes: Passes,
+        open_paths: Collection[str] = (),
+        handshake: str | None = None,
+    ) -> None:
+        self._app, self._passes = app, passes
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._open_paths = frozenset(open_paths)
+        self._handshake = handshake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or open one websocket."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, _with_headers(send))
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        safe = scope["method"] in ("GET", "HEAD")
+        if host_of(scope) not in self._hosts:
+            await answer(send, 421, "this host name is not served here\n")
+        elif is_foreign(scope):
+            await answer(send, 403, "the request comes from another origin\n")
+        elif safe and scope["path"] in self._open_paths:
+            await self._app(scope, receive, send)
+        elif scope["path"] == OPEN_PATH:
+            await self._open(scope, receive, send)
+        elif self._admitted(scope):
+            await self._app(scope, receive, send)
+        else:
+            await _closed(scope, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if host_of(scope) not in self._hosts or is_foreign(scope):
+            await send({"type": "websocket.close", "code": 1008})
+        elif self._admitted(scope):
+            await self._app(scope, receive, send)
+        elif self._handshake is not None and self._handshake in scope["subprotocols"]:
+            # A browser says where it comes from; what does not is a program.
+            await self._app(scope, self._authenticating(receive, send), send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _admitted(self, scope: Scope) -> bool:
+        given = header_of(scope, b"authorization")
+        if given is not None and self._passes.admits(given):
+            return True
+        cookie = _cookies(scope).get(self._passes.cookie)
+        return cookie is not None and self._passes.holds(cookie)
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
+            opened = len(tokens) == 1 and self._passes.take(tokens[0])
+        else:
+            given = await _password(scope, receive)
+            opened = given is not None and self._passes.opens(given)
+        if opened:
+            await answer(
+                send, 200, _OPENED, kind=_HTML, headers=(*_PAGE, self._session_cookie(scope))
+            )
+        else:
+            await _closed(scope, send)
+
+    def _session_cookie(self, scope: Scope) -> tuple[bytes, bytes]:
+        secure = "; Secure" if scope.get("scheme") == "https" else ""
+        text = (
+            f"{self._passes.cookie}={self._passes.session()}; Path=/; Max-Age={SESSION_SECONDS}; "
+            f"HttpOnly; SameSite=Strict{secure}"
+        )
+        return b"set-cookie", text.encode()
+
+    def _authenticating(self, receive: Receive, send: Send) -> Receive:
+        """Receive as before, but for the first message, which must carry the credential."""
+        known = False
+
+        async def receive_known() -> Message:
+            nonlocal known
+            if known:
+                return await receive()
+            async with asyncio.timeout(_HANDSHAKE_SECONDS):
+                message = await receive()
+            if message["type"] != "websocket.receive":
+                return message
+            known = self._passes.opens(_token(message))
+            if known:
+                return message
+            await send({"type": "websocket.close", "code": 1008})
+            return {"type": "websocket.disconnect", "code": 1008}
+
+        return receive_known
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_safe(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            given = {name.lower() for name, _ in headers}
+            message["headers"] = [*headers, *(one for one in _SAFE if one[0] not in given)]
+        await send(message)
+
+    return send_safe
+
+
+async def _closed(scope: Scope, send: Send) -> None:
+    accepts = header_of(scope, b"accept") or b""
+    if scope["method"] in ("GET", "POST") and b"text/html" in accepts:
+        # No scheme that makes a browser ask by itself, and send what it got for ever after.
+        challenge = (b"www-authenticate", b'Form realm="tidemill"')
+        await answer(send, 401, _CLOSED, kind=_HTML, headers=(*_PAGE, challenge))
+    else:
+        challenge = (b"www-authenticate", b'Basic realm="tidemill"')
+        browser = header_of(scope, b"sec-fetch-mode") is not None
+        headers = () if browser else ((b"www-authenticate", b'Basic realm="tidemill"'),)
+        await answer(send, 401, "this service answers its owner only\n", headers=headers)
+
+
+def _cookies(scope: Scope) -> dict[str, str]:
+    jar = SimpleCookie()
+    try:
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                jar.load(value.decode("latin-1"))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in jar.items()}
+
+
+async def _password(scope: Scope, receive: Receive) -> str | None:
+    """The password of a form; None for anything else than a small form."""
+    kind = header_of(scope, b"content-type") or b""
+    if scope["method"] != "POST" or not kind.startswith(b"application/x-www-form-urlencoded"):
+        return None
+    body, more = b"", True
+    while more and len(body) <= _FORM_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    if more or len(body) > _FORM_BYTES:
+        return None
+    found = parse_qs(body.decode("latin-1")).get("password", [])
+    return found[0].strip() if len(found) == 1 else None
+
+
+def _token(message: Message) -> str:
+    """What the first message of Prefect's handshake carries; empty for any other message."""
+    try:
+        found = json.loads(message.get("text") or message.get("bytes") or b"")
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(found, dict) or found.get("type") != "auth":
+        return ""
+    return str(found.get("token") or "")

@@ -1,0 +1,248 @@
+"""A service for its owner alone: hosts, origins, passes, websockets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import httpx
+import pytest
+import websockets.sync.client
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tidemill.web import Passes, guarded, is_foreign
+from tidemill.web.asgi import json_changed
+
+HERE = "http://127.0.0.1:4200"
+CREDENTIAL = "tidemill:0123456789abcdef"
+BASIC = f"Basic {base64.b64encode(CREDENTIAL.encode()).decode()}"
+
+
+def ask(app, method="GET", path="/", **given) -> httpx.Response:
+    """One request in this process."""
+
+    async def go():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+            return await client.request(method, path, **given)
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "LOCALHOST:4200"}, 200),
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1.evil.example:4200"}, 421),
+        ({"host": "127.0.0.1:4200@evil.example"}, 421),
+        ({"host": ""}, 421),
+        ({"origin": HERE}, 200),
+        ({"origin": "http://127.0.0.1:4201"}, 403),
+        ({"origin": "http://localhost:4200"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"origin": "file://127.0.0.1:4200"}, 403),
+        ({"origin": "http://[::1"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"}, 403),
+        (
+            {
+                "sec-fetch-site": "cross-site",
+                "sec-fetch-mode": "navigate",
+                "sec-fetch-dest": "iframe",
+            },
+            403,
+        ),
+        (
+            {
+                "sec-fetch-site": "cross-site",
+                "sec-fetch-mode": "navigate",
+                "sec-fetch-dest": "document",
+            },
+            200,
+        ),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}, 200),
+        ({"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, 200),
+    ],
+)
+def test_host_and_origin_are_checked_before_the_pass(owned, echo, headers, status):
+    """With the credential in hand, a foreign host or origin still reaches nothing."""
+    assert ask(owned, headers={"authorization": BASIC, **headers}).status_code == status
+    assert bool(echo.reached) == (status == 200)
+
+
+def test_a_followed_link_may_open_but_not_change(owned, echo):
+    """A navigation is no way for a form of another site."""
+    headers = {
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "navigate",
+        "sec-fetch-dest": "document",
+    }
+    headers["authorization"] = BASIC
+    assert ask(owned, "POST", headers=headers).status_code == 403
+    assert echo.reached == []
+
+
+def test_doubled_headers_are_foreign():
+    """Which of two origins counts is not for us to guess."""
+    twice = [(b"host", b"a"), (b"origin", b"http://a"), (b"origin", b"http://a")]
+    assert is_foreign({"headers": twice})
+    assert not is_foreign({"headers": twice[:2]})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "Basic",
+        "Basic !!!",
+        "Bearer 0123456789abcdef",
+        f"Basic {base64.b64encode(b'tidemill:wrong').decode()}",
+        f"Basic {base64.b64encode(b'tidemill:').decode()}",
+        "Basic \xff\xfe",
+    ],
+)
+def test_without_the_credential_only_health_answers(owned, echo, given):
+    """Every other path and method is 401, whatever was sent instead."""
+    headers = {} if given is None else {"authorization": given.encode("latin-1")}
+    for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"):
+        for path in ("/", "/api/deployments/", "/health/", "/x/health", "/%68ealth/../x"):
+            assert ask(owned, method, path, headers=headers).status_code == 401
+    assert ask(owned, "POST", "/health", headers=headers).status_code == 401
+    assert echo.reached == []
+    assert ask(owned, "GET", "/health", headers=headers).status_code == 200
+
+
+def test_a_link_opens_one_session(owned, passes):
+    """The token works once; no script reads its cookie, and no other site sends it."""
+    link = f"/tidemill/open?token={passes.link()}"
+    opened = ask(owned, path=link)
+    assert opened.status_code == 200
+    cookie = opened.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert ask(owned, headers={"cookie": cookie.partition(";")[0]}).status_code == 200
+    assert ask(owned, path=link).status_code == 401
+    assert ask(owned, headers={"cookie": f"{passes.cookie}={link[-40:]}"}).status_code == 401
+
+
+def test_the_page_asks_for_the_password(owned, echo):
+    """Who has no link gives the password in a form of this very page."""
+    page = ask(owned, headers={"accept": "text/html"})
+    assert page.status_code == 401
+    assert "tidemill links" in page.text
+    # No scheme that makes a browser ask, and send its answer with everything for ever.
+    assert "basic" not in page.headers["www-authenticate"].lower()
+    for password, status in (("wrong", 401), ("", 401), (CREDENTIAL.partition(":")[2], 200)):
+        answer = ask(owned, "POST", "/tidemill/open", data={"password": password})
+        assert answer.status_code == status
+    good = {"password": CREDENTIAL.partition(":")[2]}
+    foreign = {"origin": "http://evil.example"}
+    assert ask(owned, "POST", "/tidemill/open", data=good, headers=foreign).status_code == 403
+    text = {"content-type": "text/plain"}
+    body = f"password={good['password']}"
+    assert ask(owned, "POST", "/tidemill/open", content=body, headers=text).status_code == 401
+    big = {"password": "x" * 10_000}
+    assert ask(owned, "POST", "/tidemill/open", data=big).status_code == 401
+    assert echo.reached == []
+
+
+def test_passes_end():
+    """A link after an hour, a session after half a day, both with the credential."""
+    now = 1_000_000.0
+    passes = Passes(CREDENTIAL, clock=lambda: now)
+    link, session = passes.link(), passes.session()
+    now += 3601
+    assert not passes.take(link)
+    assert passes.holds(session)
+    assert not Passes("tidemill:other", clock=lambda: now).holds(session)
+    # Another process would not know that a link was used: it takes none that is older than itself.
+    fresh = passes.link()
+    now += 1
+    assert not Passes(CREDENTIAL, clock=lambda: now).take(fresh)
+    assert Passes(CREDENTIAL, clock=lambda: now).holds(session)
+    assert passes.take(fresh)
+    now += 12 * 3600
+    assert not passes.holds(session)
+    assert not passes.holds(link)
+    for junk in ("", "-", "a-b-c", "9" * 9999, link[:-1], link.replace("-", "--", 1), "é"):
+        assert not passes.holds(junk)
+        assert not passes.take(junk)
+
+
+def test_nothing_is_served_without_a_credential(echo, monkeypatch):
+    """A forgotten or empty credential is an error at the start, never an open door."""
+    for value in (None, "", "user:", "user"):
+        monkeypatch.delenv("TIDEMILL_OWNER_CREDENTIAL", raising=False)
+        if value is not None:
+            monkeypatch.setenv("TIDEMILL_OWNER_CREDENTIAL", value)
+        with pytest.raises(KeyError):
+            guarded(echo, open_paths=())
+    monkeypatch.setenv("TIDEMILL_OWNER_CREDENTIAL", CREDENTIAL)
+    app = guarded(echo, open_paths=())
+    import os
+
+    assert "TIDEMILL_OWNER_CREDENTIAL" not in os.environ
+    assert ask(app).status_code == 401
+
+
+def test_websockets_ask_for_the_same(owned, echo, serve):
+    """Origin, host and pass hold for handshakes; Prefect's first message may carry the pass."""
+    port = serve(owned)
+
+    def connect(*, basic=False, **given):
+        headers = {"Authorization": BASIC} if basic else {}
+        headers |= given.pop("headers", {})
+        return websockets.sync.client.connect(
+            f"ws://127.0.0.1:{port}/api/events/in", additional_headers=headers, **given
+        )
+
+    def say(socket, message):
+        socket.send(json.dumps(message))
+        return socket.recv(timeout=5)
+
+    for given in (
+        {},
+        {"basic": True, "headers": {"Origin": "http://evil.example"}},
+        {"basic": True, "headers": {"Origin": "null"}},
+        {"subprotocols": ["prefect"], "headers": {"Origin": "http://evil.example"}},
+        {"subprotocols": ["other"]},
+    ):
+        with pytest.raises(InvalidStatus) as caught, connect(**given):
+            pass
+        assert caught.value.response.status_code == 403
+    assert echo.messages == []
+    for message in (
+        {"type": "auth", "token": "wrong"},
+        {"type": "auth"},
+        {"type": "event", "token": CREDENTIAL},
+        [],
+    ):
+        with connect(subprotocols=["prefect"]) as socket, pytest.raises(ConnectionClosed):
+            say(socket, message)
+    assert echo.messages == []
+    with connect(basic=True) as socket:
+        assert say(socket, {"type": "event"}) == "heard"
+    with connect(subprotocols=["prefect"]) as socket:
+        assert say(socket, {"type": "auth", "token": CREDENTIAL}) == "heard"
+        assert say(socket, {"type": "event"}) == "heard"
+
+
+def test_a_changed_document_keeps_its_answer(echo):
+    """Only the named path is changed, and its length is right."""
+
+    async def app(scope, receive, send):
+        headers = [(b"content-length", b"9"), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"a"', "more_body": True})
+        await send({"type": "http.response.body", "body": b": 10}"})
+
+    changed = json_changed(app, "/a", lambda document, scope: {**document, "b": scope["path"]})
+    answer = ask(changed, path="/a")
+    assert answer.json() == {"a": 10, "b": "/a"}
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert ask(changed, path="/b").json() == {"a": 10}
