@@ -272,7 +272,7 @@ class _Retraining:
             "left out": gathered.left_out,
             "learnt before": gathered.repeated,
         }
-        return StageResult("gather", facts=facts)
+        return StageResult("gather", facts=facts, warnings=self.champion.notes)
 
     def _stays(self, live: LiveSet) -> bool:
         """Whether a set is another retraining's, and that one has finished (or is not known)."""

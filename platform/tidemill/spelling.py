@@ -1,4 +1,4 @@
-"""How times, categories and classes are written: one rule, wherever they come in.
+"""How booleans, times, categories and classes are written: one rule, wherever they come in.
 
 A time is a day, or a day and a clock: ``2026-01-31``, ``2026-01-31 09:30``,
 ``2026-01-31T09:30:00.25Z``, ``2026-01-31T09:30:00+01:00``. Week dates, day numbers and offsets
@@ -10,7 +10,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["moments"]
+__all__ = ["FALSE_TEXTS", "TRUE_TEXTS", "moments"]
+
+TRUE_TEXTS = ("true", "t", "yes", "y", "1")
+FALSE_TEXTS = ("false", "f", "no", "n", "0")
+"""Booleans, in small letters or capitals; opposites in order."""
 
 _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"

@@ -226,6 +226,15 @@ def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_serving(
         assert "serves on" in ready.json()["parts"]["champion"]["detail"]
 
 
+def test_mlflow_s_note_beside_the_champion(workspace, start_monitor):
+    """What MLflow leaves beside a model when it loads it stops no restart, and status names it."""
+    (seal,) = workspace.glob("mlartifacts/**/candidate.json")
+    (seal.parent / "registered_model_meta").write_text("model_name: rides\n")
+    with start_monitor(workspace) as monitor:
+        (note,) = monitor.get("/v1/status").json()["champion"]["notes"]
+        assert note.startswith("registered_model_meta lies beside the files of rides version 1")
+
+
 def test_a_model_that_cannot_predict_does_not_serve(workspace, start_monitor, monkeypatch, rides):
     """It is tried out before it takes over."""
     from tidemill_monitor.serving import champion as module

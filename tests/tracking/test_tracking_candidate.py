@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tidemill.config import TrainingConfig
 from tidemill.errors import ModelUntrusted
+from tidemill.features.reducer import Reducer
 from tidemill.learning import fit, predict_scores
 from tidemill.schema import Task
 from tidemill.tracking import load_candidate, open_candidate, save_candidate
@@ -135,15 +136,14 @@ def test_a_candidate_comes_back_with_its_metadata(place, make_pipeline, raw_fram
 
 
 def test_users_who_trust_it_load_it_with_plain_mlflow(place, make_pipeline, raw_frame):
-    """mlflow.sklearn and mlflow.pyfunc load the folder; the signature takes JSON's doubles."""
+    """mlflow.sklearn and mlflow.pyfunc load the folder."""
     import mlflow
 
     rows = raw_frame(20)
     expected = make_pipeline().predict(rows)
     assert list(mlflow.sklearn.load_model(str(place.candidate)).predict(rows)) == list(expected)
     served = mlflow.pyfunc.load_model(str(place.candidate))
-    doubles = rows.astype({"distance": "float64", "fare": "float64"})
-    assert list(served.predict(doubles)) == list(expected)
+    assert list(served.predict(rows)) == list(expected)
     assert served.metadata.signature.inputs.input_names() == list(rows.columns)
     example = json.loads((place.candidate / "serving_input_example.json").read_text())
     assert len(example["dataframe_split"]["data"]) == 5
@@ -171,14 +171,81 @@ def test_a_file_without_a_seal_is_refused(place):
 
 
 def test_categories_and_whole_numbers_are_taken_as_examples(make_pipeline, raw_frame, tmp_path):
-    """Pandas categories become texts and numbers doubles in the signature."""
+    """The signature names the columns, not their types, and says which the model reads."""
     rows = raw_frame(5)
     rows["zone"] = rows["zone"].astype("category")
     rows["distance"] = rows["distance"].astype("int32")
     save_candidate(make_pipeline(), tmp_path / "m", example=rows)
     mlmodel = (tmp_path / "m" / "MLmodel").read_text()
-    assert '{"type": "double", "name": "distance"' in mlmodel
-    assert '{"type": "string", "name": "zone"' in mlmodel
+    assert '{"type": "any", "name": "distance", "required": true}' in mlmodel
+    assert '{"type": "any", "name": "rain", "required": false}' in mlmodel
+
+
+WHOLE, FLAGS, TIMES, ZONES = "passengers", "rain", "at", "zone"
+AS_READ = {
+    "whole numbers": {WHOLE: [1, 2, 3]},
+    "whole numbers with a gap": {WHOLE: [1.0, np.nan, 3.0]},
+    "nullable whole numbers": {WHOLE: pd.array([1, None, 3], "Int64")},
+    "numbers as texts with a gap": {WHOLE: ["1", None, "3"]},
+    "nothing but gaps": {WHOLE: [None, None, None], FLAGS: [None, None, None]},
+    "booleans": {FLAGS: [True, False, True]},
+    "booleans with a gap": {FLAGS: [True, None, True]},
+    "nullable booleans": {FLAGS: pd.array([True, None, True], "boolean")},
+    "yes and no": {FLAGS: ["yes", "no", "yes"]},
+    "Yes, a gap, Y": {FLAGS: ["Yes", None, "Y"]},
+    "ones and noughts": {FLAGS: [1, 0, 1]},
+    "ones, a gap": {FLAGS: [1.0, np.nan, 1.0]},
+    "times": {TIMES: pd.to_datetime(["2026-01-05", "2026-01-06", "2026-01-07"])},
+    "times with a zone": {TIMES: pd.to_datetime(["2026-01-05"] * 3, utc=True)},
+    "texts of times": {TIMES: ["2026-01-05 10:00", None, "2026-01-07"]},
+    "zones by number": {ZONES: [4, 7, 4]},
+    "zones by number with a gap": {ZONES: [4.0, np.nan, 4.0]},
+    "categories": {ZONES: pd.Categorical(["4", "7", "4"])},
+}
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    """A candidate that reads a whole number, a boolean, a time and a category by number, and the
+    same by MLflow's loader.
+    """
+    import mlflow
+
+    number = {"fills": [2.0], "means": [0.0], "scales": [1.0], "missing_slot": -1}
+    features = [
+        {"name": WHOLE, "kind": "numeric", **number, "slots": [0]},
+        {"name": FLAGS, "kind": "boolean", **number, "slots": [1]},
+        {"name": TIMES, "kind": "datetime", **number, "slots": [2], "parts": ["weekday"]},
+        {
+            "name": ZONES,
+            "kind": "one_hot",
+            "labels": ["4", "7"],
+            "slots": [3, 4],
+            "rare_slot": -1,
+            "missing_slot": -1,
+        },
+    ]
+    encoded = [WHOLE, FLAGS, "at.weekday", "zone=4", "zone=7"]
+    reducer = Reducer(features, encoded, seen=[WHOLE, FLAGS, TIMES, ZONES])
+    rows = pd.DataFrame({WHOLE: [1, 2, 3], FLAGS: [True, False, True], ZONES: ["4", "7", "4"]})
+    rows[TIMES] = pd.to_datetime(["2026-01-05", "2026-01-06", "2026-01-07"])
+    learner = SGDRegressor(random_state=1).fit(reducer.transform(rows), [1.0, 5.0, 9.0])
+    folder = tmp_path_factory.mktemp("typed") / "m"
+    save_candidate(Pipeline([("reducer", reducer), ("learner", learner)]), folder, example=rows)
+    return rows, load_candidate(folder), mlflow.pyfunc.load_model(str(folder))
+
+
+@pytest.mark.parametrize("kind", list(AS_READ))
+def test_pyfunc_takes_columns_as_pandas_reads_them(typed, kind):
+    """Whatever pandas makes of a column, MLflow passes on and the reducer reads."""
+    rows, ours, theirs = typed
+    given = rows.assign(**AS_READ[kind])
+    np.testing.assert_allclose(theirs.predict(given), ours.predict(given))
+    gap = given.isna().to_numpy().any(axis=1)
+    plain = ours.predict(rows)
+    np.testing.assert_allclose(
+        theirs.predict(given)[~gap & (kind[:5] != "times")], plain[~gap & (kind[:5] != "times")]
+    )
 
 
 def test_missing_values_in_the_example(make_pipeline, raw_frame, tmp_path):

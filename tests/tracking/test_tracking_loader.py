@@ -1,5 +1,6 @@
 """The safe loader under attack: whatever is changed is named, and nothing of it runs."""
 
+import hashlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tidemill.errors import ModelMissing, ModelUntrusted
-from tidemill.tracking import Registry, load_champion
+from tidemill.tracking import Registry, contents, load_champion
 from tidemill.tracking import loader as loader_module
 from tidemill.tracking.seal import write_seal
 from tidemill.tracking.skopsfile import canonical
@@ -123,6 +124,98 @@ def test_an_added_pickle(champion, canary):
     (folder / "code").mkdir()
     (folder / "code" / "model.pkl").write_bytes(pickle.dumps(Bomb(canary)))
     assert refused(champion).fields["file"] == "code/model.pkl"
+
+
+LEFT = [
+    "registered_model_meta",
+    "__pycache__/model.cpython-311.pyc",
+    ".ipynb_checkpoints/MLmodel-checkpoint",
+    "MLmodel~",
+    ".MLmodel.swp",
+    ".DS_Store",
+    "notes.md",
+]
+
+
+def test_what_cannot_matter_is_passed_over_and_named(champion):
+    """What MLflow, editors and desktops leave is told, with the folder to delete it from."""
+    folder = champion.stored()
+    for name in LEFT:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("model_name: rides\n")
+    notes = load_champion(champion.uri, "rides").notes
+    assert [note.split(" lies beside")[0] for note in notes] == sorted(LEFT)
+    assert all(str(folder) in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "name", ["pip.py", "pip/__init__.pyc", "uv.lock", "pyproject.toml", "x.so", "readme", "code/a"]
+)
+def test_what_an_installer_could_run_is_refused(champion, name):
+    """MLflow runs installers in a folder with the model's files: what they would find is named."""
+    path = champion.stored() / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    error = refused(champion)
+    assert error.fields["file"] == name
+    assert str(champion.stored()) in error.remedy
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "registered_model_meta", "model.skops", "MLmodel"])
+def test_a_huge_file_is_refused_unread(champion, name):
+    """A terabyte beside the model, or in the place of one of its files: sizes are looked at first.
+
+    Were it read, the test would not end.
+    """
+    with (champion.stored() / name).open("ab") as file:
+        file.truncate(1 << 40)
+    assert refused(champion).fields["file"] == name
+
+
+def test_a_pipe_or_a_link_in_the_place_of_a_file(champion):
+    """A pipe is no file and is not waited for; a link counts as what it leads to."""
+    path = champion.stored() / "conda.yaml"
+    kept = champion.root / "kept"
+    path.rename(kept)
+    path.symlink_to(kept)
+    load_champion(champion.uri, "rides")
+    path.unlink()
+    os.mkfifo(path)
+    assert "missing" in refused(champion).fields["problem"]
+
+
+def test_a_folder_of_too_many_files_is_refused(champion, monkeypatch):
+    """Listing ends where no model would have more files."""
+    monkeypatch.setattr(contents, "_MAX_FILES", 20)
+    for number in range(30):
+        (champion.stored() / f"{number}.md").touch()
+    assert "more than 20 files" in str(refused(champion))
+
+
+def test_a_version_that_was_sealed_without_sizes(champion):
+    """Seals of before hold hashes alone: such versions load, and are refused when changed."""
+    folder = champion.stored()
+    document = json.loads((folder / "candidate.json").read_text())
+    assert document.pop("sizes").keys() == document["files"].keys()
+    (folder / "candidate.json").write_text(json.dumps(document))
+    digest = hashlib.sha256((folder / "candidate.json").read_bytes()).hexdigest()
+    champion.tracker().client().set_model_version_tag("rides", "1", DIGEST, digest)
+    assert load_champion(champion.uri, "rides").digest == digest
+    with (folder / "model.skops").open("ab") as file:
+        file.truncate(1 << 40)
+    assert refused(champion).fields["file"] == "model.skops"
+
+
+def test_copies_and_new_names_in_mlflow(champion):
+    """A version copied or renamed with MLflow's client loads under its new name."""
+    client = champion.tracker().client()
+    client.copy_model_version("models:/rides/1", "rides-archive")
+    client.copy_model_version("models:/rides/1", "rides")
+    client.rename_registered_model("rides", "fares")
+    for name, version in (("rides-archive", 1), ("fares", 2), ("fares", None)):
+        loaded = load_champion(champion.uri, name, version=version)
+        assert loaded.digest == champion.digest
 
 
 def test_a_missing_file(champion):
@@ -267,13 +360,13 @@ def test_an_alias_that_moves_while_loading(champion, monkeypatch):
     """The alias is resolved once: the version that was found is the one that is loaded."""
     other = champion.another(2)
     other.register(key="run-2")
-    real = loader_module._download
+    real = loader_module.open_contents
 
     def moved(*args):
         Registry(champion.tracker()).promote("rides", 2, replaces=1, evidence={})
         return real(*args)
 
-    monkeypatch.setattr(loader_module, "_download", moved)
+    monkeypatch.setattr(loader_module, "open_contents", moved)
     loaded = load_champion(champion.uri, "rides")
     assert (loaded.version, loaded.digest) == (1, champion.digest)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tidemill.errors import ServiceUnavailable
+from tidemill.errors import ModelUntrusted, ServiceUnavailable
 from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
 from tidemill.tuning import Trial
 
@@ -68,6 +68,19 @@ def test_a_run_from_trials_to_the_champion(server, place, capfd):
     assert (loaded.version, loaded.digest, loaded.run_id) == (1, place.digest, run_id)
     got = fetch_reference(address, "rides", 1, place.root / "got")
     assert (got / "candidate" / "MLmodel").exists()
+    (stored,) = (place.root.parent / "artifacts").glob("*/models/**/candidate.json")
+    (stored.parent / "registered_model_meta").write_text("model_name: rides\n")
+    assert "registered_model_meta lies beside" in load_champion(address, "rides").notes[0]
+    for name in ("weights.bin", "model.skops"):  # not fetched: the listing tells the size
+        kept = (stored.parent / name).read_bytes() if name == "model.skops" else None
+        with (stored.parent / name).open("ab") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(ModelUntrusted, match=name):
+            load_champion(address, "rides")
+        (stored.parent / name).unlink()
+        if kept is not None:
+            (stored.parent / name).write_bytes(kept)
+    assert load_champion(address, "rides").digest == place.digest
     assert tracker.run_url(run_id).startswith(f"{address}/#/experiments/")
     assert capfd.readouterr().out == ""
 

@@ -79,6 +79,7 @@ def _champion(service: Service) -> Document | None:
         "metric": champion.metric,
         "figures": dict(champion.figures),
         "trouble": service.champion.trouble,
+        "notes": list(champion.notes),
     }
 
 

@@ -53,6 +53,8 @@ class Champion:
         What rows for it must hold.
     reference : Reference or None
         None for a version that was registered without one.
+    notes : tuple of str
+        What lies beside its files, is not used, and can be deleted.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Champion:
     learner: Any
     shape: Shape
     reference: Reference | None
+    notes: tuple[str, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -141,7 +144,7 @@ class ChampionHolder:
                 self.trouble, self.trouble_code = error.message, error.code
                 raise
             self.current, self.trouble, self.trouble_code = champion, None, None
-        _log.info("champion loaded", version=champion.version)
+        _log.info("champion loaded", version=champion.version, notes=champion.notes)
         for callback in self._callbacks:
             callback(champion)
         return Reloaded(champion.version, before.version if before else None, changed=True)
@@ -213,6 +216,7 @@ class ChampionHolder:
             learner=loaded.pipeline[-1],
             shape=Shape(schema, self._bounds),
             reference=reference,
+            notes=loaded.notes,
         )
         _try_out(champion)
         return champion

@@ -123,6 +123,8 @@ def rollback(
     screen.note(
         f"{params.model_name}: version {done.version} is champion again, in place of {done.before}"
     )
+    for note in done.notes:
+        screen.note(f"warning: {note}")
     screen.note(f"monitor: {reloaded}")
 
 

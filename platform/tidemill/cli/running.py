@@ -164,6 +164,8 @@ def score(
     with LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine:
         context = context_for(place, params, environment, engine)
         scored = score_files(context, params=params, source=source, output=output, model=model)
+    for warning in scored.warnings:
+        screen.note(f"warning: {warning}")
     screen.result(dict(scored.facts), "scored", [dict(scored.facts)])
 
 

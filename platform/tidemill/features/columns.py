@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tidemill.errors import SchemaMismatch, nearest
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 
 __all__ = [
     "Frame",
@@ -35,14 +36,12 @@ Lookup: TypeAlias = Mapping[str | None, float]
 _FEW = 64
 _FLAGS: Lookup = {
     None: -1.0,
-    "true": 1.0,
-    "false": 0.0,
-    "t": 1.0,
-    "f": 0.0,
-    "yes": 1.0,
-    "no": 0.0,
-    "1": 1.0,
-    "0": 0.0,
+    **{
+        form: flag
+        for flag, texts in ((1.0, TRUE_TEXTS), (0.0, FALSE_TEXTS))
+        for text in texts
+        for form in (text, text.title(), text.upper())
+    },
 }
 
 
@@ -103,7 +102,7 @@ def read_numbers(column: Raw, name: str) -> npt.NDArray[Any]:
 
 
 def read_flags(column: Raw, name: str) -> npt.NDArray[np.float32]:
-    """Booleans as 0 and 1; (rows,) float32, NaN where missing. Texts true, no, 1, ... are read."""
+    """Booleans as 0 and 1; (rows,) float32, NaN where missing; texts such as Yes and f too."""
     if isinstance(column, pa.ChunkedArray) and pa.types.is_boolean(column.type):
         flags: npt.NDArray[np.float32] = column.cast(pa.float32()).to_numpy()
         return flags
@@ -135,7 +134,9 @@ def read_times(column: Raw, name: str) -> npt.NDArray[np.datetime64]:
             column=name,
         )
     parsed = _guarded(
-        name, "times", lambda: pd.to_datetime(pd.Series(array, dtype=object), utc=True)
+        name,
+        "times",
+        lambda: pd.to_datetime(pd.Series(array, dtype=object), utc=True, format="ISO8601"),
     )
     return np.asarray(parsed.dt.tz_localize(None), dtype="M8[us]")
 

@@ -9,12 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.ingestion.parsed import CellFaults
-from tidemill.spelling import moments
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, moments
 
-__all__ = ["FALSE_TEXTS", "TRUE_TEXTS", "cast_column", "cast_texts"]
-
-TRUE_TEXTS = ("true", "t", "yes", "y", "1")
-FALSE_TEXTS = ("false", "f", "no", "n", "0")
+__all__ = ["cast_column", "cast_texts"]
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+(\.0*)?$"

@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.casting import FALSE_TEXTS, TRUE_TEXTS, cast_texts
+from tidemill.ingestion.casting import cast_texts
 from tidemill.ingestion.dialect import parse_record, unique_names
 from tidemill.ingestion.parsed import CellFaults, Reject
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.streams import text_blocks
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 
 __all__ = ["read_csv_rows"]
 

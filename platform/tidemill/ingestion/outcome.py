@@ -16,7 +16,6 @@ from tidemill.errors import (
     ValidationFailed,
     nearest,
 )
-from tidemill.ingestion.casting import FALSE_TEXTS, TRUE_TEXTS
 from tidemill.ingestion.keys import BucketCheck
 from tidemill.ingestion.receipt import Receipt
 from tidemill.ingestion.splits import Split
@@ -24,6 +23,7 @@ from tidemill.ingestion.suite import Suite
 from tidemill.ingestion.tally import Example, RowTally
 from tidemill.profiling import CategoryProfile, Profile, fold
 from tidemill.schema import TableSchema, Task
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 
 __all__ = [
     "FailedExpectation",

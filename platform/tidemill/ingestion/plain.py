@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.ingestion.casting import FALSE_TEXTS, TRUE_TEXTS, cast_texts
+from tidemill.ingestion.casting import cast_texts
 from tidemill.ingestion.splits import SourceColumn
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 
 __all__ = ["column_of_texts", "plain_type_of_texts"]
 

@@ -28,11 +28,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Whether the challenger serves from now on, and why."""
+    """Whether the challenger serves from now on, and why; and what lay beside the champion."""
 
     promoted: bool
     reason: str
     champion_value: float | None
+    notes: tuple[str, ...] = ()
 
 
 def registration_record(context_root: Path) -> Path:
@@ -104,6 +105,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
         stage="register",
         facts=facts,
         links={"MLflow run": url} if (url := tracker.run_url(run_id)) else {},
+        warnings=(*candidate.notes, *promotion.notes),
     )
 
 
@@ -147,6 +149,7 @@ def _promote(
             f"{in_words(metric)} {challenger:.4f} does not beat champion {champion.version}'s "
             f"{value:.4f} by more than {margin:g}",
             value,
+            loaded.notes,
         )
     evidence = {metric: challenger, f"champion_{metric}": value}
     registry.promote(model, version, replaces=champion.version, evidence=evidence)
@@ -154,6 +157,7 @@ def _promote(
         True,
         f"{in_words(metric)} {challenger:.4f} beats champion {champion.version}'s {value:.4f}",
         value,
+        loaded.notes,
     )
 
 

@@ -98,6 +98,7 @@ def score_files(
             "version": loaded.version,
             "output": str(output),
         },
+        warnings=loaded.notes,
     )
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tidemill
-from tidemill.errors import ModelUntrusted
 from tidemill.storage import (
     commit_directory,
     discard_directory,
@@ -28,8 +27,9 @@ from tidemill.storage import (
     write_bytes,
 )
 from tidemill.tracking.allowed import TRUSTED_TYPES
+from tidemill.tracking.contents import Contents, FolderContents
 from tidemill.tracking.mlmodel import MODEL_FILE, check_mlmodel, settle_mlmodel
-from tidemill.tracking.seal import read_sealed, write_seal
+from tidemill.tracking.seal import Refusal, read_sealed, write_seal
 from tidemill.tracking.service import import_mlflow
 from tidemill.tracking.skopsfile import canonical, read_pipeline
 
@@ -56,11 +56,14 @@ class Candidate:
         SHA-256 of candidate.json, and so of all files.
     metadata : mapping
         What :func:`save_candidate` was given.
+    notes : tuple of str
+        What else lies in the folder, is not used, and can be deleted.
     """
 
     pipeline: Pipeline
     digest: str
     metadata: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def requirements() -> tuple[str, ...]:
@@ -85,8 +88,8 @@ def save_candidate(
     folder : Path
         Replaced as a whole.
     example : DataFrame
-        A few raw feature rows; they become the input example, and with the predictions the
-        signature. Numbers are stated as double, so that users may send any kind.
+        A few raw feature rows; they become the input example, and their names the signature,
+        which leaves the types open: the reducer reads columns as pandas has them.
     metadata : mapping, optional
         JSON-friendly facts to keep beside the pipeline (task, classes, schema, ...); no times,
         no run ids.
@@ -126,28 +129,46 @@ def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> Non
     import_mlflow("mlflow.pyfunc")
     flavor, models = import_mlflow("mlflow.sklearn"), import_mlflow("mlflow.models")
     plain = _plain(example)
+    answers = models.infer_signature(model_output=pipeline.predict(example)).outputs
     try:
         flavor.save_model(
             pipeline,
             str(folder),
             serialization_format="skops",
-            signature=models.infer_signature(plain, pipeline.predict(example)),
+            signature=models.ModelSignature(_named(pipeline, plain), answers),
             input_example=plain,
             pip_requirements=list(requirements()),
             skops_trusted_types=list(TRUSTED_TYPES),
         )
     except import_mlflow("mlflow.exceptions").MlflowException as exc:
-        raise _refused(MODEL_FILE, str(folder), f"cannot be saved: {exc}", _FOREIGN) from exc
+        refusal = Refusal(str(folder), _FOREIGN)
+        raise refusal.of(MODEL_FILE, f"cannot be saved: {exc}") from exc
+
+
+def _named(pipeline: Pipeline, example: pd.DataFrame) -> Any:
+    """The input columns by name alone, and which of them must be there.
+
+    MLflow takes no whole number for a double and no gap in a boolean; the reducer reads a
+    column as it comes, and says what it cannot read.
+    """
+    schemas = import_mlflow("mlflow.types.schema")
+    needed = {str(name) for name in pipeline[0].feature_names_in_}
+    return schemas.Schema(
+        [
+            schemas.ColSpec(schemas.AnyType(), str(name), required=str(name) in needed)
+            for name in example.columns
+        ]
+    )
 
 
 def _plain(example: pd.DataFrame) -> pd.DataFrame:
-    """The example in the types that MLflow's schema knows."""
+    """The example in the types that MLflow can write as JSON."""
     import pandas as pd
 
     columns: dict[Any, pd.Series[Any]] = {}
     for name, column in example.items():
         kind = column.dtype
-        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+        if kind == "float32":
             columns[name] = column.astype("float64")
         elif isinstance(kind, pd.CategoricalDtype):
             columns[name] = column.astype(object)
@@ -190,7 +211,7 @@ def load_candidate(folder: Path) -> Pipeline:
 
 
 def open_candidate(
-    folder: Path, *, digest: str | None = None, remedy: str = _REMEDY, label: str = ""
+    folder: Path | Contents, *, digest: str | None = None, remedy: str = _REMEDY, label: str = ""
 ) -> Candidate:
     """Like :func:`load_candidate`, and with ``digest`` only if it is that very candidate.
 
@@ -198,6 +219,7 @@ def open_candidate(
 
     Parameters
     ----------
+    folder : Path or Contents
     label : str
         What to call the folder in messages, e.g. ``rides version 3``.
 
@@ -206,21 +228,18 @@ def open_candidate(
     ModelUntrusted
         If anything differs; ``fields["file"]`` names the file.
     """
-    name = label or str(folder)
-    sealed = read_sealed(folder, digest=digest, label=name, remedy=remedy)
+    contents = FolderContents(folder) if isinstance(folder, Path) else folder
+    refusal = Refusal(label or contents.place, remedy)
+    sealed = read_sealed(contents, digest=digest, label=refusal.label, remedy=remedy)
     for file in ("MLmodel", MODEL_FILE):
         if file not in sealed.files:
-            raise _refused(file, name, "is missing", remedy)
+            raise refusal.of(file, "is missing")
     try:
         check_mlmodel(sealed.files["MLmodel"])
     except Exception as exc:  # hostile YAML can raise anything
-        raise _refused("MLmodel", name, f"is not tidemill's: {exc}", remedy) from exc
+        raise refusal.of("MLmodel", f"is not tidemill's: {exc}") from exc
     try:
         pipeline = read_pipeline(sealed.files[MODEL_FILE])
     except Exception as exc:  # and hostile bytes anything from zipfile, numpy or skops
-        raise _refused(MODEL_FILE, name, f"is not tidemill's: {exc}", remedy) from exc
-    return Candidate(pipeline, sealed.digest, sealed.metadata)
-
-
-def _refused(file: str, label: str, problem: str, remedy: str) -> ModelUntrusted:
-    return ModelUntrusted(f"{file} of {label} {problem}", remedy=remedy, file=file, problem=problem)
+        raise refusal.of(MODEL_FILE, f"is not tidemill's: {exc}") from exc
+    return Candidate(pipeline, sealed.digest, sealed.metadata, sealed.notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,13 @@ from tidemill.storage import (
     commit_directory,
     discard_directory,
     fresh_directory,
-    hash_file,
-    storage_errors,
+    write_bytes,
 )
 from tidemill.tracking.candidate import open_candidate
+from tidemill.tracking.contents import open_contents
 from tidemill.tracking.registry import REFERENCE
-from tidemill.tracking.service import import_mlflow, service_errors
+from tidemill.tracking.seal import Refusal, read_listed
+from tidemill.tracking.service import service_errors
 from tidemill.tracking.store import connect, sqlite_path
 from tidemill.tracking.versions import CHAMPION, ModelVersion, find_version
 
@@ -48,6 +48,8 @@ class LoadedModel:
     digest : str
     metadata : mapping
         What was given to ``save_candidate``.
+    notes : tuple of str
+        What lies beside the model's files, is not used, and can be deleted.
     """
 
     pipeline: Pipeline
@@ -55,6 +57,7 @@ class LoadedModel:
     run_id: str
     digest: str
     metadata: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def load_champion(
@@ -67,8 +70,8 @@ def load_champion(
 ) -> LoadedModel:
     """Load a registered pipeline without trusting the artifact store.
 
-    The alias is resolved once to an exact version. Its files are copied to a folder of our own
-    and compared with the digest that the registry recorded; then the MLmodel file and every
+    The alias is resolved once to an exact version. Its sealed files are read, each once, and
+    compared with the digest that the registry recorded; then the MLmodel file and every
     type in the skops file are checked against what tidemill writes. No code of the artifact
     runs, and MLflow's own loaders are not used.
 
@@ -97,15 +100,15 @@ def load_champion(
             model_name=model_name,
             version=found.version,
         )
-    with tempfile.TemporaryDirectory(prefix="tidemill-model-") as scratch:
-        folder = _download(uri, _location(client, uri, found), Path(scratch))
-        candidate = open_candidate(folder, digest=found.digest, remedy=_REMEDY, label=label)
+    contents = open_contents(uri, _location(client, uri, found))
+    candidate = open_candidate(contents, digest=found.digest, remedy=_REMEDY, label=label)
     return LoadedModel(
         pipeline=candidate.pipeline,
         version=found.version,
         run_id=found.run_id,
         digest=candidate.digest,
         metadata=candidate.metadata,
+        notes=candidate.notes,
     )
 
 
@@ -124,32 +127,19 @@ def fetch_reference(
         found = find_version(client, model_name, version=version)
         run = client.get_run(found.run_id)
     recorded: dict[str, str] = json.loads(found.tags.get(REFERENCE, "{}"))
+    files: Mapping[str, bytes] = {}
+    if recorded:
+        refusal = Refusal(f"the reference of {model_name} version {version}", _REMEDY)
+        source = open_contents(uri, f"{run.info.artifact_uri}/reference")
+        files, _ = read_listed(source, source.sizes(), recorded, refusal, stated={})
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     try:
-        source = staged
-        if recorded:
-            source = _download(uri, f"{run.info.artifact_uri}/reference", staged)
-        _compare(source, recorded, f"{model_name} version {version}")
-        commit_directory(source, folder)
+        for name, content in files.items():
+            write_bytes(staged / name, content)
+        commit_directory(staged, folder)
     finally:
         discard_directory(staged)
     return folder
-
-
-def _compare(folder: Path, recorded: Mapping[str, str], label: str) -> None:
-    actual = {
-        path.relative_to(folder).as_posix(): hash_file(path)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    for name in sorted(recorded.keys() | actual.keys()):
-        if recorded.get(name) != actual.get(name):
-            raise ModelUntrusted(
-                f"the reference profile {name} of {label} is not the one that was registered",
-                remedy=_REMEDY,
-                file=name,
-                model=label,
-            )
 
 
 def _reader(uri: str, model_name: str, timeout_seconds: int) -> MlflowClient:
@@ -167,13 +157,3 @@ def _reader(uri: str, model_name: str, timeout_seconds: int) -> MlflowClient:
 def _location(client: MlflowClient, uri: str, found: ModelVersion) -> str:
     with service_errors(uri):
         return str(client.get_model_version_download_uri(found.name, str(found.version)))
-
-
-def _download(uri: str, location: str, scratch: Path) -> Path:
-    artifacts = import_mlflow("mlflow.artifacts")
-    with storage_errors(scratch), service_errors(uri):
-        return Path(
-            artifacts.download_artifacts(
-                artifact_uri=location, dst_path=str(scratch), tracking_uri=uri
-            )
-        )

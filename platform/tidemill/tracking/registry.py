@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import Busy, ModelMissing
 from tidemill.storage import hash_file
+from tidemill.tracking.contents import FolderContents
 from tidemill.tracking.logged import environment, logged_model, require_ready
 from tidemill.tracking.seal import read_sealed
 from tidemill.tracking.service import service_errors
@@ -95,7 +96,10 @@ class Registry:
             If ``folder`` is not the candidate of ``digest``.
         """
         read_sealed(
-            folder, digest=digest, label=str(folder), remedy="run the training again: tidemill run"
+            FolderContents(folder),
+            digest=digest,
+            label=str(folder),
+            remedy="run the training again: tidemill run",
         )
         figures = {name: float(v) for name, v in (metrics or {}).items() if v is not None}
         client = self._tracker.client()

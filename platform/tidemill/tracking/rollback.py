@@ -22,11 +22,15 @@ ROLLED_BACK = "tidemill.rolled_back"
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """Which version serves again, and which one did until now."""
+    """Which version serves again, and which one did until now.
+
+    ``notes`` tell what lies beside the model's files, is not used, and can be deleted.
+    """
 
     model_name: str
     version: int
     before: int
+    notes: tuple[str, ...] = ()
 
 
 def promotion_of(version: ModelVersion) -> dict[str, Any] | None:
@@ -61,7 +65,7 @@ def roll_back(tracker: Tracker, model_name: str, *, reason: str = "") -> RolledB
             model_name=model_name,
         )
     target = int(noted["replaces"])
-    load_champion(tracker.uri, model_name, version=target)
+    loaded = load_champion(tracker.uri, model_name, version=target)
     with tempfile.TemporaryDirectory(prefix="tidemill-reference-") as scratch:
         fetch_reference(tracker.uri, model_name, target, Path(scratch) / "reference")
     client = tracker.client()
@@ -70,4 +74,4 @@ def roll_back(tracker: Tracker, model_name: str, *, reason: str = "") -> RolledB
         text = json.dumps({"to": target, "reason": reason}, sort_keys=True)
         client.set_model_version_tag(model_name, str(champion.version), ROLLED_BACK, text)
         client.set_registered_model_alias(model_name, CHAMPION, str(target))
-    return RolledBack(model_name, target, champion.version)
+    return RolledBack(model_name, target, champion.version, loaded.notes)
