@@ -47,7 +47,13 @@ def main() -> int:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # what a plugin prints
         if not target.add(order["address"]):
             return CODES["not understood"]
-        taken = target.notify(title=order["title"], body=order["text"], notify_type=order["type"])
+        taken = target.notify(
+            title=order["title"],
+            body=order["text"],
+            notify_type=order["type"],
+            # Names of columns and values are in it: no service may take them for markup.
+            body_format=apprise.NotifyFormat.TEXT,
+        )
     if refused:
         sys.stdout.write(refused[0])
         return CODES["refused"]

@@ -28,6 +28,7 @@ from tidemill.engines import LocalEngine
 from tidemill.ledger import Ledger, WindowKey, tables
 from tidemill.schema import Role
 from tidemill.sharding import verify
+from tidemill.stages import shard_warnings
 from tidemill.storage import ShardManifest, Workspace
 from tidemill.testing.workspaces import run_here
 from tidemill.tracking import Registry, Tracker, roll_back
@@ -144,6 +145,13 @@ def test_shards_verify(kept):
     with LocalEngine(1) as engine:
         assert verify(manifest, shards, engine) == ()
     assert all(manifest.rows(role) for role in Role)
+
+
+def test_roles_of_an_older_rule_are_named(kept):
+    """Without a key the target had its say; who runs such a workspace is told what to do."""
+    said = shard_warnings(Workspace.at(kept))
+    without_key = ShardManifest.read(Workspace.at(kept).shards).schema.key is None
+    assert [("tidemill run --force" in text) for text in said] == [True] * without_key
 
 
 def test_look_knows_the_table_again(rides, cli):

@@ -38,7 +38,7 @@ def champion(root: Path) -> int:
 
 def judging(table: pa.Table) -> np.ndarray:
     """Which events judge."""
-    return proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), SHARE)
+    return proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), SHARE, "cancelled")
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, str]]:
@@ -279,11 +279,31 @@ def test_sides_depend_on_the_id_alone(live, finished):
     table = live(finished, 600)
     schema = ShardManifest.read(finished / "data" / "shards").schema
     whole = judging(table)
-    parts = [proof_rows(live_rows(batch, schema), SHARE) for batch in table.to_batches(70)]
+    parts = [
+        proof_rows(live_rows(batch, schema), SHARE, "cancelled") for batch in table.to_batches(70)
+    ]
     assert (np.concatenate(parts) == whole).all()
     # The share only ever adds to one side.
-    wider = proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), 0.5)
+    wider = proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), 0.5, "cancelled")
     assert (wider | ~whole).all()
+
+
+def test_without_ids_the_truth_decides_no_side(finished):
+    """The same rows with other labels judge, or teach, as they did."""
+    schema = ShardManifest.read(finished / "data" / "shards").schema
+    table = next(iter(read_blocks(next((finished / "data" / "shards").glob("*.parquet")))))
+    table = table.append_column("at", pa.nulls(table.num_rows, pa.timestamp("us")))
+    rows = live_rows(table, schema)
+    turned = rows.table.set_column(
+        rows.table.schema.get_field_index("cancelled"),
+        rows.table.schema.field("cancelled"),
+        pa.array(["yes"] * rows.table.num_rows).dictionary_encode(),
+    )
+    one, two = (
+        proof_rows(LiveRows(each, None, 0), SHARE, "cancelled") for each in (rows.table, turned)
+    )
+    assert 0 < one.sum() < len(one)
+    assert (one == two).all()
 
 
 @pytest.mark.slow

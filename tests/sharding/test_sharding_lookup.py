@@ -80,7 +80,7 @@ def test_a_time_locates(kit, tmp_path):
 
 
 def test_without_key_and_column_nothing_can_be_located(kit, tmp_path):
-    """Rows sharded by their whole hash have no name: ConfigError with the remedy."""
+    """Rows sharded by their place have no name: ConfigError with the remedy."""
     manifest = kit.make(300, key=False).shard(tmp_path, key=None)
     with pytest.raises(ConfigError) as caught:
         locate(manifest, tmp_path / "shards", "x")

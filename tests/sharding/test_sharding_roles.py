@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -176,20 +174,67 @@ def test_role_says_nothing_about_the_bucket(kit, tmp_path):
         assert max(rows) < 1.25 * min(rows)
 
 
-def test_without_a_key_equal_rows_share_a_role(kit, tmp_path):
-    """The whole row is hashed where there is no key: copies never straddle train and test."""
-
-    def twice(columns):
-        return {name: _double(column.slice(0, 500)) for name, column in columns.items()}
-
-    table = kit.make(1000, key=False, time=False, changes=twice)
-    roles = kit.role_rows(table.shard(tmp_path, key=None), tmp_path / "shards")
-    for rows in roles.values():
-        assert set(Counter(rows).values()) == {2}
+def _same(columns, *, label=True):
+    """Every row is the first; the labels too, or not."""
+    return {
+        name: column if name == "label" and not label else column.take(pa.array([0] * len(column)))
+        for name, column in columns.items()
+        if name != "row"
+    } | {"row": columns["row"]}
 
 
-def _double(column: pa.Array) -> pa.Array:
-    return column.take(pa.array(list(range(len(column))) * 2))
+@pytest.mark.parametrize("by", ["hash", "stratified"])
+def test_without_a_key_the_target_decides_no_role(kit, tmp_path, by):
+    """Other labels of the same rows: the same roles by hash, and the same class shares."""
+    config = {"holdout": {"by": by, "test": 0.3}}
+
+    def turned(columns):
+        labels = pa.array([("no", "yes")[row % 2] for row in range(4000)]).dictionary_encode()
+        return {**columns, "label": labels}
+
+    found = []
+    for number, changes in enumerate((None, turned)):
+        table = kit.make(4000, key=False, time=False, changes=changes)
+        base = tmp_path / str(number)
+        found.append(kit.role_rows(table.shard(base, config, key=None), base / "shards"))
+    if by == "hash":
+        assert found[0] == found[1]
+    assert (np.array(found[1]["test"]) % 2).mean() == pytest.approx(0.5, abs=0.04)
+
+
+@pytest.mark.parametrize("alone", [{}, {"shards": 6}], ids=["auto", "six"])
+def test_a_table_of_one_row_many_times_is_dealt_like_any_other(kit, tmp_path, alone):
+    """Constant features, or rows all alike: shares hold, and no bucket takes all rows."""
+    table = kit.make(3000, key=False, time=False, changes=_same)
+    manifest = table.shard(
+        tmp_path, {**alone, "holdout": {"test": 0.3, "validation": 0.2}}, key=None
+    )
+    rows = {role: manifest.rows(role) for role in Role}
+    assert rows[Role.TEST] == pytest.approx(900, abs=3 * (3000 * 0.3 * 0.7) ** 0.5)
+    assert rows[Role.VALIDATION] == pytest.approx(420, abs=3 * (3000 * 0.14 * 0.86) ** 0.5)
+    for role in Role:
+        sizes = [shard.file.rows for shard in manifest.of(role)]
+        assert len(sizes) == 1 or max(sizes) < 1.5 * min(sizes)
+
+
+def test_without_a_key_classes_of_a_feature_keep_their_chances(kit, tmp_path):
+    """Few distinct rows: in each role each value has the classes that it has in all."""
+    table = kit.make(6000, key=False, time=False)
+    manifest = table.shard(tmp_path, {"holdout": {"test": 0.4, "validation": 0.2}}, key=None)
+    labels = np.array([label == "yes" for label in table.rows["label"].to_pylist()])
+    for rows in kit.role_rows(manifest, tmp_path / "shards").values():
+        spread = 4 * (0.2 * 0.8 / len(rows)) ** 0.5
+        assert labels[rows].mean() == pytest.approx(labels.mean(), abs=spread)
+
+
+def test_without_a_key_files_keep_their_roles(kit, tmp_path):
+    """A file more, or in another order: the rows of the others keep their roles."""
+    whole, cut = (kit.make(1000, key=False, time=False) for _ in range(2))
+    cut.manifest = kit.replace(cut.manifest, parts=cut.manifest.parts[1:])
+    first = kit.role_rows(whole.shard(tmp_path / "1", key=None), tmp_path / "1/shards")
+    second = kit.role_rows(cut.shard(tmp_path / "2", key=None), tmp_path / "2/shards")
+    for role in first:
+        assert set(second[role]) <= set(first[role])
 
 
 def test_stratified_keeps_class_shares(kit, tmp_path):

@@ -17,6 +17,7 @@ from tidemill.engines import LocalEngine
 from tidemill.errors import IntegrityError, TooFewRows
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Role
+from tidemill.sharding import verify
 from tidemill.storage import ShardManifest, read_blocks, read_json
 
 PLANS = [
@@ -98,6 +99,18 @@ def test_order_of_work_does_not_show(kit, tmp_path, monkeypatch, time):
     one = table.shard(tmp_path / "one", config)
     two = table.shard(tmp_path / "two", config, engine=BackwardsEngine())
     assert kit.hashes(one) == kit.hashes(two)
+
+
+@pytest.mark.parametrize("by", ["hash", "stratified"])
+def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
+    """Rows are known by their number in their file: blocks, pieces and workers change nothing."""
+    config = {"shards": 5, "holdout": {"by": by}}
+    first, second = (kit.make(900, key=False, time=False, block_rows=n) for n in (200, 17))
+    one = first.shard(tmp_path / "one", config, key=None)
+    monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
+    two = second.shard(tmp_path / "two", config, key=None, engine=BackwardsEngine())
+    assert kit.hashes(one) == kit.hashes(two)
+    assert verify(one, tmp_path / "one" / "shards", LocalEngine(1)) == ()
 
 
 def test_piece_and_segment_sizes_do_not_show(kit, tmp_path, monkeypatch):

@@ -119,7 +119,7 @@ class ShardingConfig(Section):
 
     strategy: Literal["hash", "range", "time"] = "hash"
     by: str | None = Field(
-        None, description="hash, range: the column; default dataset.key, else the whole row"
+        None, description="hash, range: the column; default dataset.key, else the row's place"
     )
     shards: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
     shard_mb: int = Field(128, ge=1, le=4096, description="size aimed at with shards: auto")

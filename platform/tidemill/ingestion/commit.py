@@ -37,7 +37,13 @@ def commit_rows(
     manifest = ValidatedManifest(
         schema=schema,
         parts=tuple(
-            PartEntry(split.path, receipt.part, receipt.rows_read, receipt.rows_quarantined)
+            PartEntry(
+                split.path,
+                receipt.part,
+                receipt.rows_read,
+                receipt.rows_quarantined,
+                split.digest,
+            )
             for split, receipt in zip(splits, receipts, strict=True)
         ),
     )

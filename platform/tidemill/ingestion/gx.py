@@ -112,7 +112,7 @@ class GxSession:
             context: Any = gx.get_context(mode="ephemeral")
             self._context = context
             self._context.variables.progress_bars = {"globally": False}
-            self._gx_suite = self._load()
+            self._gx_suite = self._load(suite.document)
             # It gives every expectation an id of its own: how results find their place again.
             self._ids = {str(e.id): i for i, e in enumerate(self._gx_suite.expectations)}
             source = datasource_class(name="tidemill")
@@ -159,27 +159,45 @@ class GxSession:
         )
 
         run = RunIdentifier(run_time=datetime.now(UTC))
-        result.meta.update(run_id=run, validation_time=run.run_time)
         suite = ExpectationSuiteIdentifier(self._suite.name)
+        shown = self._shown(result)
+        shown.meta.update(run_id=run, validation_time=run.run_time)
         self._context.validation_results_store.set(
-            ValidationResultIdentifier(suite, run, batch_id), result
+            ValidationResultIdentifier(suite, run, batch_id), shown
         )
         _add_site(self._context, docs)
         self._context.build_data_docs(site_names=["tidemill"])
 
-    def _load(self) -> Any:
+    def _shown(self, result: Any) -> Any:
+        """The result for Data Docs; the suite's page then is as harmless.
+
+        Some of Great Expectations' templates write names and values into the page as they are.
+        """
+        from great_expectations.core.expectation_validation_result import (
+            expectationSuiteValidationResultSchema,
+        )
+
+        document = result.to_json_dict()
+        if harmless(document) == document and harmless(self._suite.document) == (
+            self._suite.document
+        ):
+            return result
+        self._load(harmless(self._suite.document))
+        return expectationSuiteValidationResultSchema.load(harmless(document))
+
+    def _load(self, document: dict[str, Any]) -> Any:
         import great_expectations as gx
 
         entries = [
             {key: value for key, value in entry.items() if key != "id"}
-            for entry in self._suite.document["expectations"]
+            for entry in document["expectations"]
         ]
         try:
             loaded = gx.ExpectationSuite(
                 name=self._suite.name,
                 expectations=entries,
-                meta=self._suite.document.get("meta"),
-                notes=self._suite.document.get("notes"),
+                meta=document.get("meta"),
+                notes=document.get("notes"),
             )
         except Exception as exc:  # pydantic's, marshmallow's or its own
             raise SuiteInvalid(
@@ -221,6 +239,30 @@ class GxSession:
             "results": results,
             "great_expectations_version": result["meta"]["great_expectations_version"],
         }
+
+
+def harmless(value: Any) -> Any:
+    """A document whose texts, keys included, can open no tag and end no attribute of HTML.
+
+    Conditions are left: Great Expectations reads them.
+
+    >>> harmless({"column": "<b>", "n": 3})
+    {'column': '&lt;b&gt;', 'n': 3}
+    """
+    if isinstance(value, str):
+        return value.translate(_HARMLESS)
+    if isinstance(value, dict):
+        return {
+            harmless(key): each if key == "row_condition" else harmless(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [harmless(each) for each in value]
+    return value
+
+
+# An ampersand alone does no harm, and where a template does escape it would be seen twice.
+_HARMLESS = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 
 
 def _message(info: dict[str, Any]) -> str | None:

@@ -42,6 +42,13 @@ class Split:
     row_groups: tuple[int, int] | None = None
     first_row: int = 0
 
+    @property
+    def digest(self) -> str:
+        """Names the rows by content: the file, and which of its row groups."""
+        if self.row_groups is None:
+            return self.sha256
+        return f"{self.sha256}:{self.row_groups[0]}-{self.row_groups[1]}"
+
     def locate(self, root: Path) -> Path:
         """The file's place, given the workspace's."""
         return root / self.path  # an absolute path wins over root

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -78,10 +79,11 @@ def failures_published() -> Iterator[None]:
     except TidemillError as error:
         with _best_effort():
             create_markdown_artifact(
-                f"# {error.code}\n\n{error.message}\n\n**Remedy:** {error.remedy}\n\n"
+                f"# {error.code}\n\n{_text(error.message)}\n\n"
+                f"**Remedy:** {_text(error.remedy)}\n\n"
                 f"{_two_columns(error.fields)}",
                 key="failure",
-                description=error.message,
+                description=_text(error.message),
             )
             get_run_logger().error("%s: %s; %s", error.code, error.message, error.remedy)
         raise
@@ -115,8 +117,16 @@ def _two_columns(figures: Mapping[str, Any]) -> str:
 
 
 def _bullets(title: str, texts: tuple[str, ...]) -> str:
-    return f"\n## {title}\n\n" + "\n".join(f"- {text}" for text in texts) if texts else ""
+    return f"\n## {title}\n\n" + "\n".join(f"- {_text(text)}" for text in texts) if texts else ""
 
 
 def _text(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    r"""Text that markdown shows as it is: names and values of the data are no markup.
+
+    >>> print(_text("<b> [x](y)"))
+    &lt;b&gt; \[x\](y)
+    """
+    return _MARKUP.sub(r"\\\g<0>", escape(str(value).replace("\n", " "), quote=False))
+
+
+_MARKUP = re.compile(r"[\\`*\[\]|]")

@@ -17,7 +17,14 @@ from tidemill.pipeline.graph import STAGES, Stage, find_stage, stage_specs
 from tidemill.pipeline.observing import Observer, Quiet
 from tidemill.pipeline.summary import RunSummary, StageRun
 from tidemill.settings import Settings
-from tidemill.stages import Meter, StageContext, StageResult, registration_stands, summarise
+from tidemill.stages import (
+    Meter,
+    StageContext,
+    StageResult,
+    registration_stands,
+    shard_warnings,
+    summarise,
+)
 from tidemill.storage import Workspace, write_json
 from tidemill.tracking import Tracker
 from tidemill.versioning import Versions, dvc_document, ensure_repo, write_dvc_yaml
@@ -100,7 +107,8 @@ def _advance(
 ) -> StageRun:
     """Run one stage unless it is current, and record what it read and left."""
     if not force and _is_current(stage, versions, context):
-        return StageRun(stage.name, "current", 0.0, 0, StageResult(stage.name))
+        warnings = shard_warnings(context.workspace) if stage.name == "shard" else ()
+        return StageRun(stage.name, "current", 0.0, 0, StageResult(stage.name, warnings=warnings))
     if stage.name == "ingest":
         _open_tracker_early(context)
     observer.stage_started(stage.name)

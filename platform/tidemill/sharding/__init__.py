@@ -3,13 +3,16 @@
 from tidemill.sharding.append import append_sets, appended_folder, live_config, sound_shards
 from tidemill.sharding.audit import Problem, verify
 from tidemill.sharding.build import shard
+from tidemill.sharding.copies import Copies, count_copies
 from tidemill.sharding.lookup import Location, locate
 
 __all__ = [
+    "Copies",
     "Location",
     "Problem",
     "append_sets",
     "appended_folder",
+    "count_copies",
     "live_config",
     "locate",
     "shard",

@@ -17,7 +17,7 @@ from tidemill.errors import IntegrityError
 from tidemill.profiling import Profile
 from tidemill.schema import Role
 from tidemill.sharding.append import APPENDED, appended_folder, joined, renumbered
-from tidemill.sharding.facts import Wanted, facts_of
+from tidemill.sharding.facts import Place, Wanted, facts_of
 from tidemill.sharding.ranges import bucket_of, cuts_from_text, ordered
 from tidemill.sharding.roles import ROLES, RoleRule, rule_from_json
 from tidemill.storage import ShardEntry, ShardManifest, hash_bytes, read_blocks, verify_file
@@ -38,7 +38,8 @@ def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[Probl
 
     Checked: the hash of every shard and profile; rows and blocks; that each row lies in its
     bucket and inside the recorded ranges; that each row has the role that its content asks
-    for (hold-out by time, hash or stratified); and the manifest's own order.
+    for (hold-out by time, hash or stratified; without a key only those of time); and the
+    manifest's own order.
 
     Returns
     -------
@@ -129,20 +130,32 @@ def _verify_rows(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> li
 def _misplaced(
     manifest: ShardManifest, shard: ShardEntry, table: pa.Table
 ) -> Iterator[tuple[str, int]]:
-    wanted, rule = _wanted(manifest), rule_from_json(manifest.holdout)
-    facts = facts_of(table, wanted, part=0, first_row=0)
+    wanted, rule = _wanted(manifest), _content_rule(manifest)
+    # The place of a row is not in its shard: what it decided cannot be decided again.
+    placed = manifest.placed and manifest.by is None
+    facts = facts_of(table, wanted, Place(0, 0), values=not placed)
     physical = "hash"
     if not wanted.value_hashed and wanted.value is not None:
         physical = manifest.schema[wanted.value].physical
         outside = _outside(table, wanted.value, shard.lower, shard.upper, physical)
         yield from _counted("lie outside the shard's range", outside)
-    cuts = cuts_from_text(manifest.boundaries[shard.role], physical)
-    yield from _counted("belong to another shard", bucket_of(facts["value"], cuts) != shard.bucket)
+    if not placed:
+        cuts = cuts_from_text(manifest.boundaries[shard.role], physical)
+        elsewhere = bucket_of(facts["value"], cuts) != shard.bucket
+        yield from _counted("belong to another shard", elsewhere)
     yield from _counted("have another role", _other_role(rule, facts, shard.role))
     time = manifest.schema.time
     if time is not None:
         outside = _outside(table, time.name, shard.time_from, shard.time_to, time.physical)
         yield from _counted("lie outside the shard's times", outside)
+
+
+def _content_rule(manifest: ShardManifest) -> RoleRule | None:
+    """The rule, where a row's content decides its role."""
+    by_place = manifest.placed and manifest.holdout.get("column") is None
+    if by_place and manifest.holdout.get("by") != "time":
+        return None
+    return rule_from_json(manifest.holdout)
 
 
 def _wanted(manifest: ShardManifest) -> Wanted:
@@ -154,6 +167,7 @@ def _wanted(manifest: ShardManifest) -> Wanted:
         target=schema.target.name if by == "stratified" else None,
         value=manifest.by,
         value_hashed=manifest.strategy == "hash",
+        placed=manifest.placed,
     )
 
 

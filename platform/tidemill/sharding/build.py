@@ -119,6 +119,7 @@ def shard(
         shards=tuple(entries),
         holdout=plan.holdout,
         key=key,
+        placed=True,
     )
     _sweep(result, staged)
     result.write(staged)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.errors import IntegrityError, StorageFailed
-from tidemill.sharding.facts import facts_of
+from tidemill.sharding.facts import Place, facts_of
 from tidemill.sharding.plan import Plan, row_bytes
 from tidemill.storage import (
     ValidatedManifest,
@@ -42,19 +42,18 @@ class PieceTask:
     ----------
     number : int
         Position among all pieces, in source order.
-    path, part : Path, int
+    path : Path
     blocks : tuple of int
-    first_row : int
-        Position of the first row among all valid rows.
+    place : Place
+        Of the first row.
     key : str
         Names the content of the part, the blocks and the plan.
     """
 
     number: int
     path: Path
-    part: int
     blocks: tuple[int, ...]
-    first_row: int
+    place: Place
     key: str
 
 
@@ -64,11 +63,15 @@ def pieces_of(manifest: ValidatedManifest, folder: Path, plan: Plan) -> list[Pie
     tasks: list[PieceTask] = []
     first_row, digest = 0, plan.digest
     for number, part in enumerate(manifest.parts):
+        place = Place(number, first_row, part.digest)
         for blocks in _runs(part.file.blocks, limit):
-            key = hash_json([digest, part.file.sha256, number, first_row, list(blocks)])
+            key = hash_json(
+                [digest, part.digest, part.file.sha256, number, place.first, list(blocks)]
+            )
             path = folder / part.file.path
-            tasks.append(PieceTask(len(tasks), path, number, blocks, first_row, key))
-            first_row += sum(part.file.blocks[block] for block in blocks)
+            tasks.append(PieceTask(len(tasks), path, blocks, place, key))
+            place = place.after(sum(part.file.blocks[block] for block in blocks))
+        first_row = place.first
     return tasks
 
 
@@ -99,7 +102,7 @@ def write_piece(work: Path, plan: Plan, task: PieceTask) -> npt.NDArray[np.int64
     if _finished(receipt, task.key):
         return np.array(read_json(receipt)["rows"], np.int64)
     table = pa.concat_tables(read_blocks(task.path, blocks=task.blocks)).unify_dictionaries()
-    facts = facts_of(table, plan.wanted, part=task.part, first_row=task.first_row)
+    facts = facts_of(table, plan.wanted, task.place)
     slots, order = plan.slot_of(facts), plan.order_of(facts)
     with _replacing(_path(work, task.number, "ipc")) as file:
         index = _write_segments(file, table, slots, order, plan.groups)

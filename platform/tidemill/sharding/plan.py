@@ -77,6 +77,7 @@ class Plan:
                 self.holdout,
                 {role.value: cuts for role, cuts in self.cuts.items()},
                 [self.strategy, self.by, self.physical, self.groups, self.order_salt],
+                self.wanted.placed,
             ]
         )
 

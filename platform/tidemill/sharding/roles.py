@@ -96,7 +96,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class HashRule:
-    """By the hash of the key or row, salted so that it says nothing about the bucket."""
+    """By the hash of the key or place, salted so that it says nothing about the bucket."""
 
     thresholds: Thresholds
     salt: str

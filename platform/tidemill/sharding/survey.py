@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tidemill.contracts import Engine
 from tidemill.errors import ValidationFailed
-from tidemill.sharding.facts import Wanted, facts_of
+from tidemill.sharding.facts import Place, Wanted, facts_of
 from tidemill.storage import PartEntry, ValidatedManifest, read_blocks, salted_hash, verify_file
 
 __all__ = ["SAMPLE_ROWS", "Survey", "survey_parts"]
@@ -66,7 +66,7 @@ class _Task:
     below: int
 
 
-_Place = tuple[int, int, PartEntry]
+_Part = tuple[Place, PartEntry]
 
 
 def survey_parts(
@@ -118,24 +118,22 @@ def survey_parts(
     return whole
 
 
-def _groups(manifest: ValidatedManifest) -> list[tuple[_Place, ...]]:
-    first, places = 0, []
+def _groups(manifest: ValidatedManifest) -> list[tuple[_Part, ...]]:
+    first, parts = 0, []
     for number, part in enumerate(manifest.parts):
-        places.append((number, first, part))
+        parts.append((Place(number, first, part.digest), part))
         first += part.file.rows
-    size = -(-len(places) // _GROUPS) or 1
-    return [tuple(places[start : start + size]) for start in range(0, len(places), size)]
+    size = -(-len(parts) // _GROUPS) or 1
+    return [tuple(parts[start : start + size]) for start in range(0, len(parts), size)]
 
 
-def _survey_group(task: _Task, group: Sequence[_Place]) -> Survey | None:
+def _survey_group(task: _Task, group: Sequence[_Part]) -> Survey | None:
     whole = None
-    for number, first_row, part in group:
+    for place, part in group:
         path = verify_file(task.folder, part.file)
         for table in read_blocks(path, columns=_columns(task)) if task.scanned else ():
-            facts = facts_of(
-                table, task.wanted, part=number, first_row=first_row, values=task.values
-            )
-            first_row += table.num_rows
+            facts = facts_of(table, task.wanted, place, values=task.values)
+            place = place.after(table.num_rows)
             found = _survey_facts(facts, task)
             whole = found if whole is None else whole.merge(found)
     return whole

@@ -8,7 +8,7 @@ from tidemill.stages.meter import Meter
 from tidemill.stages.reduce import run_reduce
 from tidemill.stages.register import registration_stands, run_register
 from tidemill.stages.score import score_files
-from tidemill.stages.shard import run_shard
+from tidemill.stages.shard import run_shard, shard_warnings
 from tidemill.stages.summary import summarise
 from tidemill.stages.train import run_train
 from tidemill.stages.tune import run_tune
@@ -27,5 +27,6 @@ __all__ = [
     "run_train",
     "run_tune",
     "score_files",
+    "shard_warnings",
     "summarise",
 ]

@@ -8,16 +8,26 @@ from typing import Any
 from tidemill.config import EvaluationConfig
 from tidemill.metrics import HIGHER_IS_BETTER, improves, in_words, metric_names
 from tidemill.schema import Role
+from tidemill.sharding import Copies, count_copies
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.figures import draw_figures
 from tidemill.stages.judging import chosen_metric, defined, judge, judge_baseline
-from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_json
+from tidemill.storage import (
+    ShardManifest,
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    write_json,
+)
 from tidemill.tracking import load_candidate
 
 __all__ = ["run_evaluate"]
 
 TRAIN_ROWS = 200_000
 """Training rows looked at for the gap: enough for two digits, whatever the table's size."""
+
+COPIES = 0.05
+"""Share of test rows with the features of training rows from which figures are of such rows."""
 
 _PARTS = ("test", "baseline", "validation", "train")
 
@@ -37,6 +47,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     train = judge(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
     baseline = judge_baseline(context, manifest).values()
     gap = relative_gap(metric, train[metric], validation[metric])
+    copies = _copies(context, manifest)
     document: dict[str, Any] = {
         "metric": metric,
         "test": defined(test),
@@ -45,6 +56,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         "train": defined(train),
         "gap": gap,
         "rows": {role.value: manifest.rows(role) for role in Role},
+        "copies": {"test_rows": copies.known, "share": copies.share},
     }
     staged = fresh_directory(workspace.work("evaluate", "figures"))
     draw_figures(staged, tested, pipeline, manifest)
@@ -62,9 +74,17 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
             f"{in_words(metric)} on the test rows is {test[metric]:.4f}, no better than the "
             f"{baseline[metric]:.4f} of a dummy that knows the target's shares only"
         )
+    if copies.share > COPIES:
+        warnings.append(
+            f"{copies.share:.1%} of the test rows have exactly the features of a training row: the "
+            "figures tell how well such rows are known, and less how new ones are predicted; if "
+            "they are copies of one another, drop them from the source, or hold out by time or "
+            "file (sharding.holdout.by)"
+        )
     return StageResult(
         stage="evaluate",
-        facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap},
+        facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap}
+        | {"known_test_share": copies.share},
         tables={
             "metrics": [
                 {"metric": name, **{part: document[part][name] for part in _PARTS}}
@@ -73,6 +93,14 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         },
         warnings=tuple(warnings),
     )
+
+
+def _copies(context: StageContext, manifest: ShardManifest) -> Copies:
+    workspace = context.workspace
+    work = fresh_directory(workspace.work("evaluate", "copies"))
+    found = count_copies(manifest, workspace.shards, work, context.engine)
+    discard_directory(work)
+    return found
 
 
 def relative_gap(metric: str, train: float, validation: float) -> float:

@@ -92,13 +92,15 @@ def live_sets(workspace: Workspace) -> tuple[LiveSet, ...]:
     return tuple(LiveSet(f.name, f) for f in folders if not f.name.startswith("."))
 
 
-def proof_rows(rows: LiveRows, share: float) -> npt.NDArray[np.bool_]:
+def proof_rows(rows: LiveRows, share: float, target: str) -> npt.NDArray[np.bool_]:
     """Which rows judge; the others may be learnt from. (rows,) bool.
 
-    A row's side depends on its id and the share alone, so that it never changes. Without ids the
-    whole row is hashed.
+    A row's side depends on its id and the share alone, so that it never changes. Without ids all
+    of the row but its target is hashed: the truth must not decide who is judged by it.
     """
-    return _judges(_row_hashes(rows), share)
+    if rows.ids is not None:
+        return _judges(stable_hash(rows.ids), share)
+    return _judges(stable_row_hash(rows.table.drop_columns([target])), share)
 
 
 def _row_hashes(rows: LiveRows) -> npt.NDArray[np.uint64]:
@@ -182,7 +184,7 @@ def gather_rows(
             rows = live_rows(batch, schema)
             left_out += rows.left_out
             hashes = _row_hashes(rows)
-            judges = _judges(hashes, share)
+            judges = proof_rows(rows, share, schema.target.name)
             again = _among(hashes, known) & ~judges
             repeated += int(again.sum())
             learns = ~judges & ~again

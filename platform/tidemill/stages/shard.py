@@ -21,7 +21,7 @@ from tidemill.storage import (
     hash_json,
 )
 
-__all__ = ["run_shard", "source_key"]
+__all__ = ["run_shard", "shard_warnings", "source_key"]
 
 
 def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> StageResult:
@@ -74,6 +74,20 @@ def source_key(workspace: Workspace, sharding: ShardingConfig, seed: int) -> str
             "sharding": sharding.model_dump(mode="json"),
             "seed": seed,
         }
+    )
+
+
+def shard_warnings(workspace: Workspace) -> tuple[str, ...]:
+    """What to say of shards that stand: that an earlier version dealt them by whole rows."""
+    manifest = ShardManifest.read(workspace.shards)
+    by = manifest.holdout.get("by")
+    named = manifest.placed or manifest.schema.key is not None
+    if named or by not in ("hash", "stratified", "file"):
+        return ()
+    return (
+        "an earlier version dealt these rows to training and test by their content, target "
+        "included: where rows of equal features differ in it, the figures are too low; deal them "
+        "anew with: tidemill run --force (the champion then knows some of the new test rows)",
     )
 
 

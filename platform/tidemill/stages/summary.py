@@ -64,6 +64,7 @@ def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
         "metric": metric,
         "challenger": metrics["test"][metric],
         "baseline": metrics["baseline"][metric],
+        "known_test_share": metrics.get("copies", {}).get("share"),
     }
 
 

@@ -42,12 +42,21 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class PartEntry:
-    """What became of one split: ``rows_read == file.rows + rows_quarantined``."""
+    """What became of one split: ``rows_read == file.rows + rows_quarantined``.
+
+    ``split`` names the split by its content; empty in manifests that did not keep it.
+    """
 
     source: str
     file: FileEntry
     rows_read: int
     rows_quarantined: int
+    split: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Names the rows by content: those of the split, or else of the validated file."""
+        return self.split or self.file.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,9 @@ class ShardManifest:
     appended : tuple of str
         Names of the sets of rows that were appended; each has a folder of that name below
         ``appended``, with a manifest.
+    placed : bool
+        Whether rows were hashed by their place (split and row number) where no column names
+        them; manifests of earlier versions hashed the whole row, target included.
     """
 
     schema: TableSchema
@@ -152,6 +164,7 @@ class ShardManifest:
     holdout: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     appended: tuple[str, ...] = ()
+    placed: bool = False
 
     def of(self, role: Role) -> tuple[ShardEntry, ...]:
         """The shards of one role, in order."""
@@ -189,6 +202,7 @@ class ShardManifest:
             holdout=document.get("holdout", {}),
             key=document.get("key", ""),
             appended=tuple(document.get("appended", ())),
+            placed=document.get("placed", False),
         )
 
     def of_origin(self, origin: str) -> Self:

@@ -1,0 +1,53 @@
+"""A table of few distinct rows is judged as it is; the summary says how many rows are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tidemill.drafting import init_workspace
+from tidemill.engines import LocalEngine
+from tidemill.storage import Workspace, read_json
+from tidemill.testing.workspaces import run_here
+
+
+def _workspace(root, table: pd.DataFrame):
+    (root / "data" / "raw").mkdir(parents=True)
+    table.to_csv(root / "data" / "raw" / "all.csv", index=False)
+    with LocalEngine(1) as engine:
+        init_workspace(
+            Workspace.at(root),
+            source=str(root / "data" / "raw"),
+            target="bought",
+            time=None,
+            key=None,
+            assignments=[
+                "dataset.name=few",
+                "tuning.trials=0",
+                "training.params={num_iterations: 10, learning_rate: 0.3}",
+            ],
+            engine=engine,
+        )
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [6, 1], ids=["64 rows", "one feature"])
+def test_few_distinct_rows_are_judged_as_they_are(tmp_path, bits):
+    """The figure of the test rows is that of the truth, and copies are counted and warned of."""
+    rng = np.random.default_rng(4)
+    features = rng.integers(0, 2, (20_000, bits))
+    chance = 1 / (1 + np.exp(-(features - 0.5) @ np.linspace(2.0, 0.5, bits)))
+    table = pd.DataFrame(features, columns=[f"f{i}" for i in range(bits)])
+    table["bought"] = np.where(rng.random(len(table)) < chance, "yes", "no")
+    root = _workspace(tmp_path / "ws", table)
+    summary = run_here(root, until="evaluate")
+    metrics = read_json(root / "reports" / "metrics.json")
+    truth = roc_auc_score(table["bought"] == "yes", chance)
+    assert metrics["test"]["roc_auc"] == pytest.approx(truth, abs=0.03)
+    assert metrics["copies"]["share"] == 1.0
+    assert summary.facts["known_test_share"] == 1.0
+    (said,) = [s.result.warnings for s in summary.stages if s.stage == "evaluate"]
+    assert any("100.0% of the test rows have exactly the features" in text for text in said)

@@ -1,0 +1,68 @@
+"""Data Docs in a real browser: names of columns and values are texts and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tidemill.drafting import init_workspace
+from tidemill.engines import LocalEngine
+from tidemill.storage import Workspace
+from tidemill.testing.workspaces import run_here
+
+CHROMIUM = Path("/usr/bin/chromium")
+HOSTILE = (
+    "<script>window.hacked=1</script>",
+    "<img src=x onerror='window.hacked=2'>",
+    '"><svg onload=window.hacked=3>',
+    "$column</span><script>window.hacked=4</script>",
+)
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs chromium")
+def test_no_name_and_no_value_runs_in_data_docs(tmp_path: Path) -> None:
+    """Hostile headers and values stand on every page as they are, and no script of theirs runs."""
+    root = tmp_path / "ws"
+    _ingested(root)
+    pages = sorted((root / ".tidemill" / "data_docs").rglob("*.html"))
+    assert len(pages) == 3
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for path in pages:
+            page = browser.new_page()
+            page.route("http*://**", lambda route: route.abort())  # their CDNs
+            page.goto(path.as_uri(), wait_until="load")
+            assert page.evaluate("window.hacked") is None, path.name
+            tags = "script:not([src]), svg[onload], img[onerror]"
+            texts = page.eval_on_selector_all(tags, "all => all.map(each => each.outerHTML)")
+            assert not [text for text in texts if "hacked" in text]
+            if path.name != "index.html":
+                assert "window.hacked=1" in page.inner_text("body")
+            page.close()
+        browser.close()
+
+
+def _ingested(root: Path) -> None:
+    (root / "data" / "raw").mkdir(parents=True)
+    rows = 300
+    columns = {name: [(i * 7) % 13 + 0.5 for i in range(rows)] for name in HOSTILE}
+    columns["words"] = [HOSTILE[i % 4] for i in range(rows)]
+    columns["bought"] = [("no", "yes")[i % 3 == 0] for i in range(rows)]
+    pa.csv.write_csv(pa.table(columns), root / "data" / "raw" / "all.csv")
+    with LocalEngine(1) as engine:
+        init_workspace(
+            Workspace.at(root),
+            source=str(root / "data" / "raw"),
+            target="bought",
+            time=None,
+            key=None,
+            assignments=["dataset.name=docs"],
+            engine=engine,
+        )
+    run_here(root, until="ingest")
