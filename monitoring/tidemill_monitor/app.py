@@ -21,7 +21,16 @@ from tidemill_monitor.intake import Admission
 from tidemill_monitor.logs import configure_logs
 from tidemill_monitor.openapi import add_openapi
 from tidemill_monitor.problems import add_problems
-from tidemill_monitor.routes import admin, events, labels, operate, predict, session, views
+from tidemill_monitor.routes import (
+    admin,
+    events,
+    labels,
+    normality,
+    operate,
+    predict,
+    session,
+    views,
+)
 from tidemill_monitor.routes import service as service_routes
 from tidemill_monitor.security import Guard, Keys, Rates, Sessions, Wrapped
 from tidemill_monitor.service import Service
@@ -32,7 +41,7 @@ from tidemill_monitor.watching import Folds, Watcher
 __all__ = ["create_app", "make_service"]
 
 Clock = Callable[[], dt.datetime]
-_ROUTERS = (predict, events, labels, service_routes, session, views, operate, admin)
+_ROUTERS = (predict, events, labels, service_routes, session, views, operate, normality, admin)
 
 
 def create_app(settings: MonitorSettings | None = None, *, clock: Clock | None = None) -> FastAPI:

@@ -32,6 +32,8 @@ alerts = typer.Typer(no_args_is_help=True, help="Alerts.")
 app.add_typer(keys, name="keys")
 app.add_typer(decisions, name="decisions")
 app.add_typer(alerts, name="alerts")
+normal = typer.Typer(no_args_is_help=True, help="A break that persists: is it the new normal?")
+app.add_typer(normal, name="normal")
 
 Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The folder with params.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
@@ -48,6 +50,10 @@ Key = Annotated[
 Limit = Annotated[int, typer.Option(min=1, max=500, help="How many at the most.")]
 Number = Annotated[int, typer.Argument(help="As listed.")]
 Note = Annotated[str, typer.Option(help="Kept with it.")]
+Break = Annotated[
+    int | None,
+    typer.Option("--window", help="The first window of the break, as shown; the present one."),
+]
 ScopeName = Literal["ingest", "read", "retrain", "operate"]
 
 _REPLAY_PATIENCE_SECONDS = 600.0
@@ -248,6 +254,64 @@ def _answer(what: str, decision: int, note: str, monitor: MonitorClient, as_json
         item = client.post(f"/v1/decisions/{decision}/{what}", {"note": note})
     columns = ("id", "state", "reason")
     Screen(as_json=as_json).result(item, "decision", _picked([item], columns))
+
+
+@normal.command("show")
+def show_normal(
+    workspace: Workspace = Path(), url: Url = None, key: Key = None, as_json: Json = False
+) -> None:
+    """Show what is asked about a break that persists, and what was accepted before."""
+    with _client(url, key, workspace) as client:
+        found = client.get("/v1/normal")
+    question = found["question"]
+    facts = {"asked": "nothing: the feed is not broken, or not for long"}
+    if question:
+        facts = {name: question[name] for name in ("window", "state", "windows", "since")}
+    screen = Screen(as_json=as_json)
+    screen.result(found, "new normal", [facts])
+    screen.table("faults", question["faults"] if question else [])
+    screen.table("accepted", _picked(found["accepted"], ("window", "since", "features", "by")))
+
+
+@normal.command("accept")
+def accept_normal(
+    window: Break = None,
+    note: Note = "",
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Take the windows of the break as a new reference, until another version serves."""
+    columns = ("window", "since", "features", "volume", "remains")
+    _tell_normal("accept", columns, window, note, _client(url, key, workspace), as_json)
+
+
+@normal.command("hold")
+def hold_normal(
+    window: Break = None,
+    note: Note = "",
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Go on calling it a broken feed; it is not asked again until something changes."""
+    columns = ("window", "state", "windows", "since")
+    _tell_normal("hold", columns, window, note, _client(url, key, workspace), as_json)
+
+
+def _tell_normal(
+    what: str,
+    columns: tuple[str, ...],
+    window: int | None,
+    note: str,
+    monitor: MonitorClient,
+    as_json: bool,
+) -> None:
+    with monitor as client:
+        item = client.post(f"/v1/normal/{what}", {"window": window, "note": note})
+    Screen(as_json=as_json).result(item, "new normal", _picked([item], columns))
 
 
 @alerts.command("list")

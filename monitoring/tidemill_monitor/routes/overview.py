@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tidemill.ledger import Window
 from tidemill_monitor.routes.lineage import mlflow_link, prefect_link
+from tidemill_monitor.routes.normality import question_item
 from tidemill_monitor.routes.shown import decision_item, moment, window_item
 from tidemill_monitor.service import Service
 from tidemill_monitor.watching.leftout import left_out_sentence
+from tidemill_monitor.watching.stints import since_return
 
 __all__ = ["status_document"]
 
@@ -34,9 +37,7 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
     """
     ledger, now = service.ledger, service.clock()
     totals = ledger.events.totals(now)
-    judged = next(
-        (w for w in ledger.windows.list(limit=20, state="closed", segment="") if w.verdict), None
-    )
+    judged = _judged(service)
     decision = ledger.decisions.current(service.champion.name)
     left_out = ledger.left_out()
     return {
@@ -56,8 +57,10 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
             "labels": left_out.labels,
             "sentence": left_out_sentence(left_out),
         },
+        "serving": _serving(service),
         "verdict": window_item(judged) if judged is not None else None,
         "open_window": _open_window(service),
+        "new_normal": question_item(service.watcher.question() if service.watcher else None),
         "open_alerts": ledger.alerts.open_count(),
         "open_decision": decision_item(decision) if decision is not None else None,
         "outbox": ledger.outbox.counts(),
@@ -65,6 +68,28 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
             "mlflow": mlflow_link(service),
             "prefect": prefect_link(service),
         },
+    }
+
+
+def _judged(service: Service) -> Window | None:
+    """The newest judged window of the version that serves, since it does so."""
+    champion = service.champion.current
+    version = champion.version if champion is not None else None
+    found = service.ledger.windows.list(limit=20, state="closed", segment="", model_version=version)
+    stint = service.watcher.stint() if service.watcher is not None else None
+    return next((window for window in since_return(found, stint) if window.verdict), None)
+
+
+def _serving(service: Service) -> Document | None:
+    """Since when the version serves, and whether it has returned."""
+    stint = service.watcher.stint() if service.watcher is not None else None
+    if stint is None:
+        return None
+    return {
+        "version": stint.version,
+        "since": moment(stint.began),
+        "before": stint.before,
+        "returned": stint.returned,
     }
 
 

@@ -11,7 +11,7 @@ from pydantic.functional_validators import AfterValidator
 
 from tidemill_monitor.problems import Problem
 
-__all__ = ["Asked", "Note", "Report", "body_of", "raw_body", "small_body"]
+__all__ = ["Answer", "Asked", "Note", "Report", "body_of", "raw_body", "small_body"]
 
 MAX_BYTES = 64 << 10
 T = TypeVar("T", bound=BaseModel)
@@ -39,6 +39,13 @@ class Small(BaseModel):
 class Note(Small):
     """What a person says about what they do."""
 
+    note: Words = ""
+
+
+class Answer(Small):
+    """Whether a break is the new normal: about which one (its first window), and why."""
+
+    window: Annotated[int, Field(ge=1, lt=2**63)] | None = None
     note: Words = ""
 
 

@@ -12,13 +12,22 @@ from typing import Any
 import orjson
 
 from tidemill.config.monitoring import DriftConfig, MonitoringConfig
-from tidemill.drift import FeedCheck, Reference, Thresholds, Yardstick, rows_for
+from tidemill.drift import (
+    FeedCheck,
+    Finding,
+    Intake,
+    Reference,
+    Thresholds,
+    Yardstick,
+    rows_for,
+)
 from tidemill.drift.findings import Kind
 from tidemill.ledger import Ledger
 from tidemill.metrics import HIGHER_IS_BETTER, Figures
 from tidemill.profiling import Profile
+from tidemill.schema import Purpose
 
-__all__ = ["Bench", "KeptYardstick", "harm_level", "metric_of"]
+__all__ = ["Bench", "KeptYardstick", "Normal", "for_columns", "harm_level", "metric_of"]
 
 
 class KeptYardstick(Yardstick):
@@ -72,6 +81,28 @@ class KeptYardstick(Yardstick):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """What was accepted as the new normal of some columns, from a time on.
+
+    Parameters
+    ----------
+    since : datetime
+        Windows that begin earlier are held to what was before.
+    columns : tuple of str
+    volume : bool
+        Whether so many or so few rows are usual since then.
+    yardstick, feed
+        Of a reference that has these columns only; None where there is none.
+    """
+
+    since: dt.datetime
+    columns: tuple[str, ...]
+    volume: bool
+    yardstick: Yardstick | None
+    feed: FeedCheck | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Bench:
     """A reference made ready.
 
@@ -85,6 +116,8 @@ class Bench:
     feed : FeedCheck
     metric : str
         The figure that is followed.
+    normals : tuple of Normal
+        What was accepted since, oldest first.
 
     Notes
     -----
@@ -97,6 +130,31 @@ class Bench:
     yardstick: Yardstick
     feed: FeedCheck
     metric: str
+    normals: tuple[Normal, ...] = ()
+
+    def at(self, start: dt.datetime) -> Bench:
+        """What a window that begins then is held to."""
+        return replace(self, normals=tuple(n for n in self.normals if n.since <= start))
+
+    def fed(self, window: Profile, intake: Intake, **told: Any) -> list[Finding]:
+        """Findings about the feed: of columns with a new normal by that, of the others as ever."""
+        found = self.feed.findings(window, intake, **told)
+        for normal in self.normals:
+            if normal.feed is not None:
+                found = _of_others(found, normal) + [
+                    f
+                    for f in normal.feed.findings(window, intake, **told)
+                    if f.feature in normal.columns
+                ]
+        return found
+
+    def drifted(self, window: Profile, outputs: Profile | None) -> list[Finding]:
+        """Findings of drift, likewise."""
+        found = self.yardstick.findings(window, outputs)
+        for normal in self.normals:
+            if normal.yardstick is not None:
+                found = _of_others(found, normal) + normal.yardstick.findings(window)
+        return found
 
     @classmethod
     def of(
@@ -140,6 +198,25 @@ class Bench:
         return replace(
             self.reference, blocks=tuple(profiles), outputs=tuple(outputs), quality=quality
         )
+
+
+def _of_others(found: list[Finding], normal: Normal) -> list[Finding]:
+    """Findings that are not about the inputs in columns with a new normal."""
+    return [f for f in found if f.feature not in normal.columns or f.kind == "output drift"]
+
+
+def for_columns(
+    reference: Reference, profiles: Sequence[Profile], columns: Sequence[str]
+) -> Reference:
+    """A reference of some columns only, made from windows of them."""
+    schema = reference.schema
+    chosen = [c for c in schema.columns if c.name in columns or c.purpose is Purpose.TARGET]
+    blocks = [
+        Profile(window.rows, {name: window.columns[name] for name in columns})
+        for window in profiles
+    ]
+    small = replace(schema, columns=tuple(chosen))
+    return replace(reference, schema=small, blocks=tuple(blocks), outputs=())
 
 
 def metric_of(reference: Reference, config: MonitoringConfig) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from tidemill.config.monitoring import MonitoringConfig
+from tidemill.drift import FeedCheck
 from tidemill.ledger import Ledger, Window
-from tidemill_monitor.watching.bench import Bench
+from tidemill_monitor.watching.bench import Bench, KeptYardstick, Normal, for_columns
 from tidemill_monitor.watching.errorstream import KeptStream
 from tidemill_monitor.watching.folding import References
+from tidemill_monitor.watching.judging import Opened
+from tidemill_monitor.watching.newnormal import accepted_of
 from tidemill_monitor.watching.segments import SegmentBenches
 
 __all__ = ["Benches"]
@@ -61,10 +66,17 @@ class Benches:
                     del self._benches[next(iter(self._benches))]
             return bench
 
+    def forget(self, version: int) -> None:
+        """Make the bench of a version anew: something was accepted as its new normal."""
+        with self._lock:
+            self._benches.pop(version, None)
+
     def segment(self, window: Window, usable: bool, now: dt.datetime) -> Bench | None:
         """What a segment's window is held to; None while nothing can be concluded of it."""
         whole = self.whole(window.model_version)
-        return None if whole is None else self._segments.bench(whole, window, usable, now)
+        if whole is None:
+            return None
+        return self._segments.bench(whole.at(window.start), window, usable, now)
 
     def stream(self, version: int) -> KeptStream | None:
         """The error stream of a version; None without a reference."""
@@ -81,6 +93,29 @@ class Benches:
         reference = self._references.reference(version)
         if reference is None:
             return None
-        return Bench.of(
+        bench = Bench.of(
             version, reference, self._config, self._seed, ledger=self._ledger, clock=self._clock
         )
+        accepted = accepted_of(self._ledger, version)
+        return replace(bench, normals=tuple(self._normal(bench, record) for record in accepted))
+
+    def _normal(self, bench: Bench, record: dict[str, Any]) -> Normal:
+        """What was accepted, made ready from the windows of the break."""
+        opened = [Opened.of(self._ledger.windows.parts(number)) for number in record["windows"]]
+        columns = tuple(record["features"])
+        profiles = [one.profile for one in opened if one.profile is not None and one.profile.rows]
+        yardstick, feed = None, None
+        if columns and profiles:
+            reference = for_columns(bench.reference, profiles, columns)
+            name = f"{bench.version}/normal/{record['window']}"
+            yardstick = KeptYardstick(
+                reference,
+                self._config.drift,
+                self._seed,
+                ledger=self._ledger,
+                name=name,
+                clock=self._clock,
+            )
+            feed = FeedCheck(reference, self._config.quality)
+        since = dt.datetime.fromisoformat(record["since"])
+        return Normal(since, columns, record["volume"], yardstick, feed)

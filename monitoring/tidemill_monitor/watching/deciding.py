@@ -16,6 +16,7 @@ from tidemill.ledger import Decision as Recorded
 from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window, WrongState
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.watching.lookback import look_back
+from tidemill_monitor.watching.stints import Stint, since_return
 from tidemill_monitor.watching.teaching import Teaching, teaching_rows
 
 __all__ = ["Deciding", "RetrainingRefused"]
@@ -48,15 +49,16 @@ class Deciding:
         self._policy = policy
         self._model = model
 
-    def ask(self, version: int, now: dt.datetime) -> Recorded | None:
+    def ask(self, version: int, now: dt.datetime, *, stint: Stint | None = None) -> Recorded | None:
         """Decide about the champion of ``version``; return the decision if one was written.
 
         A fire is written together with the outbox row that starts the flow run (unless a person
         must approve first). A suppressed one, and a hold in spite of harm, are written once for
-        the same windows and reasons.
+        the same windows and reasons. Of a version that has returned (``stint``) only the windows
+        since then are evidence.
         """
         self.end_replaced(version, now)
-        windows = self._windows(version)
+        windows = since_return(self._windows(version), stint)
         teaching = teaching_rows(self._ledger, self._model, waiting=True)
         history = History(
             champion_version=version,

@@ -179,7 +179,7 @@ def judge_window(
     findings = _feed(opened, bench, context)
     enough = rows >= config.window.min_rows
     if enough and opened.profile is not None:
-        findings += bench.yardstick.findings(opened.profile, opened.outputs)
+        findings += bench.drifted(opened.profile, opened.outputs)
     elif not any(finding.flagged and finding.kind == "quality" for finding in findings):
         return _nothing(bench, config, tuple(findings))
     return _summed_up(findings, opened if enough else None, bench, config, context)
@@ -203,7 +203,7 @@ def _feed(opened: Opened, bench: Bench, context: Context) -> list[Finding]:
         # No row was good: what is missing in the rows must not count as a missing value.
         profile = Profile(0, {})
     check = partial(
-        bench.feed.findings,
+        bench.fed,
         profile,
         opened.intake,
         usual_rows=context.usual_rows,

@@ -9,6 +9,7 @@ from prometheus_client import Histogram
 
 from tidemill.drift import VERDICTS
 from tidemill.ledger import Decision, Window
+from tidemill_monitor.watching.stints import since_return
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -25,6 +26,7 @@ class WatchMeters:
 
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
+        self._service = service
         meters = service.meters
         self._seconds = Histogram(
             "tidemill_monitor_tick_seconds",
@@ -79,7 +81,15 @@ class WatchMeters:
         self._read()
 
     def _read(self) -> None:
-        windows = self._ledger.windows.list(limit=50, segment="")
+        champion = self._service.champion.current
+        version = champion.version if champion is not None else None
+        # Of the version that serves, and since it does so: what another one did is history.
+        found = self._ledger.windows.list(limit=50, segment="", model_version=version)
+        watcher = self._service.watcher
+        stint = watcher.stint() if watcher is not None else None
+        windows = [w for w in found if w.state == "open"] + since_return(
+            (w for w in found if w.state == "closed"), stint
+        )
         self._open.set(sum(window.state == "open" for window in windows))
         self._late.set(sum(window.late_rows for window in windows))
         judged = next((w for w in windows if w.verdict is not None), None)

@@ -50,7 +50,7 @@ class SegmentBenches:
         self._config = config
         self._seed = seed
         self._clock = clock
-        self._made: dict[tuple[int, str], Bench] = {}
+        self._made: dict[tuple[int, str, int], Bench] = {}
 
     def bench(self, whole: Bench, window: Window, usable: bool, now: dt.datetime) -> Bench | None:
         """The bench of a segment's window; None while its baseline still grows.
@@ -59,6 +59,9 @@ class SegmentBenches:
         whole traffic of that time was not a broken feed.
         """
         place = f"segments/{window.model_version}/{window.segment}"
+        if whole.normals:
+            # The whole has a new normal: its segments are learnt anew from then on.
+            place = f"{place}/{len(whole.normals)}"
         chosen: list[int] = self._ledger.notes.get(place) or []
         if window.id in chosen:
             return None
@@ -69,7 +72,7 @@ class SegmentBenches:
         return self._bench(whole, window.segment, chosen)
 
     def _bench(self, whole: Bench, segment: str, chosen: list[int]) -> Bench:
-        key = (whole.version, segment)
+        key = (whole.version, segment, len(whole.normals))
         if key not in self._made:
             opened = [Opened.of(self._ledger.windows.parts(number)) for number in chosen]
             labelled = [one.labelled.figures for one in opened if one.labelled is not None]

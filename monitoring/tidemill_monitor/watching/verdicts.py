@@ -76,6 +76,7 @@ class Verdicts:
         summary = {
             **judgement.summary(),
             "labelled_rows": window.labelled_rows,
+            "normals": self._held_to(window),
             "changes": _changes(window, judgement, now),
         }
         judged = self._ledger.windows.judge(
@@ -117,8 +118,8 @@ class Verdicts:
         bench = self._bench(window, now)
         if bench is None and window.segment:
             return Judgement(None, note=LEARNING)
-        context = self._context(window)
-        if bench is not None and window.verdict is not None:
+        context = self._context(window, bench)
+        if bench is not None and window.verdict is not None and _normals(window) == _many(bench):
             earlier = [_finding(row) for row in self._ledger.findings.of(window.id)]
             return judge_again(earlier, opened, bench, self._config, context)
         return judge_window(opened, bench, self._config, context)
@@ -138,17 +139,23 @@ class Verdicts:
         change = stream.finding(window.start)
         if change is None:
             return judgement
-        context = replace(self._context(window), change=change)
+        context = replace(self._context(window, bench), change=change)
         return judge_again(judgement.findings, opened, bench, self._config, context)
 
     def _bench(self, window: Window, now: dt.datetime) -> Bench | None:
         if not window.segment:
-            return self._benches.whole(window.model_version)
+            bench = self._benches.whole(window.model_version)
+            return None if bench is None else bench.at(window.start)
         whole = self._ledger.windows.find(WindowKey(window.model_version, window.sequence))
         usable = whole is not None and whole.verdict not in (None, _BROKEN)
         return self._benches.segment(window, usable, now)
 
-    def _context(self, window: Window) -> Context:
+    def _held_to(self, window: Window) -> int:
+        """How many new normals were in force for a window; 0 for a segment's."""
+        bench = None if window.segment else self._benches.whole(window.model_version)
+        return 0 if bench is None else _many(bench.at(window.start))
+
+    def _context(self, window: Window, bench: Bench | None) -> Context:
         past = self._ledger.windows.list(
             limit=_LOOK_BACK,
             state="closed",
@@ -156,9 +163,14 @@ class Verdicts:
             model_version=window.model_version,
         )
         earlier = [one for one in past if one.start < window.start and _is_whole(one)]
+        usual = earlier
+        for normal in bench.normals if bench is not None else ():
+            # What the feed was before is not what it grew out of since.
+            earlier = [one for one in earlier if one.start >= normal.since]
+            usual = earlier if normal.volume else usual
         by_time = self._config.window.by == "time"
         return Context(
-            usual_rows=[one.rows for one in earlier[:_USUAL]] if by_time else (),
+            usual_rows=[one.rows for one in usual[:_USUAL]] if by_time else (),
             rows_then=self._rows_then(window) if by_time else (),
             recent=lambda: self._profiles(earlier[:_RECENT]),
             trust=_trust([*past, *self._beyond(window, past)][::-1]),
@@ -193,6 +205,15 @@ class Verdicts:
     def _segments_beside(self) -> int:
         window = self._config.window
         return len(window.segments) * window.max_segments
+
+
+def _many(bench: Bench) -> int:
+    return 0 if bench.segment else len(bench.normals)
+
+
+def _normals(window: Window) -> int:
+    """How many new normals a window was judged by."""
+    return int(window.summary.get("normals", 0))
 
 
 def _is_whole(window: Window) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -25,6 +25,8 @@ from tidemill_monitor.watching.incidents import Told, sees_beginning
 from tidemill_monitor.watching.leftout import follow_left_out
 from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.metering import WatchMeters
+from tidemill_monitor.watching.newnormal import NewNormal, NotAsked, Question
+from tidemill_monitor.watching.stints import Stint, Stints, since_return
 from tidemill_monitor.watching.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -88,6 +90,10 @@ class Watcher:
             service.ledger, config.alerts, model=model, link=service.settings.link_url
         )
         self.deciding = Deciding(service.ledger, config.retraining, model=model)
+        self._stints = Stints(service.ledger, model)
+        self.newnormal = NewNormal(service.ledger, config.quality)
+        self._question: Question | None = None
+        self._asked_normal_of: int | None = None
         self._housekeeping = Housekeeping(service.ledger, config)
         self._past: tuple[int, dict[str, list[Told]]] | None = None
         self._asked_at: dt.datetime | None = None
@@ -117,13 +123,15 @@ class Watcher:
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
         now = self._service.clock()
+        if (champion := self._service.champion.current) is not None:
+            self._stints.serves(champion.version, now)
         # What was read of the past stands while nothing is closed or judged.
         past, self._past = self._past, None
         closed = self._close(now)
         judged = self._verdicts.judge_all(now)
         if not (closed or judged):
             self._past = past
-        alerts = self._alert(now)
+        alerts = self._alert(bool(closed or judged), now)
         decision = self._decide(bool(closed or judged), now)
         self._meters.count(closed, judged, decision)
         return Tick(len(closed), len(judged), alerts, decision)
@@ -132,6 +140,36 @@ class Watcher:
         """What a version was trained on, and what it said of held-out rows; None if not known."""
         bench = self._benches.whole(version)
         return None if bench is None else (bench.yardstick.merged, bench.yardstick.merged_outputs)
+
+    def stint(self) -> Stint | None:
+        """Since when the version that serves does so, and whether it has returned."""
+        champion, stint = self._service.champion.current, self._stints.current
+        same = champion is not None and stint is not None and stint.version == champion.version
+        return stint if same else None
+
+    def question(self) -> Question | None:
+        """Whether it is asked, as of the last tick, that a break is the new normal."""
+        return self._question
+
+    def accept_normal(self, window: int | None, name: str, note: str) -> dict[str, Any]:
+        """A person says that a break is the new normal of the champion's feed."""
+        version = self._serving()
+        record = self.newnormal.accept(version, window, name, note, self._service.clock())
+        self._benches.forget(version)
+        self._question = None
+        return record
+
+    def hold_normal(self, window: int | None, name: str, note: str) -> Question:
+        """A person says that it is none; nobody is asked again until something changes."""
+        now = self._service.clock()
+        self._question = self.newnormal.hold(self._serving(), window, name, note, now)
+        return self._question
+
+    def _serving(self) -> int:
+        champion = self._service.champion.current
+        if champion is None:
+            raise NotAsked("no version serves", remedy="train and register a model: tidemill run")
+        return champion.version
 
     def readiness(self) -> dict[str, object]:
         """Whether the last tick, and the last housekeeping, went well, for /readyz."""
@@ -181,7 +219,20 @@ class Watcher:
         folds = self._service.folds
         return folds.watermark(version) if folds is not None else None
 
-    def _alert(self, now: dt.datetime) -> int:
+    def _ask_whether_normal(self, version: int, news: bool, now: dt.datetime) -> None:
+        if not (news or self._asked_normal_of != version):
+            return
+        self._asked_normal_of = version
+        self._question = self.newnormal.question(version)
+        self.newnormal.tell(
+            self._question,
+            self._config.alerts,
+            model=self._service.champion.name,
+            link=self._service.settings.link_url,
+            now=now,
+        )
+
+    def _alert(self, news: bool, now: dt.datetime) -> int:
         champion = self._service.champion.current
         if champion is None:
             return 0
@@ -189,6 +240,7 @@ class Watcher:
         for segment, told in self._told(champion.version).items():
             changed += self.alerting.follow(segment, champion.version, told, now)
         changed += self._listen(now)
+        self._ask_whether_normal(champion.version, bool(news), now)
         changed += follow_left_out(self._ledger, self.alerting, now)
         self.alerting.tell_after_silences(now)
         return len(changed)
@@ -201,11 +253,11 @@ class Watcher:
     def _read(self, version: int) -> dict[str, list[Told]]:
         """The newest windows, back to where the runs of all rules begin."""
         whole = look_back(self._ledger, version, "", first=_LOOK_BACK, enough=self._reaches)
-        found = {"": [], **_told_of(whole)}
+        found = {"": [], **_told_of(since_return(whole, self.stint()))}
         if self._config.window.segments:
             many = _LOOK_BACK * self._config.window.max_segments
             windows = look_back(self._ledger, version, None, first=many, enough=self._reaches)
-            found = {**_told_of(windows), "": found[""]}
+            found = {**_told_of(since_return(windows, self.stint())), "": found[""]}
         return found
 
     def _reaches(self, windows: Sequence[Window]) -> bool:
@@ -230,7 +282,7 @@ class Watcher:
         if champion is None or not (news or waited):
             return None
         self._asked_at = now
-        decision = self.deciding.ask(champion.version, now)
+        decision = self.deciding.ask(champion.version, now, stint=self.stint())
         ask_for_approval(
             self._ledger,
             self._config.alerts,

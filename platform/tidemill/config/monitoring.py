@@ -71,6 +71,9 @@ class QualityConfig(Section):
     volume_ratio: float = Field(
         10.0, gt=1, description="rows a window, above or below the usual, that are worth a finding"
     )
+    ask_after: int = Field(
+        3, ge=2, description="broken windows in a row before it is asked: is this the new normal?"
+    )
     freshness_seconds: int | None = Field(
         None, ge=1, description="silence that is worth an alert; null: silence is normal"
     )

@@ -144,7 +144,7 @@ def scale_factor(known: NumericProfile, now: NumericProfile) -> float:
     that merely move keep their spread, another unit does not. The ratio of the spreads
     where medians lie about zero; the spread has changed only if both the standard deviation
     and the distance of the quartiles have. Means and standard deviations, which are exact,
-    where most values are outside the training range, where bins tell no quantiles; so too of
+    where most values, known or new, lie in the outer bins, which tell no quantiles; so too of
     a column that has half its values in one bin, where quartiles are guesses, if at least a
     twentieth lies outside; else nothing is told of it.
     """
@@ -153,7 +153,8 @@ def scale_factor(known: NumericProfile, now: NumericProfile) -> float:
     (middle, spread), (middle_now, spread_now) = location(known), location(now)
     ratio, wider = _ratio(middle_now, middle), _ratio(now.std, known.std)
     outside, in_one_bin = now.counts[0] + now.counts[-1], 2 * known.counts.max() > known.count
-    if 2 * outside > now.count or (in_one_bin and outside >= _TOLD_BY_MOMENTS * now.count):
+    far = 2 * outside > now.count or 2 * (known.counts[0] + known.counts[-1]) > known.count
+    if far or (in_one_bin and outside >= _TOLD_BY_MOMENTS * now.count):
         ratio = _ratio(now.mean, known.mean)
     elif in_one_bin:
         return 1.0

@@ -24,6 +24,8 @@ from tidemill.ledger.writer import Commit, Writer
 
 __all__ = ["Parts", "Performance", "Window", "Windows"]
 
+_AT_ONCE = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Performance:
@@ -275,6 +277,20 @@ class Windows:
             return _window(commit.connection, window_id)
 
         return self._writer.call(write)
+
+    def judge_anew(self, window_ids: Sequence[int]) -> None:
+        """Let closed windows be judged again, whether labels came or not."""
+        w = tables.windows
+
+        def write(commit: Commit) -> None:
+            for at in range(0, len(window_ids), _AT_ONCE):
+                some = w.c.id.in_(window_ids[at : at + _AT_ONCE])
+                commit.connection.execute(
+                    sa.update(w).where(some, w.c.state == "closed").values(labelled_at_judgement=-1)
+                )
+            commit.topic("windows")
+
+        self._writer.call(write)
 
     def archive(self, window_id: int, url: str) -> str:
         """Write the rows of a window, with the truths that are known, as one Parquet file.

@@ -45,6 +45,7 @@ start({
       title,
       body: [
         hero(data, title),
+        question(status.new_normal),
         readiness(status),
         tiles(data),
         data.example ?? filling(status, judged),
@@ -58,6 +59,8 @@ start({
 function news({ status, about, findings }) {
   if (!status.champion) return "There is no champion to watch yet";
   if (about) return headline(about, findings);
+  if (status.serving?.returned)
+    return `Version ${status.serving.version} serves again, its first window fills`;
   if (!status.traffic?.rows_total) return "Ready for the first events";
   return "Collecting the first window";
 }
@@ -91,6 +94,13 @@ function hero({ status, about: window }, title) {
             window.labelled_rows ? `${count(window.labelled_rows)} labelled` : "no labels yet",
           ),
           window.judged_at && h("span", {}, "judged ", time(window.judged_at, ago)),
+          status.serving?.returned &&
+            h(
+              "span",
+              {},
+              `version ${status.serving.version} serves again since `,
+              time(status.serving.since, ago),
+            ),
           window.id !== status.verdict.id && h("span", {}, "newer windows wait for labels"),
           succeeded(status, window) &&
             h(
@@ -100,6 +110,22 @@ function hero({ status, about: window }, title) {
             ),
         ),
     ),
+  );
+}
+
+/** A break that persists: is it the new normal? With the two commands that answer. */
+function question(asked) {
+  if (!asked || asked.state !== "asked") return null;
+  return card(
+    { key: "new-normal", title: "Is this the new normal?" },
+    h(
+      "p",
+      {},
+      `The feed has looked broken for ${several(asked.windows, "window")} in a row. `,
+      ...asked.faults.slice(0, 3).map((fault) => `${fault.detail} `),
+    ),
+    asked.acceptable && h("p", {}, "If it is: ", h("code", {}, asked.commands.accept)),
+    h("p", {}, asked.acceptable ? "If it is not: " : "Until it is mended: ", h("code", {}, asked.commands.hold)),
   );
 }
 

@@ -1,0 +1,156 @@
+"""A break that persists is asked about once, and a person's answer is kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from tidemill.testing.worlds import START, World
+from tidemill_monitor.routes.overview import status_document
+from tidemill_monitor.testing import watched
+from tidemill_monitor.watching.newnormal import ACCEPT, HOLD, NotAsked
+
+ROWS = 600
+CHANNEL = {"name": "ops", "kind": "apprise", "url": "json://127.0.0.1"}
+SETTINGS = {"alerts": {"channels": [CHANNEL]}}
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return World(seed=5, blocks=24).reference()
+
+
+@pytest.fixture
+def station(tmp_path, reference):
+    with watched(tmp_path, {1: reference, 2: reference}, SETTINGS) as watching:
+        yield watching
+
+
+def send(station, world, factors, first=0, missing=0.0, version=1):
+    """One hour a factor of ``distance``; then the hours before it are closed and judged."""
+    for number, factor in enumerate(factors, first):
+        at = START + number * dt.timedelta(hours=1)
+        traffic = world.traffic(ROWS, at=at, missing=missing, version=version)
+        events = traffic.events
+        column = events.schema.get_field_index("distance")
+        metres = pc.cast(pc.multiply(events["distance"], factor), pa.float32())
+        station.send(replace(traffic, events=events.set_column(column, "distance", metres)),
+                     version=version)  # fmt: skip
+    end = START + dt.timedelta(hours=first + len(factors), minutes=6)
+    station.send(world.traffic(1, at=end, version=version), version=version)
+    station.tick(forward=dt.timedelta(minutes=1))
+    station.tick(forward=dt.timedelta(minutes=1))
+
+
+def verdicts(station):
+    return [w.verdict for w in station.windows(segment="") if w.state == "closed"]
+
+
+def asked(station):
+    return [m for m in station.ledger.outbox.list(limit=200)
+            if "new normal" in str(m.payload)]  # fmt: skip
+
+
+def test_a_break_that_persists_is_asked_about_once(station):
+    """After three windows: a notice with both commands, the page's document; then no more."""
+    world = World(seed=6)
+    send(station, world, [1.0, 1000.0, 1000.0])
+    assert asked(station) == []
+    send(station, world, [1000.0], first=3)
+    (message,) = asked(station)
+    assert ACCEPT in str(message.payload)
+    assert HOLD in str(message.payload)
+    document = status_document(station.service, {})["new_normal"]
+    assert (document["state"], document["windows"]) == ("asked", 3)
+    assert document["commands"] == {"accept": ACCEPT, "hold": HOLD}
+    assert {fault["feature"] for fault in document["faults"]} == {"distance"}
+    send(station, world, [1000.0, 1000.0], first=4)
+    assert len(asked(station)) == 1
+    assert status_document(station.service, {})["new_normal"]["windows"] == 5
+
+
+def test_what_is_accepted_is_the_new_reference(station, tmp_path, reference):
+    """The same range is healthy, then another jump is found again; a restart forgets nothing."""
+    world = World(seed=6)
+    send(station, world, [1.0, 1000.0, 1000.0, 1000.0])
+    first = station.watcher.question().first
+    record = station.watcher.accept_normal(first, "ops", "metres since the release")
+    assert (record["features"], record["by"]) == (["distance"], "ops")
+    assert station.watcher.accept_normal(first, "ops", "again") == record
+    send(station, world, [1000.0, 1000.0], first=4)
+    assert verdicts(station) == ["healthy"] * 6, "the windows of the break are judged anew"
+    assert station.windows(segment="")[1].summary["changes"][0]["from"] == "broken feed"
+    assert station.ledger.windows.untaught(waiting=False) == (), "its rows teach"
+    assert [a.state for a in station.ledger.alerts.list()] == ["resolved"]
+    with pytest.raises(NotAsked):
+        station.watcher.accept_normal(None, "ops", "")
+    send(station, world, [1.0, 1_000_000.0], first=6)
+    assert verdicts(station)[-2:] == ["broken feed"] * 2, "a further jump, back or on"
+    station.ledger.close()
+    with watched(tmp_path, {1: reference, 2: reference}, SETTINGS) as again:
+        send(again, world, [1000.0, 1.0], first=8)
+        again.watcher.tick()
+        assert verdicts(again)[-2:] == ["healthy", "broken feed"]
+        again.champions.serve(2)
+        send(again, world, [1000.0], first=10, version=2)
+        assert verdicts(again)[-1] == "broken feed", "it ends with a new champion"
+
+
+def test_a_break_that_is_held_stays_one_and_is_not_asked_again(station):
+    """Until something changes: another fault beside it is asked about."""
+    world = World(seed=6)
+    send(station, world, [1000.0, 1000.0, 1000.0])
+    held = station.watcher.hold_normal(None, "ops", "the logger is being mended")
+    assert held.held["by"] == "ops"
+    assert station.watcher.hold_normal(held.first, "eve", "again").held == held.held
+    send(station, world, [1000.0, 1000.0], first=3)
+    assert verdicts(station) == ["broken feed"] * 5
+    assert len(asked(station)) == 1
+    assert status_document(station.service, {})["new_normal"]["state"] == "held"
+    send(station, world, [1000.0], first=5, missing=0.5)
+    assert status_document(station.service, {})["new_normal"]["state"] == "asked"
+    assert len(asked(station)) == 2
+
+
+def test_missing_values_are_accepted_and_more_of_them_are_not(station):
+    """A field that is filled less often from now on; when it is hardly filled, that is a fault."""
+    world = World(seed=6)
+    send(station, world, [1.0, 1.0, 1.0], missing=0.4)
+    station.watcher.accept_normal(None, "ops", "")
+    send(station, world, [1.0], first=3, missing=0.4)
+    assert "broken feed" not in verdicts(station)
+    send(station, world, [1.0], first=4, missing=0.9)
+    assert verdicts(station)[-1] == "broken feed"
+
+
+def test_a_version_that_returns_begins_anew(station):
+    """After a rollback verdict, alerts and evidence are of the version that serves, since then."""
+    world = World(seed=6)
+    for number in range(2):
+        traffic = world.traffic(ROWS, at=START + number * dt.timedelta(hours=1), wrong=0.9)
+        station.send(traffic, labels=True)
+    send(station, world, [1.0], first=2)
+    assert {"confirmed harm"} <= set(verdicts(station))
+    assert status_document(station.service, {})["serving"]["returned"] is False
+    station.champions.serve(2)
+    send(station, world, [1.0, 1.0], first=3, version=2)
+    document = status_document(station.service, {})
+    assert document["verdict"]["model_version"] == 2
+    before = len(station.ledger.decisions.list())
+    station.champions.serve(1)
+    station.tick(forward=dt.timedelta(minutes=10))
+    document = status_document(station.service, {})
+    assert document["serving"] == {
+        "version": 1, "before": 2, "returned": True, "since": document["serving"]["since"],
+    }  # fmt: skip
+    assert document["verdict"] is None, "none of its windows was closed since"
+    assert station.ledger.alerts.list(state="open") == []
+    assert len(station.ledger.decisions.list()) == before, "old harm fires nothing"
+    send(station, world, [1.0], first=6)
+    document = status_document(station.service, {})
+    assert document["verdict"]["model_version"] == 1
+    assert document["verdict"]["start"].endswith("06:00:00Z")
