@@ -43,6 +43,7 @@ class FakeChampions:
             figures=reference.figures,
             since=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
             run_id="run",
+            notes=(),
         )
 
     def reference(self, version: int) -> Reference | None:
