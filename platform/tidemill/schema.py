@@ -8,7 +8,25 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["Column", "ColumnType", "Purpose", "Role", "TableSchema", "Task"]
+__all__ = [
+    "RESERVED",
+    "Column",
+    "ColumnType",
+    "Purpose",
+    "Role",
+    "TableSchema",
+    "Task",
+    "taken_name",
+]
+
+RESERVED = (
+    *("event_id", "at", "model_version", "prediction", "score"),
+    *("position", "truth", "labelled_at", "label_number"),
+)
+"""What events and labelled rows have beside their features; no feature may be called so."""
+
+_OF_EVENTS = ("event_id", "at")
+_SCORED = ("source", "row", "prediction", "score")
 
 
 class ColumnType(StrEnum):
@@ -169,3 +187,26 @@ class TableSchema:
             classes=tuple(document["classes"]),
             derived=tuple((name, expression) for name, expression in document["derived"]),
         )
+
+
+def taken_name(column: Column) -> str | None:
+    """Whose name the column has; None where it may have it.
+
+    A feature's stands beside the fields of an event, a target's beside an event's id and time, a
+    key's beside what ``tidemill score`` writes of each row.
+
+    >>> taken_name(Column("at", ColumnType.NUMERIC, Purpose.FEATURE, "float32"))
+    'a field that every event has'
+    >>> taken_name(Column("event_id", ColumnType.CATEGORICAL, Purpose.KEY, "string"))
+    """
+    names: dict[Purpose, tuple[str, ...]] = {
+        Purpose.FEATURE: RESERVED,
+        Purpose.TIME: RESERVED,
+        Purpose.TARGET: _OF_EVENTS,
+        Purpose.KEY: _SCORED,
+    }
+    if column.name not in names.get(column.purpose, ()):
+        return None
+    if column.purpose is Purpose.KEY:
+        return "a column that tidemill score writes of each row"
+    return "a field that every event has"

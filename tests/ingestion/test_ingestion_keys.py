@@ -46,6 +46,15 @@ def test_repeated_keys_are_counted_and_placed(buckets: int, tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.parametrize("name", ["hash", "row"])
+def test_a_key_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """Also those that the spill has for itself."""
+    schema = pa.schema([(name, pa.string())])
+    found = check(tmp_path, [["a", "b"], ["b", "c"]], 2, schema)
+    assert (found.distinct, found.repeated_rows) == (3, 2)
+    assert [(e.split, e.row, e.value) for e in found.examples] == [(0, 1, "b"), (1, 0, "b")]
+
+
 def test_different_keys_with_one_hash_are_no_duplicates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

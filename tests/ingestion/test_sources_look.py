@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
@@ -27,7 +28,7 @@ from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.splits import SourceListing
-from tidemill.schema import ColumnType, Purpose, TableSchema, Task
+from tidemill.schema import RESERVED, ColumnType, Purpose, TableSchema, Task
 
 N = 400
 
@@ -567,3 +568,53 @@ def test_numbers_lost_among_texts_are_said(tmp_path: Path) -> None:
     assert "dataset.csv.null_values" in reason
     stated = look_at(tmp_path, csv={"null_values": ("", "unknown", "-")}).schema
     assert stated["x"].type is ColumnType.NUMERIC
+
+
+def _called(tmp_path: Path, table: pa.Table, old: str, name: str) -> None:
+    renamed = table.rename_columns([name if each == old else each for each in table.column_names])
+    pacsv.write_csv(renamed, tmp_path / "data" / "a.csv")
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_feature_named_like_an_events_field_is_refused_with_a_remedy_that_works(
+    table: pa.Table, tmp_path: Path, name: str
+) -> None:
+    """What could be trained and never watched is refused at the first look."""
+    _called(tmp_path, table, "real", name)
+    with pytest.raises(ConfigError, match=f"the feature '{name}'") as caught:
+        look_at(tmp_path)
+    derived, dropped = re.findall(r"dataset\.\w+: (\{.*?\}|\[.*?\])", caught.value.remedy)
+    yaml = YAML(typ="safe")
+    found = look_at(tmp_path, derive=yaml.load(derived), drop=yaml.load(dropped))
+    assert found.schema[f"{name}_of_row"].purpose is Purpose.FEATURE
+    assert name not in found.schema.names
+
+
+@pytest.mark.parametrize(
+    ("old", "name", "setting"),
+    [("when", "at", "time"), ("id", "row", "key"), ("y", "event_id", "target")],
+)
+def test_times_keys_and_targets_have_names_of_their_own(
+    table: pa.Table, tmp_path: Path, old: str, name: str, setting: str
+) -> None:
+    """The same for what is no feature, where the name would stand twice."""
+    _called(tmp_path, table, old, name)
+    with pytest.raises(ConfigError, match=f"the {setting} '{name}'") as caught:
+        look_at(tmp_path, **{setting: name})
+    new = f"{name}_of_row"
+    assert f"dataset.{setting}: {new}" in caught.value.remedy
+    derive = {new: f'"{name}"'}
+    found = look_at(tmp_path, derive=derive, drop=[name], **{setting: new})
+    assert found.schema[new].purpose.value == setting
+
+
+@pytest.mark.parametrize(
+    ("old", "name", "setting"),
+    [("id", "event_id", "key"), ("id", "hash", "key"), ("y", "score", "target")],
+)
+def test_names_that_meet_no_other_are_welcome(
+    table: pa.Table, tmp_path: Path, old: str, name: str, setting: str
+) -> None:
+    """A key may be the event's id; a target may be a score."""
+    _called(tmp_path, table, old, name)
+    assert look_at(tmp_path, **{setting: name}).schema[name].purpose.value == setting

@@ -18,7 +18,7 @@ from tidemill.errors import IntegrityError, TooFewRows
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Role
 from tidemill.sharding import verify
-from tidemill.storage import ShardManifest, read_blocks, read_json
+from tidemill.storage import BlockWriter, ShardManifest, read_blocks, read_json
 
 PLANS = [
     {"strategy": "hash"},
@@ -141,6 +141,29 @@ def test_rows_are_dealt_where_there_is_no_time(kit, tmp_path, monkeypatch):
     monkeypatch.setattr("tidemill.sharding.plan._GROUP_BYTES", 10_000)
     grouped = table.shard(tmp_path / "grouped", {"shards": 4, "block_rows": 256})
     assert kit.hashes(whole) == kit.hashes(grouped)
+
+
+def test_a_column_may_have_the_name_of_the_order(kit, tmp_path):
+    """What rows are dealt by stands beside the data, whatever their columns are called."""
+    table = kit.make(600, time=False)
+    plain = kit.role_rows(table.shard(tmp_path / "plain"), tmp_path / "plain/shards")
+    schema = table.manifest.schema
+    named = [kit.replace(c, name="__order") if c.name == "fare" else c for c in schema.columns]
+    files = []
+    for part in table.manifest.parts:
+        read = pa.concat_tables(read_blocks(table.folder / part.file.path))
+        with BlockWriter(
+            table.folder / f"named-{part.file.path}",
+            kit.replace(schema, columns=tuple(named)).arrow_schema(),
+            block_rows=64,
+        ) as writer:
+            writer.write(read.rename_columns([c.name for c in named]))
+            files.append(kit.replace(part, file=writer.close()))
+    table.manifest = kit.replace(
+        table.manifest, schema=kit.replace(schema, columns=tuple(named)), parts=tuple(files)
+    )
+    again = table.shard(tmp_path / "named")
+    assert kit.role_rows(again, tmp_path / "named/shards") == plain
 
 
 def test_blocks_have_profiles(kit, tmp_path):

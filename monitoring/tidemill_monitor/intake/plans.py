@@ -11,16 +11,15 @@ import pyarrow as pa
 
 from tidemill.errors import ConfigError
 from tidemill.metrics import LARGEST, ROUNDING
-from tidemill.schema import TableSchema, Task
+from tidemill.schema import RESERVED, TableSchema, Task
 from tidemill_monitor.intake.cells import cells_of
 from tidemill_monitor.intake.numbers import NumberCells, WholeCells
 from tidemill_monitor.intake.texts import ClassCells, TextCells
 from tidemill_monitor.intake.times import TimeCells
 from tidemill_monitor.intake.values import Cells
 
-__all__ = ["RESERVED", "Plan", "Shape"]
+__all__ = ["Plan", "Shape"]
 
-RESERVED = ("event_id", "at", "model_version", "prediction", "score")
 MAX_ID = 200
 
 Bounds = Callable[[], tuple[dt.datetime, dt.datetime]]

@@ -27,6 +27,8 @@ __all__ = ["BucketCheck", "KeySpill", "bucket_count", "check_bucket", "hash_keys
 _BUCKET_ROWS = 500_000
 _BYTES_PER_ROW = 16
 _FLUSH_ROWS = 65_536
+# Columns of a spill by place: a key may have any name.
+_HASH, _ROW, _FIRST_KEY = 0, 1, 2
 
 
 def bucket_count(source_bytes: int) -> int:
@@ -106,7 +108,7 @@ class KeySpill:
     def _flush(self) -> None:
         table = pa.concat_tables(self._waiting).combine_chunks()
         self._waiting, self._waiting_rows = [], 0
-        bucket = _bucket_of(table.column("hash").to_numpy(), self._buckets)
+        bucket = _bucket_of(table.column(_HASH).to_numpy(), self._buckets)
         order = np.argsort(bucket, kind="stable")
         table = table.take(pa.array(order)).combine_chunks()
         ends = np.cumsum(np.bincount(bucket, minlength=self._buckets))
@@ -175,7 +177,7 @@ def check_bucket(files: Sequence[tuple[int, Path]], bucket: int, buckets: int) -
 
 
 def _check(splits: npt.NDArray[np.int64], table: pa.Table) -> BucketCheck:
-    hashes = table.column("hash").to_numpy()
+    hashes = table.column(_HASH).to_numpy()
     order = np.argsort(hashes, kind="stable")
     same = hashes[order[1:]] == hashes[order[:-1]]
     paired = np.zeros(len(hashes), np.bool_)
@@ -188,19 +190,23 @@ def _check(splits: npt.NDArray[np.int64], table: pa.Table) -> BucketCheck:
     held = table.take(pa.array(candidates)).combine_chunks()
     group, sizes = _group_by_key(held)
     repeated = np.flatnonzero(sizes[group] > 1)
-    keys = held.drop_columns(["hash", "row"])
-    places = np.lexsort((held.column("row").to_numpy()[repeated], splits[candidates[repeated]]))
+    keys = _keys_of(held)
+    places = np.lexsort((held.column(_ROW).to_numpy()[repeated], splits[candidates[repeated]]))
     first = repeated[places[:EXAMPLES]]
     examples = [
-        Example(int(splits[candidates[i]]), int(held.column("row")[int(i)].as_py()), _key(keys, i))
+        Example(int(splits[candidates[i]]), int(held.column(_ROW)[int(i)].as_py()), _key(keys, i))
         for i in first
     ]
     return BucketCheck(alone + len(sizes), int((sizes > 1).sum()), len(repeated), tuple(examples))
 
 
+def _keys_of(held: pa.Table) -> pa.Table:
+    return held.select(list(range(_FIRST_KEY, held.num_columns)))
+
+
 def _group_by_key(held: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    codes = [held.column("hash").to_numpy()]
-    for column in held.drop_columns(["hash", "row"]).columns:
+    codes = [held.column(_HASH).to_numpy()]
+    for column in _keys_of(held).columns:
         encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
         whole = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
         codes.append(whole.indices.to_numpy(zero_copy_only=False).astype(np.uint64))

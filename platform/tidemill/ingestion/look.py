@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
 from tidemill.ingestion.splits import SourceListing
 from tidemill.ingestion.times import time_remedy
-from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task, taken_name
 
 __all__ = ["LookResult", "look", "look_result"]
 
@@ -129,7 +129,26 @@ def look_result(
     target = next(c for c in columns if c.purpose is Purpose.TARGET)
     task = _task(dataset, target, sample[target.name].combine_chunks())
     columns = [_as_target(c, task) if c is target else c for c in columns]
+    _refuse_taken(columns)
     return LookResult(TableSchema(tuple(columns), task), ignored, sample.num_rows)
+
+
+def _refuse_taken(columns: Sequence[Column]) -> None:
+    """Refuse names that would stand beside the same name later, in the monitor or in scores."""
+    for column in columns:
+        whose = taken_name(column)
+        if whose is None:
+            continue
+        name, purpose = column.name, column.purpose.value
+        new = f"{name}_of_row"
+        named = "" if column.purpose is Purpose.FEATURE else f", and dataset.{purpose}: {new}"
+        raise ConfigError(
+            f"the {purpose} {name!r} has the name of {whose}",
+            remedy=f"rename it in the data; or set in params.yaml (or by --set) dataset.derive: "
+            f"{{{new}: '\"{name}\"'}} and dataset.drop: [{name}]{named}",
+            column=name,
+            purpose=purpose,
+        )
 
 
 def _plain_types(dataset: DatasetConfig, listing: SourceListing) -> dict[str, str]:

@@ -27,9 +27,9 @@ from tidemill.storage import (
     write_json,
 )
 
-__all__ = ["ORDER", "PieceTask", "pieces_of", "read_segments", "write_piece"]
+__all__ = ["PieceTask", "pieces_of", "read_segments", "write_piece"]
 
-ORDER = "__order"
+_ORDER = "__order"
 _PIECE_BYTES = 24 << 20
 _SEGMENT_ROWS = 16_384
 
@@ -173,7 +173,7 @@ def _write_segments(
     where = slots if order is None else slots * groups + _group_of(order, groups)
     where[slots < 0] = -1
     if order is not None:
-        table = table.append_column(ORDER, pa.array(order))
+        table = table.append_column(_ORDER, pa.array(order))
     taken = np.argsort(where, kind="stable")
     places, counts = np.unique(where, return_counts=True)
     table = table.take(pa.array(taken)).combine_chunks()

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tidemill.errors import IntegrityError
 from tidemill.profiling import Profile
 from tidemill.schema import Role, TableSchema
-from tidemill.sharding.pieces import ORDER, read_segments
+from tidemill.sharding.pieces import read_segments
 from tidemill.sharding.ranges import ordered, to_texts
 from tidemill.storage import (
     BlockWriter,
@@ -177,8 +177,10 @@ def _rows(work: Path, task: ShardTask) -> Iterator[pa.Table]:
         tables = list(segments)
         if tables:
             whole = _in_one(pa.concat_tables(tables))
-            order = pc.sort_indices(whole[ORDER])
-            yield whole.drop_columns([ORDER]).take(order)
+            # By place: a column of the data may have the name.
+            last = whole.num_columns - 1
+            order = pc.sort_indices(whole.column(last))
+            yield whole.select(list(range(last))).take(order)
 
 
 def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardEntry:
