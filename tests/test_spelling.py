@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.spelling import moments
+from tidemill.features.columns import read_codes
+from tidemill.ingestion.casting import cast_column
+from tidemill.spelling import categories, category, moments
 
 TIMES = {
     "2024-01-01": "2024-01-01 00:00:00",
@@ -64,3 +67,39 @@ def test_no_time_at_all(kind):
     """Nothing in, nothing out."""
     assert moments(pa.array([], pa.string()), kind).to_pylist() == []
     assert moments(pa.nulls(2, pa.string()), kind).to_pylist() == [None, None]
+
+
+SPELLED = [("01", "01"), ("3.0", "3.0"), (3, "3"), (3.0, "3"), (-0.0, "0"), (0.5, "0.5")]
+SPELLED += [
+    (True, "true"),
+    (False, "false"),
+    (1e300, "1e+300"),
+    (1e-7, "1e-07"),
+    (2**53, str(2**53)),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), SPELLED)
+def test_a_category_has_one_text_wherever_it_comes_from(value, text):
+    """JSON, Arrow of any width, dictionaries, frames and casts of files: the same text."""
+    assert category(value) == text
+    plain = pa.array([value, None])
+    arrays = [plain, plain.dictionary_encode()]
+    if isinstance(value, int) and abs(value) < 100 and not isinstance(value, bool):
+        arrays += [pa.array([value, None], kind) for kind in (pa.int8(), pa.uint64(), pa.float32())]
+    for array in arrays:
+        assert categories(array).to_pylist() == [text, None]
+        assert cast_column(array, pa.string(), ())[0].to_pylist() == [text, None]
+    codes = read_codes(np.array([value, None], object), {text: 7.0, None: 1.0}, 0.0)
+    assert codes.tolist() == [7.0, 1.0]
+
+
+def test_a_whole_number_with_a_point_is_the_known_one():
+    """As frames with gaps write it; what is known itself, and leading zeros, stay apart."""
+    known = {"3": 1.0, "01": 2.0, "4.0": 3.0, "4": 4.0, "02134": 5.0}
+    texts = ["3.0", "3.00", "3", "01", "1", "1.0", "4.0", "02134", "2134", "3.5", "+3.0", "03.0"]
+    assert read_codes(np.array(texts, object), known, 0.0).tolist() == [
+        *(1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 3.0, 5.0, 0.0, 0.0, 0.0, 0.0)
+    ]
+    chunked = pa.chunked_array([pa.array(texts).dictionary_encode()])
+    assert read_codes(chunked, known, 0.0)[:3].tolist() == [1.0] * 3

@@ -29,8 +29,8 @@ class Meters:
         )
         self.rows = Counter(
             "tidemill_monitor_rows",
-            "Rows by what became of them: accepted, duplicate, refused, matched, pending, "
-            "repeated.",
+            "Rows by what became of them: accepted, duplicate, changed (a known id with other "
+            "features), refused, matched, pending, repeated.",
             ("route", "outcome"),
             registry=self.registry,
         )
@@ -49,6 +49,9 @@ class Meters:
         self.set_aside_rows = self.gauge("set_aside_rows", "Durable rows that could not be folded.")
         self.unplaced_labels = self.gauge(
             "unplaced_labels", "Labels of known events that are in no window's figures."
+        )
+        self.late_labels = self.gauge(
+            "late_labels", "Labels of rows that came late: learnt from, and in no figure."
         )
         self.held_bytes = self.gauge("held_bytes", "Bytes of bodies that are being read.")
         self.ledger_ok = self.gauge("ledger_ok", "1 while the store takes writes.")

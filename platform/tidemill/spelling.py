@@ -3,18 +3,42 @@
 A time is a day, or a day and a clock: ``2026-01-31``, ``2026-01-31 09:30``,
 ``2026-01-31T09:30:00.25Z``, ``2026-01-31T09:30:00+01:00``. Week dates, day numbers and offsets
 that no clock shows are no times.
+
+A category or class is a text. A number that is whole has no point (3 and 3.0 are ``3``), another
+is the shortest text that reads back as it; a boolean is ``true`` or ``false``. A text stays as it
+is: ``01`` and ``1`` are two, as are ``02134`` and 2134. Only where ``3`` is known and ``3.0`` is
+not, the text ``3.0`` is ``3``, for that is how frames with gaps write whole numbers.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["FALSE_TEXTS", "TRUE_TEXTS", "moments"]
+__all__ = [
+    "EXACT",
+    "FALSE_TEXTS",
+    "TRUE_TEXTS",
+    "categories",
+    "category",
+    "known_category",
+    "moments",
+    "without_point",
+]
 
 TRUE_TEXTS = ("true", "t", "yes", "y", "1")
 FALSE_TEXTS = ("false", "f", "no", "n", "0")
 """Booleans, in small letters or capitals; opposites in order."""
+
+EXACT = 2**53
+"""Whole numbers up to here are the same as floats."""
+
+_WHOLE = r"(-?(?:0|[1-9][0-9]*))\.0+"
+_POINT = re.compile(_WHOLE)
 
 _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
@@ -22,6 +46,60 @@ _MOMENT = (
     r"(?::(?P<second>[0-5]\d)(?:[.,](?P<part>\d{1,6})\d*)?)?)?"
     r" ?(?P<zone>[Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
+
+
+def category(value: object) -> str:
+    """The text of a category or class: of a text, a number or a boolean.
+
+    >>> [category(value) for value in ("01", 3, 3.0, 0.5, True)]
+    ['01', '3', '3', '0.5', 'true']
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+        return str(int(value))
+    return str(value)
+
+
+def categories(values: pa.Array) -> pa.Array:
+    """The same of an Arrow array: texts, numbers, booleans, or a dictionary of them.
+
+    NaN and the infinities have no text: null.
+
+    >>> categories(pa.array([3.0, 0.5, None])).to_pylist()
+    ['3', '0.5', None]
+    """
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return categories(values.dictionary).take(values.indices)
+    if not pa.types.is_floating(kind):
+        return values.cast(pa.string())
+    numbers = values.cast(pa.float64()).dictionary_encode()
+    texts = [category(n) if abs(n) < float("inf") else None for n in numbers.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(numbers.indices)
+
+
+def without_point(texts: pa.Array) -> pa.Array:
+    """Texts of whole numbers with a point without it, others as they are.
+
+    >>> without_point(pa.array(["3.0", "03.0", "3.5", None])).to_pylist()
+    ['3', '03.0', '3.5', None]
+    """
+    return pc.replace_substring_regex(texts, f"^{_WHOLE}$", r"\1")
+
+
+def known_category(text: str, known: Container[Any]) -> str:
+    """The known category that a text names; the text itself if it names none.
+
+    >>> [known_category("3.0", known) for known in ({"3"}, {"3", "3.0"}, {"03"})]
+    ['3', '3.0', '3.0']
+    """
+    if text in known:
+        return text
+    whole = _POINT.fullmatch(text)
+    return whole[1] if whole and whole[1] in known else text
 
 
 # Microseconds since 1970 of the years 1 to 9999.

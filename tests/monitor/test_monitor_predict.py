@@ -148,6 +148,28 @@ def test_a_known_id_is_answered_and_not_stored_again(shared, rides):
     assert shared.stored() == before + 2
 
 
+@pytest.mark.parametrize("key", [None, "changed-1"])
+def test_a_known_id_with_other_features_is_told(shared, rides, as_stream, key):
+    """The prediction is of what was sent now; the stored event stays, and the answer says so."""
+    records = rides.records(3, prefix=f"changed-{key}")
+    shared.post(PATH, json={"records": records})
+    before = shared.stored()
+    records[1]["features"]["distance_km"] = 77.5
+    records += rides.records(2, 3, prefix=f"changed-{key}")
+    records[4]["event_id"] = records[3]["event_id"]
+    records.insert(0, {"features": {}})
+    headers = {"Idempotency-Key": key} if key else {}
+    for _ in range(2):
+        answer = shared.post(PATH, json={"records": records}, headers=headers).json()
+        assert (answer["duplicates"], answer["changed"]) == (4 if key or not _ else 5, 2)
+        assert answer["changed_rows"] == [2, 5]
+    assert shared.stored() == before + 1
+    kept = {row["event_id"]: row for row in shared.service.ledger.events.recent(10).to_pylist()}
+    assert kept[records[2]["event_id"]]["distance_km"] != 77.5
+    text = shared.get("/metrics").text
+    assert 'tidemill_monitor_rows_total{outcome="changed",route="/v1/predict"}' in text
+
+
 def test_without_a_champion_nothing_is_guessed(workspace, start_monitor, clock):
     """503 and readiness say so; the service runs."""
     (workspace / "mlflow.db").unlink()

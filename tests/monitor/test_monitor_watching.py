@@ -22,6 +22,7 @@ from tidemill_monitor.intake.faults import Refused
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching import lookback
 from tidemill_monitor.watching.bench import harm_level, metric_of
+from tidemill_monitor.watching.folding import unpacked
 
 HOUR = dt.timedelta(hours=1)
 _HOURS = int(START.timestamp()) // 3600
@@ -218,6 +219,59 @@ def test_scores_that_are_none_hide_no_harm_and_are_told(watching, world):
         station.tick(forward=dt.timedelta(minutes=2))
         assert station.ledger.alerts.get(told["(unfolded)"].id).resolved_at is not None
         assert station.tick().alerts == 0
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [(0.0, "healthy"), (0.6, "confirmed harm")])
+def test_labels_of_late_events_change_no_verdict(watching, world, wrong, verdict):
+    """Healthy stays healthy and harm stays harm, whatever late rows' labels say."""
+    with watching(retraining={"windows": 1, "of": 1}) as station:
+        station.send(hour(world, 0, wrong=wrong), labels=True)
+        settled(station, world, 1)
+        before = station.windows()[0]
+        late = hour(world, 0, 3000, wrong=1.0 if verdict == "healthy" else 0.0)
+        station.send(late, labels=True)
+        for _ in range(3):
+            station.tick(forward=dt.timedelta(seconds=31))
+
+        after = station.windows()[0]
+        assert before.verdict == after.verdict == verdict
+        assert (after.labelled_rows, after.late_rows) == (2000, 3000)
+        assert after.summary.get("changes", []) == before.summary.get("changes", [])
+        fired = [d for d in station.ledger.decisions.list() if d.action == "fire"]
+        assert len(fired) == (verdict != "healthy")
+        assert station.ledger.labels.count() == 5000
+
+
+def test_a_batch_sent_again_is_booked_where_its_events_are(watching, world):
+    """Old rows sent again, with those that were refused, leave the current window as it is."""
+    refused = Refused(400, 400, {("wait", "type"): 400}, START, 1).to_bytes()
+    old = hour(world, 0)
+    with watching() as station:
+        station.send(old, labels=True, intake=refused)
+        settled(station, world, 1)
+        station.send(hour(world, 1, wrong=0.8), labels=True)
+        station.send(old, intake=refused)
+        settled(station, world, 2)
+
+        first, current = station.windows()[:2]
+        assert current.verdict == "confirmed harm"
+        parts = station.ledger.windows.parts(current.id)
+        intake = unpacked("intake", parts.intake)
+        assert (intake.duplicates, intake.rows_refused, intake.rows_sent) == (0, 0, 2001)
+        again = unpacked("intake", station.ledger.windows.parts(first.id).intake)
+        assert (again.duplicates, again.rows_refused) == (0, 400)
+
+
+def test_an_event_sent_again_in_time_counts_in_its_own_window(watching, world):
+    """While its window is open, and by the version that predicted it."""
+    batch = hour(world, 0, 100)
+    with watching() as station:
+        station.send(batch)
+        later = batch.events.set_column(1, "at", pa.array([START + HOUR] * 100, pa.timestamp("us")))
+        station.send(replace(batch, events=later), version=2)
+        (window,) = station.windows()
+        intake = unpacked("intake", station.ledger.windows.parts(window.id).intake)
+        assert (window.model_version, intake.duplicates, intake.rows_sent) == (1, 100, 200)
 
 
 def test_an_event_ahead_of_the_clock_closes_nobodys_windows(watching, world):

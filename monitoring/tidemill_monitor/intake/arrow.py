@@ -107,6 +107,8 @@ def _check_schema(schema: Any) -> None:
         raise Problem(400, "ArrowInvalid", "Not a valid Arrow stream", "two columns have one name")
     for field in schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_timestamp(kind):
+            str(kind.tz)  # a zone whose name is no UTF-8 is told by an error
         plain = pa.types.is_primitive(kind) or pa.types.is_null(kind)
         if not (plain or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             # Lists, views, runs and the like can stand for far more than the bytes they are in.

@@ -10,13 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.spelling import EXACT
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
-__all__ = ["EXACT", "FlagCells", "NumberCells", "WholeCells"]
-
-EXACT = 2**53
-"""Whole numbers up to here are the same as floats."""
+__all__ = ["FlagCells", "NumberCells", "WholeCells"]
 
 _FLOAT32 = float(np.finfo(np.float32).max)
 

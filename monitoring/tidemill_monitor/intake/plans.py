@@ -81,7 +81,7 @@ class Shape:
         if time is not None:
             features[time] = TimeCells(time, bounds)
         event_id, at = (
-            TextCells("event_id", pa.string(), min_length=1, max_length=MAX_ID),
+            TextCells("event_id", pa.string(), min_length=1, max_length=MAX_ID, floats=False),
             TimeCells("at", bounds),
         )
         self.records = Plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.spelling import categories, category, without_point
 from tidemill_monitor.intake.faults import Fault
-from tidemill_monitor.intake.numbers import EXACT
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
 __all__ = ["ClassCells", "TextCells"]
@@ -23,14 +24,26 @@ _FEW = 64
 class TextCells:
     """Texts of bounded length without character 0.
 
-    Whole numbers and booleans are taken as texts: categories often are such.
+    Numbers and booleans are taken as texts (:mod:`tidemill.spelling`): categories often are such.
+
+    Parameters
+    ----------
+    floats : bool
+        Whether floats are: of a long number that names something they have lost the end.
     """
 
     def __init__(
-        self, name: str, kind: Any, *, min_length: int = 0, max_length: int = MAX_TEXT
+        self,
+        name: str,
+        kind: Any,
+        *,
+        min_length: int = 0,
+        max_length: int = MAX_TEXT,
+        floats: bool = True,
     ) -> None:
         self.name, self.kind = name, kind
         self._min, self._max = min_length, max_length
+        self._taken = (str, int, bool, float) if floats else (str, int, bool)
 
     def read(self, values: Sequence[Any]) -> Read:
         """JSON texts."""
@@ -46,8 +59,10 @@ class TextCells:
                 return self._checked(array)
 
         def cell(value: Any) -> str | None:
-            if type(value) not in (str, int, bool):
+            if type(value) not in self._taken:
                 raise Faulty("type", f"must be a text, not {kind_of(value)}")
+            if type(value) is float and not math.isfinite(value):
+                raise Faulty("not_finite", "must be finite")
             label = _label(value)
             try:
                 str(label).encode()
@@ -60,20 +75,38 @@ class TextCells:
         return array, [*faults, *more]
 
     def read_arrow(self, values: Any) -> Read:
-        """Strings of 32-bit or 64-bit offsets, dictionaries of them, integers."""
+        """Strings of 32-bit or 64-bit offsets, numbers, booleans, dictionaries of them."""
         kind = values.type
         if pa.types.is_null(kind):
             return self._checked(values.cast(pa.string()))
         if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
             return self._checked_codes(values)
-        if pa.types.is_integer(kind):
-            values = values.cast(pa.string())
-        elif not _is_text(kind):
+        if self._is_plain(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            texts = categories(values)
+            lost = texts.null_count > values.null_count
+            array, faults = self._checked(texts)
+            return array, [*faults, *(self._infinite(values) if lost else ())]
+        if not _is_text(kind):
             return wrong_type(self.name, values, self.kind, "texts")
         try:
             return self._checked(values.cast(pa.string()))
         except pa.ArrowInvalid:  # more text than 32-bit offsets hold
             return wrong_type(self.name, values, self.kind, "texts of less than 2 GB")
+
+    def _is_plain(self, kind: Any) -> bool:
+        """Whether a number or boolean, which has a text (a decimal's would be of any scale)."""
+        floats = pa.types.is_floating(kind) and float in self._taken
+        return bool(floats or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+    def _infinite(self, values: Any) -> list[Fault]:
+        """NaN is a missing value, as everywhere in tidemill; an infinite number is a fault."""
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        if not pa.types.is_floating(values.type):
+            return []
+        odd = pc.fill_null(pc.is_inf(values), False).to_numpy(zero_copy_only=False)
+        fault = Fault(self.name, "not_finite", "must be finite", np.flatnonzero(odd))
+        return [fault] if odd.any() else []
 
     def _checked(self, texts: Any) -> Read:
         encoded = texts.dictionary_encode() if pa.types.is_dictionary(self.kind) else None
@@ -137,22 +170,17 @@ class ClassCells:
         self._texts = TextCells(name, pa.string())
 
     def read(self, values: Sequence[Any]) -> Read:
-        """Texts, whole numbers or booleans that name a class."""
-        floats = float in set(map(type, values))
-        if floats:  # 1.0 for the class "1", as frames with gaps have it
-            values = [_whole(value) for value in values]
+        """Texts, numbers or booleans that name a class."""
         return self._known(*self._texts.read(values))
 
     def read_arrow(self, values: Any) -> Read:
-        """Whatever reads as text, booleans, and floats without a fraction."""
-        if pa.types.is_boolean(values.type):
-            values = values.cast(pa.string())
-        elif pa.types.is_floating(values.type):
-            values = pa.array([_float_label(v) for v in values.to_pylist()], pa.string())
+        """Whatever reads as text."""
         return self._known(*self._texts.read_arrow(values))
 
     def _known(self, texts: Any, faults: list[Fault]) -> Read:
         codes = pc.index_in(texts, self._classes)
+        if codes.null_count > texts.null_count:
+            codes = pc.coalesce(codes, pc.index_in(without_point(texts), self._classes))
         unknown = pc.and_(pc.is_valid(texts), pc.is_null(codes)).to_numpy(zero_copy_only=False)
         if unknown.any():
             names = ", ".join(self._classes.slice(0, 10).to_pylist())
@@ -167,19 +195,6 @@ def _is_text(kind: Any) -> bool:
 
 
 def _label(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        # str() of a number with thousands of digits is refused by Python, and is no category.
-        return str(value) if value.bit_length() <= 256 else "\0"
-    return value  # type: ignore[no-any-return]
-
-
-def _float_label(value: float | None) -> str | None:
-    """The text of a float: 1.0 is ``1``, NaN is missing."""
-    return None if value is None or value != value else str(_whole(value))
-
-
-def _whole(value: Any) -> Any:
-    whole = type(value) is float and value.is_integer() and abs(value) <= EXACT
-    return int(value) if whole else value
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "\0"  # Python refuses to write it out, and it is no category
+    return None if value is None else category(value)

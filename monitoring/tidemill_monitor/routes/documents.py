@@ -23,7 +23,13 @@ EXAMPLE_FEATURES: dict[str, Any] = {
 }
 """Shown until a champion is loaded; then its own columns are."""
 
-_ID = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]+$"}
+_ID = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 200,
+    "pattern": r"^[!-~]+$",
+    "description": "names the event for ever: the same again is not stored twice",
+}
 _AT = {"type": "string", "format": "date-time", "description": "event time; UTC without offset"}
 _CELL = {"type": ["number", "string", "boolean", "null"]}
 
@@ -55,6 +61,8 @@ SCHEMAS: dict[str, Any] = {
             "prediction": {"$ref": "#/components/schemas/Prediction"},
             "score": {
                 "type": ["number", "null"],
+                "minimum": 0,
+                "maximum": 1,
                 "description": "probability of the second class, or of the predicted one of many",
             },
             "model_version": {
@@ -122,6 +130,16 @@ SCHEMAS: dict[str, Any] = {
                     },
                 },
             },
+            "duplicates": {
+                "type": "integer",
+                "description": "ids that were known: predicted again, the stored events stay",
+            },
+            "duplicate_rows": {"type": "array", "items": {"type": "integer"}},
+            "changed": {
+                "type": "integer",
+                "description": "those of them with other features than the stored event has",
+            },
+            "changed_rows": {"type": "array", "items": {"type": "integer"}},
             "refused": {"type": "integer"},
             "errors_total": {"type": "integer"},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/RowError"}},
@@ -157,7 +175,9 @@ _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "the same key and body again get the first answer; another body gets 409",
+    "description": "a new one for each new request: the same key and body again get the first "
+    "answer and count nowhere, another body gets 409; kept for a week. Without it known event "
+    "ids are no error: they are stored once, and count as duplicates in their own window",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]+$"},
 }
 _ARROW = "application/vnd.apache.arrow.stream"

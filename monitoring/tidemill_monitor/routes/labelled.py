@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
+import structlog
 
 from tidemill.schema import TableSchema, Task
+from tidemill.spelling import categories
 
 __all__ = ["labelled_schema", "labelled_stream"]
+
+_log = structlog.get_logger("tidemill_monitor.labelled")
 
 
 def labelled_schema(schema: TableSchema) -> pa.Schema:
@@ -58,10 +62,31 @@ def _fitted(batch: pa.RecordBatch, wanted: pa.Schema, target: str) -> pa.RecordB
     for field in wanted:
         source = "truth" if field.name == target else field.name
         if source in names:
-            columns.append(batch.column(source).cast(field.type))
+            columns.append(_cast(batch.column(source), field))
         else:
             columns.append(pa.nulls(batch.num_rows, field.type))
     return pa.RecordBatch.from_arrays(columns, schema=wanted)
+
+
+def _cast(values: pa.Array, field: pa.Field) -> pa.Array:
+    """Values of another version's type; what cannot be one of this has no value, and is told."""
+    values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    if pa.types.is_string(field.type):
+        return categories(values)
+    try:
+        return values.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        cells = [_cell(value, field.type) for value in values]
+    found = pa.concat_arrays(cells)
+    _log.warning("values_unfit", column=field.name, rows=found.null_count - values.null_count)
+    return found
+
+
+def _cell(value: pa.Scalar, kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array([value.cast(kind)], kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(1, kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

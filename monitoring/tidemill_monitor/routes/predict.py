@@ -27,6 +27,8 @@ from tidemill_monitor.routes.asking import (
 from tidemill_monitor.routes.documents import PREDICT
 from tidemill_monitor.service import Service, service_of
 from tidemill_monitor.serving.champion import Champion
+from tidemill_monitor.serving.known import Known, known_rows
+from tidemill_monitor.serving.scorer import Predicted
 from tidemill_monitor.serving.scores import Scored
 
 __all__ = ["router"]
@@ -51,36 +53,51 @@ async def predict(request: HttpRequest, service: Service = Depends(service_of)) 
         if small:
             predicted = await asyncio.wrap_future(service.scorer.put(body, champion))
         else:
-            answering = partial(_with_answer, asked, champion, as_arrow) if asked else None
+            answering = partial(_with_answer, service, asked, as_arrow, champion) if asked else None
             predicted = await service.run(service.scorer.predict, body, champion, answering)
     found = predicted.sorted
     charge(service, identity_of(request), found.rows)
     receipt = await asyncio.wrap_future(predicted.receipt)
     if receipt.replayed:  # the same request came twice at once
         return _response(receipt.answer, as_arrow, replayed=True)
-    duplicates = predicted.duplicates(receipt)
+    repeated = predicted.duplicates(receipt)
+    known = await service.run(_known, service, predicted, repeated) if repeated else Known()
     outcomes = {
-        "accepted": found.table.num_rows - len(duplicates),
-        "duplicate": len(duplicates),
+        "accepted": found.table.num_rows - len(repeated),
+        "duplicate": len(repeated) - len(known.changed),
+        "changed": len(known.changed),
         "refused": found.refused,
     }
     count(service, ROUTE, outcomes, found)
     if not found.table.num_rows:
         raise rows_refused(found.rows, found.errors(), found.faults_total)
-    if small:
-        return _response(_answer(predicted.scored, found, champion, as_arrow), as_arrow)
-    content = await service.run(_answer, predicted.scored, found, champion, as_arrow)
+    if asked is not None:  # as it was stored with the key, for whoever sends the same again
+        return _response(receipt.answer, as_arrow)
+    if small and not repeated:
+        return _response(_answer(predicted.scored, found, champion, as_arrow, known), as_arrow)
+    content = await service.run(_answer, predicted.scored, found, champion, as_arrow, known)
     return _response(content, as_arrow)
 
 
-def _answer(scored: Scored, found: Sorted, champion: Champion, as_arrow: bool) -> bytes:
-    return _stream(scored, found, champion) if as_arrow else _document(scored, found, champion)
+def _known(service: Service, predicted: Predicted, repeated: list[int]) -> Known:
+    """What is known of the rows whose ids were stored before, by the rows of the request."""
+    events = predicted.scored.events.take(pa.array(repeated))
+    found = known_rows(service.ledger, events, predicted.champion)
+    return found.at(predicted.sorted.positions[repeated].tolist())
 
 
-def _document(scored: Scored, found: Sorted, champion: Champion) -> bytes:
+def _answer(
+    scored: Scored, found: Sorted, champion: Champion, as_arrow: bool, known: Known
+) -> bytes:
+    shaped = _stream if as_arrow else _document
+    return shaped(scored, found, champion, known)
+
+
+def _document(scored: Scored, found: Sorted, champion: Champion, known: Known) -> bytes:
     document: dict[str, Any] = {
         "model": {"name": champion.name, "version": champion.version},
         "predictions": scored.answers(found.positions.tolist()),
+        **known.document(),
         "refused": found.refused,
         "errors_total": found.faults_total,
         "errors": [asdict(error) for error in found.errors()],
@@ -88,13 +105,14 @@ def _document(scored: Scored, found: Sorted, champion: Champion) -> bytes:
     return orjson.dumps(document)
 
 
-def _stream(scored: Scored, found: Sorted, champion: Champion) -> bytes:
+def _stream(scored: Scored, found: Sorted, champion: Champion, known: Known) -> bytes:
     """Predictions as an Arrow stream; ``row`` says which row of the request each is for."""
     table = scored.events.select(["event_id", "prediction", "score"])
     table = table.add_column(0, "row", pa.array(found.positions))
     facts = {
         "model": orjson.dumps({"name": champion.name, "version": champion.version}),
         "errors": orjson.dumps([asdict(error) for error in found.errors()]),
+        "known": orjson.dumps(known.document()),
     }
     table = table.replace_schema_metadata(facts)
     sink = pa.BufferOutputStream()
@@ -105,11 +123,18 @@ def _stream(scored: Scored, found: Sorted, champion: Champion) -> bytes:
 
 
 def _with_answer(
-    asked: Request, champion: Champion, as_arrow: bool, scored: Scored, found: Sorted
+    service: Service,
+    asked: Request,
+    as_arrow: bool,
+    champion: Champion,
+    scored: Scored,
+    found: Sorted,
 ) -> Request | None:
     if not found.table.num_rows:
         return None
-    content = _answer(scored, found, champion, as_arrow)
+    # The answer is stored with the rows: what is known of their ids is looked up before.
+    known = known_rows(service.ledger, scored.events, champion)
+    content = _answer(scored, found, champion, as_arrow, known.at(found.positions.tolist()))
     return Request(asked.scope, asked.key, asked.digest, content)
 
 

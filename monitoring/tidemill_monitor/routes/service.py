@@ -44,6 +44,7 @@ def _look(service: Service) -> None:
     meters.unfolded_rows.set(health.unfolded_rows)
     meters.set_aside_rows.set(health.set_aside_rows)
     meters.unplaced_labels.set(health.unplaced_labels)
+    meters.late_labels.set(service.ledger.left_out().late_labels)
     meters.ledger_ok.set(float(health.ok))
     meters.held_bytes.set(service.admission.held)
     meters.champion_version.set(champion.version if champion is not None else 0)

@@ -63,10 +63,9 @@ class Predicted:
     receipt: Future[Receipt]
 
     def duplicates(self, receipt: Receipt) -> list[int]:
-        """Rows of the request whose ids were stored before."""
+        """Good rows, counted among themselves, whose ids were stored before."""
         rows = np.array(receipt.duplicates, np.int64) - self.offset
-        mine = rows[(rows >= 0) & (rows < self.sorted.table.num_rows)]
-        return sorted(self.sorted.positions[mine].tolist())
+        return sorted(rows[(rows >= 0) & (rows < self.sorted.table.num_rows)].tolist())
 
 
 @dataclass(slots=True)

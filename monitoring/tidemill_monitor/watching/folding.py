@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ import orjson
 import pyarrow as pa
 import structlog
 
-from tidemill.config.monitoring import MonitoringConfig
+from tidemill.config.monitoring import MonitoringConfig, WindowConfig
 from tidemill.drift import Intake, Reference
 from tidemill.errors import TidemillError
 from tidemill.ledger import BatchNote, LabelPart, Stretch, WindowKey, WindowPart
@@ -34,6 +35,11 @@ from tidemill_monitor.watching.windows import (
 __all__ = ["Folds", "References", "unpacked"]
 
 _ASK_SECONDS = 60.0
+
+Place = dict[str, Any]
+Counted = tuple[Place, Intake]
+Repeated = Sequence[tuple[int, pa.Table]]
+
 _log = structlog.get_logger("tidemill_monitor.folding")
 _KINDS: dict[str, Any] = {
     "profile": Profile,
@@ -86,6 +92,7 @@ class Folds:
                 WindowPart(
                     key=WindowKey(stretch.model_version, number, segment),
                     rows=rows.num_rows,
+                    members=rows["position"].to_numpy(),
                     **placed(number, rows, window),
                 )
                 for number, segment, rows in slices_of(stretch.table, window, {})
@@ -157,29 +164,23 @@ class Folds:
 
     def _intakes(self, stretch: Stretch) -> list[WindowPart]:
         """What was sent, refused and repeated, by window; segments are not told apart."""
-        window, version = self._config.window, stretch.model_version
-        found: dict[int, WindowPart] = {}
-        for number, _, rows in slices_of(stretch.table, window, {}):
-            first, last = extent_of(rows)
-            intake = Intake.of(rows_sent=rows.num_rows, first_at=first, last_at=last)
-            place = placed(number, rows, window)
-            found[number] = _part(WindowKey(version, number), place, intake)
-        for note in stretch.notes:
+        version = stretch.model_version
+        found = dict(_sent(version, stretch.table, self._config.window))
+        for note, repeated in zip_longest(stretch.notes, stretch.repeated, fillvalue=()):
+            assert isinstance(note, BatchNote)  # noqa: S101 - there is no more of the others
+            for number, rows in repeated:
+                for key, part in _sent(number, rows, self._config.window, again=True):
+                    found[key] = _joined(found.get(key), part)
             beside = self._besides(note, version)
-            if beside is None:
-                continue
-            number, place = self._place(note, stretch)
-            if number in found:
-                known = Intake.from_json(orjson.loads(found[number].intake or b""))
-                found[number] = _part(WindowKey(version, number), place, known.merge(beside))
-            else:
-                found[number] = _part(WindowKey(version, number), place, beside)
-        return list(found.values())
+            if beside is not None:
+                key, place = self._place(note, stretch, repeated)
+                found[key] = _joined(found.get(key), (place, beside))
+        return [_part(key, place, intake) for key, (place, intake) in found.items()]
 
     def _besides(self, note: BatchNote, version: int) -> Intake | None:
-        """The rows of a request that were not taken: sent again, or refused."""
+        """The rows of a request that were refused, or sent again nobody knows of when."""
         found = []
-        if note.duplicates:
+        if note.duplicates and note.repeats is None:
             found.append(Intake.of(rows_sent=note.duplicates, duplicates=note.duplicates))
         if note.intake:
             found.append(self._refused(Refused.from_bytes(note.intake), version))
@@ -204,21 +205,32 @@ class Folds:
             extra=extra,
         )
 
-    def _place(self, note: BatchNote, stretch: Stretch) -> tuple[int, dict[str, Any]]:
-        """The window of a request: that of its newest row, else of its arrival."""
-        window = self._config.window
+    def _place(
+        self, note: BatchNote, stretch: Stretch, repeated: Repeated
+    ) -> tuple[WindowKey, Place]:
+        """The window of a request: its newest row's, new or sent again, else of its arrival."""
+        window, version = self._config.window, stretch.model_version
+        mine = _rows_of(note, stretch)
+        # By count only rows of one version can be compared, and these came now.
+        stored = [(version, mine)]
+        if window.by == "time" or not mine.num_rows:
+            stored += repeated
+        known = [
+            (int(sequences_of(rows, window).max()), number, rows)
+            for number, rows in stored
+            if rows.num_rows
+        ]
+        if known:
+            number, version, rows = max(known, key=lambda found: found[:2])
+            return WindowKey(version, number), placed(number, rows, window)
         if window.by == "count":
-            number = max(note.position + note.rows - 1, 0) // window.rows
+            number = note.position // window.rows
             positions = (number * window.rows, (number + 1) * window.rows)
-            at = self.watermark(stretch.model_version) or note.received_at
-            return number, {"start": at, "end": at, "positions": positions}
-        rows = _rows_of(note, stretch)
-        if rows.num_rows:
-            number = int(sequences_of(rows, window).max())
-        else:
-            number = int(note.received_at.timestamp() // window.seconds)
+            at = self.watermark(version) or note.received_at
+            return WindowKey(version, number), {"start": at, "end": at, "positions": positions}
+        number = int(note.received_at.timestamp() // window.seconds)
         start, end = bounds_of(number, window)
-        return number, {"start": start, "end": end}
+        return WindowKey(version, number), {"start": start, "end": end}
 
 
 def unpacked(field: str, parts: Sequence[bytes]) -> Any:
@@ -233,7 +245,28 @@ def unpacked(field: str, parts: Sequence[bytes]) -> Any:
     return fold(kind.from_json(orjson.loads(part)) for part in parts)
 
 
-def _part(key: WindowKey, place: dict[str, Any], intake: Intake) -> WindowPart:
+def _sent(
+    version: int, table: pa.Table, window: WindowConfig, *, again: bool = False
+) -> Iterator[tuple[WindowKey, Counted]]:
+    """Rows that are stored as what was sent, by window."""
+    for number, _, rows in slices_of(table, window, {}):
+        sent = rows.num_rows
+        first, last = extent_of(rows)
+        # What was sent again came before: it tells nothing of when rows come.
+        intake = (
+            Intake.of(rows_sent=sent, duplicates=sent)
+            if again
+            else Intake.of(rows_sent=sent, first_at=first, last_at=last)
+        )
+        yield WindowKey(version, number), (placed(number, rows, window), intake)
+
+
+def _joined(known: Counted | None, more: Counted) -> Counted:
+    """Two counts of one window; where it lies the first says."""
+    return more if known is None else (known[0], known[1].merge(more[1]))
+
+
+def _part(key: WindowKey, place: Place, intake: Intake) -> WindowPart:
     return WindowPart(key=key, rows=0, intake=packed(intake), **place)
 
 

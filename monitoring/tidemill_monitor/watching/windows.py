@@ -127,6 +127,7 @@ def fold_events(table: pa.Table, plan: FoldPlan) -> list[WindowPart]:
             key=WindowKey(plan.version, number, segment),
             **placed(number, rows, plan.window),
             rows=rows.num_rows,
+            members=None if segment else _integers(rows["position"]),
             profile=packed(Profile.of(rows, plan.live)),
             outputs=packed(Profile.of(_outputs(rows, plan.outputs), plan.outputs)),
         )

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tidemill.errors import SchemaMismatch, nearest
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, category, known_category
 
 __all__ = [
     "Frame",
@@ -153,7 +153,7 @@ def read_codes(column: Raw, lookup: Lookup, default: float) -> npt.NDArray[np.fl
         table = _table(column.categories.tolist(), lookup, default)
         return np.asarray(table[column.codes])
     if len(column) <= _FEW:
-        return np.array([lookup.get(_label(v), default) for v in column.tolist()], np.float64)
+        return np.array([_looked_up(v, lookup, default) for v in column.tolist()], np.float64)
     codes, labels = pd.factorize(column)
     return _table(labels.tolist(), lookup, default)[codes]
 
@@ -189,20 +189,16 @@ def _arrow_codes(chunk: pa.Array, lookup: Lookup, default: float) -> npt.NDArray
 
 def _table(labels: list[Any], lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
     # The last entry serves what is missing: index len(labels) as well as -1.
-    values = [lookup.get(_label(label), default) for label in labels]
+    values = [_looked_up(label, lookup, default) for label in labels]
     return np.array([*values, lookup.get(None, default)], np.float64)
 
 
-def _label(value: Any) -> str | None:
-    if type(value) is str:
-        return value
+def _looked_up(value: Any, lookup: Lookup, default: float) -> float:
     if value is None or value is pd.NA or value is pd.NaT or value != value:
-        return None
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))  # pandas turns integers with gaps into floats
-    return str(value)
+        return lookup.get(None, default)
+    if isinstance(value, (np.bool_, np.number)):
+        value = value.item()
+    return lookup.get(known_category(category(value), lookup), default)
 
 
 def _fill_missing(array: npt.NDArray[Any], value: float) -> npt.NDArray[Any]:

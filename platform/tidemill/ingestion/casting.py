@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.ingestion.parsed import CellFaults
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, moments
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, categories, moments
 
 __all__ = ["cast_column", "cast_texts"]
 
@@ -47,7 +47,7 @@ def cast_column(
     if _is_text(values.type) and not pa.types.is_string(wanted):
         return cast_texts(_plain(values), wanted, null_values)
     if pa.types.is_string(wanted):
-        return _as_text(values), None
+        return categories(values), None
     if pa.types.is_floating(wanted):
         return _finite(values, _to_float(values, wanted))
     if pa.types.is_timestamp(wanted):
@@ -177,18 +177,7 @@ def _plain(values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
 
 
-def _as_text(values: pa.Array) -> pa.Array:
-    """Texts as they are; numbers that are whole without a point, so that 1 and 1.0 are one."""
-    if pa.types.is_dictionary(values.type):
-        return _as_text(values.dictionary_decode())
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_finite(values), values, None)
-        texts = values.cast(pa.float64()).cast(pa.string())
-        return pc.replace_substring_regex(texts, r"\.0$", "")
-    return values.cast(pa.string())
-
-
 def _categories(values: pa.Array, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(values.type) and _is_text(values.type):
         return values.cast(wanted)
-    return _as_text(values).dictionary_encode()
+    return categories(values).dictionary_encode()

@@ -16,6 +16,7 @@ from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.suite import Suite
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.spelling import known_category
 from tidemill.storage import stable_hash
 
 __all__ = ["LiveRows", "as_labelled", "live_dataset", "live_rows", "row_wise_suite"]
@@ -81,7 +82,7 @@ def live_rows(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> LiveRows
     O(rows of the batch) memory.
     """
     table = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
-    columns = [_column(table, column) for column in schema.columns]
+    columns = [_known(_column(table, column), column, schema) for column in schema.columns]
     rows = pa.Table.from_arrays(columns, schema=schema.arrow_schema())
     target = rows[schema.target.name]
     known = pc.is_valid(target)
@@ -90,6 +91,17 @@ def live_rows(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> LiveRows
     ids = _ids(table, rows, schema)
     kept = rows.filter(known)
     return LiveRows(kept, None if ids is None else ids.filter(known), rows.num_rows - kept.num_rows)
+
+
+def _known(values: pa.Array, column: Column, schema: TableSchema) -> pa.Array:
+    """Labels as the classes are written: 1.0 is the class 1 where there is no class 1.0."""
+    if column.purpose is not Purpose.TARGET or not pa.types.is_dictionary(values.type):
+        return values
+    texts = [
+        text and known_category(text, schema.classes) for text in values.dictionary.to_pylist()
+    ]
+    plain = pa.array(texts, pa.string()).take(values.indices)
+    return plain.dictionary_encode().cast(column.arrow_type)
 
 
 def _ids(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArray | None:

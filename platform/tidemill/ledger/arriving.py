@@ -106,7 +106,8 @@ class EventGroup:
     def _reset(self, ids: Ids, order: Numbers) -> None:
         self._ids, self._order = ids, order
         self._seq = np.full(len(ids), -1, np.int64)
-        self._taken: set[bytes] = set()
+        self._stored = np.full(len(ids), -1, np.int64)
+        self._taken: dict[bytes, int] = {}
         self._rows: list[dict[str, Any]] = []
 
     def begin(self, commit: Commit, payloads: Sequence[Any]) -> None:
@@ -121,6 +122,7 @@ class EventGroup:
         found, _ = self._index.locate_sorted(self._ids, lambda: commit.connection)
         fresh = np.empty(len(ids), np.bool_)
         fresh[order] = found < 0
+        self._stored[order] = found
         start = 0
         for arrival in arrivals:
             arrival.start, arrival.contested = start, []
@@ -138,6 +140,18 @@ class EventGroup:
                 mine.add(key)
         return fresh
 
+    def repeats(self, arrival: Arrival, fresh: npt.NDArray[np.bool_], first: int) -> Numbers:
+        """Numbers of the events whose ids the other rows have; ``first`` is the new ones'."""
+        found = self._stored[arrival.start : arrival.start + len(fresh)].copy()
+        number = first + np.cumsum(fresh) - 1
+        mine: dict[bytes, int] = {}
+        for row, key in arrival.contested:
+            if fresh[row]:
+                mine[key] = int(number[row])
+            elif found[row] < 0:
+                found[row] = mine.get(key, self._taken.get(key, -1))
+        return found[~fresh]
+
     def accept(
         self, arrival: Arrival, fresh: npt.NDArray[np.bool_], seq: Numbers, row: dict[str, Any]
     ) -> None:
@@ -148,8 +162,9 @@ class EventGroup:
         row : dict
             The row of ``batches``; empty if there are no new rows.
         """
-        self._taken |= {key for number, key in arrival.contested if fresh[number]}
-        self._seq[arrival.start : arrival.start + len(fresh)][fresh] = seq
+        mine = self._seq[arrival.start : arrival.start + len(fresh)]
+        mine[fresh] = seq
+        self._taken |= {key: int(mine[row]) for row, key in arrival.contested if fresh[row]}
         if row:
             self._rows.append(row)
 

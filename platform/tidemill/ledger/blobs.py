@@ -5,11 +5,20 @@ from __future__ import annotations
 import struct
 import zlib
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.errors import IntegrityError
 
-__all__ = ["pack_bytes", "pack_table", "unpack_bytes", "unpack_table"]
+__all__ = [
+    "pack_bytes",
+    "pack_numbers",
+    "pack_table",
+    "unpack_bytes",
+    "unpack_numbers",
+    "unpack_table",
+]
 
 _HEADER = struct.Struct("<IQ")  # crc32 of what follows the header, size of what is compressed
 _LEVEL = 1
@@ -36,6 +45,16 @@ def unpack_bytes(blob: bytes) -> bytes:
         If the bytes are not what was written.
     """
     return bytes(_unpacked(blob))
+
+
+def pack_numbers(numbers: npt.NDArray[np.int64]) -> bytes:
+    """Whole numbers; :func:`unpack_numbers` reads them back."""
+    return pack_bytes(numbers.astype("<i8").tobytes())
+
+
+def unpack_numbers(blob: bytes | None) -> npt.NDArray[np.int64] | None:
+    """What :func:`pack_numbers` packed; None stays None."""
+    return None if blob is None else np.frombuffer(unpack_bytes(blob), "<i8").astype(np.int64)
 
 
 def pack_table(table: pa.Table) -> bytes:

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 
 from tidemill.ledger import tables
 from tidemill.ledger.arriving import Arrival, EventGroup, pack_rows, prepare
+from tidemill.ledger.blobs import pack_numbers
 from tidemill.ledger.columns import from_micros
-from tidemill.ledger.ids import Numbers
+from tidemill.ledger.ids import Numbers, hash_ids
 from tidemill.ledger.index import IdIndex
-from tidemill.ledger.reading import labelled_rows, newest_rows
+from tidemill.ledger.reading import labelled_rows, newest_rows, rows_at
 from tidemill.ledger.requests import keep_request, replayed
 from tidemill.ledger.store import Store
 from tidemill.ledger.unfolded import Unfolded
@@ -122,6 +123,26 @@ class Events:
         for take in takes:
             yield from labelled_rows(self._store, take, None, batch_rows)
 
+    def stored(self, event_ids: pa.ChunkedArray) -> Iterator[tuple[Numbers, pa.Table]]:
+        """The stored rows of some ids, batch by batch; ids that are not known are left out.
+
+        Yields
+        ------
+        places : (n,) int64
+            Where in ``event_ids`` each is.
+        rows : Table
+            Of one model version, as they were stored.
+        """
+        ids = hash_ids(event_ids, self._index.salt)
+        with self._store.read() as connection:
+            seq, _ = self._index.locate(ids, lambda: connection)
+            order = np.argsort(seq, kind="stable")
+            order = order[seq[order] >= 0]
+            numbers = seq[order]
+            for _, wanted, rows, _ in rows_at(connection, numbers, features=True):
+                start = int(np.searchsorted(numbers, wanted[0]))
+                yield order[start : start + len(wanted)], rows
+
     def _write(self, commit: Commit, arrival: Arrival) -> Receipt:
         batch = arrival.batch
         known = replayed(commit, batch.request)
@@ -131,7 +152,8 @@ class Events:
         rows = int(fresh.sum())
         first = commit.mark("next_seq")
         seq = np.arange(first, first + rows)
-        row = self._take_rows(commit, arrival, fresh, first)
+        again = self._group.repeats(arrival, fresh, first)
+        row = self._take_rows(commit, arrival, fresh, first, again)
         if rows:
             new = arrival.ids if rows == len(fresh) else arrival.ids.take(fresh)
             self._waiting.attach(commit, new, seq)
@@ -143,7 +165,12 @@ class Events:
         return replace(receipt, answer=batch.request.answer) if batch.request else receipt
 
     def _take_rows(
-        self, commit: Commit, arrival: Arrival, fresh: npt.NDArray[np.bool_], first: int
+        self,
+        commit: Commit,
+        arrival: Arrival,
+        fresh: npt.NDArray[np.bool_],
+        first: int,
+        again: Numbers,
     ) -> dict[str, Any]:
         """Number the new rows; returns their row of ``batches``."""
         batch, rows = arrival.batch, int(fresh.sum())
@@ -153,7 +180,9 @@ class Events:
         if rows < len(fresh):
             table = table.filter(pa.array(fresh))
             blobs = pack_rows(table, batch.outcomes) if rows else blobs
-        note = BatchNote(commit.at, position, rows, len(fresh) - rows, batch.intake)
+        note = BatchNote(
+            commit.at, position, rows, len(again), batch.intake, again if len(again) else None
+        )
         if rows:
             row = _batch_row(batch.model_version, table, blobs, first, note)
             commit.set_mark("next_seq", first + rows)
@@ -199,4 +228,5 @@ def _insert_note(commit: Commit, model_version: int, note: BatchNote, first: int
         position=note.position,
         received_at=note.received_at,
         intake=note.intake,
+        repeats=None if note.repeats is None else pack_numbers(note.repeats),
     )

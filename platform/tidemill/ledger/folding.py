@@ -7,22 +7,23 @@ folded when the store is opened again.
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-import pyarrow as pa
 import sqlalchemy as sa
 import structlog
 
-from tidemill.errors import TidemillError
+from tidemill.errors import IntegrityError, TidemillError
 from tidemill.ledger import tables
-from tidemill.ledger.arriving import pack_rows
 from tidemill.ledger.faults import busy
 from tidemill.ledger.labelling import fold_labels
+from tidemill.ledger.lateness import late_masks, mark_late
+from tidemill.ledger.packing import pack_small
 from tidemill.ledger.parts import merge_full, store_merged, store_window_parts
+from tidemill.ledger.reading import Repeated, repeated_events
 from tidemill.ledger.splitting import Halved, fold_halves
 from tidemill.ledger.store import Store
 from tidemill.ledger.unfolded import Unfolded, backlog, stretches, to_stretch
@@ -35,10 +36,7 @@ _log = structlog.get_logger(__name__)
 _TRIES = 3
 _PAUSE_SECONDS = 0.5
 _BACKLOG_BATCHES = 64
-_SMALL_ROWS = 1024
 _FAULTS_NAMED = 20
-_PACKED_ROWS = 16_384
-_PACKED_SPAN = dt.timedelta(minutes=10)
 
 Done = Callable[[Sequence[Unfolded]], None]
 
@@ -184,8 +182,9 @@ class Folder:
         self._writer.hold(-sum(item.nbytes for item in group))
 
     def _fold(self, group: Sequence[Unfolded], done: Done) -> None:
+        repeated = self._repeated(group)
         try:
-            parts = self._folding.events(to_stretch(group))
+            parts = self._folding.events(replace(to_stretch(group), repeated=repeated))
         except Exception as error:
             self._refused(group, error, done)
             return
@@ -198,7 +197,7 @@ class Folder:
             if len(left) < len(group):
                 return left
             store_merged(commit, full)
-            store_window_parts(commit, parts)
+            mark_late(commit, late_masks(group, store_window_parts(commit, parts)))
             _finish(commit, group)
             return []
 
@@ -228,18 +227,30 @@ class Folder:
             item.note.rows,
         )
         # What the request said besides its rows counts once, whatever became of them.
+        besides = replace(to_stretch([item], (0, 0)), repeated=self._repeated([item]))
         try:
-            found.parts += self._folding.events(to_stretch([item], (0, 0)))
+            found.parts += self._folding.events(besides)
         except Exception as error:
             _log.warning("a request's note cannot be folded", error=repr(error))
 
         def write(commit: Commit) -> None:
             if _not_folded(commit, [item]):
-                store_window_parts(commit, found.parts)
+                mark_late(commit, late_masks([item], store_window_parts(commit, found.parts)))
                 _set_aside(commit, item, found)
                 _finish(commit, [item])
 
         self._writer.call(write, timeout=None)
+
+    def _repeated(self, group: Sequence[Unfolded]) -> tuple[Repeated, ...]:
+        """The stored events that each request sent again; those that are gone are left out."""
+        if not any(item.note.repeats is not None and len(item.note.repeats) for item in group):
+            return ()
+        try:
+            with self._store.read() as connection:
+                return tuple(repeated_events(connection, item.note.repeats) for item in group)
+        except IntegrityError as error:
+            _log.warning("events that were sent again cannot be read", error=repr(error))
+            return ()
 
 
 def _not_folded(commit: Commit, group: Sequence[Unfolded]) -> list[Unfolded]:
@@ -276,48 +287,4 @@ def _finish(commit: Commit, group: Sequence[Unfolded]) -> None:
     if noted:
         commit.connection.execute(sa.delete(a).where(a.c.id.in_(noted)))
     commit.set_mark("folded_seq", max(commit.mark("folded_seq"), group[-1].end_seq))
-    _pack_small(commit, [item for item in group if item.note.rows])
-
-
-def _pack_small(commit: Commit, items: Sequence[Unfolded]) -> None:
-    """Many small batches become few: rows keep their numbers, so that nothing else changes."""
-    several: list[Unfolded] = []
-    rows = 0
-    for item in items:
-        if several and (rows + item.note.rows > _PACKED_ROWS or _apart(several[0], item)):
-            _pack(commit, several, rows)
-            several, rows = [], 0
-        several.append(item)
-        rows += item.note.rows
-    _pack(commit, several, rows)
-
-
-def _apart(first: Unfolded, item: Unfolded) -> bool:
-    """Whether the two came too long after one another to be forgotten together."""
-    return item.note.received_at - first.note.received_at > _PACKED_SPAN
-
-
-def _pack(commit: Commit, items: Sequence[Unfolded], rows: int) -> None:
-    if len(items) < 2 or rows >= _SMALL_ROWS * len(items):
-        return
-    b = tables.batches
-    inside = (b.c.first_seq >= items[0].first_seq, b.c.first_seq < items[-1].end_seq)
-    found = commit.connection.execute(
-        sa.select(sa.func.min(b.c.min_at), sa.func.max(b.c.max_at)).where(*inside)
-    ).one()
-    joined = pa.concat_tables([item.table for item in items]).unify_dictionaries()
-    outcomes, features = pack_rows(joined, items[0].outcomes)
-    commit.connection.execute(sa.delete(b).where(b.c.first_seq != items[0].first_seq, *inside))
-    commit.connection.execute(
-        sa.update(b)
-        .where(b.c.first_seq == items[0].first_seq)
-        .values(
-            rows=rows,
-            outcomes=outcomes,
-            features=features,
-            min_at=found[0],
-            max_at=found[1],
-            # Retention goes by the youngest row.
-            received_at=max(item.note.received_at for item in items),
-        )
-    )
+    pack_small(commit, [item for item in group if item.note.rows])

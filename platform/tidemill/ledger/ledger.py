@@ -252,7 +252,9 @@ class Ledger:
     def left_out(self) -> LeftOut:
         """What could not be folded, ever; read from memory."""
         marks = self._writer.marks
-        return LeftOut(marks.get("set_aside", 0), marks.get("unplaced_labels", 0))
+        return LeftOut(
+            marks.get("set_aside", 0), marks.get("unplaced_labels", 0), marks.get("late_labels", 0)
+        )
 
     def prune(self, before: dt.datetime) -> Pruned:
         """Delete events that were received before a time, and what belongs to them.

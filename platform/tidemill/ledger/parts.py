@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Connection
 from tidemill.ledger import tables
 from tidemill.ledger.blobs import pack_bytes, unpack_bytes
 from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.ids import Numbers
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.values import LabelPart, WindowKey, WindowPart
 from tidemill.ledger.writer import Commit
@@ -75,20 +77,24 @@ def store_merged(commit: Commit, merged: Iterable[Merged]) -> None:
         )
 
 
-def store_window_parts(commit: Commit, parts: Sequence[WindowPart]) -> None:
+def store_window_parts(commit: Commit, parts: Sequence[WindowPart]) -> list[Numbers]:
     """Add parts to their windows, which are made where they are new.
 
-    A part of a window that is closed is not kept; its rows are counted as late.
+    A part of a window that is closed is not kept: its rows are counted as late, and their
+    positions are returned. Whether a window of a segment is closed the whole traffic's says.
     """
     known = _windows(commit.connection, [part.key for part in parts])
-    bodies = []
+    bodies, late = [], []
     for part in parts:
         row = known.get(part.key)
+        if _is_closed(known, part.key):
+            if row is not None:
+                _count_late(commit, row.id, part.rows)
+            if part.members is not None:
+                late.append(part.members)
+            continue
         if row is None:
             row = known[part.key] = _new_window(commit, part)
-        elif row.state == "closed":
-            _count_late(commit, row.id, part.rows)
-            continue
         _widen(commit, row.id, part)
         bodies += [
             {"window_id": row.id, "field": field, "body": pack_bytes(body)}
@@ -99,6 +105,12 @@ def store_window_parts(commit: Commit, parts: Sequence[WindowPart]) -> None:
         commit.connection.execute(sa.insert(tables.parts), bodies)
     if parts:
         commit.topic("windows")
+    return late
+
+
+def _is_closed(known: Mapping[WindowKey, AnyRow], key: WindowKey) -> bool:
+    row = known.get(replace(key, segment=""), known.get(key))
+    return row is not None and row.state == "closed"
 
 
 def store_label_parts(commit: Commit, parts: Sequence[LabelPart]) -> int:

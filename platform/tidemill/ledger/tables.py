@@ -73,6 +73,7 @@ batches = Table(
     Column("outcomes", LargeBinary, nullable=False),
     Column("features", LargeBinary, nullable=False),
     Column("fault", Words, nullable=False, server_default=""),
+    Column("late", LargeBinary),  # a bit a row: it came after its window was closed
     Index(None, "received_at"),
     Index(None, "model_version", "position"),
 )
@@ -89,6 +90,7 @@ arrivals = Table(
     Column("position", BigInteger, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("intake", LargeBinary),
+    Column("repeats", LargeBinary),  # numbers of the events that it sent again
     sqlite_autoincrement=True,  # a number is never given twice
 )
 

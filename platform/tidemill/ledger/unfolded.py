@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
-from tidemill.ledger.blobs import unpack_table
+from tidemill.ledger.blobs import unpack_numbers, unpack_table
 from tidemill.ledger.columns import AnyRow
 from tidemill.ledger.values import BatchNote, Stretch
 
@@ -93,7 +93,7 @@ def to_stretch(items: Sequence[Unfolded], between: tuple[int, int] | None = None
         start, stop = between
         table = table.slice(start, stop - start)
         if start < stop:
-            notes = tuple(replace(note, duplicates=0, intake=None) for note in notes)
+            notes = tuple(replace(note, duplicates=0, intake=None, repeats=None) for note in notes)
     return Stretch(table, items[0].model_version, notes)
 
 
@@ -135,6 +135,7 @@ def _of_batch(row: AnyRow, arrival: AnyRow | None) -> Unfolded:
         row.rows,
         arrival.duplicates if arrival else 0,
         arrival.intake if arrival else None,
+        unpack_numbers(arrival.repeats) if arrival else None,
     )
     return Unfolded(
         row.first_seq,
@@ -147,7 +148,8 @@ def _of_batch(row: AnyRow, arrival: AnyRow | None) -> Unfolded:
 
 
 def _of_note(row: AnyRow) -> Unfolded:
-    note = BatchNote(row.received_at, row.position, 0, row.duplicates, row.intake)
+    again = unpack_numbers(row.repeats)
+    note = BatchNote(row.received_at, row.position, 0, row.duplicates, row.intake, again)
     empty = pa.table(
         {"event_id": pa.array([], pa.string()), "at": pa.array([], pa.timestamp("us"))}
     )

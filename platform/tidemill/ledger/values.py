@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 __all__ = [
@@ -170,6 +172,9 @@ class WindowPart:
     profile, outputs, intake : bytes, optional
     positions : (int, int), optional
         Half-open range of positions, for windows by count.
+    members : (rows,) int64, optional
+        Positions of its rows, so that the store can tell which of them came too late; of the
+        whole traffic only.
     """
 
     key: WindowKey
@@ -180,6 +185,7 @@ class WindowPart:
     outputs: bytes | None = None
     intake: bytes | None = None
     positions: tuple[int, int] | None = None
+    members: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +219,8 @@ class BatchNote:
         Of its first accepted row.
     rows, duplicates : int
     intake : bytes, optional
+    repeats : (duplicates,) int64, optional
+        Numbers (``seq``) of the events that were sent again; None where they are not known.
     """
 
     received_at: dt.datetime
@@ -220,6 +228,7 @@ class BatchNote:
     rows: int
     duplicates: int
     intake: bytes | None
+    repeats: npt.NDArray[np.int64] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,11 +241,15 @@ class Stretch:
         The rows, with a column ``position`` (int64): their number among the version's rows.
     model_version : int
     notes : tuple of BatchNote
+    repeated : tuple of tuple of (int, Table)
+        For each note the stored events that it sent again: by model version their ``at`` and
+        ``position``.
     """
 
     table: pa.Table
     model_version: int
     notes: tuple[BatchNote, ...]
+    repeated: tuple[tuple[tuple[int, pa.Table], ...], ...] = ()
 
 
 class Folding(Protocol):
@@ -262,10 +275,13 @@ class LeftOut:
         Events that are in no window.
     labels : int
         Labels of known events that are in no window's figures.
+    late_labels : int
+        Labels of events that came after their window was closed: nothing is wrong with them.
     """
 
     rows: int
     labels: int
+    late_labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class CountingFolding:
                     here,
                     profile=json.dumps(counted).encode(),
                     intake=json.dumps(notes).encode() if number == 0 else None,
+                    members=stretch.table["position"].to_numpy()[rows],
                 )
             )
         return parts

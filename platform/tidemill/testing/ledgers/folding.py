@@ -16,7 +16,13 @@ from tidemill.ledger import Ledger, LeftOut, Request, folding, labelling
 from tidemill.ledger.splitting import fold_halves
 from tidemill.ledger.writer import Writer
 from tidemill.testing.ledgers.opening import HOUR, MINUTE, NOW, Open, Opening
-from tidemill.testing.traffic import CountingFolding, event_batch, label_batch, window_counts
+from tidemill.testing.traffic import (
+    FIRST_MOMENT,
+    CountingFolding,
+    event_batch,
+    label_batch,
+    window_counts,
+)
 
 __all__ = ["FoldingContract"]
 
@@ -142,7 +148,7 @@ class FoldingContract(Opening):
             ledger.close()
 
     def test_late_rows_are_counted_and_not_folded(self, opened: Open) -> None:
-        """A closed window takes no rows; its labels are still folded."""
+        """A closed window takes no rows, and no labels of what came late; the others it does."""
         ledger = opened()
         ledger.events.append(event_batch(["a", "b"]))
         ledger.settle()
@@ -154,8 +160,52 @@ class FoldingContract(Opening):
         ledger.labels.append(label_batch([("a", "yes"), ("c", "no")]))
         ledger.settle()
         window = ledger.windows.get(window.id)
-        assert (window.rows, window.late_rows, window.labelled_rows) == (2, 1, 2)
-        assert window_counts(ledger, "figures")[1, window.sequence] == {"rows": 2, "right": 1}
+        assert (window.rows, window.late_rows, window.labelled_rows) == (2, 1, 1)
+        assert window_counts(ledger, "figures")[1, window.sequence] == {"rows": 1, "right": 1}
+        assert ledger.left_out() == LeftOut(rows=0, labels=0, late_labels=1)
+        learnt = [
+            row["event_id"] for batch in ledger.events.labelled() for row in batch.to_pylist()
+        ]
+        assert learnt == ["a", "c"]
+
+    def test_lateness_is_kept_with_the_rows(self, opened: Open) -> None:
+        """Of a batch that is late in part, packed with others, opened again: row by row."""
+        ledger = opened(fold_seconds=60)
+        ledger.settle()
+        ledger.events.append(event_batch(["first"]))
+        ledger.settle()
+        (window,) = ledger.windows.open()
+        ledger.windows.close(window.id, NOW)
+        ledger.events.append(event_batch(["in1"], at=FIRST_MOMENT + HOUR))
+        ledger.events.append(event_batch(["late1", "late2", "in2"], step=30 * MINUTE))
+        ledger.events.append(event_batch(["late3"]))
+        ledger.settle()
+        ids = ["first", "in1", "late1", "late2", "in2", "late3"]
+        with ledger._store.read() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM batches").scalar() == 2
+        ledger.close()
+        ledger = opened(fold_seconds=60)
+        ledger.labels.append(label_batch([(name, "yes") for name in ids]))
+        ledger.settle()
+        assert ledger.left_out().late_labels == 3
+        found = window_counts(ledger, "figures")
+        assert {key[1] - window.sequence: n["rows"] for key, n in found.items()} == {0: 1, 1: 2}
+
+    def test_a_request_says_which_events_it_sent_again(self, opened: Open) -> None:
+        """With the time and place of each, of whatever version, also after opening again."""
+        folding = _Listening()
+        ledger = opened(folding=None)
+        ledger.events.append(event_batch(["a", "b"], step=HOUR))
+        ledger.events.append(event_batch(["c"], model_version=2, at=FIRST_MOMENT + 5 * HOUR))
+        again = ["b", "new", "new", "c", "b"]
+        ledger.events.append(event_batch(again, model_version=3, at=FIRST_MOMENT + 9 * HOUR))
+        ledger.close()
+        ledger = opened(folding=folding)
+        ledger.settle()
+        ledger.events.append(event_batch(["a", "x"], at=FIRST_MOMENT + 9 * HOUR))
+        ledger.events.append(event_batch(["x"], at=FIRST_MOMENT + 9 * HOUR))
+        ledger.settle()
+        assert folding.heard == [(1, 1), (1, 1), (2, 5), (3, 9), (1, 0), (1, 9)]
 
     def test_rows_that_cannot_be_folded_are_set_aside(self, opened: Open) -> None:
         """One bad batch is stored, counted and in no window; the others are folded."""
@@ -191,6 +241,20 @@ class FoldingContract(Opening):
         """The calls are bounded: what is left is set aside whole, and counted."""
         found = fold_halves(lambda start, stop: [1 // (start * stop * 0)], 1000, max_calls=50)
         assert (found.parts, found.lost_rows) == ([], 1000)
+
+
+class _Listening(CountingFolding):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[int, int]] = []
+
+    def events(self, stretch: Any) -> Any:
+        for repeated in stretch.repeated:
+            for version, rows in repeated:
+                moments = rows["at"].to_pylist()
+                hours = [(at - FIRST_MOMENT.replace(tzinfo=None)) // HOUR for at in moments]
+                self.heard += [(version, hour) for hour in hours]
+        return super().events(stretch)
 
 
 class _Picky(CountingFolding):
