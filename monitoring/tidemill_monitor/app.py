@@ -14,6 +14,7 @@ from tidemill.config import load_params
 from tidemill.errors import ConfigError
 from tidemill.ledger import Ledger
 from tidemill.storage import storage_errors
+from tidemill.web import WholeBodies
 from tidemill_monitor.dashboard import add_dashboard
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.following import Follower
@@ -146,6 +147,7 @@ def _composed(service: Service) -> FastAPI:
         run=service.run,
     )
     app.add_middleware(Wrapped, hosts=service.settings.hosts, meters=service.meters)
+    app.add_middleware(WholeBodies)
     return app
 
 

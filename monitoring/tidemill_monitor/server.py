@@ -7,6 +7,7 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
+from tidemill.web import Bounds
 from tidemill_monitor.app import create_app
 from tidemill_monitor.security import leave_credentials
 from tidemill_monitor.settings import MonitorSettings
@@ -28,8 +29,7 @@ def server_of(app: FastAPI, settings: MonitorSettings) -> uvicorn.Server:
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=64 << 10,
-            limit_concurrency=1000,
+            http=Bounds().protocol(),
             log_level="warning",
         )
     )

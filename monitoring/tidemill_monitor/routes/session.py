@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -32,7 +31,6 @@ async def login_form(
 @router.post("/login")
 async def login(request: Request, service: Service = Depends(service_of)) -> Response:  # noqa: B008
     """Open a session for the holder of a key."""
-    _require_same_origin(request)
     address = request.client.host if request.client else ""
     if wait := service.rates.logins.take(address):
         raise Problem.later(429, "TooManyRequests", "too many failed logins from here", wait)
@@ -95,13 +93,6 @@ def _set(
         httponly=True,
         samesite="strict",
     )
-
-
-def _require_same_origin(request: Request) -> None:
-    origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-        raise Problem(403, "CsrfRefused", "Forbidden", "the request comes from another origin")
 
 
 def _local(target: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
@@ -47,8 +47,6 @@ class Guard:
         """Answer one request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":  # there are no websockets here
             return
         refusal: Response | None = None
         try:
@@ -108,10 +106,7 @@ def _require(identity: Identity, need: Need) -> None:
 
 
 async def _check_form(headers: Headers, receive: Receive, identity: Identity) -> Receive:
-    """Refuse what another site may have sent; the body that was read for it is put back."""
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-        raise _forged("the request comes from another origin")
+    """Refuse what does not come from a page of this session; the body that was read is put back."""
     token = headers.get("x-csrf-token")
     if token is None and headers.get("content-type", "").startswith(_FORM):
         body, receive = await read_form(receive)

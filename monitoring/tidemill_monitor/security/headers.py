@@ -1,15 +1,17 @@
-"""The outermost layer: headers of every answer, the host that was asked for, and the meters."""
+"""The outermost layer: headers of every answer, host and origin of every request, the meters."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidemill.web import host_of, is_foreign
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.problems import HEADERS, Problem, problem_response
 
-__all__ = ["Wrapped", "host_of"]
+__all__ = ["Wrapped"]
 
 _RAW = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
 
@@ -31,6 +33,9 @@ class Wrapped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket":  # there are none here
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -48,10 +53,15 @@ class Wrapped:
             await send(message)
 
         try:
-            if host_of(scope) in self._hosts:
-                await self._app(scope, receive, answer)
-            else:
+            if host_of(scope) not in self._hosts:
                 await problem_response(_misdirected())(scope, receive, answer)
+            elif is_foreign(scope):
+                await problem_response(_foreign())(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
+            status = _GONE
+            raise
         finally:
             self._count(scope, status, time.perf_counter() - started)
 
@@ -63,22 +73,10 @@ class Wrapped:
         self._meters.seconds.labels(route).observe(seconds)
 
 
+_GONE = 499
+"""Counted where the client went before its body was whole."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def host_of(scope: Scope) -> str:
-    """The host that a request addresses, without its port; empty if there is not exactly one.
-
-    >>> host_of({"headers": [(b"host", b"[::1]:8010")]})
-    '::1'
-    """
-    found = [value for name, value in scope["headers"] if name == b"host"]
-    if len(found) != 1:
-        return ""
-    text = found[0].decode("latin-1").lower()
-    if text.startswith("["):
-        return str(text[1:].partition("]")[0])
-    return str(text.partition(":")[0])
 
 
 def _misdirected() -> Problem:
@@ -88,3 +86,7 @@ def _misdirected() -> Problem:
         "Misdirected request",
         "this host name is not served here; name it in TIDEMILL_MONITOR_ALLOWED_HOSTS",
     )
+
+
+def _foreign() -> Problem:
+    return Problem(403, "CsrfRefused", "Forbidden", "the request comes from another origin")

@@ -12,6 +12,9 @@ from tidemill.web.bounds import Bounds
 
 __all__ = ["Connection"]
 
+_LINE_BYTES, _LINES = 8000, 120
+"""What the websocket library reads of a handshake, less a little."""
+
 
 class _Refused(Exception):
     """Ends the parser's work from within one of its calls."""
@@ -111,7 +114,15 @@ class Connection(HttpToolsProtocol):
             self._wait("rest", self.bounds.linger_seconds)
 
     def handle_websocket_upgrade(self) -> None:
-        """Another protocol takes over, with the headers that we have read."""
+        """Another protocol takes over, with the headers that we have read.
+
+        It waits for ever on a handshake that it cannot parse, so it gets none of those.
+        """
+        long = max(len(self.url), *(len(name) + len(value) for name, value in self.headers))
+        whole = self.scope["method"] == "GET" and self.scope["http_version"] == "1.1"
+        if not whole or long > _LINE_BYTES or len(self.headers) > _LINES:
+            self._refuse(http.HTTPStatus.BAD_REQUEST, "no handshake of a websocket")
+            return
         self._wait("", 0.0)
         super().handle_websocket_upgrade()
 

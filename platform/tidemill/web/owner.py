@@ -150,8 +150,10 @@ class OwnerOnly:
             nonlocal known
             if known:
                 return await receive()
-            async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                message = await receive()
+            try:
+                message = await asyncio.wait_for(receive(), _HANDSHAKE_SECONDS)
+            except TimeoutError:
+                message = {"type": "websocket.receive", "text": ""}
             if message["type"] != "websocket.receive":
                 return message
             known = self._passes.opens(_token(message))
@@ -217,7 +219,7 @@ async def _password(scope: Scope, receive: Receive) -> str | None:
 def _token(message: Message) -> str:
     """What the first message of Prefect's handshake carries; empty for any other message."""
     try:
-        found = json.loads(message.get("text") or message.get("bytes") or b"")
+        found = json.loads(message.get("text") or "")
     except (ValueError, RecursionError):
         return ""
     if not isinstance(found, dict) or found.get("type") != "auth":
