@@ -108,7 +108,8 @@ def test_handshakes_of_websockets_are_refused(process):
         ):
             head = (
                 b"GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\n"
-                b"upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: %s\r\n%s\r\n"
+                b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"
+                b"sec-websocket-key: %s\r\n%s\r\n"
             ) % (route.encode(), key, more)
             assert said(port, head)[9:12] == b"403"
     assert "Traceback" not in log.read_text()
