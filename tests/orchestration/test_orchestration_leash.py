@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tidemill.orchestration.services import Service
@@ -50,6 +51,21 @@ def test_nothing_survives_the_supervisor(tmp_path, gone):
 
     assert gone(itself)
     assert gone(other)
+
+
+def test_orphans_that_end_leave_no_zombies(supervisor, tmp_path):
+    """Grandchildren whose parent is gone are the leash's: it asks how they ended meanwhile."""
+    orphans = "for n in 1 2 3; do setsid sh -c 'sleep 0.2 & exit' & done; wait; echo $$ > self; "
+    supervisor.start(family(tmp_path, orphans + "exec sleep 1000"))
+    read_pid(tmp_path / "self")
+    leash = psutil.Process(supervisor._children["family"].process.pid)
+
+    def left() -> list[str]:
+        return [child.status() for child in leash.children(recursive=True)]
+
+    tend_until(supervisor, lambda: len(left()) == 1)
+    assert left() == [psutil.STATUS_SLEEPING]
+    assert leash.status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture

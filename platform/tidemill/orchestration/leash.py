@@ -50,6 +50,22 @@ def end_all(command: subprocess.Popen[bytes], grace_seconds: float) -> None:
         _signal(left, signal.SIGKILL)
         psutil.wait_procs(left, timeout=1.0)
     command.poll()
+    bury(command)
+
+
+def bury(command: subprocess.Popen[bytes]) -> None:
+    """Reap what has ended of those that the command left to us; its own end is its ``poll``'s.
+
+    As their subreaper we are the parent of its orphans: until we ask how one ended it stays in the
+    process table, and a service that lives for months would fill it.
+    """
+    if sys.platform != "linux":
+        return  # nobody is left to us
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid == command.pid:
+                return  # seen first; the next poll takes it, and then the others
+            os.waitpid(ended.si_pid, 0)
 
 
 def _dead(process: psutil.Process) -> bool:
@@ -66,6 +82,7 @@ def hold(arguments: list[str], parent: int, stopped: Callable[[], bool], grace: 
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     while command.poll() is None and os.getppid() == parent and not stopped():
+        bury(command)
         time.sleep(POLL_SECONDS)
     end_all(command, grace)
     return command.returncode if command.returncode is not None else 1
