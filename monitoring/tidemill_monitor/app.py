@@ -17,6 +17,7 @@ from tidemill.storage import storage_errors
 from tidemill.web import WholeBodies
 from tidemill_monitor.dashboard import add_dashboard
 from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.dispatch.trying import check_channels
 from tidemill_monitor.following import Follower
 from tidemill_monitor.intake import Admission
 from tidemill_monitor.logs import configure_logs
@@ -58,8 +59,9 @@ def create_app(settings: MonitorSettings | None = None, *, clock: Clock | None =
     Raises
     ------
     TidemillError
-        If params.yaml or the store cannot be used, or the host is not this machine and the
-        store has no key. A champion that cannot be loaded is no reason not to start.
+        If params.yaml, a channel of its alerts or the store cannot be used, or the host is not
+        this machine and the store has no key. A champion that cannot be loaded is no reason not
+        to start.
     """
     configure_logs()
     service = make_service(settings or MonitorSettings(), clock or _now)
@@ -75,6 +77,7 @@ def create_app(settings: MonitorSettings | None = None, *, clock: Clock | None =
 def make_service(settings: MonitorSettings, clock: Clock) -> Service:
     """Open the store, load the champion; nothing runs yet."""
     params = load_params(settings.root)
+    check_channels(params.monitoring.alerts.channels)
     with storage_errors(settings.folder):
         settings.folder.mkdir(parents=True, exist_ok=True)
         settings.folder.chmod(0o700)  # events and hashes of keys are nobody else's

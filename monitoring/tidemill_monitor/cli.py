@@ -329,6 +329,34 @@ def list_alerts(
         _list(client, "alerts", columns, state=state, limit=limit, as_json=as_json)
 
 
+@alerts.command("test")
+def try_alerts(
+    channel: Annotated[
+        list[str] | None, typer.Argument(help="Names of channels; none: all of them.")
+    ] = None,
+    workspace: Workspace = Path(),
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Send a test message by each channel, now; exit code 75 if one did not take it.
+
+    A running monitor is asked, because it has the addresses and secrets in its environment;
+    without one they are those of this shell.
+    """
+    from tidemill.errors import ServiceUnavailable
+    from tidemill_monitor.dispatch.trying import try_here
+
+    if (running := _running(url, key, workspace)) is not None:
+        with running as client:
+            items = client.post("/v1/alerts/test", {"channels": channel or []})["items"]
+    else:
+        items = try_here(workspace, channel or [])
+    Screen(as_json=as_json).result(items, "channels", items)
+    if not all(item["delivered"] for item in items):
+        raise typer.Exit(ServiceUnavailable.exit_code)
+
+
 def _list(
     client: MonitorClient,
     what: str,

@@ -89,6 +89,19 @@ def test_commands_that_ask_a_monitor_need_a_key(words, place, cli):
     assert "tidemill monitor keys create" in done.document["remedy"]
 
 
+def test_channels_are_tried_without_a_monitor(place, cli):
+    """None: exit 2 and where to add one; one that is not taken: exit 75 and why."""
+    none = cli("monitor", "alerts", "test", "-w", place, "--json")
+    assert (none.code, "monitoring.alerts.channels" in none.err + none.out) == (2, True)
+    params = Path(place) / "params.yaml"
+    channel = "{name: desk, kind: webhook, url: 'http://127.0.0.1:9/', secret_env: NO_SUCH_SECRET}"
+    params.write_text(params.read_text() + f"\nmonitoring:\n  alerts:\n    channels: [{channel}]\n")
+    lost = cli("monitor", "alerts", "test", "-w", place, "--json")
+    assert lost.code == 75, lost.err
+    assert not lost.document[0]["delivered"]
+    assert "NO_SUCH_SECRET is not set" in lost.document[0]["error"]
+
+
 def test_a_monitor_that_is_away(place, cli, monkeypatch):
     """Exit 75, the address is named, the key is not."""
     hasty = partial(monitor_client.find_monitor, patience_seconds=0.1)

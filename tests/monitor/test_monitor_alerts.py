@@ -3,14 +3,15 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from pydantic import ValidationError
 
-from tidemill.config.monitoring import AlertRule, Silence
+from tidemill.config.monitoring import AlertRule, AlertsConfig, Silence
 from tidemill_monitor.watching.incidents import (
     Told,
     incident,
     is_over,
-    is_silent,
     sees_beginning,
+    silent_until,
 )
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
@@ -21,9 +22,11 @@ WORDS = {
     "S": "suspected harm",
     "C": "confirmed harm",
 }
-BROKEN = AlertRule(name="broken", on=("broken feed",), severity="critical")
-HARM = AlertRule(name="harm", on=("confirmed harm",))
-SUSPECTED = AlertRule(name="suspected", on=("suspected harm",), windows=2)
+# One window that denies it ends their trouble; the rules below wait for two in a row, the default.
+BROKEN = AlertRule(name="broken", on=("broken feed",), severity="critical", calm=1)
+HARM = AlertRule(name="harm", on=("confirmed harm",), calm=1)
+SUSPECTED = AlertRule(name="suspected", on=("suspected harm",), windows=2, calm=1)
+DAMPED = {rule.name: rule.model_copy(update={"calm": 2}) for rule in (BROKEN, HARM, SUSPECTED)}
 
 
 def told(text: str) -> list[Told]:
@@ -123,9 +126,67 @@ def test_a_silence_covers_its_time_and_rules():
     named = Silence(start=NOW, end=NOW + hour, rules=("harm",))
     plain = Silence(start=(NOW - hour).replace(tzinfo=None), end=NOW.replace(tzinfo=None))
 
-    assert is_silent([named], "harm", NOW)
-    assert not is_silent([named], "broken", NOW)
-    assert not is_silent([named], "harm", NOW + hour)
-    assert not is_silent([plain], "broken", NOW)
-    assert is_silent([plain], "broken", NOW - hour)
-    assert not is_silent([], "harm", NOW)
+    assert silent_until([named], "harm", NOW) == NOW + hour
+    assert silent_until([named], "broken", NOW) == NOW
+    assert silent_until([named], "harm", NOW + hour) == NOW + hour
+    assert silent_until([plain], "broken", NOW) == NOW
+    assert silent_until([plain], "broken", NOW - hour) == NOW
+    assert silent_until([], "harm", NOW) == NOW
+    assert silent_until([named, plain], "harm", NOW - hour) == NOW + hour, "one after the other"
+
+
+@pytest.mark.parametrize(
+    ("name", "windows", "key", "over", "seen"),
+    [
+        ("broken", "hhbhb", "broken//3", False, True),
+        ("broken", "hhbhbh", None, False, True),
+        ("broken", "hhbhbhh", None, True, True),
+        ("broken", "bhbhb", "broken//1", False, False),
+        ("broken", "bhhb", "broken//4", False, True),
+        ("broken", "h", None, False, False),
+        ("harm", "HHCHChH", None, False, True),
+        ("harm", "HHCHhH", None, True, True),
+        ("suspected", "hhshs", None, False, True),
+        ("suspected", "hhsshss", "suspected//3", False, True),
+    ],
+)
+def test_a_verdict_that_flaps_is_one_incident(name, windows, key, over, seen):
+    """It is over when as many windows in a row deny it as the rule asks for."""
+    rule = DAMPED[name]
+    assert AlertRule(name="x", on=("broken feed",)).calm == 2
+    found = incident(rule, "", told(windows))
+
+    assert (found and found.key) == key
+    assert is_over(rule, told(windows)) is over
+    assert sees_beginning(rule, told(windows)) is seen
+
+
+CHANNEL = {"name": "desk", "kind": "webhook", "url": "https://x.example/", "secret_env": "S"}
+RULE = {"name": "harm", "on": ["confirmed harm"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"channels": [CHANNEL, {**CHANNEL, "url": "https://y.example/"}]},
+            "'desk' more than once",
+        ),
+        ({"rules": [RULE, {**RULE, "on": ["broken feed"]}]}, "'harm' more than once"),
+        ({"rules": [{**RULE, "channels": ["desk", "desk"]}]}, "'desk' more than once"),
+        ({"rules": [{**RULE, "channels": ["dusk"]}]}, "'dusk', which"),
+        ({"silences": [{"start": NOW, "end": NOW, "rules": ["harn"]}]}, "nothing would be silent"),
+        (
+            {"silences": [{"start": NOW, "end": "2026-11-20T12:30:00+02:00"}]},
+            "nothing would be silent",
+        ),
+        (
+            {"silences": [{"start": NOW, "end": NOW + dt.timedelta(hours=1), "rules": ["harn"]}]},
+            "'harn', which",
+        ),
+    ],
+)
+def test_alerts_that_cannot_mean_what_they_say_are_refused(change, said):
+    """Names twice, names of nothing, silences that end before they begin: when they are read."""
+    with pytest.raises(ValidationError, match=said):
+        AlertsConfig.model_validate({"channels": [CHANNEL], "rules": [RULE], **change})

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +30,7 @@ from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
 from tidemill_monitor.dispatch.retraining import call_message, run_key, work_name
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.alerting import notices
+from tidemill_monitor.watching.incidents import Told
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -37,27 +40,35 @@ MINUTE = dt.timedelta(minutes=1)
 class Receiver:
     """A real HTTP server that verifies each message with the standard's own package."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.taken: list[dict] = []
         self.ids: list[str] = []
-        self.answers: list[int] = []
+        self.answers: list[int | tuple[int, dict]] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
-                status = receiver.take(dict(self.headers), body)
+                status, said = receiver.take(dict(self.headers), body), {}
+                if isinstance(status, tuple):
+                    status, said = status
                 self.send_response(status)
+                for name, value in said.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def take(self, headers, body) -> int:
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def take(self, headers, body) -> int | tuple[int, dict]:
         names = {name.lower(): value for name, value in headers.items()}
         self.ids.append(names.get("webhook-id", ""))
         if self.answers:
@@ -78,8 +89,7 @@ class Receiver:
 def receiver():
     found = Receiver()
     yield found
-    found.server.shutdown()
-    found.server.server_close()
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +132,7 @@ def test_a_message_arrives_signed(station, receiver):
     (document,) = receiver.taken
     assert document["type"] == "alert.opened"
     assert document["data"]["text"] == "the sentence"
-    assert station.ledger.outbox.counts() == {"pending": 0, "leased": 0, "done": 1, "dead": 0}
+    assert {k: n for k, n in station.ledger.outbox.counts().items() if n} == {"done": 1}
 
 
 def test_a_receiver_that_fails_is_tried_again_after_growing_pauses(station, receiver):
@@ -143,6 +153,140 @@ def test_a_receiver_that_fails_is_tried_again_after_growing_pauses(station, rece
     assert len(receiver.ids) == 5
     assert len(set(receiver.ids)) == 1
     assert station.ledger.outbox.get(sent.id).state == "done"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["seconds", "a date", "far too long"])
+def test_a_receiver_says_when_to_come_back(station, receiver, status, form):
+    """No message of the channel is tried before, whatever it tells of; an hour at most."""
+    at = station.now + dt.timedelta(seconds=300)
+    said = {"seconds": "300", "a date": format_datetime(at, usegmt=True), "far too long": "9" * 9}
+    receiver.answers = [(status, {"Retry-After": said[form]})]
+    first, second = tell(station), tell(station, "another")
+    dispatcher = dispatcher_of(station)
+    wait = dt.timedelta(hours=1) if form == "far too long" else dt.timedelta(seconds=298)
+    for _ in range(2):
+        dispatcher.work()
+        assert len(receiver.ids) == 1
+        station.clock.now += wait / 2 - dt.timedelta(seconds=1)
+    station.clock.now += dt.timedelta(seconds=10)
+    dispatcher.work()
+    assert [station.ledger.outbox.get(m.id).state for m in (first, second)] == ["done"] * 2
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "", "1e3", "Tue, 99 Foo 2026", "0"])
+def test_a_time_to_come_back_that_is_none_is_as_if_it_were_not_said(station, receiver, text):
+    """The usual pause."""
+    receiver.answers = [(503, {"Retry-After": text})]
+    sent = tell(station)
+    dispatcher_of(station).work()
+    pause = station.ledger.outbox.get(sent.id).due_at - station.now
+    assert 1 <= pause.total_seconds() <= 2
+
+
+def follow_up(station, kind, text):
+    message = Message(kind, "rides: harm", text, "critical", station.now, {"rule": "x"})
+    (row,) = notices(message, ["desk"], series="harm//7")
+    return station.ledger.outbox.add(row, at=station.now)
+
+
+def test_messages_of_one_incident_arrive_in_order_once_the_receiver_is_back(
+    tmp_path, reference, receiver, monkeypatch
+):
+    """Down for both, across a restart of the monitor: first that it began, then that it is over."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    port = receiver.server.server_port
+    receiver.close()
+    channel = {"name": "desk", "kind": "webhook", "url": receiver.url, "secret_env": "HOOK_SECRET"}
+    settings = {"alerts": {"channels": [{**channel, "allow_private": True}]}}
+    with watched(tmp_path, {1: reference}, settings) as station:
+        dispatcher = dispatcher_of(station)
+        follow_up(station, "alert.opened", "it began")
+        for _ in range(4):  # by now its pause is longer than that of the next message
+            dispatcher.work()
+            station.clock.now += dt.timedelta(seconds=17)
+        follow_up(station, "alert.resolved", "it is over")
+        dispatcher.work()
+        at = station.now
+    back = Receiver(port)
+    with watched(tmp_path, {1: reference}, settings) as station:
+        station.clock.now, dispatcher = at, dispatcher_of(station)
+        for _ in range(5):
+            dispatcher.work()
+            station.clock.now += dt.timedelta(seconds=17)
+    back.close()
+
+    assert [document["type"] for document in back.taken] == ["alert.opened", "alert.resolved"]
+
+
+def test_what_a_later_message_has_overtaken_is_not_told_any_more(station, receiver):
+    """A dead letter that is replayed after the recovery was told: a pager would turn red again."""
+    receiver.answers = [410]
+    opened, dispatcher = follow_up(station, "alert.opened", "it began"), dispatcher_of(station)
+    dispatcher.work()
+    follow_up(station, "alert.resolved", "it is over")
+    dispatcher.work()
+    assert station.ledger.outbox.replay(at=station.now) == 1
+    dispatcher.work()
+
+    assert [document["type"] for document in receiver.taken] == ["alert.resolved"]
+    assert station.ledger.outbox.get(opened.id).state == "outdated"
+
+
+@pytest.fixture
+def hung():
+    """The address of a receiver that takes connections and never answers, and those."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peers: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    peers.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/hook", peers
+        server.shutdown(socket.SHUT_RDWR)
+    for peer in peers:
+        peer.close()
+
+
+def test_a_receiver_that_hangs_delays_nobody_else(tmp_path, reference, receiver, hung, monkeypatch):
+    """One worker a channel: six messages to the one, and the other has its own at once."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    url, peers = hung
+    channels = [
+        {"name": name, "kind": "webhook", "url": at, "secret_env": "HOOK_SECRET"}
+        for name, at in (("stuck", url), ("desk", receiver.url))
+    ]
+    settings = {"alerts": {"channels": [{**each, "allow_private": True} for each in channels]}}
+    with watched(tmp_path, {1: reference}, settings) as station:
+        for _ in range(6):
+            tell(station, channel="stuck")
+        tell(station, channel="gone")
+        told = tell(station, channel="desk")
+        dispatcher = dispatcher_of(station)
+        dispatcher.start()
+        try:
+            until(lambda: receiver.taken and len(peers) == 1)
+            states = [station.ledger.outbox.get(n).state for n in range(1, 8)]
+            assert states[0] == "leased", "the first still hangs"
+            assert states[1:6] == ["pending"] * 5
+            until(lambda: station.ledger.outbox.get(told.id).state == "done")
+            until(lambda: station.ledger.outbox.get(7).state == "dead")
+        finally:
+            for worker in dispatcher._workers.values():
+                worker.stop()
+            for peer in peers:
+                peer.close()
+            dispatcher.stop()
+
+
+def until(true, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
 
 
 def test_a_message_nobody_takes_is_a_dead_letter_and_can_be_replayed(station, receiver):
@@ -330,10 +474,59 @@ def test_silences_hold_messages_back_until_they_end(tmp_path, reference, receive
         assert [d["type"] for d in receiver.taken] == ["alert.opened"]
 
 
+def test_a_recovery_inside_a_silence_is_told_when_it_ends(
+    tmp_path, reference, receiver, monkeypatch
+):
+    """Whoever was told that it began is told that it is over: no pager stays red."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
+    channel = {"name": "desk", "kind": "webhook", "url": receiver.url, "secret_env": "HOOK_SECRET"}
+    settings = {
+        "alerts": {
+            "channels": [{**channel, "allow_private": True}],
+            "silences": [
+                {"start": now + 2.5 * MINUTE, "end": now + hour},
+                {"start": now + hour, "end": now + 2 * hour},
+            ],
+        }
+    }
+    world = World(seed=9)
+    with watched(tmp_path, {1: reference}, settings) as station:
+        dispatcher = dispatcher_of(station)
+        for number, missing in enumerate((0.6, 0.0, 0.0, 0.0)):
+            station.send(world.traffic(1500, at=START + number * hour, missing=missing))
+            station.tick(forward=MINUTE)
+            dispatcher.work()
+        (alert,) = station.ledger.alerts.list()
+        assert alert.state == "resolved"
+        assert now + 3 * MINUTE <= alert.resolved_at < now + hour
+        assert [d["type"] for d in receiver.taken] == ["alert.opened"]
+        station.clock.now = now + 1.5 * hour
+        dispatcher.work()
+        assert len(receiver.taken) == 1
+        station.clock.now = now + 2 * hour
+        dispatcher.work()
+        assert [d["type"] for d in receiver.taken] == ["alert.opened", "alert.resolved"]
+
+
+def test_however_many_alerts_are_open_they_are_resolved(station):
+    """The one that was opened first too, and those of segments that came no more."""
+    alerts, now = station.ledger.alerts, station.now
+    given = {"rule": "harm", "severity": "critical", "title": "t", "model_version": 1, "at": now}
+    for number in range(510):
+        alerts.raise_(f"harm/{number}/1", segment=f"city={number}", **given)
+    well = [Told(n, "healthy", "well", True) for n in (1, 2)]
+    assert len(station.watcher.alerting.follow("city=0", 1, well, now)) == 1
+    assert alerts.open_count() == 509
+    assert len(station.watcher.alerting.end_replaced(1, (), now)) == 0
+    assert len(station.watcher.alerting.end_replaced(2, ("city=1",), now)) == 508
+    assert [alert.segment for alert in alerts.open_ones()] == ["city=1"]
+
+
 def test_what_a_person_resolved_comes_back_only_with_new_trouble(station, receiver):
     """The same run of broken windows does not open it again; the next run does."""
     world, hour = World(seed=9), dt.timedelta(hours=1)
-    kinds = [0.6, 0.6, 0.6, 0.0, 0.6]
+    kinds = [0.6, 0.6, 0.6, 0.0, 0.6, 0.0, 0.0, 0.6]
     states = []
     for number, missing in enumerate([*kinds, 0.0]):
         station.send(world.traffic(1500, at=START + number * hour, missing=missing))
@@ -343,7 +536,7 @@ def test_what_a_person_resolved_comes_back_only_with_new_trouble(station, receiv
         if number == 1:
             station.watcher.alerting.resolved_by_hand(found[0], "Ada", "known", station.now)
 
-    assert states == [0, 1, 0, 0, 0, 1]
+    assert states == [0, 1, 0, 0, 0, 0, 0, 0, 1]
     first = station.ledger.alerts.list()[-1]
     assert (first.state, first.note) == ("resolved", "Ada: known")
 

@@ -168,6 +168,19 @@ def test_a_body_that_is_not_what_it_should_be_is_refused(harmed, body, status, p
     assert station.ledger.decisions.get(1).state == "awaiting approval"
 
 
+def test_each_channel_is_tried_when_somebody_asks(tmp_path, reference, monkeypatch):
+    """What became of it, channel by channel; a name that is none is 404."""
+    monkeypatch.delenv("DESK_URL", raising=False)
+    desk = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL"}
+    with watched(tmp_path, {1: reference}, {"alerts": {"channels": [desk]}}) as station:
+        client = client_of(station)
+        (found,) = post(client, "/v1/alerts/test")["items"]
+        assert (found["channel"], found["delivered"]) == ("desk", False)
+        assert "DESK_URL is not set" in found["error"]
+        unknown = post(client, "/v1/alerts/test", {"channels": ["dusk"]}, status=404)
+        assert (unknown["code"], "'dusk'" in unknown["detail"]) == ("ChannelUnknown", True)
+
+
 # Decisions
 
 
@@ -320,7 +333,7 @@ def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_serving(station, cl
 
 
 def ask(client, station, body=b"{}", *, message_id="msg_1", key=KEY, at=None, status=202, **change):
-    headers = signed_headers(key, message_id, at or station.now, body) | change
+    headers = signed_headers([key], message_id, at or station.now, body) | change
     answer = client.post("/v1/retrain", content=body, headers=headers)
     assert answer.status_code == status, answer.text
     return answer.json()

@@ -436,8 +436,8 @@ def test_an_alert_resolved_by_hand_stays_so_beyond_what_is_looked_at(watching, m
             station.tick()
         assert [a.state for a in station.ledger.alerts.list()] == ["resolved"]
 
-        filled(station, 161, 1, "healthy")
-        filled(station, 162, 1, "broken feed")
+        filled(station, 161, 2, "healthy")
+        filled(station, 163, 1, "broken feed")
         station.watcher._past = None
         station.tick()
         assert [a.state for a in station.ledger.alerts.list()] == ["open", "resolved"]

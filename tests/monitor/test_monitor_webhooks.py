@@ -16,6 +16,7 @@ from tidemill_monitor.dispatch.signing import (
     SecretInvalid,
     SignatureRefused,
     secret_bytes,
+    secret_keys,
     signed_headers,
     verified_id,
 )
@@ -31,7 +32,7 @@ def test_what_we_sign_the_standards_own_package_verifies():
     from standardwebhooks.webhooks import Webhook
 
     now = dt.datetime.now(dt.UTC)
-    headers = signed_headers(secret_bytes(SECRET, "X"), "msg_1", now, BODY)
+    headers = signed_headers(secret_keys(SECRET, "X"), "msg_1", now, BODY)
 
     assert Webhook(SECRET).verify(BODY.decode(), headers)["type"] == "alert.opened"
 
@@ -52,10 +53,24 @@ def test_what_the_standards_own_package_signs_we_verify():
 def test_any_of_two_secrets_and_any_of_several_signatures_will_do():
     """Secrets can be changed one side after the other."""
     old = secrets.token_bytes(32)
-    headers = signed_headers(old, "msg", NOW, BODY)
+    headers = signed_headers([old], "msg", NOW, BODY)
     headers["webhook-signature"] = "v1,bm9uc2Vuc2U= v2,other " + headers["webhook-signature"]
 
     assert verified_id([KEY, old], headers, BODY, NOW) == "msg"
+
+
+def test_while_a_secret_is_changed_either_one_verifies_what_we_send():
+    """One signature a secret, in one header, as the standard says."""
+    from standardwebhooks.webhooks import Webhook
+
+    old, now = "whsec_" + base64.b64encode(b"o" * 32).decode(), dt.datetime.now(dt.UTC)
+    headers = signed_headers(secret_keys(f"{old} {SECRET}", "X"), "msg_1", now, BODY)
+
+    assert len(headers["webhook-signature"].split()) == 2
+    for secret in (old, SECRET):
+        assert Webhook(secret).verify(BODY.decode(), headers)
+    with pytest.raises(SecretInvalid):
+        secret_keys(f"{SECRET} short", "X")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +100,7 @@ def test_any_of_two_secrets_and_any_of_several_signatures_will_do():
 )
 def test_a_malformed_or_altered_message_is_refused(change):
     """Whatever is missing, malformed or altered: one kind of error, never a crash."""
-    message = {**signed_headers(KEY, "msg", NOW, BODY), "body": BODY, **change}
+    message = {**signed_headers([KEY], "msg", NOW, BODY), "body": BODY, **change}
     body = message.pop("body")
 
     with pytest.raises(SignatureRefused):
@@ -101,7 +116,7 @@ def test_a_message_without_headers_is_refused():
 def test_a_message_of_another_sender_is_refused():
     """A good signature by a key that is not ours."""
     with pytest.raises(SignatureRefused, match="signature"):
-        verified_id([KEY], signed_headers(b"0" * 32, "msg", NOW, BODY), BODY, NOW)
+        verified_id([KEY], signed_headers([b"0" * 32], "msg", NOW, BODY), BODY, NOW)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +124,7 @@ def test_a_message_of_another_sender_is_refused():
 )
 def test_the_time_of_a_message_has_five_minutes_of_tolerance(seconds, accepted):
     """A recorded message cannot be sent again tomorrow."""
-    headers = signed_headers(KEY, "msg", NOW + dt.timedelta(seconds=seconds), BODY)
+    headers = signed_headers([KEY], "msg", NOW + dt.timedelta(seconds=seconds), BODY)
 
     if accepted:
         assert verified_id([KEY], headers, BODY, NOW) == "msg"
@@ -200,7 +215,7 @@ def test_a_local_receiver_is_called_only_if_allowed(listener):
         post(listener.url, BODY, {})
     assert listener.peers == 0
 
-    assert post(listener.url, BODY, {"X-Told": "yes"}, allow_private=True) == 204
+    assert post(listener.url, BODY, {"X-Told": "yes"}, allow_private=True).status == 204
     assert b"X-Told: yes" in listener.received[0]
     assert f"Host: 127.0.0.1:{listener.port}".encode() in listener.received[0]
 
@@ -253,7 +268,7 @@ def test_a_redirect_is_an_answer_and_not_followed(listener):
     target = Listener()
     listener.answer = f"HTTP/1.1 307 Gone\r\nLocation: {target.url}\r\n\r\n".encode()
 
-    assert post(listener.url, BODY, {}, allow_private=True) == 307
+    assert post(listener.url, BODY, {}, allow_private=True).status == 307
     assert target.peers == 0
     target.close()
 
@@ -264,7 +279,7 @@ def test_the_environments_proxy_is_not_used(listener, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
 
-    assert post(listener.url, BODY, {}, allow_private=True) == 204
+    assert post(listener.url, BODY, {}, allow_private=True).status == 204
     assert (listener.peers, proxy.peers) == (1, 0)
     proxy.close()
 

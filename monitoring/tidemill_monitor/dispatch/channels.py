@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -17,10 +18,10 @@ from tidemill.config.monitoring import Channel
 from tidemill.errors import ConfigError, ServiceUnavailable
 from tidemill_monitor.addresses import AddressRefused
 from tidemill_monitor.courier import CODES
-from tidemill_monitor.dispatch.guard import post
-from tidemill_monitor.dispatch.signing import secret_bytes, signed_headers
+from tidemill_monitor.dispatch.guard import Answered, check_address, post
+from tidemill_monitor.dispatch.signing import secret_keys, signed_headers
 
-__all__ = ["NOTIFICATION", "ChannelGone", "Message", "send"]
+__all__ = ["NOTIFICATION", "ChannelGone", "Message", "check_channel", "send"]
 
 NOTIFICATION = "notification"
 """Kind of the outbox rows that go to a channel; the target is the channel's name."""
@@ -37,7 +38,8 @@ class Message:
     Parameters
     ----------
     type : str
-        For machines: ``alert.opened``, ``alert.resolved``, ``decision.awaiting_approval``.
+        For machines: ``alert.opened``, ``alert.resolved``, ``alert.test``,
+        ``decision.awaiting_approval``.
     title, text : str
         For people.
     severity : str
@@ -69,6 +71,34 @@ class Message:
         }
 
 
+def check_channel(channel: Channel) -> None:
+    """Refuse a channel that can deliver nothing, without calling anybody.
+
+    apprise is asked in a process of its own whether it understands the address (about a second).
+
+    Raises
+    ------
+    ChannelGone
+        If a variable is not set, or apprise does not understand the address.
+    AddressRefused
+        If a webhook's address is none.
+    SecretInvalid
+        If a webhook's secret, or one of several, is none.
+    """
+    address = _from_environment(channel, "url", channel.url, channel.url_env)
+    if channel.kind == "apprise":
+        order = {"address": address, "check": True}
+        _judge_courier(channel, *_courier(order), checking=True)
+        return
+    check_address(address)
+    _keys(channel)
+
+
+def _keys(channel: Channel) -> list[bytes]:
+    variable = channel.secret_env
+    return secret_keys(_from_environment(channel, "secret", "", variable), str(variable))
+
+
 def send(
     channel: Channel,
     document: Mapping[str, Any],
@@ -86,26 +116,25 @@ def send(
     AddressRefused
         If the address leads into a network that it may not reach.
     ServiceUnavailable
-        If it was not taken; try again.
+        If it was not taken; try again, after the seconds in the field ``retry_after`` where the
+        receiver named a time with 429 or 503.
     """
     address = _from_environment(channel, "url", channel.url, channel.url_env)
     if channel.kind == "apprise":
         _by_apprise(channel, address, document)
         return
-    secret = _from_environment(channel, "secret", "", channel.secret_env)
     body = orjson.dumps(dict(document))
     headers = {
         "content-type": "application/json",
         "user-agent": "tidemill-monitor",
-        **signed_headers(secret_bytes(secret, str(channel.secret_env)), message_id, now, body),
+        **signed_headers(_keys(channel), message_id, now, body),
     }
-    _judge(
-        channel,
-        post(address, body, headers, allow_private=channel.allow_private, seconds=seconds),
-    )
+    answered = post(address, body, headers, allow_private=channel.allow_private, seconds=seconds)
+    _judge(channel, answered, now)
 
 
-def _judge(channel: Channel, status: int) -> None:
+def _judge(channel: Channel, answered: Answered, now: dt.datetime) -> None:
+    status = answered.status
     if 200 <= status < 300:
         return
     if status == 410:
@@ -116,11 +145,24 @@ def _judge(channel: Channel, status: int) -> None:
         )
     raise ServiceUnavailable(
         f"the receiver of the channel {channel.name} answered {status}",
-        remedy="look at the receiver; the message is sent again by itself",
+        remedy="look at the receiver; what the outbox holds is sent again by itself",
         service="webhook",
         channel=channel.name,
         status=status,
+        retry_after=_seconds(answered.retry_after, now) if status in (429, 503) else None,
     )
+
+
+def _seconds(text: str, now: dt.datetime) -> float | None:
+    """What ``Retry-After`` says, seconds or a date, as seconds from now; None if it is neither."""
+    if text.isascii() and text.strip().isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    aware = at if at.tzinfo is not None else at.replace(tzinfo=dt.UTC)
+    return max(0.0, (aware - now).total_seconds())
 
 
 def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> None:
@@ -132,6 +174,11 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
         "text": data["text"],
         "type": _APPRISE_TYPES[data["severity"]],
     }
+    _judge_courier(channel, *_courier(order))
+
+
+def _courier(order: Mapping[str, Any]) -> tuple[int, str]:
+    """The exit code of a process that hands a message to apprise, and what it said."""
     try:
         # Its errors may hold the address, and the address holds secrets.
         done = subprocess.run(
@@ -143,9 +190,12 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
             text=True,
             timeout=_COURIER_SECONDS,
         )
-        code, said = done.returncode, done.stdout.strip()
     except subprocess.TimeoutExpired:
-        code, said = CODES["not taken"], ""
+        return CODES["not taken"], ""
+    return done.returncode, done.stdout.strip()
+
+
+def _judge_courier(channel: Channel, code: int, said: str, *, checking: bool = False) -> None:
     if code == CODES["not understood"]:
         raise ChannelGone(
             f"the address of the channel {channel.name} is none that apprise understands",
@@ -158,11 +208,11 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
             remedy="correct the channel's address, or set its allow_private: true in params.yaml",
             channel=channel.name,
         )
-    if code != CODES["delivered"]:
+    if code != CODES["delivered"] and not checking:
         raise ServiceUnavailable(
             f"the channel {channel.name} did not take the message"
             + ("" if code == CODES["not taken"] else f" (the courier ended with {code})"),
-            remedy="look at the service behind it; the message is sent again by itself",
+            remedy="look at the service behind it; what the outbox holds is sent again by itself",
             service="apprise",
             channel=channel.name,
         )

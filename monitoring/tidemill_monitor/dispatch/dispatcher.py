@@ -1,9 +1,10 @@
-"""The dispatcher: one worker for calls to Prefect, one for notifications."""
+"""The dispatcher: one worker for calls to Prefect, and one for each channel."""
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ class Dispatcher:
 
     Notes
     -----
-    Two workers: a notification's receiver that answers slowly does not hold up a retraining.
+    One worker, and thread, for the calls to Prefect and one for each channel of params.yaml (32 at
+    most): a receiver that hangs holds up no other one, and no retraining. Messages to channels
+    that are not there any more have a worker of their own.
     """
 
     def __init__(self, service: Service) -> None:
@@ -52,15 +55,18 @@ class Dispatcher:
             monitor_url=settings.report_url,
             promoted=self._promoted,
         )
-        self._calls = OutboxWorker(
-            service.ledger,
-            {KIND: self.retraining.launch, CANCEL_KIND: self.retraining.cancel},
-            service.clock,
-            cap_seconds=PREFECT_CAP_SECONDS,
-        )
-        self._notifications = OutboxWorker(
-            service.ledger, {NOTIFICATION: self._notify}, service.clock
-        )
+        calls = {KIND: self.retraining.launch, CANCEL_KIND: self.retraining.cancel}
+        tell, names = {NOTIFICATION: self._notify}, tuple(self._channels)
+        self._workers = {
+            "prefect": OutboxWorker(
+                service.ledger, calls, service.clock, cap_seconds=PREFECT_CAP_SECONDS
+            ),
+            **{
+                f"to-{name}": OutboxWorker(service.ledger, tell, service.clock, targets=(name,))
+                for name in names
+            },
+            "strays": OutboxWorker(service.ledger, tell, service.clock, besides=names),
+        }
         self._stopping = threading.Event()
         self._follower: threading.Thread | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -68,8 +74,8 @@ class Dispatcher:
     def start(self) -> None:
         """Begin to deliver."""
         self._unsubscribe = self._service.ledger.on_commit(self._woken)
-        self._calls.start("outbox-prefect")
-        self._notifications.start("outbox-notifications")
+        for name, worker in self._workers.items():
+            worker.start(f"outbox-{name}")
         self._follower = threading.Thread(target=self._follow, name="flow-runs", daemon=True)
         self._follower.start()
 
@@ -77,20 +83,23 @@ class Dispatcher:
         """End after the messages at hand, within ten seconds."""
         self._stopping.set()
         self._unsubscribe()
-        self._calls.stop()
-        self._notifications.stop()
+        for worker in self._workers.values():
+            worker.stop()
+        end = time.monotonic() + 10.0
+        for worker in self._workers.values():
+            worker.join(max(0.0, end - time.monotonic()))
         if self._follower is not None:
-            self._follower.join(10.0)
+            self._follower.join(max(0.0, end - time.monotonic()))
         self.retraining.prefect.close()
 
     def work(self) -> int:
         """Deliver what is due now, in the calling thread; for tests and for one-off commands."""
-        return self._calls.work() + self._notifications.work()
+        return sum(worker.work() for worker in self._workers.values())
 
     def _woken(self, topics: frozenset[str]) -> None:
         if "outbox" in topics:
-            self._calls.wake()
-            self._notifications.wake()
+            for worker in self._workers.values():
+                worker.wake()
 
     def _notify(self, message: Message, now: dt.datetime) -> None:
         send(self._channel(message.target), message.payload, message_id=_id_of(message), now=now)

@@ -14,12 +14,38 @@ import httpcore
 from tidemill.errors import ServiceUnavailable
 from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
 
-__all__ = ["post"]
+__all__ = ["Answered", "check_address", "post"]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 
 _Options = Iterable[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a receiver said.
+
+    Parameters
+    ----------
+    status : int
+    retry_after : str
+        The header of that name as it came; empty where there is none.
+    """
+
+    status: int
+    retry_after: str = ""
+
+
+def check_address(url: str) -> None:
+    """Refuse what is no http or https address; nothing is resolved or reached.
+
+    Raises
+    ------
+    AddressRefused
+        If it is none.
+    """
+    _host(url)
 
 
 def post(
@@ -29,8 +55,8 @@ def post(
     *,
     allow_private: bool = False,
     seconds: float = ANSWER_SECONDS,
-) -> int:
-    """Send ``body`` by POST and return the status of the answer, whose body is not read.
+) -> Answered:
+    """Send ``body`` by POST and return what was answered; the answer's body is not read.
 
     The name is resolved once, every address it stands for is judged, the connection goes to one
     of these and the peer is judged again: a name that answers differently the second time gains
@@ -58,7 +84,7 @@ def post(
                 extensions={"timeout": timeouts},
             ) as answer,
         ):
-            return answer.status
+            return Answered(answer.status, _retry_after(answer))
     except (
         httpcore.NetworkError,
         httpcore.ProtocolError,
@@ -68,10 +94,15 @@ def post(
         # The path and query of the address may be a secret; the host is enough to find it.
         raise ServiceUnavailable(
             f"{host} did not take the message ({type(exc).__name__})",
-            remedy="look whether the receiver runs; the message is sent again by itself",
+            remedy="look whether the receiver runs; what the outbox holds is sent again by itself",
             service="webhook",
             host=host,
         ) from exc
+
+
+def _retry_after(answer: httpcore.Response) -> str:
+    found = (value for name, value in answer.headers if name.lower() == b"retry-after")
+    return next(found, b"")[:64].decode("latin-1")
 
 
 def _host(url: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -16,6 +16,7 @@ __all__ = ["Deliver", "OutboxWorker"]
 Deliver = Callable[[Message, dt.datetime], None]
 
 _LEASE_SECONDS = 60.0
+_LONGEST_REST_SECONDS = 3600.0  # as the ledger's longest pause
 _log = structlog.get_logger("tidemill_monitor.outbox")
 
 
@@ -37,6 +38,15 @@ class OutboxWorker:
         The longest pause between attempts; None leaves it to the ledger (an hour).
     pause_seconds : float
         Between looks, unless woken.
+    targets : sequence of str, optional
+        Only messages to these; None: to all.
+    besides : sequence of str
+        No messages to these.
+
+    Notes
+    -----
+    Where a receiver says when to come back (an error with the field ``retry_after``, in seconds),
+    no other message is tried before: an hour at most, and not across a restart.
     """
 
     def __init__(
@@ -47,12 +57,16 @@ class OutboxWorker:
         *,
         cap_seconds: float | None = None,
         pause_seconds: float = 1.0,
+        targets: Sequence[str] | None = None,
+        besides: Sequence[str] = (),
     ) -> None:
         self._ledger = ledger
         self._deliver = dict(deliver)
         self._clock = clock
         self._cap_seconds = cap_seconds
         self._pause_seconds = pause_seconds
+        self._targets, self._besides = targets, tuple(besides)
+        self._rests_until: dt.datetime | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -62,10 +76,13 @@ class OutboxWorker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def stop(self, timeout_seconds: float = 10.0) -> None:
-        """End after the message at hand."""
+    def stop(self) -> None:
+        """End after the message at hand; :meth:`join` waits for it."""
         self._stopping.set()
         self._wake.set()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait until it has ended."""
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
@@ -76,12 +93,14 @@ class OutboxWorker:
     def work(self) -> int:
         """Deliver what is due; return how many messages were tried."""
         tried = 0
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self._rests()):
             claimed = self._ledger.outbox.claim(
                 limit=1,
                 lease_seconds=self._cap_seconds or _LEASE_SECONDS,
                 at=self._clock(),
                 kinds=tuple(self._deliver),
+                targets=self._targets,
+                besides=self._besides,
             )
             if not claimed:
                 return tried
@@ -93,14 +112,24 @@ class OutboxWorker:
         try:
             self._deliver[message.kind](message, self._clock())
         except TidemillError as exc:
-            self._failed(message, f"{exc.code}: {exc.message}", lasting=not exc.retryable)
+            wait = exc.fields.get("retry_after")
+            said = f"{exc.code}: {exc.message}"
+            self._failed(message, said, lasting=not exc.retryable, retry_after=wait)
         except Exception as exc:
             _log.exception("delivery_defect", message=message.id, kind=message.kind)
             self._failed(message, f"{type(exc).__name__} (a defect; see the log)", lasting=False)
         else:
             self._ledger.outbox.finish(message, at=self._clock())
 
-    def _failed(self, message: Message, error: str, *, lasting: bool) -> None:
+    def _rests(self) -> bool:
+        return self._rests_until is not None and self._clock() < self._rests_until
+
+    def _failed(
+        self, message: Message, error: str, *, lasting: bool, retry_after: float | None = None
+    ) -> None:
+        if retry_after:
+            wait = min(retry_after, _LONGEST_REST_SECONDS)
+            self._rests_until = self._clock() + dt.timedelta(seconds=wait)
         if not lasting and self._waits_for_its_lease(message):
             _log.warning(
                 "delivery_failed",
@@ -116,6 +145,7 @@ class OutboxWorker:
             error=error,
             at=self._clock(),
             permanent=lasting,
+            retry_after=retry_after,
         )
         _log.warning(
             "delivery_failed",

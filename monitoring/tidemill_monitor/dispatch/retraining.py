@@ -33,7 +33,11 @@ def call_message(decision: Decision, attempt: int, *, after: str | None = None) 
     return NewMessage(
         kind=KIND,
         target=DEPLOYMENT,
-        payload={"decision_id": decision.id, "attempt": attempt, "after": after},
+        payload={
+            "decision_id": decision.id,
+            "attempt": attempt,
+            **({"after": after} if after else {}),
+        },
         key=f"{KIND}/{decision.id}-{attempt}",
         max_attempts=_FOREVER,
     )

@@ -7,7 +7,7 @@ import binascii
 import datetime as dt
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tidemill.errors import UsageError
 
@@ -16,6 +16,7 @@ __all__ = [
     "SecretInvalid",
     "SignatureRefused",
     "secret_bytes",
+    "secret_keys",
     "signed_headers",
     "verified_id",
 ]
@@ -65,15 +66,26 @@ def secret_bytes(text: str, name: str) -> bytes:
     return key
 
 
+def secret_keys(text: str, name: str) -> list[bytes]:
+    """The keys in one secret, or in several that a space divides while one is changed.
+
+    Raises
+    ------
+    SecretInvalid
+        If there is none, or any is not of the form; see :func:`secret_bytes`.
+    """
+    return [secret_bytes(part, name) for part in text.split() or [""]]
+
+
 def signed_headers(
-    key: bytes, message_id: str, sent_at: dt.datetime, body: bytes
+    keys: Sequence[bytes], message_id: str, sent_at: dt.datetime, body: bytes
 ) -> dict[str, str]:
     """The headers that prove who sent ``body`` and when (Standard Webhooks, version v1).
 
     Parameters
     ----------
-    key : bytes
-        See :func:`secret_bytes`.
+    keys : sequence of bytes
+        See :func:`secret_keys`; each signs, so that a receiver which knows any of them is content.
     message_id : str
         The same for each attempt to deliver the same message.
     sent_at : datetime
@@ -81,15 +93,16 @@ def signed_headers(
     body : bytes
 
     >>> at = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-    >>> headers = signed_headers(b"0" * 24, "msg_1", at, b"{}")
+    >>> headers = signed_headers([b"0" * 24], "msg_1", at, b"{}")
     >>> verified_id([b"0" * 24], headers, b"{}", at)
     'msg_1'
     """
     seconds = str(int(sent_at.timestamp()))
+    signatures = [_signature(key, message_id, seconds, body).decode("ascii") for key in keys]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": seconds,
-        "webhook-signature": "v1," + _signature(key, message_id, seconds, body).decode("ascii"),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }
 
 

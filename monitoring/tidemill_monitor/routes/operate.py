@@ -13,7 +13,8 @@ from starlette.responses import Response, StreamingResponse
 from tidemill.errors import TidemillError
 from tidemill.ledger import Decision, DecisionOpen, Take
 from tidemill_monitor.dispatch.retraining import call_message
-from tidemill_monitor.dispatch.signing import secret_bytes, verified_id
+from tidemill_monitor.dispatch.signing import secret_keys, verified_id
+from tidemill_monitor.dispatch.trying import chosen_channels, try_channels
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer, identity_of, require_champion
 from tidemill_monitor.routes.labelled import labelled_stream
@@ -24,7 +25,7 @@ from tidemill_monitor.routes.shown import (
     problems,
     shown,
 )
-from tidemill_monitor.routes.small import Asked, Note, Report, body_of, raw_body, small_body
+from tidemill_monitor.routes.small import Asked, Chosen, Note, Report, body_of, raw_body, small_body
 from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
@@ -57,6 +58,30 @@ async def acknowledge(request: Request, service: Serving, alert_id: Number) -> R
         service.ledger.alerts.acknowledge, alert_id, note=said, at=service.clock()
     )
     return answer(alert_item(alert))
+
+
+_TRIED = {
+    "channel": "ops",
+    "kind": "webhook",
+    "delivered": False,
+    "error": "the receiver of the channel ops answered 500",
+    "remedy": "look at the receiver; what the outbox holds is sent again by itself",
+}
+
+
+@router.post(
+    "/v1/alerts/test",
+    **shown("what became of it, channel by channel", {"items": [_TRIED]}, _CODES),
+    **_takes(Chosen, {"channels": ["ops"]}),
+)
+async def try_alerts(request: Request, service: Serving) -> Response:
+    """Send a test message by each channel, now."""
+    asked = await small_body(request, Chosen)
+    chosen = chosen_channels(service.params.monitoring.alerts.channels, asked.channels)
+    tried = await service.run(
+        try_channels, chosen, model=service.champion.name, now=service.clock()
+    )
+    return answer({"items": [one.to_json() for one in tried]})
 
 
 @router.post("/v1/alerts/{alert_id}/resolve", **shown("it", SAMPLES["alert"], _CODES), **_NOTE)
@@ -200,7 +225,7 @@ async def retrain(request: Request, service: Serving) -> Response:
         raise Problem(
             401, "SignatureRefused", "Unauthorized", f"no webhook is accepted: set {SECRET}"
         )
-    keys = [secret_bytes(text, SECRET) for text in secret.split()]
+    keys = secret_keys(secret, SECRET)
     message_id = verified_id(keys, request.headers, content, service.clock())
     asked = body_of(content, Asked)
     decision, replayed = await service.run(_retrain, service, message_id, asked.reason)

@@ -9,9 +9,10 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 
+from tidemill.config.monitoring import MAX_CHANNELS
 from tidemill_monitor.problems import Problem
 
-__all__ = ["Answer", "Asked", "Note", "Report", "body_of", "raw_body", "small_body"]
+__all__ = ["Answer", "Asked", "Chosen", "Note", "Report", "body_of", "raw_body", "small_body"]
 
 MAX_BYTES = 64 << 10
 T = TypeVar("T", bound=BaseModel)
@@ -47,6 +48,12 @@ class Answer(Small):
 
     window: Annotated[int, Field(ge=1, lt=2**63)] | None = None
     note: Words = ""
+
+
+class Chosen(Small):
+    """Names of channels; none means all of them."""
+
+    channels: tuple[Words, ...] = Field((), max_length=MAX_CHANNELS, strict=False)
 
 
 class Report(Small):

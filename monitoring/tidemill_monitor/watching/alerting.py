@@ -14,8 +14,8 @@ from tidemill_monitor.watching.incidents import (
     Told,
     incident,
     is_over,
-    is_silent,
     sees_beginning,
+    silent_until,
 )
 
 __all__ = ["RECOVERED", "Alerting", "notices"]
@@ -63,10 +63,10 @@ class Alerting:
         windows : sequence of Told
             The newest windows with a verdict, oldest first.
         """
-        opened = self._open()
+        opened = {alert.rule: alert for alert in self._ledger.alerts.open_ones(segment)}
         changed = []
         for rule in self._config.rules:
-            alert = opened.get((rule.name, segment))
+            alert = opened.get(rule.name)
             found = incident(rule, segment, windows)
             begins = sees_beginning(rule, windows)
             if alert is not None and (
@@ -99,10 +99,11 @@ class Alerting:
             The run goes on with something new, which an open alert counts.
         """
         changed, segment = [], f"({kind})"
+        opened = {alert.rule: alert for alert in self._ledger.alerts.open_ones(segment)}
         for rule in self._config.rules:
             if _BROKEN not in rule.on:
                 continue
-            alert = self._open().get((rule.name, segment))
+            alert = opened.get(rule.name)
             if sentence is not None:
                 key = f"{rule.name}/{kind}/{since}"
                 found = Incident(key, rule.name, rule.severity, segment, sentence, 0, rule.channels)
@@ -115,13 +116,25 @@ class Alerting:
     def tell_after_silences(self, now: dt.datetime) -> int:
         """Tell of alerts that were opened in silence, still stand, and may be told now."""
         told = 0
-        for alert in self._open().values():
+        for alert in self._ledger.alerts.open_ones():
             waits = alert.detail.get("silenced") and alert.state == "open"
-            if not waits or is_silent(self._config.silences, alert.rule, now):
+            if not waits or self._silent_until(alert.rule, now) > now or self._was_told(alert):
                 continue
             for message in self._notices(alert, "alert.opened", alert.severity, now):
                 told += self._ledger.outbox.add(message, at=now) is not None
+            # Last: killed before it, the messages are there and their keys keep them single.
+            self._ledger.notes.put(_told_note(alert), True, now)
         return told
+
+    def end_replaced(self, version: int, followed: Iterable[str], now: dt.datetime) -> list[Alert]:
+        """Resolve alerts about an earlier champion's harm in segments that came no more."""
+        others = [
+            a for a in self._ledger.alerts.open_ones() if a.model_version not in (None, version)
+        ]
+        gone = {alert.segment for alert in others} - set(followed)
+        return [
+            alert for segment in sorted(gone) for alert in self.follow(segment, version, (), now)
+        ]
 
     def resolved_by_hand(self, alert: Alert, name: str, note: str, now: dt.datetime) -> Alert:
         """Resolve an alert because a person says so, and tell that."""
@@ -130,10 +143,8 @@ class Alerting:
             alert.id, note=said, at=now, messages=self._recovery(alert, now)
         )
 
-    def _open(self) -> dict[tuple[str, str], Alert]:
-        found = self._ledger.alerts.list(state="open", limit=500)
-        found += self._ledger.alerts.list(state="acknowledged", limit=500)
-        return {(a.rule, a.segment): a for a in found}
+    def _silent_until(self, rule: str, now: dt.datetime) -> dt.datetime:
+        return silent_until(self._config.silences, rule, now)
 
     def _news(
         self, alert: Alert | None, found: Incident, version: int | None, begins: bool
@@ -158,7 +169,7 @@ class Alerting:
         alert: Alert | None,
         now: dt.datetime,
     ) -> list[Alert]:
-        silent = is_silent(self._config.silences, rule.name, now)
+        silent = self._silent_until(rule.name, now) > now
         detail = {
             "sentence": found.sentence,
             "model": self._model,
@@ -198,7 +209,7 @@ class Alerting:
         }
         text = f"{found.sentence}\n{self._link}"
         message = Message("alert.opened", title, text, found.severity, now, data)
-        return notices(message, self._names(found.channels))
+        return notices(message, self._names(found.channels), series=found.key)
 
     def _resolved(self, alert: Alert, now: dt.datetime) -> Alert:
         return self._ledger.alerts.resolve(
@@ -206,9 +217,7 @@ class Alerting:
         )
 
     def _recovery(self, alert: Alert, now: dt.datetime) -> list[NewMessage]:
-        """A recovery notice, to those who were told of the trouble."""
-        if is_silent(self._config.silences, alert.rule, now):
-            return []
+        """A notice to those who were told of the trouble; where a silence holds, after it."""
         if alert.detail.get("silenced") and not self._was_told(alert):
             return []
         return self._notices(alert, "alert.resolved", "success", now)
@@ -220,8 +229,6 @@ class Alerting:
         self, alert: Alert, kind: str, severity: str, now: dt.datetime
     ) -> list[NewMessage]:
         over = kind == "alert.resolved"
-        if not over:
-            self._ledger.notes.put(_told_note(alert), True, now)
         sentence = alert.detail.get("sentence", "")
         title = f"{'Resolved: ' if over else ''}{alert.title}"
         lead = f"Over since {now:%Y-%m-%d %H:%M} UTC. It was: " if over else ""
@@ -237,7 +244,13 @@ class Alerting:
         }
         message = Message(kind, title, f"{lead}{sentence}\n{self._link}", severity, now, data)
         names = self._names(tuple(alert.detail.get("channels", ())))
-        return notices(message, names, key=f"alert/{alert.id}/{kind}")
+        return notices(
+            message,
+            names,
+            key=f"alert/{alert.id}/{kind}",
+            series=alert.key,
+            due_at=self._silent_until(alert.rule, now),
+        )
 
     def _names(self, channels: tuple[str, ...]) -> tuple[str, ...]:
         return channels or tuple(channel.name for channel in self._config.channels)
@@ -252,9 +265,17 @@ class Alerting:
 
 
 def notices(
-    message: Message, channels: Iterable[str], *, key: str | None = None
+    message: Message,
+    channels: Iterable[str],
+    *,
+    key: str | None = None,
+    series: str | None = None,
+    due_at: dt.datetime | None = None,
 ) -> list[NewMessage]:
-    """The outbox rows that take one message to some channels; with a key, once for ever."""
+    """The outbox rows that take one message to some channels; with a key, once for ever.
+
+    Messages of a ``series`` arrive in order; none is sent before ``due_at``.
+    """
     document = message.to_json()
     return [
         NewMessage(
@@ -262,6 +283,8 @@ def notices(
             target=name,
             payload=document,
             key=f"{key}/{name}" if key else None,
+            series=series,
+            due_at=due_at,
         )
         for name in channels
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tidemill.config.monitoring import AlertRule, Silence
 
-__all__ = ["Incident", "Told", "incident", "is_over", "is_silent", "sees_beginning"]
+__all__ = ["Incident", "Told", "incident", "is_over", "sees_beginning", "silent_until"]
 
 _CONFIRMED, _SUSPECTED, _BROKEN = "confirmed harm", "suspected harm", "broken feed"
 
@@ -60,59 +60,70 @@ def incident(rule: AlertRule, segment: str, windows: Sequence[Told]) -> Incident
 
     The windows must be in a row: the last ``rule.windows`` of those that can speak (see
     :func:`is_over`) have a verdict that the rule names. The key names the first window of the
-    whole run, so a run that goes on stays one incident.
+    whole run, so a run that goes on stays one incident; fewer than ``rule.calm`` windows that
+    deny it do not end the run, so a verdict that flaps is one incident too.
 
     >>> rule = AlertRule(name="harm", on=("confirmed harm",))
     >>> incident(rule, "", [Told(7, "confirmed harm", "f fell.", True)]).key
     'harm//7'
     """
-    run = _run(rule, windows)
-    named = [window for window in run if window.verdict in rule.on]
-    if not named or len(run) < rule.windows or run[-1].verdict not in rule.on:
+    keeping, speaking = _keeping(rule), _speaking(rule, windows)
+    newest = speaking[-rule.windows :]
+    unbroken = len(newest) == rule.windows and all(w.verdict in keeping for w in newest)
+    if not unbroken or newest[-1].verdict not in rule.on:
         return None
+    run = speaking[_beginning(rule, speaking)[0] :]
     return Incident(
         key=f"{rule.name}/{segment}/{run[0].window_id}",
         rule=rule.name,
         severity=rule.severity,
         segment=segment,
-        sentence=named[-1].sentence,
-        window_id=named[-1].window_id,
+        sentence=newest[-1].sentence,
+        window_id=newest[-1].window_id,
         channels=rule.channels,
     )
 
 
 def is_over(rule: AlertRule, windows: Sequence[Told]) -> bool:
-    """Whether the newest window that can speak says that the trouble of ``rule`` is gone.
+    """Whether the newest windows that can speak, ``rule.calm`` of them, say that it is gone.
 
     A broken feed says nothing about harm; a window without labels cannot deny harm that labels
     confirmed, because an estimate does not see it; and confirmed harm does not end suspicion.
-    Without any window that can speak, nothing is over.
+    Without so many windows that can speak, nothing is over.
     """
-    return bool(_speaking(rule, windows)) and not _run(rule, windows)
+    keeping, newest = _keeping(rule), _speaking(rule, windows)[-rule.calm :]
+    return len(newest) == rule.calm and all(w.verdict not in keeping for w in newest)
 
 
 def sees_beginning(rule: AlertRule, windows: Sequence[Told]) -> bool:
     """Whether ``windows`` reach back beyond the run of ``rule``, so that its key is certain."""
-    return len(_run(rule, windows)) < len(_speaking(rule, windows))
+    return _beginning(rule, _speaking(rule, windows))[1]
 
 
-def is_silent(silences: Sequence[Silence], rule: str, now: dt.datetime) -> bool:
-    """Whether nobody is to be notified by ``rule`` now; times without a zone are UTC."""
-    return any(
-        _utc(silence.start) <= now < _utc(silence.end)
-        and (not silence.rules or rule in silence.rules)
-        for silence in silences
-    )
+def silent_until(silences: Sequence[Silence], rule: str, now: dt.datetime) -> dt.datetime:
+    """From when on ``rule`` may notify: ``now`` where no silence holds it back.
+
+    Silences that overlap or follow each other are one; times without a zone are UTC.
+    """
+    until = now
+    of_rule = [s for s in silences if not s.rules or rule in s.rules]
+    for silence in sorted(of_rule, key=lambda s: _utc(s.start)):
+        if _utc(silence.start) <= until < _utc(silence.end):
+            until = _utc(silence.end)
+    return until
 
 
-def _run(rule: AlertRule, windows: Sequence[Told]) -> list[Told]:
-    """The unbroken run of trouble at the end of the windows that can speak."""
-    run: list[Told] = []
-    for window in reversed(_speaking(rule, windows)):
-        if window.verdict not in _keeping(rule):
-            break
-        run.append(window)
-    return run[::-1]
+def _beginning(rule: AlertRule, speaking: Sequence[Told]) -> tuple[int, bool]:
+    """Where the run of trouble at the end begins, and whether it cannot begin before."""
+    keeping, begins, quiet = _keeping(rule), len(speaking), 0
+    for index in reversed(range(len(speaking))):
+        if speaking[index].verdict in keeping:
+            begins, quiet = index, 0
+        else:
+            quiet += 1
+        if quiet == rule.calm:
+            return begins, True
+    return begins, False
 
 
 def _speaking(rule: AlertRule, windows: Sequence[Told]) -> list[Told]:

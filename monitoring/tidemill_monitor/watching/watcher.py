@@ -236,9 +236,10 @@ class Watcher:
         champion = self._service.champion.current
         if champion is None:
             return 0
-        changed = []
-        for segment, told in self._told(champion.version).items():
+        changed, segments = [], self._told(champion.version)
+        for segment, told in segments.items():
             changed += self.alerting.follow(segment, champion.version, told, now)
+        changed += self.alerting.end_replaced(champion.version, segments, now)
         changed += self._listen(now)
         self._ask_whether_normal(champion.version, bool(news), now)
         changed += follow_left_out(self._ledger, self.alerting, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from tidemill.config.sections import Fraction, Section
 
 __all__ = [
+    "MAX_CHANNELS",
     "AlertRule",
     "AlertsConfig",
     "Channel",
@@ -20,6 +22,9 @@ __all__ = [
     "RetrainingConfig",
     "WindowConfig",
 ]
+
+MAX_CHANNELS = 32
+"""Of the alerts; each has a worker of its own."""
 
 Verdict = Literal["healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm"]
 
@@ -94,6 +99,11 @@ class HarmConfig(Section):
     change_detection: bool = Field(True, description="follow the error stream across windows")
 
 
+def _refuse_twice(where: str, what: str, names: Sequence[str]) -> None:
+    if twice := sorted(name for name in set(names) if names.count(name) > 1):
+        raise ValueError(f"{where}: {what} {twice[0]!r} more than once; each needs its own")
+
+
 class Channel(Section):
     """Where alerts go."""
 
@@ -124,8 +134,16 @@ class AlertRule(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     on: tuple[Verdict, ...] = Field(min_length=1)
     windows: int = Field(1, ge=1, description="windows in a row with such a verdict")
+    calm: int = Field(
+        2, ge=1, description="windows in a row that deny the trouble, before it counts as over"
+    )
     severity: Literal["info", "warning", "critical"] = "warning"
     channels: tuple[str, ...] = Field((), description="names of channels; empty: all of them")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> AlertRule:
+        _refuse_twice("monitoring.alerts.rules", f"{self.name} names the channel", self.channels)
+        return self
 
 
 class Silence(Section):
@@ -135,11 +153,23 @@ class Silence(Section):
     end: dt.datetime
     rules: tuple[str, ...] = Field((), description="names of rules; empty: all")
 
+    @model_validator(mode="after")
+    def _forward(self) -> Silence:
+        start, end = (
+            at if at.tzinfo else at.replace(tzinfo=dt.UTC) for at in (self.start, self.end)
+        )
+        if end <= start:
+            raise ValueError(
+                f"monitoring.alerts.silences: one ends at {end.isoformat()}, and starts at "
+                f"{start.isoformat()}: nothing would be silent"
+            )
+        return self
+
 
 class AlertsConfig(Section):
     """Who is told what."""
 
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[Channel, ...] = Field((), max_length=MAX_CHANNELS)
     rules: tuple[AlertRule, ...] = (
         AlertRule(name="broken-feed", on=("broken feed",), severity="critical"),
         AlertRule(name="harm", on=("confirmed harm",), severity="critical"),
@@ -149,12 +179,21 @@ class AlertsConfig(Section):
 
     @model_validator(mode="after")
     def _known(self) -> AlertsConfig:
-        names = {channel.name for channel in self.channels}
+        channels = [channel.name for channel in self.channels]
+        rules = [rule.name for rule in self.rules]
+        _refuse_twice("monitoring.alerts.channels", "a channel has the name", channels)
+        _refuse_twice("monitoring.alerts.rules", "a rule has the name", rules)
         for rule in self.rules:
-            if unknown := set(rule.channels) - names:
+            if unknown := set(rule.channels) - set(channels):
                 raise ValueError(
                     f"monitoring.alerts.rules: {rule.name} names the channel "
                     f"{sorted(unknown)[0]!r}, which monitoring.alerts.channels lacks"
+                )
+        for silence in self.silences:
+            if unknown := set(silence.rules) - set(rules):
+                raise ValueError(
+                    f"monitoring.alerts.silences: one names the rule {sorted(unknown)[0]!r}, "
+                    "which monitoring.alerts.rules lacks"
                 )
         return self
 

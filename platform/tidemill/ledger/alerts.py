@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -196,6 +197,15 @@ class Alerts:
         with self._store.read() as connection:
             row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else Alert(*row)
+
+    def open_ones(self, segment: str | None = None) -> builtins.list[Alert]:
+        """Every incident that is not resolved, of a segment if one is named, oldest first."""
+        t = tables.alerts
+        chosen = sa.select(t).where(t.c.resolved_at.is_(None)).order_by(t.c.id)
+        if segment is not None:
+            chosen = chosen.where(t.c.segment == segment)
+        with self._store.read() as connection:
+            return [Alert(*row) for row in connection.execute(chosen)]
 
     def open_count(self) -> int:
         """Incidents that are not resolved."""

@@ -22,6 +22,7 @@ from tidemill.ledger.writer import Commit, Writer
 __all__ = ["Message", "NewMessage", "Outbox", "back_off_seconds", "enqueue"]
 
 _LONGEST_SECONDS = 3600.0
+_STATES = ("pending", "leased", "done", "dead", "outdated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class NewMessage:
         After so many it is dead.
     due_at : datetime, optional
         Not before.
+    series : str, optional
+        What it tells of. Messages of one kind, target and series arrive in order: each waits for
+        the one before, and none is delivered after a later one.
     """
 
     kind: str
@@ -48,6 +52,7 @@ class NewMessage:
     key: str | None = None
     max_attempts: int = 12
     due_at: dt.datetime | None = None
+    series: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Message:
     Parameters
     ----------
     state : str
-        ``pending``, ``leased``, ``done`` or ``dead``.
+        ``pending``, ``leased``, ``done``, ``dead``, or ``outdated``: a later one of its series was
+        delivered before it could be.
     attempts : int
         Claims so far; counted before the attempt, so that a crash counts too.
     lease : str
@@ -78,6 +84,7 @@ class Message:
     last_error: str
     created_at: dt.datetime
     finished_at: dt.datetime | None
+    series: str | None = None
 
 
 def back_off_seconds(message_id: int, attempts: int) -> float:
@@ -109,6 +116,7 @@ def enqueue(commit: Commit, messages: Sequence[NewMessage], at: dt.datetime) -> 
             "lease": "",
             "last_error": "",
             "created_at": at,
+            "series": message.series,
         }
         if insert_new(commit.connection, tables.outbox, row):
             commit.topic("outbox")
@@ -140,16 +148,33 @@ class Outbox:
         lease_seconds: float = 60.0,
         at: dt.datetime,
         kinds: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        besides: Sequence[str] = (),
     ) -> list[Message]:
-        """Take messages that are due, for ``lease_seconds``; then others may take them again."""
+        """Take messages that are due, for ``lease_seconds``; then others may take them again.
+
+        One that comes after another of its series waits until that is done, dead or outdated; one
+        that a later one has overtaken (it was dead, and is sent again) is outdated now.
+
+        Parameters
+        ----------
+        kinds, targets : sequence of str, optional
+            Only of these; None: of all.
+        besides : sequence of str
+            Not to these targets.
+        """
         t = tables.outbox
         due = sa.or_(
             sa.and_(t.c.state == "pending", t.c.due_at <= at),
             sa.and_(t.c.state == "leased", t.c.leased_until <= at),
         )
-        chosen = sa.select(t.c.id).where(due).order_by(t.c.due_at, t.c.id).limit(limit)
+        chosen = sa.select(t.c.id).where(due, ~_waits()).order_by(t.c.due_at, t.c.id).limit(limit)
         if kinds is not None:
             chosen = chosen.where(t.c.kind.in_(kinds))
+        if targets is not None:
+            chosen = chosen.where(t.c.target.in_(targets))
+        if besides:
+            chosen = chosen.where(t.c.target.not_in(besides))
         with self._store.read() as connection:
             if not connection.execute(chosen.limit(1)).first():
                 return []  # asked every second: do not write for nothing
@@ -157,9 +182,10 @@ class Outbox:
 
         def write(commit: Commit) -> list[Message]:
             numbers = commit.connection.scalars(chosen).all()
+            _set_aside_overtaken(commit, numbers, at)
             commit.connection.execute(
                 sa.update(t)
-                .where(t.c.id.in_(numbers))
+                .where(t.c.id.in_(numbers), t.c.state != "outdated")
                 .values(
                     state="leased",
                     lease=lease,
@@ -167,7 +193,11 @@ class Outbox:
                     leased_until=at + dt.timedelta(seconds=lease_seconds),
                 )
             )
-            taken = sa.select(t).where(t.c.id.in_(numbers)).order_by(t.c.due_at, t.c.id)
+            taken = (
+                sa.select(t)
+                .where(t.c.id.in_(numbers), t.c.state == "leased")
+                .order_by(t.c.due_at, t.c.id)
+            )
             return [Message(*row) for row in commit.connection.execute(taken)]
 
         return self._writer.call(write)
@@ -197,7 +227,10 @@ class Outbox:
         permanent: bool = False,
         retry_after: float | None = None,
     ) -> Message:
-        """It was not told: try again later, or never after ``max_attempts`` or if permanent."""
+        """It was not told: try again later, or never after ``max_attempts`` or if permanent.
+
+        Not before ``retry_after`` seconds, of which an hour counts.
+        """
         dead = permanent or message.attempts >= message.max_attempts
         seconds = back_off_seconds(message.id, message.attempts)
         seconds = max(seconds, min(retry_after or 0.0, _LONGEST_SECONDS))
@@ -250,7 +283,40 @@ class Outbox:
         chosen = sa.select(t.c.state, sa.func.count()).group_by(t.c.state)
         with self._store.read() as connection:
             found = {row[0]: row[1] for row in connection.execute(chosen)}
-        return {state: found.get(state, 0) for state in ("pending", "leased", "done", "dead")}
+        return {state: found.get(state, 0) for state in _STATES}
+
+
+def _waits() -> sa.ColumnElement[bool]:
+    """Whether an earlier message of the series is still to be delivered."""
+    t, earlier = tables.outbox, tables.outbox.alias("earlier")
+    return sa.exists().where(
+        *_of_one_series(earlier), earlier.c.id < t.c.id, earlier.c.state.in_(("pending", "leased"))
+    )
+
+
+def _set_aside_overtaken(commit: Commit, numbers: Sequence[int], at: dt.datetime) -> None:
+    """What a later message of its series came before is not told any more."""
+    t, later = tables.outbox, tables.outbox.alias("later")
+    overtaken = sa.exists().where(
+        *_of_one_series(later), later.c.id > t.c.id, later.c.state == "done"
+    )
+    found = commit.connection.execute(
+        sa.update(t)
+        .where(t.c.id.in_(numbers), overtaken)
+        .values(
+            state="outdated",
+            finished_at=at,
+            leased_until=None,
+            last_error="a later message of the same series was delivered",
+        )
+    )
+    if found.rowcount:
+        commit.topic("outbox")
+
+
+def _of_one_series(other: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    t = tables.outbox
+    return tuple(other.c[name] == t.c[name] for name in ("kind", "target", "series"))
 
 
 def _get(connection: Connection, message_id: int) -> Message:

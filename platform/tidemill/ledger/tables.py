@@ -288,7 +288,9 @@ outbox = Table(
     Column("last_error", Words, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("finished_at", Moment),
+    Column("series", Text),
     Index(None, "state", "due_at"),
+    Index(None, "series", "target"),
     sqlite_autoincrement=True,  # a number is never given twice
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,8 @@ class OutboxContract(Opening):
         assert not ledger.outbox.finish(message, at=NOW), "its lease is lost"
         assert ledger.outbox.finish(later, at=NOW)
         assert ledger.outbox.get(message.id).state == "done"
-        assert ledger.outbox.counts() == {"pending": 1, "leased": 0, "done": 1, "dead": 0}
+        found = {"pending": 1, "leased": 0, "done": 1, "dead": 0, "outdated": 0}
+        assert ledger.outbox.counts() == found
 
     def test_messages_back_off_and_die(self, opened: Open) -> None:
         """Each failure waits longer, with jitter; the last is dead until it is replayed."""
@@ -53,3 +55,34 @@ class OutboxContract(Opening):
         (message,) = ledger.outbox.claim(at=at)
         assert ledger.outbox.fail(message, error="gone", at=at, permanent=True).state == "dead"
         assert ledger.outbox.replay([12345], at=at) == 0
+
+    def test_messages_of_a_series_keep_their_order(self, opened: Open) -> None:
+        """Each waits for the one before, whatever is due first; others are not held up."""
+        ledger = opened(folding=None)
+
+        def add(target: str, series: str | None, **more: Any) -> int:
+            message = NewMessage("webhook", target, {}, series=series, **more)
+            added = ledger.outbox.add(message, at=NOW)
+            assert added is not None
+            return added.id
+
+        first = add("desk", "harm//7", due_at=NOW + MINUTE)
+        second = add("desk", "harm//7")
+        elsewhere, other, single = add("ops", "harm//7"), add("desk", "harm//9"), add("desk", None)
+        claimed = ledger.outbox.claim(at=NOW)
+        assert [m.id for m in claimed] == [elsewhere, other, single]
+        assert all(ledger.outbox.finish(message, at=NOW) for message in claimed)
+        assert ledger.outbox.claim(at=NOW + MINUTE / 2, targets=["desk"]) == []
+        (opening,) = ledger.outbox.claim(at=NOW + 2 * MINUTE, besides=["ops"], limit=1)
+        assert opening.id == first
+        assert ledger.outbox.claim(at=NOW + 2 * MINUTE, targets=["nobody"]) == []
+        ledger.outbox.fail(opening, error="gone", at=NOW + 2 * MINUTE, permanent=True)
+        (following,) = ledger.outbox.claim(at=NOW + 2 * MINUTE)
+        assert following.id == second, "what is dead holds nobody up"
+        ledger.outbox.finish(following, at=NOW + 2 * MINUTE)
+
+        assert ledger.outbox.replay([first], at=NOW + HOUR) == 1
+        assert ledger.outbox.claim(at=NOW + HOUR) == []
+        overtaken = ledger.outbox.get(first)
+        assert (overtaken.state, overtaken.finished_at) == ("outdated", NOW + HOUR)
+        assert ledger.outbox.counts()["outdated"] == 1
