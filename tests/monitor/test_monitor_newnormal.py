@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.middleware.base import BaseHTTPMiddleware
 
 from tidemill.testing.worlds import START, World
+from tidemill_monitor.problems import add_problems
+from tidemill_monitor.routes import normality
 from tidemill_monitor.routes.overview import status_document
+from tidemill_monitor.security.scopes import required_scope
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.newnormal import ACCEPT, HOLD, NotAsked
 
@@ -28,6 +35,20 @@ def reference():
 def station(tmp_path, reference):
     with watched(tmp_path, {1: reference, 2: reference}, SETTINGS) as watching:
         yield watching
+
+
+def client_of(station):
+    app = FastAPI()
+    app.state.service = station.service
+    add_problems(app)
+    app.include_router(normality.router)
+
+    async def identify(request, call_next):
+        request.state.identity = SimpleNamespace(id="k1", name="Ada", scope="operate")
+        return await call_next(request)
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=identify)
+    return TestClient(app, raise_server_exceptions=False)
 
 
 def send(station, world, factors, first=0, missing=0.0, version=1):
@@ -125,6 +146,46 @@ def test_missing_values_are_accepted_and_more_of_them_are_not(station):
     assert "broken feed" not in verdicts(station)
     send(station, world, [1.0], first=4, missing=0.9)
     assert verdicts(station)[-1] == "broken feed"
+
+
+def test_answers_over_http(station):
+    """Read by all, answered by name; the same again changes nothing, and nothing asked is a 409."""
+    client = client_of(station)
+    assert client.get("/v1/normal").json() == {"question": None, "accepted": []}
+    refused = client.post("/v1/normal/accept", json={"note": "?"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "NotAsked")
+    send(station, World(seed=6), [1000.0] * 3)
+    question = client.get("/v1/normal").json()["question"]
+    held = client.post("/v1/normal/hold", json={"window": question["window"]}).json()
+    assert (held["state"], held["held"]["by"]) == ("held", "Ada")
+    answers = [
+        client.post("/v1/normal/accept", json={"window": question["window"], "note": note})
+        for note in ("metres", "again")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert (answers[0].json()["by"], answers[0].json()["note"]) == ("Ada", "metres")
+    assert len(client.get("/v1/normal").json()["accepted"]) == 1
+    assert client.post("/v1/normal/accept", json={"window": 99}).status_code == 409
+    assert required_scope("POST", "/v1/normal/accept") == "operate"
+    assert required_scope("GET", "/v1/normal") == "read"
+
+
+def test_what_is_missing_cannot_be_accepted(station):
+    """Rows without a column have no values to make a reference of: the answer says what to do."""
+    question = replace(
+        _asked_about(station),
+        faults=({"feature": "km", "test": "schema", "detail": "km is missing."},),
+    )
+    station.watcher.newnormal.question = lambda _: question
+    with pytest.raises(NotAsked, match=r"no reference makes this normal: km is missing") as found:
+        station.watcher.accept_normal(None, "ops", "")
+    assert "tidemill run" in found.value.remedy
+
+
+def _asked_about(station):
+    send(station, World(seed=6), [1000.0] * 3)
+    return station.watcher.question()
 
 
 def test_a_version_that_returns_begins_anew(station):

@@ -12,7 +12,7 @@ import pytest
 
 from tidemill.errors import ModelUntrusted
 from tidemill.learning import predict_scores
-from tidemill.tracking import Registry, Tracker
+from tidemill.tracking import Registry, Tracker, roll_back
 from tidemill_monitor.intake import ARROW
 
 PATH = "/v1/predict"
@@ -279,3 +279,36 @@ def test_future_rows_are_refused_by_the_time_column_too(shared, rides):
     answer = shared.post(PATH, json={"records": records})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == rides.schema.time.name
+
+
+def test_after_a_rollback_all_is_of_the_version_that_serves(workspace, start_monitor, rides, clock):
+    """A real one, in the registry: verdict, alert and mark; a restart forgets none of it."""
+    with start_monitor(workspace, tick_seconds=3600) as monitor:
+        watcher, ledger = monitor.service.watcher, monitor.service.ledger
+        watcher.tick()
+        version = promote_again(workspace)
+        monitor.post("/v1/models/reload", "operate")
+        assert monitor.post(PATH, json={"records": rides.records(20)}).status_code == 200
+        ledger.settle()
+        (window,) = ledger.windows.list(model_version=version, segment="", limit=1)
+        ledger.windows.close(window.id, clock())
+        said = {"verdict": "confirmed harm", "sentence": "Worse.", "findings": []}
+        ledger.windows.judge(window.id, summary={"measured": True}, at=clock(), **said)
+        watcher.tick()
+        before = monitor.get("/v1/status").json()
+        assert (before["verdict"]["model_version"], before["open_alerts"]) == (version, 1)
+        assert before["serving"]["returned"] is False
+
+        tracker = Tracker(f"sqlite:///{workspace / 'mlflow.db'}", "rides")
+        assert roll_back(tracker, "rides", reason="complaints").version == 1
+        clock.forward(minutes=1)
+        assert monitor.post("/v1/models/reload", "operate").json()["version"] == 1
+        watcher.tick()
+        after = monitor.get("/v1/status").json()
+    with start_monitor(workspace, tick_seconds=3600) as monitor:
+        monitor.service.watcher.tick()
+        again = monitor.get("/v1/status").json()
+    for status in (after, again):
+        serving = status["serving"]
+        assert (serving["version"], serving["before"], serving["returned"]) == (1, version, True)
+        assert (status["verdict"], status["open_alerts"]) == (None, 0)

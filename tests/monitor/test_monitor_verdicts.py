@@ -162,15 +162,20 @@ def test_labels_of_one_class_are_named_as_the_cause(station):
     assert "all 800 labelled rows are of one class, 'no'" in window.sentence.lower()
 
 
-def test_findings_of_an_older_ledger_are_read_by_the_new_families(station):
-    """A range that was called a fault once: with its next labels the window is judged anew."""
-    from tidemill_monitor.watching.verdicts import _finding
-
+def test_windows_that_an_older_release_called_broken_are_judged_anew(station):
+    """New ranges were a fault once, and hid inverted labels: told at the first tick, with why."""
     world = World(seed=6)
-    news = changed(hour(world, 0), wait=moved(6.0))
-    station.send(news)
+    station.send(inverted(changed(hour(world, 0), wait=moved(6.0))), labels=True)
     (window,) = closed(station, world, 1)
-    old = [replace(row, kind="quality") for row in station.ledger.findings.of(window.id)
-           if row.test in ("range", "duplicates", "scale")]  # fmt: skip
-    kinds = {row.test: _finding(row).kind for row in old}
-    assert kinds == {"range": "territory", "duplicates": "repeats", "scale": "quality"}
+    found = station.ledger.findings.of(window.id)
+    feed = ("territory", "repeats")
+    old = [replace(row, kind="quality") if row.kind in feed else row for row in found]
+    said = {"verdict": "broken feed", "sentence": "The feed looks broken.", "findings": old}
+    station.ledger.windows.judge(window.id, summary={"note": ""}, at=station.now, **said)
+    station.ledger.notes.delete("verdicts/families/1")
+    station.watcher._brought_up.clear()
+    station.tick(forward=dt.timedelta(minutes=1))
+    (window,) = [w for w in station.windows() if w.state == "closed"]
+    assert window.verdict == "confirmed harm"
+    assert "new territory: wait" in window.sentence
+    assert window.summary["changes"][-1]["from"] == "broken feed"

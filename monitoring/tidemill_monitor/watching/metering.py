@@ -51,6 +51,10 @@ class WatchMeters:
             "Of the newest judged window, whatever its verdict: 0 no harm found, 3 suspected, "
             "4 confirmed; beside a broken feed too.",
         )
+        self._asked = meters.gauge(
+            "new_normal_asked",
+            "1 while a break of the feed waits for the answer whether it is the new normal.",
+        )
         self._late = meters.gauge("late_rows", "Rows that came after their window was closed.")
         self._figure = meters.gauge(
             "performance", "The followed figure of the newest window with labels."
@@ -90,6 +94,8 @@ class WatchMeters:
         windows = [w for w in found if w.state == "open"] + since_return(
             (w for w in found if w.state == "closed"), stint
         )
+        asked = watcher.question() if watcher is not None else None
+        self._asked.set(asked is not None and asked.held is None)
         self._open.set(sum(window.state == "open" for window in windows))
         self._late.set(sum(window.late_rows for window in windows))
         judged = next((w for w in windows if w.verdict is not None), None)

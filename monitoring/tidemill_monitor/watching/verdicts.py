@@ -27,7 +27,7 @@ from tidemill_monitor.watching.judging import (
     judge_again,
     judge_window,
 )
-from tidemill_monitor.watching.lookback import look_back
+from tidemill_monitor.watching.lookback import BOUND, look_back
 
 __all__ = ["Verdicts"]
 
@@ -69,6 +69,24 @@ class Verdicts:
         waiting = [w for w in self._ledger.windows.unjudged() if not _rests(w, now)]
         waiting.sort(key=lambda window: (window.start, window.segment, window.id))
         return [self._judge(window, now) for window in waiting[:_AT_ONCE]]
+
+    def judge_old_breaks(self, version: int, now: dt.datetime) -> int:
+        """Let windows that an earlier release called broken be judged anew, once a version.
+
+        It called new values and ranges, and events sent again, a broken feed, and said no harm
+        beside it: such windows know of none, and their rows could never teach.
+        """
+        place = f"verdicts/families/{version}"
+        if self._ledger.notes.get(place) is not None:
+            return 0
+        broken = self._ledger.windows.list(
+            limit=BOUND, state="closed", segment=None, model_version=version, verdict=_BROKEN
+        )
+        old = [window.id for window in broken if "found_harm" not in window.summary]
+        if old:
+            self._ledger.windows.judge_anew(old)
+        self._ledger.notes.put(place, len(old), now)
+        return len(old)
 
     def _judge(self, window: Window, now: dt.datetime) -> Window:
         judgement = self._concluded(window, now)

@@ -90,6 +90,7 @@ class Watcher:
             service.ledger, config.alerts, model=model, link=service.settings.link_url
         )
         self.deciding = Deciding(service.ledger, config.retraining, model=model)
+        self._brought_up: set[int] = set()
         self._stints = Stints(service.ledger, model)
         self.newnormal = NewNormal(service.ledger, config.quality)
         self._question: Question | None = None
@@ -124,7 +125,10 @@ class Watcher:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
         now = self._service.clock()
         if (champion := self._service.champion.current) is not None:
-            self._stints.serves(champion.version, now)
+            stint = self._stints.serves(champion.version, now)
+            if stint.version not in self._brought_up:
+                self._verdicts.judge_old_breaks(stint.version, now)
+                self._brought_up.add(stint.version)
         # What was read of the past stands while nothing is closed or judged.
         past, self._past = self._past, None
         closed = self._close(now)

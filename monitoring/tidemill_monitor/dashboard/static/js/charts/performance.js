@@ -151,7 +151,9 @@ function successions(windows, { x, top, bottom, right }) {
   return changes(windows).map((at) => {
     const { model_version: version } = windows[at];
     const middle = crisp((x(at) + x(at - 1)) / 2);
-    const words = [`version ${version}`, `v${version}`].find((name) => {
+    const again = windows.slice(0, at).some((window) => window.model_version === version);
+    const names = again ? [`version ${version} again`, `v${version}`] : [`version ${version}`, `v${version}`];
+    const words = names.find((name) => {
       const wide = name.length * LETTER;
       return middle + wide <= right + (right - LEFT < NARROW ? 0 : MARGIN) && middle >= free;
     });
@@ -159,7 +161,7 @@ function successions(windows, { x, top, bottom, right }) {
     return svg(
       "g",
       { class: "succession" },
-      svg("title", {}, `version ${version} took over`),
+      svg("title", {}, again ? `version ${version} serves again` : `version ${version} took over`),
       svg("line", { x1: middle, x2: middle, y1: top - STRIP + 4, y2: bottom }),
       words && svg("text", { x: middle + 5, y: top - 5 }, words),
     );
