@@ -1,4 +1,4 @@
-"""A retraining, from labelled live rows to a judged challenger: five steps that may be repeated.
+"""A retraining, from labelled live rows to a judged challenger: six steps that may be repeated.
 
 gather
     Labelled rows, part by part, to learn and proof.
@@ -9,6 +9,8 @@ teach
 compare
     Both are judged on proof and on the frozen test shards. A challenger that is better on proof
     but has forgotten more than is allowed learns once again, with old rows among the live ones.
+refit
+    What is to serve of the challenger learns all labelled rows, those that judged too.
 promote
     The challenger is registered; it serves if it is better.
 
@@ -49,6 +51,7 @@ from tidemill.pipeline import (
 from tidemill.settings import Settings
 from tidemill.stages import StageContext, StageResult, run_shard
 from tidemill.stages.live import LiveSet, gather_rows, live_sets, take_in
+from tidemill.stages.relearn import Refitted, refit_challenger
 from tidemill.stages.retrain import Comparison, Proof, compare, register_challenger
 from tidemill.stages.shard import source_key
 from tidemill.stages.teach import Taught, teach
@@ -211,6 +214,7 @@ class _Retraining:
         self.proof: Proof
         self.taught: Taught
         self.comparison: Comparison
+        self.refitted: Refitted
 
     def steps(self) -> Iterator[tuple[str, Callable[[], StageResult]]]:
         """The steps; one that forgot too much of the old world learns again with old rows."""
@@ -222,6 +226,7 @@ class _Retraining:
             self.lesson = 1
             yield "teach again", self.teach
             yield "compare again", self.compare
+        yield "refit", self.refit
         yield "promote", self.promote
 
     @property
@@ -249,9 +254,7 @@ class _Retraining:
                 model_name=self.model,
             )
         noted = self.folder / "champion.json"
-        ours = {
-            hash_file(seal) for seal in self.folder.glob("lesson-*/candidate/model/candidate.json")
-        }
+        ours = {hash_file(seal) for seal in self.folder.glob("lesson-*/*/model/candidate.json")}
         if noted.exists() and found.digest in ours:
             return load_champion(uri, self.model, version=read_json(noted)["version"])
         write_json(noted, {"version": found.version})
@@ -388,6 +391,24 @@ class _Retraining:
         facts = {"better": found.better, **found.evidence, "reason": found.reason}
         return StageResult(self._named("compare"), facts=facts, tables=tables)
 
+    def refit(self) -> StageResult:
+        """Fit what is to serve of the challenger."""
+        self.refitted = made = refit_challenger(
+            self.context,
+            self.params,
+            self.champion,
+            self.manifest,
+            self.taught,
+            (self.proof.folder, self.proof.files),
+            self._lesson_folder,
+            live=self.live.name,
+            rehearse=self.lesson > 0,
+        )
+        self.facts["rows_serving"] = made.rows
+        facts = {"rows": made.rows, "iterations": made.iterations, "candidate": made.digest[:12]}
+        warnings = () if made.warning is None else (made.warning,)
+        return StageResult("refit", facts=facts, warnings=warnings)
+
     def promote(self) -> StageResult:
         """Register the challenger, and promote it if it is better."""
         facts = register_challenger(
@@ -398,6 +419,7 @@ class _Retraining:
             self.champion,
             self.comparison,
             self.proof,
+            self.refitted,
             self._lesson_folder,
             decision=self.order.decision,
             live=self.live.name,

@@ -387,7 +387,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("stage", ["reduce", "tune", "train", "evaluate", "register"])
+@pytest.mark.parametrize("stage", ["reduce", "tune", "train", "evaluate", "refit", "register"])
 def test_a_flipped_byte_in_a_shard_is_found_by_each_reader(stage, finished, copy, cli):
     """Every stage that reads shards refuses a damaged one, and leaves its outputs alone."""
     root = copy(finished)

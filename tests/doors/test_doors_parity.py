@@ -27,12 +27,21 @@ CLEAN = "Data and pipelines are up to date."
 CHANGES = {
     "evaluation.max_gap=0.77": ["evaluate", "register"],
     "registration.min_improvement=0.25": ["register"],
+    "training.refit=none": ["tune", "train", "refit", "register"],
     "tuning.workers=2": ["tune"],
     "ingestion.batch_rows=900": ["ingest"],
     "ingestion.max_invalid_fraction=0.3": ["ingest", "register"],
-    "training.params.num_iterations=9": ["tune", "train", "evaluate", "register"],
-    "reduction.min_frequency=0.2": ["reduce", "tune", "train", "evaluate", "register"],
-    "sharding.holdout.test=0.3": ["shard", "reduce", "tune", "train", "evaluate", "register"],
+    "training.params.num_iterations=9": ["tune", "train", "evaluate", "refit", "register"],
+    "reduction.min_frequency=0.2": ["reduce", "tune", "train", "evaluate", "refit", "register"],
+    "sharding.holdout.test=0.3": [
+        "shard",
+        "reduce",
+        "tune",
+        "train",
+        "evaluate",
+        "refit",
+        "register",
+    ],
     "dataset.look_rows=40000": ["look", "ingest", "register"],  # all rows are looked at anyway
 }
 QUICK = ("evaluation.max_gap=0.77", "training.params.num_iterations=9")

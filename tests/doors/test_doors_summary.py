@@ -279,7 +279,7 @@ def test_what_was_deleted_is_made_again_with_the_same_digests(finished, copy, ra
         shutil.rmtree(root / name)
     known = {r.info.run_id for r in runs(root)}
     summary = run_here(root)
-    assert ran(summary) == ["ingest", "reduce", "tune", "train", "evaluate"]
+    assert ran(summary) == ["ingest", "reduce", "tune", "train", "evaluate", "refit"]
     assert output_hashes(root) == output_hashes(finished)
     assert {r.info.run_id for r in runs(root)} == known
     assert summary.facts["version"] == 1

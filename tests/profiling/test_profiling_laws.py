@@ -14,6 +14,7 @@ from tidemill.profiling import (
     Moments,
     NumericProfile,
     Profile,
+    RowSketch,
     fold,
 )
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
@@ -75,6 +76,16 @@ class TestHashSampleLaws(PartialContract):
             }
         )
         return HashSample.of(table, np.array(hashes, dtype=np.uint64), limit=5)
+
+
+class TestRowSketchLaws(PartialContract):
+    """With a limit that is often crossed, and hashes that repeat."""
+
+    def rows(self):
+        return st.lists(st.integers(0, 20) | st.integers(2**63, 2**64 - 1), max_size=20)
+
+    def of(self, rows):
+        return RowSketch.of(np.array(rows, dtype=np.uint64), limit=5)
 
 
 SCHEMA = TableSchema(

@@ -94,7 +94,7 @@ def test_a_decision_becomes_a_new_champion_that_serves(root, live, helpers, run_
             assert item["state"] == "finished"
             assert item["challenger_version"] == 2
             assert client.get("/v1/status")["champion"]["version"] == 2
-        steps = {"gather", "append", "teach", "compare", "promote"}
+        steps = {"gather", "append", "teach", "compare", "refit", "promote"}
         states = task_states(api_url)
         assert {name: states[name] for name in steps} == dict.fromkeys(steps, "COMPLETED")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from tidemill.retraining import Order
 from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.sharding import locate, verify
+from tidemill.stages.ancestry import ancestry_of
 from tidemill.stages.live import live_sets, proof_rows
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
@@ -105,6 +108,41 @@ def test_proof_rows_are_nowhere_to_learn_from(retrained):
     assert len(learn) == outcome.facts["rows_learn"]
     assert outcome.facts["rows_proof"] == judges.sum()
     assert 0.25 < judges.mean() < 0.35
+
+
+def trees(learner) -> list[str]:
+    """The trees of a booster's text, without their sizes."""
+    return learner.model.split("end of trees")[0].split("Tree=")[1:]
+
+
+def test_what_serves_has_learnt_the_rows_that_judged_too(retrained):
+    """The judged challenger goes on from the judged champion, the serving one from the serving.
+
+    Proof rows are among those of the second alone.
+    """
+    root, _, _, outcome = retrained
+    uri = f"sqlite:///{root}/mlflow.db"
+    before, after = (load_champion(uri, "rides", version=number) for number in (1, 2))
+    learnt = outcome.facts["rows_learn"] + outcome.facts["rows_proof"]
+    assert outcome.facts["rows_serving"] == learnt
+    for name in ("judged", "pipeline"):
+        old, new = trees(getattr(before, name)[-1]), trees(getattr(after, name)[-1])
+        assert new[: len(old)] == old
+        assert len(new) > len(old)
+    added = [len(trees(p[-1])) for p in (after.judged, after.pipeline)]
+    assert added[0] == added[1]
+    assert trees(after.judged[-1]) != trees(after.pipeline[-1])
+    metrics = Tracker(uri, "rides").client().get_run(after.run_id).data.metrics
+    assert metrics["refit/rows"] == learnt
+    assert metrics["refit/seconds"] > 0
+
+
+def test_a_retraining_without_a_refit_registers_one_model(root, live, again, change):
+    """refit: none: what was judged serves."""
+    change(root, "training.refit=none")
+    outcome = again(root, live(root))
+    loaded = load_champion(f"sqlite:///{root}/mlflow.db", "rides", version=outcome.facts["version"])
+    assert loaded.pipeline is loaded.judged
 
 
 def test_it_is_a_version_with_a_message(retrained):
@@ -220,7 +258,7 @@ def test_what_forgets_too_much_learns_again_and_is_not_promoted(root, live, agai
     change(root, "monitoring.retraining.max_regression=0.02")
     outcome = again(root, live(root))
     assert [run.stage for run in outcome.stages] == [
-        "gather", "append", "teach", "compare", "teach again", "compare again", "promote",
+        "gather", "append", "teach", "compare", "teach again", "compare again", "refit", "promote",
     ]  # fmt: skip
     first, second = (run.result.facts for run in outcome.stages if "compare" in run.stage)
     assert second["challenger_frozen_roc_auc"] > first["challenger_frozen_roc_auc"] + 0.05
@@ -243,12 +281,40 @@ def test_the_next_decision_appends_and_leaves_the_rest(root, live, again):
     assert second.facts["continues"] == 2
 
 
+def test_test_rows_that_were_played_again_do_not_judge(root, again):
+    """Labelled live rows are test rows in truth: only those that nobody learnt judge."""
+    manifest = ShardManifest.read(root / "data" / "shards")
+    table = pa.concat_tables(
+        part
+        for shard in manifest.of(Role.TEST)
+        for part in read_blocks(root / "data" / "shards" / shard.file.path)
+    ).unify_dictionaries()
+    played = {column.name: table[column.name] for column in manifest.schema.features}
+    events = {
+        "event_id": pa.array([f"t{number}" for number in range(len(table))]),
+        "at": table["requested_at"],
+        "cancelled": table["cancelled"].cast(pa.string()),
+    }
+    outcome = again(root, pa.table({**played, **events}))
+    assert "the challenger learnt 7" in outcome.facts["reason"]
+    learnt = ancestry_of(champion_metadata(root, outcome.facts["version"]))
+    assert [lesson.rows_of for lesson in learnt] == [manifest.key, "0001-d1"]
+
+
+def champion_metadata(root: Path, version: int) -> Mapping[str, Any]:
+    """What a version says of itself."""
+    return load_champion(f"sqlite:///{root}/mlflow.db", "rides", version=version).metadata
+
+
 def test_a_learner_that_cannot_go_on_starts_from_scratch(root, live, again, change):
     """hist_gradient_boosting is fitted on old and live rows together."""
     change(root, "training.learner=hist_gradient_boosting", "training.params={max_iter: 10}")
     outcome = again(root, live(root))
     assert outcome.facts["continues"] is None
     assert outcome.facts["learner"] == "hist_gradient_boosting"
+    manifest = ShardManifest.read(root / "data" / "shards")
+    rows = sum(manifest.rows(role) for role in Role)
+    assert outcome.facts["rows_serving"] == rows + outcome.facts["rows_proof"]
     rows = ShardManifest.read(root / "data" / "shards").rows(Role.TRAIN)
     assert next(r for r in outcome.stages if r.stage == "teach").result.facts["rows"] == rows
 

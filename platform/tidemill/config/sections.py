@@ -176,6 +176,11 @@ class TrainingConfig(Section):
     params: dict[str, Scalar] = Field(
         default_factory=dict, description="the learner's parameters; they win over tuned ones"
     )
+    refit: Literal["full", "none"] = Field(
+        "full",
+        description="full: what serves is fitted once more, on all rows, validation and test "
+        "included, with the parameters and rounds that were found; none: the judged model serves",
+    )
 
 
 class EvaluationConfig(Section):

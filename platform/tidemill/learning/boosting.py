@@ -54,6 +54,7 @@ class LightGbmLearner:
     """
 
     strategy: ClassVar[str] = "boosted"
+    rounds: ClassVar[str] = "num_iterations"
     continues: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Scalar]] = {
         "num_iterations": 300,

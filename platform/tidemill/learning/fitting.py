@@ -46,6 +46,7 @@ def fit(
     metric: str = "auto",
     target: TargetSummary | None = None,
     start: Any = None,
+    rounds: int | None = None,
 ) -> Fit:
     """Fit the configured learner.
 
@@ -70,6 +71,9 @@ def fit(
         sgd need otherwise.
     start : estimator or None
         A fitted one of the same learner and matrix to go on from.
+    rounds : int or None
+        So many rounds or epochs, whatever the parameters say: those that another fit found, for
+        one that has no validation rows to stop by.
 
     Raises
     ------
@@ -105,9 +109,10 @@ def fit(
     if start is not None:
         _check_start(config.learner, start, len(train.names), classes)
     given = {**params, **config.params}
+    complete_params = complete(config.learner, given, learner.defaults, learner.aliases)
     return learner.fit(
         Job(
-            params=complete(config.learner, given, learner.defaults, learner.aliases),
+            params=complete_params | ({} if rounds is None else {learner.rounds: rounds}),
             train=train,
             validation=validation,
             task=task,

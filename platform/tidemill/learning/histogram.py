@@ -30,6 +30,7 @@ class HistGradientBoostingLearner:
     """
 
     strategy: ClassVar[str] = "in_memory"
+    rounds: ClassVar[str] = "max_iter"
     continues: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Scalar]] = {
         "learning_rate": 0.1,

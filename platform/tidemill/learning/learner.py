@@ -96,10 +96,12 @@ class Fit:
 class Learner(Protocol):
     """One way to learn from blocks. Deterministic: equal jobs give equal bytes.
 
-    ``continues`` says whether a fit can go on from ``job.start``.
+    ``continues`` says whether a fit can go on from ``job.start``; ``rounds`` names the parameter
+    that holds the epochs or rounds of a fit which nothing stops early.
     """
 
     strategy: ClassVar[str]
+    rounds: ClassVar[str]
     continues: ClassVar[bool]
     defaults: ClassVar[Mapping[str, Scalar]]
     aliases: ClassVar[Mapping[str, str]]

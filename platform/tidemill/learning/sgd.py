@@ -42,6 +42,7 @@ class SgdLearner:
     """
 
     strategy: ClassVar[str] = "incremental"
+    rounds: ClassVar[str] = "max_epochs"
     continues: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Scalar]] = {
         "loss": None,

@@ -16,6 +16,7 @@ from tidemill.stages import (
     run_ingest,
     run_look,
     run_reduce,
+    run_refit,
     run_register,
     run_shard,
     run_train,
@@ -119,9 +120,24 @@ STAGES: tuple[Stage, ...] = (
         params=("evaluation",),
     ),
     Stage(
+        name="refit",
+        run=lambda context, p: run_refit(
+            context, training=p.training, reduction=p.reduction, seed=p.seed
+        ),
+        deps=("data/shards", "models/candidate"),
+        outs=(Out("models/serving"),),
+        params=("training", "reduction", "seed"),
+    ),
+    Stage(
         name="register",
         run=lambda context, p: run_register(context, params=p),
-        deps=("data/shards", "models/candidate", "reports/metrics.json", "reports/validation.json"),
+        deps=(
+            "data/shards",
+            "models/candidate",
+            "models/serving",
+            "reports/metrics.json",
+            "reports/validation.json",
+        ),
         outs=(),
         params=("dataset", "evaluation", "registration"),
     ),

@@ -6,5 +6,14 @@ from tidemill.profiling.moments import Moments
 from tidemill.profiling.numeric import NumericProfile
 from tidemill.profiling.profile import Profile
 from tidemill.profiling.sample import HashSample
+from tidemill.profiling.sketch import RowSketch
 
-__all__ = ["CategoryProfile", "HashSample", "Moments", "NumericProfile", "Profile", "fold"]
+__all__ = [
+    "CategoryProfile",
+    "HashSample",
+    "Moments",
+    "NumericProfile",
+    "Profile",
+    "RowSketch",
+    "fold",
+]

@@ -6,6 +6,7 @@ from tidemill.stages.ingest import run_ingest
 from tidemill.stages.look import run_look
 from tidemill.stages.meter import Meter
 from tidemill.stages.reduce import run_reduce
+from tidemill.stages.refit import run_refit
 from tidemill.stages.register import registration_stands, run_register
 from tidemill.stages.score import score_files
 from tidemill.stages.shard import run_shard, shard_warnings
@@ -22,6 +23,7 @@ __all__ = [
     "run_ingest",
     "run_look",
     "run_reduce",
+    "run_refit",
     "run_register",
     "run_shard",
     "run_train",

@@ -140,16 +140,22 @@ def reduce_parts(
     folder: Path,
     *,
     label: str,
+    rows: Path | None = None,
 ) -> ReducedBlocks:
     """The matrices of the parts in ``folder``, made where they are not yet there.
 
-    The caller names ``folder`` by the shards and the reducer. Memory: one block and its matrix,
+    The caller names ``folder`` by the rows and the reducer. Memory: one block and its matrix,
     per worker.
+
+    Parameters
+    ----------
+    rows : Path or None
+        The folder of the parts' files; the workspace's shards.
     """
     function = partial(
         _reduce_part,
         folder=folder,
-        shards=context.workspace.shards,
+        shards=context.workspace.shards if rows is None else rows,
         reducer_folder=reducer_folder,
         schema=schema,
     )
@@ -157,9 +163,9 @@ def reduce_parts(
     blocks = []
     for part in parts:
         first = 0
-        for rows in (part.file.blocks[block] for block in part.blocks):
-            blocks.append((part.stem, first, rows))
-            first += rows
+        for count in (part.file.blocks[block] for block in part.blocks):
+            blocks.append((part.stem, first, count))
+            first += count
     names = tuple(str(name) for name in load_reducer(reducer_folder).get_feature_names_out())
     dtype = "float64" if schema.task is Task.REGRESSION else "int32"
     return ReducedBlocks(folder, names, tuple(blocks), dtype)

@@ -1,17 +1,19 @@
-"""A candidate's folder: the pipeline, and training.json, which says how it came about."""
+"""A candidate's folder: the pipeline, and beside it a document that says how it came about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.schema import Role
+from tidemill.stages.ancestry import Learnt, ancestry_of, told
 from tidemill.storage import (
     ShardManifest,
     commit_directory,
     fresh_directory,
     read_block,
+    read_json,
     write_json,
 )
 from tidemill.tracking import save_candidate
@@ -23,7 +25,7 @@ __all__ = ["leave_candidate"]
 
 EXAMPLE_ROWS = 5
 _TOLD = ("learner", "schema", "continued")
-"""Of training.json, what the model itself carries along."""
+"""Of the document, what the model itself carries along."""
 
 
 def leave_candidate(
@@ -34,28 +36,40 @@ def leave_candidate(
     staged: Path,
     manifest: ShardManifest,
     shards: Path,
+    name: str = "training.json",
+    learnt: Sequence[Learnt] | None = None,
+    judged: Path | None = None,
 ) -> str:
     """Put ``pipeline`` and ``document`` into ``folder``, whole or not at all; return the digest.
 
     Parameters
     ----------
     document : mapping
-        Of training.json.
+        Kept as ``name``.
     staged : Path
         Where the folder is made; on the same disk.
     manifest, shards : ShardManifest, Path
         Of what it learnt from; the first training rows are the model's example.
+    learnt : sequence of Learnt or None
+        The lessons of what is judged; None where they are not known.
+    judged : Path or None
+        The folder of the candidate that was judged in its place, whose lessons count.
     """
     features = [column.name for column in manifest.schema.features]
     first = manifest.of(Role.TRAIN)[0]
     example = read_block(shards / first.file.path, 0, columns=features)
+    lessons = told(learnt)
+    if judged is not None:
+        seal = read_json(judged / "model" / "candidate.json")
+        lessons = told(ancestry_of(seal["metadata"]))
     fresh_directory(staged)
-    write_json(staged / "training.json", document)
+    write_json(staged / name, document)
     digest = save_candidate(
         pipeline,
         staged / "model",
         example=example.slice(0, EXAMPLE_ROWS).to_pandas(),
-        metadata={name: document[name] for name in _TOLD if name in document},
+        metadata={**{fact: document[fact] for fact in _TOLD if fact in document}, **lessons},
+        judged=None if judged is None else judged / "model",
     )
     commit_directory(staged, folder)
     return digest

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from tidemill.errors import ConfigError, nearest
 from tidemill.learning import predict_scores
 from tidemill.metrics import (
@@ -20,6 +22,7 @@ from tidemill.metrics import (
 )
 from tidemill.profiling import CategoryProfile, Profile, fold
 from tidemill.schema import Role, TableSchema, Task
+from tidemill.stages.ancestry import Unlearnt
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_profiles, verify_file
@@ -66,6 +69,7 @@ def judge(
     role: Role,
     *,
     max_rows: int | None = None,
+    only: Unlearnt | None = None,
 ) -> Figures:
     """Return the figures (a metrics partial) of ``pipeline`` on the shards of a role.
 
@@ -73,6 +77,8 @@ def judge(
     ----------
     max_rows : int or None
         Look at no more than about that many rows, whole blocks spread evenly over the shards.
+    only : Unlearnt or None
+        Look at these rows only.
 
     Notes
     -----
@@ -82,7 +88,9 @@ def judge(
     total = manifest.rows(role)
     step = 1 if max_rows is None else max(1, -(-total // max_rows))
     folder, label = context.workspace.shards, f"evaluate {role.value}"
-    return judge_files(context, pipeline, files, folder, manifest.schema, label=label, step=step)
+    return judge_files(
+        context, pipeline, files, folder, manifest.schema, label=label, step=step, only=only
+    )
 
 
 def judge_files(
@@ -94,23 +102,37 @@ def judge_files(
     *,
     label: str,
     step: int = 1,
+    only: Unlearnt | None = None,
 ) -> Figures:
     """Return the figures of ``pipeline`` on every ``step``-th block of typed files of ours.
 
     Memory: one block, its matrix and its scores, per worker.
     """
-    function = partial(_judge_shard, pipeline=pipeline, folder=folder, schema=schema, step=step)
+    function = partial(
+        _judge_shard, pipeline=pipeline, folder=folder, schema=schema, step=step, only=only
+    )
     return fold(context.engine.map(function, files, label=label, progress=context.progress))
 
 
 def _judge_shard(
-    file: FileEntry, *, pipeline: Pipeline, folder: Path, schema: TableSchema, step: int
+    file: FileEntry,
+    *,
+    pipeline: Pipeline,
+    folder: Path,
+    schema: TableSchema,
+    step: int,
+    only: Unlearnt | None,
 ) -> Figures:
     path = verify_file(folder, file)
     reducer, learner = pipeline[0], pipeline[-1]
-    columns = [*(str(name) for name in reducer.feature_names_in_), schema.target.name]
+    columns = {*(str(name) for name in reducer.feature_names_in_), schema.target.name}
+    columns |= set(() if only is None else only.columns)
     partials = []
-    for table in read_blocks(path, columns=columns, blocks=range(0, len(file.blocks), step)):
+    for table in read_blocks(
+        path, columns=sorted(columns), blocks=range(0, len(file.blocks), step)
+    ):
+        if only is not None:
+            table = table.filter(pa.array(only.rows(table)))
         scores = predict_scores(learner, reducer.transform(table), schema.task)
         truth = encode_target(table[schema.target.name], schema)
         partials.append(

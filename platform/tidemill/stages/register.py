@@ -10,11 +10,19 @@ from tidemill.config import Params
 from tidemill.errors import DataRefused
 from tidemill.metrics import improves, in_words
 from tidemill.schema import Role, TableSchema
+from tidemill.stages.ancestry import ancestry_of, frozen_rows
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import judge
 from tidemill.stages.reference import make_reference
+from tidemill.stages.refit import REFIT, refit_seconds
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, write_json
-from tidemill.tracking import Registry, load_champion, open_candidate
+from tidemill.tracking import (
+    Candidate,
+    LoadedModel,
+    Registry,
+    load_champion,
+    open_candidate,
+)
 from tidemill.versioning import Versions, code_revision
 
 __all__ = [
@@ -24,6 +32,12 @@ __all__ = [
     "registration_stands",
     "run_register",
 ]
+
+
+_BY_HAND = (
+    "nothing here can judge both, and the champion stays; bring back the settings that it was made "
+    "with, or move the alias in MLflow by hand"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ def registration_stands(context: StageContext) -> bool:
     if not record.is_file():
         return False
     noted = read_json(record)
-    sealed = context.workspace.candidate / "model" / "candidate.json"
+    sealed = context.workspace.serving / "model" / "candidate.json"
     store = context.tracker.uri.removeprefix("sqlite:///")
     return bool(
         noted["tracking_uri"] == context.tracker.uri
@@ -58,9 +72,9 @@ def registration_stands(context: StageContext) -> bool:
 
 
 def run_register(context: StageContext, *, params: Params) -> StageResult:
-    """Register models/candidate; promote it if it beats the champion on these test shards.
+    """Register models/serving; promote it if what was judged beats what the champion's was.
 
-    Registering the same candidate twice changes nothing.
+    Both on these test shards. Registering the same twice changes nothing.
     """
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
@@ -72,14 +86,15 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     run_id = tracker.open_run(
         training["key"], name=f"train {training['key'][:8]}", tags={"tidemill.model": model}
     )
-    _log(context, run_id, params, manifest, metrics, training, versions)
     registry = Registry(tracker)
-    candidate = open_candidate(workspace.candidate / "model")
+    candidate = open_candidate(workspace.serving / "model")
+    _log(context, run_id, params, manifest, metrics, training, versions)
+    _log_refit(context, run_id, candidate.digest)
     reference = workspace.work("register", "reference.json")
-    made = make_reference(context, manifest, candidate.pipeline, metric=metrics["metric"])
+    made = make_reference(context, manifest, candidate.judged, metric=metrics["metric"])
     write_json(reference, made.to_json())
     registered = registry.register(
-        workspace.candidate / "model",
+        workspace.serving / "model",
         model_name=model,
         run_id=run_id,
         digest=candidate.digest,
@@ -88,7 +103,9 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
         metrics={f"test_{name}": value for name, value in metrics["test"].items()},
         tags=origin_tags(versions, workspace.root),
     )
-    promotion = _promote(context, registry, model, registered.version, manifest, metrics, params)
+    promotion = _promote(
+        context, registry, model, registered.version, candidate, manifest, metrics, params
+    )
     tracker.finish(run_id, "FINISHED")
     facts = {
         "model": model,
@@ -114,6 +131,7 @@ def _promote(
     registry: Registry,
     model: str,
     version: int,
+    candidate: Candidate,
     manifest: ShardManifest,
     metrics: dict[str, Any],
     params: Params,
@@ -129,25 +147,30 @@ def _promote(
         return Promotion(True, "there was no champion", None)
     try:
         loaded = load_champion(context.tracker.uri, model, version=champion.version)
-        if difference := _difference(loaded.metadata["schema"], manifest.schema):
-            return Promotion(
-                False,
-                f"champion {champion.version} answers another question ({difference}): move the "
-                "alias in MLflow by hand, or register under another registration.model",
-                None,
+        if candidate.judged_sha256 == loaded.judged_sha256:
+            registry.promote(
+                model, version, replaces=champion.version, evidence={metric: challenger}
             )
-        figures = judge(context, loaded.pipeline, manifest, Role.TEST).values()
+            return Promotion(
+                True,
+                f"the same model was judged as champion {champion.version}'s; what serves of it "
+                "is fitted anew",
+                challenger,
+            )
+        found = _compared(context, candidate, loaded, manifest, metric, challenger)
     except DataRefused as exc:
         return Promotion(
             False, f"champion {champion.version} cannot score these shards: {exc}", None
         )
-    value = figures[metric]
+    if isinstance(found, str):
+        return Promotion(False, found, None)
+    challenger, value, said = found
     margin = params.registration.min_improvement
     if not improves(metric, challenger, value, margin):
         return Promotion(
             False,
             f"{in_words(metric)} {challenger:.4f} does not beat champion {champion.version}'s "
-            f"{value:.4f} by more than {margin:g}",
+            f"{value:.4f} by more than {margin:g}{said}",
             value,
             loaded.notes,
         )
@@ -155,10 +178,43 @@ def _promote(
     registry.promote(model, version, replaces=champion.version, evidence=evidence)
     return Promotion(
         True,
-        f"{in_words(metric)} {challenger:.4f} beats champion {champion.version}'s {value:.4f}",
+        f"{in_words(metric)} {challenger:.4f} beats champion {champion.version}'s {value:.4f}"
+        f"{said}",
         value,
         loaded.notes,
     )
+
+
+def _compared(
+    context: StageContext,
+    candidate: Candidate,
+    champion: LoadedModel,
+    manifest: ShardManifest,
+    metric: str,
+    challenger: float,
+) -> tuple[float, float, str] | str:
+    """Figures of candidate and champion on test rows that neither has learnt, and a remark.
+
+    Or why there are none.
+    """
+    name = f"champion {champion.version}"
+    if difference := _difference(champion.metadata["schema"], manifest.schema):
+        return (
+            f"{name} answers another question ({difference}): move the "
+            "alias in MLflow by hand, or register under another registration.model"
+        )
+    lessons = {
+        "the candidate": ancestry_of(candidate.metadata),
+        name: ancestry_of(champion.metadata),
+    }
+    frozen = frozen_rows(context, manifest, lessons)
+    if not frozen.usable:
+        return f"{frozen.said}: {_BY_HAND}"
+    figures = judge(context, champion.judged, manifest, Role.TEST, only=frozen.only).values()
+    if frozen.only is not None:
+        own = judge(context, candidate.judged, manifest, Role.TEST, only=frozen.only).values()
+        challenger = own[metric]
+    return challenger, figures[metric], f" ({frozen.said})" if frozen.said else ""
 
 
 def _difference(champion: dict[str, Any], ours: TableSchema) -> str | None:
@@ -192,6 +248,14 @@ def _log(
     tracker.log_artifacts(run_id, context.workspace.reports / "figures", "figures")
 
 
+def _log_refit(context: StageContext, run_id: str, digest: str) -> None:
+    """What the refit cost, and what it learnt from: MLflow's run shows it beside the figures."""
+    told = read_json(context.workspace.serving / REFIT)
+    figures = {name: told[name] for name in ("rows", "iterations")}
+    seconds = refit_seconds(context.workspace.hidden, digest)
+    context.tracker.log_stage(run_id, "refit", {}, {**figures, "seconds": seconds})
+
+
 def log_data(
     context: StageContext, run_id: str, params: Params, manifest: ShardManifest, versions: Versions
 ) -> None:
@@ -221,6 +285,7 @@ def _attachments(workspace: Workspace) -> list[Path]:
         workspace.reports / "metrics.json",
         workspace.reports / "reduction.json",
         workspace.candidate / "training.json",
+        workspace.serving / REFIT,
         workspace.params,
         workspace.root / "dvc.lock",
     )

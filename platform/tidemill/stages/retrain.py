@@ -7,6 +7,7 @@ on the frozen test shards, which show the world as it was, it may lose no more t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,14 @@ from tidemill.drift.performance import worse_by
 from tidemill.learning import predict_scores
 from tidemill.metrics import improves, in_words
 from tidemill.schema import Role, TableSchema
+from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.stages.judging import chosen_metric, defined, judge, judge_files
 from tidemill.stages.reference import make_reference
+from tidemill.stages.refit import refit_seconds
 from tidemill.stages.register import log_data, origin_tags
+from tidemill.stages.relearn import Refitted
 from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
@@ -34,7 +38,7 @@ from tidemill.storage import (
     read_json,
     write_json,
 )
-from tidemill.tracking import LoadedModel, Registry, load_candidate
+from tidemill.tracking import LoadedModel, Registry, load_candidate, open_candidate
 from tidemill.versioning import Versions
 
 if TYPE_CHECKING:
@@ -117,27 +121,46 @@ def compare(
     metric = chosen_metric(
         params.evaluation.metric, manifest.schema.task, setting="evaluation.metric"
     )
-    figures: dict[str, dict[str, dict[str, float]]] = {"proof": {}, "frozen": {}}
-    models = {
-        "challenger": load_candidate(taught.folder / "model"),
-        "champion": champion.pipeline,
+    challenger = open_candidate(taught.folder / "model")
+    lessons = {
+        "the challenger": ancestry_of(challenger.metadata),
+        f"champion {champion.version}": ancestry_of(champion.metadata),
     }
+    frozen = frozen_rows(context, manifest, lessons)
+    models = {"challenger": challenger.pipeline, "champion": champion.judged}
+    figures = _figures(context, manifest, models, proof, frozen)
+    better, forgot, reason = _verdict(
+        params, metric, figures, rows=proof.rows, champion=champion.version, frozen=frozen
+    )
+    told = {
+        where: {who: defined(values) for who, values in found.items()}
+        for where, found in figures.items()
+    }
+    found = Comparison(metric, told["proof"], told["frozen"], better, forgot, reason)
+    write_json(receipt, {"key": key, "comparison": asdict(found)})
+    return found
+
+
+def _figures(
+    context: StageContext,
+    manifest: ShardManifest,
+    models: Mapping[str, Pipeline],
+    proof: Proof,
+    frozen: Frozen,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures of each model on proof and on frozen rows; NaN where those cannot judge."""
+    figures: dict[str, dict[str, dict[str, float]]] = {"proof": {}, "frozen": {}}
     for who, pipeline in models.items():
         on_proof = judge_files(
             context, pipeline, proof.files, proof.folder, manifest.schema, label="proof"
         )
         figures["proof"][who] = on_proof.values()
-        figures["frozen"][who] = judge(context, pipeline, manifest, Role.TEST).values()
-    better, forgot, reason = _verdict(
-        params, metric, figures, rows=proof.rows, champion=champion.version
-    )
-    proven, frozen = (
-        {who: defined(values) for who, values in figures[where].items()}
-        for where in ("proof", "frozen")
-    )
-    found = Comparison(metric, proven, frozen, better, forgot, reason)
-    write_json(receipt, {"key": key, "comparison": asdict(found)})
-    return found
+        figures["frozen"][who] = (
+            judge(context, pipeline, manifest, Role.TEST, only=frozen.only).values()
+            if frozen.usable
+            else dict.fromkeys(figures["proof"][who], math.nan)
+        )
+    return figures
 
 
 def _verdict(
@@ -147,18 +170,23 @@ def _verdict(
     *,
     rows: int,
     champion: int,
+    frozen: Frozen,
 ) -> tuple[bool, bool, str]:
     new, old = (figures["proof"][who][metric] for who in ("challenger", "champion"))
     after, before = (figures["frozen"][who][metric] for who in ("challenger", "champion"))
-    if math.isnan(new) or math.isnan(after):
+    if math.isnan(new) or (frozen.usable and math.isnan(after)):
         where = "proof" if math.isnan(new) else "frozen test"
         return False, False, f"{in_words(metric)} is not defined on the {where} rows"
     allowed = params.monitoring.retraining.max_regression
     loss = 0.0 if math.isnan(before) else worse_by(metric, before, after)
     said = (
         f"{in_words(metric)} is {new:.4f} on {rows} proof rows against champion {champion}'s "
-        f"{old:.4f}, and {after:.4f} on the frozen test rows against {before:.4f}"
+        f"{old:.4f}"
     )
+    if frozen.usable:
+        said += f", and {after:.4f} on the frozen test rows against {before:.4f}"
+    if frozen.said:
+        said += f" ({frozen.said})"
     if not improves(metric, new, old, params.registration.min_improvement):
         return False, False, f"no better on proof: {said}"
     if loss > allowed:
@@ -175,6 +203,7 @@ def register_challenger(
     champion: LoadedModel,
     comparison: Comparison,
     proof: Proof,
+    refitted: Refitted,
     folder: Path,
     *,
     decision: str,
@@ -198,15 +227,18 @@ def register_challenger(
         tags={"tidemill.model": model, "tidemill.decision": decision, "tidemill.reason": reason},
     )
     _log(context, run_id, params, manifest, taught, comparison, versions)
+    figures = {"rows": refitted.rows, "iterations": refitted.iterations}
+    seconds = refit_seconds(folder, refitted.digest)
+    tracker.log_stage(run_id, "refit", {}, {**figures, "seconds": seconds})
     reference = folder / "reference.json"
     world = manifest.of_origin(live)
     _write_reference(reference, context, world, taught, proof, comparison.metric)
     registry = Registry(tracker)
     registered = registry.register(
-        taught.folder / "model",
+        refitted.folder / "model",
         model_name=model,
         run_id=run_id,
-        digest=taught.digest,
+        digest=refitted.digest,
         reference=[reference],
         attachments=[
             folder / "comparison.json",
@@ -235,7 +267,7 @@ def register_challenger(
         "promoted": comparison.better,
         "reason": comparison.reason,
         "run_id": run_id,
-        "digest": taught.digest,
+        "digest": refitted.digest,
     }
 
 

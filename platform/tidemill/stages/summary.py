@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from tidemill.stages.refit import REFIT
 from tidemill.stages.register import registration_record
 from tidemill.storage import (
     ShardManifest,
@@ -57,6 +58,10 @@ def _of_train(workspace: Workspace) -> dict[str, Any]:
     return {key: training[key] for key in ("learner", "strategy")}
 
 
+def _of_refit(workspace: Workspace) -> dict[str, Any]:
+    return {"rows_serving": read_json(workspace.serving / REFIT)["rows"]}
+
+
 def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
     metrics = read_json(workspace.reports / "metrics.json")
     metric = metrics["metric"]
@@ -80,5 +85,6 @@ _FACTS: dict[str, Callable[[Workspace], dict[str, Any]]] = {
     "reduce": _of_reduce,
     "train": _of_train,
     "evaluate": _of_evaluate,
+    "refit": _of_refit,
     "register": _of_register,
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from tidemill.features import fit_reducer, load_reducer, save_reducer, training_
 from tidemill.learning import LEARNERS, fit
 from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.schema import Role
+from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
+    FileEntry,
     ShardEntry,
     ShardManifest,
     fresh_directory,
@@ -26,7 +29,10 @@ from tidemill.storage import (
 )
 from tidemill.tracking import LoadedModel
 
-__all__ = ["MAX_CONTINUED", "Taught", "teach"]
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["MAX_CONTINUED", "Lesson", "Taught", "teach"]
 
 MAX_CONTINUED = 8
 """So often in a row a model goes on; then one from scratch takes its place (trees add up)."""
@@ -84,7 +90,7 @@ def teach(
         {
             "shards": hash_file(context.workspace.shards / "manifest.json"),
             "champion": champion.digest,
-            "training": training.model_dump(mode="json"),
+            "training": training.model_dump(mode="json", exclude={"refit"}),
             "reduction": None if warm else params.reduction.model_dump(mode="json"),
             "params": tuned,
             "seed": params.seed,
@@ -95,7 +101,8 @@ def teach(
     done = _finished(folder / "candidate", key)
     if done is not None:
         return done
-    job = _Lesson(context, params, champion, manifest, live, folder / "reduced" / key[:16])
+    work = folder / "reduced" / key[:16]
+    job = Lesson(context, params, champion.judged, manifest, live, work)
     train, validation = job.warm_blocks(rehearse) if warm else job.all_blocks()
     fitted = fit(
         training,
@@ -106,7 +113,7 @@ def teach(
         classes=manifest.schema.classes,
         seed=params.seed,
         metric=params.evaluation.metric,
-        start=champion.pipeline[-1] if warm else None,
+        start=champion.judged[-1] if warm else None,
     )
     document: dict[str, Any] = {
         "key": key,
@@ -122,14 +129,27 @@ def teach(
         "continues": champion.version if warm else None,
         "continued": continued if warm else 0,
     }
-    return job.save(fitted.estimator, document, folder / "candidate")
+    learnt = _lessons(job, champion, rehearse=rehearse) if warm else lessons_of(context, manifest)
+    digest = job.save(fitted.estimator, document, folder / "candidate", learnt=learnt)
+    return Taught(folder / "candidate", digest, document)
+
+
+def _lessons(job: Lesson, champion: LoadedModel, *, rehearse: bool) -> list[Learnt] | None:
+    """The champion's lessons and this one; where rows were rehearsed, as if all old ones were."""
+    before = ancestry_of(champion.metadata)
+    if before is None:
+        return None
+    names = [job.live, *([""] if rehearse else [])]
+    new = lessons_of(job.context, job.manifest, names)
+    known = {lesson.rows_of for lesson in before}
+    return [*before, *(lesson for lesson in new if lesson.rows_of not in known)]
 
 
 def _awoken(
     champion: LoadedModel, manifest: ShardManifest, live: str, shards: Path
 ) -> tuple[str, ...]:
     """Features that the champion does not read, with one value in the source, and more now."""
-    read = set(champion.pipeline[0].feature_names_in_)
+    read = set(champion.judged[0].feature_names_in_)
     unread = [column.name for column in manifest.schema.features if column.name not in read]
     if not unread:
         return ()
@@ -170,23 +190,37 @@ def _finished(candidate: Path, key: str) -> Taught | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lesson:
-    """What a challenger learns from, reduced."""
+class Lesson:
+    """What a challenger learns from, reduced.
+
+    Parameters
+    ----------
+    context, params : StageContext, Params
+    model : Pipeline
+        The champion's, whose reducer one that goes on has.
+    manifest : ShardManifest
+        All shards, with the roles that they have in this lesson.
+    live : str
+        Name of the set of live rows.
+    work : Path
+        For reducer and matrices; named by all that they depend on.
+    """
 
     context: StageContext
     params: Params
-    champion: LoadedModel
+    model: Pipeline
     manifest: ShardManifest
     live: str
     work: Path
 
     @property
     def reducer_folder(self) -> Path:
+        """Where the lesson's reducer lies."""
         return self.work / "reducer"
 
     def warm_blocks(self, rehearse: bool) -> tuple[ReducedBlocks, ReducedBlocks]:
         """Live training rows, with as many old ones if asked; live validation rows."""
-        save_reducer(self.champion.pipeline[0], fresh_directory(self.reducer_folder))
+        save_reducer(self.model[0], fresh_directory(self.reducer_folder))
         live = self.manifest.of_origin(self.live)
         train = self._reduced([ReducePart.whole(e) for e in live.of(Role.TRAIN)])
         validation = self._reduced([ReducePart.whole(e) for e in live.of(Role.VALIDATION)])
@@ -209,7 +243,18 @@ class _Lesson:
         )
         return train, validation
 
-    def _reduced(self, parts: list[ReducePart]) -> ReducedBlocks:
+    def with_files(
+        self, blocks: ReducedBlocks, files: Sequence[FileEntry], folder: Path
+    ) -> ReducedBlocks:
+        """Those blocks, and after them the rows of files of ours in ``folder``."""
+        parts = [
+            ReducePart(f"file-{number:05d}", file, tuple(range(len(file.blocks))))
+            for number, file in enumerate(files)
+        ]
+        more = self._reduced(parts, folder)
+        return replace(blocks, blocks=(*blocks.blocks, *more.blocks))
+
+    def _reduced(self, parts: list[ReducePart], rows: Path | None = None) -> ReducedBlocks:
         return reduce_parts(
             self.context,
             parts,
@@ -217,21 +262,33 @@ class _Lesson:
             self.reducer_folder,
             self.work,
             label="reduce live rows",
+            rows=rows,
         )
 
-    def save(self, estimator: Any, document: dict[str, Any], candidate: Path) -> Taught:
-        """Put the pipeline beside ``document``, whole or not at all."""
+    def save(
+        self,
+        estimator: Any,
+        document: dict[str, Any],
+        folder: Path,
+        *,
+        name: str = "training.json",
+        learnt: Sequence[Learnt] | None = None,
+        judged: Path | None = None,
+    ) -> str:
+        """Put the pipeline beside ``document`` into ``folder``; see :func:`leave_candidate`."""
         from sklearn.pipeline import Pipeline
 
-        digest = leave_candidate(
+        return leave_candidate(
             Pipeline([("reducer", load_reducer(self.reducer_folder)), ("learner", estimator)]),
             document,
-            candidate,
-            staged=candidate.with_name(f".{candidate.name}.staged"),
+            folder,
+            staged=folder.with_name(f".{folder.name}.staged"),
             manifest=self.manifest.of_origin(self.live),
             shards=self.context.workspace.shards,
+            name=name,
+            learnt=learnt,
+            judged=judged,
         )
-        return Taught(candidate, digest, document)
 
 
 def _spread(shards: tuple[ShardEntry, ...]) -> list[ReducePart]:

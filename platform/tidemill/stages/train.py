@@ -8,6 +8,7 @@ from tidemill.config import TrainingConfig
 from tidemill.features import load_reducer
 from tidemill.learning import choose_strategy, fit
 from tidemill.schema import Role
+from tidemill.stages.ancestry import lessons_of
 from tidemill.stages.blocks import reduced_blocks
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext, StageResult
@@ -68,6 +69,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         staged=workspace.work("train", "candidate"),
         manifest=manifest,
         shards=workspace.shards,
+        learnt=lessons_of(context, manifest),
     )
     return StageResult(
         stage="train",

@@ -120,7 +120,7 @@ def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, s
             "shards": hash_file(workspace.shards / "manifest.json"),
             "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
             "tuning": tuning.model_dump(mode="json", exclude={"workers"}),
-            "training": training.model_dump(mode="json"),
+            "training": training.model_dump(mode="json", exclude={"refit"}),
             "seed": seed,
         }
     )

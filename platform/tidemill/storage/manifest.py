@@ -209,6 +209,11 @@ class ShardManifest:
         """The same manifest with the shards of one set alone; empty for those of the source."""
         return replace(self, shards=tuple(s for s in self.shards if s.origin == origin))
 
+    def all_training(self) -> Self:
+        """The same manifest in which every row teaches: for a model that nobody will judge."""
+        shards = tuple(replace(shard, role=Role.TRAIN) for shard in self.shards)
+        return replace(self, shards=shards)
+
 
 def read_profiles(folder: Path, shard: ShardEntry) -> list[dict[str, Any]]:
     """Return the profile documents of a shard's blocks, after comparing them with their hash.

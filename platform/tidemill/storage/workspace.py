@@ -72,8 +72,13 @@ class Workspace:
 
     @property
     def candidate(self) -> Path:
-        """The trained pipeline (train)."""
+        """The pipeline that is judged (train)."""
         return self.root / "models" / "candidate"
+
+    @property
+    def serving(self) -> Path:
+        """The pipeline that serves beside the judged one: what is registered (refit)."""
+        return self.root / "models" / "serving"
 
     @property
     def reports(self) -> Path:

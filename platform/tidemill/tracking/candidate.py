@@ -1,10 +1,11 @@
-"""The candidate: one scikit-learn pipeline as an MLflow model folder, the same bytes each time.
+"""The candidate: scikit-learn pipelines as an MLflow model folder, the same bytes each time.
 
 ::
 
     candidate.json               SHA-256 of every other file, and our own metadata; its hash is
                                  the candidate's digest
-    MLmodel, model.skops         what mlflow.sklearn and mlflow.pyfunc load
+    MLmodel, model.skops         what mlflow.sklearn and mlflow.pyfunc load: what serves
+    judged.skops                 the pipeline that was judged, where that is another one
     input_example.json, serving_input_example.json
     requirements.txt, conda.yaml, python_env.yaml
 """
@@ -23,6 +24,7 @@ from tidemill.storage import (
     commit_directory,
     discard_directory,
     fresh_directory,
+    hash_bytes,
     storage_errors,
     write_bytes,
 )
@@ -40,22 +42,27 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "load_candidate", "open_candidate", "requirements", "save_candidate"]
 
 _REMEDY = "run the training again, or bring it back with: dvc checkout"
+JUDGED_FILE = "judged.skops"
 _FOREIGN = "build the pipeline of tidemill's reducer and one of its learners only"
 _REQUIRED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "skops")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pipeline whose files were checked.
+    """The pipelines of a folder whose files were checked.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Steps ``reducer`` and ``learner``.
+        Steps ``reducer`` and ``learner``: what serves.
     digest : str
         SHA-256 of candidate.json, and so of all files.
     metadata : mapping
         What :func:`save_candidate` was given.
+    judged : Pipeline
+        What was judged; ``pipeline`` itself where the same one serves.
+    judged_sha256 : str
+        Of the judged pipeline's file.
     notes : tuple of str
         What else lies in the folder, is not used, and can be deleted.
     """
@@ -63,6 +70,8 @@ class Candidate:
     pipeline: Pipeline
     digest: str
     metadata: Mapping[str, Any]
+    judged: Pipeline
+    judged_sha256: str
     notes: tuple[str, ...] = ()
 
 
@@ -78,6 +87,7 @@ def save_candidate(
     *,
     example: pd.DataFrame,
     metadata: Mapping[str, Any] | None = None,
+    judged: Path | None = None,
 ) -> str:
     """Write ``pipeline`` as an MLflow model folder; whole or absent, equal bytes for equal input.
 
@@ -93,6 +103,8 @@ def save_candidate(
     metadata : mapping, optional
         JSON-friendly facts to keep beside the pipeline (task, classes, schema, ...); no times,
         no run ids.
+    judged : Path, optional
+        The sealed folder of the pipeline that was judged in place of this one: that goes along.
 
     Returns
     -------
@@ -116,6 +128,8 @@ def save_candidate(
             _save_mlflow(pipeline, staged, example)
             model = staged / MODEL_FILE
             write_bytes(model, canonical(model.read_bytes()))
+            if judged is not None:
+                write_bytes(staged / JUDGED_FILE, _sealed_model(judged))
             _settle(staged)
             digest = write_seal(staged, metadata or {})
         open_candidate(staged, remedy=_FOREIGN)
@@ -123,6 +137,12 @@ def save_candidate(
     finally:
         discard_directory(staged)
     return digest
+
+
+def _sealed_model(folder: Path) -> bytes:
+    contents = FolderContents(folder)
+    sealed = read_sealed(contents, digest=None, label=str(folder), remedy=_REMEDY)
+    return sealed.files[MODEL_FILE]
 
 
 def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> None:
@@ -238,8 +258,20 @@ def open_candidate(
         check_mlmodel(sealed.files["MLmodel"])
     except Exception as exc:  # hostile YAML can raise anything
         raise refusal.of("MLmodel", f"is not tidemill's: {exc}") from exc
+    files = [file for file in (MODEL_FILE, JUDGED_FILE) if file in sealed.files]
+    pipelines = [_pipeline(sealed.files[file], file, refusal) for file in files]
+    return Candidate(
+        pipelines[0],
+        sealed.digest,
+        sealed.metadata,
+        judged=pipelines[-1],
+        judged_sha256=hash_bytes(sealed.files[files[-1]]),
+        notes=sealed.notes,
+    )
+
+
+def _pipeline(content: bytes, file: str, refusal: Refusal) -> Pipeline:
     try:
-        pipeline = read_pipeline(sealed.files[MODEL_FILE])
+        return read_pipeline(content)
     except Exception as exc:  # and hostile bytes anything from zipfile, numpy or skops
-        raise refusal.of(MODEL_FILE, f"is not tidemill's: {exc}") from exc
-    return Candidate(pipeline, sealed.digest, sealed.metadata, sealed.notes)
+        raise refusal.of(file, f"is not tidemill's: {exc}") from exc

@@ -37,17 +37,22 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A registered pipeline, checked.
+    """A registered version, checked.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Takes raw feature columns.
+        What serves; takes raw feature columns.
     version : int
     run_id : str
     digest : str
     metadata : mapping
         What was given to ``save_candidate``.
+    judged : Pipeline
+        What every comparison is made with: it never saw the rows that judge. ``pipeline``
+        itself in a version of one model.
+    judged_sha256 : str
+        Of the judged pipeline's file.
     notes : tuple of str
         What lies beside the model's files, is not used, and can be deleted.
     """
@@ -57,6 +62,8 @@ class LoadedModel:
     run_id: str
     digest: str
     metadata: Mapping[str, Any]
+    judged: Pipeline
+    judged_sha256: str
     notes: tuple[str, ...] = ()
 
 
@@ -68,7 +75,7 @@ def load_champion(
     version: int | None = None,
     timeout_seconds: int = 10,
 ) -> LoadedModel:
-    """Load a registered pipeline without trusting the artifact store.
+    """Load the pipelines of a registered version without trusting the artifact store.
 
     The alias is resolved once to an exact version. Its sealed files are read, each once, and
     compared with the digest that the registry recorded; then the MLmodel file and every
@@ -86,7 +93,7 @@ def load_champion(
 
     Notes
     -----
-    About four times the model's size in memory.
+    About four times the models' size in memory.
     """
     client = _reader(uri, model_name, timeout_seconds)
     with service_errors(uri, timeout_seconds=timeout_seconds):
@@ -108,6 +115,8 @@ def load_champion(
         run_id=found.run_id,
         digest=candidate.digest,
         metadata=candidate.metadata,
+        judged=candidate.judged,
+        judged_sha256=candidate.judged_sha256,
         notes=candidate.notes,
     )
 

@@ -1,0 +1,165 @@
+"""refit: what serves learns from every row, the newest included, with what was found before.
+
+The judged model has to leave rows out by which it is judged; with a time hold-out those are the
+newest. Nothing is found out here: parameters and rounds are those of the judged model, and every
+figure, gate and comparison stays with it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tidemill.config import ReductionConfig, TrainingConfig
+from tidemill.errors import BudgetExceeded
+from tidemill.features import fit_reducer, load_reducer, save_reducer
+from tidemill.learning import fit
+from tidemill.schema import Role
+from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
+from tidemill.stages.candidate import leave_candidate
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.meter import Meter
+from tidemill.storage import (
+    ShardManifest,
+    Workspace,
+    commit_directory,
+    discard_directory,
+    fresh_directory,
+    hash_file,
+    hash_json,
+    read_json,
+    storage_errors,
+    write_json,
+)
+
+__all__ = ["REFIT", "note_refit", "refit_seconds", "run_refit"]
+
+REFIT = "refit.json"
+
+
+def run_refit(
+    context: StageContext, *, training: TrainingConfig, reduction: ReductionConfig, seed: int
+) -> StageResult:
+    """Leave models/serving: the pipeline that serves, the judged one beside it, one seal.
+
+    With ``training.refit: none``, and with a warning where the rows of all roles do not fit into
+    ``training.memory_budget_mb``, the judged pipeline serves.
+
+    Notes
+    -----
+    Memory: as for ``reduce`` and ``train``, with the rows of all roles. Disk, until it is done:
+    rows x n_features x 4 bytes.
+    """
+    workspace = context.workspace
+    warnings: tuple[str, ...] = ()
+    with Meter() as meter:
+        if training.refit == "none":
+            document = _serve_judged(workspace, "training.refit is none")
+        else:
+            try:
+                document = _refit(context, training, reduction, seed)
+            except BudgetExceeded as exc:
+                document = _serve_judged(workspace, f"not refitted: {exc.message}")
+                warnings = (
+                    f"the judged model serves, without the newest rows: {exc.message}; raise "
+                    "training.memory_budget_mb, or set training.refit to none",
+                )
+    digest = hash_file(workspace.serving / "model" / "candidate.json")
+    note_refit(workspace.hidden, digest, meter.seconds)
+    return StageResult(
+        stage="refit",
+        facts={
+            **{name: document[name] for name in ("rows", "iterations", "why")},
+            "candidate": digest[:12],
+        },
+        warnings=warnings,
+    )
+
+
+def note_refit(folder: Path, digest: str, seconds: float) -> None:
+    """Note what the refit that left ``digest`` took: no output holds a time."""
+    write_json(folder / REFIT, {"digest": digest, "seconds": seconds})
+
+
+def refit_seconds(folder: Path, digest: str) -> float | None:
+    """What the refit that left ``digest`` took, if it was noted in ``folder``."""
+    note = folder / REFIT
+    noted = read_json(note) if note.is_file() else {}
+    return float(noted["seconds"]) if noted.get("digest") == digest else None
+
+
+def _serve_judged(workspace: Workspace, why: str) -> dict[str, Any]:
+    judged = read_json(workspace.candidate / "training.json")
+    document = {**{name: judged[name] for name in ("rows", "iterations")}, "why": why}
+    staged = fresh_directory(workspace.work("refit", "serving"))
+    with storage_errors(staged):
+        shutil.copytree(workspace.candidate / "model", staged / "model")
+    write_json(staged / REFIT, document)
+    commit_directory(staged, workspace.serving)
+    return document
+
+
+def _refit(
+    context: StageContext, training: TrainingConfig, reduction: ReductionConfig, seed: int
+) -> dict[str, Any]:
+    from sklearn.pipeline import Pipeline
+
+    workspace = context.workspace
+    manifest = ShardManifest.read(workspace.shards).all_training()
+    judged = read_json(workspace.candidate / "training.json")
+    key = hash_json(
+        {
+            "shards": hash_file(workspace.shards / "manifest.json"),
+            "judged": hash_file(workspace.candidate / "training.json"),
+            "reduction": reduction.model_dump(mode="json"),
+        }
+    )
+    work = workspace.work("refit", key[:16])
+    blocks = _all_blocks(context, manifest, reduction, work)
+    fitted = fit(
+        training,
+        judged["params"],
+        blocks,
+        replace(blocks, blocks=()),
+        task=manifest.schema.task,
+        classes=manifest.schema.classes,
+        seed=seed,
+        rounds=max(judged["iterations"], 1),
+    )
+    document = {
+        **{name: judged[name] for name in ("learner", "strategy", "params", "schema")},
+        "key": key,
+        "iterations": fitted.n_iterations,
+        "rows": manifest.rows(Role.TRAIN),
+        "seed": seed,
+        "why": "all rows, with the parameters and rounds of the judged model",
+    }
+    leave_candidate(
+        Pipeline([("reducer", load_reducer(work / "reducer")), ("learner", fitted.estimator)]),
+        document,
+        workspace.serving,
+        staged=workspace.work("refit", "serving"),
+        manifest=manifest,
+        shards=workspace.shards,
+        name=REFIT,
+        judged=workspace.candidate,
+    )
+    discard_directory(work)
+    return document
+
+
+def _all_blocks(
+    context: StageContext, manifest: ShardManifest, reduction: ReductionConfig, work: Path
+) -> ReducedBlocks:
+    """The matrices of all rows, by a reducer that knows all of them."""
+    shards = context.workspace.shards
+    reducer, _ = fit_reducer(manifest, shards, reduction, engine=context.engine)
+    with storage_errors(work):
+        (work / "reducer").mkdir(parents=True, exist_ok=True)
+    save_reducer(reducer, work / "reducer")
+    parts = [ReducePart.whole(entry) for entry in manifest.of(Role.TRAIN)]
+    return reduce_parts(
+        context, parts, manifest.schema, work / "reducer", work, label="reduce all rows"
+    )

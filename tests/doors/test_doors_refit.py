@@ -1,0 +1,141 @@
+"""Two models in a version: what is judged, and what serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tidemill.config import set_params
+from tidemill.schema import Role
+from tidemill.storage import ShardManifest, Workspace, read_blocks, read_json
+from tidemill.testing.workspaces import run_here
+from tidemill.tracking import LoadedModel, Tracker, load_champion, open_candidate
+
+
+def champion_of(root: Path) -> LoadedModel:
+    """The champion of a workspace, by its own store."""
+    return load_champion(f"sqlite:///{root / 'mlflow.db'}", "rides")
+
+
+def change(root: Path, *assignments: str) -> None:
+    """Write settings to params.yaml."""
+    params = root / "params.yaml"
+    params.write_text(set_params(params.read_text(), list(assignments)))
+
+
+def some_rows(root: Path, role: Role) -> pa.Table:
+    """The first shard of a role."""
+    manifest = ShardManifest.read(root / "data/shards")
+    path = root / "data/shards" / manifest.of(role)[0].file.path
+    return pa.concat_tables(read_blocks(path)).unify_dictionaries()
+
+
+def test_what_serves_has_learnt_all_rows(finished):
+    """The judged model learnt the training rows, the serving one those of every role."""
+    manifest = ShardManifest.read(finished / "data/shards")
+    judged = read_json(finished / "models/candidate/training.json")
+    serving = read_json(finished / "models/serving/refit.json")
+    assert judged["rows"] == manifest.rows(Role.TRAIN)
+    assert serving["rows"] == sum(manifest.rows(role) for role in Role)
+    assert serving["params"] == judged["params"]
+    assert serving["iterations"] == judged["iterations"]
+
+
+def test_both_models_are_in_the_version_under_one_seal(finished):
+    """The registry's version holds both; the judged one is the candidate's, byte by byte."""
+    loaded = champion_of(finished)
+    candidate = open_candidate(finished / "models/candidate/model")
+    assert loaded.judged_sha256 == candidate.judged_sha256
+    rows = some_rows(finished, Role.TEST)
+    judged, serving = (
+        model[-1].predict_proba(model[0].transform(rows))
+        for model in (loaded.judged, loaded.pipeline)
+    )
+    own = candidate.pipeline
+    assert np.array_equal(judged, own[-1].predict_proba(own[0].transform(rows)))
+    assert not np.array_equal(judged, serving)
+    sealed = json.loads((finished / "models/serving/model/candidate.json").read_text())
+    assert {"model.skops", "judged.skops"} <= sealed["files"].keys()
+
+
+def test_mlflow_loads_the_one_that_serves(finished):
+    """mlflow.sklearn.load_model gives the serving model; its file is the sealed model.skops."""
+    folder = finished / "models/serving/model"
+    rows = some_rows(finished, Role.TEST).slice(0, 50)
+    theirs = mlflow.sklearn.load_model(str(folder)).predict(rows.to_pandas())
+    assert np.array_equal(theirs, champion_of(finished).pipeline.predict(rows.to_pandas()))
+
+
+def test_figures_and_reference_are_of_the_judged_model(finished):
+    """The held-out figure of the version is what the judged model has on test rows."""
+    from tidemill.learning import predict_scores
+    from tidemill.metrics import figures_of
+    from tidemill.profiling import fold
+    from tidemill.stages.blocks import encode_target
+
+    manifest = ShardManifest.read(finished / "data/shards")
+    schema, judged = manifest.schema, champion_of(finished).judged
+    parts = []
+    for entry in manifest.of(Role.TEST):
+        for table in read_blocks(finished / "data/shards" / entry.file.path):
+            scores = predict_scores(judged[-1], judged[0].transform(table), schema.task)
+            truth = encode_target(table[schema.target.name], schema)
+            parts.append(figures_of(schema.task, scores, truth, classes=schema.classes))
+    metrics = read_json(finished / "reports/metrics.json")
+    assert metrics["test"]["roc_auc"] == pytest.approx(fold(parts).values()["roc_auc"])
+
+
+def test_the_seconds_of_the_refit_are_told(finished):
+    """Summary and MLflow's run name what the refit took."""
+    summary = read_json(finished / "reports/summary.json")
+    stage = next(s for s in summary["stages"] if s["stage"] == "refit")
+    assert stage["state"] == "ran"
+    assert stage["seconds"] > 0
+    tracker = Tracker(f"sqlite:///{finished / 'mlflow.db'}", "rides")
+    metrics = tracker.client().get_run(champion_of(finished).run_id).data.metrics
+    assert 0 < metrics["refit/seconds"] <= stage["seconds"]
+    assert metrics["refit/rows"] == summary["rows_serving"]
+
+
+def test_without_a_refit_one_model_does_both(finished, copy: Callable[..., Path], ran):
+    """refit: none registers the candidate itself; back again, what serves is promoted anew."""
+    root = copy(finished)
+    change(root, "training.refit=none")
+    summary = run_here(root)
+    assert ran(summary)[-2:] == ["refit", "register"]
+    loaded = champion_of(root)
+    assert loaded.pipeline is loaded.judged
+    sealed = open_candidate(root / "models/candidate/model")
+    assert (loaded.version, loaded.digest) == (2, sealed.digest)
+    assert summary.facts["promotion_reason"].startswith("the same model was judged")
+    change(root, "training.refit=full")
+    assert run_here(root).facts["version"] == 1
+    assert champion_of(root).version == 1
+
+
+def test_where_all_rows_need_too_much_memory_the_judged_model_serves(
+    finished, copy: Callable[..., Path], monkeypatch
+):
+    """A refit over the budget is said, and the judged model serves; the run does not fail."""
+    from tidemill.errors import BudgetExceeded
+    from tidemill.stages import refit
+
+    root = copy(finished)
+
+    def over_budget(*_: object, **__: object) -> None:
+        raise BudgetExceeded("needs about 90 MB; 64 allowed", remedy="raise it")
+
+    monkeypatch.setattr(refit, "fit", over_budget)
+    change(root, "training.params.learning_rate=0.2")
+    summary = run_here(root)
+    stage = next(run for run in summary.stages if run.stage == "refit")
+    assert "needs about 90 MB" in stage.result.warnings[0]
+    assert read_json(root / "models/serving/refit.json")["why"].startswith("not refitted")
+    sealed = open_candidate(Workspace.at(root).serving / "model")
+    assert sealed.judged is sealed.pipeline
