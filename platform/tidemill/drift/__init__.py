@@ -5,7 +5,7 @@ from tidemill.drift.estimate import Estimate, PerformanceModel
 from tidemill.drift.findings import Finding
 from tidemill.drift.heldout import HeldOut
 from tidemill.drift.intake import Intake
-from tidemill.drift.judging import Yardstick, compare
+from tidemill.drift.judging import Yardstick, compare, output_gap
 from tidemill.drift.outcomes import Outcomes
 from tidemill.drift.outputs import outputs_of, scores_of_outputs
 from tidemill.drift.performance import Performance, measure, performance_findings
@@ -49,6 +49,7 @@ __all__ = [
     "judge",
     "judged_columns",
     "measure",
+    "output_gap",
     "output_schema",
     "outputs_of",
     "performance_findings",

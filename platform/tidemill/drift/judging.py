@@ -24,7 +24,7 @@ from tidemill.drift.reference import TRUTH, Reference, output_schema
 from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 
-__all__ = ["Yardstick", "compare"]
+__all__ = ["Yardstick", "compare", "output_gap"]
 
 # The stated rate is of windows with any drift finding: inputs, outputs and labels share it.
 _SPENT: dict[Kind, float] = {"drift": 0.8, "output drift": 0.1, "label drift": 0.1}
@@ -82,6 +82,7 @@ class Yardstick:
                 self.reference.time_ordered,
                 columns=self._columns(kind),
                 rate=self.config.false_alarm_rate * _SPENT[kind],
+                beyond=self.reference.gap if kind == "output drift" else None,
             )
         return self._known[key]
 
@@ -125,6 +126,30 @@ class Yardstick:
         # A regression says a prediction and no score.
         outputs = output_schema(self.reference.schema).names
         return tuple(name for name in outputs if name != TRUTH)
+
+
+def output_gap(judged: Profile, serving: Profile) -> dict[str, dict[str, float]]:
+    """How far what a serving model says lies from what the judged one says of the same rows.
+
+    Parameters
+    ----------
+    judged, serving : Profile
+        Over ``output_schema``; of rows that both have learnt.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By column and test; for :attr:`Reference.gap`.
+    """
+    gap: dict[str, dict[str, float]] = {}
+    for name, known in judged.columns.items():
+        if name == TRUTH:
+            continue
+        axis, now = axis_of(known), serving.columns[name]
+        values = distances_of(axis, cells_of(axis, known), cells_of(axis, now)).tolist()
+        pairs = zip(distance_names(axis), values, strict=True)
+        gap[name] = {test: value for test, value in pairs if math.isfinite(value)}
+    return gap
 
 
 def compare(window: Profile, reference: Reference, thresholds: Thresholds) -> list[Finding]:

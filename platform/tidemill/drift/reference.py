@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -46,6 +46,9 @@ class Reference:
         Estimates figures before labels arrive.
     time_ordered : bool
         Whether blocks follow each other in time.
+    gap : dict of str to dict of str to float
+        Where another model serves than was judged: how far its outputs lie from ``outputs``
+        beyond chance, by column of the outputs and test; see :func:`output_gap`.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class Reference:
     figures: dict[str, float]
     quality: PerformanceModel
     time_ordered: bool
+    gap: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -71,6 +75,7 @@ class Reference:
         figures: Mapping[str, float],
         quality: PerformanceModel,
         time_ordered: bool,
+        gap: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Self:
         """A reference whose histograms also end where the training values end.
 
@@ -89,7 +94,16 @@ class Reference:
                 remedy="train on data that have rows, then register again",
             )
         framed, profiles = _framed(schema, tuple(blocks))
-        return cls(framed, profiles, tuple(outputs), metric, dict(figures), quality, time_ordered)
+        return cls(
+            framed,
+            profiles,
+            tuple(outputs),
+            metric,
+            dict(figures),
+            quality,
+            time_ordered,
+            {name: dict(tests) for name, tests in (gap or {}).items()},
+        )
 
     @property
     def live_schema(self) -> TableSchema:
@@ -120,6 +134,7 @@ class Reference:
             "figures": dict(self.figures),
             "quality": self.quality.to_json(),
             "time_ordered": self.time_ordered,
+            "gap": self.gap,
         }
 
     @classmethod
@@ -137,6 +152,7 @@ class Reference:
             figures={name: float(value) for name, value in document["figures"].items()},
             quality=PerformanceModel.from_json(document["quality"]),
             time_ordered=document["time_ordered"],
+            gap=document.get("gap", {}),  # older references are of one model
         )
 
 

@@ -136,6 +136,7 @@ def calibrate(
     *,
     columns: Iterable[str] | None = None,
     rate: float | None = None,
+    beyond: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Thresholds:
     """Find thresholds that windows of ``rows`` rows like training cross at the stated rate.
 
@@ -157,6 +158,8 @@ def calibrate(
         What is judged (:func:`judged_columns`); all by default.
     rate : float, optional
         Instead of ``config.false_alarm_rate``.
+    beyond : mapping, optional
+        By column and test, what healthy windows differ from these blocks by besides chance.
 
     Raises
     ------
@@ -183,7 +186,8 @@ def calibrate(
         found = {name: _resampled(name, blocks, whole, rows, plan, rng) for name in names}
         limits.append(_limits(found, share, plan))
     values = {
-        name: _settled(name, tests, limits[1][name], config) for name, tests in limits[0].items()
+        name: _settled(name, tests, limits[1][name], config, (beyond or {}).get(name, {}))
+        for name, tests in limits[0].items()
     }
     return Thresholds(rows, share, values, sum(len(plan.chosen) for plan in plans))
 
@@ -281,15 +285,33 @@ def _tail(share: float) -> float:
 
 
 def _settled(
-    name: str, by_time: Mapping[str, float], by_chance: Mapping[str, float], config: DriftConfig
+    name: str,
+    by_time: Mapping[str, float],
+    by_chance: Mapping[str, float],
+    config: DriftConfig,
+    beyond: Mapping[str, float],
 ) -> dict[str, float]:
-    """The larger of both limits and the floor; what was set by hand before all."""
+    """The larger of both limits and the floor, and what lies beyond chance; by hand before all."""
     least = floors(config)
     by_hand = {**config.thresholds.get("*", {}), **config.thresholds.get(name, {})}
-    return {
-        test: by_hand.get(test, float(np.nanmax([value, by_chance[test], least[test]])))
+    settled = {
+        test: float(np.nanmax([value, by_chance[test], least[test]]))
         for test, value in by_time.items()
     }
+    return {
+        test: by_hand.get(test, _farther(test, value, beyond.get(test, 0.0)))
+        for test, value in settled.items()
+    }
+
+
+def _farther(test: str, value: float, beyond: float) -> float:
+    """The triangle's other two sides, on the scale on which a test's distance is one."""
+    if not (math.isfinite(value) and beyond > 0):
+        return value
+    if test in ("jensen_shannon", "ks"):
+        return min(value + beyond, 1.0)
+    even = _even(test, np.array([value, beyond]))
+    return _uneven(test, float(even.sum()))
 
 
 def _require_known(config: DriftConfig) -> None:

@@ -17,7 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.contracts import Partial
-from tidemill.drift import HeldOut, PerformanceModel, Reference
+from tidemill.drift import (
+    HeldOut,
+    PerformanceModel,
+    Reference,
+    output_gap,
+    output_schema,
+    outputs_of,
+)
 from tidemill.learning import predict_scores
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Role, TableSchema
@@ -35,6 +42,9 @@ TIME_BLOCKS = 64
 HELD_OUT_ROWS = 200_000
 """Held-out rows that the candidate scores at most: enough for two digits of any figure."""
 
+GAP_ROWS = 50_000
+"""Training rows that both models score at most: their outputs are compared row by row alike."""
+
 _BLOCK_ROWS = 200
 """Held-out rows that a block has, where there are so many: a figure of fewer says little."""
 
@@ -48,8 +58,9 @@ def make_reference(
     *,
     metric: str,
     proof: Sequence[HeldOut] = (),
+    serving: Pipeline | None = None,
 ) -> Reference:
-    """What live traffic of ``pipeline`` will be held to.
+    """What live traffic of a version will be held to.
 
     Training rows and held-out rows (validation and test) are each told by at most 64 blocks:
     with a time column equal stretches of time between their first and their last row (empty
@@ -59,12 +70,15 @@ def make_reference(
     Parameters
     ----------
     pipeline : Pipeline
-        The candidate.
+        What was judged: only it can tell outputs and outcomes of rows that it never saw.
     metric : str
         The figure that decides.
     proof : sequence of HeldOut
         Of a retraining: labelled live rows that the candidate never saw, by time block. Where
         given they stand in place of the frozen shards, which show how the world was before.
+    serving : Pipeline or None
+        What serves, where that is another one. How far its outputs lie from the judged one's on
+        training rows, which both have learnt, is added to what live outputs may differ by.
 
     Notes
     -----
@@ -79,7 +93,45 @@ def make_reference(
         figures=_defined(fold(block.figures for block in held_out).values()),
         quality=PerformanceModel.fit([(block.outcomes, block.figures) for block in held_out]),
         time_ordered=manifest.schema.time is not None,
+        gap=None
+        if serving is None or serving is pipeline
+        else _gap(context, manifest, pipeline, serving),
     )
+
+
+def _gap(
+    context: StageContext, manifest: ShardManifest, judged: Pipeline, serving: Pipeline
+) -> dict[str, dict[str, float]]:
+    """How far the outputs of both lie apart on training rows, whole blocks spread evenly."""
+    shards = manifest.of(Role.TRAIN)
+    function = partial(
+        _tell_shard,
+        pipelines=(judged, serving),
+        folder=context.workspace.shards,
+        schema=manifest.schema,
+        step=max(1, -(-sum(entry.file.rows for entry in shards) // GAP_ROWS)),
+    )
+    parts = context.engine.map(function, shards, label="outputs", progress=context.progress)
+    return output_gap(*(fold(profiles) for profiles in zip(*parts, strict=True)))
+
+
+def _tell_shard(
+    entry: ShardEntry,
+    *,
+    pipelines: tuple[Pipeline, ...],
+    folder: Path,
+    schema: TableSchema,
+    step: int,
+) -> list[Profile]:
+    """What each pipeline says of every ``step``-th block, as a profile."""
+    columns = {str(name) for pipeline in pipelines for name in pipeline[0].feature_names_in_}
+    path, told = verify_file(folder, entry.file), output_schema(schema)
+    blocks = range(0, len(entry.file.blocks), step)
+    found = []
+    for table in read_blocks(path, columns=sorted(columns), blocks=blocks):
+        said = (predict_scores(p[-1], p[0].transform(table), schema.task) for p in pipelines)
+        found.append([Profile.of(outputs_of(schema, scores), told) for scores in said])
+    return [fold(profiles) for profiles in zip(*found, strict=True)]
 
 
 def _training(context: StageContext, manifest: ShardManifest) -> list[Profile]:

@@ -91,7 +91,13 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     _log(context, run_id, params, manifest, metrics, training, versions)
     _log_refit(context, run_id, candidate.digest)
     reference = workspace.work("register", "reference.json")
-    made = make_reference(context, manifest, candidate.judged, metric=metrics["metric"])
+    made = make_reference(
+        context,
+        manifest,
+        candidate.judged,
+        metric=metrics["metric"],
+        serving=candidate.pipeline,
+    )
     write_json(reference, made.to_json())
     registered = registry.register(
         workspace.serving / "model",

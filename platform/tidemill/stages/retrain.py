@@ -38,7 +38,7 @@ from tidemill.storage import (
     read_json,
     write_json,
 )
-from tidemill.tracking import LoadedModel, Registry, load_candidate, open_candidate
+from tidemill.tracking import LoadedModel, Registry, open_candidate
 from tidemill.versioning import Versions
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def register_challenger(
     tracker.log_stage(run_id, "refit", {}, {**figures, "seconds": seconds})
     reference = folder / "reference.json"
     world = manifest.of_origin(live)
-    _write_reference(reference, context, world, taught, proof, comparison.metric)
+    _write_reference(reference, context, world, refitted, proof, comparison.metric)
     registry = Registry(tracker)
     registered = registry.register(
         refitted.folder / "model",
@@ -293,14 +293,16 @@ def _write_reference(
     path: Path,
     context: StageContext,
     manifest: ShardManifest,
-    taught: Taught,
+    refitted: Refitted,
     proof: Proof,
     metric: str,
 ) -> None:
-    """Keep the world that it was taught for: the live rows, and what it says of the proof rows."""
-    pipeline = load_candidate(taught.folder / "model")
-    held_out = _held_out(pipeline, manifest.schema, proof)
-    made = make_reference(context, manifest, pipeline, metric=metric, proof=held_out)
+    """Keep the world that it was taught for: the live rows, and what was said of the proof rows."""
+    both = open_candidate(refitted.folder / "model")
+    held_out = _held_out(both.judged, manifest.schema, proof)
+    made = make_reference(
+        context, manifest, both.judged, metric=metric, proof=held_out, serving=both.pipeline
+    )
     write_json(path, made.to_json())
 
 

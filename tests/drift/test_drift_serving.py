@@ -1,0 +1,146 @@
+"""The reference tells of the judged model, and the serving one is not accused of being another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import lightgbm
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tidemill.config import DriftConfig
+from tidemill.drift import (
+    HeldOut,
+    PerformanceModel,
+    Reference,
+    Yardstick,
+    output_gap,
+    output_schema,
+    outputs_of,
+)
+from tidemill.profiling import Profile
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+
+N, LEARNT, WINDOW, WINDOWS = 1500, 1080, 500, 30
+SCHEMA = TableSchema(
+    (
+        Column("x0", ColumnType.NUMERIC, Purpose.FEATURE, "float32", (-1.0, 0.0, 1.0)),
+        Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary"),
+    ),
+    Task.BINARY,
+    classes=("no", "yes"),
+)
+
+
+def world(rows, rng):
+    """Rows of a world that stands still."""
+    X = rng.normal(size=(rows, 8))
+    signal = 1.2 * X[:, 0] - X[:, 1] * X[:, 2] + 0.5 * np.sin(3 * X[:, 3]) - 1.5
+    return X, (rng.random(rows) < 1 / (1 + np.exp(-signal))).astype(int)
+
+
+def boosted(X, y, rounds=4):
+    """A small booster, as a small table gives."""
+    settings = {"objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True}
+    return lightgbm.train(settings, lightgbm.Dataset(X, y), rounds)
+
+
+def said(model, X):
+    return Profile.of(outputs_of(SCHEMA, model.predict(X)), output_schema(SCHEMA))
+
+
+def table(X, y):
+    return Profile.of(
+        pa.table({"x0": X[:, 0].astype(np.float32), "y": np.array(["no", "yes"])[y]}), SCHEMA
+    )
+
+
+def features(reference, X):
+    """A live window's features."""
+    return Profile.of(pa.table({"x0": X[:, 0].astype(np.float32)}), reference.live_schema)
+
+
+@cache
+def stream(seed):
+    """The reference of a judged model, and live windows with what the serving one says."""
+    rng = np.random.default_rng(seed)
+    X, y = world(N, rng)
+    judged, serving = boosted(X[:LEARNT], y[:LEARNT]), boosted(X, y)
+    held = [
+        HeldOut.of(SCHEMA, judged.predict(X[at : at + 140]), y[at : at + 140])
+        for at in range(LEARNT, N, 140)
+    ]
+    reference = Reference.of(
+        SCHEMA,
+        [table(X[at : at + 120], y[at : at + 120]) for at in range(0, LEARNT, 120)],
+        [block.outputs for block in held],
+        metric="roc_auc",
+        figures={},
+        quality=PerformanceModel.fit([(block.outcomes, block.figures) for block in held]),
+        time_ordered=True,
+        gap=output_gap(said(judged, X[:LEARNT]), said(serving, X[:LEARNT])),
+    )
+    live = [world(WINDOW, rng) for _ in range(WINDOWS)]
+    return reference, [(features(reference, X), said(serving, X)) for X, _ in live]
+
+
+def alarms(reference, windows):
+    """How many windows say that the model's outputs have drifted."""
+    yardstick = Yardstick(reference, DriftConfig(), seed=1)
+    return sum(
+        any(f.flagged and f.kind == "output drift" for f in yardstick.findings(*window))
+        for window in windows
+    )
+
+
+SEEDS = (0, 1, 3)
+
+
+def test_what_serves_raises_no_more_alarms_than_stated():
+    """On stationary streams the serving model's outputs are no drift, though they are others."""
+    found = [alarms(*stream(seed)) for seed in SEEDS]
+    assert sum(found) / (WINDOWS * len(SEEDS)) <= DriftConfig().false_alarm_rate / 10 + 0.01
+
+
+def test_without_the_measured_gap_it_would():
+    """The same windows, held to the judged model's outputs alone, raise alarms by the dozen."""
+    found = [
+        alarms(replace(reference, gap={}), windows)
+        for reference, windows in (stream(seed) for seed in SEEDS)
+    ]
+    assert sum(found) >= 10
+
+
+def test_a_real_change_of_outputs_is_still_told():
+    """The gap widens thresholds and blinds nobody: a model that now says the opposite drifts."""
+    reference, windows = stream(0)
+    assert reference.gap["score"]["jensen_shannon"] > 0
+    yardstick = Yardstick(reference, DriftConfig(), seed=1)
+    known, _ = windows[0]
+    outputs = Profile.of(outputs_of(SCHEMA, np.full(WINDOW, 0.9)), output_schema(SCHEMA))
+    assert any(f.flagged for f in yardstick.findings(known, outputs) if f.kind == "output drift")
+
+
+def test_references_of_before_are_of_one_model():
+    """A stored reference without a gap loads with none; one with a gap comes back exact."""
+    reference, _ = stream(0)
+    document = reference.to_json()
+    assert Reference.from_json(document).gap == reference.gap
+    del document["gap"]
+    assert Reference.from_json(document).gap == {}
+
+
+@pytest.mark.parametrize("test", ["psi", "jensen_shannon", "ks", "wasserstein"])
+def test_thresholds_grow_by_the_gap_and_stay_by_hand(test):
+    """The limit is at least the old one and the gap's; one set by hand stays as it is."""
+    reference, _ = stream(1)
+    wide = Yardstick(reference, DriftConfig(), seed=1).thresholds(WINDOW, "output drift")
+    bare = Yardstick(replace(reference, gap={}), DriftConfig(), seed=1)
+    narrow = bare.thresholds(WINDOW, "output drift")
+    gap = reference.gap["score"][test]
+    assert wide.of("score", test) >= max(narrow.of("score", test), gap)
+    by_hand = DriftConfig(thresholds={"score": {test: 0.123}})
+    found = Yardstick(reference, by_hand, seed=1).thresholds(WINDOW, "output drift")
+    assert found.of("score", test) == 0.123
