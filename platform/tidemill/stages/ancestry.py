@@ -10,7 +10,7 @@ features and target, without key and time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -35,8 +35,8 @@ from tidemill.storage import (
 
 __all__ = ["Frozen", "Learnt", "Unlearnt", "ancestry_of", "frozen_rows", "lessons_of", "told"]
 
-LIMIT = 16_384
-"""Hashes that are kept of a lesson: 128 KB, whatever its rows."""
+LIMIT = 4_096
+"""Hashes that are kept of a lesson: 44 KB of the seal, which may have a megabyte."""
 
 TOLERATED = 0.01
 """Share of test rows that a model may have learnt: by chance rows are copies of each other."""
@@ -54,7 +54,7 @@ class Learnt:
     Parameters
     ----------
     rows_of : str
-        The key of the shards, or the name of the set of live rows.
+        The key of the shards, or the names of the sets of live rows.
     columns : str
         Names the columns that rows are known by, and their kinds.
     time, until : str or None
@@ -132,6 +132,8 @@ def lessons_of(
 ) -> tuple[Learnt, ...]:
     """The lessons of a model that learns all training and validation rows of ``manifest``.
 
+    Two at most, however many sets of live rows there are: those of the source, and the others.
+
     Parameters
     ----------
     origins : sequence of str or None
@@ -142,7 +144,11 @@ def lessons_of(
     One pass over the rows. Memory: one block and a sketch, per worker.
     """
     names = ("", *manifest.appended) if origins is None else origins
-    return tuple(_lesson(context, manifest.of_origin(n), n or manifest.key) for n in names)
+    live = [name for name in names if name]
+    shards = tuple(shard for shard in manifest.shards if shard.origin in live)
+    source = [(manifest.of_origin(""), manifest.key)] if "" in names else []
+    others = [(replace(manifest, shards=shards), ", ".join(live))] if shards else []
+    return tuple(_lesson(context, rows, name) for rows, name in [*source, *others])
 
 
 def told(lessons: Sequence[Learnt] | None) -> dict[str, Any]:
