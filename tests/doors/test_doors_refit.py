@@ -15,7 +15,7 @@ from tidemill.config import set_params
 from tidemill.schema import Role
 from tidemill.storage import ShardManifest, Workspace, read_blocks, read_json
 from tidemill.testing.workspaces import run_here
-from tidemill.tracking import LoadedModel, Tracker, load_champion, open_candidate
+from tidemill.tracking import LoadedModel, Tracker, fetch_reference, load_champion, open_candidate
 
 
 def champion_of(root: Path) -> LoadedModel:
@@ -117,6 +117,8 @@ def test_without_a_refit_one_model_does_both(finished, copy: Callable[..., Path]
     change(root, "training.refit=full")
     assert run_here(root).facts["version"] == 1
     assert champion_of(root).version == 1
+    for version in (1, 2):  # each kept a reference of its own
+        fetch_reference(f"sqlite:///{root / 'mlflow.db'}", "rides", version, root / "reference")
 
 
 def test_where_all_rows_need_too_much_memory_the_judged_model_serves(

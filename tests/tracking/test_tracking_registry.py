@@ -175,6 +175,19 @@ def test_reference_profiles_come_back_checked(place):
     assert not list(place.root.glob(".got*"))
 
 
+def test_two_versions_of_one_run_keep_their_references(place):
+    """The same search, refitted otherwise: the second reference does not replace the first."""
+    source = place.root / "reference"
+    source.mkdir()
+    (source / "a.json").write_text("1")
+    assert place.register(reference=[source]) == 1
+    (source / "a.json").write_text("2")
+    assert place.another(2).register(reference=[source]) == 2
+    for version in (1, 2):
+        got = fetch_reference(place.uri, "rides", version, place.root / "got")
+        assert (got / "a.json").read_text() == str(version)
+
+
 POINTS = (
     "create_run",
     "log_artifacts",

@@ -114,7 +114,7 @@ def run_tune(
 
 
 def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, seed: int) -> str:
-    """Names the search by all that its result depends on."""
+    """Names the search by all that its result depends on; how the model serves is not of it."""
     return hash_json(
         {
             "shards": hash_file(workspace.shards / "manifest.json"),

@@ -17,7 +17,7 @@ from tidemill.storage import (
 )
 from tidemill.tracking.candidate import open_candidate
 from tidemill.tracking.contents import open_contents
-from tidemill.tracking.registry import REFERENCE
+from tidemill.tracking.registry import REFERENCE, REFERENCE_AT
 from tidemill.tracking.seal import Refusal, read_listed
 from tidemill.tracking.service import service_errors
 from tidemill.tracking.store import connect, sqlite_path
@@ -139,7 +139,8 @@ def fetch_reference(
     files: Mapping[str, bytes] = {}
     if recorded:
         refusal = Refusal(f"the reference of {model_name} version {version}", _REMEDY)
-        source = open_contents(uri, f"{run.info.artifact_uri}/reference")
+        place = found.tags.get(REFERENCE_AT, "reference")
+        source = open_contents(uri, f"{run.info.artifact_uri}/{place}")
         files, _ = read_listed(source, source.sizes(), recorded, refusal, stated={})
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     try:

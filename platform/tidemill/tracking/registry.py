@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
-__all__ = ["PROMOTION", "REFERENCE", "Registered", "Registry"]
+__all__ = ["PROMOTION", "REFERENCE", "REFERENCE_AT", "Registered", "Registry"]
 
 REFERENCE = "tidemill.reference"
+REFERENCE_AT = "tidemill.reference_at"
 PROMOTION = "tidemill.promotion"
 
 
@@ -80,7 +81,8 @@ class Registry:
         digest : str
             What that returned: the folder must still be what it was.
         reference : sequence of Path
-            Profiles the model was trained on; run artifacts below ``reference``, their hashes
+            Profiles the model was trained on; run artifacts below ``reference``, or for a
+            later version of the same run below a folder of its own; place and hashes are
             recorded with the version.
         attachments : sequence of Path
             validation.json, params.yaml and the like; run artifacts below ``registration``,
@@ -106,7 +108,10 @@ class Registry:
         with service_errors(self._tracker.uri):
             known = self._of_digest(client, model_name, digest)
             if known is None:
-                self._attach(client, run_id, reference, attachments)
+                # A run's second version (of one search, refitted otherwise) keeps its own.
+                again = bool(self._search(client, f"run_id = '{run_id}'"))
+                place = f"reference-{digest[:16]}" if again else "reference"
+                self._attach(client, run_id, reference, place, attachments)
                 model = logged_model(
                     client, folder, name=model_name, run_id=run_id, digest=digest, figures=figures
                 )
@@ -115,6 +120,7 @@ class Registry:
                     DIGEST: digest,
                     METRICS: json.dumps(figures, sort_keys=True),
                     REFERENCE: json.dumps(_hashes(reference), sort_keys=True),
+                    REFERENCE_AT: place,
                     "tidemill.model_id": model.model_id,
                 }
                 version = self._create_version(client, model_name, run_id, model, facts)
@@ -196,9 +202,10 @@ class Registry:
         client: MlflowClient,
         run_id: str,
         reference: Sequence[Path],
+        place: str,
         attachments: Sequence[Path],
     ) -> None:
-        self._tracker.log_artifacts(run_id, reference, "reference")
+        self._tracker.log_artifacts(run_id, reference, place)
         self._tracker.log_artifacts(run_id, attachments, "registration")
         client.log_text(run_id, environment(), "registration/environment.txt")
 
