@@ -36,7 +36,7 @@ from tidemill.storage import (
 __all__ = ["Frozen", "Learnt", "Unlearnt", "ancestry_of", "frozen_rows", "lessons_of", "told"]
 
 LIMIT = 4_096
-"""Hashes that are kept of a lesson: 44 KB of the seal, which may have a megabyte."""
+"""Hashes that are kept of a lesson: 44 KB of the seal."""
 
 TOLERATED = 0.01
 """Share of test rows that a model may have learnt: by chance rows are copies of each other."""

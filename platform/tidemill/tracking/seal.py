@@ -16,7 +16,7 @@ from tidemill.tracking.contents import Contents, FolderContents
 __all__ = ["Refusal", "Sealed", "read_listed", "read_sealed", "write_seal"]
 
 SEAL = "candidate.json"
-_MAX_SEAL_BYTES = 1 << 20
+_MAX_SEAL_BYTES = 4 << 20  # edges of a thousand columns, and what ten lessons held
 _MAX_UNSTATED_BYTES = 1 << 30  # of a file whose size an older seal does not say
 _MAX_LEFT_BYTES = 1 << 20
 
