@@ -97,8 +97,14 @@ async def _reached(address: str | None) -> str:
     if address is None:
         return ""
     try:
-        async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
+        # Its own limit is for each read: one that drips would hold us for ever.
+        async with (
+            asyncio.timeout(2 * _SECONDS),
+            httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client,
+        ):
             found = await client.get(address.rstrip("/") + "/health")
+    except TimeoutError:
+        return "it does not answer in time"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"it does not answer ({type(error).__name__})"
     return "" if found.status_code < 500 else f"it answers {found.status_code}"

@@ -13,13 +13,14 @@ import pyarrow as pa
 import structlog
 
 from tidemill.config import Params
-from tidemill.errors import ModelMissing, ModelUntrusted, TidemillError
+from tidemill.errors import ModelMissing, ModelUntrusted, ServiceUnavailable, TidemillError
 from tidemill.learning import predict_scores
 from tidemill.schema import TableSchema, Task
 from tidemill.storage import read_json
 from tidemill.tracking import LoadedModel, ModelVersion, Registry, Tracker, load_champion
 from tidemill.tracking import fetch_reference as fetched
 from tidemill_monitor.intake.plans import Shape
+from tidemill_monitor.serving.patience import Patience
 from tidemill_monitor.settings import MonitorSettings
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Champion", "ChampionHolder", "Reloaded"]
 
 _ASK_SECONDS = 5.0
+_REGISTRY_SECONDS = 10.0
+_RELOAD_SECONDS = 20.0
+_START_SECONDS = 60.0
 _log = structlog.get_logger("tidemill_monitor")
 
 
@@ -95,6 +99,11 @@ class ChampionHolder:
     params : Params
     clock : callable
         Gives the time, aware and UTC.
+
+    Notes
+    -----
+    MLflow may hang. A reload waits 20 seconds for it (60 at the start), a question 10; after that
+    they fail at once until it has answered, and the champion that serves goes on.
     """
 
     def __init__(
@@ -109,6 +118,9 @@ class ChampionHolder:
         self.trouble: str | None = None
         self.trouble_code: str | None = None
         self._reloading = threading.Lock()
+        self._loading = Patience("MLflow", _RELOAD_SECONDS)
+        self._asking = Patience("MLflow", _REGISTRY_SECONDS)
+        self._fetching = Patience("MLflow", _REGISTRY_SECONDS)
         self._callbacks: list[Callable[[Champion], None]] = []
         self._references: dict[int, Reference | None] = {}
         self._versions: tuple[float, frozenset[int]] = (-_ASK_SECONDS, frozenset())
@@ -120,18 +132,26 @@ class ChampionHolder:
     def load(self) -> None:
         """Load the champion if that is possible; ``trouble`` says why not."""
         try:
-            self.reload()
+            self.reload(seconds=_START_SECONDS)
         except TidemillError as error:
             _log.warning("champion not loaded", code=error.code, reason=error.message)
 
-    def reload(self) -> Reloaded:
+    def reload(self, *, seconds: float | None = None) -> Reloaded:
         """Load the version that is champion now; the old one serves until it is ready.
 
         Raises
         ------
         TidemillError
-            If it cannot be loaded; the old one goes on serving and ``trouble`` says why.
+            If it cannot be loaded; the old one goes on serving and ``trouble`` says why. What is
+            late is still taken when it is there.
         """
+        try:
+            return self._loading.ask(self._reload, seconds=seconds)
+        except ServiceUnavailable as error:
+            self.trouble, self.trouble_code = error.message, error.code
+            raise
+
+    def _reload(self) -> Reloaded:
         with self._reloading:
             before = self.current
             try:
@@ -162,7 +182,7 @@ class ChampionHolder:
             return True
         asked, versions = self._versions
         if version not in versions and time.monotonic() - asked >= _ASK_SECONDS:
-            found = Registry(self._tracker).versions(self.name)
+            found = self.versions()
             versions = frozenset(item.version for item in found)
             self._versions = (time.monotonic(), versions)
         return version in versions
@@ -175,7 +195,7 @@ class ChampionHolder:
         ServiceUnavailable
             If MLflow does not answer.
         """
-        return Registry(self._tracker).versions(self.name)
+        return self._asking.ask(lambda: Registry(self._tracker).versions(self.name))
 
     def reference(self, version: int) -> Reference | None:
         """What the version was trained on; None if it was registered without.
@@ -184,7 +204,14 @@ class ChampionHolder:
         ------
         ModelUntrusted
             If it is not what was registered.
+        ServiceUnavailable
+            If MLflow does not answer.
         """
+        if version not in self._references:
+            return self._fetching.ask(lambda: self._referred(version))
+        return self._references[version]
+
+    def _referred(self, version: int) -> Reference | None:
         if version not in self._references:
             self._references[version] = self._fetch(version)
         return self._references[version]
@@ -202,7 +229,7 @@ class ChampionHolder:
     def _made(self, found: ModelVersion) -> Champion:
         loaded = load_champion(self._settings.tracking_uri, self.name, version=found.version)
         schema = _schema_of(loaded)
-        reference = self.reference(found.version)
+        reference = self._referred(found.version)
         champion = Champion(
             name=self.name,
             version=loaded.version,
