@@ -207,11 +207,13 @@ def test_performance_becomes_findings(model):
     rng = np.random.default_rng(9)
     told = Estimate("roc_auc", model.figures["roc_auc"] - 0.01, 0.01, 2000, 0.0)
     found = measure(model, "roc_auc", HARM, figures=window(rng, 2000, 0.3), estimate=told)
-    kinds = {f.kind: f for f in performance_findings(found, HARM)}
-    assert kinds["performance"].flagged
-    assert not kinds["estimate"].flagged
-    assert kinds["performance"].value == found.loss
-    assert kinds["performance"].threshold == HARM.max_loss
+    told = {(f.kind, f.test): f for f in performance_findings(found, HARM)}
+    assert told["performance", "roc_auc"].flagged
+    assert told["performance", "log_loss"].flagged
+    assert not told["estimate", "roc_auc"].flagged
+    assert told["performance", "roc_auc"].value == found.loss
+    assert told["performance", "roc_auc"].threshold == HARM.max_loss
+    assert told["performance", "log_loss"].threshold == HARM.max_log_loss
 
 
 def test_performance_travels_as_json(model):

@@ -222,10 +222,11 @@ def for_columns(
 def metric_of(reference: Reference, config: MonitoringConfig) -> str:
     """The figure that is followed: as in evaluation, or the one that params.yaml names.
 
-    A name that the model's task does not have falls back to the reference's.
+    A name that the model's task does not have, or that cannot decide (bias), falls back to the
+    reference's.
     """
     asked = config.harm.metric
-    if asked != "auto" and asked in reference.quality.figures:
+    if asked in HIGHER_IS_BETTER and asked in reference.quality.figures:
         return asked
     return reference.metric
 

@@ -152,7 +152,7 @@ class Judgement:
             "metric": self.metric,
             "held": _known(self.held),
             "harm": _known(self.harm),
-            "measured": bool(p and p.harmed is not None),
+            "measured": bool(p and p.measurable),
             "performance": p.to_json() if p else None,
             "estimate": _estimate_json(e) if e and math.isfinite(e.value) else None,
         }
@@ -270,6 +270,7 @@ def _measured(
         estimate=estimate,
         trust=context.trust,
         comparisons=context.comparisons,
+        alike=not bench.segment,
     )
 
 

@@ -94,6 +94,35 @@ class HarmConfig(Section):
         description="how much worse than on held-out rows is harm (in the metric's unit; "
         "relative for rmse and mae)",
     )
+    max_log_loss: float | None = Field(
+        0.03,
+        ge=0,
+        description="classifiers, beside the metric: growth of the log loss that is harm, as a "
+        "share of what a dummy loses that knows the classes' shares only; null: not guarded",
+    )
+    max_wrong: float | None = Field(
+        0.03,
+        ge=0,
+        description="classifiers, beside the metric: growth of the share of wrong answers that is "
+        "harm; null: not guarded",
+    )
+    max_rmse: float | None = Field(
+        0.1,
+        ge=0,
+        description="regression, beside the metric: growth of the RMSE that is harm, as a share "
+        "of what held-out rows had; null: not guarded",
+    )
+    max_bias: float | None = Field(
+        0.25,
+        ge=0,
+        description="regression, beside the metric: growth of the mean signed error that is "
+        "harm, as a share of the mean absolute error on held-out rows; null: not guarded",
+    )
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.025,
+        description="share of healthy windows that are accused, over all these figures and all "
+        "segments",
+    )
     min_labels: int = Field(200, ge=30, description="labelled rows before a window's harm is told")
     estimate: bool = Field(True, description="estimate the figure before labels arrive")
     change_detection: bool = Field(True, description="follow the error stream across windows")

@@ -50,6 +50,8 @@ def standard_error(figures: Figures, metric: str) -> float:
     fourth = _fourth_moment(
         _middles(figures.residual_edges), figures.residual_counts, figures.squared_error_sum
     )
+    if metric == "bias":
+        return math.sqrt(max(squared - (figures.error_sum / n) ** 2, 0.0) / n)
     if metric == "mae":
         return math.sqrt(max(squared - (figures.absolute_error_sum / n) ** 2, 0.0) / n)
     if metric == "rmse":

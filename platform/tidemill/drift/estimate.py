@@ -18,16 +18,23 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.drift.bands import standard_error
-from tidemill.drift.expected import concordance, expected_figures, grouped, groups_of
-from tidemill.drift.outcomes import SUMS, Outcomes
+from tidemill.drift.expected import (
+    concordance,
+    expected_figures,
+    grouped,
+    groups_of,
+    output_counts,
+)
+from tidemill.drift.outcomes import SUMS, Outcomes, completed
 from tidemill.drift.reference import PREDICTION, SCORE
 from tidemill.drift.variation import Variation
 from tidemill.errors import SchemaMismatch
-from tidemill.metrics import Figures
+from tidemill.metrics import Figures, RegressionFigures
 from tidemill.profiling import NumericProfile, Profile, fold
+from tidemill.profiling.floats import from_document, to_document
 from tidemill.schema import Task
 
-__all__ = ["BAND", "MEAN_ERRORS", "Estimate", "PerformanceModel"]
+__all__ = ["BAND", "MEAN_ERRORS", "MOST_UNSEEN", "Estimate", "PerformanceModel"]
 
 BAND = 1.96
 """Standard errors each side of a figure: 95 of 100 windows of a steady stream lie inside."""
@@ -41,6 +48,9 @@ MEAN_ERRORS = {
 """Figures that can fall because other rows came, each answered as well as ever: rows all alike
 have no ranks to get right. Beside each the mean error of the rows that must have grown as well
 before anybody is accused."""
+
+MOST_UNSEEN = 0.2
+"""Share of outputs where hardly a held-out row lay, above which nothing is foretold of rows."""
 
 _RESAMPLES = 100
 _FEW = 5
@@ -65,6 +75,8 @@ class Estimate:
     mean_error : Estimate or None
         Of a figure that depends on the mix of rows: the mean error behind it, see
         :data:`MEAN_ERRORS`.
+    doubt : float
+        The part of ``standard_error`` that is not the noise of the window's rows.
     """
 
     metric: str
@@ -73,6 +85,7 @@ class Estimate:
     rows: int
     unseen: float
     mean_error: Estimate | None = None
+    doubt: float = 0.0
 
     @property
     def low(self) -> float:
@@ -101,6 +114,9 @@ class PerformanceModel:
         Standard error of a figure on one row: divide by the root of the rows.
     variation : Variation
         How much figures and surprises vary over time, by the length of the stretch.
+    dummy : float
+        Log loss of a dummy that knows the held-out rows' shares of classes only; NaN for
+        regression, and of more than two classes in documents written before it was kept.
 
     Notes
     -----
@@ -115,6 +131,7 @@ class PerformanceModel:
     figures: dict[str, float]
     noise: dict[str, float]
     variation: Variation = field(default_factory=Variation)
+    dummy: float = math.nan
 
     @classmethod
     def fit(cls, blocks: Sequence[tuple[Outcomes, Figures]]) -> Self:
@@ -143,6 +160,7 @@ class PerformanceModel:
             concordance(figures, outcomes, groups_of(outcomes.rows)),
             {name: figures.values()[name] for name in names},
             {name: standard_error(figures, name) * math.sqrt(figures.count) for name in names},
+            dummy=_entropy(_class_rows(figures)),
         )
         groups = groups_of(outcomes.rows)
         variation = Variation.of(
@@ -211,23 +229,44 @@ class PerformanceModel:
         # What the stretches of output lose against single scores, on rows where it is known.
         anchor = self.figures[metric] - self._expected(seen, self.sums, groups)[metric]
         behind = MEAN_ERRORS.get(metric)
-        return Estimate(
-            metric,
-            value + anchor,
-            self._error(counts, metric, groups),
-            rows,
-            unseen,
-            self.estimate_counts(counts, behind) if behind is not None else None,
-        )
-
-    def _error(self, counts: Floats, metric: str, groups: npt.NDArray[np.int64]) -> float:
-        rows = float(counts.sum())
-        return math.hypot(
-            self.noise[metric] / math.sqrt(rows),
+        doubt = math.hypot(
             self._doubt(counts, metric, groups),
             self._inner_doubt(counts, groups) if metric == "roc_auc" else 0.0,
             self.variation.surprise_of(metric, rows),
         )
+        return Estimate(
+            metric,
+            value + anchor,
+            math.hypot(self.noise[metric] / math.sqrt(rows), doubt),
+            rows,
+            unseen,
+            self.estimate_counts(counts, behind) if behind is not None else None,
+            doubt,
+        )
+
+    def noise_of(self, figures: Figures, metric: str) -> float:
+        """Standard error of a measured figure from the noise of its own rows."""
+        # A window without a single error has no noise of its own: held-out rows know better.
+        own = standard_error(figures, metric)
+        return max(own, self.noise[metric] / math.sqrt(figures.count))
+
+    def error_of(self, figures: Figures, metric: str) -> float:
+        """Standard error of a measured figure's distance from the held-out one."""
+        spread = self.variation.spread_of(metric, figures.count)
+        return math.hypot(self.noise_of(figures, metric), self.held_out_error(metric), spread)
+
+    def foretold(self, figures: Figures, metric: str) -> tuple[float, float]:
+        """What held-out rows with the outputs of ``figures`` had, and the error of the distance.
+
+        The held-out figure itself where it cannot be told, or where hardly a held-out row had
+        such outputs.
+        """
+        told = self.estimate_counts(output_counts(figures, self.blocks[0].edges), metric)
+        if not math.isfinite(told.value) or told.unseen > MOST_UNSEEN:
+            return self.figures[metric], self.error_of(figures, metric)
+        # One block cannot show how much blocks differ: the noise of its rows is the least.
+        doubt = max(told.doubt, self.noise[metric] / math.sqrt(self.rows))
+        return told.value, math.hypot(self.noise_of(figures, metric), doubt)
 
     def _expected(
         self, counts: Floats, sums: Floats, groups: npt.NDArray[np.int64]
@@ -272,23 +311,42 @@ class PerformanceModel:
         return {
             "task": self.task.value,
             "edges": self.blocks[0].edges.tolist(),
-            "sums": [block.sums.tolist() for block in self.blocks],
+            "sums": [block.to_json()["sums"] for block in self.blocks],
             "names": list(SUMS[self.task]),
             "inside": self.inside.tolist(),
             "figures": dict(self.figures),
             "noise": dict(self.noise),
             "variation": self.variation.to_json(),
+            "dummy": to_document(self.dummy),
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
         task, edges = Task(document["task"]), np.array(document["edges"], np.float64)
-        blocks = (np.array(sums, np.float64) for sums in document["sums"])
+        blocks = [completed(task, sums) for sums in document["sums"]]
+        dummy = from_document(document.get("dummy"))
+        if math.isnan(dummy) and task is Task.BINARY:
+            rows, positives, *_ = np.sum(blocks, axis=(0, 2)).tolist()
+            dummy = _entropy([positives, rows - positives])
         return cls(
             blocks=tuple(Outcomes(task, edges, sums) for sums in blocks),
             inside=np.array(document["inside"], np.float64),
             figures=document["figures"],
             noise=document["noise"],
             variation=Variation.from_json(document["variation"]),
+            dummy=dummy,
         )
+
+
+def _class_rows(figures: Figures) -> list[float]:
+    """Rows of each true class; none for regression."""
+    if isinstance(figures, RegressionFigures):
+        return []
+    return [float(rows) for rows in figures.confusion.sum(axis=1)]
+
+
+def _entropy(rows: Sequence[float]) -> float:
+    """Log loss of whoever answers every row with the shares of ``rows``; NaN without rows."""
+    total = sum(rows)
+    return -sum(n / total * math.log(n / total) for n in rows if n) if total else math.nan

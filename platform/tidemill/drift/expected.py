@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from tidemill.drift.bands import scores_of
 from tidemill.drift.outcomes import Outcomes
-from tidemill.metrics import BinaryFigures, Figures
+from tidemill.metrics import BinaryFigures, Figures, RegressionFigures
 from tidemill.schema import Task
 
-__all__ = ["concordance", "expected_figures", "grouped", "groups_of"]
+__all__ = ["concordance", "expected_figures", "grouped", "groups_of", "output_counts"]
 
 Floats = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-9
 LEAST_ROWS = 30
 """Held-out rows that a group has at least: fewer tell little about what comes of such rows."""
 
@@ -63,6 +64,30 @@ def concordance(figures: Figures, outcomes: Outcomes, groups: npt.NDArray[np.int
         if pairs := p.sum() * n.sum():
             found[group] = float((p * (np.cumsum(n) - n / 2)).sum() / pairs)
     return found
+
+
+def output_counts(figures: Figures, edges: Floats) -> Floats:
+    """How many of the rows behind ``figures`` lie in each bin of output, (n_edges + 1,).
+
+    Of regression ``edges`` must be those of the figures.
+    """
+    if isinstance(figures, RegressionFigures):
+        return np.asarray(figures.joint_counts.sum(axis=0), np.float64)
+    if isinstance(figures, BinaryFigures):
+        ranks = figures.ranks
+        return _counted(scores_of(ranks), ranks.positives + ranks.negatives, edges)
+    # Outputs keep the predicted class's probability and share the rest evenly: of each row the
+    # one that is above an even share is the predicted one's; rows that are all even have none.
+    even = 1 / len(figures.ranks) + _ROUNDING
+    parts = [(scores_of(r), r.positives + r.negatives) for r in figures.ranks]
+    found = np.sum([_counted(s[s > even], n[s > even], edges) for s, n in parts], axis=0)
+    found[np.searchsorted(edges, even, side="right")] += figures.count - found.sum()
+    return np.asarray(found, np.float64)
+
+
+def _counted(scores: Floats, rows: npt.NDArray[np.int64], edges: Floats) -> Floats:
+    place = np.searchsorted(edges, scores, side="right")
+    return np.bincount(place, weights=rows, minlength=len(edges) + 1).astype(np.float64)
 
 
 def expected_figures(
@@ -118,12 +143,13 @@ def _multiclass(sums: Floats, _: Floats) -> dict[str, float]:
 
 
 def _regression(sums: Floats, _: Floats) -> dict[str, float]:
-    rows, absolute, squared, target, target_squared = sums.sum(axis=1).tolist()
+    rows, absolute, squared, target, target_squared, error = sums.sum(axis=1).tolist()
     spread = target_squared - target**2 / max(rows, 1.0)
     return {
         "mae": _ratio(absolute, rows),
         "rmse": math.sqrt(squared / rows) if rows else math.nan,
         "r2": 1.0 - squared / spread if spread > 0 else math.nan,
+        "bias": _ratio(error, rows),
     }
 
 

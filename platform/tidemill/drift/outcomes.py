@@ -16,17 +16,27 @@ import numpy.typing as npt
 from tidemill.errors import SchemaMismatch
 from tidemill.schema import Task
 
-__all__ = ["SUMS", "Outcomes"]
+__all__ = ["SUMS", "Outcomes", "completed"]
+
+Floats = npt.NDArray[np.float64]
 
 SUMS: dict[Task, tuple[str, ...]] = {
     Task.BINARY: ("rows", "positives", "called", "hits", "log_loss", "squared_error"),
     Task.MULTICLASS: ("rows", "correct", "log_loss", "squared_error"),
-    Task.REGRESSION: ("rows", "absolute_error", "squared_error", "target", "target_squared"),
+    Task.REGRESSION: (
+        "rows",
+        "absolute_error",
+        "squared_error",
+        "target",
+        "target_squared",
+        "error",
+    ),
 }
 """What is summed over the rows of each stretch of output, by task.
 
 ``positives`` are rows of the second class, ``called`` rows that the model calls so, ``hits`` rows
-that are both; ``target`` is counted from the middle edge, so that its square loses no digits.
+that are both; ``target`` is counted from the middle edge, so that its square loses no digits;
+``error`` is signed (prediction - target) and NaN in documents that were written before it was kept.
 """
 
 _EPSILON = np.finfo(np.float64).eps
@@ -111,20 +121,21 @@ class Outcomes:
         return {
             "task": self.task.value,
             "edges": self.edges.tolist(),
-            "sums": self.sums.tolist(),
+            "sums": [row.tolist() for row in self.sums if not np.isnan(row).any()],
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(
-            Task(document["task"]),
-            np.array(document["edges"], np.float64),
-            np.array(document["sums"], np.float64),
-        )
+        task, edges = Task(document["task"]), np.array(document["edges"], np.float64)
+        return cls(task, edges, completed(task, document["sums"]))
 
 
-Floats = npt.NDArray[np.float64]
+def completed(task: Task, sums: Sequence[Sequence[float]]) -> Floats:
+    """Sums as an array, those of :data:`SUMS` that an older document lacks NaN."""
+    known = np.array(sums, np.float64)
+    lacking = np.full((len(SUMS[task]) - len(known), known.shape[1]), np.nan)
+    return np.concatenate([known, lacking])
 
 
 def _binary(scores: Floats, truth: npt.NDArray[Any], _: Floats) -> tuple[Floats, list[Floats]]:
@@ -148,7 +159,8 @@ def _regression(
 ) -> tuple[Floats, list[Floats]]:
     residual = scores - truth
     target = truth.astype(np.float64) - (edges[len(edges) // 2] if len(edges) else 0.0)
-    return scores, [np.ones(len(truth)), np.abs(residual), residual**2, target, target**2]
+    columns = [np.ones(len(truth)), np.abs(residual), residual**2, target, target**2, residual]
+    return scores, columns
 
 
 _COLUMNS = {

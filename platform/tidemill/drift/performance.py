@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from statistics import NormalDist
 from typing import Any, Self
 
 from tidemill.config import HarmConfig
-from tidemill.drift.bands import standard_error
-from tidemill.drift.estimate import BAND, MEAN_ERRORS, Estimate, PerformanceModel
+from tidemill.drift.estimate import (
+    BAND,
+    MEAN_ERRORS,
+    MOST_UNSEEN,
+    Estimate,
+    PerformanceModel,
+)
 from tidemill.drift.findings import Finding
+from tidemill.drift.guards import Guard, guard, joint_score, limits_of, unknown_guards
 from tidemill.drift.trust import Trust
 from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, Figures, in_words
+from tidemill.profiling.floats import from_document, to_document
 
 __all__ = ["RELATIVE", "Performance", "measure", "performance_findings", "worse_by"]
 
@@ -20,14 +28,14 @@ RELATIVE = frozenset({"mae", "rmse"})
 """Figures in the target's own unit: their loss is told as a share of the held-out figure."""
 
 _ONE_SIDED = 1.645
-
-MOST_UNSEEN = 0.2
-"""Share of outputs where hardly a held-out row lay, above which an estimate accuses nobody."""
+_ALONE = "held to its share of the rate alone: too few held-out blocks tell how figures go together"
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """A window's figure beside the held-out one; NaN and None where it cannot be told.
+    """A window's figures beside the held-out ones; NaN and None where they cannot be told.
+
+    All but ``guards``, ``joint`` and ``unguarded`` are of the followed figure.
 
     Parameters
     ----------
@@ -55,6 +63,13 @@ class Performance:
     mixed : bool
         Whether only the mean error acquits: the figure fell because other rows came, not
         because they are answered worse.
+    guards : tuple of Guard
+        The figures beside the followed one that accuse too; of the labelled rows.
+    joint : bool
+        Whether the chance of a false accusation is shared by what held-out blocks told of how
+        the figures go together; else each is held to its part of it (Bonferroni).
+    unguarded : tuple of str
+        Guards that the reference does not know: it was made by an older version of tidemill.
     """
 
     metric: str
@@ -73,23 +88,46 @@ class Performance:
     estimated_loss: float = math.nan
     suspected: bool | None = None
     mixed: bool = False
+    guards: tuple[Guard, ...] = ()
+    joint: bool = True
+    unguarded: tuple[str, ...] = ()
+
+    @property
+    def measurable(self) -> bool:
+        """Whether any figure is measured on labels enough."""
+        return any(harmed is not None for harmed in (self.harmed, *_each(self.guards, "harmed")))
+
+    @property
+    def accusers(self) -> tuple[str, ...]:
+        """Names of the figures that accuse: the followed one, then guards."""
+        own = (self.metric,) if self.harmed else ()
+        return own + tuple(g.metric for g in self.guards if g.harmed)
+
+    @property
+    def cleared(self) -> bool:
+        """Whether every figure acquits."""
+        return self.acquitted and all(g.acquitted for g in self.guards)
+
+    def doubted(self, max_loss: float) -> tuple[str, ...]:
+        """Names of the figures whose loss would be harm if it were certain; with labels enough."""
+        own = (self.metric,) if self.harmed is not None and self.loss > max_loss else ()
+        beside = (g.metric for g in self.guards if g.harmed is not None and g.loss > g.limit)
+        return own + tuple(beside)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document; NaN becomes null."""
-        document = asdict(self)
-        return {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in document.items()
+        document = _written(asdict(self))
+        return document | {
+            "guards": [_written(asdict(g)) for g in self.guards],
+            "unguarded": list(self.unguarded),
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        told: dict[str, Any] = {
-            name: math.nan if value is None and name not in ("harmed", "suspected") else value
-            for name, value in document.items()
-        }
-        return cls(**told)
+        """Read what :meth:`to_json` wrote, also before there were guards."""
+        guards = tuple(Guard(**_read(Guard, g)) for g in document.get("guards", ()))
+        unguarded = tuple(document.get("unguarded", ()))
+        return cls(**_read(cls, document) | {"guards": guards, "unguarded": unguarded})
 
 
 def measure(
@@ -101,6 +139,7 @@ def measure(
     estimate: Estimate | None = None,
     trust: Trust | None = None,
     comparisons: int = 1,
+    alike: bool = True,
 ) -> Performance:
     """Hold a window, or a slice of it, to the held-out rows.
 
@@ -119,20 +158,27 @@ def measure(
     comparisons : int
         Windows and slices judged together: the chance of a false accusation is divided by it
         (Bonferroni); the bands that are shown stay at 95%.
+    alike : bool
+        Whether outputs mean for these rows what they meant for the held-out ones; not for
+        slices, whose guards are held to the slice's own figures.
 
     Notes
     -----
+    The followed figure and its guards share ``config.false_alarm_rate`` (see ``jointly``).
     Standard errors are analytic (see ``bands``); nothing here passes over rows.
     """
-    if figures is not None and _without_scores(figures):
+    with_scores = figures is None or not _without_scores(figures)
+    if not with_scores:
         metric, estimate = "accuracy", None
     held_out = quality.figures.get(metric, math.nan)
-    strict = -NormalDist().inv_cdf(0.025 / max(comparisons, 1))
+    rate = config.false_alarm_rate / max(comparisons, 1)
     found: dict[str, Any] = {"metric": metric, "held_out": held_out}
     if figures is not None and figures.count:
-        found |= _measured(quality, metric, held_out, figures, config, strict)
+        limits = limits_of(quality.task, metric, config) if with_scores else {}
+        found |= _guarded(quality, metric, held_out, figures, config, limits, rate, alike)
     if estimate is not None and config.estimate and estimate.metric == metric:
-        expected = _estimated(quality, held_out, estimate, config, strict, trust or Trust())
+        alone = -NormalDist().inv_cdf(rate)
+        expected = _estimated(quality, held_out, estimate, config, alone, trust or Trust())
         if found.get("harmed") is not None:
             expected["mixed"] = found["mixed"]  # what is measured outweighs what is expected
         found |= expected
@@ -152,7 +198,7 @@ def worse_by(metric: str, held_out: float, value: float) -> float:
 
 
 def performance_findings(performance: Performance, config: HarmConfig) -> list[Finding]:
-    """The measured and the estimated figure as findings, where they can be told."""
+    """The measured figure, its guards and the estimated one as findings, where they can be told."""
     found = []
     if performance.harmed is not None:
         detail = (
@@ -160,6 +206,7 @@ def performance_findings(performance: Performance, config: HarmConfig) -> list[F
             f"{performance.labelled_rows:,} labelled rows, held out {performance.held_out:.3f}"
         )
         found.append(_finding("performance", performance, performance.harmed, config, detail))
+    found += _guard_findings(performance)
     if performance.suspected is not None:
         detail = (
             f"{in_words(performance.metric)} estimated at {performance.estimated:.3f} "
@@ -170,11 +217,65 @@ def performance_findings(performance: Performance, config: HarmConfig) -> list[F
     return found
 
 
+def _guard_findings(performance: Performance) -> list[Finding]:
+    """One finding a guard; what cannot be guarded is told too, and flags nothing."""
+    alone = "" if performance.joint else f"; {_ALONE}"
+    found = [
+        Finding(
+            "performance",
+            "",
+            g.metric,
+            g.loss,
+            g.limit,
+            None,
+            g.harmed,
+            f"{in_words(g.metric)} {g.measured:.3f} on {performance.labelled_rows:,} labelled "
+            f"rows, {g.expected:.3f} expected of them{alone}",
+        )
+        for g in performance.guards
+        if g.harmed is not None
+    ]
+    for name in performance.unguarded if performance.measurable else ():
+        detail = (
+            f"{in_words(name)} is not guarded: the reference of this version was made before it "
+            "was kept; versions that are registered from now on have it"
+        )
+        found.append(Finding("performance", "", name, math.nan, math.inf, None, False, detail))
+    return found
+
+
 def _finding(
     kind: Any, performance: Performance, flagged: bool, config: HarmConfig, detail: str
 ) -> Finding:
     loss = performance.loss if kind == "performance" else performance.estimated_loss
     return Finding(kind, "", performance.metric, loss, config.max_loss, None, flagged, detail)
+
+
+def _guarded(
+    quality: PerformanceModel,
+    metric: str,
+    held_out: float,
+    figures: Figures,
+    config: HarmConfig,
+    limits: dict[str, float],
+    rate: float,
+    alike: bool,
+) -> dict[str, Any]:
+    """The measured figure and its guards, all held to one rate."""
+    unguarded = unknown_guards(quality, tuple(limits))
+    names = [name for name in limits if name not in unguarded]
+    score, joint = joint_score(rate, metric, names, quality.variation)
+    enough = figures.count >= config.min_labels
+    guards = [
+        guard(quality, name, figures, limits[name], score=score, enough=enough, alike=alike)
+        for name in names
+    ]
+    return {
+        **_measured(quality, metric, held_out, figures, config, score),
+        "guards": tuple(found for found in guards if found is not None),
+        "joint": joint,
+        "unguarded": unguarded,
+    }
 
 
 def _measured(
@@ -188,13 +289,13 @@ def _measured(
     value = figures.values()[metric]
     if not (math.isfinite(value) and math.isfinite(held_out)):
         return {"labelled_rows": figures.count}
-    error = _error(quality, metric, figures)
+    error = quality.error_of(figures, metric)
     loss = worse_by(metric, held_out, value)
     enough = figures.count >= config.min_labels
     beyond = enough and loss > config.max_loss and abs(value - held_out) > strict * error
     behind = MEAN_ERRORS.get(metric)
     grown = behind is None or _grown(
-        quality, behind, figures.values()[behind], _error(quality, behind, figures)
+        quality, behind, figures.values()[behind], quality.error_of(figures, behind)
     )
     worst = value + (-BAND if HIGHER_IS_BETTER[metric] else BAND) * error
     return {
@@ -238,14 +339,6 @@ def _estimated(
     }
 
 
-def _error(quality: PerformanceModel, metric: str, figures: Figures) -> float:
-    """Standard error of a measured figure's distance from the held-out one."""
-    # A window without a single error has no noise of its own: held-out rows know better.
-    own = max(standard_error(figures, metric), quality.noise[metric] / math.sqrt(figures.count))
-    spread = quality.variation.spread_of(metric, figures.count)
-    return math.hypot(own, quality.held_out_error(metric), spread)
-
-
 def _grown(quality: PerformanceModel, metric: str, value: float, error: float) -> bool:
     """Whether a mean error (lower is better) lies above the held-out one, with 95% confidence."""
     if metric not in quality.figures or not math.isfinite(value):
@@ -258,6 +351,20 @@ def _bounded(metric: str, value: float) -> float:
     if metric == "r2":
         return min(value, 1.0)
     return max(min(value, 1.0) if HIGHER_IS_BETTER[metric] else value, 0.0)
+
+
+def _each(guards: Sequence[Guard], name: str) -> list[Any]:
+    return [getattr(g, name) for g in guards]
+
+
+def _written(document: dict[str, Any]) -> dict[str, Any]:
+    return {n: to_document(v) if isinstance(v, float) else v for n, v in document.items()}
+
+
+def _read(kind: type[Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that are not finite, as they were; bools that are not known stay None."""
+    numbers = {f.name for f in fields(kind) if f.type == "float"}
+    return {n: from_document(v) if n in numbers else v for n, v in document.items()}
 
 
 def _without_scores(figures: Figures) -> bool:

@@ -69,9 +69,10 @@ def judge(
 
     Harm is asked first, of every window that can tell, and stands in ``harm`` whatever the name:
 
-    - *confirmed harm*: the measured figure is harmed; or its loss is beyond ``max_loss`` on
-      enough labels, its band too wide to tell alone, and the error stream changed as well;
-    - *suspected harm*: the error stream changed and the measured figure does not acquit; or the
+    - *confirmed harm*: the measured figure or one of its guards is harmed; or the loss of one is
+      beyond its limit on enough labels, its band too wide to tell alone, and the error stream
+      changed as well;
+    - *suspected harm*: the error stream changed and not all measured figures acquit; or the
       estimate is harmed and there are too few labels to measure.
 
     The name is the first that holds:
@@ -105,7 +106,7 @@ def judge(
         return Verdict("broken feed", _sentence(said), _features(broken), harm)
     name = harm or ("harmless drift" if drifted or changed or territory else "healthy")
     cause = _one_class(performance, one_class, config.min_labels)
-    figure = _figure(performance, name, config.max_loss, cause)
+    figure = _figures(performance, name, config.max_loss, cause)
     doubt = _doubt(performance, bool(territory))
     said = [figure, doubt, _change(changed), _drift(drifted, name), *beside]
     features = sorted([*drifted, *territory], key=_beyond, reverse=True)
@@ -124,13 +125,11 @@ def _sentence(parts: Sequence[str]) -> str:
 def _harm(performance: Performance | None, changed: bool, config: HarmConfig) -> str | None:
     if performance is None:
         return "suspected harm" if changed else None
-    if performance.harmed:
+    if performance.accusers or (changed and performance.doubted(config.max_loss)):
         return "confirmed harm"
-    if performance.harmed is not None and changed and performance.loss > config.max_loss:
-        return "confirmed harm"
-    if changed and not performance.acquitted:
+    if changed and not performance.cleared:
         return "suspected harm"
-    if performance.harmed is None and performance.suspected:
+    if not performance.measurable and performance.suspected:
         return "suspected harm"
     return None
 
@@ -206,7 +205,7 @@ def _figure(performance: Performance | None, name: str, max_loss: float, cause: 
         value = (
             f"{p.measured:.3f} ({p.low:.3f} to {p.high:.3f}) on {p.labelled_rows:,} labelled rows"
         )
-        if p.loss > 0 and name in _HARMS:
+        if p.loss > 0 and name in _HARMS and (p.metric in p.accusers or not p.accusers):
             return f"{figure} {_WENT[_better(p)]} from {_held(p)} to {value}{_share(p, p.loss)}"
         return f"{figure} is {value}, {_than(p, p.loss, max_loss)}"
     if p.suspected is not None:

@@ -42,6 +42,7 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "rmse": False,
     "r2": True,
 }
+"""Figures that can decide which of two models is better. ``bias`` is none: it is best at 0."""
 
 IN_WORDS: dict[str, str] = {
     "roc_auc": "ROC AUC",
@@ -53,13 +54,14 @@ IN_WORDS: dict[str, str] = {
     "mae": "mean absolute error",
     "rmse": "RMSE",
     "r2": "R²",
+    "bias": "mean signed error",
 }
 """What people read, in sentences and on pages; the dashboard has the same (a test compares)."""
 
 _NAMES: dict[Task, tuple[str, ...]] = {
     Task.BINARY: ("roc_auc", "average_precision", "log_loss", "accuracy", "f1", "brier"),
     Task.MULTICLASS: ("roc_auc", "log_loss", "accuracy", "f1", "brier"),
-    Task.REGRESSION: ("mae", "rmse", "r2"),
+    Task.REGRESSION: ("mae", "rmse", "r2", "bias"),
 }
 
 _DEFAULTS: dict[Task, str] = {
@@ -76,7 +78,7 @@ _KINDS: dict[str, type[Figures]] = {
 
 
 def metric_names(task: Task) -> tuple[str, ...]:
-    """Names of the figures of a task, in the order of ``values()``."""
+    """Names of the figures of a task, in the order of ``values()``, with those that only tell."""
     return _NAMES[task]
 
 

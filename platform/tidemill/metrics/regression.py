@@ -25,6 +25,9 @@ class RegressionFigures:
     ----------
     count : int
     absolute_error_sum, squared_error_sum : float
+    error_sum : float
+        Sum of the signed errors (prediction - target), to 1e-12 of the absolute ones; NaN where
+        it is not known: it was not kept once.
     target_mean, target_m2 : float
         Mean of the targets (0 without rows), sum of their squared deviations from it.
     edges : (n_edges,) float64
@@ -47,6 +50,7 @@ class RegressionFigures:
     count: int
     absolute_error_sum: float
     squared_error_sum: float
+    error_sum: float
     target_mean: float
     target_m2: float
     edges: npt.NDArray[np.float64]
@@ -78,6 +82,7 @@ class RegressionFigures:
             count=len(y),
             absolute_error_sum=float(np.abs(residuals).sum()),
             squared_error_sum=float(residuals @ residuals),
+            error_sum=float(residuals.sum()),
             target_mean=mean,
             target_m2=float((y - mean) @ (y - mean)),
             edges=frozen,
@@ -98,7 +103,8 @@ class RegressionFigures:
     def values(self) -> dict[str, float]:
         """The figures by name; NaN without rows.
 
-        As in scikit-learn, r2 is NaN below two rows, and on a constant target 1 for a perfect
+        ``bias`` is the mean signed error: above 0 predictions are too high on average. As in
+        scikit-learn, r2 is NaN below two rows, and on a constant target 1 for a perfect
         prediction and 0 otherwise.
         """
         n = self.count
@@ -106,6 +112,7 @@ class RegressionFigures:
             "mae": self.absolute_error_sum / n if n else math.nan,
             "rmse": math.sqrt(self.squared_error_sum / n) if n else math.nan,
             "r2": self._r2(),
+            "bias": self.error_sum / n if n else math.nan,
         }
 
     def _r2(self) -> float:
@@ -137,6 +144,7 @@ class RegressionFigures:
             count=count,
             absolute_error_sum=self.absolute_error_sum + other.absolute_error_sum,
             squared_error_sum=self.squared_error_sum + other.squared_error_sum,
+            error_sum=self.error_sum + other.error_sum,
             target_mean=total / max(count, 1),
             target_m2=self.target_m2
             + other.target_m2
@@ -153,6 +161,7 @@ class RegressionFigures:
             "count": self.count,
             "absolute_error_sum": self.absolute_error_sum,
             "squared_error_sum": self.squared_error_sum,
+            "error_sum": None if math.isnan(self.error_sum) else self.error_sum,
             "target_mean": self.target_mean,
             "target_m2": self.target_m2,
             "edges": self.edges.tolist(),
@@ -162,11 +171,13 @@ class RegressionFigures:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote, also before the signed errors were kept."""
+        signed = document.get("error_sum")
         return cls(
             count=document["count"],
             absolute_error_sum=_number(document["absolute_error_sum"]),
             squared_error_sum=_number(document["squared_error_sum"]),
+            error_sum=math.nan if signed is None else _number(signed),
             target_mean=_number(document["target_mean"]),
             target_m2=_number(document["target_m2"]),
             edges=np.array(document["edges"], dtype=np.float64),

@@ -13,6 +13,7 @@ import pyarrow as pa
 from tidemill.errors import ConfigError, nearest
 from tidemill.learning import predict_scores
 from tidemill.metrics import (
+    HIGHER_IS_BETTER,
     Figures,
     baseline_figures,
     class_shares,
@@ -41,7 +42,7 @@ def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
     ConfigError
         If it is no figure of the task; the nearest is offered.
     """
-    names = metric_names(task)
+    names = tuple(name for name in metric_names(task) if name in HIGHER_IS_BETTER)
     if wanted == "auto":
         return default_metric(task)
     if wanted in names:

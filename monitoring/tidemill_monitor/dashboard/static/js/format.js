@@ -19,6 +19,7 @@ const NAMES = {
   mae: "mean absolute error",
   rmse: "RMSE",
   r2: "R²",
+  bias: "mean signed error",
   psi: "PSI",
   jensen_shannon: "Jensen-Shannon distance",
   ks: "Kolmogorov-Smirnov",
