@@ -155,9 +155,9 @@ def _beside(
     """What labels, or an estimate that accuses, say of the model in a broken window."""
     p = performance
     if harm:
-        told = [_figure(p, harm, config.max_loss), _change(changed)]
+        told = [_figures(p, harm, config.max_loss), _change(changed)]
         return f"beside it {harm}: {', and '.join(part for part in told if part)}"
-    if p is not None and p.harmed is not None:
+    if p is not None and p.measurable:
         return f"beside it {_figure(p, 'healthy', config.max_loss)}"
     return ""
 
@@ -195,6 +195,17 @@ def _one_class(performance: Performance | None, name: str, min_labels: int) -> s
     if p is None or p.harmed is not None or not name or p.labelled_rows < min_labels:
         return ""
     return f"because all {p.labelled_rows:,} labelled rows are of one class, {name!r}"
+
+
+def _figures(performance: Performance | None, name: str, max_loss: float, cause: str = "") -> str:
+    """The followed figure, and the guards that accuse: what accuses comes first."""
+    own = _figure(performance, name, max_loss, cause)
+    if performance is None or name not in _HARMS:
+        return own
+    blamed = performance.accusers or performance.doubted(max_loss)
+    beside = [g.said(performance.labelled_rows) for g in performance.guards if g.metric in blamed]
+    said = [own, *beside] if performance.metric in blamed else [*beside, own]
+    return "; ".join(said)
 
 
 def _figure(performance: Performance | None, name: str, max_loss: float, cause: str = "") -> str:

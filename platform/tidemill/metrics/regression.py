@@ -172,12 +172,11 @@ class RegressionFigures:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote, also before the signed errors were kept."""
-        signed = document.get("error_sum")
         return cls(
             count=document["count"],
             absolute_error_sum=_number(document["absolute_error_sum"]),
             squared_error_sum=_number(document["squared_error_sum"]),
-            error_sum=math.nan if signed is None else _number(signed),
+            error_sum=_number(document.get("error_sum")),
             target_mean=_number(document["target_mean"]),
             target_m2=_number(document["target_m2"]),
             edges=np.array(document["edges"], dtype=np.float64),
@@ -187,7 +186,7 @@ class RegressionFigures:
 
 
 def _number(value: float | None) -> float:
-    """A sum as a document has it; null is one that was too large for JSON."""
+    """A sum as a document has it; null is one that was too large for JSON, or is not known."""
     return math.nan if value is None else value
 
 
