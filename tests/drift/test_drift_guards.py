@@ -116,7 +116,7 @@ def test_all_figures_together_keep_the_one_rate(task, metric):
         model = model_of(task, rng, blocks=16)
         found += [measure(model, metric, STRICT, figures=window(task, rng, 300)) for _ in range(40)]
     assert all(p.guards and p.joint for p in found)
-    # The stated 2.5% and two standard errors of 120 windows; benchmarks/drift_harm.py has more.
+    # The stated 2.5% and two standard errors of 120 windows.
     assert np.mean([bool(p.accusers) for p in found]) <= 0.05
 
 
