@@ -59,6 +59,8 @@ def json_changed(
             await send({**begun, "headers": [*kept, (b"content-length", length)]})
             await send({"type": "http.response.body", "body": body})
 
-        await app(scope, receive, hold)
+        # Packed, it could not be read here.
+        plain = [one for one in scope["headers"] if one[0] != b"accept-encoding"]
+        await app({**scope, "headers": plain}, receive, hold)
 
     return changed
