@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime as dt
+import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
-from tidemill.errors import ModelUntrusted
+from tidemill.errors import ModelUntrusted, SchemaMismatch
 from tidemill.learning import predict_scores
 from tidemill.tracking import Registry, Tracker, roll_back
-from tidemill_monitor.intake import ARROW
+from tidemill_monitor.intake import ARROW, JSON, Body
+from tidemill_monitor.serving import scorer
 
 PATH = "/v1/predict"
 
@@ -137,6 +139,26 @@ def test_an_idempotency_key_gives_the_first_prediction_again(shared, rides):
     assert first.content == again.content
     assert again.headers["idempotent-replayed"] == "true"
     assert shared.stored() == before + 3
+
+
+def test_a_request_that_cannot_be_scored_costs_itself(shared, rides, monkeypatch):
+    """Small requests are scored together: what one brings up is not the others' trouble."""
+    real = scorer.score_rows
+
+    def picky(rows, champion, now):
+        if 13.0 in rows["distance_km"].to_pylist():
+            raise SchemaMismatch("13", remedy="none")
+        return real(rows, champion, now)
+
+    monkeypatch.setattr(scorer, "score_rows", picky)
+    jobs = []
+    for number in range(3):
+        (record,) = rides.records(1, number, prefix="picky")
+        record["features"]["distance_km"] = 13.0 if number == 1 else 2.0
+        jobs.append(scorer.Job(Body(json.dumps({"records": [record]}).encode(), JSON)))
+    shared.service.scorer._answer(jobs, shared.service.champion.current)
+    errors = [job.done.exception() for job in jobs]
+    assert [type(error) for error in errors] == [type(None), SchemaMismatch, type(None)]
 
 
 def test_a_known_id_is_answered_and_not_stored_again(shared, rides):

@@ -173,10 +173,9 @@ class Scorer:
                 job.done.set_exception(error)
         try:
             found = self._together([rows for _, rows in parsed], champion) if parsed else []
-        except TidemillError as error:
-            _fail(parsed, error)
         except Exception as error:
-            if len(parsed) == 1:
+            store = isinstance(error, TidemillError) and error.retryable
+            if store or len(parsed) == 1:  # the store's trouble is everybody's
                 _fail(parsed, error)
                 return
             for job, _ in parsed:  # one of them is at fault: let it not harm the others
