@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib.util
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -24,6 +28,9 @@ from tidemill.storage import Workspace
 from tidemill.testing.ports import free_ports
 
 HERE = Path(__file__).parent
+SPEC = importlib.util.spec_from_file_location("hostile", HERE.parent / "web" / "hostile.py")
+hostile = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(hostile)
 
 FLOW = """
 import os, sys
@@ -97,12 +104,13 @@ def test_a_workspace_without_deployments_uses_those_of_the_checkout(tmp_path, mo
 @pytest.fixture
 def start(place, tmp_path_factory):
     """Starts ``up`` in a process of its own, on free ports."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
     home = tmp_path_factory.mktemp("home")
     script = str(HERE / "run_up.py")
     started = []
 
     def begin(*ports: int):
+        clients = ("PREFECT", "MLFLOW")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(clients)}
         process = subprocess.Popen(
             [sys.executable, script, str(place.root), *map(str, ports)],
             env={**environment, "PREFECT_HOME": str(home), "PYTHONPATH": "platform"},
@@ -131,7 +139,7 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     mlflow_auth = f"tidemill:{clients['MLFLOW_TRACKING_PASSWORD']}"
     assert ask(f"http://127.0.0.1:{mlflow_port}/version", auth=mlflow_auth)
     assert ask(f"http://127.0.0.1:{monitor_port}/healthz")
-    key = next(line for line in said.lines if line.startswith("first key")).split()[-1]
+    key = said.first_key()
     with MonitorClient(f"http://127.0.0.1:{monitor_port}", key) as monitor:
         assert monitor.get("/v1/decisions")["items"] == []
     keys = place.root / ".tidemill" / "monitor" / "keys"
@@ -163,6 +171,161 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     # What was tracked through the server is there without it.
     store = f"sqlite:///{place.root / 'mlflow.db'}"
     assert with_mlflow(store, READ.format(run_id=run_id)) == "kept"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hostile.CHROMIUM.exists(), reason="needs chromium")
+def test_nobody_elses_hand(place, start, monkeypatch):
+    """Pages of others in the owner's browser, floods, secrets: nothing arrives, grows or leaks."""
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws_secret")
+    monkeypatch.setenv("TIDEMILL_MONITOR_WEBHOOK_SECRET", "d2hzZWM=")
+    ports = free_ports(3)
+    process, said = start(*ports)
+    said.wait_for("ready")
+    installed = Installed(place, *(f"http://127.0.0.1:{port}" for port in ports), said.first_key())
+    links = [line.split()[-1] for line in said.lines if line.startswith("open ")]
+    held = [socket.create_connection(("127.0.0.1", port), timeout=60) for port in ports]
+    began = time.monotonic()
+    for connection in held:  # ten seconds for headers; looked at later
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ")
+
+    with hostile.elsewhere() as port, hostile.owners_browser() as context:
+        installed.open(context, links)
+        before = installed.state()
+        for target, paths in installed.targets():
+            hostile.attack(context, target, paths, port)
+        assert installed.state() == before
+        installed.is_open(context)
+    for connection in held:
+        assert connection.recv(64)[9:12] == b"408"
+        connection.close()
+    assert time.monotonic() - began > 8
+
+    for connected, address in zip(servers(process), ports, strict=True):
+        grown = flooded(connected, address)
+        assert grown < 40 << 20, (connected.cmdline(), grown)
+    worker = only(process, "worker", "start").environ()
+    held_by_worker = "\n".join(worker.values())
+    for secret in ("ghp_secret", "aws_secret", "d2hzZWM=", installed.key):
+        assert secret not in held_by_worker
+    assert installed.scope_of(worker["TIDEMILL_MONITOR_KEY"]) == "retrain"
+    log = "".join(path.read_text() for path in (place.root / ".tidemill" / "logs").iterdir())
+    assert "Exception in ASGI" not in log
+
+
+@dataclass
+class Installed:
+    """A running installation as its owner sees it."""
+
+    place: Workspace
+    prefect: str
+    mlflow: str
+    monitor: str
+    key: str
+
+    def open(self, context, links) -> None:
+        """The owner's browser, at home everywhere; the pages work."""
+        for link in links:
+            page = context.new_page()
+            page.goto(link)
+            page.wait_for_url(lambda url: "token" not in url)
+        page = context.new_page()
+        page.goto(f"{self.monitor}/login")
+        page.fill("input[name=key]", self.key)
+        page.press("input[name=key]", "Enter")
+        page.wait_for_url(lambda url: "login" not in url)
+        self.is_open(context)
+
+    def is_open(self, context) -> None:
+        """Prefect's and MLflow's pages show what only their interfaces tell."""
+        for address, word in (
+            (f"{self.prefect}/v2/deployments", "note"),
+            (f"{self.prefect}/deployments", "note"),
+            (f"{self.mlflow}/#/experiments", "Default"),
+            (f"{self.monitor}/", "Sign out"),
+        ):
+            page = context.new_page()
+            page.goto(address)
+            page.get_by_text(word, exact=True).first.wait_for(timeout=60_000)
+            page.close()
+
+    def targets(self):
+        """What the pages of others aim at."""
+        (deployment,) = self._prefect("deployments/filter")
+        run = f"/api/deployments/{deployment['id']}/create_flow_run"
+        planted = '{"name": "planted"}'
+        yield (
+            self.prefect,
+            [(run, '{"a": 1}'), ("/api/flows/", planted), ("/api/variables/", planted)],
+        )
+        made = [f"/{api}/2.0/mlflow/experiments/create" for api in ("api", "ajax-api")]
+        yield self.mlflow, [(path, planted) for path in made]
+        key = '{"name": "planted", "scope": "operate"}'
+        yield self.monitor, [("/v1/keys", key), ("/logout", '{"a": 1}'), ("/v1/retrain", planted)]
+
+    def state(self) -> dict[str, object]:
+        """Everything that a hand could have changed."""
+        kinds = ("flows", "deployments", "flow_runs", "variables", "work_pools", "automations")
+        found = {kind: self._prefect(f"{kind}/filter") for kind in kinds}
+        ids = {kind: sorted(one["id"] for one in items) for kind, items in found.items()}
+        search = {"max_results": 100}
+        experiments = self._ask(self.mlflow, "/api/2.0/mlflow/experiments/search", search)
+        ids["experiments"] = sorted(one["name"] for one in experiments["experiments"])
+        with MonitorClient(self.monitor, self.key) as monitor:
+            ids["keys"] = self._keys()
+            ids["decisions"] = monitor.get("/v1/decisions")["items"]
+        return ids
+
+    def scope_of(self, key: str) -> str:
+        """What a key of the monitor may do."""
+        return dict(self._keys())[key.split("_")[1]]
+
+    def _keys(self) -> list[tuple[str, str]]:
+        store = self.place.root / ".tidemill" / "monitor" / "ledger.db"
+        with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as opened:
+            rows = opened.execute("select id, scopes from keys order by id").fetchall()
+        return [(one, json.loads(scopes)[0]) for one, scopes in rows]
+
+    def _prefect(self, what: str):
+        return self._ask(self.prefect, f"/api/{what}", {})
+
+    def _ask(self, base: str, path: str, document):
+        told = told_clients(self.place)
+        auth = told["PREFECT_API_AUTH_STRING"]
+        if base == self.mlflow:
+            auth = f"{told['MLFLOW_TRACKING_USERNAME']}:{told['MLFLOW_TRACKING_PASSWORD']}"
+        return ask(base + path, document, auth=auth)
+
+
+def servers(process) -> list[psutil.Process]:
+    """The processes of Prefect, MLflow and the monitor."""
+    words = ("serve_prefect.py", "serve_mlflow.py", "tidemill_monitor")
+    family = psutil.Process(process.pid).children(recursive=True)
+    named = [(one, one.cmdline()) for one in family]
+    return [
+        next(
+            one
+            for one, line in named
+            if any(part.endswith(word) for part in line) and not any("leash" in w for w in line)
+        )
+        for word in words
+    ]
+
+
+def flooded(server: psutil.Process, port: int) -> int:
+    """Send 100 MB of small headers; by how many bytes the server grew at most."""
+    block = b"".join(b"x%04d: aaaaaaaa\r\n" % i for i in range(1_000)) * 60
+    before = peak = server.memory_info().rss
+    for _ in range((100 << 20) // len(block)):
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+            contextlib.suppress(ConnectionError),
+        ):
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n" + block)
+            connection.recv(64)
+        peak = max(peak, server.memory_info().rss)
+    return peak - before
 
 
 @pytest.mark.slow
@@ -203,6 +366,9 @@ def with_mlflow(uri: str, code: str, **more: str) -> str:
 
 class Lines:
     """What a process says, read in a thread."""
+
+    def first_key(self) -> str:
+        return next(line for line in self.lines if line.startswith("first key")).split()[-1]
 
     def __init__(self, process) -> None:
         self.lines: list[str] = []
