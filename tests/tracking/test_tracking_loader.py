@@ -386,3 +386,52 @@ def test_a_version_that_tidemill_did_not_register(champion):
     """Without a recorded digest there is nothing to compare with: refused."""
     champion.tracker().client().delete_model_version_tag("rides", "1", DIGEST)
     assert "no digest" in str(refused(champion))
+
+
+def forged_array(content, change):
+    """The archive with its largest array changed."""
+    source = zipfile.ZipFile(io.BytesIO(content))
+    largest = max((e for e in source.infolist() if "npy" in e.filename), key=lambda e: e.file_size)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for entry in source.infolist():
+            data = source.read(entry)
+            archive.writestr(entry, change(data) if entry is largest else data)
+    return target.getvalue()
+
+
+def test_an_array_that_declares_more_than_it_has(champion):
+    """A header of terabytes is refused before numpy makes room for it."""
+
+    def declared(data):
+        size = int.from_bytes(data[8:10], "little")
+        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"
+        return data[:10] + header.ljust(size - 1) + b"\n" + data[10 + size :]
+
+    path = champion.stored() / "model.skops"
+    path.write_bytes(forged_array(path.read_bytes(), declared))
+    reseal(champion)
+    assert "declares another size" in refused(champion).fields["problem"]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("learner", "coef_", np.full((1, 5), np.nan)),
+        ("learner", "coef_", np.zeros((1, 4))),
+        ("learner", "intercept_", np.zeros(3)),
+        ("learner", "classes_", np.array(["late"])),
+        ("learner", "n_features_in_", 4),
+        ("reducer", "encoded", ["a"]),
+        ("reducer", "components", np.zeros((2, 3))),
+    ],
+)
+def test_a_model_whose_parts_do_not_fit(champion, make_pipeline, part, name, value):
+    """Shapes, classes and slots are compared with each other."""
+    model = make_pipeline()
+    setattr(model.named_steps[part], name, value)
+    if name == "components":
+        model.named_steps[part].center = np.zeros(5)
+    (champion.stored() / "model.skops").write_bytes(canonical(skops.io.dumps(model)))
+    reseal(champion)
+    assert refused(champion).fields["file"] == "model.skops"

@@ -6,6 +6,7 @@ from tidemill.learning.learner import Fit, Job, Learner, Report
 from tidemill.learning.learners import LEARNERS, default_space
 from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
 from tidemill.learning.scoring import importance, predict_scores
+from tidemill.learning.stored import check_estimator
 from tidemill.learning.storing import to_skops
 from tidemill.learning.targets import TargetSummary, summarise_target
 from tidemill.learning.trust import TRUSTED_TYPES
@@ -21,6 +22,7 @@ __all__ = [
     "Learner",
     "Report",
     "TargetSummary",
+    "check_estimator",
     "choose_strategy",
     "curve_metric",
     "default_space",

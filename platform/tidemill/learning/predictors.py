@@ -14,13 +14,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from tidemill.contracts import FloatMatrix
 from tidemill.errors import ModelUntrusted
+from tidemill.learning.boostertext import checked_booster, count_features
 from tidemill.learning.threads import wait_passively
 
 __all__ = ["BoosterClassifier", "BoosterRegressor"]
 
 
 class _Booster(BaseEstimator):  # type: ignore[misc]
-    """A LightGBM model as text; parsed at the first prediction of each process."""
+    """A LightGBM model as text; checked and parsed at the first prediction of each process."""
 
     def __init__(self, model: str, n_jobs: int = 1) -> None:
         self.model = model
@@ -39,8 +40,9 @@ class _Booster(BaseEstimator):  # type: ignore[misc]
         booster = self.__dict__.get("_booster")
         if booster is None:
             try:
-                booster = self._booster = lightgbm.Booster(model_str=self.model)
-            except lightgbm.basic.LightGBMError as exc:
+                text = checked_booster(self.model, len(getattr(self, "labels", ())))
+                booster = self._booster = lightgbm.Booster(model_str=text)
+            except (ValueError, lightgbm.basic.LightGBMError) as exc:
                 raise ModelUntrusted(
                     f"the model text is not LightGBM's: {str(exc)[:200]}",
                     remedy="train and register the model again: tidemill run",
@@ -50,7 +52,7 @@ class _Booster(BaseEstimator):  # type: ignore[misc]
     @property
     def n_features_in_(self) -> int:
         """Columns of the matrix that the model was trained on."""
-        return int(self.booster.num_feature())
+        return count_features(self.model)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

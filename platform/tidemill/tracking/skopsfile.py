@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _SCHEMA = "schema.json"
 _ENTRY = re.compile(r"[0-9a-f]{64}\.npy")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip entry can carry
 _MAX_DEPTH = 400
+_MAX_REPEATS = 8  # equal arrays are stored once; only small ones are found often
 _KEYS = frozenset(
     {
         "__class__",
@@ -97,7 +99,8 @@ def read_pipeline(content: bytes) -> Pipeline:
     """Load a pipeline from the bytes that :func:`canonical` made, and from nothing else.
 
     The structure is checked before anything is built: only allowed loaders and types, no
-    compressed or unknown entries, no shared nodes. Then skops audits it again with our list.
+    compressed or unknown entries, no shared nodes, no array that declares more than it has. Then
+    skops audits it again with our list, and what it built is checked before it may predict.
 
     Raises
     ------
@@ -129,12 +132,38 @@ def _check_archive(content: bytes) -> None:
                 raise ValueError(f"it has an unknown entry {entry.filename!r}")
         if len(set(names)) != len(names) or _SCHEMA not in names:
             raise ValueError("its entries are not those of a skops file")
+        # Entries may not lie over each other either: what is read is what is there.
+        sizes = {entry.filename: entry.file_size for entry in entries}
+        if sum(sizes.values()) > len(content) or any(
+            e.file_size != e.compress_size for e in entries
+        ):
+            raise ValueError("its entries declare more than there is")
         schema = json.loads(archive.read(_SCHEMA))
+        for name in names:
+            if name != _SCHEMA:
+                _check_array(name, archive.read(name))
     if not isinstance(schema, dict) or schema.get("protocol") != 2:
         raise ValueError("it is of another version of the skops format")
     forbidden = forbidden_types(schema)
     if forbidden:
         raise ValueError(f"it holds types that are not allowed: {', '.join(forbidden)}")
+    read = sum(sizes.get(str(node["file"]), 0) for node in _nodes(schema) if "file" in node)
+    if read > _MAX_REPEATS * len(content):
+        raise ValueError("it reads its arrays over and over")
+
+
+def _check_array(name: str, data: bytes) -> None:
+    """Refuse an array whose header declares another size than follows it, or objects."""
+    import numpy as np
+
+    stream = io.BytesIO(data)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError(f"its array {name} is of another version")
+    shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+    if kind.hasobject or not kind.itemsize or min(shape, default=0) < 0:
+        raise ValueError(f"its array {name} holds no plain values")
+    if math.prod(shape) * kind.itemsize != len(data) - stream.tell():
+        raise ValueError(f"its array {name} declares another size than it has")
 
 
 def forbidden_types(schema: Any) -> tuple[str, ...]:
@@ -156,33 +185,17 @@ def forbidden_types(schema: Any) -> tuple[str, ...]:
 def _checked_pipeline(loaded: Any) -> Pipeline:
     from sklearn.pipeline import Pipeline
 
+    from tidemill.features.described import check_reducer
+    from tidemill.learning import check_estimator
+
     if type(loaded) is not Pipeline or [name for name, _ in loaded.steps] != ["reducer", "learner"]:
         raise ValueError("it is not a pipeline of a reducer and a learner")
     (_, reducer), (_, learner) = loaded.steps
     if _type_name(reducer) not in REDUCERS or _type_name(learner) not in LEARNERS:
         raise ValueError("its steps are not a reducer and a learner of tidemill's")
-    for group in getattr(learner, "_predictors", ()):
-        for predictor in group:
-            _check_tree(predictor, int(learner.n_features_in_))
+    check_estimator(learner, check_reducer(reducer))
     return loaded
 
 
 def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _check_tree(predictor: Any, n_features: int) -> None:
-    """Refuse a tree whose indices would be read out of bounds, or whose walk would not end."""
-    import numpy as np
-
-    nodes = predictor.nodes
-    here = np.flatnonzero(nodes["is_leaf"] == 0)
-    inner = nodes[here]
-    sound = len(nodes) > 0 and bool(np.all(inner["feature_idx"] < n_features))
-    sound = sound and bool(np.all(inner["feature_idx"] >= 0))
-    for side in ("left", "right"):
-        child = inner[side].astype(np.int64)
-        sound = sound and bool(np.all(child > here) and np.all(child < len(nodes)))
-    # Reduced features are numbers: no tree of ours looks into the tables of category sets.
-    if not sound or np.any(nodes["is_categorical"]):
-        raise ValueError("a tree has node indices out of bounds")
