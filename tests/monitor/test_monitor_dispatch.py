@@ -12,6 +12,7 @@ import time
 import uuid
 from contextlib import suppress
 from email.utils import format_datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import ServiceUnavailable
 from tidemill.ledger import WrongState
 from tidemill.testing.worlds import START, World
@@ -31,6 +33,7 @@ from tidemill_monitor.dispatch.retraining import call_message, run_key, work_nam
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.alerting import notices
 from tidemill_monitor.watching.incidents import Told
+from tidemill_monitor.watching.takeover import why_unwatched
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -509,6 +512,89 @@ def test_a_recovery_inside_a_silence_is_told_when_it_ends(
         assert [d["type"] for d in receiver.taken] == ["alert.opened", "alert.resolved"]
 
 
+BROKEN = Told(1, "broken feed", "distance is missing", True)
+WELL = [Told(n, "healthy", "well", True) for n in (2, 3)]
+
+
+def alerting_to(receiver, **alerts):
+    channel = {"name": "desk", "kind": "webhook", "url": receiver.url, "secret_env": "HOOK_SECRET"}
+    return {"alerts": {"channels": [{**channel, "allow_private": True}], **alerts}}
+
+
+@pytest.mark.parametrize("change", ["longer", "gone", "none before"])
+def test_what_waits_follows_the_silences_of_the_next_start(
+    tmp_path, reference, receiver, monkeypatch, change
+):
+    """Not those of the time when it was written."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
+    silence = {"start": now + MINUTE, "end": now + hour}
+    before = [] if change == "none before" else [silence]
+    after = [] if change == "gone" else [{**silence, "end": now + 2 * hour}]
+    with watched(tmp_path, {1: reference}, alerting_to(receiver, silences=before)) as station:
+        station.watcher.alerting.follow("", 1, [BROKEN], now)
+        dispatcher_of(station).work()
+        station.watcher.alerting.follow("", 1, [BROKEN, *WELL], now + 2 * MINUTE)
+    told = [document["type"] for document in receiver.taken]
+    assert told == ["alert.opened"]
+
+    with watched(tmp_path, {1: reference}, alerting_to(receiver, silences=after)) as station:
+        dispatcher, told = dispatcher_of(station), []
+        for minutes in (3, 90, 121):
+            station.clock.now = now + minutes * MINUTE
+            if minutes == 3:
+                station.watcher.take_over(station.now)
+            dispatcher.work()
+            told.append(len(receiver.taken) - 1)
+    assert told == ([1, 1, 1] if change == "gone" else [0, 0, 1])
+    assert receiver.taken[-1]["type"] == "alert.resolved"
+
+
+def test_an_alert_of_a_rule_that_was_taken_out_ends_at_the_next_start(
+    tmp_path, reference, receiver, monkeypatch
+):
+    """With a note, told like a recovery; the rule in place again, the trouble is told again."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    harm = {"name": "harm", "on": ["confirmed harm"]}
+    with watched(tmp_path, {1: reference}, alerting_to(receiver)) as station:
+        station.watcher.alerting.follow("", 1, [BROKEN], station.now)
+        station.watcher.take_over(station.now)
+        assert station.ledger.alerts.open_count() == 1
+        dispatcher_of(station).work()
+    with watched(tmp_path, {1: reference}, alerting_to(receiver, rules=[harm])) as station:
+        station.watcher.take_over(station.now)
+        dispatcher_of(station).work()
+        (alert,) = station.ledger.alerts.list()
+    said = "the rule broken-feed is no longer in params.yaml"
+    assert (alert.state, said in alert.note) == ("resolved", True)
+    opened, ended = receiver.taken
+    assert (ended["type"], said in ended["data"]["text"]) == ("alert.resolved", True)
+    assert ended["data"]["incident"] == opened["data"]["incident"]
+    assert "Over since" not in ended["data"]["text"]
+
+    with watched(tmp_path, {1: reference}, alerting_to(receiver)) as station:
+        station.watcher.alerting.follow("", 1, [BROKEN], station.now)
+        assert [a.state for a in station.ledger.alerts.list()] == ["open", "resolved"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "segment", "said"),
+    [
+        ("broken-feed", "", ""),
+        ("broken-feed", "(unfolded)", ""),
+        ("broken-feed", "zone=centre", ""),
+        ("gone", "", "the rule gone is no longer in params.yaml"),
+        ("broken-feed", "(silence)", "monitoring.quality.freshness_seconds is no longer set"),
+        ("harm", "(unfolded)", "the rule harm no longer names broken feed"),
+        ("harm", "city=A", "monitoring.window.segments no longer leads to city=A"),
+    ],
+)
+def test_what_nothing_could_end_is_unwatched(rule, segment, said):
+    """A rule, a segment, or the watch for silence: whatever params.yaml had and has no more."""
+    config = MonitoringConfig.model_validate({"window": {"segments": ["zone"]}})
+    assert why_unwatched(SimpleNamespace(rule=rule, segment=segment), config) == said
+
+
 def test_however_many_alerts_are_open_they_are_resolved(station):
     """The one that was opened first too, and those of segments that came no more."""
     alerts, now = station.ledger.alerts, station.now
@@ -606,6 +692,8 @@ class FakePrefect:
     def set_state(self, run, state):
         if self.away or run not in self.runs:
             return None
+        if self.runs[run]["state_type"] == "COMPLETED":  # Prefect lets none leave it for this
+            return {"status": "ABORT", "state": state}
         begun = self.runs[run]["state_type"] == "RUNNING"
         self.runs[run]["state_type"] = state["type"] if begun else "CANCELLED"
         return {"status": "ACCEPT" if begun else "REJECT", "state": state}
@@ -778,6 +866,50 @@ def test_an_outcome_from_before_the_stop_counts(decided, prefect):
         decision.id, attempt=1, state="finished", now=station.now, **facts
     )
     assert (done.state, done.promoted, station.champions.reloads) == ("finished", True, 1)
+
+
+@pytest.mark.parametrize("rows", ["free", "given to the next"])
+def test_an_outcome_that_nobody_heard_is_asked_after_a_stop(station, prefect, rows):
+    """The run was done before it was called off, and the monitor was away: asked once, at start.
+
+    Its rows then count as learnt; where the next retraining has them, it stays stopped.
+    """
+    station.service.settings.prefect_api_url = prefect.url
+    told = {"model": "rides", "champion_version": 1, "reason": "harm"}
+    decisions = station.ledger.decisions
+    decision = decisions.open(
+        **told, labels=(0, 40), at=station.now, message=lambda found: call_message(found, 1)
+    )
+    dispatcher, run = begun((station, decision), prefect)
+    dispatcher.retraining.stop(decision.id, note="Ada", now=station.now)
+    run["state_type"] = "COMPLETED"
+    assert decisions.labels_given("rides") == 0
+
+    again = dispatcher_of(station)  # as after a restart
+    for _ in range(4):
+        assert again.retraining.follow(station.now) == []
+        again.work()
+        station.clock.now += MINUTE
+    assert len(prefect.runs) == 2, "one that completed gets its time to report, then one asks"
+    (asks,) = (one for one in prefect.runs.values() if one["id"] != run["id"])
+    assert asks["parameters"] == run["parameters"], "the same work: it finds what was done"
+
+    # What the flow does with an outcome, and what it would do without one:
+    report = partial(again.retraining.report, decision.id, attempt=1, now=station.now)
+    with pytest.raises(WrongState, match="stopped"):
+        report(state="started")
+    done = {"state": "finished", "challenger_version": 2, "promoted": False}
+    if rows == "free":
+        assert report(**done).state == "finished"
+        assert decisions.labels_given("rides") == 40, "nobody gets them again"
+    else:
+        decisions.open(**told, labels=(0, 50), at=station.now)
+        with pytest.raises(WrongState, match="given away"):
+            report(**done)
+        assert decisions.get(decision.id).state == "stopped"
+    again.retraining.follow(station.now)
+    again.work()
+    assert len(prefect.runs) == 2
 
 
 @pytest.mark.parametrize("when", ["before the call", "during the call"])

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
 
+from tidemill.ledger import tables
 from tidemill.testing.worlds import START, World
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import normality
@@ -146,6 +148,68 @@ def test_missing_values_are_accepted_and_more_of_them_are_not(station):
     assert "broken feed" not in verdicts(station)
     send(station, world, [1.0], first=4, missing=0.9)
     assert verdicts(station)[-1] == "broken feed"
+
+
+def rows_of(station, world, rows, first=0):
+    """So many rows an hour; then the hours are closed and judged."""
+    for number, many in enumerate(rows, first):
+        station.send(world.traffic(many, at=START + number * dt.timedelta(hours=1)))
+    end = START + dt.timedelta(hours=first + len(rows), minutes=6)
+    station.send(world.traffic(1, at=end))
+    station.tick(forward=dt.timedelta(minutes=1))
+    station.tick(forward=dt.timedelta(minutes=1))
+
+
+def test_a_volume_that_is_accepted_is_usual_from_then_on(station):
+    """So few rows are usual; so many as before are a broken feed then, and other faults stay."""
+    world = World(seed=6)
+    rows_of(station, world, [7000, 7000, 7000, 600, 600, 600])
+    assert verdicts(station) == ["healthy"] * 3 + ["broken feed"] * 3
+    record = station.watcher.accept_normal(None, "ops", "half the city left")
+    assert (record["volume"], record["features"], record["remains"]) == (True, [], [])
+    rows_of(station, world, [600, 600], first=6)
+    assert "broken feed" not in verdicts(station)
+    rows_of(station, world, [7000], first=8)
+    assert verdicts(station)[-1] == "broken feed"
+    assert station.windows(segment="")[8].sentence.count("600 are usual") == 1
+    send(station, world, [1000.0], first=9)
+    assert "distance" in station.windows(segment="")[9].sentence
+
+
+def test_segments_learn_anew_from_what_is_accepted(tmp_path, reference):
+    """Their windows of the break are judged anew too: none stays broken, eight are learnt from."""
+    window = {"segments": ["zone"], "max_segments": 1, "min_rows": 50}
+    world = World(seed=6)
+    with watched(tmp_path, {1: reference}, {"window": window}) as station:
+        rows = {"segment": "zone=centre", "state": "closed"}
+        send(station, world, [1.0] * 8 + [1000.0] * 3)
+        centre = [w.verdict for w in station.windows(**rows)]
+        assert centre == [None] * 8 + ["broken feed"] * 3
+        station.watcher.accept_normal(None, "ops", "metres")
+        send(station, world, [1000.0] * 6, first=11)
+        station.tick()
+        centre = station.windows(**rows)
+        assert [w.verdict for w in centre[:16]] == [None] * 16
+        assert {w.summary["note"] for w in centre} >= {"learning"}
+        assert centre[16].verdict == "healthy"
+        assert {w.verdict for w in station.windows(segment="")[8:17]} == {"healthy"}
+        send(station, world, [1.0], first=17)
+        assert [w.verdict for w in station.windows(**rows)][-1] == "broken feed"
+        # Thresholds of what was learnt anew are not those of the first reference.
+        kept = {key.split("/")[2:4][-1] for key in thresholds(station) if "zone" in key}
+        assert "1" in kept
+
+
+def thresholds(station):
+    """Keys of the thresholds that the ledger keeps."""
+    return note_keys(station, "thresholds/")
+
+
+def note_keys(station, start):
+    """Keys of notes that begin so."""
+    t = tables.notes
+    with station.ledger.notes._store.read() as connection:
+        return list(connection.scalars(sa.select(t.c.key).where(t.c.key.startswith(start))))
 
 
 def test_answers_over_http(station):

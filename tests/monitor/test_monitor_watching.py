@@ -19,6 +19,7 @@ from tidemill.ledger.parts import store_label_parts, store_window_parts
 from tidemill.ledger.windows import Windows
 from tidemill.testing.worlds import START, World
 from tidemill_monitor.intake.faults import Refused
+from tidemill_monitor.routes.overview import status_document
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching import lookback
 from tidemill_monitor.watching.bench import harm_level, metric_of
@@ -396,6 +397,21 @@ def test_harm_that_labels_tell_late_is_seen_behind_many_windows_without_labels(w
         assert alert.key == f"harm//{harmed[0].id}"
         (decision,) = station.ledger.decisions.list()
         assert decision.evidence["harmed"] == [str(window.id) for window in harmed]
+
+
+def test_the_newest_verdict_is_shown_behind_many_windows_without_one(watching):
+    """In the status and in the gauges, however many windows since were too small."""
+    with watching() as station:
+        filled(station, 0, 1, "confirmed harm", measured=True)
+        (newest,) = filled(station, 1, 1, "healthy")
+        filled(station, 2, 70, None)
+        station.tick()
+
+        shown = status_document(station.service, {})["verdict"]
+        assert (shown["id"], shown["verdict"]) == (newest.id, "healthy")
+        gauges = station.service.meters.registry
+        assert gauges.get_sample_value("tidemill_monitor_last_verdict") == 0
+        assert gauges.get_sample_value("tidemill_monitor_performance") == 0.6
 
 
 def test_trust_in_estimates_remembers_labels_that_come_late(watching):

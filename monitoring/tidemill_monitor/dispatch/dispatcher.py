@@ -16,7 +16,7 @@ from tidemill.ledger import Message
 from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, send
 from tidemill_monitor.dispatch.outbox import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
-from tidemill_monitor.dispatch.retraining import CANCEL_KIND, KIND, Retraining
+from tidemill_monitor.dispatch.retraining import CANCEL_KIND, KIND, OUTCOME_KIND, Retraining
 
 if TYPE_CHECKING:
     from tidemill_monitor.service import Service
@@ -55,7 +55,11 @@ class Dispatcher:
             monitor_url=settings.report_url,
             promoted=self._promoted,
         )
-        calls = {KIND: self.retraining.launch, CANCEL_KIND: self.retraining.cancel}
+        calls = {
+            KIND: self.retraining.launch,
+            CANCEL_KIND: self.retraining.cancel,
+            OUTCOME_KIND: self.retraining.ask_outcome,
+        }
         tell, names = {NOTIFICATION: self._notify}, tuple(self._channels)
         self._workers = {
             "prefect": OutboxWorker(

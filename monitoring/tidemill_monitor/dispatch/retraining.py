@@ -14,10 +14,19 @@ from tidemill.errors import ServiceUnavailable
 from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage, WrongState
 from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
 
-__all__ = ["CANCEL_KIND", "KIND", "Retraining", "call_message", "run_key", "work_name"]
+__all__ = [
+    "CANCEL_KIND",
+    "KIND",
+    "OUTCOME_KIND",
+    "Retraining",
+    "call_message",
+    "run_key",
+    "work_name",
+]
 
 KIND = "prefect"
 CANCEL_KIND = "prefect-cancel"
+OUTCOME_KIND = "prefect-outcome"
 
 # Prefect may be away for a long time; the call waits in the outbox and is never given up.
 _FOREVER = 1_000_000
@@ -52,6 +61,17 @@ def _cancel_message(decision: Decision) -> NewMessage | None:
         target=DEPLOYMENT,
         payload={"decision_id": decision.id, "flow_run_id": decision.flow_run_id},
         key=f"{CANCEL_KIND}/{decision.id}-{decision.attempt}",
+        max_attempts=_FOREVER,
+    )
+
+
+def _outcome_message(decision: Decision) -> NewMessage:
+    """The outbox row that asks once what a stopped decision's flow run did before its end."""
+    return NewMessage(
+        kind=OUTCOME_KIND,
+        target=DEPLOYMENT,
+        payload={"decision_id": decision.id},
+        key=f"{OUTCOME_KIND}/{decision.id}-{decision.attempt}",
         max_attempts=_FOREVER,
     )
 
@@ -125,17 +145,7 @@ class Retraining:
         if self._called_off(message.payload.get("after")):
             self._end_called_off(decision.id, attempt, now)
             return
-        run = self.prefect.start(
-            {
-                **self._parameters,
-                "decision_id": str(decision.id),
-                "attempt": attempt,
-                "reason": decision.reason,
-                "work": work_name(decision),
-            },
-            idempotency_key=run_key(decision, attempt),
-            tags=("tidemill", f"decision:{decision.id}"),
-        )
+        run = self._started(decision, attempt, run_key(decision, attempt))
         with self._lock:
             noted = self._ledger.decisions.launched(
                 decision.id,
@@ -148,6 +158,38 @@ class Retraining:
             self.prefect.cancel(run.id)
             return
         _log.info("retraining_started", decision=decision.id, attempt=attempt, flow_run=run.id)
+
+    def ask_outcome(self, message: Message, _: dt.datetime) -> None:
+        """Let a further flow run tell what a stopped retraining had done before its end.
+
+        It finds the outcome and reports it, and the decision is finished; where there is none
+        after all, its first report is refused and it does nothing.
+
+        Raises
+        ------
+        ServiceUnavailable, DeploymentMissing
+            Prefect is away or lacks the deployment: try again later.
+        """
+        decision = self._ledger.decisions.get(message.payload["decision_id"])
+        if decision.state != "stopped":
+            return  # its own report came after all
+        run = self._started(
+            decision, decision.attempt, f"{run_key(decision, decision.attempt)}-outcome"
+        )
+        _log.info("outcome_asked", decision=decision.id, flow_run=run.id)
+
+    def _started(self, decision: Decision, attempt: int, key: str) -> FlowRun:
+        return self.prefect.start(
+            {
+                **self._parameters,
+                "decision_id": str(decision.id),
+                "attempt": attempt,
+                "reason": decision.reason,
+                "work": work_name(decision),
+            },
+            idempotency_key=key,
+            tags=("tidemill", f"decision:{decision.id}"),
+        )
 
     def stop(self, decision_id: int, *, note: str, now: dt.datetime) -> Decision:
         """End a decision whose retraining was asked for or runs; its flow run is called off.
@@ -215,7 +257,8 @@ class Retraining:
 
         A run that crashed, failed or was deleted without telling us leads to the next attempt, or
         to the end of the decision. So does a failure that we noted and were killed before we asked
-        for the next attempt. One that was cancelled stops its decision.
+        for the next attempt. One that was cancelled stops its decision. One that completed though
+        its decision was stopped, and did not tell, is asked what it did.
 
         Raises
         ------
@@ -237,7 +280,21 @@ class Retraining:
                 ended = (run.failed or run.completed) and self._ended(decision, run, now)
             if ended:
                 changed.append(decision.id)
+        self._follow_stopped(now)
         return changed
+
+    def _follow_stopped(self, now: dt.datetime) -> None:
+        """Ask what a run did that completed all the same, and told nobody."""
+        for decision in self._ledger.decisions.list(state="stopped", limit=20):
+            place = f"retraining/stopped/{decision.id}-{decision.attempt}"
+            if not decision.flow_run_id or self._ledger.notes.get(place) is not None:
+                continue
+            run = self.prefect.flow_run(decision.flow_run_id)
+            if run.completed and self._overdue(decision, now):
+                self._ledger.outbox.add(_outcome_message(decision), at=now)
+            elif not (run.failed or run.state == "CANCELLED"):
+                continue  # it may complete yet, or its own report may be on its way
+            self._ledger.notes.put(place, run.state, now)
 
     def _called_off(self, flow_run_id: str | None) -> bool:
         return bool(flow_run_id) and self.prefect.flow_run(str(flow_run_id)).called_off

@@ -75,9 +75,12 @@ def _judged(service: Service) -> Window | None:
     """The newest judged window of the version that serves, since it does so."""
     champion = service.champion.current
     version = champion.version if champion is not None else None
-    found = service.ledger.windows.list(limit=20, state="closed", segment="", model_version=version)
+    # However many windows since then were too small to conclude anything.
+    found = service.ledger.windows.list(
+        limit=20, state="closed", segment="", model_version=version, told="verdict"
+    )
     stint = service.watcher.stint() if service.watcher is not None else None
-    return next((window for window in since_return(found, stint) if window.verdict), None)
+    return next(iter(since_return(found, stint)), None)
 
 
 def _serving(service: Service) -> Document | None:

@@ -18,10 +18,13 @@ from tidemill_monitor.watching.incidents import (
     silent_until,
 )
 
-__all__ = ["RECOVERED", "Alerting", "notices"]
+__all__ = ["RECOVERED", "UNWATCHED", "Alerting", "notices"]
 
 RECOVERED = "recovered"
-"""The note of an alert that ended by itself; any other was written by a person."""
+"""The note of an alert that ended by itself."""
+
+UNWATCHED = "nobody watches for it any more: "
+"""Begins the note of one that params.yaml ended; any other note was written by a person."""
 
 _BROKEN = "broken feed"
 _SILENCE = "silence"
@@ -136,6 +139,17 @@ class Alerting:
             alert for segment in sorted(gone) for alert in self.follow(segment, version, (), now)
         ]
 
+    def end_unwatched(self, alert: Alert, why: str, now: dt.datetime) -> Alert:
+        """Resolve an alert that nothing could end: what it watched for is in params.yaml no more.
+
+        Who was told of the trouble is told that, with what was known last: it need not be over.
+        """
+        lead = f"Nobody watches for it any more: {why}. Known last: "
+        messages = self._recovery(alert, now, lead)
+        return self._ledger.alerts.resolve(
+            alert.id, note=f"{UNWATCHED}{why}", at=now, messages=messages
+        )
+
     def resolved_by_hand(self, alert: Alert, name: str, note: str, now: dt.datetime) -> Alert:
         """Resolve an alert because a person says so, and tell that."""
         said = f"{name}: {note}" if note else name
@@ -157,7 +171,7 @@ class Alerting:
         if alert is not None:
             return alert.window_id != found.window_id
         last = self._ledger.alerts.last(found.rule, found.segment, version)
-        if last is None or last.note == RECOVERED:
+        if last is None or last.note == RECOVERED or last.note.startswith(UNWATCHED):
             return True
         return begins and last.key != found.key
 
@@ -216,22 +230,22 @@ class Alerting:
             alert.id, note=RECOVERED, at=now, messages=self._recovery(alert, now)
         )
 
-    def _recovery(self, alert: Alert, now: dt.datetime) -> list[NewMessage]:
+    def _recovery(self, alert: Alert, now: dt.datetime, lead: str = "") -> list[NewMessage]:
         """A notice to those who were told of the trouble; where a silence holds, after it."""
         if alert.detail.get("silenced") and not self._was_told(alert):
             return []
-        return self._notices(alert, "alert.resolved", "success", now)
+        lead = lead or f"Over since {now:%Y-%m-%d %H:%M} UTC. It was: "
+        return self._notices(alert, "alert.resolved", "success", now, lead)
 
     def _was_told(self, alert: Alert) -> bool:
         return self._ledger.notes.get(_told_note(alert)) is not None
 
     def _notices(
-        self, alert: Alert, kind: str, severity: str, now: dt.datetime
+        self, alert: Alert, kind: str, severity: str, now: dt.datetime, lead: str = ""
     ) -> list[NewMessage]:
         over = kind == "alert.resolved"
         sentence = alert.detail.get("sentence", "")
         title = f"{'Resolved: ' if over else ''}{alert.title}"
-        lead = f"Over since {now:%Y-%m-%d %H:%M} UTC. It was: " if over else ""
         data = {
             "alert_id": alert.id,
             "rule": alert.rule,
@@ -253,7 +267,9 @@ class Alerting:
         )
 
     def _names(self, channels: tuple[str, ...]) -> tuple[str, ...]:
-        return channels or tuple(channel.name for channel in self._config.channels)
+        """Channels that there are, of those that an alert was told to; none named: all."""
+        known = tuple(channel.name for channel in self._config.channels)
+        return tuple(name for name in channels if name in known) if channels else known
 
     def _title(self, rule: str, segment: str) -> str:
         where = f" ({segment})" if segment and not segment.startswith("(") else ""

@@ -118,6 +118,8 @@ class Bench:
         The figure that is followed.
     normals : tuple of Normal
         What was accepted since, oldest first.
+    relearnt : int
+        Of a segment: how many were accepted for the whole before its reference was made.
 
     Notes
     -----
@@ -131,6 +133,12 @@ class Bench:
     feed: FeedCheck
     metric: str
     normals: tuple[Normal, ...] = ()
+    relearnt: int = 0
+
+    @property
+    def many_normals(self) -> int:
+        """How many new normals it knows of: its own, or for a segment those of the whole."""
+        return self.relearnt if self.segment else len(self.normals)
 
     def at(self, start: dt.datetime) -> Bench:
         """What a window that begins then is held to."""
@@ -167,9 +175,14 @@ class Bench:
         ledger: Ledger,
         clock: Callable[[], dt.datetime],
         segment: str = "",
+        relearnt: int = 0,
     ) -> Bench:
-        """Make a reference ready; thresholds come when windows ask for them."""
+        """Make a reference ready; thresholds come when windows ask for them.
+
+        ``relearnt`` counts how often a segment's reference was made anew.
+        """
         name = f"{version}/{segment}" if segment else str(version)
+        name = f"{name}/{relearnt}" if relearnt else name
         yardstick = KeptYardstick(
             reference, config.drift, seed, ledger=ledger, name=name, clock=clock
         )
@@ -180,6 +193,7 @@ class Bench:
             yardstick,
             FeedCheck(reference, config.quality),
             metric_of(reference, config),
+            relearnt=relearnt,
         )
 
     @property

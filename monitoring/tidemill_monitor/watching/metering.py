@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import Histogram
 
 from tidemill.drift import VERDICTS
 from tidemill.ledger import Decision, Window
-from tidemill_monitor.watching.stints import since_return
+from tidemill_monitor.watching.stints import Stint, since_return
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -67,6 +67,7 @@ class WatchMeters:
         self._alerts = meters.gauge("alerts_open", "Alerts that are not resolved.")
         self._outbox = meters.gauge("outbox_pending", "Messages that wait for their delivery.")
         self._dead = meters.gauge("outbox_dead", "Messages that were given up.")
+        self._read_of: tuple[int | None, Stint | None] | None = None
 
     def timed(self) -> AbstractContextManager[object]:
         """Time a tick."""
@@ -82,9 +83,9 @@ class WatchMeters:
                 self._verdicts.labels(window.verdict or "none").inc()
         if decision is not None:
             self._decisions.labels(decision.action).inc()
-        self._read()
+        self._read(news=bool(closed or judged))
 
-    def _read(self) -> None:
+    def _read(self, *, news: bool) -> None:
         champion = self._service.champion.current
         version = champion.version if champion is not None else None
         # Of the version that serves, and since it does so: what another one did is history.
@@ -98,22 +99,37 @@ class WatchMeters:
         self._asked.set(asked is not None and asked.held is None)
         self._open.set(sum(window.state == "open" for window in windows))
         self._late.set(sum(window.late_rows for window in windows))
-        judged = next((w for w in windows if w.verdict is not None), None)
-        if judged is not None and judged.verdict in VERDICTS:
-            self._last.set(VERDICTS.index(judged.verdict))
-            harm = judged.summary.get("found_harm")
-            self._harm.set(VERDICTS.index(harm) if harm in VERDICTS else 0)
-        self._read_performance(windows)
+        if news or self._read_of != (version, stint):
+            self._read_of = version, stint
+            self._read_judged(version, stint)
         self._alerts.set(self._ledger.alerts.open_count())
         counts = self._ledger.outbox.counts()
         self._outbox.set(counts.get("pending", 0) + counts.get("leased", 0))
         self._dead.set(counts.get("dead", 0))
 
-    def _read_performance(self, windows: Sequence[Window]) -> None:
-        measured = next((p for w in windows for p in w.performance if p.measured is not None), None)
-        if measured is not None and measured.measured is not None:
-            self._figure.set(measured.measured)
-        told = next((w for w in windows if w.performance), None)
+    def _read_judged(self, version: int | None, stint: Stint | None) -> None:
+        """What judged windows tell, however many others lie between."""
+        windows = self._told("verdict", version, stint)
+        judged = windows[0] if windows else None
+        if judged is not None and judged.verdict in VERDICTS:
+            self._last.set(VERDICTS.index(judged.verdict))
+            harm = judged.summary.get("found_harm")
+            self._harm.set(VERDICTS.index(harm) if harm in VERDICTS else 0)
+        for figure in (p for w in self._told("measured", version, stint) for p in w.performance):
+            if figure.measured is not None:
+                self._figure.set(figure.measured)
+                break
+        self._read_lines(next((w for w in windows if w.performance), None))
+
+    def _told(
+        self, what: Literal["verdict", "measured"], version: int | None, stint: Stint | None
+    ) -> list[Window]:
+        found = self._ledger.windows.list(
+            limit=50, state="closed", segment="", model_version=version, told=what
+        )
+        return since_return(found, stint)
+
+    def _read_lines(self, told: Window | None) -> None:
         if told is None:
             return
         lines = {

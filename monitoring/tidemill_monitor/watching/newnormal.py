@@ -144,8 +144,19 @@ class NewNormal:
             )
         record = _record(question, name, note, now)
         self._ledger.notes.put(_place(version), [*known, record], now)
-        self._ledger.windows.judge_anew([one.id for one in question.windows])
+        since = question.windows[0].start
+        broken = [one.id for one in question.windows]
+        self._ledger.windows.judge_anew(broken + self._of_segments(version, since))
         return record
+
+    def _of_segments(self, version: int, since: dt.datetime) -> list[int]:
+        """Windows of segments since a break: their reference was that of before, too."""
+
+        def enough(seen: Sequence[Window]) -> bool:
+            return seen[-1].start < since
+
+        found = look_back(self._ledger, version, None, first=_LOOK_BACK, enough=enough)
+        return [one.id for one in found if one.segment and one.start >= since]
 
     def hold(
         self, version: int, window: int | None, name: str, note: str, now: dt.datetime

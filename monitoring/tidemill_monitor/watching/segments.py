@@ -91,6 +91,7 @@ class SegmentBenches:
                 ledger=self._ledger,
                 clock=self._clock,
                 segment=segment,
+                relearnt=len(whole.normals),
             )
             if not enough:
                 return bench  # its labels are still to come: not kept yet

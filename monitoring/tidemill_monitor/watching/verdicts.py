@@ -137,7 +137,8 @@ class Verdicts:
         if bench is None and window.segment:
             return Judgement(None, note=LEARNING)
         context = self._context(window, bench)
-        if bench is not None and window.verdict is not None and _normals(window) == _many(bench):
+        before = _normals(window) if window.verdict is not None else None
+        if bench is not None and before == bench.many_normals:
             earlier = [_finding(row) for row in self._ledger.findings.of(window.id)]
             return judge_again(earlier, opened, bench, self._config, context)
         return judge_window(opened, bench, self._config, context)
@@ -169,9 +170,9 @@ class Verdicts:
         return self._benches.segment(window, usable, now)
 
     def _held_to(self, window: Window) -> int:
-        """How many new normals were in force for a window; 0 for a segment's."""
-        bench = None if window.segment else self._benches.whole(window.model_version)
-        return 0 if bench is None else _many(bench.at(window.start))
+        """How many new normals of the whole traffic were in force for a window."""
+        bench = self._benches.whole(window.model_version)
+        return 0 if bench is None else bench.at(window.start).many_normals
 
     def _context(self, window: Window, bench: Bench | None) -> Context:
         past = self._ledger.windows.list(
@@ -223,10 +224,6 @@ class Verdicts:
     def _segments_beside(self) -> int:
         window = self._config.window
         return len(window.segments) * window.max_segments
-
-
-def _many(bench: Bench) -> int:
-    return 0 if bench.segment else len(bench.normals)
 
 
 def _normals(window: Window) -> int:

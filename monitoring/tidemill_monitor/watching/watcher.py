@@ -27,6 +27,7 @@ from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.metering import WatchMeters
 from tidemill_monitor.watching.newnormal import NewNormal, NotAsked, Question
 from tidemill_monitor.watching.stints import Stint, Stints, since_return
+from tidemill_monitor.watching.takeover import end_unwatched, move_messages
 from tidemill_monitor.watching.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -106,13 +107,25 @@ class Watcher:
         self._threads: tuple[threading.Thread, ...] = ()
 
     def start(self) -> None:
-        """Tick in a thread of its own until :meth:`stop`."""
+        """Tick in a thread of its own until :meth:`stop`.
+
+        First, before anybody is told anything: what the last run left follows the settings of
+        this one.
+        """
+        self.take_over(self._service.clock())
         self._threads = (
             threading.Thread(target=self._run, name="watcher", daemon=True),
             threading.Thread(target=self._keep_house, name="housekeeping", daemon=True),
         )
         for thread in self._threads:
             thread.start()
+
+    def take_over(self, now: dt.datetime) -> None:
+        """Hold open alerts, and messages that wait, to params.yaml as it is now."""
+        ended = end_unwatched(self._ledger, self.alerting, self._config, now)
+        moved = move_messages(self._ledger, self._config, now)
+        if ended or moved:
+            _log.info("settings_changed", alerts_ended=len(ended), messages_moved=moved)
 
     def stop(self) -> None:
         """End after the tick at hand, within ten seconds."""

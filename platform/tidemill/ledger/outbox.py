@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -247,6 +247,27 @@ class Outbox:
                 last_error=error[:2000],
             )
             return _get(commit.connection, message.id)
+
+        return self._writer.call(write)
+
+    def postpone(self, kind: str, due: Callable[[Message], dt.datetime]) -> int:
+        """Say anew when the waiting messages of a kind are due; returns how many changed.
+
+        Those that are being carried out now stay as they are. Memory: one message.
+        """
+        t = tables.outbox
+        waiting = sa.select(t.c.id).where(t.c.kind == kind, t.c.state == "pending")
+
+        def write(commit: Commit) -> int:
+            changed = 0
+            for number in commit.connection.scalars(waiting.order_by(t.c.id)).all():
+                message = _get(commit.connection, number)
+                if (at := due(message)) != message.due_at:
+                    chosen = sa.update(t).where(t.c.id == number).values(due_at=at)
+                    changed += commit.connection.execute(chosen).rowcount
+            if changed:
+                commit.topic("outbox")
+            return changed
 
         return self._writer.call(write)
 

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,6 +25,8 @@ from tidemill.ledger.writer import Commit, Writer
 __all__ = ["Parts", "Performance", "Window", "Windows"]
 
 _AT_ONCE = 400
+
+Told = Literal["verdict", "measured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,13 @@ class Windows:
         segment: str | None = "",
         model_version: int | None = None,
         verdict: str | None = None,
+        told: Told | None = None,
     ) -> list[Window]:
-        """Windows, newest first; ``before`` is the id after which the page begins."""
+        """Windows, newest first; ``before`` is the id after which the page begins.
+
+        With ``told`` only those that have a verdict, or a figure measured with labels, however
+        many others lie between.
+        """
         w = tables.windows
         chosen = sa.select(w).order_by(w.c.start.desc(), w.c.id.desc()).limit(limit)
         wanted = {
@@ -165,6 +172,8 @@ class Windows:
         for name, value in wanted.items():
             if value is not None:
                 chosen = chosen.where(w.c[name] == value)
+        if told is not None:
+            chosen = chosen.where(_TELLS[told])
         if before is not None:
             start = sa.select(w.c.start).where(w.c.id == before).scalar_subquery()
             chosen = chosen.where(
@@ -407,3 +416,12 @@ def _figures(window_id: int, figure: Performance) -> dict[str, Any]:
         "labelled_rows": figure.labelled_rows,
         **values,
     }
+
+
+_TELLS: Mapping[Told, sa.ColumnElement[bool]] = {
+    "verdict": tables.windows.c.verdict.is_not(None),
+    "measured": sa.exists().where(
+        tables.performance.c.window_id == tables.windows.c.id,
+        tables.performance.c.measured.is_not(None),
+    ),
+}
