@@ -258,6 +258,8 @@ def test_a_session_lets_in_and_ends(monitor):
     assert monitor.client.get("/v1/status").status_code == 200
     token = session_token(monitor)
     kept = monitor.client.cookies.get("tm_session")
+    beside = f'theirs={{"a": "b, c"}}; odd[]; tm_session={kept}'
+    assert monitor.client.get("/v1/status", headers={"Cookie": beside}).status_code == 200
     assert monitor.client.post("/logout", headers={"X-CSRF-Token": token}).status_code == 303
     monitor.client.cookies.set("tm_session", kept)
     assert monitor.client.get("/v1/status").status_code == 401

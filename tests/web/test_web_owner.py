@@ -127,6 +127,8 @@ def test_a_link_opens_one_session(owned, passes):
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert ask(owned, headers={"cookie": cookie.partition(";")[0]}).status_code == 200
+    beside = f'theirs={{"a": "b, c"}}; odd[]; {cookie.partition(";")[0]}'
+    assert ask(owned, headers={"cookie": beside}).status_code == 200, "cookies of other services"
     assert ask(owned, path=link).status_code == 401
     assert ask(owned, headers={"cookie": f"{passes.cookie}={link[-40:]}"}).status_code == 401
 

@@ -7,8 +7,9 @@ import secrets
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from tidemill.web import cookies_of
 from tidemill_monitor.problems import Problem
-from tidemill_monitor.security.guard import cookies_of, read_form
+from tidemill_monitor.security.guard import read_form
 from tidemill_monitor.security.sessions import COOKIE, LOGIN_COOKIE, same_text
 from tidemill_monitor.service import Service, service_of
 
@@ -35,7 +36,7 @@ async def login(request: Request, service: Service = Depends(service_of)) -> Res
     if wait := service.rates.logins.take(address):
         raise Problem.later(429, "TooManyRequests", "too many failed logins from here", wait)
     form, _ = await read_form(request.receive)
-    sent, expected = form.get("csrf_token", ""), cookies_of(request.headers).get(LOGIN_COOKIE, "")
+    sent, expected = form.get("csrf_token", ""), cookies_of(request.scope).get(LOGIN_COOKIE, "")
     if not expected or not same_text(sent, expected):
         raise Problem(403, "CsrfRefused", "Forbidden", "open the login page again and log in there")
     target = _local(form.get("next", "/"))
@@ -55,7 +56,7 @@ async def login(request: Request, service: Service = Depends(service_of)) -> Res
 @router.post("/logout")
 async def logout(request: Request, service: Service = Depends(service_of)) -> Response:  # noqa: B008
     """End the session."""
-    token = cookies_of(request.headers).get(COOKIE)
+    token = cookies_of(request.scope).get(COOKIE)
     if token:
         await service.run(service.sessions.end, token)
     answer = RedirectResponse("/login", 303)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote
 
 from starlette.datastructures import Headers
@@ -11,13 +10,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.errors import TidemillError
+from tidemill.web import cookies_of
 from tidemill_monitor.problems import Problem, problem_of, problem_response
 from tidemill_monitor.security.keys import Keys
 from tidemill_monitor.security.rates import Rates
 from tidemill_monitor.security.scopes import Identity, Need, required_scope
 from tidemill_monitor.security.sessions import COOKIE, Sessions, same_text
 
-__all__ = ["Guard", "cookies_of", "read_form"]
+__all__ = ["Guard", "read_form"]
 
 _FORM = "application/x-www-form-urlencoded"
 _FORM_BYTES = 16 << 10
@@ -62,7 +62,7 @@ class Guard:
         if need in ("open", "signed"):
             return receive
         headers = Headers(scope=scope)
-        identity = await self._identify(headers)
+        identity = await self._identify(scope)
         if identity is None:
             raise Problem(
                 401,
@@ -79,8 +79,8 @@ class Guard:
         scope.setdefault("state", {})["identity"] = identity
         return receive
 
-    async def _identify(self, headers: Headers) -> Identity | None:
-        given = headers.get("authorization")
+    async def _identify(self, scope: Scope) -> Identity | None:
+        given = Headers(scope=scope).get("authorization")
         if given is not None:
             kind, _, text = given.partition(" ")
             if kind.lower() != "bearer":
@@ -89,7 +89,7 @@ class Guard:
             if self._keys.is_fresh(text):
                 return self._keys.identify(text)
             return await self._run(self._keys.identify, text)
-        token = cookies_of(headers).get(COOKIE)
+        token = cookies_of(scope).get(COOKIE)
         return await self._run(self._sessions.identify, token) if token else None
 
 
@@ -144,16 +144,6 @@ async def read_form(receive: Receive) -> tuple[dict[str, str], Receive]:
     except ValueError as exc:
         raise Problem(400, "FormInvalid", "Not a valid form", "too many fields") from exc
     return {name: values[-1] for name, values in fields.items()}, again
-
-
-def cookies_of(headers: Headers) -> dict[str, str]:
-    """The cookies of a request; none of a header that cannot be read."""
-    jar = SimpleCookie()
-    try:
-        jar.load(headers.get("cookie", ""))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
 
 
 def _forged(detail: str) -> Problem:

@@ -7,7 +7,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tidemill.web import host_of, is_foreign
+from tidemill.web import host_of, is_foreign, with_headers
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.problems import HEADERS, Problem, problem_response
 
@@ -41,16 +41,13 @@ class Wrapped:
             return
         started, status = time.perf_counter(), 500
 
+        plain = with_headers(send, _RAW)
+
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((name, value) for name, value in _RAW if name not in given),
-                ]
-            await send(message)
+            await plain(message)
 
         try:
             if host_of(scope) not in self._hosts:

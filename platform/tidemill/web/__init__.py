@@ -3,10 +3,10 @@
 Nothing here imports a web framework, so that a server which loads one starts no later for it.
 """
 
-from tidemill.web.asgi import json_changed
+from tidemill.web.asgi import json_changed, with_headers
 from tidemill.web.bodies import WholeBodies
 from tidemill.web.bounds import Bounds
-from tidemill.web.origins import header_of, host_of, is_foreign
+from tidemill.web.origins import cookies_of, header_of, host_of, is_foreign
 from tidemill.web.owner import OwnerOnly
 from tidemill.web.passes import Passes
 from tidemill.web.serving import CREDENTIAL_VARIABLE, HOSTS_VARIABLE, guarded, server_for
@@ -18,10 +18,12 @@ __all__ = [
     "OwnerOnly",
     "Passes",
     "WholeBodies",
+    "cookies_of",
     "guarded",
     "header_of",
     "host_of",
     "is_foreign",
     "json_changed",
     "server_for",
+    "with_headers",
 ]

@@ -6,7 +6,17 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-__all__ = ["App", "Headers", "Message", "Receive", "Scope", "Send", "answer", "json_changed"]
+__all__ = [
+    "App",
+    "Headers",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "answer",
+    "json_changed",
+    "with_headers",
+]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,6 +40,19 @@ async def answer(
     sent = [(b"content-type", kind), (b"content-length", length), *headers]
     await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": body})
+
+
+def with_headers(send: Send, headers: Headers) -> Send:
+    """Send as before, with these headers in every answer that does not set them itself."""
+
+    async def send_more(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            sent = list(message.get("headers", ()))
+            given = {name.lower() for name, _ in sent}
+            message["headers"] = [*sent, *(one for one in headers if one[0] not in given)]
+        await send(message)
+
+    return send_more
 
 
 def json_changed(

@@ -1,4 +1,4 @@
-"""Which host a request addresses, and whether another site's page made a browser send it."""
+"""What headers tell of a request: its host, whether another site's page sent it, its cookies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["header_of", "host_of", "is_foreign"]
+__all__ = ["cookies_of", "header_of", "host_of", "is_foreign"]
 
 
 def host_of(scope: Mapping[str, Any]) -> str:
@@ -57,6 +57,20 @@ def header_of(scope: Mapping[str, Any], name: bytes) -> bytes | None:
     """The one header of this name; None if there is none, or more than one."""
     found = [value for one, value in scope["headers"] if one == name]
     return found[0] if len(found) == 1 else None
+
+
+def cookies_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The cookies of a request, by name.
+
+    Browsers send those of every service of this machine to each of them, so one that is not
+    written as the standard says costs none of the others.
+
+    >>> cookies_of({"headers": [(b"cookie", b'theirs={"a": 1}; ours=x')]})["ours"]
+    'x'
+    """
+    sent = (value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
+    pairs = (piece.partition("=") for text in sent for piece in text.split(";"))
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def _same(origin: bytes, host: bytes) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
-from tidemill.web.asgi import App, Headers, Message, Receive, Scope, Send, answer
-from tidemill.web.origins import header_of, host_of, is_foreign
+from tidemill.web.asgi import App, Headers, Message, Receive, Scope, Send, answer, with_headers
+from tidemill.web.origins import cookies_of, header_of, host_of, is_foreign
 from tidemill.web.passes import SESSION_SECONDS, Passes
 
 __all__ = ["OPEN_PATH", "OwnerOnly"]
@@ -81,7 +80,7 @@ class OwnerOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or open one websocket."""
         if scope["type"] == "http":
-            await self._http(scope, receive, _with_headers(send))
+            await self._http(scope, receive, with_headers(send, _SAFE))
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
@@ -117,7 +116,7 @@ class OwnerOnly:
         given = header_of(scope, b"authorization")
         if given is not None and self._passes.admits(given):
             return True
-        cookie = _cookies(scope).get(self._passes.cookie)
+        cookie = cookies_of(scope).get(self._passes.cookie)
         return cookie is not None and self._passes.holds(cookie)
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,17 +164,6 @@ class OwnerOnly:
         return receive_known
 
 
-def _with_headers(send: Send) -> Send:
-    async def send_safe(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            given = {name.lower() for name, _ in headers}
-            message["headers"] = [*headers, *(one for one in _SAFE if one[0] not in given)]
-        await send(message)
-
-    return send_safe
-
-
 async def _closed(scope: Scope, send: Send) -> None:
     accepts = header_of(scope, b"accept") or b""
     if scope["method"] in ("GET", "POST") and b"text/html" in accepts:
@@ -183,21 +171,9 @@ async def _closed(scope: Scope, send: Send) -> None:
         challenge = (b"www-authenticate", b'Form realm="tidemill"')
         await answer(send, 401, _CLOSED, kind=_HTML, headers=(*_PAGE, challenge))
     else:
-        challenge = (b"www-authenticate", b'Basic realm="tidemill"')
         browser = header_of(scope, b"sec-fetch-mode") is not None
         headers = () if browser else ((b"www-authenticate", b'Basic realm="tidemill"'),)
         await answer(send, 401, "this service answers its owner only\n", headers=headers)
-
-
-def _cookies(scope: Scope) -> dict[str, str]:
-    jar = SimpleCookie()
-    try:
-        for name, value in scope["headers"]:
-            if name == b"cookie":
-                jar.load(value.decode("latin-1"))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
 
 
 async def _password(scope: Scope, receive: Receive) -> str | None:
