@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
@@ -105,13 +104,6 @@ class Shape:
             {"event_id": event_id, "truth": _answers("truth", schema, encoded=False), "at": at},
             frozenset({"event_id", "truth"}),
         )
-
-    @property
-    def prediction_type(self) -> Any:
-        """Arrow type of predictions."""
-        if self.schema.task is Task.REGRESSION:
-            return pa.float64()
-        return pa.dictionary(pa.int32(), pa.string())
 
 
 def _scores(schema: TableSchema) -> tuple[float, float, str] | None:
