@@ -8,17 +8,14 @@ from pathlib import Path
 import pytest
 
 from tidemill.testing.commands import Said, run_command
+from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, finished_workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings() -> Iterator[None]:
-    """The environment of a plain, wide shell: no servers, one worker."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
-        patch.setenv("TIDEMILL_WORKERS", "1")
-        patch.setenv("COLUMNS", "200")
+    """The environment of a plain shell."""
+    with plain_shell():
         yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tidemill.testing.commands import Said, run_command
+from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, made_once, run_here, small_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -20,18 +20,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The environment of a plain shell: no servers, one worker, a git identity."""
+    """The environment of a plain shell, with a git identity."""
     git = tmp_path_factory.mktemp("git") / "config"
     git.write_text("[user]\n\tname = Test\n\temail = test@example.org\n")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
-        patch.setenv("TIDEMILL_WORKERS", "1")
-        patch.setenv("COLUMNS", "200")
-        patch.setenv("DVC_NO_ANALYTICS", "1")
-        patch.setenv("GIT_CONFIG_GLOBAL", str(git))
-        patch.setenv("PYTHONPATH", str(ROOT / "platform"))
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    with plain_shell(GIT_CONFIG_GLOBAL=str(git), PYTHONPATH=str(ROOT / "platform")):
         yield
 
 

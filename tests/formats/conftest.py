@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +13,10 @@ from typing import Any
 import pytest
 
 from tidemill.testing.commands import Said, run_command
-from tidemill.testing.postgres import PostgresServer, find_postgres, postgres_server
+from tidemill.testing.postgres import postgres
+from tidemill.testing.shells import plain_shell
+
+__all__ = ["postgres"]
 
 HERE = Path(__file__).parent
 PLACE = "@WORKSPACE@"
@@ -27,16 +28,8 @@ END = dt.datetime(2026, 3, 2, 6, tzinfo=dt.UTC)
 
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings() -> Iterator[None]:
-    """The environment of a plain shell: no servers, one worker."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TIDEMILL_MONITOR_")]:
-            patch.delenv(name)
-        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
-        patch.setenv("TIDEMILL_WORKERS", "1")
-        patch.setenv("DVC_NO_ANALYTICS", "1")
-        patch.setenv("COLUMNS", "200")
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    """The environment of a plain shell."""
+    with plain_shell():
         yield
 
 
@@ -68,15 +61,6 @@ def fares(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Each of them in turn."""
     return restored(HERE / request.param, tmp_path / "kept")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A running server."""
-    if find_postgres() is None:
-        pytest.skip("PostgreSQL's initdb is not installed")
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture

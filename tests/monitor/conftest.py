@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +28,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tidemill.schema import Purpose, TableSchema
+from tidemill.testing.ports import hung_server
+from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, finished_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -39,16 +39,16 @@ NDJSON = "application/x-ndjson"
 
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings() -> Iterator[None]:
-    """The environment of a plain shell: no servers, one worker."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith("TIDEMILL_MONITOR_")]:
-            patch.delenv(name)
-        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
-        patch.setenv("TIDEMILL_WORKERS", "1")
-        patch.setenv("DVC_NO_ANALYTICS", "1")
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    """The environment of a plain shell."""
+    with plain_shell():
         yield
+
+
+@pytest.fixture
+def hung() -> Iterator[tuple[str, list[socket.socket]]]:
+    """The address of a server that never answers, and the connections to it."""
+    with hung_server() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import suppress
 from email.utils import format_datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -236,31 +235,13 @@ def test_what_a_later_message_has_overtaken_is_not_told_any_more(station, receiv
     assert station.ledger.outbox.get(opened.id).state == "outdated"
 
 
-@pytest.fixture
-def hung():
-    """The address of a receiver that takes connections and never answers, and those."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        peers: list[socket.socket] = []
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    peers.append(server.accept()[0])
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/hook", peers
-        server.shutdown(socket.SHUT_RDWR)
-    for peer in peers:
-        peer.close()
-
-
 def test_a_receiver_that_hangs_delays_nobody_else(tmp_path, reference, receiver, hung, monkeypatch):
     """One worker a channel: six messages to the one, and the other has its own at once."""
     monkeypatch.setenv("HOOK_SECRET", SECRET)
-    url, peers = hung
+    address, peers = hung
     channels = [
         {"name": name, "kind": "webhook", "url": at, "secret_env": "HOOK_SECRET"}
-        for name, at in (("stuck", url), ("desk", receiver.url))
+        for name, at in (("stuck", f"{address}/hook"), ("desk", receiver.url))
     ]
     settings = {"alerts": {"channels": [{**each, "allow_private": True} for each in channels]}}
     with watched(tmp_path, {1: reference}, settings) as station:

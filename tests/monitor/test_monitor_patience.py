@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from contextlib import suppress
 
 import pytest
 
@@ -41,28 +39,10 @@ def test_nobody_waits_for_what_is_late_and_no_second_thread_hangs():
     assert patience.ask(lambda: 7) == 7
 
 
-@pytest.fixture
-def hung():
-    """The address of a server that accepts and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        peers: list[socket.socket] = []
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    peers.append(server.accept()[0])
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-    for peer in peers:
-        peer.close()
-
-
 def test_a_hung_mlflow_costs_a_reload_its_seconds_and_nobody_else_anything(monitor, rides, hung):
     """The old champion serves on, /readyz says so, ticks and predictions do not wait."""
     holder = monitor.service.champion
-    holder._tracker = Tracker(hung, "rides")
+    holder._tracker = Tracker(hung[0], "rides")
     holder._loading.seconds = holder._asking.seconds = 0.2
     for _ in range(3):
         answer = monitor.post("/v1/models/reload", "operate")

@@ -15,17 +15,14 @@ from tidemill.engines import LocalEngine
 from tidemill.retraining import Order, Outcome, retrain
 from tidemill.settings import Settings
 from tidemill.storage import ShardManifest, Workspace, read_blocks
+from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, finished_workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _surroundings() -> Iterator[None]:
-    """The environment of a plain shell: no servers, one worker."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
-        patch.setenv("TIDEMILL_WORKERS", "1")
-        patch.setenv("DVC_NO_ANALYTICS", "1")
+    """The environment of a plain shell."""
+    with plain_shell():
         yield
 
 

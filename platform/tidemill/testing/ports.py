@@ -1,10 +1,13 @@
-"""Ports for servers of tests and benchmarks."""
+"""Ports for servers of tests and benchmarks, and a server that hangs."""
 
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-__all__ = ["free_ports"]
+__all__ = ["free_ports", "hung_server"]
 
 
 def free_ports(count: int) -> list[int]:
@@ -17,3 +20,21 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+@contextmanager
+def hung_server() -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that takes connections and says nothing: its address, and what it took so far."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peers: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    peers.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", peers
+        server.shutdown(socket.SHUT_RDWR)
+    for peer in peers:
+        peer.close()

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tidemill.testing.ports import free_ports
 
-__all__ = ["PostgresServer", "find_postgres", "postgres_server"]
+__all__ = ["PostgresServer", "find_postgres", "postgres", "postgres_server"]
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -122,3 +124,12 @@ def _run(command: list[str], folder: Path) -> None:
     if done.returncode:
         log = folder / "log"
         raise RuntimeError(done.stdout + (log.read_text() if log.exists() else ""))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One running server for all tests of a room whose conftest imports this."""
+    if find_postgres() is None:
+        pytest.skip("PostgreSQL's initdb is not installed")
+    with postgres_server() as server:
+        yield server
