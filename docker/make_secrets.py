@@ -59,7 +59,7 @@ def contents() -> dict[str, str]:
         **{f"s3_{name}": _aws_profile(name, key) for name, key in s3_keys.items()},
         "s3_identities": _identities(s3_keys),
         "prefect_auth": f"tidemill:{_word()}",
-        "monitor_keys": f"operate {first_key}\noperate {worker_key}\n",
+        "monitor_keys": f"operate {first_key}\nretrain {worker_key}\n",
         "monitor_worker_key": worker_key,
         "monitor_webhook": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
     }

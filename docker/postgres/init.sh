@@ -3,13 +3,14 @@
 # databases. Passwords are read by psql itself, so they are on no command line.
 set -eu
 
-folder=$(dirname "$POSTGRES_PASSWORD_FILE")
-
 role() {
     name=$1
+    file="${TIDEMILL_SECRETS%/}/db_$name"
     shift
+    # psql would go on, and make a role without a password.
+    [ -s "$file" ] || { echo "$file is absent or empty" >&2 && exit 1; }
     psql -v ON_ERROR_STOP=1 --quiet --no-psqlrc --username "$POSTGRES_USER" --dbname postgres \
-        -v "role=$name" -v "file=$folder/db_$name" <<'SQL'
+        -v "role=$name" -v "file=$file" <<'SQL'
 \set password `cat :'file'`
 CREATE ROLE :"role" LOGIN PASSWORD :'password';
 SQL

@@ -237,12 +237,12 @@ class Stack:
         self._processes.append(process)
         return process
 
-    def run(self, name: str, *words: str) -> str:
-        """``docker compose run --rm NAME WORDS``: what it says."""
+    def run(self, name: str, *words: str, **given: str) -> str:
+        """``docker compose run --rm -e GIVEN NAME WORDS``: what it says."""
         self.folder(name)
         done = subprocess.run(
             self.command(name, list(words)),
-            env=self.environment(name),
+            env={**self.environment(name), **given},
             cwd=self.working(name),
             capture_output=True,
             text=True,
@@ -256,15 +256,20 @@ class Stack:
 
     def await_healthy(self, name: str, process: subprocess.Popen[bytes], seconds: float = 600):
         """Ask as the health check of compose.yaml asks, until it is well."""
-        kind, *words = self.services[name]["healthcheck"]["test"]
-        assert kind == "CMD"
-        check = [self.here.text(word, name) for word in words]
-        environment = {**self._image_env_here(name), "PGPORT": str(self.here.ports[5432])}
         deadline = time.monotonic() + seconds
-        while subprocess.run(check, env=environment, capture_output=True).returncode:
+        while not self.is_healthy(name):
             assert process.poll() is None, f"{name} ended: {self._tail(name)}"
             assert time.monotonic() < deadline, f"{name} is not well: {self._tail(name)}"
             time.sleep(0.3)
+
+    def is_healthy(self, name: str) -> bool:
+        """What the health check of compose.yaml says now."""
+        kind, *words = self.services[name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        check = [self.here.text(word, name) for word in words]
+        sockets = {"PGHOST": str(self.folder("postgres")), "PGPORT": str(self.here.ports[5432])}
+        environment = {**self._image_env_here(name), **sockets}
+        return subprocess.run(check, env=environment, capture_output=True).returncode == 0
 
     def await_end(self, name: str, process: subprocess.Popen[bytes], seconds: float = 600):
         """Wait for a service that does one thing."""
@@ -321,10 +326,20 @@ class Postgres:
         place = ["-D", str(data), "-k", str(self._folder), "-h", "127.0.0.1", "-F"]
         server = ["postgres", *place, "-p", str(self._here.ports[5432]), *options]
         process = self._stack.hold("postgres", [*self._as, *server], dict(os.environ), self._folder)
-        self._stack.await_healthy("postgres", process)
+        self._await_answer(process)
+        assert not self._stack.is_healthy("postgres"), "well without a database"
         script = next(one for one in self._service["volumes"] if "initdb.d" in one).split(":")[0]
         self._run([str(DOCKER / script)])
+        self._stack.await_healthy("postgres", process)
         return process
+
+    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
+        ask = ["pg_isready", "-q", "-h", str(self._folder), "-p", str(self._here.ports[5432])]
+        deadline = time.monotonic() + 600
+        while subprocess.run(ask).returncode:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
 
     def _run(self, command: list[str]) -> None:
         given = self._service["environment"]
@@ -332,8 +347,12 @@ class Postgres:
             **os.environ,
             "PGHOST": str(self._folder),
             "PGPORT": str(self._here.ports[5432]),
-            "POSTGRES_USER": given["POSTGRES_USER"],
-            "POSTGRES_PASSWORD_FILE": self._here.text(given["POSTGRES_PASSWORD_FILE"], "postgres"),
+            # The image's entry point reads POSTGRES_PASSWORD_FILE and takes it away.
+            **{
+                name: self._here.text(value, "postgres")
+                for name, value in given.items()
+                if name != "POSTGRES_PASSWORD_FILE"
+            },
         }
         done = subprocess.run(
             [*self._as, *command], env=environment, cwd=self._folder, capture_output=True, text=True

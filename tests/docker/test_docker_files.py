@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import stat
@@ -176,6 +177,61 @@ def test_secrets_are_files_that_one_command_makes(document, tmp_path):
     assert again.returncode == 1
     assert "nothing was changed" in again.stderr
     assert before == {name: path.read_text() for name, path in made.items()}
+
+
+def test_the_worker_holds_no_key_that_its_flows_do_not_need(services, tmp_path):
+    """Its key of the monitor reads and reports; nothing opens databases, users or other buckets."""
+    script = [sys.executable, str(DOCKER / "make_secrets.py"), str(tmp_path / "made")]
+    subprocess.run(script, check=True, capture_output=True)
+    lines = (tmp_path / "made" / "monitor_keys").read_text().splitlines()
+    scopes = {key: scope for scope, key in map(str.split, lines)}
+    assert scopes.pop((tmp_path / "made" / "monitor_worker_key").read_text()) == "retrain"
+    assert list(scopes.values()) == ["operate"]
+    needed = ["mlflow_worker", "monitor_worker_key", "prefect_auth", "s3_worker"]
+    assert sorted(services["worker"]["secrets"]) == needed
+
+
+def test_every_service_with_pages_has_the_guard_in_front(services):
+    """The same for all: foreign hosts and origins are refused, and no other server is published."""
+    modules = {name: services[name]["command"][2] for name in WEB}
+    assert modules == {
+        "prefect": "tidemill.orchestration.serve_prefect",
+        "mlflow": "tidemill.tracking.serve_mlflow",
+        "monitor": "tidemill_monitor",
+    }
+    for name in WEB:
+        given = services[name]["environment"]
+        hosts = given.get("TIDEMILL_ALLOWED_HOSTS") or given["TIDEMILL_MONITOR_ALLOWED_HOSTS"]
+        assert hosts == f"{name},${{TIDEMILL_ALLOWED_HOSTS:-}}"
+    assert services["worker"]["environment"]["PREFECT_WORKER_WEBSERVER_HOST"] == "127.0.0.1"
+
+
+def test_prefects_pages_lie_where_they_can_be_written(services):
+    """It copies them at its start, by default beside its code, which is read-only."""
+    prefect = services["prefect"]
+    place = prefect["environment"]["PREFECT_SERVER_UI_STATIC_DIRECTORY"]
+    assert any(place.startswith(one.partition(":")[0] + "/") for one in prefect["tmpfs"])
+
+
+def test_the_databases_are_made_with_what_the_image_leaves(services):
+    """The image's entry point unsets POSTGRES_PASSWORD_FILE before it runs init.sh."""
+    used = set(re.findall(r"\$\{?([A-Z_]+)", _init_script()))
+    assert used == {"POSTGRES_USER", "TIDEMILL_SECRETS"}
+    assert used <= set(services["postgres"]["environment"])
+
+
+def test_a_role_is_not_made_without_its_password(tmp_path):
+    """A secret that is absent or empty ends the first start by its name."""
+    (tmp_path / "db_prefect").write_text("")
+    environment = {"PATH": os.environ["PATH"], "TIDEMILL_SECRETS": f"{tmp_path}/"}
+    done = subprocess.run(
+        ["sh", str(DOCKER / "postgres" / "init.sh")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path}/db_prefect is absent or empty\n"
 
 
 def test_the_keys_of_the_store_are_as_narrow_as_written(tmp_path):

@@ -11,10 +11,13 @@ import urllib.error
 import urllib.request
 
 import boto3
+import httpx
 import psutil
 import psycopg
 import pytest
+import websockets.sync.client
 from standardwebhooks.webhooks import Webhook
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tidemill.ingestion import write_sample
 
@@ -156,19 +159,93 @@ def await_champion(stack, version: int) -> dict:
 
 
 def test_nobody_gets_in_without_a_password(stack):
-    """Prefect, MLflow and the monitor refuse; MLflow also refuses a name that is not its own."""
+    """Prefect, MLflow and the monitor refuse; a role opens no database but its own."""
     refused = {
         "prefect": ask(stack.here.url(4200, "api/flows/filter"), {}),
         "mlflow": ask(stack.here.url(5000, "api/2.0/mlflow/experiments/get?experiment_id=0")),
         "monitor": ask(stack.here.url(8010, "v1/status")),
     }
     assert {name: code for name, (code, _) in refused.items()} == dict.fromkeys(refused, 401)
-    known = f"admin:{secret(stack, 'mlflow_admin')}"
-    address = stack.here.url(5000, "api/2.0/mlflow/experiments/get?experiment_id=0")
-    assert ask(address, basic=known)[0] == 200
-    assert ask(address, basic=known, headers={"host": "evil.example"})[0] == 403
     with pytest.raises(psycopg.OperationalError):
         rows(stack, "mlflow", "monitor", "select 1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "refusal"),
+    [
+        ({}, None),
+        ({"origin": "{own}"}, None),
+        ({"host": "{service}:80"}, None),
+        ({"host": "evil.example"}, 421),
+        ({"host": "{service}.evil.example"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://127.0.0.1:1"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+    ],
+)
+def test_a_page_of_elsewhere_reaches_nothing_with_the_secret_in_hand(stack, headers, refusal):
+    """Another host or origin is refused by each service; its own names and pages are not."""
+    for name, (port, path, given) in doors(stack).items():
+        own = stack.here.url(port).rstrip("/")
+        sent = {key: text.format(own=own, service=name) for key, text in headers.items()}
+        code, _ = ask(f"{own}/{path}", headers={**given, **sent})
+        assert code == (refusal or 200), (name, headers)
+
+
+def doors(stack) -> dict[str, tuple[int, str, dict[str, str]]]:
+    """Of each service: its port, a page that asks for a secret, and the header that opens it."""
+
+    def basic(text: str) -> dict[str, str]:
+        return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
+
+    admin = f"admin:{secret(stack, 'mlflow_admin')}"
+    monitor = {"authorization": f"Bearer {secret(stack, 'monitor_worker_key')}"}
+    return {
+        "prefect": (4200, "api/admin/version", basic(secret(stack, "prefect_auth"))),
+        "mlflow": (5000, "api/2.0/mlflow/experiments/get?experiment_id=0", basic(admin)),
+        "monitor": (8010, "v1/status", monitor),
+    }
+
+
+@pytest.mark.parametrize("port", [4200, 5000, 8010])
+def test_a_websocket_of_elsewhere_is_refused(stack, port):
+    """No handshake from a foreign page, and none without a secret."""
+    address = stack.here.url(port, "api/events/in").replace("http", "ws")
+    for origin, token in (("http://evil.example", secret(stack, "prefect_auth")), (None, "wrong")):
+        with pytest.raises((InvalidStatus, ConnectionClosed)):
+            greet(address, origin, token)
+
+
+def greet(address: str, origin: str | None, token: str) -> None:
+    """Prefect's greeting, as far as an answer to it."""
+    kind = ["prefect"]
+    with websockets.sync.client.connect(address, origin=origin, subprotocols=kind) as one:
+        one.send(json.dumps({"type": "auth", "token": token}))
+        one.recv(timeout=30)
+
+
+def test_mlflow_asks_for_a_user_on_routes_of_every_kind(stack):
+    """Also where its own user store has no rule: closed, not open."""
+    kinds = ["", "version", "graphql", "ajax-api/3.0/mlflow/assistant/config", "gateway/x"]
+    kinds += ["api/3.0/mlflow/jobs/1", "v1/traces", "ajax-api/2.0/mlflow/upload-artifact"]
+    for path in kinds:
+        for document in (None, {}):
+            code, _ = ask(stack.here.url(5000, path), document)
+            assert code in (401, 403, 404, 405), (path, document, code)
+
+
+def test_prefects_pages_open_with_its_password(stack):
+    """Without it a form; with it the whole interface, from a root that cannot be written."""
+    own = stack.here.url(4200).rstrip("/")
+    with httpx.Client(base_url=own, headers={"accept": "text/html"}, trust_env=False) as browser:
+        assert browser.get("/").status_code == 401
+        password = {"password": secret(stack, "prefect_auth")}
+        assert browser.post("/tidemill/open", data=password).status_code == 200
+        page = browser.get("/", follow_redirects=True)
+        assert (page.status_code, "<script" in page.text) == (200, True)
+        settings = browser.get("/ui-settings").json()
+        assert (settings["api_url"], settings["auth"]) == (f"{own}/api", None)
 
 
 def test_no_process_shows_a_secret(stack):
@@ -206,7 +283,10 @@ def test_one_retraining_through_the_monitor(stack, trained):
     for file in write_sample(stack.here.workspace / "live", rows=1500, months=3, seed=8):
         file.write_text(file.read_text().replace("\n1000", "\n7000"))  # ids of their own
     played = json.loads(
-        stack.run("worker", "tidemill", "monitor", "replay", "--input", "/workspace/live", "--json")
+        stack.run(
+            *("worker", "tidemill", "monitor", "replay", "--input", "/workspace/live", "--json"),
+            TIDEMILL_MONITOR_KEY=secret(stack, "monitor_keys").split()[1],
+        )
     )
     assert played["labels"] > 1000
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from tidemill.web import Bounds, OwnerOnly, Passes, WholeBodies
+from tidemill.web import Bounds, HereOnly, OwnerOnly, Passes, WholeBodies
 
 CREDENTIAL = "tidemill:0123456789abcdef"
 
@@ -73,13 +73,8 @@ def passes() -> Passes:
 @pytest.fixture
 def owned(echo, passes):
     """The application behind the guard."""
-    return OwnerOnly(
-        echo,
-        hosts=("127.0.0.1", "localhost"),
-        passes=passes,
-        open_paths=("/health",),
-        handshake="prefect",
-    )
+    owner = OwnerOnly(echo, passes=passes, open_paths=("/health",), handshake="prefect")
+    return HereOnly(owner, hosts=("127.0.0.1", "localhost"))
 
 
 @pytest.fixture

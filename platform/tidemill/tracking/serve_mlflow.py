@@ -1,9 +1,11 @@
-"""MLflow's server for its owner alone: ``serve_mlflow.py HOST PORT``.
+"""MLflow's server behind our guard: ``serve_mlflow.py [--users] HOST PORT``.
 
-A script, run by its path with ``python -P``. ``TIDEMILL_MLFLOW_STORE`` and
-``TIDEMILL_MLFLOW_ARTIFACTS`` say what it serves, ``TIDEMILL_OWNER_CREDENTIAL`` to whom. What
-``mlflow server --no-serve-artifacts`` does, in one process instead of two, with our guard in front
-instead of MLflow's checks of Host and Origin.
+A script, run by its path with ``python -P`` or by its name. ``TIDEMILL_MLFLOW_STORE`` and
+``TIDEMILL_MLFLOW_ARTIFACTS`` say what it serves. It answers its owner alone, who is named by
+``TIDEMILL_OWNER_CREDENTIAL``; with ``--users`` those whom MLflow's own user store knows
+(``mlflow[auth]``, ``MLFLOW_AUTH_CONFIG_PATH``). What ``mlflow server --no-serve-artifacts`` does,
+in one process instead of several, with our guard in front instead of MLflow's checks of Host and
+Origin.
 """
 
 from __future__ import annotations
@@ -11,14 +13,24 @@ from __future__ import annotations
 import os
 import sys
 
-from tidemill.web import guarded, server_for
+from tidemill.web import addressed, guarded, server_for
+from tidemill.web.asgi import App
 
 HEALTH = ("/health",)
 
 
 def main() -> None:
     """Serve the store."""
-    host, port = sys.argv[1:]
+    *options, host, port = sys.argv[1:]
+    if options not in ([], ["--users"]):
+        sys.exit("serve_mlflow.py [--users] HOST PORT")
+    open_store()
+    app = addressed(_with_users()) if options else guarded(_application(), open_paths=HEALTH)
+    server_for(app, host=host, port=int(port)).run()
+
+
+def open_store() -> None:
+    """Open what is served, and tell MLflow's handlers of it."""
     store = os.environ["TIDEMILL_MLFLOW_STORE"]
     artifacts = os.environ["TIDEMILL_MLFLOW_ARTIFACTS"]
     # The server has its own store; it must not be a client of itself.
@@ -30,11 +42,27 @@ def main() -> None:
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = store
     os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = store
     os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = artifacts
-    from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(store, store, artifacts)
-    server_for(guarded(app, open_paths=HEALTH), host=host, port=int(port)).run()
+
+
+def _application() -> App:
+    from mlflow.server.fastapi_app import app
+
+    served: App = app
+    return served
+
+
+def _with_users() -> App:
+    # What `mlflow server` tells the factory: that uvicorn serves, so that all routes are there.
+    os.environ["_MLFLOW_SGI_NAME"] = "uvicorn"
+    # A route that MLflow forgot to protect is closed instead of open.
+    os.environ["MLFLOW_BASIC_AUTH_FAIL_CLOSED"] = "true"
+    from mlflow.server.auth import create_app
+
+    served: App = create_app()
+    return served
 
 
 if __name__ == "__main__":

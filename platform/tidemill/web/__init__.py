@@ -6,18 +6,21 @@ Nothing here imports a web framework, so that a server which loads one starts no
 from tidemill.web.asgi import json_changed, with_headers
 from tidemill.web.bodies import WholeBodies
 from tidemill.web.bounds import Bounds
+from tidemill.web.here import HereOnly
 from tidemill.web.origins import cookies_of, header_of, host_of, is_foreign
 from tidemill.web.owner import OwnerOnly
 from tidemill.web.passes import Passes
-from tidemill.web.serving import CREDENTIAL_VARIABLE, HOSTS_VARIABLE, guarded, server_for
+from tidemill.web.serving import CREDENTIAL_VARIABLE, HOSTS_VARIABLE, addressed, guarded, server_for
 
 __all__ = [
     "CREDENTIAL_VARIABLE",
     "HOSTS_VARIABLE",
     "Bounds",
+    "HereOnly",
     "OwnerOnly",
     "Passes",
     "WholeBodies",
+    "addressed",
     "cookies_of",
     "guarded",
     "header_of",

@@ -7,8 +7,8 @@ import json
 from collections.abc import Collection
 from urllib.parse import parse_qs
 
-from tidemill.web.asgi import App, Headers, Message, Receive, Scope, Send, answer, with_headers
-from tidemill.web.origins import cookies_of, header_of, host_of, is_foreign
+from tidemill.web.asgi import App, Headers, Message, Receive, Scope, Send, answer
+from tidemill.web.origins import cookies_of, header_of
 from tidemill.web.passes import SESSION_SECONDS, Passes
 
 __all__ = ["OPEN_PATH", "OwnerOnly"]
@@ -18,13 +18,6 @@ OPEN_PATH = "/tidemill/open"
 
 _FORM_BYTES = 4 << 10
 _HANDSHAKE_SECONDS = 10.0
-_SAFE: Headers = (
-    (b"x-frame-options", b"SAMEORIGIN"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-)
 _PAGE: Headers = (
     (b"cache-control", b"no-store"),
     (
@@ -48,13 +41,11 @@ _OPENED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Open</t
 
 
 class OwnerOnly:
-    """ASGI middleware: the right host, no foreign origin, and a pass; in this order.
+    """ASGI middleware: a pass. It stands behind :class:`HereOnly`.
 
     Parameters
     ----------
     app : ASGI application
-    hosts : collection of str
-        Names that a request may address, so that no foreign name leads here (DNS rebinding).
     passes : Passes
     open_paths : collection of str
         What answers GET without a pass: health.
@@ -67,20 +58,18 @@ class OwnerOnly:
         self,
         app: App,
         *,
-        hosts: Collection[str],
         passes: Passes,
         open_paths: Collection[str] = (),
         handshake: str | None = None,
     ) -> None:
         self._app, self._passes = app, passes
-        self._hosts = frozenset(host.lower() for host in hosts)
         self._open_paths = frozenset(open_paths)
         self._handshake = handshake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or open one websocket."""
         if scope["type"] == "http":
-            await self._http(scope, receive, with_headers(send, _SAFE))
+            await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
@@ -88,11 +77,7 @@ class OwnerOnly:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         safe = scope["method"] in ("GET", "HEAD")
-        if host_of(scope) not in self._hosts:
-            await answer(send, 421, "this host name is not served here\n")
-        elif is_foreign(scope):
-            await answer(send, 403, "the request comes from another origin\n")
-        elif safe and scope["path"] in self._open_paths:
+        if safe and scope["path"] in self._open_paths:
             await self._app(scope, receive, send)
         elif scope["path"] == OPEN_PATH:
             await self._open(scope, receive, send)
@@ -102,9 +87,7 @@ class OwnerOnly:
             await _closed(scope, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if host_of(scope) not in self._hosts or is_foreign(scope):
-            await send({"type": "websocket.close", "code": 1008})
-        elif self._admitted(scope):
+        if self._admitted(scope):
             await self._app(scope, receive, send)
         elif self._handshake is not None and self._handshake in scope["subprotocols"]:
             # A browser says where it comes from; what does not is a program.

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from tidemill.web.asgi import App
 from tidemill.web.bodies import WholeBodies
 from tidemill.web.bounds import Bounds
+from tidemill.web.here import HereOnly
 from tidemill.web.owner import OwnerOnly
 from tidemill.web.passes import Passes
 
 if TYPE_CHECKING:
     import uvicorn
 
-__all__ = ["CREDENTIAL_VARIABLE", "HOSTS_VARIABLE", "guarded", "server_for"]
+__all__ = ["CREDENTIAL_VARIABLE", "HOSTS_VARIABLE", "addressed", "guarded", "server_for"]
 
 CREDENTIAL_VARIABLE = "TIDEMILL_OWNER_CREDENTIAL"
 """``user:password``, in the environment of a guarded service."""
@@ -40,15 +41,14 @@ def guarded(app: App, *, open_paths: Collection[str], handshake: str | None = No
     credential = os.environ.pop(CREDENTIAL_VARIABLE)
     if not credential.partition(":")[2]:
         raise KeyError(CREDENTIAL_VARIABLE)
+    passes = Passes(credential)
+    return addressed(OwnerOnly(app, passes=passes, open_paths=open_paths, handshake=handshake))
+
+
+def addressed(app: App) -> App:
+    """The guard without a pass, for an application that asks for secrets itself: it has users."""
     named = (name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(","))
-    owned = OwnerOnly(
-        app,
-        hosts={*_LOOPBACK, *named} - {""},
-        passes=Passes(credential),
-        open_paths=open_paths,
-        handshake=handshake,
-    )
-    return WholeBodies(owned)
+    return WholeBodies(HereOnly(app, hosts={*_LOOPBACK, *named} - {""}))
 
 
 def server_for(
