@@ -27,11 +27,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.ingestion import write_sample
+from tidemill.ledger import Ledger
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import QUICK, copy_workspace, run_here
 from tidemill_monitor.app import create_app
 from tidemill_monitor.security import leave_credentials
 from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.watching.stints import Stints
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text()
@@ -517,14 +519,18 @@ def test_a_retraining_is_stopped_by_a_person(monitor, visit):
     if open_state(monitor) == "awaiting approval":
         monitor.ask("POST", f"/v1/decisions/{open_decision(monitor)['id']}/approve")
     name = str(open_decision(monitor)["id"])
-    page = visit(monitor, "/decisions")
+    page = visit(monitor, "/decisions", reduced_motion="reduce")
     row = page.locator(f"[data-key=decision-{name}]")
+    expect(row.get_by_role("button", name="Stop retraining")).to_be_visible()
+    assert faults_in_every_size(page, monitor, "/decisions") == []
     row.get_by_role("button", name="Stop").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
 
     expect(row.locator(".badge").first).to_have_text("Stopped")
     expect(row.get_by_role("button")).to_have_count(0)
     assert decision(monitor, name)["state"] == "stopped"
+    assert faults_in_every_size(page, monitor, "/decisions") == []
 
 
 def open_decision(monitor: Monitor) -> dict[str, Any] | None:
@@ -590,6 +596,77 @@ def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path
         assert too_wide(page, empty, pages) == []
         # What the browser says of answers that are refused is no fault of the page.
         visit.said[:] = [line for line in visit.said if "status of" not in line]
+
+
+def test_a_break_that_persists_is_answered_as_the_page_says(fresh, visit):
+    """Both commands of the card work as they stand, in the folder of the workspace."""
+    for _ in range(3):
+        fresh.feed(change=lambda row: row.update({HOSTILE: None, "distance_km": None}))
+    fresh.await_verdicts(3)
+    page = visit(fresh, reduced_motion="reduce")
+    card = page.locator("[data-key=new-normal]")
+    expect(card).to_contain_text("broken for 3 windows in a row", timeout=WAIT_MS)
+    expect(card.get_by_role("button")).to_have_count(2)
+    names = ("Command that accepts it", "Command that holds it")
+    accept, hold = (card.get_by_role("region", name=name).inner_text() for name in names)
+    assert faults_in_every_size(page, fresh, "/") == []
+
+    said(fresh, hold)
+    expect(card).to_have_count(0, timeout=WAIT_MS)
+    assert fresh.ask("GET", "/v1/normal")["question"]["state"] == "held"
+    said(fresh, accept)
+    assert fresh.ask("GET", "/v1/normal")["accepted"][0]["features"]
+    until(lambda: "broken feed" not in {w["verdict"] for w in fresh.windows(state="closed")})
+
+
+def test_a_version_that_serves_again_is_said_until_and_beside_its_verdict(
+    monitor, workspace, visit, tmp_path
+):
+    """Before its first window is judged, and then since when it serves again."""
+    root = copy_workspace(workspace, tmp_path / "ws")
+    store, now = MonitorSettings(workspace=root).store_url, dt.datetime.now(dt.UTC)
+    with Ledger.open(store) as ledger:  # as a rollback leaves it: version 2 served in between
+        served = Stints(ledger, monitor.ask("GET", "/v1/status")["model"])
+        served.serves(1, now - dt.timedelta(hours=2))
+        served.serves(2, now - dt.timedelta(hours=1))
+    with serving(root) as running:
+        until(lambda: running.ask("GET", "/v1/status")["serving"] is not None)
+        page = visit(running, reduced_motion="reduce")
+        news = page.get_by_role("heading", level=1)
+        expect(news).to_have_text("Version 1 serves again, its first window fills")
+        assert faults_in_every_size(page, running, "/") == []
+        running.feed()
+        running.await_verdicts(1)
+        page.set_viewport_size(DESKTOP)
+        expect(news).to_contain_text("Healthy", timeout=WAIT_MS)
+        expect(page.locator(".hero-meta")).to_contain_text("version 1 serves again since")
+        assert faults_in_every_size(page, running, "/") == []
+
+
+def said(monitor: Monitor, command: str) -> None:
+    """Type a command in the folder of the workspace, in a shell that knows no key and address."""
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=monitor.root,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def faults_in_every_size(page: Page, monitor: Monitor, path: str) -> list[tuple[str, Any]]:
+    """What a checker would find on a page, in both themes, and whether a phone is wide enough."""
+    found: list[tuple[str, Any]] = []
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        page.goto(monitor.url + path)
+        ready(page)
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            found += [(theme, complaint) for complaint in page.evaluate(CHECKS)]
+    return found + too_wide(page, monitor, [path])
 
 
 def too_wide(page: Page, monitor: Monitor, paths: Iterable[str]) -> list[tuple[str, int]]:

@@ -8,7 +8,7 @@ import { firstEvents } from "../first_events.js";
 import { alertRow, decisionRow } from "../items.js";
 import { levels, performanceTable } from "../levels.js";
 import { start } from "../page.js";
-import { card, empty, inNumbers, rows, windowLink } from "../parts.js";
+import { card, code, empty, inNumbers, rows, windowLink } from "../parts.js";
 import { readiness, tiles } from "../tiles.js";
 import { headline, telling, verdictBadge, verdictOf } from "../verdicts.js";
 
@@ -124,8 +124,14 @@ function question(asked) {
       `The feed has looked broken for ${several(asked.windows, "window")} in a row. `,
       ...asked.faults.slice(0, 3).map((fault) => `${fault.detail} `),
     ),
-    asked.acceptable && h("p", {}, "If it is: ", h("code", {}, asked.commands.accept)),
-    h("p", {}, asked.acceptable ? "If it is not: " : "Until it is mended: ", h("code", {}, asked.commands.hold)),
+    asked.acceptable && h("p", {}, "If it is, in the folder of the workspace:"),
+    asked.acceptable && code(asked.commands.accept, "Command that accepts it"),
+    h(
+      "p",
+      {},
+      asked.acceptable ? "If it is not:" : "Until it is mended, in the folder of the workspace:",
+    ),
+    code(asked.commands.hold, "Command that holds it"),
   );
 }
 
