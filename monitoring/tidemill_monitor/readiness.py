@@ -67,13 +67,13 @@ def _part(wrong: str, *, needed: bool) -> Part:
 
 
 def _champion(service: Service) -> Part:
-    champion, trouble = service.champion.current, service.champion.trouble_code
+    champion, fault = service.champion.current, service.champion.fault
     if champion is None:
-        return _part(f"none is loaded ({trouble})", needed=True)
+        return _part(f"none is loaded ({fault.code if fault else 'not tried yet'})", needed=True)
     part = {**_part("", needed=True), "version": champion.version}
-    if trouble is not None:
+    if fault is not None:
         part["detail"] = (
-            f"version {champion.version} serves on: another cannot be loaded ({trouble})"
+            f"version {champion.version} serves on: another cannot be loaded ({fault.code})"
         )
     return part
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Reference
+from tidemill.errors import TidemillError
 from tidemill.ledger import EventBatch, LabelBatch, Ledger, Window
 from tidemill.testing.worlds import Traffic
 from tidemill.tracking import ModelVersion
@@ -28,7 +29,7 @@ class FakeChampions:
         self.name = name
         self.references = dict(references)
         self.reloads = 0
-        self.trouble: str | None = None
+        self.fault: TidemillError | None = None
         self.serve(serving)
 
     def serve(self, version: int) -> None:

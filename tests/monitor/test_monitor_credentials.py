@@ -63,6 +63,13 @@ def test_commands_find_the_monitor_of_the_workspace_they_stand_in(place):
             listed = in_(place, "monitor", "decisions", "list", "--json")
             assert (listed.returncode, json.loads(listed.stdout)) == (0, []), listed.stderr
 
+            # No model serves yet: a replay says so at once, before it reads a table.
+            played = in_(place, "monitor", "replay", "--input", "a.csv", "--json")
+            assert played.returncode == 2, played.stderr
+            told = json.loads(played.stdout)
+            assert "no champion of the model 'rides'" in told["message"]
+            assert "tidemill run" in told["remedy"]
+
             # Made by the running monitor, which holds its store; the key alone is on stdout.
             made = in_(place, "monitor", "keys", "create", "--scope", "ingest")
             assert made.returncode == 0, made.stderr

@@ -53,6 +53,32 @@ def test_services_that_are_away_are_told_and_not_needed(workspace, start_monitor
         assert monitor.client.get("/readyz").status_code == 200
 
 
+def test_why_no_model_serves_is_said_where_people_look(workspace, start_monitor):
+    """A champion with a changed file: status, readiness with a key, and replay say which file."""
+    (model,) = (workspace / "mlartifacts").rglob("candidate.json")
+    changed = next(path for path in sorted(model.parent.iterdir()) if path.suffix == ".skops")
+    changed.write_bytes(changed.read_bytes() + b"x")
+    with start_monitor(workspace) as monitor:
+        parts = monitor.get("/v1/status").json()["readiness"]["parts"]
+        part = next(p for p in parts if p["name"] == "champion")
+        assert changed.name in part["detail"]
+        assert "find out who changed it" in part["remedy"]
+
+        told = monitor.client.get("/readyz", headers=monitor.asking("read")).json()["parts"]
+        assert told["champion"]["reason"] == part["detail"]
+        assert told["champion"]["remedy"] == part["remedy"]
+        # Who has no key learns the kind alone.
+        stranger = monitor.client.get("/readyz")
+        assert stranger.status_code == 503
+        assert "ModelUntrusted" in stranger.json()["parts"]["champion"]["detail"]
+        assert changed.name not in stranger.text
+
+        refused = monitor.post("/v1/predict", json={"records": []})
+        assert (refused.status_code, refused.json()["code"]) == (503, "NoChampion")
+        assert "ModelUntrusted" in refused.json()["detail"]
+        assert changed.name not in refused.text
+
+
 def test_metrics_count_rows_and_requests(monitor, rides):
     """Routes appear by pattern, rows by what became of them."""
     rows = rides.events(3, at=monitor.clock())

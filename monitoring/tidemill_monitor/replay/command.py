@@ -45,11 +45,12 @@ def replay(
     Raises
     ------
     UsageError
-        If the workspace has no schema yet.
+        If the workspace has no schema yet, or the monitor serves no model.
     """
     place = Workspace.at(workspace)
     params = load_params(place.root)
     with client, _Bar(as_json=as_json) as bar:
+        _require_champion(client)
         bar.begin("reading the table")
         rows = _spooled(place, params, source, client, prediction, score, bar.rows_read)
         folder = place.hidden / "monitor" / "replay"
@@ -94,6 +95,18 @@ def _spooled(
             engine=engine,
             also=[name for name in (prediction, score) if name is not None],
             progress=progress,
+        )
+
+
+def _require_champion(client: MonitorClient) -> None:
+    """Say at once why no model serves, before a table is read and rows wait for one."""
+    status = client.get("/v1/status")
+    if status["champion"] is None:
+        part = next(p for p in status["readiness"]["parts"] if p["name"] == "champion")
+        raise UsageError(
+            f"the monitor at {client.url} serves no model: {part['detail']}",
+            remedy=part["remedy"],
+            service="monitor",
         )
 
 

@@ -36,9 +36,10 @@ def require_champion(service: Service) -> Champion:
     """The champion, or 503: without one nobody knows what rows should hold."""
     champion = service.champion.current
     if champion is None:
-        raise Problem.later(
-            503, "NoChampion", "no model serves yet; GET /readyz says why", seconds=10.0
-        )
+        fault = service.champion.fault
+        why = f" ({fault.code})" if fault is not None else ""
+        detail = f"no model serves yet{why}; GET /v1/status says why and what to do"
+        raise Problem.later(503, "NoChampion", detail, seconds=10.0)
     return champion
 
 

@@ -97,7 +97,7 @@ def _serving(service: Service) -> Document | None:
 
 
 def _champion(service: Service) -> Document | None:
-    champion = service.champion.current
+    champion, fault = service.champion.current, service.champion.fault
     if champion is None:
         return None
     return {
@@ -106,7 +106,8 @@ def _champion(service: Service) -> Document | None:
         "run_id": champion.run_id,
         "metric": champion.metric,
         "figures": dict(champion.figures),
-        "trouble": service.champion.trouble,
+        "trouble": fault.message if fault is not None else None,
+        "trouble_remedy": fault.remedy if fault is not None else None,
         "notes": list(champion.notes),
     }
 
@@ -124,6 +125,11 @@ def _readiness(service: Service, parts: Mapping[str, Mapping[str, Any]]) -> Docu
     ]
     if service.watcher is not None:
         known.append({"needed": False, **service.watcher.readiness()})
+    fault = service.champion.fault
+    for part in known:
+        # What is open to all tells the kind of error only; here the reason itself is told.
+        if part["name"] == "champion" and not part["ok"] and fault is not None:
+            part |= {"detail": fault.message, "remedy": fault.remedy}
     ready = all(part["ok"] for part in known if part["needed"])
     return {"ready": ready, "parts": known}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from tidemill_monitor.routes.asking import answer
@@ -21,9 +21,20 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", **READY)
-async def readyz(service: Service = Depends(service_of)) -> Response:  # noqa: B008
-    """Whether rows can be taken and predictions given, part by part; 503 if not."""
-    parts = await service.readiness.parts(service)
+async def readyz(request: Request, service: Service = Depends(service_of)) -> Response:  # noqa: B008
+    """Whether rows can be taken and predictions given, part by part; 503 if not.
+
+    Open to all, so it tells kinds of errors; with a key that may read also why the champion
+    cannot be loaded, and the remedy.
+    """
+    parts = dict(await service.readiness.parts(service))
+    fault, identity = service.champion.fault, getattr(request.state, "identity", None)
+    if fault is not None and identity is not None and identity.may("read"):
+        parts["champion"] = {
+            **parts["champion"],
+            "reason": fault.message,
+            "remedy": fault.remedy,
+        }
     ready = all(part["ok"] for part in parts.values() if part["needed"])
     status = "ready" if ready else "not ready"
     return answer({"status": status, "parts": parts}, 200 if ready else 503)
@@ -48,4 +59,4 @@ def _look(service: Service) -> None:
     meters.ledger_ok.set(float(health.ok))
     meters.held_bytes.set(service.admission.held)
     meters.champion_version.set(champion.version if champion is not None else 0)
-    meters.champion_trouble.set(float(service.champion.trouble is not None))
+    meters.champion_trouble.set(float(service.champion.fault is not None))

@@ -115,8 +115,7 @@ class ChampionHolder:
             settings.tracking_uri, params.registration.experiment or params.dataset.name
         )
         self.current: Champion | None = None
-        self.trouble: str | None = None
-        self.trouble_code: str | None = None
+        self.fault: TidemillError | None = None
         self._reloading = threading.Lock()
         self._loading = Patience("MLflow", _RELOAD_SECONDS)
         self._asking = Patience("MLflow", _REGISTRY_SECONDS)
@@ -130,7 +129,7 @@ class ChampionHolder:
         self._callbacks.append(callback)
 
     def load(self) -> None:
-        """Load the champion if that is possible; ``trouble`` says why not."""
+        """Load the champion if that is possible; ``fault`` says why not."""
         try:
             self.reload(seconds=_START_SECONDS)
         except TidemillError as error:
@@ -142,13 +141,13 @@ class ChampionHolder:
         Raises
         ------
         TidemillError
-            If it cannot be loaded; the old one goes on serving and ``trouble`` says why. What is
+            If it cannot be loaded; the old one goes on serving and ``fault`` says why. What is
             late is still taken when it is there.
         """
         try:
             return self._loading.ask(self._reload, seconds=seconds)
         except ServiceUnavailable as error:
-            self.trouble, self.trouble_code = error.message, error.code
+            self.fault = error
             raise
 
     def _reload(self) -> Reloaded:
@@ -157,13 +156,13 @@ class ChampionHolder:
             try:
                 found = self._registered()
                 if before is not None and found.version == before.version:
-                    self.trouble = self.trouble_code = None
+                    self.fault = None
                     return Reloaded(before.version, before.version, changed=False)
                 champion = self._made(found)
             except TidemillError as error:
-                self.trouble, self.trouble_code = error.message, error.code
+                self.fault = error
                 raise
-            self.current, self.trouble, self.trouble_code = champion, None, None
+            self.current, self.fault = champion, None
         _log.info("champion loaded", version=champion.version, notes=champion.notes)
         for callback in self._callbacks:
             callback(champion)

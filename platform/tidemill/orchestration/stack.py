@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from tidemill.errors import Busy, ConfigError, ServiceUnavailable
+from tidemill.errors import Busy, ConfigError, ServiceUnavailable, TidemillError
 from tidemill.orchestration.monitor_keys import MonitorKeys, monitor_keys
 from tidemill.orchestration.owner import Installation, told_clients
 from tidemill.orchestration.server import health_status
@@ -152,6 +152,7 @@ def _bring_up(
     if not supervisor.wait_healthy(watching, told.is_set):
         return False
     _tell_monitor(watching, keys, supervisor, tell)
+    _tell_champion(at, keys, tell)
     with _client(at, owner) as client:
         return _wait_worker(client, told)
 
@@ -165,6 +166,29 @@ def _tell_monitor(
         keys.forget_first()
     else:
         tell("keys for the monitor: tidemill monitor keys list, create")
+
+
+def _tell_champion(at: Addresses, keys: MonitorKeys, tell: Callable[[str], None]) -> None:
+    """Why no model serves, or another than the newest: here, not in a log."""
+    from tidemill.monitor_client import MonitorClient
+
+    try:
+        with MonitorClient(at.monitor, keys.worker, patience_seconds=5.0) as monitor:
+            status = monitor.get("/v1/status")
+    except TidemillError as exc:
+        tell(f"monitor: it does not say which model serves: {exc.message}")
+        return
+    champion = status["champion"]
+    if champion is None:
+        part = next(p for p in status["readiness"]["parts"] if p["name"] == "champion")
+        tell(f"monitor: no model serves: {part['detail']} ({part['remedy']})")
+    elif champion["trouble"]:
+        tell(
+            f"monitor: version {champion['version']} serves on: {champion['trouble']} "
+            f"({champion['trouble_remedy']})"
+        )
+    else:
+        tell(f"monitor: version {champion['version']} of {status['model']} serves")
 
 
 def _tell_links(workspace: Workspace, owner: Installation, tell: Callable[[str], None]) -> None:

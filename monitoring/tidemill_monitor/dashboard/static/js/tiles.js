@@ -31,7 +31,12 @@ export function readiness(status) {
       h(
         "ul",
         {},
-        trouble && line("champion", trouble, "The version before goes on serving."),
+        trouble &&
+          line(
+            "champion",
+            `${trouble} The version before goes on serving.`,
+            status.champion.trouble_remedy,
+          ),
         bad.map((part) => line(part.name, part.detail ?? "does not answer", part.remedy)),
       ),
     ),

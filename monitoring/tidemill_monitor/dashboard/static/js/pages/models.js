@@ -58,6 +58,7 @@ const trouble = (champion) =>
       {},
       h("h2", {}, "The newest champion could not be loaded"),
       h("p", {}, champion.trouble),
+      champion.trouble_remedy && h("p", { class: "remedy" }, champion.trouble_remedy),
     ),
   );
 
