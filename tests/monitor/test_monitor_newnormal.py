@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import socket
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,14 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
+from structlog.testing import capture_logs
 
 from tidemill.ledger import tables
+from tidemill.monitor_client import CREDENTIALS
+from tidemill.testing.commands import run_command
 from tidemill.testing.worlds import START, World
+from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.problems import add_problems
-from tidemill_monitor.routes import normality
+from tidemill_monitor.routes import normality, operate
 from tidemill_monitor.routes.overview import status_document
 from tidemill_monitor.security.scopes import required_scope
 from tidemill_monitor.testing import watched
@@ -40,17 +48,77 @@ def station(tmp_path, reference):
 
 
 def client_of(station):
+    return TestClient(app_of(station), raise_server_exceptions=False)
+
+
+def app_of(station):
     app = FastAPI()
     app.state.service = station.service
     add_problems(app)
     app.include_router(normality.router)
+    app.include_router(operate.router)
 
     async def identify(request, call_next):
         request.state.identity = SimpleNamespace(id="k1", name="Ada", scope="operate")
         return await call_next(request)
 
     app.add_middleware(BaseHTTPMiddleware, dispatch=identify)
-    return TestClient(app, raise_server_exceptions=False)
+    return app
+
+
+@pytest.fixture
+def cli(station, tmp_path, monkeypatch, capfd):
+    """Commands of a person in a workspace whose monitor listens, and left its address there."""
+    server = uvicorn.Server(uvicorn.Config(app_of(station), port=0, log_level="error"))
+    # The monitor's log is not the command's stdout.
+    with capture_logs(), socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        place = tmp_path / CREDENTIALS
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps({"url": address, "key": "tm_any"}))
+        yield lambda *words: run_command(
+            ("monitor", *words, "-w", tmp_path, "--json"), monkeypatch, capfd
+        )
+        server.should_exit = True
+        thread.join(20)
+
+
+def test_a_break_is_answered_by_commands(station, cli):
+    """Shown, held, accepted; an answer to nothing, or to another break, is exit 2 with a remedy."""
+    assert cli("normal", "show").document == {"question": None, "accepted": []}
+    for word in ("accept", "hold"):
+        none = cli("normal", word)
+        assert (none.code, "nothing is asked" in none.document["message"]) == (2, True), none.err
+        assert "tidemill monitor normal show" in none.document["remedy"]
+    send(station, World(seed=6), [1000.0] * 3)
+    question = cli("normal", "show").document["question"]
+    assert (question["state"], question["windows"]) == ("asked", 3)
+    first = question["window"]
+    held = cli("normal", "hold", "--note", "the logger is mended")
+    assert (held.code, held.document["state"]) == (0, "held")
+    assert held.document["held"]["note"] == "the logger is mended"
+    other = cli("normal", "accept", "--window", "99")
+    assert (other.code, f"began with window {first}" in other.document["message"]) == (2, True)
+    done = cli("normal", "accept", "--window", first)
+    assert (done.code, done.document["features"]) == (0, ["distance"])
+    assert cli("normal", "accept", "--window", first).document == done.document
+    assert cli("normal", "show").document["accepted"] == [done.document]
+
+
+def test_a_retraining_is_stopped_by_a_command(station, cli):
+    """With a note; what has ended, or is none, is exit 2 and says why."""
+    station.service.settings.prefect_api_url = "http://127.0.0.1:9/api"
+    station.service.dispatcher = Dispatcher(station.service)
+    told = {"model": "rides", "champion_version": 1, "reason": "harm"}
+    number = station.ledger.decisions.open(**told, at=station.now).id
+    stopped = cli("decisions", "stop", number, "--note", "the wrong week")
+    assert (stopped.code, stopped.document["state"]) == (0, "stopped"), stopped.err
+    assert stopped.document["note"] == "Ada: the wrong week"
+    again, none = cli("decisions", "stop", number), cli("decisions", "stop", "99")
+    assert (again.code, "stopped" in again.document["message"]) == (2, True)
+    assert (none.code, "99" in none.document["message"]) == (2, True)
 
 
 def send(station, world, factors, first=0, missing=0.0, version=1):
