@@ -2,7 +2,7 @@
 
 from tidemill.ledger.access import Key, Session
 from tidemill.ledger.alerts import Alert
-from tidemill.ledger.decisions import Decision
+from tidemill.ledger.decision import Decision
 from tidemill.ledger.faults import (
     DecisionOpen,
     IdempotencyConflict,

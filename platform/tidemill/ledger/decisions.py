@@ -26,14 +26,19 @@ from __future__ import annotations
 import builtins
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
-from tidemill.ledger.faults import DecisionOpen, RecordMissing, WrongState
+from tidemill.ledger.decision import HOLDING, Decision, get_decision, open_decision
+from tidemill.ledger.faults import WrongState
+from tidemill.ledger.holding import (
+    given_through,
+    newest_holder,
+    require_free,
+    require_none_open,
+)
 from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
 from tidemill.ledger.store import Store
@@ -41,86 +46,12 @@ from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.withholding import Take, owed_after
 from tidemill.ledger.writer import Commit, Writer
 
-__all__ = ["Decision", "Decisions"]
+__all__ = ["Decisions"]
 
+_AWAITING = ("awaiting approval",)
 _RUNNING = ("approved", "started")
-_WAITING = ("awaiting approval", "approved")
-_HOLDING = ("awaiting approval", "approved", "started", "finished")
+_WAITING = (*_AWAITING, "approved")
 _GIVEN_UP = ("failed", "stopped")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision about one champion version.
-
-    Parameters
-    ----------
-    action : str
-        ``fire``, ``suppress`` or ``hold``.
-    state : str
-        ``awaiting approval``, ``approved``, ``rejected``, ``started``, ``finished``,
-        ``failed``, ``superseded``, ``stopped`` or ``suppressed``.
-    evidence : dict
-    source : str
-        ``policy``, or who asked.
-    attempt : int
-        Flow runs that were asked for; with the id it makes the flow's idempotency key.
-    labels_after, labels_through : int or None
-        Numbers of the labelled rows that it took; None where it fired without any, or not.
-    outcome : dict or None
-        What the flow reported.
-    """
-
-    id: int
-    model: str
-    champion_version: int
-    action: str
-    state: str
-    reason: str
-    evidence: Mapping[str, Any]
-    source: str
-    needs_approval: bool
-    attempt: int
-    labels_after: int | None
-    labels_through: int | None
-    challenger_version: int | None
-    promoted: bool | None
-    flow_run_id: str | None
-    flow_run_url: str | None
-    outcome: Mapping[str, Any] | None
-    note: str
-    opened_at: dt.datetime
-    updated_at: dt.datetime
-    closed_at: dt.datetime | None
-
-    @property
-    def open(self) -> bool:
-        """Whether it has no end yet."""
-        return self.closed_at is None
-
-    @property
-    def rows(self) -> tuple[int, int]:
-        """The label numbers, (after, through], of the rows that it holds.
-
-        Raises
-        ------
-        WrongState
-            If it holds none: it never fired, or has ended without success.
-        """
-        if self.state not in _HOLDING:
-            raise WrongState.of("decision", self.id, self.state, " or ".join(_HOLDING), self.note)
-        return self.labels_after or 0, self.labels_through or 0
-
-    @property
-    def takes(self) -> tuple[Take, ...]:
-        """The rows that it holds, as :attr:`rows`, without those that must not teach.
-
-        Settled when it fired: a window that is found broken later takes none of them back.
-        """
-        held = self.rows
-        told = self.evidence.get("takes")
-        return (Take(*held),) if told is None else tuple(Take.from_json(take) for take in told)
-
 
 Tell = Callable[[Decision], NewMessage | None]
 
@@ -181,11 +112,11 @@ class Decisions:
 
         def write(commit: Commit) -> Decision:
             if fires:
-                _none_open(commit.connection, model)
-                _rows_free(commit.connection, model, labels)
+                require_none_open(commit.connection, model)
+                require_free(commit.connection, model, labels)
             number = insert_row(commit.connection, tables.decisions, **values)
             commit.topic("decisions")
-            return _tell(commit, _get(commit.connection, number), message, at)
+            return _tell(commit, get_decision(commit.connection, number), message, at)
 
         return self._writer.call(write)
 
@@ -199,13 +130,8 @@ class Decisions:
         RecordMissing, WrongState
             If there is no such decision, or it does not await approval.
         """
-        return self._step(
-            decision_id,
-            ("awaiting approval",),
-            at,
-            message,
-            lambda _: {"state": "approved", "note": note},
-        )
+        agreed = {"state": "approved", "note": note}
+        return self._step(decision_id, _AWAITING, at, message, lambda _: agreed)
 
     def reject(self, decision_id: int, *, note: str = "", at: dt.datetime) -> Decision:
         """A person refuses; it is closed.
@@ -215,13 +141,8 @@ class Decisions:
         RecordMissing, WrongState
             As :meth:`approve`.
         """
-        return self._step(
-            decision_id,
-            ("awaiting approval",),
-            at,
-            None,
-            lambda _: {"state": "rejected", "note": note, "closed_at": at},
-        )
+        refused = {"state": "rejected", "note": note, "closed_at": at}
+        return self._step(decision_id, _AWAITING, at, None, lambda _: refused)
 
     def stop(
         self, decision_id: int, *, note: str = "", at: dt.datetime, message: Tell | None = None
@@ -240,8 +161,7 @@ class Decisions:
         """
 
         def change(decision: Decision) -> dict[str, Any]:
-            said = "; ".join(filter(None, (decision.note, note)))
-            return {"state": "stopped", "note": said, "closed_at": at}
+            return {"state": "stopped", "note": _noted(decision, note), "closed_at": at}
 
         return self._step(decision_id, _RUNNING, at, message, change)
 
@@ -257,33 +177,24 @@ class Decisions:
             The one that was ended.
         """
 
-        def replaced(decision: Decision | None) -> bool:
+        def replaced(decision: Decision) -> bool:
             return (
-                decision is not None
-                and decision.champion_version != champion_version
+                decision.champion_version != champion_version
                 and decision.state in _WAITING
                 and decision.attempt == 1
             )
 
-        if not replaced(self.current(model)):
-            return None
-        t = tables.decisions
-
-        def write(commit: Commit) -> Decision | None:
-            decision = _open_one(commit.connection, model)
-            if decision is None or not replaced(decision):
+        def change(decision: Decision) -> dict[str, Any] | None:
+            if not replaced(decision):
                 return None
             said = f"version {champion_version} took the place of {decision.champion_version}"
-            note = f"{decision.note}; {said}" if decision.note else said
-            commit.connection.execute(
-                sa.update(t)
-                .where(t.c.id == decision.id)
-                .values(state="superseded", note=note, updated_at=at, closed_at=at)
-            )
-            commit.topic("decisions")
-            return _get(commit.connection, decision.id)
+            return {"state": "superseded", "note": _noted(decision, said), "closed_at": at}
 
-        return self._writer.call(write)
+        found = self.current(model)
+        if found is None or not replaced(found):
+            return None
+        ended = self._step(found.id, None, at, None, change)
+        return ended if ended.state == "superseded" else None
 
     def launched(
         self,
@@ -382,7 +293,7 @@ class Decisions:
     def get(self, decision_id: int) -> Decision:
         """One decision."""
         with self._store.read() as connection:
-            return _get(connection, decision_id)
+            return get_decision(connection, decision_id)
 
     def list(
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
@@ -396,7 +307,7 @@ class Decisions:
     def current(self, model: str) -> Decision | None:
         """The open decision about a model, or None."""
         with self._store.read() as connection:
-            return _open_one(connection, model)
+            return open_decision(connection, model)
 
     def latest(self, model: str) -> Decision | None:
         """The newest decision that fired, or None."""
@@ -436,17 +347,14 @@ class Decisions:
 
     def owed(self, model: str) -> builtins.list[Take]:
         """Rows that the decisions which hold rows left out, and owe to the next one."""
-        t = tables.decisions
-        held = t.c.model == model, t.c.labels_through.is_not(None), t.c.state.in_(_HOLDING)
-        newest = sa.select(t).where(*held).order_by(t.c.labels_through.desc(), t.c.id.desc())
         with self._store.read() as connection:
-            row = connection.execute(newest.limit(1)).one_or_none()
-        return [] if row is None else owed_after(Decision(*row).takes)
+            newest = newest_holder(connection, model)
+        return [] if newest is None else owed_after(newest.takes)
 
     def labels_given(self, model: str) -> int:
         """The label number up to which decisions hold rows; the next begins after it."""
         with self._store.read() as connection:
-            return _given(connection, model)
+            return given_through(connection, model)
 
     def _step(
         self,
@@ -459,7 +367,7 @@ class Decisions:
         t = tables.decisions
 
         def write(commit: Commit) -> Decision:
-            decision = _get(commit.connection, decision_id)
+            decision = get_decision(commit.connection, decision_id)
             if allowed is not None and decision.state not in allowed:
                 raise WrongState.of(
                     "decision", decision_id, decision.state, " or ".join(allowed), decision.note
@@ -468,65 +376,20 @@ class Decisions:
             if values is None:
                 return decision
             if not decision.open and values.get("closed_at", at) is None:
-                _none_open(commit.connection, decision.model)
-            if decision.state not in _HOLDING and values.get("state") in _HOLDING:
-                _rows_free(commit.connection, decision.model, _taken(decision))
+                require_none_open(commit.connection, decision.model)
+            if decision.state not in HOLDING and values.get("state") in HOLDING:
+                require_free(commit.connection, decision.model, decision.labels)
             commit.connection.execute(
                 sa.update(t).where(t.c.id == decision_id).values(**values, updated_at=at)
             )
             commit.topic("decisions")
-            return _tell(commit, _get(commit.connection, decision_id), message, at)
+            return _tell(commit, get_decision(commit.connection, decision_id), message, at)
 
         return self._writer.call(write)
 
 
-def _get(connection: Connection, decision_id: int) -> Decision:
-    t = tables.decisions
-    row = connection.execute(sa.select(t).where(t.c.id == decision_id)).one_or_none()
-    if row is None:
-        raise RecordMissing.of("decision", decision_id)
-    return Decision(*row)
-
-
-def _open_one(connection: Connection, model: str) -> Decision | None:
-    t = tables.decisions
-    chosen = sa.select(t).where(t.c.model == model, t.c.closed_at.is_(None))
-    row = connection.execute(chosen).one_or_none()
-    return None if row is None else Decision(*row)
-
-
-def _none_open(connection: Connection, model: str) -> None:
-    found = _open_one(connection, model)
-    if found is not None:
-        raise DecisionOpen(
-            f"decision {found.id} about version {found.champion_version} of {model} is open",
-            remedy="wait for its end, or reject it",
-            decision_id=found.id,
-            state=found.state,
-        )
-
-
-def _given(connection: Connection, model: str) -> int:
-    t = tables.decisions
-    held = t.c.model == model, t.c.labels_through.is_not(None), t.c.state.in_(_HOLDING)
-    newest = sa.select(t.c.labels_through).where(*held).order_by(t.c.labels_through.desc())
-    return int(connection.scalar(newest.limit(1)) or 0)
-
-
-def _taken(decision: Decision) -> tuple[int, int] | None:
-    if decision.labels_after is None or decision.labels_through is None:
-        return None
-    return decision.labels_after, decision.labels_through
-
-
-def _rows_free(connection: Connection, model: str, labels: tuple[int, int] | None) -> None:
-    if labels is not None and labels[0] < (given := _given(connection, model)):
-        raise WrongState.of(
-            "the rows with labels",
-            f"{labels[0] + 1} to {labels[1]}",
-            f"given away up to {given}",
-            "with nobody",
-        )
+def _noted(decision: Decision, more: str) -> str:
+    return "; ".join(filter(None, (decision.note, more)))
 
 
 def _tell(commit: Commit, decision: Decision, message: Tell | None, at: dt.datetime) -> Decision:
