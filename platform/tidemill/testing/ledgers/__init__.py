@@ -10,8 +10,8 @@ from tidemill.testing.ledgers.keys import KeysContract
 from tidemill.testing.ledgers.labels import LabelsContract
 from tidemill.testing.ledgers.outbox import OutboxContract
 from tidemill.testing.ledgers.pruning import PruningContract
-from tidemill.testing.ledgers.teaching import TeachingContract
 from tidemill.testing.ledgers.windows import WindowsContract
+from tidemill.testing.ledgers.withholding import WithholdingContract
 from tidemill.testing.ledgers.writing import WritingContract
 
 __all__ = ["LedgerContract", "fire_decision"]
@@ -25,7 +25,7 @@ class LedgerContract(
     LabelsContract,
     AlertsContract,
     DecisionsContract,
-    TeachingContract,
+    WithholdingContract,
     OutboxContract,
     KeysContract,
     PruningContract,

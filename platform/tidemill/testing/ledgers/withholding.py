@@ -8,10 +8,10 @@ from tidemill.testing.ledgers.decisions import fire_decision
 from tidemill.testing.ledgers.opening import HOUR, NOW, Open, Opening
 from tidemill.testing.traffic import event_batch, label_batch
 
-__all__ = ["TeachingContract"]
+__all__ = ["WithholdingContract"]
 
 
-class TeachingContract(Opening):
+class WithholdingContract(Opening):
     """Rows that may teach: counted and read alike, the same at every call."""
 
     def test_rows_of_broken_windows_are_left_out_and_owed(self, opened: Open) -> None:
