@@ -14,7 +14,7 @@ from pathlib import Path
 from tidemill.errors import ConfigError
 from tidemill.storage import Workspace, storage_errors
 from tidemill.web import Passes
-from tidemill.web.owner import OPEN_PATH
+from tidemill.web.owner_only import OPEN_PATH
 
 __all__ = ["Installation", "known_auth", "told_clients", "write_private"]
 

@@ -33,7 +33,15 @@ from tidemill.storage import (
     verify_file,
 )
 
-__all__ = ["Frozen", "Learnt", "Unlearnt", "ancestry_of", "frozen_rows", "lessons_of", "told"]
+__all__ = [
+    "Frozen",
+    "Learnt",
+    "Unlearnt",
+    "ancestry_of",
+    "frozen_rows",
+    "lessons_metadata",
+    "lessons_of",
+]
 
 LIMIT = 4_096
 """Hashes that are kept of a lesson: 44 KB of the seal."""
@@ -151,7 +159,7 @@ def lessons_of(
     return tuple(_lesson(context, rows, name) for rows, name in [*source, *others])
 
 
-def told(lessons: Sequence[Learnt] | None) -> dict[str, Any]:
+def lessons_metadata(lessons: Sequence[Learnt] | None) -> dict[str, Any]:
     """What a version's metadata say of its lessons; None: they are not known."""
     return {_LEARNT: None if lessons is None else [lesson.to_json() for lesson in lessons]}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.schema import Role
-from tidemill.stages.ancestry import Learnt, ancestry_of, told
+from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_metadata
 from tidemill.storage import (
     ShardManifest,
     commit_directory,
@@ -58,10 +58,10 @@ def leave_candidate(
     features = [column.name for column in manifest.schema.features]
     first = manifest.of(Role.TRAIN)[0]
     example = read_block(shards / first.file.path, 0, columns=features)
-    lessons = told(learnt)
+    lessons = lessons_metadata(learnt)
     if judged is not None:
         seal = read_json(judged / "model" / "candidate.json")
-        lessons = told(ancestry_of(seal["metadata"]))
+        lessons = lessons_metadata(ancestry_of(seal["metadata"]))
     fresh_directory(staged)
     write_json(staged / name, document)
     digest = save_candidate(

@@ -8,7 +8,7 @@ from tidemill.web.bodies import WholeBodies
 from tidemill.web.bounds import Bounds
 from tidemill.web.here import HereOnly
 from tidemill.web.origins import cookies_of, header_of, host_of, is_foreign
-from tidemill.web.owner import OwnerOnly
+from tidemill.web.owner_only import OwnerOnly
 from tidemill.web.passes import Passes
 from tidemill.web.serving import CREDENTIAL_VARIABLE, HOSTS_VARIABLE, addressed, guarded, server_for
 

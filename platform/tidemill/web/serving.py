@@ -10,7 +10,7 @@ from tidemill.web.asgi import App
 from tidemill.web.bodies import WholeBodies
 from tidemill.web.bounds import Bounds
 from tidemill.web.here import HereOnly
-from tidemill.web.owner import OwnerOnly
+from tidemill.web.owner_only import OwnerOnly
 from tidemill.web.passes import Passes
 
 if TYPE_CHECKING:
