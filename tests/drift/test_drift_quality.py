@@ -348,6 +348,42 @@ def test_a_column_that_is_nearly_constant_may_be_so_for_a_while():
     assert _accused(_known_by(alone), np.full(1000, 2.0)) == {"frozen"}
 
 
+@pytest.mark.parametrize("days", [1, 3, 5, 10])
+@pytest.mark.parametrize("rate", [3.1, 2.0, 9.0])
+def test_a_column_with_one_value_a_day_is_not_frozen_in_a_window_of_an_hour(days, rate):
+    """A market's rate: blocks of training hold several days; also beyond the range of training."""
+    daily = np.random.default_rng(4).normal(3, 0.2, 40 * days).round(2)
+    edges = tuple(float(cut) for cut in np.unique(np.quantile(daily, np.arange(1, 33) / 33)))
+    column = Column("rate", ColumnType.NUMERIC, Purpose.FEATURE, "float64", edges)
+    schema = TableSchema((column,), Task.REGRESSION)
+
+    def profile(values, schema=schema):
+        return Profile.of(pa.table({"rate": values}), schema)
+
+    blocks = [profile(np.repeat(block, 600)) for block in daily.reshape(40, days)]
+    known = Reference.of(
+        schema, blocks, [], metric="r2", figures={}, quality=None, time_ordered=True
+    )
+    check = FeedCheck(known, QualityConfig())
+    hour = profile(np.full(600, rate), known.live_schema)
+    found = check.findings(hour, Intake.of(rows_sent=600))
+    assert not [f for f in found if f.flagged and f.kind == "quality"]
+    # Rows that are as mixed as a shuffle's stand still by accident never.
+    mixed = np.random.default_rng(5).permutation(np.repeat(daily, 600)).reshape(40, -1)
+    known = Reference.of(
+        schema,
+        [profile(rows) for rows in mixed],
+        [],
+        metric="r2",
+        figures={},
+        quality=None,
+        time_ordered=True,
+    )
+    check = FeedCheck(known, QualityConfig())
+    found = check.findings(hour, Intake.of(rows_sent=600))
+    assert [f.test for f in found if f.flagged and f.kind == "quality"] == ["frozen"]
+
+
 def test_a_value_far_out_that_stands_still_is_frozen():
     """The outer bins hold no value by chance, whatever else lay in them before."""
     rng = np.random.default_rng(18)

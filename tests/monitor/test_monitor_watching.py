@@ -168,6 +168,32 @@ def test_labels_that_come_later_change_the_verdict_and_the_change_is_kept(watchi
         assert len([k for k in kinds if k == "drift"]) > 0
 
 
+def test_far_too_few_rows_are_a_broken_feed_where_a_week_is_known(watching, world):
+    """A window too small to judge says nothing, but that the day and week before had ten times."""
+    with watching() as station:
+        for number in (0, 1, 2, 3, 4, 5, 6, 7):
+            station.send(hour(world, 24 * number, 100 if number in (3, 7) else 2000))
+            settled(station, world, 24 * number + 2)
+        found = {w.start: w for w in station.windows() if w.rows > 1}
+        verdicts = [found[START + 24 * number * HOUR].verdict for number in range(8)]
+        assert verdicts == ["healthy"] * 3 + [None] + ["healthy"] * 3 + ["broken feed"]
+        told = found[START + 7 * 24 * HOUR]
+        assert told.sentence == (
+            "The feed looks broken: The window has 100 rows where 2000 are usual."
+        )
+        assert [f.test for f in station.ledger.findings.of(told.id)] == ["volume"]
+
+
+def test_a_quiet_night_is_not_too_few_rows(watching, world):
+    """As few as at the same time a week ago: too small to judge, as it was."""
+    with watching() as station:
+        for number in range(8):
+            station.send(hour(world, 24 * number, 100 if number in (0, 7) else 2000))
+            settled(station, world, 24 * number + 2)
+        night = [w for w in station.windows() if w.rows == 100][-1]
+        assert (night.verdict, night.summary["note"]) == (None, "too small")
+
+
 def test_labels_that_drip_in_are_judged_now_and_then(watching, world):
     """A few more labels do not judge a window at every tick; much more, or time, does."""
     with watching() as station:
@@ -352,7 +378,11 @@ def filled(
         labels = [LabelPart(part.key, 500, b"{}") for part in parts]
         ledger._writer.call(lambda commit: store_label_parts(commit, labels))
     estimate = {"metric": "roc_auc", "value": 0.8, "standard_error": 0.01, "rows": 1000}
-    summary = {"estimate": {**estimate, "unseen": 0.0}, "measured": {"roc_auc": 0.6}}
+    summary = {
+        "estimate": {**estimate, "unseen": 0.0},
+        "measured": {"roc_auc": 0.6},
+        "found_harm": "",
+    }
     w, p = tables.windows, tables.performance
     sequences = [part.key.sequence for part in parts]
 

@@ -72,6 +72,8 @@ class Context:
         Rows of earlier windows; empty where volume says nothing (windows by count).
     rows_then : sequence of int
         Rows of the windows at the same time a day and a week before.
+    week_known : bool
+        Whether both are known: then few rows are told even of a window too small to judge.
     recent : callable
         Reads the profiles of the last windows whose feed was not broken; asked only where a
         fault was found that they may explain.
@@ -85,6 +87,7 @@ class Context:
 
     usual_rows: Sequence[int] = ()
     rows_then: Sequence[int] = ()
+    week_known: bool = False
     recent: Callable[[], Sequence[Profile]] = tuple
     trust: Trust = field(default_factory=Trust)
     change: Finding | None = None
@@ -175,7 +178,7 @@ def judge_window(
     if bench is None:
         return Judgement(None, note=NO_REFERENCE)
     if rows + opened.intake.rows_refused < config.window.min_rows:
-        return _nothing(bench, config)
+        return _small(opened, bench, config, context)
     findings = _feed(opened, bench, context)
     enough = rows >= config.window.min_rows
     if enough and opened.profile is not None:
@@ -183,6 +186,15 @@ def judge_window(
     elif not any(finding.flagged and finding.kind == "quality" for finding in findings):
         return _nothing(bench, config, tuple(findings))
     return _summed_up(findings, opened if enough else None, bench, config, context)
+
+
+def _small(opened: Opened, bench: Bench, config: MonitoringConfig, context: Context) -> Judgement:
+    """Of too few rows only this is told: that they are far too few, as nights and Sundays go."""
+    told = _feed(opened, bench, context) if context.week_known else []
+    found = [finding for finding in told if finding.test == "volume"]
+    if any(finding.flagged for finding in found):
+        return _summed_up(found, None, bench, config, context)
+    return _nothing(bench, config)
 
 
 def judge_again(

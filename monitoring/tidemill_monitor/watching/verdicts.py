@@ -188,9 +188,11 @@ class Verdicts:
             earlier = [one for one in earlier if one.start >= normal.since]
             usual = earlier if normal.volume else usual
         by_time = self._config.window.by == "time"
+        then = self._rows_then(window) if by_time else []
         return Context(
             usual_rows=[one.rows for one in usual[:_USUAL]] if by_time else (),
-            rows_then=self._rows_then(window) if by_time else (),
+            rows_then=then,
+            week_known=len(then) == len(_SAME_TIME),
             recent=lambda: self._profiles(earlier[:_RECENT]),
             trust=_trust([*past, *self._beyond(window, past)][::-1]),
             comparisons=1 + self._segments_beside(),

@@ -57,6 +57,8 @@ class Habit:
     likeness : float
         Of the fullest bin, how much more alike rows of one block are than rows of different
         blocks: 0 not at all, 1 wholly (intraclass correlation).
+    block_values : float
+        Values of a block, on average.
     """
 
     whole: ColumnProfile
@@ -68,6 +70,7 @@ class Habit:
     stuck: bool
     fullest: Shares
     likeness: float
+    block_values: float
 
     @classmethod
     def of(cls, whole: ColumnProfile, blocks: Sequence[ColumnProfile]) -> Self:
@@ -84,6 +87,7 @@ class Habit:
             stuck=any(_stuck(block) for block in blocks),
             fullest=_fullest(counts),
             likeness=_likeness(counts),
+            block_values=float(counts.sum(axis=1).mean()),
         )
 
     def and_lately(self, recent: Sequence[ColumnProfile]) -> Self:
@@ -114,15 +118,17 @@ class Habit:
         """How likely all values of a window fall into the bin that they are in, by chance.
 
         Rows that resemble their neighbours in time count for fewer: the design effect of
-        Kish (1965).
+        Kish (1965). If a block's rows are alike because they come in runs (one rate a day), a
+        window shorter than a block holds fewer runs still, perhaps one: then it says nothing. A
+        value beyond the training range counts as one more bin, as likely as another.
         """
         seen, known = self.axis.counts(window), self.axis.counts(self.whole)
-        at = int(np.argmax(seen))
-        if isinstance(window, NumericProfile) and at in (0, len(seen) - 1):
-            return 0.0  # an outer bin holds no one value by chance
+        at, n = int(np.argmax(seen)), int(seen.sum())
         share = float(known[at] / max(known.sum(), 1))
-        n = int(seen.sum())
-        return float(share ** (n / (1 + (n - 1) * self.likeness)))
+        if isinstance(window, NumericProfile) and at in (0, len(seen) - 1):
+            share = max(share, 1 / (1 + int(np.count_nonzero(known))))
+        runs = max(n / max(self.likeness * self.block_values, 1.0), 1.0)
+        return float(share ** min(n / (1 + (n - 1) * self.likeness), runs))
 
 
 def one_value(column: ColumnProfile) -> bool:
