@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.pipeline import STAGES
 from tidemill.testing.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,8 +23,9 @@ def fenced(page: Path, language: str) -> list[str]:
 
 
 def comparable(line: str) -> str:
-    """The line without what differs from run to run: seconds, widths, the last digits."""
+    """The line without what differs from run to run: seconds, digests, widths, the last digits."""
     line = re.sub(r"\b\d+\.\d s;", "SECONDS;", line)
+    line = re.sub(r"\b[0-9a-f]{12}\b", "DIGEST", line)
     line = re.sub(r"\b0\.\d+\b", lambda found: f"{float(found[0]):.2f}", line)
     return " ".join(re.sub(r"[─━]+", "", line).split())
 
@@ -87,4 +89,7 @@ def test_own_data(tmp_path: Path) -> None:
     """Every command of own-data.md works in a plain clone; what it shows is printed, in order."""
     page = ROOT / "docs" / "tutorials" / "own-data.md"
     (tmp_path / "repository").mkdir()
+    shown = [line.split(":")[0] for text in fenced(page, "text") for line in text.splitlines()]
+    for stage in STAGES:
+        assert shown.count(stage.name) == 2, f"each of the page's two runs shows {stage.name}"
     assert_shown(page, run_blocks(page, tmp_path / "repository"), at_least=30)
