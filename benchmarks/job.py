@@ -28,6 +28,8 @@ SETTINGS = (
     "reduction.max_correlation=1.0",
     "reduction.project=pca",
     "reduction.components=20",
+    # The script fits once, and so do we.
+    "training.refit=none",
 )
 
 
