@@ -153,10 +153,16 @@ function lying(feature, width) {
 const lyingBar = (name, x, y, width, height) =>
   svg("rect", { class: name, x, y, width: Math.max(width, 1).toFixed(1), height, rx: 3 });
 
-const clipped = (name, room) => {
-  const most = Math.floor(room / 7.2);
-  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
-};
+/** A name as long as there is room for, measured in the page's own letters. */
+function clipped(name, room) {
+  const pen = new OffscreenCanvas(1, 1).getContext("2d");
+  pen.font = `13px ${getComputedStyle(document.body).fontFamily}`;
+  const fits = (text) => pen.measureText(text).width <= room;
+  if (fits(name)) return name;
+  let most = name.length;
+  while (most > 1 && !fits(`${name.slice(0, most)}…`)) most -= 1;
+  return `${name.slice(0, most)}…`;
+}
 
 const missing = ({ nulls }) =>
   nulls && ((nulls.reference ?? 0) > 0 || (nulls.current ?? 0) > 0)
