@@ -381,7 +381,6 @@ def filled(
     summary = {
         "estimate": {**estimate, "unseen": 0.0},
         "measured": {"roc_auc": 0.6},
-        "found_harm": "",
     }
     w, p = tables.windows, tables.performance
     sequences = [part.key.sequence for part in parts]
@@ -399,7 +398,8 @@ def filled(
                 closed_at=station.now,
                 verdict=verdict,
                 sentence="so it is" if verdict else "",
-                summary=summary if measured else {},
+                # What this release says of every window: an older one's is judged anew.
+                summary={"found_harm": "", **(summary if measured else {})},
                 judged_at=station.now,
                 labelled_at_judgement=w.c.labelled_rows,
             )
