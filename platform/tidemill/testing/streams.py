@@ -30,8 +30,9 @@ class BankCalls:
 
     Features: ``month`` and ``channel`` (categories), ``rate`` (one value a day, as a market has
     it), ``age``, ``balance``, ``seconds``. From :data:`NEW_WORLD` on there are months and a
-    channel never seen before, the rate falls out of its range day by day, and within two days
-    the answers come to hang on other things: who has money no longer takes the deposit.
+    channel never seen before, and the rate falls out of its range day by day. Within two days
+    most customers come by that channel, and there the answers hang on other things: who has
+    money no longer takes the deposit.
 
     Parameters
     ----------
@@ -57,11 +58,11 @@ class BankCalls:
         balance = rng.gamma(2.0, 700.0, rows)
         seconds = rng.exponential(250, rows).round()
         cellular = rng.random(rows) < 0.6
-        app = rng.random(rows) < 0.4 * new
+        app = rng.random(rows) < 0.7 * new
         rate = _rate(date)
         wealth = (balance - 1400) / 1000
-        logit = -1.0 + 0.003 * (seconds - 250) + 0.3 * cellular + (1.6 - 1.8 * new) * wealth
-        logit += 0.9 * new * np.abs(age - 42) / 11
+        logit = -1.0 + 0.003 * (seconds - 250) + 0.3 * cellular
+        logit += np.where(app, 0.9 * np.abs(age - 42) / 11 - 0.8 * wealth, 1.6 * wealth)
         channel = np.where(app, "app", np.where(cellular, "cellular", "telephone"))
         return pa.table(
             {
