@@ -118,7 +118,7 @@ def test_harm_that_labels_confirm_fires_one_retraining(watching, world):
         (message,) = station.ledger.outbox.list()
         assert fired.state == "approved"
         assert message.key == f"prefect/{fired.id}-1"
-        assert message.payload == {"decision_id": fired.id, "attempt": 1, "after": None}
+        assert message.payload == {"decision_id": fired.id, "attempt": 1}
         evidence = fired.evidence
         assert evidence["policy"]["windows"] == 2
         assert [v["verdict"] for v in evidence["verdicts"]][-2:] == ["confirmed harm"] * 2
