@@ -450,7 +450,7 @@ def test_trust_in_estimates_remembers_labels_that_come_late(watching):
         filled(station, 0, 5, "confirmed harm", measured=True)
         newest = filled(station, 5, 120, "healthy")[-1]
 
-        assert station.watcher._verdicts._context(newest).trust.windows == 5
+        assert station.watcher._verdicts._context(newest, None).trust.windows == 5
 
 
 def test_an_alert_resolved_by_hand_stays_so_however_long_its_run(watching):
