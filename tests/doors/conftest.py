@@ -83,7 +83,14 @@ def commit_all(root: Path, shell: Callable[..., str]) -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Callable[..., Path]:
     """Copy a workspace into this test's folder."""
-    return lambda source, name="ws": copy_workspace(source, tmp_path / name)
+    from mlflow.tracking._tracking_service import utils
+
+    def copied(source: Path, name: str = "ws") -> Path:
+        # MLflow remembers by run where its files lie, and a copy holds the same runs.
+        utils._artifact_repos_cache.clear()
+        return copy_workspace(source, tmp_path / name)
+
+    return copied
 
 
 @pytest.fixture

@@ -12,7 +12,13 @@ from tidemill.stages import StageContext
 from tidemill.stages.reference import make_reference
 from tidemill.storage import ShardManifest, Workspace, read_json
 from tidemill.testing.workspaces import run_here, small_workspace
-from tidemill.tracking import Tracker, fetch_reference, load_candidate, load_reference
+from tidemill.tracking import (
+    Tracker,
+    fetch_reference,
+    load_candidate,
+    load_reference,
+    open_candidate,
+)
 
 
 def made_again(root):
@@ -27,7 +33,10 @@ def made_again(root):
         )
         manifest = ShardManifest.read(workspace.shards)
         pipeline = load_candidate(workspace.candidate / "model")
-        return make_reference(context, manifest, pipeline, metric="roc_auc"), manifest
+        refitted = workspace.serving / "model"
+        serving = open_candidate(refitted).pipeline if refitted.exists() else None
+        made = make_reference(context, manifest, pipeline, metric="roc_auc", serving=serving)
+        return made, manifest
 
 
 def test_the_registered_version_has_its_reference(finished, tmp_path):

@@ -45,7 +45,7 @@ def critical_score(rate: float, tests: int, pairs: Pairs) -> float:
     >>> round(critical_score(0.025, 1, {}), 2), round(critical_score(0.025, 2, {}), 2)
     (1.96, 2.24)
     >>> round(critical_score(0.025, 2, {(0, 1): 0.9}), 2)
-    2.12
+    2.11
     """
     high, low = -_NORMAL.inv_cdf(rate / tests), -_NORMAL.inv_cdf(rate)
     if not pairs or tests < 2:

@@ -85,7 +85,8 @@ class Passes:
         return hmac.compare_digest(given, self._credential)
 
     def _signed(self, kind: str) -> str:
-        body = f"{self._clock():.3f}-{secrets.token_hex(16)}"
+        # The whole clock: rounded, a token could be from before this process, or from the future.
+        body = f"{self._clock()!r}-{secrets.token_hex(16)}"
         return f"{body}-{self._mac(kind, body)}"
 
     def _read(self, kind: str, token: str, seconds: float) -> float | None:
