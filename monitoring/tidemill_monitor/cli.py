@@ -116,6 +116,7 @@ def replay(
         restart=restart,
         workspace=workspace,
         client=_client(url, key, workspace, patience_seconds=_REPLAY_PATIENCE_SECONDS),
+        asked=_client(url, key, workspace),
         as_json=as_json,
     )
     screen = Screen(as_json=as_json)

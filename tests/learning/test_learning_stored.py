@@ -101,3 +101,20 @@ def test_a_tree_of_one_leaf_passes():
     model = lightgbm.train({"objective": "regression", "verbosity": -1}, data, 1)
     part = checked_booster(model.model_to_string(), 0)
     assert lightgbm.Booster(model_str=part).predict(np.zeros((1, 2))) == pytest.approx(14.5)
+
+
+def test_a_split_between_missing_and_all_other_values_passes():
+    """LightGBM writes its threshold as infinite."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 1))
+    X[rng.random(2000) < 0.3] = np.nan
+    y = 3.0 * np.isnan(X[:, 0]) + rng.normal(size=2000) / 10
+    settings = {"objective": "regression", "verbosity": -1, "num_leaves": 2}
+    model = lightgbm.train(settings, lightgbm.Dataset(X, y), 3)
+    text = model.model_to_string()
+    assert "threshold=inf" in text
+    found = lightgbm.Booster(model_str=checked_booster(text, 0))
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+    for other in ("-inf", "nan", "infinity"):
+        with pytest.raises(ValueError, match=r"tree|finite"):
+            checked_booster(altered(text, "threshold", lambda _, o=other: o), 0)

@@ -14,6 +14,7 @@ import pytest
 
 from tidemill.errors import UsageError
 from tidemill.monitor_client import CREDENTIALS, find_monitor
+from tidemill.schema import TableSchema, Task
 from tidemill.testing.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,9 @@ def test_commands_find_the_monitor_of_the_workspace_they_stand_in(place):
             assert (listed.returncode, json.loads(listed.stdout)) == (0, []), listed.stderr
 
             # No model serves yet: a replay says so at once, before it reads a table.
+            (place / "data").mkdir()
+            schema = TableSchema((), Task.BINARY, ("0", "1")).to_json()
+            (place / "data" / "schema.json").write_text(json.dumps(schema))
             played = in_(place, "monitor", "replay", "--input", "a.csv", "--json")
             assert played.returncode == 2, played.stderr
             told = json.loads(played.stdout)

@@ -35,12 +35,14 @@ def replay(
     restart: bool,
     workspace: Path,
     client: MonitorClient,
+    asked: MonitorClient,
     as_json: bool,
 ) -> dict[str, Any]:
     """Play a source to a monitor; returns what the monitor said of it.
 
     The workspace says how the table is written and what its columns are; which of them the
-    champion reads, the monitor does.
+    champion reads, the monitor does. ``client`` waits long for a monitor that is busy or away
+    for a while; ``asked``, which is asked first whether a model serves, does not.
 
     Raises
     ------
@@ -50,9 +52,11 @@ def replay(
     place = Workspace.at(workspace)
     params = load_params(place.root)
     with client, _Bar(as_json=as_json) as bar:
-        _require_champion(client)
+        schema = _schema(place)
+        with asked:
+            _require_champion(asked)
         bar.begin("reading the table")
-        rows = _spooled(place, params, source, client, prediction, score, bar.rows_read)
+        rows = _spooled(place, params, schema, source, client, prediction, score, bar.rows_read)
         folder = place.hidden / "monitor" / "replay"
         state = folder / f"{rows.key}-{hash_json([client.url, prediction])[:8]}.json"
         if restart:
@@ -76,13 +80,13 @@ def replay(
 def _spooled(
     place: Workspace,
     params: Params,
+    schema: TableSchema,
     source: str,
     client: MonitorClient,
     prediction: str | None,
     score: str | None,
     progress: Callable[[int], None],
 ) -> Spool:
-    schema = _schema(place)
     known = {item["name"] for item in client.get("/v1/features")["items"]}
     with LocalEngine(load_settings().workers) as engine:
         return spool(

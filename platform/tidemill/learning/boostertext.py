@@ -32,7 +32,10 @@ _LEAF = ("leaf_value", "leaf_weight", "leaf_count")
 _ORDER = (*_INNER[:6], *_LEAF, *_INNER[6:])
 _TREE = re.compile(
     r"Tree=(?P<number>\d{1,7})\nnum_leaves=(?P<leaves>\d{1,6})\nnum_cat=0\n"
-    + "".join(rf"{name}=(?P<{name}>[-+\deE. ]*)\n" for name in _ORDER)
+    + "".join(
+        rf"{name}=(?P<{name}>(?:[-+\deE. ]{'|inf' if name == 'threshold' else ''})*)\n"
+        for name in _ORDER
+    )
     + r"is_linear=0\nshrinkage=(?P<shrinkage>[-+\deE.]+)\n\n\n?"
 )
 _MAX_LEAVES = 131_072  # LightGBM's own limit
@@ -59,8 +62,9 @@ def checked_booster(text: str, n_labels: int) -> str:
 
     Every number is parsed here first: counts agree with each other and with the declared sizes,
     features and children lie within bounds, each node and leaf has one parent that stands before
-    it (so a walk ends, and no deeper than there are leaves), values are finite. What follows
-    the trees (settings, importances) is left out: nothing that predicts needs it.
+    it (so a walk ends, and no deeper than there are leaves), values are finite, but for a
+    threshold that parts missing values from all others. What follows the trees (settings,
+    importances) is left out: nothing that predicts needs it.
 
     Parameters
     ----------
@@ -139,7 +143,9 @@ def _check_numbers(leaves: npt.NDArray[np.int64], lines: Lines, n_features: int)
         cells = " ".join(filter(None, texts)).split(" ") if counts.any() else []
         kind = np.int64 if name in _WHOLE else np.float64
         values[name] = np.array(cells, dtype=kind)
-        if not np.all(np.isfinite(values[name])):
+        # Missing values on one side, all others on the other: the threshold is infinite.
+        parts = np.array(cells) == "inf" if name == "threshold" else False
+        if not np.all(np.isfinite(values[name]) | parts):
             raise ValueError(f"a tree has values in {name} that are not finite")
     feature = values["split_feature"]
     if np.any((feature < 0) | (feature >= n_features)):
