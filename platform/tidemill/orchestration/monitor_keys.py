@@ -9,8 +9,7 @@ from pathlib import Path
 
 from tidemill.errors import ConfigError
 from tidemill.monitor_client import KEY_VARIABLE
-from tidemill.orchestration.owner import write_private
-from tidemill.storage import Workspace, storage_errors
+from tidemill.storage import Workspace, storage_errors, write_bytes
 
 __all__ = ["MonitorKeys", "monitor_keys"]
 
@@ -102,4 +101,5 @@ def _lines(file: Path, *, without: str = "") -> list[tuple[str, str]]:
 
 
 def _write(path: Path, lines: list[tuple[str, str]]) -> None:
-    write_private(path, "".join(f"{scope} {key}\n" for scope, key in lines))
+    text = "".join(f"{scope} {key}\n" for scope, key in lines)
+    write_bytes(path, text.encode(), mode=0o600)

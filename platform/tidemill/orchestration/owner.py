@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidemill.errors import ConfigError
-from tidemill.storage import Workspace, storage_errors
+from tidemill.storage import Workspace, storage_errors, write_bytes
 from tidemill.web import Passes
 from tidemill.web.owner_only import OPEN_PATH
 
-__all__ = ["Installation", "known_auth", "told_clients", "write_private"]
+__all__ = ["Installation", "known_auth", "told_clients"]
 
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 _USER = "tidemill"
@@ -59,7 +59,7 @@ class Installation:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
             if not path.exists():
-                write_private(path, secrets.token_hex(32) + "\n")
+                write_bytes(path, f"{secrets.token_hex(32)}\n".encode(), mode=0o600)
             path.chmod(0o600)
             text = path.read_text(encoding="utf-8", errors="replace").strip()
         if not _SECRET.fullmatch(text):
@@ -103,7 +103,7 @@ class Installation:
     def tell_clients(self, environment: Mapping[str, str]) -> None:
         """Write the file for the owner's shells and ``tidemill run``."""
         lines = [f"export {name}='{value}'\n" for name, value in environment.items()]
-        write_private(self.clients_file, "".join(lines))
+        write_bytes(self.clients_file, "".join(lines).encode(), mode=0o600)
 
 
 def known_auth(workspace: Workspace, api_url: str) -> str | None:
@@ -124,22 +124,3 @@ def told_clients(workspace: Workspace) -> dict[str, str]:
     except (OSError, UnicodeDecodeError):
         return {}
     return dict(re.findall(r"^export ([A-Z_]+)='([^'\n]*)'$", text, re.MULTILINE))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file, at no moment readable by others.
-
-    Raises
-    ------
-    StorageFailed
-        If the disk refuses.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
