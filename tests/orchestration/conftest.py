@@ -137,15 +137,17 @@ def only_run(client: Any, workspace: Workspace) -> Callable[[], Any]:
     def settled(runs: list[Any]) -> bool:
         return bool(runs) and all(run.state and run.state.is_final() for run in runs)
 
-    def find(*, wait: bool = True) -> Any:
+    def find(*, of: str | None = None) -> Any:
+        """With ``of`` only that task is awaited: others were cut off and may never be final."""
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"workspace:{workspace.root.name}"]))
         (run,) = client.read_flow_runs(flow_run_filter=tagged)
         only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             # Task runs arrive as events, a moment after the flow run has ended.
             runs = client.read_task_runs(flow_run_filter=only, task_run_filter=TaskRunFilter())
-            if (settled(runs) or not wait) or time.monotonic() > deadline:
+            awaited = [run for run in runs if of in (None, run.name)]
+            if settled(awaited) or time.monotonic() > deadline:
                 return SimpleNamespace(
                     id=run.id,
                     state=run.state,

@@ -142,7 +142,7 @@ def test_without_an_address_a_temporary_server_keeps_the_run(
     run_through_prefect(workspace, alone, pipeline=pipeline_of(a=ingest, b=ingest, c=ingest))
 
     # The session's server reads the same database.
-    run = only_run(wait=False)
+    run = only_run()
     assert run.state.name == "Completed"
     assert run.n_tasks == 3 + 3 * 25
     assert {task.state.name for task in run.tasks.values()} == {"Completed"}

@@ -116,7 +116,7 @@ def test_an_error_of_the_data_is_not_retried(workspace, settings, pipeline_of, s
 
     assert caught.value.fields["number"] == 2
     assert caught.value.remedy == "take another one"
-    run = only_run(wait=False)
+    run = only_run(of="ingest")
     assert run.state.name == "Failed"
     assert "number 2 is bad" in run.state.message
     assert {task.run_count for task in run.tasks.values()} <= {0, 1}
@@ -135,7 +135,7 @@ def test_a_worker_lost_for_good_is_an_error_of_its_own(
     with pytest.raises(WorkerLost, match="died during ingest"):
         run_through_prefect(workspace, settings, pipeline=pipeline_of(ingest=ingest))
 
-    tasks = only_run(wait=False).tasks
+    tasks = only_run(of="ingest").tasks
     assert tasks["ingest"].run_count == 1
 
 
