@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Every process would compile what it imports again and again.
 export PYTHONDONTWRITEBYTECODE :=
+# OpenMP's threads wait asleep: spinning, they take the cores from the other processes.
+export OMP_WAIT_POLICY ?= PASSIVE
 # A file of tests stays in one process: its servers and workspaces are made once.
 # One process more than cores: many tests wait for a server or a process of their own.
 PARALLEL := -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 3) + 1)') --dist loadfile
