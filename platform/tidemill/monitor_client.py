@@ -125,9 +125,9 @@ class MonitorClient:
         except (httpx.TransportError, pa.ArrowInvalid) as exc:
             raise self._away(f"broke off: {type(exc).__name__}") from exc
 
-    def report(self, decision_id: str, document: Mapping[str, Any]) -> None:
-        """Tell what became of a decision's flow run; the same again changes nothing."""
-        self.post(f"/v1/decisions/{decision_id}/report", document)
+    def report(self, decision_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell what became of a decision's flow run; the decision. The same again: no effect."""
+        return self.post(f"/v1/decisions/{decision_id}/report", document) or {}
 
     def close(self) -> None:
         """Let the connections go."""

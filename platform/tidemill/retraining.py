@@ -8,7 +8,9 @@ teach
     The challenger learns, from where the champion is if the learner can go on.
 compare
     Both are judged on proof and on the frozen test shards. A challenger that is better on proof
-    but has forgotten more than is allowed learns once again, with old rows among the live ones.
+    but has forgotten more than is allowed learns once again, with old rows among the live ones;
+    the first one goes on where a change of meaning explains what it lost and the second is no
+    better.
 refit
     What is to serve of the challenger learns all labelled rows, those that judged too.
 promote
@@ -52,7 +54,13 @@ from tidemill.settings import Settings
 from tidemill.stages import StageContext, StageResult, run_shard
 from tidemill.stages.live import LiveSet, gather_rows, live_sets, take_in
 from tidemill.stages.relearn import Refitted, refit_challenger
-from tidemill.stages.retrain import Comparison, Proof, compare, register_challenger
+from tidemill.stages.retrain import (
+    Comparison,
+    Proof,
+    compare,
+    deciding_figures,
+    register_challenger,
+)
 from tidemill.stages.shard import source_key
 from tidemill.stages.teach import Taught, teach
 from tidemill.storage import (
@@ -83,10 +91,14 @@ class Order:
         Names the retraining: the same again goes on, or finds it done.
     reason : str
         One sentence.
+    accused : tuple of str
+        The figures that confirmed the champion's harm, the most telling first; empty where none
+        is named. The first decides on proof, unless the tuned figure is among them.
     """
 
     decision: str
     reason: str = ""
+    accused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.decision):
@@ -222,10 +234,15 @@ class _Retraining:
         yield "append", self.append
         yield "teach", self.teach
         yield "compare", self.compare
-        if self.comparison.forgot and self.taught.document["continues"] is not None:
+        if self.comparison.ruling.forgot and self.taught.document["continues"] is not None:
+            first = self.taught, self.comparison
             self.lesson = 1
             yield "teach again", self.teach
             yield "compare again", self.compare
+            if not self.comparison.outdoes(first[1]):
+                self.lesson = 0
+                self.taught, self.comparison = first
+                self.facts |= self._compared()
         yield "refit", self.refit
         yield "promote", self.promote
 
@@ -352,6 +369,7 @@ class _Retraining:
 
     def teach(self) -> StageResult:
         """Fit the challenger."""
+        _, figure = deciding_figures(self.params, self.manifest.schema.task, self.order.accused)
         self.taught = teach(
             self.context,
             self.params,
@@ -360,6 +378,7 @@ class _Retraining:
             self.live.name,
             self._lesson_folder,
             rehearse=self.lesson > 0,
+            metric=figure,
         )
         said = self.taught.document
         names = ("learner", "rows", "iterations", "why")
@@ -379,8 +398,9 @@ class _Retraining:
             self.champion,
             self.proof,
             self._lesson_folder,
+            accused=self.order.accused,
         )
-        self.facts |= {"metric": found.metric, **found.evidence}
+        self.facts |= self._compared()
         tables = {
             where: [
                 {"figure": name, **{who: values[name] for who, values in figures.items()}}
@@ -388,8 +408,11 @@ class _Retraining:
             ]
             for where, figures in (("proof", found.proof), ("frozen test rows", found.frozen))
         }
-        facts = {"better": found.better, **found.evidence, "reason": found.reason}
+        facts = {"better": found.accepted, **found.evidence, "reason": found.ruling.reason}
         return StageResult(self._named("compare"), facts=facts, tables=tables)
+
+    def _compared(self) -> dict[str, Any]:
+        return {"metric": self.comparison.metric, **self.comparison.evidence}
 
     def refit(self) -> StageResult:
         """Fit what is to serve of the challenger."""

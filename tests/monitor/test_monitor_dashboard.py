@@ -500,6 +500,7 @@ def test_a_retraining_is_approved_by_a_person(monitor, visit):
     name = first.get_attribute("data-key").removeprefix("decision-")
     first.locator("summary").click()
     assert first.locator(".evidence dt").count() >= 2
+    assert "Confirmed by" in first.locator(".evidence").inner_text()
 
     first.get_by_role("button", name="Approve").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()

@@ -123,6 +123,8 @@ def test_harm_that_labels_confirm_fires_one_retraining(watching, world):
         assert evidence["policy"]["windows"] == 2
         assert [v["verdict"] for v in evidence["verdicts"]][-2:] == ["confirmed harm"] * 2
         assert evidence["verdicts"][-1]["measured"] < evidence["verdicts"][-1]["held"]
+        assert set(evidence["accused"]) == {"roc_auc", "log_loss", "accuracy"}
+        assert evidence["verdicts"][-1]["accused"] == evidence["accused"]
         assert (evidence["labels_after"], evidence["labels_through"]) == (0, 8000)
 
 

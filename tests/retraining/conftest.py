@@ -79,13 +79,19 @@ def live() -> Callable[..., pa.Table]:
     return live_rides
 
 
-def retrain_here(root: Path, table: pa.Table, decision: str = "d1", **more: object) -> Outcome:
+def retrain_here(
+    root: Path,
+    table: pa.Table,
+    decision: str = "d1",
+    accused: tuple[str, ...] = (),
+    **more: object,
+) -> Outcome:
     """One retraining in this process, from a table."""
     with LocalEngine(1) as engine:
         return retrain(
             Workspace.at(root),
             lambda: table.to_batches(max_chunksize=400),
-            Order(decision, "the answer has turned round"),
+            Order(decision, "the answer has turned round", accused),
             settings=Settings(workers=1),
             engine=engine,
             **more,

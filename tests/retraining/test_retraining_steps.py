@@ -253,8 +253,8 @@ def test_shuffled_labels_are_not_promoted(root, live, again):
     assert "tidemill.promotion" not in challenger.tags
 
 
-def test_what_forgets_too_much_learns_again_and_is_not_promoted(root, live, again, change):
-    """Better on proof but far worse on frozen rows: old rows are rehearsed, then it is refused."""
+def test_a_world_that_has_turned_round_is_learnt_by_default(root, live, again, change):
+    """Old rows are rehearsed first, and ask for the old answers: who learnt without them serves."""
     change(root, "monitoring.retraining.max_regression=0.02")
     outcome = again(root, live(root))
     assert [run.stage for run in outcome.stages] == [
@@ -262,6 +262,24 @@ def test_what_forgets_too_much_learns_again_and_is_not_promoted(root, live, agai
     ]  # fmt: skip
     first, second = (run.result.facts for run in outcome.stages if "compare" in run.stage)
     assert second["challenger_frozen_roc_auc"] > first["challenger_frozen_roc_auc"] + 0.05
+    facts = outcome.facts
+    assert facts["challenger_proof_roc_auc"] == first["challenger_proof_roc_auc"]
+    assert facts["challenger_proof_roc_auc"] > second["challenger_proof_roc_auc"]
+    assert facts["promoted"] is True
+    assert "the old relation no longer holds" in facts["reason"]
+    assert champion(root) == 2
+
+
+@pytest.mark.slow
+def test_what_forgets_too_much_learns_again_and_is_not_promoted(root, live, again, change):
+    """Without a guard that tells other answers from harder rows, the frozen rows judge: refused."""
+    harm = "monitoring.harm."
+    change(
+        root,
+        "monitoring.retraining.max_regression=0.02",
+        *(f"{harm}{name}=null" for name in ("max_log_loss", "max_wrong")),
+    )
+    outcome = again(root, live(root))
     assert outcome.facts["promoted"] is False
     assert "0.02 is allowed" in outcome.facts["reason"]
     assert champion(root) == 1

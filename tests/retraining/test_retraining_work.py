@@ -20,9 +20,12 @@ FACTS = {"version": 2, "promoted": True, "reason": "better on proof"}
 def asked(tmp_path, monkeypatch):
     """Runs the flow's body without Prefect and monitor; the steps are noted, not done."""
     told, orders = [], []
-    monitor = SimpleNamespace(
-        report=lambda decision, document: told.append((decision, document["state"]))
-    )
+
+    def report(decision, document):
+        told.append((decision, document["state"]))
+        return {"evidence": {}}
+
+    monitor = SimpleNamespace(report=report)
 
     def retrained(place, rows, order):
         orders.append(order.decision)
@@ -75,6 +78,7 @@ def test_an_outcome_that_cannot_be_told_is_no_failure(asked, monkeypatch):
         told.append(document["state"])
         if document["state"] != "started" and told.count("finished") < 2:
             raise ServiceUnavailable("gone", remedy="start it")
+        return {"evidence": {}}
 
     monkeypatch.setattr(flow, "_monitor", lambda url: nullcontext(SimpleNamespace(report=away)))
     asked("7")

@@ -259,7 +259,12 @@ _DECISION = {
     "action": "fire",
     "reason": "confirmed harm in 2 of the last 3 windows that can tell of champion 3, and 4,200 "
     "labelled rows to learn from",
-    "evidence": {"windows": ["39", "40", "41"], "harmed": ["40", "41"], "policy": {"windows": 2}},
+    "evidence": {
+        "windows": ["39", "40", "41"],
+        "harmed": ["40", "41"],
+        "accused": ["roc_auc", "log_loss"],
+        "policy": {"windows": 2},
+    },
     "champion_version": 3,
     "challenger_version": None,
     "attempt": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -200,9 +201,11 @@ class Deciding:
     ) -> dict[str, Any]:
         """What a person needs to check the decision: windows, verdicts, figures, policy values."""
         looked_at = set(decision.evidence.get("windows", ()))
+        harmed = set(decision.evidence.get("harmed", ()))
         shown = [window_facts(w) for w in windows if str(w.id) in looked_at]
         return {
             **decision.evidence,
+            "accused": _accused([w for w in windows if str(w.id) in harmed]),
             "verdicts": shown,
             **teaching.noted(),
             "policy": self._policy.model_dump(mode="json"),
@@ -224,7 +227,14 @@ def window_facts(window: Window) -> dict[str, Any]:
         "measured": figures.measured if figures else None,
         "estimated": figures.estimated if figures else None,
         "held": window.summary.get("held"),
+        "accused": window.summary.get("accused", []),
     }
+
+
+def _accused(harmed: Sequence[Window]) -> list[str]:
+    """The figures that confirmed harm: those that most windows name come first."""
+    names = [name for window in harmed for name in window.summary.get("accused", ())]
+    return [name for name, _ in Counter(names).most_common()]
 
 
 def _fact(window: Window) -> WindowFact:

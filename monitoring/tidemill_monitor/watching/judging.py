@@ -109,6 +109,8 @@ class Judgement:
         ``too small``, ``no reference``, ``learning`` or empty.
     metric, held, harm
         The followed figure, its value on held-out rows, and the level of harm.
+    accused : tuple of str
+        The figures that confirmed harm rests on; empty where none is confirmed.
     """
 
     verdict: Verdict | None
@@ -119,6 +121,7 @@ class Judgement:
     metric: str = ""
     held: float = math.nan
     harm: float = math.nan
+    accused: tuple[str, ...] = ()
 
     @property
     def left_territory(self) -> bool:
@@ -155,6 +158,7 @@ class Judgement:
             "metric": self.metric,
             "held": _known(self.held),
             "harm": _known(self.harm),
+            "accused": list(self.accused),
             "measured": bool(p and p.measurable),
             "performance": p.to_json() if p else None,
             "estimate": _estimate_json(e) if e and math.isfinite(e.value) else None,
@@ -247,14 +251,17 @@ def _summed_up(
             found.append(context.change)
         if performance is not None:
             found += performance_findings(performance, config.harm)
+    verdict = judge(found, performance, config.harm, one_class=_one_class(opened))
+    confirmed = verdict.harm == "confirmed harm"
     return Judgement(
-        verdict=judge(found, performance, config.harm, one_class=_one_class(opened)),
+        verdict=verdict,
         findings=tuple(found),
         performance=performance,
         estimate=estimate,
         metric=bench.metric,
         held=bench.held,
         harm=harm_level(bench.metric, bench.held, config.harm.max_loss),
+        accused=performance.blamed(config.harm.max_loss) if performance and confirmed else (),
     )
 
 

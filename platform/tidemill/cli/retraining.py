@@ -36,6 +36,13 @@ def retrain(
         str | None, typer.Option(help="Names the retraining; default: by the rows' content.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Kept with the new version of the data.")] = "",
+    accused: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A figure that confirmed the harm (again for more): it decides on proof rows "
+            "in place of evaluation.metric."
+        ),
+    ] = None,
     workspace: WorkspaceOption = Path(),
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
@@ -60,7 +67,7 @@ def retrain(
         LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
     ):
         rows = _Labelled(place, params, labelled, engine)
-        order = Order(decision or rows.name, reason)
+        order = Order(decision or rows.name, reason, tuple(accused or ()))
         done = run(place, rows, order, settings=settings, engine=engine, observer=observer)
     if as_json:
         screen.document(done.facts)

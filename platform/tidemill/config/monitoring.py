@@ -244,7 +244,10 @@ class RetrainingConfig(Section):
         0.3, description="share of labelled live rows, by key hash, that judge and never teach"
     )
     max_regression: float = Field(
-        0.02, ge=0, description="how much worse the new model may be on the frozen test shards"
+        0.02,
+        ge=0,
+        description="how much worse the new model may be on the frozen test shards; more where a "
+        "meaning has changed",
     )
     max_attempts: int = Field(3, ge=1, description="flow runs started for one decision")
 

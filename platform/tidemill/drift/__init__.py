@@ -3,6 +3,7 @@
 from tidemill.drift.change import Change, ErrorStream, error_of
 from tidemill.drift.estimate import Estimate, PerformanceModel
 from tidemill.drift.findings import Finding
+from tidemill.drift.guards import Guard, other_answers
 from tidemill.drift.heldout import HeldOut
 from tidemill.drift.intake import Intake
 from tidemill.drift.judging import Yardstick, compare, output_gap
@@ -29,6 +30,7 @@ __all__ = [
     "Estimate",
     "FeedCheck",
     "Finding",
+    "Guard",
     "HeldOut",
     "Intake",
     "Outcomes",
@@ -49,6 +51,7 @@ __all__ = [
     "judge",
     "judged_columns",
     "measure",
+    "other_answers",
     "output_gap",
     "output_schema",
     "outputs_of",

@@ -18,10 +18,18 @@ from tidemill.config import HarmConfig
 from tidemill.drift.estimate import BAND, PerformanceModel
 from tidemill.drift.jointly import critical_score
 from tidemill.drift.variation import Variation
-from tidemill.metrics import HIGHER_IS_BETTER, Figures, RegressionFigures, in_words
+from tidemill.metrics import Figures, RegressionFigures, in_words, shortfall
 from tidemill.schema import Task
 
-__all__ = ["BIAS", "Guard", "guard", "joint_score", "limits_of", "unknown_guards"]
+__all__ = [
+    "BIAS",
+    "Guard",
+    "guard",
+    "joint_score",
+    "limits_of",
+    "other_answers",
+    "unknown_guards",
+]
 
 BIAS = "bias"
 """The one figure that is best at 0 and harmful on either side."""
@@ -101,7 +109,7 @@ def joint_score(
         Whether held-out blocks told how any of the figures go together; else Bonferroni's holds.
     """
     tests = [(metric, 1), *((name, 1) for name in guards)]
-    tests += [(BIAS, -1)] if BIAS in guards else []
+    tests += [(BIAS, -1)] if BIAS in (metric, *guards) else []
     pairs = {}
     for j in range(len(tests)):
         for i in range(j):
@@ -150,9 +158,9 @@ def guard(
     unit = _unit(quality, name, expected)
     if math.isnan(unit):
         return None
-    loss = _share(_growth(name, expected, value), unit)
+    loss = _share(shortfall(name, expected, value), unit)
     low, high = value - BAND * error, value + BAND * error
-    worst = max(_share(_growth(name, expected, end), unit) for end in (low, high))
+    worst = max(_share(shortfall(name, expected, end), unit) for end in (low, high))
     beyond = enough and loss > limit and abs(value - expected) > score * error
     return Guard(
         metric=name,
@@ -167,16 +175,38 @@ def guard(
     )
 
 
+def other_answers(
+    quality: PerformanceModel, figures: Figures, config: HarmConfig
+) -> tuple[Guard, ...]:
+    """The guards that accuse: rows have other answers than held-out rows with the same outputs.
+
+    Rows that the model says to be harder accuse nobody, so what is left is that a meaning has
+    changed. Empty where that cannot be told: too few rows, nothing guarded, an old reference.
+
+    Parameters
+    ----------
+    quality : PerformanceModel
+        The model's, on its held-out rows.
+    figures : Figures
+        Of the same model on the rows in question.
+    """
+    limits = limits_of(quality.task, "", config)
+    names = [name for name in limits if name not in unknown_guards(quality, tuple(limits))]
+    if not names:
+        return ()
+    score, _ = joint_score(config.false_alarm_rate, names[0], names[1:], quality.variation)
+    enough = figures.count >= config.min_labels
+    found = (
+        guard(quality, name, figures, limits[name], score=score, enough=enough, alike=True)
+        for name in names
+    )
+    return tuple(each for each in found if each is not None and each.harmed)
+
+
 def _of_one_class(figures: Figures) -> bool:
     if isinstance(figures, RegressionFigures):
         return False
     return int((figures.confusion.sum(axis=1) > 0).sum()) < 2
-
-
-def _growth(name: str, expected: float, value: float) -> float:
-    if name == BIAS:
-        return abs(value) - abs(expected)
-    return expected - value if HIGHER_IS_BETTER[name] else value - expected
 
 
 def _share(growth: float, unit: float) -> float:

@@ -19,7 +19,7 @@ from tidemill.drift.estimate import (
 from tidemill.drift.findings import Finding
 from tidemill.drift.guards import Guard, guard, joint_score, limits_of, unknown_guards
 from tidemill.drift.trust import Trust
-from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, Figures, in_words
+from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, Figures, in_words, shortfall
 from tidemill.profiling.floats import from_document, to_document
 
 __all__ = ["RELATIVE", "Performance", "measure", "performance_findings", "worse_by"]
@@ -114,6 +114,10 @@ class Performance:
         beside = (g.metric for g in self.guards if g.harmed is not None and g.loss > g.limit)
         return own + tuple(beside)
 
+    def blamed(self, max_loss: float) -> tuple[str, ...]:
+        """Names of the figures that confirmed harm rests on: those that accuse, else in doubt."""
+        return self.accusers or self.doubted(max_loss)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON document; NaN becomes null."""
         document = _written(asdict(self))
@@ -191,7 +195,7 @@ def worse_by(metric: str, held_out: float, value: float) -> float:
     >>> round(worse_by("roc_auc", 0.80, 0.75), 3), round(worse_by("mae", 2.0, 3.0), 3)
     (0.05, 0.5)
     """
-    loss = held_out - value if HIGHER_IS_BETTER[metric] else value - held_out
+    loss = shortfall(metric, held_out, value)
     if metric not in RELATIVE:
         return loss
     return loss / held_out if held_out else (math.inf if loss > 0 else 0.0)

@@ -202,7 +202,7 @@ def _figures(performance: Performance | None, name: str, max_loss: float, cause:
     own = _figure(performance, name, max_loss, cause)
     if performance is None or name not in _HARMS:
         return own
-    blamed = performance.accusers or performance.doubted(max_loss)
+    blamed = performance.blamed(max_loss)
     beside = [g.said(performance.labelled_rows) for g in performance.guards if g.metric in blamed]
     said = [own, *beside] if performance.metric in blamed else [*beside, own]
     return "; ".join(said)

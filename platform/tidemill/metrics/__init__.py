@@ -13,9 +13,11 @@ from tidemill.metrics.choice import (
     improves,
     in_words,
     metric_names,
+    shortfall,
 )
 from tidemill.metrics.measurable import LARGEST, ROUNDING, measurable, probable
 from tidemill.metrics.multiclass import MulticlassFigures
+from tidemill.metrics.paired import STRETCHES, Lead, lead_of
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.metrics.scores import Curve, ScoreHistogram
 
@@ -24,9 +26,11 @@ __all__ = [
     "IN_WORDS",
     "LARGEST",
     "ROUNDING",
+    "STRETCHES",
     "BinaryFigures",
     "Curve",
     "Figures",
+    "Lead",
     "MulticlassFigures",
     "RegressionFigures",
     "ScoreHistogram",
@@ -37,7 +41,9 @@ __all__ = [
     "figures_of",
     "improves",
     "in_words",
+    "lead_of",
     "measurable",
     "metric_names",
     "probable",
+    "shortfall",
 ]

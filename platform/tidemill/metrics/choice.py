@@ -27,6 +27,7 @@ __all__ = [
     "improves",
     "in_words",
     "metric_names",
+    "shortfall",
 ]
 
 Figures = BinaryFigures | MulticlassFigures | RegressionFigures
@@ -121,6 +122,19 @@ def improves(metric: str, new: float, old: float, margin: float = 0.0) -> bool:
     if math.isnan(new) or math.isnan(old):
         return math.isnan(old) and not math.isnan(new)
     return new > old + margin if HIGHER_IS_BETTER[metric] else new < old - margin
+
+
+def shortfall(metric: str, held: float, value: float) -> float:
+    """By how much ``value`` is worse than ``held``, in the figure's own unit; below 0 if better.
+
+    Bias is best at 0: of it the growth of the absolute value.
+
+    >>> shortfall("log_loss", 0.4, 0.5) > 0, shortfall("bias", -2.0, 1.0)
+    (True, -1.0)
+    """
+    if metric == "bias":
+        return abs(value) - abs(held)
+    return held - value if HIGHER_IS_BETTER[metric] else value - held
 
 
 def figures_of(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["retrain_in_flow"]
 
-Tell = Callable[..., None]
+Tell = Callable[..., Mapping[str, Any]]
 
 _log = structlog.get_logger(__name__)
 
@@ -69,9 +70,9 @@ def retrain_in_flow(
     with failures_published(), _monitor(monitor_url) as monitor:
         mark_the_dead(place)
 
-        def tell(state: str, **facts: Any) -> None:
+        def tell(state: str, **facts: Any) -> dict[str, Any]:
             document = {"attempt": attempt, "state": state, "flow_run_id": str(flow_run_id())}
-            monitor.report(decision, {**document, **facts})
+            return monitor.report(decision, {**document, **facts})
 
         known = outcome_of(place, order.decision)
         if known is not None:
@@ -81,8 +82,10 @@ def retrain_in_flow(
                 sweep(place, order.decision)
             return known.facts
         with _failures_told(tell, lambda: outcome_of(place, order.decision)):
-            tell("started")
-            done = _retrained(place, lambda: monitor.labelled(decision), order)
+            accused = _accused(tell("started"))
+            done = _retrained(
+                place, lambda: monitor.labelled(decision), replace(order, accused=accused)
+            )
         _tell_outcome(tell, done.facts)
     return done.facts
 
@@ -91,6 +94,11 @@ def _name(decision: str, work: str) -> str:
     if not work:
         return decision
     return f"{decision}-{hashlib.sha256(work.encode()).hexdigest()[:16]}"
+
+
+def _accused(decision: Mapping[str, Any]) -> tuple[str, ...]:
+    """The figures that confirmed the harm; an older monitor, and a request, name none."""
+    return tuple(decision.get("evidence", {}).get("accused", ()))
 
 
 def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.errors import ConfigError, nearest
 from tidemill.learning import predict_scores
 from tidemill.metrics import (
     HIGHER_IS_BETTER,
+    STRETCHES,
     Figures,
     baseline_figures,
     class_shares,
@@ -31,7 +35,13 @@ from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_profile
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["chosen_metric", "defined", "judge", "judge_baseline", "judge_files"]
+__all__ = [
+    "chosen_metric",
+    "defined",
+    "judge",
+    "judge_baseline",
+    "judge_stretches",
+]
 
 
 def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
@@ -86,15 +96,20 @@ def judge(
     Memory: one block, its matrix and its scores, per worker.
     """
     files = [entry.file for entry in manifest.of(role)]
-    total = manifest.rows(role)
-    step = 1 if max_rows is None else max(1, -(-total // max_rows))
-    folder, label = context.workspace.shards, f"evaluate {role.value}"
-    return judge_files(
-        context, pipeline, files, folder, manifest.schema, label=label, step=step, only=only
+    step = 1 if max_rows is None else max(1, -(-manifest.rows(role) // max_rows))
+    function = partial(
+        _judge_shard,
+        pipeline=pipeline,
+        folder=context.workspace.shards,
+        schema=manifest.schema,
+        step=step,
+        only=only,
     )
+    label = f"evaluate {role.value}"
+    return fold(context.engine.map(function, files, label=label, progress=context.progress))
 
 
-def judge_files(
+def judge_stretches(
     context: StageContext,
     pipeline: Pipeline,
     files: Sequence[FileEntry],
@@ -102,17 +117,23 @@ def judge_files(
     schema: TableSchema,
     *,
     label: str,
-    step: int = 1,
-    only: Unlearnt | None = None,
-) -> Figures:
-    """Return the figures of ``pipeline`` on every ``step``-th block of typed files of ours.
+) -> tuple[Figures, ...]:
+    """Return the figures of ``pipeline`` on each of :data:`STRETCHES` stretches of the rows.
 
-    Memory: one block, its matrix and its scores, per worker.
+    Stretches follow the order of the rows, equally long; fewer where there are fewer rows.
+    Memory: one block, its matrix and its scores, per worker; the figures of all stretches.
     """
+    total = sum(file.rows for file in files)
+    starts = accumulate((file.rows for file in files), initial=0)
     function = partial(
-        _judge_shard, pipeline=pipeline, folder=folder, schema=schema, step=step, only=only
+        _judge_parts, pipeline=pipeline, folder=folder, schema=schema, total=max(total, 1)
     )
-    return fold(context.engine.map(function, files, label=label, progress=context.progress))
+    placed = list(zip(files, starts, strict=False))
+    found: dict[int, Figures] = {}
+    for parts in context.engine.map(function, placed, label=label, progress=context.progress):
+        for at, figures in parts:
+            found[at] = fold([found[at], figures]) if at in found else figures
+    return tuple(figures for _, figures in sorted(found.items()))
 
 
 def _judge_shard(
@@ -124,28 +145,58 @@ def _judge_shard(
     step: int,
     only: Unlearnt | None,
 ) -> Figures:
+    return fold(
+        _figures(schema, scores, truth)
+        for scores, truth in _scored(file, pipeline, folder, schema, step=step, only=only)
+    )
+
+
+def _judge_parts(
+    placed: tuple[FileEntry, int],
+    *,
+    pipeline: Pipeline,
+    folder: Path,
+    schema: TableSchema,
+    total: int,
+) -> list[tuple[int, Figures]]:
+    """Figures of one file by stretch; ``placed`` with the number of its first row."""
+    file, row = placed
+    parts = []
+    for scores, truth in _scored(file, pipeline, folder, schema):
+        stretches = (row + np.arange(len(truth))) * STRETCHES // total
+        parts += [
+            (at, _figures(schema, scores[stretches == at], truth[stretches == at]))
+            for at in np.unique(stretches).tolist()
+        ]
+        row += len(truth)
+    return parts
+
+
+def _figures(schema: TableSchema, scores: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Figures:
+    return figures_of(schema.task, scores, truth, classes=schema.classes, edges=schema.target.edges)
+
+
+def _scored(
+    file: FileEntry,
+    pipeline: Pipeline,
+    folder: Path,
+    schema: TableSchema,
+    *,
+    step: int = 1,
+    only: Unlearnt | None = None,
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """What the pipeline says of the rows of every ``step``-th block, and what is true."""
     path = verify_file(folder, file)
     reducer, learner = pipeline[0], pipeline[-1]
     columns = {*(str(name) for name in reducer.feature_names_in_), schema.target.name}
     columns |= set(() if only is None else only.columns)
-    partials = []
     for table in read_blocks(
         path, columns=sorted(columns), blocks=range(0, len(file.blocks), step)
     ):
         if only is not None:
             table = table.filter(pa.array(only.rows(table)))
         scores = predict_scores(learner, reducer.transform(table), schema.task)
-        truth = encode_target(table[schema.target.name], schema)
-        partials.append(
-            figures_of(
-                schema.task,
-                scores,
-                truth,
-                classes=schema.classes,
-                edges=schema.target.edges,
-            )
-        )
-    return fold(partials)
+        yield scores, encode_target(table[schema.target.name], schema)
 
 
 def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:

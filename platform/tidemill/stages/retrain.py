@@ -1,30 +1,32 @@
 """retrain: the challenger that learnt from live rows is judged, registered, and maybe serves.
 
-Judged twice: on *proof*, labelled live rows that nobody learnt from, it must beat the champion;
-on the frozen test shards, which show the world as it was, it may lose no more than is allowed.
+Judged twice: on *proof*, labelled live rows that nobody learnt from, and on the frozen test shards,
+which show the world as it was; the rule stands in ``gate``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow.compute as pc
 
 from tidemill.config import Params
-from tidemill.drift import HeldOut
-from tidemill.drift.performance import worse_by
+from tidemill.drift import HeldOut, other_answers
+from tidemill.errors import IntegrityError
 from tidemill.learning import predict_scores
-from tidemill.metrics import improves, in_words
-from tidemill.schema import Role, TableSchema
-from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
+from tidemill.metrics import Figures, lead_of, shortfall
+from tidemill.profiling import fold
+from tidemill.schema import Role, TableSchema, Task
+from tidemill.stages.ancestry import ancestry_of, frozen_rows
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.stages.judging import chosen_metric, defined, judge, judge_files
+from tidemill.stages.gate import Evidence, Ruling, deciding_figure, excuse, rule
+from tidemill.stages.judging import chosen_metric, defined, judge, judge_stretches
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import refit_seconds
 from tidemill.stages.register import log_data, origin_tags
@@ -33,18 +35,25 @@ from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
     ShardManifest,
+    discard_directory,
     hash_json,
     read_blocks,
     read_json,
     write_json,
 )
-from tidemill.tracking import LoadedModel, Registry, open_candidate
+from tidemill.tracking import (
+    LoadedModel,
+    Registry,
+    fetch_reference,
+    load_reference,
+    open_candidate,
+)
 from tidemill.versioning import Versions
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["Comparison", "Proof", "compare", "register_challenger"]
+__all__ = ["Comparison", "Proof", "compare", "deciding_figures", "register_challenger"]
 
 PROOF_BLOCKS = 64
 MIN_BLOCK_ROWS = 50
@@ -70,33 +79,57 @@ class Comparison:
     Parameters
     ----------
     metric : str
-        The figure that decides.
+        The tuned figure.
+    figure : str
+        The one that decided on proof: of those that confirmed the harm.
     proof, frozen : dict of str to (figure to value)
         Of ``challenger`` and ``champion``, on the proof rows and on the frozen test shards; a
         figure that rows do not define is None.
-    better : bool
-        Whether the challenger is to serve.
-    forgot : bool
-        Whether only what it lost on the frozen test rows speaks against it.
-    reason : str
-        One sentence.
+    ruling : Ruling
+        What the gate says.
     """
 
     metric: str
+    figure: str
     proof: dict[str, dict[str, float | None]]
     frozen: dict[str, dict[str, float | None]]
-    better: bool
-    forgot: bool
-    reason: str
+    ruling: Ruling
 
     @property
-    def evidence(self) -> dict[str, float | None]:
+    def accepted(self) -> bool:
+        """Whether the challenger is to serve."""
+        return self.ruling.better or self.ruling.excused
+
+    def outdoes(self, other: Self) -> bool:
+        """Whether its challenger is to serve rather than the other one, of the same champion."""
+        if self.ruling.better or not other.accepted:
+            return True
+        mine, theirs = (each.proof["challenger"][self.figure] for each in (self, other))
+        if not self.accepted or mine is None or theirs is None:
+            return False
+        return shortfall(self.figure, theirs, mine) < 0
+
+    @property
+    def evidence(self) -> dict[str, float | str | None]:
         """What is kept with a promotion."""
         return {
-            f"{who}_{where}_{self.metric}": figures[who][self.metric]
-            for where, figures in (("proof", self.proof), ("frozen", self.frozen))
-            for who in ("challenger", "champion")
+            "decided_by": self.figure,
+            **{
+                f"{who}_{where}_{name}": figures[who][name]
+                for name in dict.fromkeys((self.figure, self.metric))
+                for where, figures in (("proof", self.proof), ("frozen", self.frozen))
+                for who in ("challenger", "champion")
+            },
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(**{**document, "ruling": Ruling(**document["ruling"])})
 
 
 def compare(
@@ -107,20 +140,62 @@ def compare(
     champion: LoadedModel,
     proof: Proof,
     folder: Path,
+    *,
+    accused: Sequence[str] = (),
 ) -> Comparison:
     """Judge both models on proof and frozen rows; the verdict is kept in ``folder``.
 
+    Parameters
+    ----------
+    accused : sequence of str
+        The figures that confirmed the champion's harm, if any did: the first of them decides on
+        proof, unless the tuned figure is among them.
+
     Notes
     -----
-    Memory: one block, its matrix and its scores, per worker.
+    Memory: one block, its matrix and its scores, per worker; twenty times the figures.
     """
-    key = hash_json([taught.digest, champion.digest, [f.sha256 for f in proof.files]])
+    digests = [taught.digest, champion.digest, [f.sha256 for f in proof.files]]
+    key = hash_json([*digests, list(accused)])
     receipt = folder / "comparison.json"
     if receipt.exists() and (known := read_json(receipt))["key"] == key:
-        return Comparison(**known["comparison"])
-    metric = chosen_metric(
-        params.evaluation.metric, manifest.schema.task, setting="evaluation.metric"
+        return Comparison.from_json(known["comparison"])
+    metric, figure = deciding_figures(params, manifest.schema.task, accused)
+    evidence, parts = _evidence(
+        context, manifest, taught, champion, proof, metric, (figure, *accused)
     )
+    ruling = rule(
+        evidence,
+        min_improvement=params.registration.min_improvement,
+        max_regression=params.monitoring.retraining.max_regression,
+    )
+    if ruling.forgot:
+        ruling = _excused(context, params, ruling, evidence, champion, fold(parts), folder)
+    proved, held = (
+        {who: defined(values) for who, values in side.items()}
+        for side in (evidence.proof, evidence.frozen)
+    )
+    found = Comparison(metric, figure, proved, held, ruling)
+    write_json(receipt, {"key": key, "comparison": found.to_json()})
+    return found
+
+
+def deciding_figures(params: Params, task: Task, accused: Sequence[str]) -> tuple[str, str]:
+    """The tuned figure, and the one that decides on proof: see :func:`deciding_figure`."""
+    metric = chosen_metric(params.evaluation.metric, task, setting="evaluation.metric")
+    return metric, deciding_figure(accused, metric, task)
+
+
+def _evidence(
+    context: StageContext,
+    manifest: ShardManifest,
+    taught: Taught,
+    champion: LoadedModel,
+    proof: Proof,
+    metric: str,
+    names: Sequence[str],
+) -> tuple[Evidence, Sequence[Figures]]:
+    """What both models show; and the champion's figures on proof, stretch by stretch."""
     challenger = open_candidate(taught.folder / "model")
     lessons = {
         "the challenger": ancestry_of(challenger.metadata),
@@ -128,71 +203,62 @@ def compare(
     }
     frozen = frozen_rows(context, manifest, lessons)
     models = {"challenger": challenger.pipeline, "champion": champion.judged}
-    figures = _figures(context, manifest, models, proof, frozen)
-    better, forgot, reason = _verdict(
-        params, metric, figures, rows=proof.rows, champion=champion.version, frozen=frozen
-    )
-    told = {
-        where: {who: defined(values) for who, values in found.items()}
-        for where, found in figures.items()
+    on_proof = {
+        who: judge_stretches(
+            context, model, proof.files, proof.folder, manifest.schema, label="proof"
+        )
+        for who, model in models.items()
     }
-    found = Comparison(metric, told["proof"], told["frozen"], better, forgot, reason)
-    write_json(receipt, {"key": key, "comparison": asdict(found)})
-    return found
-
-
-def _figures(
-    context: StageContext,
-    manifest: ShardManifest,
-    models: Mapping[str, Pipeline],
-    proof: Proof,
-    frozen: Frozen,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures of each model on proof and on frozen rows; NaN where those cannot judge."""
-    figures: dict[str, dict[str, dict[str, float]]] = {"proof": {}, "frozen": {}}
-    for who, pipeline in models.items():
-        on_proof = judge_files(
-            context, pipeline, proof.files, proof.folder, manifest.schema, label="proof"
-        )
-        figures["proof"][who] = on_proof.values()
-        figures["frozen"][who] = (
-            judge(context, pipeline, manifest, Role.TEST, only=frozen.only).values()
+    proved = {who: dict(fold(parts).values()) for who, parts in on_proof.items()}
+    return Evidence(
+        metric=metric,
+        figure=names[0],
+        proof=proved,
+        frozen={
+            who: judge(context, model, manifest, Role.TEST, only=frozen.only).values()
             if frozen.usable
-            else dict.fromkeys(figures["proof"][who], math.nan)
-        )
-    return figures
+            else dict.fromkeys(proved[who], math.nan)
+            for who, model in models.items()
+        },
+        leads={
+            name: lead_of(name, on_proof["challenger"], on_proof["champion"])
+            for name in dict.fromkeys(names)
+        },
+        rows=proof.rows,
+        champion=champion.version,
+        frozen_usable=frozen.usable,
+        frozen_said=frozen.said,
+    ), on_proof["champion"]
 
 
-def _verdict(
+def _excused(
+    context: StageContext,
     params: Params,
-    metric: str,
-    figures: dict[str, dict[str, dict[str, float]]],
-    *,
-    rows: int,
-    champion: int,
-    frozen: Frozen,
-) -> tuple[bool, bool, str]:
-    new, old = (figures["proof"][who][metric] for who in ("challenger", "champion"))
-    after, before = (figures["frozen"][who][metric] for who in ("challenger", "champion"))
-    if math.isnan(new) or (frozen.usable and math.isnan(after)):
-        where = "proof" if math.isnan(new) else "frozen test"
-        return False, False, f"{in_words(metric)} is not defined on the {where} rows"
-    allowed = params.monitoring.retraining.max_regression
-    loss = 0.0 if math.isnan(before) else worse_by(metric, before, after)
-    said = (
-        f"{in_words(metric)} is {new:.4f} on {rows} proof rows against champion {champion}'s "
-        f"{old:.4f}"
-    )
-    if frozen.usable:
-        said += f", and {after:.4f} on the frozen test rows against {before:.4f}"
-    if frozen.said:
-        said += f" ({frozen.said})"
-    if not improves(metric, new, old, params.registration.min_improvement):
-        return False, False, f"no better on proof: {said}"
-    if loss > allowed:
-        lost = f"lost {loss:.4f} on the frozen test rows, {allowed:g} is allowed"
-        return False, True, f"{lost}: {said}"
-    return True, False, f"better on proof: {said}"
+    ruling: Ruling,
+    evidence: Evidence,
+    champion: LoadedModel,
+    figures: Figures,
+    folder: Path,
+) -> Ruling:
+    """The ruling, once it is known whether proof has other answers than held-out rows had.
+
+    Parameters
+    ----------
+    figures : Figures
+        Of the champion on proof.
+    """
+    place = folder / "champion-reference"
+    fetch_reference(context.tracker.uri, params.model_name, champion.version, place)
+    try:
+        quality = load_reference(place).quality
+    except IntegrityError as exc:
+        doubt = f"{ruling.reason}; whether a meaning has changed is not known: {exc.message}"
+        return replace(ruling, reason=doubt)
+    finally:
+        discard_directory(place)
+    monitoring = params.monitoring
+    others = other_answers(quality, figures, monitoring.harm)
+    return excuse(ruling, evidence, others, max_regression=monitoring.retraining.max_regression)
 
 
 def register_challenger(
@@ -255,7 +321,7 @@ def register_challenger(
             "tidemill.decision": decision,
         },
     )
-    if comparison.better:
+    if comparison.accepted:
         registry.promote(
             model, registered.version, replaces=champion.version, evidence=comparison.evidence
         )
@@ -264,8 +330,8 @@ def register_challenger(
         "model": model,
         "version": registered.version,
         "champion": champion.version,
-        "promoted": comparison.better,
-        "reason": comparison.reason,
+        "promoted": comparison.accepted,
+        "reason": comparison.ruling.reason,
         "run_id": run_id,
         "digest": refitted.digest,
     }

@@ -58,6 +58,7 @@ def teach(
     folder: Path,
     *,
     rehearse: bool,
+    metric: str,
 ) -> Taught:
     """Leave ``folder/candidate``: the pipeline, and how it came to be.
 
@@ -73,6 +74,8 @@ def teach(
         The shards, the live set ``live`` among them.
     rehearse : bool
         Whether one that goes on sees as many old rows, evenly spaced, lest it forget.
+    metric : str
+        The figure that is to get better: rounds stop by it, where the learner can follow it.
 
     Notes
     -----
@@ -96,6 +99,7 @@ def teach(
             "seed": params.seed,
             "live": live,
             "rehearse": rehearse,
+            "metric": metric,
         }
     )
     done = _finished(folder / "candidate", key)
@@ -112,7 +116,7 @@ def teach(
         task=manifest.schema.task,
         classes=manifest.schema.classes,
         seed=params.seed,
-        metric=params.evaluation.metric,
+        metric=metric,
         start=champion.judged[-1] if warm else None,
     )
     document: dict[str, Any] = {

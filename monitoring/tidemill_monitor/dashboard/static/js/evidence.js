@@ -7,8 +7,18 @@ import { verdictBadge } from "./verdicts.js";
 
 /** @param {object} evidence  any JSON object; what is known is told better than what is not */
 export function evidenceOf(evidence) {
-  const { verdicts, policy, windows, harmed, needed, of, labels_after, labels_through, ...rest } =
-    evidence;
+  const {
+    verdicts,
+    policy,
+    windows,
+    harmed,
+    needed,
+    of,
+    accused,
+    labels_after,
+    labels_through,
+    ...rest
+  } = evidence;
   const counted = Array.isArray(harmed) && Array.isArray(windows);
   return h(
     "div",
@@ -16,6 +26,7 @@ export function evidenceOf(evidence) {
     facts([
       ["Harmed windows", counted ? `${harmed.length} of the last ${windows.length}` : null],
       ["Needed", needed && of ? `${needed} of ${of}` : null],
+      ["Confirmed by", Array.isArray(accused) && sentence(accused.map(named).join(", "))],
       ...Object.entries(rest)
         .filter(([, value]) => !Array.isArray(value) || value.length)
         .map(([name, value]) => [sentence(named(name)), told(value)]),
