@@ -157,6 +157,33 @@ def test_few_blocks_still_give_thresholds(n_blocks):
     assert alarms <= 9
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("n_blocks", [4, 6, 8, 11])
+def test_few_blocks_never_call_any_distance_usual(n_blocks, ordered):
+    """Rows of one category alone are found at every size, whatever the draw of few blocks."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        blocks = [steady(rng, 200) for _ in range(n_blocks)]
+        for rows in (128, 512, 1024):
+            values = calibrate(
+                blocks, rows, BARE, 1, ordered, columns=["category"], rate=0.005
+            ).values["category"]
+            assert values["jensen_shannon"] < 0.6, (seed, rows)  # one of six: 0.77
+            assert values["psi"] < 4, (seed, rows)
+
+
+def test_windows_like_few_blocks_alarm_at_the_stated_rate_at_most():
+    """What few blocks cannot tell of each other makes no alarm either."""
+    alarms = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        blocks = [steady(rng, 200) for _ in range(6)]
+        thresholds = calibrate(blocks, 512, BARE, 1, True)
+        whole = fold(blocks)
+        alarms += sum(alarmed(steady(rng, 512), whole, thresholds) for _ in range(20))
+    assert alarms <= 200 * 0.05 + 7
+
+
 def test_empty_and_constant_columns_do_no_harm():
     """A column without values, or with one value only, neither fails nor moves the others."""
     rng = np.random.default_rng(11)

@@ -13,6 +13,7 @@ import orjson
 
 from tidemill.config.monitoring import DriftConfig, MonitoringConfig
 from tidemill.drift import (
+    CALIBRATION,
     FeedCheck,
     Finding,
     Intake,
@@ -257,7 +258,8 @@ def harm_level(metric: str, held: float, max_loss: float) -> float:
 
 
 def _digest(config: DriftConfig, seed: int) -> str:
-    """Thresholds hold for the settings they were found with, and no others."""
-    document: dict[str, Any] = {"drift": config.model_dump(mode="json"), "seed": seed}
+    """Thresholds hold for the settings and the way that they were found with, and no others."""
+    settings = config.model_dump(mode="json")
+    document: dict[str, Any] = {"drift": settings, "seed": seed, "calibration": CALIBRATION}
     content = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(content, digest_size=8).hexdigest()

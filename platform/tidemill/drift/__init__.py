@@ -18,11 +18,12 @@ from tidemill.drift.quality import (
     quality_findings,
 )
 from tidemill.drift.reference import Reference, feature_schema, output_schema
-from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
+from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, judged_columns, rows_for
 from tidemill.drift.trust import Reconciled, Trust, reconcile
 from tidemill.drift.verdict import VERDICTS, Verdict, judge
 
 __all__ = [
+    "CALIBRATION",
     "GROWN",
     "VERDICTS",
     "Change",

@@ -18,6 +18,8 @@ RESAMPLES = 400
 MIN_BLOCKS = 4
 # Thinning so much is the same as drawing with replacement, which is faster and has no limit.
 _NEARLY_ALL_ELSEWHERE = 20
+# Fewer blocks than this, told each by the others, would now and then call any distance usual.
+_FEW_BLOCKS = 12
 # Below this a stretch is no larger than the window, and thinning it adds nothing.
 _WORTH_THINNING = 1.25
 
@@ -60,17 +62,20 @@ class Plan:
         """Resamples of about ``rows`` rows.
 
         Ordered blocks: all stretches of consecutive ones. Others: any blocks, because what
-        stands beside what means nothing. Below four blocks: :meth:`by_chance`.
+        stands beside what means nothing. Of few blocks no stretch is longer than a quarter, and
+        each is taken many times. Below four blocks: :meth:`by_chance`.
         """
         n = len(blocks)
         if n < MIN_BLOCKS:
             return cls.by_chance(n)
         size = float(np.median([block.rows for block in blocks]))
-        k = int(np.clip(np.ceil(rows / max(size, 1.0)), 1, n // 2))
+        few = n < _FEW_BLOCKS
+        k = int(np.clip(np.ceil(rows / max(size, 1.0)), 1, n // (MIN_BLOCKS if few else 2)))
         drawn = size * k > _WORTH_THINNING * rows
         stretches = _stretches(n, k) if time_ordered else _subsets(n, k, rng)
-        repeats = -(-RESAMPLES // len(stretches)) if drawn else 1
-        distinct = RESAMPLES if not time_ordered or size > 4 * rows else n // k
+        repeats = -(-RESAMPLES // len(stretches)) if drawn or few else 1
+        mixed = not time_ordered and not few
+        distinct = RESAMPLES if mixed or size > 4 * rows else n // k
         return cls(
             np.repeat(stretches, repeats, axis=0), distinct, drawn=drawn, ordered=time_ordered
         )

@@ -26,9 +26,20 @@ from tidemill.profiling import Profile, fold
 from tidemill.profiling.floats import from_document, to_document
 from tidemill.schema import ColumnType, Purpose, TableSchema
 
-__all__ = ["TESTS", "Thresholds", "calibrate", "floors", "judged_columns", "rows_for"]
+__all__ = [
+    "CALIBRATION",
+    "TESTS",
+    "Thresholds",
+    "calibrate",
+    "floors",
+    "judged_columns",
+    "rows_for",
+]
 
 Floats = npt.NDArray[np.float64]
+
+CALIBRATION = 2
+"""Of the way that thresholds are found: kept ones of another number are found anew."""
 
 # Of the bounded distances: beyond this all are as far apart as can be.
 _ALMOST_ONE = 0.999
