@@ -103,3 +103,17 @@ def test_a_whole_number_with_a_point_is_the_known_one():
     ]
     chunked = pa.chunked_array([pa.array(texts).dictionary_encode()])
     assert read_codes(chunked, known, 0.0)[:3].tolist() == [1.0] * 3
+
+
+def test_a_number_is_the_category_that_has_a_point():
+    """A frame with gaps wrote 7.0: the model knows 7, 7.0 and "7" by it; "07" and 8 are others."""
+    known = {"7.0": 1.0, "1.0": 2.0}
+    values = [7, 7.0, "7", "7.0", "7.00", "07", 8, "1"]
+    expected = [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 2.0]
+    for column in (values, values * 20):  # few are looked up one by one, many by their labels
+        codes = read_codes(np.array(column, object), known, 0.0)
+        assert codes.tolist() == expected * (len(column) // len(values))
+    assert read_codes(np.array([7, 1, 8]), known, 0.0).tolist() == [1.0, 2.0, 0.0]
+    assert read_codes(pa.chunked_array([pa.array([7.0, 8.0])]), known, 0.0).tolist() == [1.0, 0.0]
+    both = known | {"7": 3.0}
+    assert read_codes(np.array([7, "7.0", "7.00"], object), both, 0.0).tolist() == [3.0, 1.0, 3.0]

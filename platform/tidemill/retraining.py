@@ -52,7 +52,7 @@ from tidemill.pipeline import (
 )
 from tidemill.settings import Settings
 from tidemill.stages import StageContext, StageResult, run_shard
-from tidemill.stages.live import LiveSet, gather_rows, live_sets, take_in
+from tidemill.stages.live import LiveSet, categories_so_far, gather_rows, live_sets, take_in
 from tidemill.stages.relearn import Refitted, refit_challenger
 from tidemill.stages.retrain import (
     Comparison,
@@ -285,6 +285,7 @@ class _Retraining:
             self._proof_share(),
             self.folder / "rows",
             [known for known in live_sets(self.context.workspace) if self._stays(known)],
+            categories_so_far(self.manifest, self.context.workspace.shards),
         )
         facts = {
             "learn": gathered.learn,

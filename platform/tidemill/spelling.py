@@ -6,8 +6,8 @@ that no clock shows are no times.
 
 A category or class is a text. A number that is whole has no point (3 and 3.0 are ``3``), another
 is the shortest text that reads back as it; a boolean is ``true`` or ``false``. A text stays as it
-is: ``01`` and ``1`` are two, as are ``02134`` and 2134. Only where ``3`` is known and ``3.0`` is
-not, the text ``3.0`` is ``3``, for that is how frames with gaps write whole numbers.
+is: ``01`` and ``1`` are two, as are ``02134`` and 2134. Only where one of ``3`` and ``3.0`` is
+known and the other is not, that one is meant: frames with gaps write whole numbers as ``3.0``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = [
     "EXACT",
     "FALSE_TEXTS",
     "TRUE_TEXTS",
+    "as_known",
     "categories",
     "category",
     "known_category",
     "moments",
-    "without_point",
 ]
 
 TRUE_TEXTS = ("true", "t", "yes", "y", "1")
@@ -37,8 +37,7 @@ FALSE_TEXTS = ("false", "f", "no", "n", "0")
 EXACT = 2**53
 """Whole numbers up to here are the same as floats."""
 
-_WHOLE = r"(-?(?:0|[1-9][0-9]*))\.0+"
-_POINT = re.compile(_WHOLE)
+_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
 _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
@@ -81,25 +80,31 @@ def categories(values: pa.Array) -> pa.Array:
     return pa.array(texts, pa.string()).take(numbers.indices)
 
 
-def without_point(texts: pa.Array) -> pa.Array:
-    """Texts of whole numbers with a point without it, others as they are.
-
-    >>> without_point(pa.array(["3.0", "03.0", "3.5", None])).to_pylist()
-    ['3', '03.0', '3.5', None]
-    """
-    return pc.replace_substring_regex(texts, f"^{_WHOLE}$", r"\1")
-
-
 def known_category(text: str, known: Container[Any]) -> str:
     """The known category that a text names; the text itself if it names none.
 
     >>> [known_category("3.0", known) for known in ({"3"}, {"3", "3.0"}, {"03"})]
     ['3', '3.0', '3.0']
+    >>> [known_category("3", known) for known in ({"3.0"}, {"3.5"})]
+    ['3.0', '3']
     """
-    if text in known:
+    if text in known or not (whole := _WHOLE.fullmatch(text)):
         return text
-    whole = _POINT.fullmatch(text)
-    return whole[1] if whole and whole[1] in known else text
+    return next((name for name in (whole[1], f"{whole[1]}.0") if name in known), text)
+
+
+def as_known(values: pa.Array, known: Container[Any]) -> pa.Array:
+    """The same of a dictionary of texts, each of which is looked up once.
+
+    >>> as_known(pa.array(["3", "4", None, "3.0"]).dictionary_encode(), {"3.0"}).to_pylist()
+    ['3.0', '4', None, '3.0']
+    """
+    given = values.dictionary.to_pylist()
+    texts = [text if text is None else known_category(text, known) for text in given]
+    if texts == given:
+        return values
+    plain = pa.array(texts, values.type.value_type).take(values.indices)
+    return plain.dictionary_encode().cast(values.type)
 
 
 # Microseconds since 1970 of the years 1 to 9999.

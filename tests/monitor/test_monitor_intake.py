@@ -263,6 +263,15 @@ def test_classes_are_read_from_what_frames_hold(value):
     assert found.table["truth"].to_pylist() == [classes[1]]
 
 
+@pytest.mark.parametrize("value", [1, "1", 1.0, "1.0", "1.00"])
+def test_classes_that_hold_a_point_are_named_by_the_number(value):
+    """A text column of 0.0 and 1.0, as frames with gaps write it, has these two classes."""
+    schema = TableSchema(SCHEMA.columns, Task.BINARY, ("0.0", "1.0"))
+    body = Body(json.dumps({"labels": [{"event_id": "e", "truth": value}]}).encode(), JSON)
+    found = sort_body(body, shape(schema).labels, **LIMITS)
+    assert found.table["truth"].to_pylist() == ["1.0"]
+
+
 BODIES = [
     (b"", "JsonInvalid"),
     (b"{", "JsonInvalid"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.config.monitoring import MonitoringConfig, WindowConfig
-from tidemill.drift import Intake, output_schema
+from tidemill.drift import Intake, feature_schema, output_schema
 from tidemill.ledger import BatchNote, Stretch
 from tidemill.metrics import figures_of
 from tidemill.profiling import Profile
@@ -94,6 +94,32 @@ def test_segments_are_the_frequent_values_of_training(world, plan):
     }
     (centre,) = [part for part in parts if part.key.segment == "zone=centre"]
     assert list(unpacked("profile", [centre.profile]).columns["zone"].counts) == ["centre"]
+
+
+@pytest.mark.parametrize(("known", "sent"), [("7.0", "7"), ("7", "7.0"), ("7.0", "7.00")])
+def test_a_category_that_training_wrote_otherwise_is_not_new(world, known, sent):
+    """A frame with gaps wrote 7.0 for 7: rows of 7 are in its bin and its segment, and no drift."""
+
+    def written(table: pa.Table, text: str) -> pa.Table:
+        zones = [text if z == "centre" else z for z in table["zone"].to_pylist()]
+        place = table.schema.get_field_index("zone")
+        return table.set_column(place, "zone", pa.array(zones).dictionary_encode())
+
+    reference = world.reference()
+    blocks = [written(world.traffic(400, at=START).events, known) for _ in range(3)]
+    live = feature_schema(reference.schema)
+    seen = replace(reference, blocks=tuple(Profile.of(block, live) for block in blocks))
+    plan = FoldPlan.of(1, seen, config_of(seconds=3600, segments=("zone",)))
+    traffic = world.traffic(300, at=START)
+    table = with_positions(traffic.events)
+    rows = table["zone"].to_pylist().count("centre")
+
+    parts = {part.key.segment: part for part in fold_events(written(table, sent), plan)}
+    profile = unpacked("profile", [parts[""].profile]).columns["zone"]
+    assert (profile.counts[known], profile.counts.get(sent)) == (rows, None)
+    assert parts[f"zone={known}"].rows == rows
+    labelled = written(table, sent).append_column("truth", traffic.truth["truth"])
+    assert {p.key.segment: p.rows for p in fold_labels(labelled, plan)}[f"zone={known}"] == rows
 
 
 @settings(deadline=None, max_examples=20)

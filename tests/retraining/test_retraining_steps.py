@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tidemill.drift import Reference
@@ -22,7 +23,7 @@ from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.sharding import locate, verify
 from tidemill.stages.ancestry import ancestry_of
-from tidemill.stages.live import live_sets, proof_rows
+from tidemill.stages.live import categories_so_far, live_sets, proof_rows
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
 from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
@@ -338,24 +339,33 @@ def test_a_learner_that_cannot_go_on_starts_from_scratch(root, live, again, chan
 
 
 def test_a_feature_that_comes_alive_is_learnt(tmp_path, live, again):
-    """The champion left out what never varied; when it varies, the challenger reads it."""
+    """The champion left out what never varied; when it varies, the challenger reads it.
+
+    Lanes were written 7.0, and live rows say 7: the live set has the one category that is known.
+    """
     root = small_workspace(
         tmp_path / "ws",
         rows=3000,
         settings=[
-            "dataset.derive={toll: '1.0'}",
+            "dataset.derive={toll: '1.0', lane: \"'7.0'\"}",
+            "dataset.types={lane: categorical}",
             "monitoring.retraining.max_regression=1.0",
         ],
     )
     run_here(root)
     table = live(root)
     toll = pa.array(np.where(pc.equal(table["cancelled"], "1"), 2.0, 1.0).astype(np.float32))
-    outcome = again(root, table.set_column(table.column_names.index("toll"), "toll", toll))
+    table = table.set_column(table.column_names.index("toll"), "toll", toll)
+    lane = pa.array([7] * table.num_rows)
+    outcome = again(root, table.set_column(table.column_names.index("lane"), "lane", lane))
 
     assert outcome.facts["continues"] is None
     model = load_champion(f"sqlite:///{root}/mlflow.db", "rides")
     assert model.version == 2
     assert "toll" in model.pipeline[0].feature_names_in_
+    (live_set,) = live_sets(Workspace.at(root))
+    taught = pq.read_table(next(live_set.validated.glob("*.parquet")), columns=["lane"])
+    assert set(taught["lane"].to_pylist()) == {"7.0"}
 
 
 def test_sides_depend_on_the_id_alone(live, finished):
@@ -370,6 +380,34 @@ def test_sides_depend_on_the_id_alone(live, finished):
     # The share only ever adds to one side.
     wider = proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), 0.5, "cancelled")
     assert (wider | ~whole).all()
+
+
+@pytest.mark.parametrize(("taught", "given"), [("7", "7.0"), ("7.0", "7"), ("7.0", 7)])
+def test_what_live_rows_call_a_category_is_taught_as_it_is_known(finished, taught, given):
+    """A frame with gaps writes 7.0 for 7: no second category comes of it; others stay."""
+    schema = ShardManifest.read(finished / "data" / "shards").schema
+    table = next(iter(read_blocks(next((finished / "data" / "shards").glob("*.parquet")))))
+    table = table.slice(0, 3)
+    feature = next(c.name for c in schema.features if c.physical == "dictionary")
+    zones = pa.array([given] * 3) if given == 7 else pa.array([given, "07", None])
+    table = table.set_column(table.schema.get_field_index(feature), feature, zones)
+
+    rows = live_rows(table, schema, {feature: {taught}}).table[feature].to_pylist()
+    assert rows == ([taught] * 3 if given == 7 else [taught, "07", None])
+
+
+def test_the_categories_so_far_are_those_of_all_shards(finished):
+    """As the shards' rows have them, in every role."""
+    shards = finished / "data" / "shards"
+    manifest = ShardManifest.read(shards)
+    found = categories_so_far(manifest, shards)
+    feature = next(c.name for c in manifest.schema.features if c.physical == "dictionary")
+    held = pa.concat_tables(
+        pa.table({feature: block[feature].cast(pa.string())})
+        for path in shards.glob("*.parquet")
+        for block in read_blocks(path)
+    )
+    assert found[feature] == set(held[feature].to_pylist()) - {None}
 
 
 def test_without_ids_the_truth_decides_no_side(finished):

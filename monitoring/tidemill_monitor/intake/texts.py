@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.spelling import categories, category, without_point
+from tidemill.spelling import as_known, categories, category
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
@@ -167,6 +167,7 @@ class ClassCells:
 
     def __init__(self, name: str, classes: tuple[str, ...], *, encoded: bool) -> None:
         self.name, self._classes, self._encoded = name, pa.array(classes, pa.string()), encoded
+        self._names = frozenset(classes)
         self._texts = TextCells(name, pa.string())
 
     def read(self, values: Sequence[Any]) -> Read:
@@ -180,7 +181,8 @@ class ClassCells:
     def _known(self, texts: Any, faults: list[Fault]) -> Read:
         codes = pc.index_in(texts, self._classes)
         if codes.null_count > texts.null_count:
-            codes = pc.coalesce(codes, pc.index_in(without_point(texts), self._classes))
+            named = as_known(texts.dictionary_encode(), self._names)
+            codes = pc.index_in(named.cast(pa.string()), self._classes)
         unknown = pc.and_(pc.is_valid(texts), pc.is_null(codes)).to_numpy(zero_copy_only=False)
         if unknown.any():
             names = ", ".join(self._classes.slice(0, 10).to_pylist())

@@ -101,7 +101,7 @@ def _part(key: WindowKey, rows: pa.Table, outputs: TableSchema) -> LabelPart:
 def _slices(table: pa.Table, plan: FoldPlan) -> Iterator[tuple[int, str, pa.Table]]:
     names = set(table.schema.names)
     segments = {name: values for name, values in plan.segments.items() if name in names}
-    return slices_of(table, plan.window, segments)
+    return slices_of(plan.spelled(table), plan.window, segments)
 
 
 def _codes(truths: pa.Array, outputs: TableSchema) -> npt.NDArray[Any]:

@@ -17,8 +17,9 @@ from tidemill.config.monitoring import MonitoringConfig, WindowConfig
 from tidemill.drift import Reference, feature_schema, output_schema
 from tidemill.drift.reference import TRUTH
 from tidemill.ledger import WindowKey, WindowPart
-from tidemill.profiling import CategoryProfile, Profile
+from tidemill.profiling import CategoryProfile, Profile, categories_of
 from tidemill.schema import ColumnType, TableSchema
+from tidemill.spelling import as_known
 
 __all__ = ["FoldPlan", "bounds_of", "fold_events", "sequences_of", "slices_of"]
 
@@ -39,6 +40,8 @@ class FoldPlan:
         Columns to profile: the features of an event; what the model said.
     segments : dict of str to tuple of str
         By segment column, the values that are followed: the most frequent ones in training.
+    known : dict of str to frozenset of str
+        By feature, the categories seen in training: rows are folded as these are written.
     """
 
     version: int
@@ -46,6 +49,7 @@ class FoldPlan:
     live: TableSchema
     outputs: TableSchema
     segments: dict[str, tuple[str, ...]]
+    known: dict[str, frozenset[str]]
 
     @classmethod
     def of(cls, version: int, reference: Reference, config: MonitoringConfig) -> FoldPlan:
@@ -65,7 +69,17 @@ class FoldPlan:
             feature_schema(reference.schema),
             output_schema(reference.schema),
             segments,
+            categories_of(reference.blocks),
         )
+
+    def spelled(self, rows: pa.Table) -> pa.Table:
+        """The rows, what names a category of training written as it is there."""
+        for place, field in enumerate(rows.schema):
+            known = self.known.get(field.name)
+            if known is not None and pa.types.is_dictionary(field.type):
+                parts = [as_known(part, known) for part in rows[field.name].chunks]
+                rows = rows.set_column(place, field, pa.chunked_array(parts, field.type))
+        return rows
 
 
 _SEGMENT_TYPES = (ColumnType.CATEGORICAL, ColumnType.BOOLEAN)
@@ -131,7 +145,7 @@ def fold_events(table: pa.Table, plan: FoldPlan) -> list[WindowPart]:
             profile=packed(Profile.of(rows, plan.live)),
             outputs=packed(Profile.of(_outputs(rows, plan.outputs), plan.outputs)),
         )
-        for number, segment, rows in slices_of(table, plan.window, plan.segments)
+        for number, segment, rows in slices_of(plan.spelled(table), plan.window, plan.segments)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.suite import Suite
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
-from tidemill.spelling import known_category
+from tidemill.spelling import as_known
 from tidemill.storage import stable_hash
 
 __all__ = ["LiveRows", "as_labelled", "live_dataset", "live_rows", "row_wise_suite"]
@@ -57,7 +57,11 @@ class LiveRows:
     left_out: int
 
 
-def live_rows(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> LiveRows:
+def live_rows(
+    batch: pa.RecordBatch | pa.Table,
+    schema: TableSchema,
+    known: Mapping[str, Container[str]] | None = None,
+) -> LiveRows:
     """Rows of the schema's columns and types, made of events and their truth.
 
     The key is the event's id (of a whole-number key the number, or for other ids a hash), the
@@ -71,6 +75,9 @@ def live_rows(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> LiveRows
         feature; the target under its name.
     schema : TableSchema
         With its classes.
+    known : mapping of str to container of str, optional
+        By feature its categories so far: what names one of them is written as it is
+        (:func:`tidemill.spelling.known_category`).
 
     Raises
     ------
@@ -82,26 +89,25 @@ def live_rows(batch: pa.RecordBatch | pa.Table, schema: TableSchema) -> LiveRows
     O(rows of the batch) memory.
     """
     table = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
-    columns = [_known(_column(table, column), column, schema) for column in schema.columns]
+    known = {**(known or {}), schema.target.name: schema.classes}
+    columns = [
+        _spelled(_column(table, column), known.get(column.name)) for column in schema.columns
+    ]
     rows = pa.Table.from_arrays(columns, schema=schema.arrow_schema())
     target = rows[schema.target.name]
-    known = pc.is_valid(target)
+    told = pc.is_valid(target)
     if schema.task is not Task.REGRESSION:
-        known = pc.is_in(target.cast(pa.string()), value_set=pa.array(schema.classes))
+        told = pc.is_in(target.cast(pa.string()), value_set=pa.array(schema.classes))
     ids = _ids(table, rows, schema)
-    kept = rows.filter(known)
-    return LiveRows(kept, None if ids is None else ids.filter(known), rows.num_rows - kept.num_rows)
+    kept = rows.filter(told)
+    return LiveRows(kept, None if ids is None else ids.filter(told), rows.num_rows - kept.num_rows)
 
 
-def _known(values: pa.Array, column: Column, schema: TableSchema) -> pa.Array:
-    """Labels as the classes are written: 1.0 is the class 1 where there is no class 1.0."""
-    if column.purpose is not Purpose.TARGET or not pa.types.is_dictionary(values.type):
+def _spelled(values: pa.Array, known: Container[str] | None) -> pa.Array:
+    """Categories and labels as those that are known: 1.0 is the class 1 where no 1.0 is."""
+    if known is None or not pa.types.is_dictionary(values.type):
         return values
-    texts = [
-        text and known_category(text, schema.classes) for text in values.dictionary.to_pylist()
-    ]
-    plain = pa.array(texts, pa.string()).take(values.indices)
-    return plain.dictionary_encode().cast(column.arrow_type)
+    return as_known(values, known)
 
 
 def _ids(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArray | None:

@@ -4,7 +4,7 @@ from tidemill.profiling.category import CategoryProfile
 from tidemill.profiling.fold import fold
 from tidemill.profiling.moments import Moments
 from tidemill.profiling.numeric import NumericProfile
-from tidemill.profiling.profile import Profile
+from tidemill.profiling.profile import Profile, categories_of
 from tidemill.profiling.sample import HashSample
 from tidemill.profiling.sketch import RowSketch
 
@@ -15,5 +15,6 @@ __all__ = [
     "NumericProfile",
     "Profile",
     "RowSketch",
+    "categories_of",
     "fold",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from tidemill.profiling.category import CATEGORY_LIMIT, CategoryProfile
 from tidemill.profiling.numeric import NumericProfile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema
 
-__all__ = ["ColumnProfile", "Profile"]
+__all__ = ["ColumnProfile", "Profile", "categories_of"]
 
 ColumnProfile = NumericProfile | CategoryProfile
 
@@ -105,6 +106,19 @@ class Profile:
             for column in document["columns"]
         }
         return cls(document["rows"], columns)
+
+
+def categories_of(profiles: Iterable[Profile]) -> dict[str, frozenset[str]]:
+    """By column of categories, those that were counted: of a column all while it has 10,000.
+
+    Memory: these names, and one profile at a time.
+    """
+    found: dict[str, set[str]] = {}
+    for profile in profiles:
+        for name, column in profile.columns.items():
+            if isinstance(column, CategoryProfile):
+                found.setdefault(name, set()).update(column.counts)
+    return {name: frozenset(names) for name, names in found.items()}
 
 
 def _profile(values: pa.ChunkedArray | pa.Array, column: Column) -> ColumnProfile:

@@ -7,7 +7,7 @@ learnt from the others, and are never learnt from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ from tidemill.ingestion import (
     load_suite,
     row_wise_suite,
 )
+from tidemill.profiling import Profile, categories_of
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
     BlockWriter,
     FileEntry,
     PartEntry,
+    ShardManifest,
     ValidatedManifest,
     Workspace,
     commit_directory,
@@ -40,13 +42,22 @@ from tidemill.storage import (
     hash_json,
     place_file,
     read_json,
+    read_profiles,
     salted_hash,
     stable_hash,
     stable_row_hash,
     write_json,
 )
 
-__all__ = ["Gathered", "LiveSet", "gather_rows", "live_sets", "proof_rows", "take_in"]
+__all__ = [
+    "Gathered",
+    "LiveSet",
+    "categories_so_far",
+    "gather_rows",
+    "live_sets",
+    "proof_rows",
+    "take_in",
+]
 
 BLOCK_ROWS = 16_384
 _SALT = "learn or proof"
@@ -90,6 +101,15 @@ def live_sets(workspace: Workspace) -> tuple[LiveSet, ...]:
         return ()
     folders = sorted(f.parent for f in workspace.live.glob("*/set.json"))
     return tuple(LiveSet(f.name, f) for f in folders if not f.name.startswith("."))
+
+
+def categories_so_far(manifest: ShardManifest, shards: Path) -> dict[str, frozenset[str]]:
+    """By feature, its categories as the shards in the folder ``shards`` have them."""
+    return categories_of(
+        Profile.from_json(document)
+        for entry in manifest.shards
+        for document in read_profiles(shards, entry)
+    )
 
 
 def proof_rows(rows: LiveRows, share: float, target: str) -> npt.NDArray[np.bool_]:
@@ -144,6 +164,7 @@ def gather_rows(
     share: float,
     folder: Path,
     taken: Sequence[LiveSet] = (),
+    categories: Mapping[str, Container[str]] | None = None,
 ) -> Gathered:
     """Write labelled rows to ``folder/files``: learn.parquet and proof.parquet, as one.
 
@@ -157,6 +178,8 @@ def gather_rows(
         Replaced as a whole; where it is finished, nothing is read.
     taken : sequence of LiveSet
         Their rows are learnt from, and not taken again.
+    categories : mapping of str to container of str, optional
+        By feature those so far, as for :func:`tidemill.ingestion.live_rows`.
 
     Raises
     ------
@@ -181,7 +204,7 @@ def gather_rows(
         BlockWriter(staged / _FILES / f"{_PROOF}.parquet", arrow, block_rows=BLOCK_ROWS) as proof,
     ):
         for batch in batches:
-            rows = live_rows(batch, schema)
+            rows = live_rows(batch, schema, categories)
             left_out += rows.left_out
             hashes = _row_hashes(rows)
             judges = proof_rows(rows, share, schema.target.name)
