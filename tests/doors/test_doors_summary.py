@@ -178,6 +178,26 @@ def test_registering_the_same_candidate_again_changes_nothing(finished, copy, ra
     assert summary.facts["promotion_reason"] == "it is the champion already"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"version": 1', '"version": 7'), ("promotion_reason", "promotion_reasom"), ("{", "[")],
+)
+def test_a_note_of_the_registration_that_changed_is_written_anew(
+    before, after, finished, copy, ran
+):
+    """A changed byte of the note costs register once more, and is in no summary."""
+    root = copy(finished)
+    known = registry(root)
+    note = root / ".tidemill" / "registered.json"
+    whole = note.read_text()
+    assert before in whole
+    note.write_text(whole.replace(before, after, 1))
+    summary = run_here(root)
+    assert ran(summary) == ["register"]
+    assert (registry(root), summary.facts["version"]) == (known, 1)
+    assert ran(run_here(root)) == []
+
+
 def test_a_setting_of_the_registration_may_change_afterwards(finished, copy, ran):
     """register runs again for the same candidate; its run keeps what it was made with."""
     root = copy(finished)

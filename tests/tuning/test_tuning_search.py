@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 
@@ -301,6 +302,37 @@ def test_damaged_journal_is_refused(tmp_path):
     with pytest.raises(IntegrityError) as caught:
         find(bowl, tmp_path)
     assert "study.journal" in caught.value.remedy
+
+
+def test_a_changed_figure_in_the_journal_makes_no_other_trial_the_best(tmp_path):
+    """A trial that is not what was written is tried again, and kept."""
+    first, _ = find(bowl, tmp_path)
+    path = tmp_path / "study.journal"
+    worst = max(first.trials, key=lambda trial: trial.value)
+    content = path.read_text()
+    assert content.count(repr(worst.value)) == 1
+    path.write_text(content.replace(repr(worst.value), "0.0"))
+    called = []
+
+    def counted(params, report):
+        called.append(params)
+        return bowl(params, report)
+
+    again, _ = find(counted, tmp_path)
+    assert again == first
+    assert called == [worst.params]
+    assert find(counted, tmp_path)[0] == first
+    assert len(called) == 1
+
+
+def test_trials_of_an_earlier_release_are_remembered(tmp_path):
+    """A journal without hashes is read as it is."""
+    first, _ = find(bowl, tmp_path)
+    path = tmp_path / "study.journal"
+    earlier = re.sub(r',\s*"tidemill:sha256":\s*"[0-9a-f]+"', "", path.read_text())
+    assert "sha256" not in earlier
+    path.write_text(earlier)
+    assert find(lambda params, report: pytest.fail("tried again"), tmp_path)[0] == first
 
 
 def test_the_search_warns_of_nothing(tmp_path):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -23,6 +21,7 @@ from tidemill.storage import (
     hash_json,
     read_blocks,
     read_json,
+    replaced_file,
     storage_errors,
     write_json,
 )
@@ -104,9 +103,9 @@ def write_piece(work: Path, plan: Plan, task: PieceTask) -> npt.NDArray[np.int64
     table = pa.concat_tables(read_blocks(task.path, blocks=task.blocks)).unify_dictionaries()
     facts = facts_of(table, plan.wanted, task.place)
     slots, order = plan.slot_of(facts), plan.order_of(facts)
-    with _replacing(_path(work, task.number, "ipc")) as file:
+    with replaced_file(_path(work, task.number, "ipc")) as file:
         index = _write_segments(file, table, slots, order, plan.groups)
-    with _replacing(_path(work, task.number, "npy")) as file:
+    with replaced_file(_path(work, task.number, "npy")) as file:
         np.save(file, index)
     rows = np.bincount(slots[slots >= 0], minlength=len(plan.slots))
     write_json(receipt, {"key": task.key, "rows": rows.tolist()})
@@ -133,20 +132,6 @@ def read_segments(work: Path, pieces: int, slot: int, group: int) -> Iterator[pa
 
 def _path(work: Path, number: int, kind: str) -> Path:
     return work / f"piece-{number:05d}.{kind}"
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    # A worker that outlives its killed parent for a moment must not write into a file that
-    # the next run has finished; replacing it by the same content does no harm.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with storage_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _finished(receipt: Path, key: str) -> bool:

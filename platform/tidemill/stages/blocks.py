@@ -1,6 +1,7 @@
 """Reduced matrices on disk, so that several passes pay for the reduction once.
 
 The cache lies in the workspace's work folder, outside every output: losing it costs time only.
+Each stage that uses it compares it with its hashes first; what is damaged is made again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.contracts import FloatMatrix
+from tidemill.errors import IntegrityError
 from tidemill.features import load_reducer
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.context import StageContext
@@ -27,6 +29,8 @@ from tidemill.storage import (
     hash_file,
     hash_json,
     read_blocks,
+    read_json,
+    replaced_file,
     storage_errors,
     verify_file,
     write_json,
@@ -160,6 +164,8 @@ def reduce_parts(
         schema=schema,
     )
     context.engine.map(function, parts, label=label, progress=context.progress)
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)  # by a killed run
     blocks = []
     for part in parts:
         first = 0
@@ -184,16 +190,23 @@ def _reduce_part(
 ) -> None:
     stem = part.stem
     receipt = folder / f"{stem}.json"
-    if receipt.exists():
+    files = [folder / f"{stem}.{kind}" for kind in ("x", "y")]
+    if _is_whole(receipt, files):
         return
     path = verify_file(shards, part.file)
     reducer = load_reducer(reducer_folder)
-    with (
-        storage_errors(folder),
-        (folder / f"{stem}.x").open("wb") as xs,
-        (folder / f"{stem}.y").open("wb") as ys,
-    ):
+    with replaced_file(files[0]) as xs, replaced_file(files[1]) as ys:
         for table in read_blocks(path, blocks=part.blocks):
             reducer.transform(table).tofile(xs)
             encode_target(table[schema.target.name], schema).tofile(ys)
-    write_json(receipt, {"rows": sum(part.file.blocks[block] for block in part.blocks)})
+    write_json(receipt, {"sha256": [hash_file(file) for file in files]})
+
+
+def _is_whole(receipt: Path, files: Sequence[Path]) -> bool:
+    """Whether the matrices are what was written: nothing else would notice a damaged value."""
+    if not receipt.exists():
+        return False
+    try:
+        return bool(read_json(receipt).get("sha256") == [hash_file(file) for file in files])
+    except (IntegrityError, OSError, AttributeError):
+        return False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.config import Params
-from tidemill.errors import DataRefused
+from tidemill.errors import DataRefused, IntegrityError
 from tidemill.metrics import improves, in_words
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.ancestry import ancestry_of, frozen_rows
@@ -15,7 +15,14 @@ from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import judge
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import REFIT, refit_seconds
-from tidemill.storage import ShardManifest, Workspace, hash_file, read_json, write_json
+from tidemill.storage import (
+    ShardManifest,
+    Workspace,
+    hash_file,
+    hash_json,
+    read_json,
+    write_json,
+)
 from tidemill.tracking import (
     Candidate,
     LoadedModel,
@@ -27,13 +34,14 @@ from tidemill.versioning import Versions, code_revision
 
 __all__ = [
     "log_data",
+    "noted_registration",
     "origin_tags",
     "registration_record",
     "registration_stands",
     "run_register",
 ]
 
-
+_NOTED = {"model", "version", "promoted", "promotion_reason", "champion_value", "run_id", "digest"}
 _BY_HAND = (
     "nothing here can judge both, and the champion stays; bring back the settings that it was made "
     "with, or move the alias in MLflow by hand"
@@ -50,21 +58,46 @@ class Promotion:
     notes: tuple[str, ...] = ()
 
 
-def registration_record(context_root: Path) -> Path:
+def registration_record(root: Path) -> Path:
     """Where the last registration is noted: it names a run, so it is no output."""
-    return context_root / ".tidemill" / "registered.json"
+    return root / ".tidemill" / "registered.json"
+
+
+def noted_registration(root: Path) -> dict[str, Any]:
+    """The last registration of a workspace.
+
+    Raises
+    ------
+    IntegrityError
+        If none is noted, or the note is not what was written.
+    """
+    path = registration_record(root)
+    noted = read_json(path)
+    known = isinstance(noted, dict) and noted.keys() >= _NOTED
+    if not known or noted.get("sha256") not in (None, _hash_of(noted)):  # None: of before it was
+        raise IntegrityError(
+            f"{path} is not what was written",
+            remedy="delete it and run: tidemill run",
+            path=str(path),
+        )
+    return noted
+
+
+def _hash_of(noted: dict[str, Any]) -> str:
+    # Without the address: a workspace may be moved, and registers again then.
+    return hash_json({k: v for k, v in noted.items() if k not in ("sha256", "tracking_uri")})
 
 
 def registration_stands(context: StageContext) -> bool:
     """Whether the last registration was of this candidate, in this MLflow store."""
-    record = registration_record(context.workspace.root)
-    if not record.is_file():
+    try:
+        noted = noted_registration(context.workspace.root)
+    except IntegrityError:
         return False
-    noted = read_json(record)
     sealed = context.workspace.serving / "model" / "candidate.json"
     store = context.tracker.uri.removeprefix("sqlite:///")
     return bool(
-        noted["tracking_uri"] == context.tracker.uri
+        noted.get("tracking_uri") == context.tracker.uri
         and (store == context.tracker.uri or Path(store).is_file())
         and sealed.is_file()
         and noted["digest"] == hash_file(sealed)
@@ -123,7 +156,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
         "digest": candidate.digest,
         "tracking_uri": tracker.uri,
     }
-    write_json(registration_record(workspace.root), facts)
+    write_json(registration_record(workspace.root), {**facts, "sha256": _hash_of(facts)})
     return StageResult(
         stage="register",
         facts=facts,

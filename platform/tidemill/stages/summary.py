@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from tidemill.stages.refit import REFIT
-from tidemill.stages.register import registration_record
+from tidemill.stages.register import noted_registration
 from tidemill.storage import (
     ShardManifest,
     ValidatedManifest,
@@ -74,7 +74,7 @@ def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
 
 
 def _of_register(workspace: Workspace) -> dict[str, Any]:
-    record = read_json(registration_record(workspace.root))
+    record = noted_registration(workspace.root)
     kept = ("champion_value", "promoted", "promotion_reason", "model", "version", "run_id")
     return {key: record[key] for key in kept}
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tidemill.errors import IntegrityError, StorageFailed
 
@@ -21,6 +21,7 @@ __all__ = [
     "fresh_directory",
     "place_file",
     "read_json",
+    "replaced_file",
     "storage_errors",
     "write_bytes",
     "write_json",
@@ -76,6 +77,29 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
         finally:
             temporary.unlink(missing_ok=True)
         _flush_folder(path.parent)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of ``path`` when the block ends well.
+
+    It is not flushed to the disk: for work that a checksum beside it covers. A worker that
+    outlives its killed parent for a moment must not write into a file that the next run has
+    finished; replacing it by the same content does no harm.
+
+    Raises
+    ------
+    StorageFailed
+        If the disk refuses; ``path`` then still holds what it held before.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:

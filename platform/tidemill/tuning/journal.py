@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import IntegrityError
-from tidemill.storage import storage_errors
+from tidemill.storage import hash_bytes, storage_errors
+from tidemill.tuning.space import Scalar
 from tidemill.tuning.study import Direction, Trial
 
 __all__ = ["Journal"]
 
 _NUMBER = "tidemill:number"
 _MESSAGE = "tidemill:message"
+_CHECK = "tidemill:sha256"
 
 
 class Journal:
@@ -59,12 +61,18 @@ class Journal:
                 ) from exc
 
     def read(self) -> dict[int, Trial]:
-        """The finished trials by number; of a number written twice, the first."""
+        """The finished trials by number; of a number written twice, the first.
+
+        One that is not what was written is left out, and so tried again: a changed figure would
+        make another trial the best. Trials of earlier releases have no hash and are taken.
+        """
         found: dict[int, Trial] = {}
         for frozen in self._study.get_trials(deepcopy=False):
             number = frozen.user_attrs.get(_NUMBER)
             if isinstance(number, int):
-                found.setdefault(number, _thaw(frozen, number))
+                trial = _thaw(frozen, number)
+                if frozen.user_attrs.get(_CHECK, _hash_of(trial)) == _hash_of(trial):
+                    found.setdefault(number, trial)
         return found
 
     def append(self, trial: Trial, distributions: dict[str, Any]) -> None:
@@ -107,8 +115,25 @@ def _freeze(trial: Trial, distributions: dict[str, Any]) -> Any:
         params=trial.params,
         distributions=distributions,
         intermediate_values=dict(trial.steps),
-        user_attrs={_NUMBER: trial.number, _MESSAGE: trial.message},
+        user_attrs={
+            _NUMBER: trial.number,
+            _MESSAGE: trial.message,
+            _CHECK: _hash_of(trial),
+        },
     )
+
+
+def _hash_of(trial: Trial) -> str:
+    # Optuna gives a whole number of a real parameter back as a float.
+    params = {name: _plain(value) for name, value in sorted(trial.params.items())}
+    steps = [(int(step), float(value)) for step, value in trial.steps]
+    value = None if trial.value is None else float(trial.value)
+    return hash_bytes(repr((trial.number, params, value, trial.state, steps)).encode())
+
+
+def _plain(value: Scalar) -> Scalar:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number else value
 
 
 def _thaw(frozen: Any, number: int) -> Trial:
