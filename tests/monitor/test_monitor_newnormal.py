@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
 from structlog.testing import capture_logs
 
+from tidemill.errors import StorageFailed
 from tidemill.ledger import tables
 from tidemill.monitor_client import CREDENTIALS
 from tidemill.testing.commands import run_command
@@ -189,6 +190,52 @@ def test_what_is_accepted_is_the_new_reference(station, tmp_path, reference):
         again.champions.serve(2)
         send(again, world, [1000.0], first=10, version=2)
         assert verdicts(again)[-1] == "broken feed", "it ends with a new champion"
+
+
+@pytest.mark.parametrize("mended_by", ["a restart", "the same answer again"])
+def test_an_acceptance_that_was_cut_short_is_carried_out(station, tmp_path, reference, mended_by):
+    """Killed, or on a full disk, after it was noted: its windows are judged anew all the same."""
+    send(station, World(seed=6), [1.0, 1000.0, 1000.0, 1000.0])
+    first = station.watcher.question().first
+    windows = station.ledger.windows
+    kept = windows.judge_anew
+    windows.judge_anew = _full
+    with pytest.raises(StorageFailed):
+        station.watcher.accept_normal(first, "ops", "metres")
+    windows.judge_anew = kept
+    station.tick()
+    assert verdicts(station) == ["healthy"] + ["broken feed"] * 3
+    if mended_by == "a restart":
+        station.ledger.close()
+        with watched(tmp_path, {1: reference}, SETTINGS) as again:
+            again.tick()
+            assert verdicts(again) == ["healthy"] * 4
+    else:
+        assert station.watcher.accept_normal(first, "ops", "again")["note"] == "metres"
+        station.tick()
+        assert verdicts(station) == ["healthy"] * 4
+
+
+def _full(_):
+    raise StorageFailed("the disk is full", remedy="make room")
+
+
+def test_a_tick_in_the_middle_of_an_acceptance_judges_by_it(station):
+    """It holds no window to what was before."""
+    send(station, World(seed=6), [1.0, 1000.0, 1000.0, 1000.0])
+    anew = station.ledger.windows.judge_anew
+    tick = threading.Thread(target=station.watcher.tick)
+
+    def ticked(numbers):
+        anew(numbers)
+        tick.start()
+        tick.join(1.0)
+
+    station.ledger.windows.judge_anew = ticked
+    station.watcher.accept_normal(None, "ops", "metres")
+    tick.join()
+    station.tick()
+    assert verdicts(station) == ["healthy"] * 4
 
 
 def test_a_break_that_is_held_stays_one_and_is_not_asked_again(station):

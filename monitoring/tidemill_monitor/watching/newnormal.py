@@ -120,6 +120,8 @@ class NewNormal:
     ) -> dict[str, Any]:
         """Take the windows of the break as a new reference; the same again changes nothing.
 
+        They are not judged by it yet: :meth:`judge_owed` lets them be.
+
         Returns
         -------
         dict
@@ -144,19 +146,34 @@ class NewNormal:
             )
         record = _record(question, name, note, now)
         self._ledger.notes.put(_place(version), [*known, record], now)
-        since = question.windows[0].start
-        broken = [one.id for one in question.windows]
-        self._ledger.windows.judge_anew(broken + self._of_segments(version, since))
         return record
 
-    def _of_segments(self, version: int, since: dt.datetime) -> list[int]:
-        """Windows of segments since a break: their reference was that of before, too."""
+    def judge_owed(self, version: int) -> int:
+        """Let windows be judged by what was accepted for them and were not yet; how many.
+
+        Broken ones of the whole traffic, and all of segments: their reference was that of before,
+        too. Asked after an acceptance, and once at the start: a kill may have come in between.
+        """
+        times = [
+            dt.datetime.fromisoformat(one["since"]) for one in accepted_of(self._ledger, version)
+        ]
+        if not times:
+            return 0
 
         def enough(seen: Sequence[Window]) -> bool:
-            return seen[-1].start < since
+            return seen[-1].start < min(times)
 
         found = look_back(self._ledger, version, None, first=_LOOK_BACK, enough=enough)
-        return [one.id for one in found if one.segment and one.start >= since]
+        owed = [
+            one.id
+            for one in found
+            if one.judged_at is not None
+            and (one.segment or one.verdict == _BROKEN)
+            and one.summary.get("normals", 0) < sum(since <= one.start for since in times)
+        ]
+        if owed:
+            self._ledger.windows.judge_anew(owed)
+        return len(owed)
 
     def hold(
         self, version: int, window: int | None, name: str, note: str, now: dt.datetime

@@ -103,6 +103,7 @@ class Watcher:
         self._trouble: str | None = None
         self._disorder: str | None = None
         self._meters = WatchMeters(service)
+        self._judging = threading.Lock()
         self._stopping = threading.Event()
         self._threads: tuple[threading.Thread, ...] = ()
 
@@ -141,11 +142,13 @@ class Watcher:
             stint = self._stints.serves(champion.version, now)
             if stint.version not in self._brought_up:
                 self._verdicts.judge_old_breaks(stint.version, now)
+                self.newnormal.judge_owed(stint.version)
                 self._brought_up.add(stint.version)
         # What was read of the past stands while nothing is closed or judged.
         past, self._past = self._past, None
         closed = self._close(now)
-        judged = self._verdicts.judge_all(now)
+        with self._judging:
+            judged = self._verdicts.judge_all(now)
         if not (closed or judged):
             self._past = past
         alerts = self._alert(bool(closed or judged), now)
@@ -171,9 +174,11 @@ class Watcher:
     def accept_normal(self, window: int | None, name: str, note: str) -> dict[str, Any]:
         """A person says that a break is the new normal of the champion's feed."""
         version = self._serving()
-        record = self.newnormal.accept(version, window, name, note, self._service.clock())
-        self._benches.forget(version)
-        self._question = None
+        with self._judging:  # a tick holds no window to what was before, and says it knew
+            record = self.newnormal.accept(version, window, name, note, self._service.clock())
+            self._benches.forget(version)
+            self.newnormal.judge_owed(version)
+            self._question = None
         return record
 
     def hold_normal(self, window: int | None, name: str, note: str) -> Question:

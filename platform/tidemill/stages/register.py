@@ -72,7 +72,7 @@ def noted_registration(root: Path) -> dict[str, Any]:
         If none is noted, or the note is not what was written.
     """
     path = registration_record(root)
-    noted = read_json(path)
+    noted: Any = read_json(path)
     known = isinstance(noted, dict) and noted.keys() >= _NOTED
     if not known or noted.get("sha256") not in (None, _hash_of(noted)):  # None: of before it was
         raise IntegrityError(
@@ -80,7 +80,7 @@ def noted_registration(root: Path) -> dict[str, Any]:
             remedy="delete it and run: tidemill run",
             path=str(path),
         )
-    return noted
+    return dict(noted)
 
 
 def _hash_of(noted: dict[str, Any]) -> str:

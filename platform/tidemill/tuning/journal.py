@@ -132,8 +132,9 @@ def _hash_of(trial: Trial) -> str:
 
 
 def _plain(value: Scalar) -> Scalar:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number else value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return value
 
 
 def _thaw(frozen: Any, number: int) -> Trial:
