@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 
 import httpx
@@ -157,7 +158,7 @@ def test_the_page_asks_for_the_password(owned, echo):
 def test_passes_end():
     """A link after an hour, a session after half a day, both with the credential."""
     now = 1_000_000.0
-    passes = Passes(CREDENTIAL, clock=lambda: now)
+    passes = Passes(CREDENTIAL, clock=lambda: now, running=lambda: now)
     link, session = passes.link(), passes.session()
     now += 3601
     assert not passes.take(link)
@@ -177,6 +178,26 @@ def test_passes_end():
         assert not passes.take(junk)
 
 
+def test_a_clock_that_was_set_back_or_on_opens_nothing_twice_and_new_links_once():
+    """How long the service ran is no matter of the day's clock."""
+    now, ran = 1_000_000.0, 50.0
+    passes = Passes(CREDENTIAL, clock=lambda: now, running=lambda: ran)
+    now, ran = now + 10, ran + 10
+    used = passes.link()
+    assert passes.take(used)
+    now -= 7200
+    link, session = passes.link(), passes.session()
+    assert (passes.take(link), passes.take(link)) == (True, False)
+    assert passes.holds(session)
+    now += 5 * 3600
+    assert not passes.take(used)
+    now -= 5 * 3600 - 7200
+    assert not passes.take(used), "the clock came back to the hour in which it was used"
+    restarted = Passes(CREDENTIAL, clock=lambda: now, running=lambda: ran)
+    ran += 5
+    assert not restarted.take(link)
+
+
 def test_nothing_is_served_without_a_credential(echo, monkeypatch):
     """A forgotten or empty credential is an error at the start, never an open door."""
     for value in (None, "", "user:", "user"):
@@ -193,7 +214,7 @@ def test_nothing_is_served_without_a_credential(echo, monkeypatch):
     assert ask(app).status_code == 401
 
 
-def test_websockets_ask_for_the_same(owned, echo, serve):
+def test_websockets_ask_for_the_same(owned, echo, serve, caplog):
     """Origin, host and pass hold for handshakes; Prefect's first message may carry the pass."""
     port = serve(owned)
 
@@ -222,6 +243,7 @@ def test_websockets_ask_for_the_same(owned, echo, serve):
     for message in (
         {"type": "auth", "token": "wrong"},
         {"type": "auth"},
+        {"type": "auth", "token": "\ud800"},
         {"type": "event", "token": CREDENTIAL},
         [],
     ):
@@ -233,6 +255,32 @@ def test_websockets_ask_for_the_same(owned, echo, serve):
     with connect(subprotocols=["prefect"]) as socket:
         assert say(socket, {"type": "auth", "token": CREDENTIAL}) == "heard"
         assert say(socket, {"type": "event"}) == "heard"
+    assert [r for r in caplog.records if r.exc_info] == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_websocket_says_little_before_its_pass_and_much_after(whole, owned, echo, serve):
+    """64 KiB in one message, or in pieces of one that never ends, and it is closed."""
+    port = serve(owned)
+    socket = websockets.sync.client.connect(
+        f"ws://127.0.0.1:{port}/api/events/in", subprotocols=["prefect"], compression=None
+    )
+    piece = "x" * 30_000
+
+    def say_much() -> None:
+        socket.send(piece * 30 if whole else itertools.repeat(piece, 30))
+        socket.recv(timeout=5)
+
+    with socket, pytest.raises(ConnectionClosed) as caught:
+        say_much()
+    assert caught.value.rcvd.code == 1009
+    assert echo.messages == []
+    headers = {"Authorization": BASIC}
+    for given in ({"additional_headers": headers}, {"subprotocols": ["prefect"]}):
+        with websockets.sync.client.connect(f"ws://127.0.0.1:{port}/x", **given) as socket:
+            for said in ({"type": "auth", "token": CREDENTIAL}, {"type": "event", "x": piece * 30}):
+                socket.send(json.dumps(said))
+                assert socket.recv(timeout=5) == "heard"
 
 
 def test_a_changed_document_keeps_its_answer(echo):

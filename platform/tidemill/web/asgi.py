@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 __all__ = [
+    "ADMIT",
     "App",
     "Headers",
     "Message",
@@ -24,6 +25,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
+
+ADMIT = "tidemill.admit"
+"""In the scope of a websocket: what is to be called once its owner is known."""
 
 
 async def answer(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+    from tidemill.web.sockets import BoundedSocket
+
 __all__ = ["Bounds"]
 
 
@@ -18,7 +20,8 @@ class Bounds:
     Parameters
     ----------
     head_bytes : int
-        Of a request's line and headers, trailers included.
+        Of a request's line and headers, trailers included; and of what a websocket may send
+        before its owner is known.
     headers : int
         How many.
     head_seconds : float
@@ -46,3 +49,9 @@ class Bounds:
         from tidemill.web.connections import Connection
 
         return type("BoundedConnection", (Connection,), {"bounds": self})
+
+    def socket(self) -> type[BoundedSocket]:
+        """The class that keeps ``head_bytes`` for websockets; the protocol asks for it."""
+        from tidemill.web.sockets import BoundedSocket
+
+        return type("BoundedSocket", (BoundedSocket,), {"bounds": self})

@@ -124,6 +124,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(http.HTTPStatus.BAD_REQUEST, "no handshake of a websocket")
             return
         self._wait("", 0.0)
+        self.ws_protocol_class = self.bounds.socket()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import parse_qs
 
-from tidemill.web.asgi import App, Headers, Message, Receive, Scope, Send, answer
+from tidemill.web.asgi import ADMIT, App, Headers, Message, Receive, Scope, Send, answer
 from tidemill.web.origins import cookies_of, header_of
 from tidemill.web.passes import SESSION_SECONDS, Passes
 
@@ -87,11 +87,13 @@ class OwnerOnly:
             await _closed(scope, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admit = scope.get(ADMIT, _no_bound)
         if self._admitted(scope):
+            admit()
             await self._app(scope, receive, send)
         elif self._handshake is not None and self._handshake in scope["subprotocols"]:
             # A browser says where it comes from; what does not is a program.
-            await self._app(scope, self._authenticating(receive, send), send)
+            await self._app(scope, self._authenticating(receive, send, admit), send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -124,7 +126,7 @@ class OwnerOnly:
         )
         return b"set-cookie", text.encode()
 
-    def _authenticating(self, receive: Receive, send: Send) -> Receive:
+    def _authenticating(self, receive: Receive, send: Send, admit: Callable[[], None]) -> Receive:
         """Receive as before, but for the first message, which must carry the credential."""
         known = False
 
@@ -140,11 +142,16 @@ class OwnerOnly:
                 return message
             known = self._passes.opens(_token(message))
             if known:
+                admit()
                 return message
             await send({"type": "websocket.close", "code": 1008})
             return {"type": "websocket.disconnect", "code": 1008}
 
         return receive_known
+
+
+def _no_bound() -> None:
+    """A server that is not ours has bounds of its own."""
 
 
 async def _closed(scope: Scope, send: Send) -> None:

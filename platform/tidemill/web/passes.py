@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -26,11 +27,14 @@ class Passes:
         ``user:password``. Links and sessions are signed with it: who has it may make them.
     clock : callable
         Seconds since the epoch.
+    running : callable
+        Seconds of a clock that nobody sets.
 
     Notes
     -----
     A link works once: it is remembered until it ends, and one that was made before this process
-    began is refused. Sessions outlive a restart, and end with the credential.
+    began is refused: one that is older than the process has run, so that a clock which was set
+    back refuses no new links. Sessions outlive a restart, and end with the credential.
 
     >>> passes = Passes("owner:secret")
     >>> link = passes.link()
@@ -38,10 +42,16 @@ class Passes:
     (True, False)
     """
 
-    def __init__(self, credential: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        credential: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        running: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._credential = credential.encode()
-        self._clock = clock
-        self._began = clock()
+        self._clock, self._running = clock, running
+        self._began = running()
         self._taken: dict[str, float] = {}
         self.cookie = f"tidemill_{self._mac('cookie', '')[:12]}"
 
@@ -52,11 +62,12 @@ class Passes:
     def take(self, token: str) -> bool:
         """Use a link's token; False if it is not ours, too old, or was used."""
         made = self._read("link", token, LINK_SECONDS)
-        now = self._clock()
-        self._taken = {used: end for used, end in self._taken.items() if end > now}
-        if made is None or made < self._began or token in self._taken:
+        ran = self._running()
+        self._taken = {used: end for used, end in self._taken.items() if end > ran}
+        age = math.inf if made is None else self._clock() - made
+        if age > ran - self._began or token in self._taken:
             return False
-        self._taken[token] = made + LINK_SECONDS
+        self._taken[token] = ran + LINK_SECONDS
         return True
 
     def session(self) -> str:
@@ -69,7 +80,7 @@ class Passes:
 
     def opens(self, text: str) -> bool:
         """Whether this is the credential, or its password alone."""
-        given = text.encode()
+        given = text.encode(errors="replace")  # JSON may hold halves of surrogate pairs
         password = self._credential.partition(b":")[2]
         return hmac.compare_digest(given, self._credential) | hmac.compare_digest(given, password)
 

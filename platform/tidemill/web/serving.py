@@ -64,6 +64,7 @@ def server_for(
             port=port,
             http=Bounds().protocol(),
             ws_max_size=_MESSAGE_BYTES,
+            ws_per_message_deflate=False,  # a few bytes could be megabytes
             lifespan="on",
             access_log=False,
             server_header=False,
