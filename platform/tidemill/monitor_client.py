@@ -186,13 +186,19 @@ def find_monitor(
     Raises
     ------
     UsageError
-        If there is no key.
+        If there is no key, or the file that should tell it is damaged.
     """
     own = _credentials(workspace / CREDENTIALS)
     address = (url or os.environ.get(URL_VARIABLE) or own.get("url") or DEFAULT_URL).rstrip("/")
     secret = key or os.environ.get(KEY_VARIABLE)
     if not secret and address == own.get("url"):
         secret = own.get("key")
+    if not secret and not own and (workspace / CREDENTIALS).is_file():
+        raise UsageError(
+            f"{workspace / CREDENTIALS} cannot be read as address and key of a monitor",
+            remedy="start the workspace's monitor again, which writes it anew, or set "
+            f"{URL_VARIABLE} and {KEY_VARIABLE}",
+        )
     if not secret:
         raise UsageError(
             f"there is no key for the monitor at {address}",
@@ -207,9 +213,8 @@ def _credentials(path: Path) -> dict[str, str]:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}  # no monitor has served this workspace, or it is another's
-    if not isinstance(found, dict):
-        return {}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    whole = isinstance(found, dict) and all(isinstance(found.get(n), str) for n in ("url", "key"))
+    return {name: found[name] for name in ("url", "key")} if whole else {}
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -105,11 +105,11 @@ def test_the_key_goes_to_its_own_address_only(place, monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"url": 3, "key": null}', "\x00"])
-def test_a_damaged_file_is_no_file(place, content):
-    """The remedy then names what to set."""
+def test_a_damaged_file_is_named(place, content):
+    """It is said to be damaged; a start of the monitor, or what to set, is the remedy."""
     path = place / CREDENTIALS
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="cannot be read as address") as caught:
         find_monitor(place)
     assert "TIDEMILL_MONITOR_KEY" in caught.value.remedy

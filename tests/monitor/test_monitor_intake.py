@@ -315,6 +315,16 @@ def test_lines_are_rows():
     assert found.table["distance"].to_pylist() == [4.5, 1.0]
 
 
+def test_each_line_is_a_row_of_its_own():
+    """Two rows in a line are none, and neither are the halves of one in two."""
+    good, more = json.dumps(event()), json.dumps(event(distance=1.0))
+    first, second = more[: more.index(', "')], more[more.index(', "') + 2 :]
+    lines = "\n".join([f"{good}, {good}", first, second, good])
+    found = sort_body(Body(lines.encode(), NDJSON), shape().events, **LIMITS)
+    assert errors(found) == {(0, "", "json"), (1, "", "json"), (2, "", "json")}
+    assert found.table.num_rows == 1
+
+
 TWICE = [
     ('"distance": 4.5', '"distance": 4.5, "distance": 900', "distance"),
     ('"distance": 4.5', '"distance" :\n1, "distance": 4.5', "distance"),
