@@ -116,6 +116,7 @@ class Changed(FolderContents):
         return self.content[:limit] if name == "model.skops" else super().read(name, limit)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_mutated_models_under_their_old_seal(place, count):
     """All are refused, by name."""

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tidemill.features.kernels import LARGEST
 from tidemill.features.reducer import Reducer
 
 __all__ = ["check_reducer"]
+
+# Components are rows of length one.
+_LONGEST = 1.0 + 1e-6
 
 
 def check_reducer(reducer: Reducer) -> int:
@@ -19,8 +23,8 @@ def check_reducer(reducer: Reducer) -> int:
     Raises
     ------
     ValueError
-        If a slot lies out of bounds, a number is not finite, or lists and arrays differ in
-        length.
+        If a slot lies out of bounds, a number is not finite or would not be in float32, or
+        lists and arrays differ in length.
     """
     width = len(_texts(reducer.encoded))
     if not isinstance(reducer.features, list):
@@ -29,14 +33,14 @@ def check_reducer(reducer: Reducer) -> int:
         _check_feature(feature, width)
     if reducer.components is None or reducer.center is None:
         return width
-    for name, array, shape in (
-        ("components", reducer.components, (len(reducer.components), width)),
-        ("center", reducer.center, (width,)),
+    for name, array, shape, largest in (
+        ("components", reducer.components, (len(reducer.components), width), _LONGEST),
+        ("center", reducer.center, (width,), LARGEST),
     ):
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape:
             raise ValueError(f"the {name} of its reducer are not of {width} columns")
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"the {name} of its reducer are not finite")
+        if not np.all(np.abs(array) <= largest):
+            raise ValueError(f"the {name} of its reducer are not finite, or beyond {largest:.3g}")
     return len(reducer.components)
 
 
@@ -49,14 +53,24 @@ def _check_feature(feature: Mapping[str, Any], width: int) -> None:
     if kind == "one_hot":
         sound = len(_texts(feature["labels"])) == len(slots)
     elif kind == "ordinal":
-        numbers = [*feature["values"], feature["rare_value"]]
+        numbers = [*feature["values"], feature["rare_value"], feature["missing_value"] or 0.0]
         sound = len(_texts(feature["labels"])) == len(feature["values"]) and slots[0] >= 0
     else:
-        numbers = [*feature["means"], *feature["scales"], *(f for f in feature["fills"] if f)]
-        lengths = {len(feature[key]) for key in ("fills", "means", "scales")}
-        sound = lengths == {len(slots)} and 0.0 not in feature["scales"] and len(slots) > 0
+        fills, means, scales = (feature[key] for key in ("fills", "means", "scales"))
+        sound = {len(fills), len(means), len(scales)} == {len(slots)} and len(slots) > 0
+        sound = sound and 0.0 not in scales
+        numbers = [*means, *scales, *(f for f in fills if f)]
     if not sound or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
         raise ValueError(f"the reducer's feature {name[:80]!r} has parts that do not fit")
+    if kind == "ordinal":
+        written = numbers
+    elif kind == "one_hot":
+        written = []
+    else:  # what a missing value becomes, as the kernel reckons it
+        parts = zip(fills, means, scales, strict=True)
+        written = [(fill - mean) / scale for fill, mean, scale in parts if fill is not None]
+    if not all(abs(number) <= LARGEST for number in written):
+        raise ValueError(f"the reducer's feature {name[:80]!r} writes what float32 cannot hold")
 
 
 def _texts(values: Any) -> list[str]:

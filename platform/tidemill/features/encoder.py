@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.features.columns import Frame, take
-from tidemill.features.kernels import compile_feature
+from tidemill.features.kernels import LARGEST, compile_feature
 
 __all__ = ["Encoder"]
 
@@ -60,7 +60,8 @@ class Encoder:
     ) -> npt.NDArray[np.float32]:
         """The projected columns; (rows, n_components) float32.
 
-        The encoded matrix exists for a few thousand rows at a time.
+        The encoded matrix exists for a few thousand rows at a time. What float32 cannot hold
+        becomes the largest that it can: one such row would end the prediction of all.
         """
         columns, rows = self._read(frame)
         out = np.empty((rows, len(components)), np.float32)
@@ -69,7 +70,7 @@ class Encoder:
             stretch = np.zeros((stop - start, self._width))
             self._write(columns, start, stop, stretch)
             stretch -= center
-            out[start:stop] = stretch @ components.T
+            out[start:stop] = np.clip(stretch @ components.T, -LARGEST, LARGEST)
         return out
 
     def _read(self, frame: Frame) -> tuple[list[npt.NDArray[Any]], int]:

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from tidemill.features.calendar import calendar_codes
 from tidemill.features.columns import Raw, read_codes, read_flags, read_numbers, read_times
 
-__all__ = ["Kernel", "compile_feature"]
+__all__ = ["LARGEST", "Kernel", "compile_feature"]
 
 Values = npt.NDArray[Any]
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""What float32 can hold."""
 
 
 class Kernel(Protocol):
@@ -43,7 +44,7 @@ class _Scaled:
         scaled = np.subtract(values, self.mean, dtype=np.float64)
         scaled /= self.scale
         # One comparison finds NaN, infinities and what float32 cannot hold.
-        missing = ~(np.abs(scaled) <= _LARGEST)
+        missing = ~(np.abs(scaled) <= LARGEST)
         if missing.any():
             scaled[missing] = self.filled
         if self.slot >= 0:
