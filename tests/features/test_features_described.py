@@ -57,3 +57,12 @@ def test_a_projected_row_is_always_float32(make_shards, ride_table):
     reduced = reducer.transform(row)
     assert reduced.max() == np.finfo(np.float32).max
     assert np.isfinite(reduced).all()
+
+
+@pytest.mark.parametrize("key", ["missing_slot", "rare_slot", "parts", "labels"])
+def test_what_a_feature_lacks_shows_when_it_is_checked(make_shards, ride_table, key):
+    """Not at a prediction."""
+    reducer = made(make_shards, ride_table, impute="mean")
+    del next(f for f in reducer.features if key in f)[key]
+    with pytest.raises(KeyError, match=key):
+        check_reducer(reducer)

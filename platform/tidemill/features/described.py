@@ -20,6 +20,8 @@ _LONGEST = 1.0 + 1e-6
 def check_reducer(reducer: Reducer) -> int:
     """The number of columns that a stored reducer makes, if its parts fit together.
 
+    Then one row without values is reduced: whatever else does not fit together shows there.
+
     Raises
     ------
     ValueError
@@ -31,17 +33,23 @@ def check_reducer(reducer: Reducer) -> int:
         raise ValueError("its reducer has no list of features")
     for feature in reducer.features:
         _check_feature(feature, width)
-    if reducer.components is None or reducer.center is None:
-        return width
-    for name, array, shape, largest in (
-        ("components", reducer.components, (len(reducer.components), width), _LONGEST),
-        ("center", reducer.center, (width,), LARGEST),
-    ):
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape:
-            raise ValueError(f"the {name} of its reducer are not of {width} columns")
-        if not np.all(np.abs(array) <= largest):
-            raise ValueError(f"the {name} of its reducer are not finite, or beyond {largest:.3g}")
-    return len(reducer.components)
+    components, center = reducer.components, reducer.center
+    if components is not None and center is not None:
+        _check_array("components", components, (len(components), width), _LONGEST)
+        _check_array("center", center, (width,), LARGEST)
+    return _tried_out(reducer)
+
+
+def _check_array(name: str, array: Any, shape: tuple[int, ...], largest: float) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape:
+        raise ValueError(f"the {name} of its reducer are not of {shape[-1]} columns")
+    if not np.all(np.abs(array) <= largest):
+        raise ValueError(f"the {name} of its reducer are not finite, or beyond {largest:.3g}")
+
+
+def _tried_out(reducer: Reducer) -> int:
+    """Columns of a row without values: what its parts lack shows here, not at a prediction."""
+    return int(reducer.transform({f["name"]: [None] for f in reducer.features}).shape[1])
 
 
 def _check_feature(feature: Mapping[str, Any], width: int) -> None:
