@@ -48,6 +48,25 @@ def figure(estimator, held, task, metric):
     return figures_of(task, predict_scores(estimator, X, task), y, classes=classes).values()[metric]
 
 
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
+def test_going_on_in_an_overturned_world_learns_it(task):
+    """A champion that is sure of the old answers is no worse a start than none."""
+    params = {"learning_rate": 0.3, "num_iterations": 200}
+    world = [ArrayBlocks(*learning_data(task, rows, seed=1)) for rows in (4000, 1500)]
+    champion = fitted("lightgbm", task, params, train=world[0], held=world[1]).estimator
+    train, held, proof = (
+        ArrayBlocks(-X, y)
+        for X, y in (
+            learning_data(task, rows, seed=seed) for rows, seed in ((1500, 1), (500, 1), (1500, 2))
+        )
+    )
+    before = figure(champion, proof, task, "log_loss")
+    anew = fitted("lightgbm", task, params, train=train, held=held).estimator
+    gone_on = fitted("lightgbm", task, params, train=train, held=held, start=champion).estimator
+    assert figure(gone_on, proof, task, "log_loss") < before / 4
+    assert figure(gone_on, proof, task, "log_loss") < 3 * figure(anew, proof, task, "log_loss")
+
+
 def test_every_row_comes_once_an_epoch_in_a_seeded_order():
     """The plan visits each row once, blocks and rows shuffled, anew each epoch."""
     X = np.arange(1000, dtype=np.float32)[:, None]

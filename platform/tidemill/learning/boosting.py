@@ -37,6 +37,9 @@ _METRICS = {
     "rmse": "rmse",
     "mae": "l1",
 }
+# In units of the raw score, before the learning rate. Where the start is sure of what is wrong
+# now, rows weigh almost nothing and Newton's step knows no bounds: one tree would spoil the model.
+_LARGEST_STEP_FROM_START = 2.0
 _OWN = ("num_iterations", "early_stopping_rounds", "num_threads")
 
 
@@ -192,6 +195,8 @@ def _settings(job: Job) -> dict[str, Any]:
     }
     if job.task is Task.MULTICLASS:
         settings["num_class"] = len(job.classes)
+    if job.start is not None and job.task is not Task.REGRESSION:
+        settings["max_delta_step"] = _LARGEST_STEP_FROM_START
     return settings
 
 
