@@ -321,6 +321,24 @@ def test_an_event_ahead_of_the_clock_closes_nobodys_windows(watching, world):
         assert station.tick(forward=dt.timedelta(minutes=16)).closed == 1
 
 
+def test_a_clock_that_was_ahead_for_a_while_closes_no_window_early(watching, world):
+    """Rows of that while have windows of their own; the hours that come after it are whole."""
+    with watching() as station:
+        station.clock.now = START + dt.timedelta(days=3)
+        station.send(world.traffic(400, at=station.now - dt.timedelta(minutes=10), seconds=300))
+        for minutes in (10, 20, 30):
+            station.clock.now = START + dt.timedelta(minutes=minutes)
+            station.send(world.traffic(200, at=station.now - dt.timedelta(minutes=9), seconds=300))
+            assert station.tick().closed == 0
+        later = START + dt.timedelta(hours=1, minutes=10)
+        station.clock.now = later
+        station.send(world.traffic(200, at=later - dt.timedelta(minutes=4), seconds=200))
+        assert station.tick().closed == 1
+        first = station.windows()[0]
+        assert (first.start, first.rows, first.late_rows) == (START, 600, 0)
+        assert first.verdict == "healthy"
+
+
 def test_a_kill_between_two_closes_leaves_no_window_open(watching, world, monkeypatch):
     """Whichever of a time's windows was closed last: after the restart the others are, too."""
     window = {"segments": ["zone"], "max_segments": 2}

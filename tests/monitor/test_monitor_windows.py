@@ -307,15 +307,15 @@ def test_event_time_goes_on_and_never_beyond_the_clock(world, reference):
     folds = Folds(champions(reference), config_of(seconds=3600))
     rows = with_positions(world.traffic(10, at=START).events)
     ahead = with_positions(world.traffic(10, at=START + 5 * HOUR, seconds=1).events)
-    assert folds.watermark(1) is None
+    assert folds.watermark(1, START + HOUR) is None
 
     folds.events(stretch(rows, note(0, 10, at=START + HOUR)))
-    before = folds.watermark(1)
+    before = folds.watermark(1, START + HOUR)
     folds.events(stretch(ahead, note(0, 10, at=START + HOUR)))
 
     assert START < before < START + HOUR
-    assert folds.watermark(1) == before
-    assert folds.watermark(2) is None
+    assert folds.watermark(1, START + HOUR) == before
+    assert folds.watermark(2, START + HOUR) is None
 
 
 # When a window closes

@@ -35,6 +35,8 @@ from tidemill_monitor.watching.windows import (
 __all__ = ["Folds", "References", "unpacked"]
 
 _ASK_SECONDS = 60.0
+_SET_BACK = dt.timedelta(minutes=1)
+"""So much less, and a clock was set; below, it is this look that began before that fold."""
 
 Place = dict[str, Any]
 Counted = tuple[Place, Intake]
@@ -141,10 +143,17 @@ class Folds:
             _log.warning("reference_missing", version=version, error=exc.message)
             return None
 
-    def watermark(self, version: int) -> dt.datetime | None:
-        """The latest event time seen of a version, as far as it was not in the future."""
+    def watermark(self, version: int, now: dt.datetime) -> dt.datetime | None:
+        """The latest event time seen of a version, as far as it was not in the future.
+
+        Nor is it now: where the clock was set back, what it had reached before is forgotten.
+        """
         with self._lock:
-            return self._watermarks.get(version)
+            known = self._watermarks.get(version)
+            if known is not None and known > now + _SET_BACK:
+                del self._watermarks[version]
+                return None
+            return known
 
     def advance(self, version: int, at: dt.datetime) -> None:
         """Event time has come to ``at``; it never goes back."""
@@ -226,7 +235,7 @@ class Folds:
         if window.by == "count":
             number = note.position // window.rows
             positions = (number * window.rows, (number + 1) * window.rows)
-            at = self.watermark(version) or note.received_at
+            at = self.watermark(version, note.received_at) or note.received_at
             return WindowKey(version, number), {"start": at, "end": at, "positions": positions}
         number = int(note.received_at.timestamp() // window.seconds)
         start, end = bounds_of(number, window)

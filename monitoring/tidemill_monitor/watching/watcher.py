@@ -234,12 +234,12 @@ class Watcher:
         # After a restart nothing was folded yet; events reached at least their window's start.
         # A window that is still to come was opened by a clock that is ahead.
         reached = [w.start for w in opened if w.start <= now]
-        known = [max(reached, default=None), self._folded(version)]
+        known = [max(reached, default=None), self._folded(version, now)]
         return max((at for at in known if at is not None), default=None)
 
-    def _folded(self, version: int) -> dt.datetime | None:
+    def _folded(self, version: int, now: dt.datetime) -> dt.datetime | None:
         folds = self._service.folds
-        return folds.watermark(version) if folds is not None else None
+        return folds.watermark(version, now) if folds is not None else None
 
     def _ask_whether_normal(self, version: int, news: bool, now: dt.datetime) -> None:
         if not (news or self._asked_normal_of != version):
