@@ -169,6 +169,27 @@ def test_predictions_that_are_all_too_high_are_seen(models):
     assert "bias" in measure(models[Task.REGRESSION], "r2", HARM, figures=other_way).accusers
 
 
+@pytest.mark.parametrize("metric", ["r2", "rmse", "mae"])
+@pytest.mark.parametrize("beyond", [0, 1, 12])
+def test_one_label_that_is_far_off_accuses_nobody(models, metric, beyond):
+    """A charge of 3,000 among 2,400 rides, whatever else lies outside the histogram of errors."""
+    rng = np.random.default_rng(9)
+    said, truth = draw(Task.REGRESSION, rng, 2400)
+    truth[1 : 1 + beyond] = said[1 : 1 + beyond] + 5.0
+    truth[0] = 3000.0
+    figures = HeldOut.of(SCHEMAS[Task.REGRESSION], said, truth).figures
+    assert measure(models[Task.REGRESSION], metric, HARM, figures=figures).accusers == ()
+
+
+def test_many_labels_that_are_far_off_accuse(models):
+    """A twentieth of the rows is off by more than the histogram of errors holds."""
+    rng = np.random.default_rng(10)
+    said, truth = draw(Task.REGRESSION, rng, 2400)
+    truth[::20] = said[::20] + np.where(np.arange(120) % 2, 6.0, -6.0)
+    figures = HeldOut.of(SCHEMAS[Task.REGRESSION], said, truth).figures
+    assert "rmse" in measure(models[Task.REGRESSION], "mae", HARM, figures=figures).accusers
+
+
 def test_a_bias_that_comes_nearer_to_zero_is_no_harm(models):
     """A model that was too high on held-out rows and is right now has not become worse."""
     rng = np.random.default_rng(7)

@@ -348,6 +348,29 @@ def test_a_column_that_is_nearly_constant_may_be_so_for_a_while():
     assert _accused(_known_by(alone), np.full(1000, 2.0)) == {"frozen"}
 
 
+def test_a_count_that_had_to_fill_is_frozen_all_the_same():
+    """A count over 30 days is 0 for all at first: later on no value is to stand still."""
+    rng = np.random.default_rng(19)
+    blocks = [rng.poisson(max(day - 6, 0), 400).astype(float) for day in range(24)]
+    assert _accused(_known_by(blocks), np.full(400, 15.0)) == {"frozen"}
+    assert _accused(_known_by(blocks), rng.poisson(20, 400).astype(float)) == set()
+    assert "frozen" not in _accused(_known_by(blocks), np.zeros(400))
+
+
+def test_still_at_one_value_lately_is_no_leave_to_stand_still_at_another():
+    """All rides with one passenger, then all with none."""
+    rng = np.random.default_rng(17)
+    known = _known_by([np.where(rng.random(1000) < 0.7, 1.0, 2.0) for _ in range(16)])
+    alone, pairs = (
+        Profile.of(pa.table({"km": np.full(1000, x, np.float32)}), known.live_schema)
+        for x in (1.0, 2.0)
+    )
+    found = FeedCheck(known, QualityConfig()).findings(
+        pairs, Intake.of(rows_sent=1000), recent=[alone] * 3
+    )
+    assert [f.test for f in found if f.flagged and f.kind == "quality"] == ["frozen"]
+
+
 @pytest.mark.parametrize("days", [1, 3, 5, 10])
 @pytest.mark.parametrize("rate", [3.1, 2.0, 9.0])
 def test_a_column_with_one_value_a_day_is_not_frozen_in_a_window_of_an_hour(days, rate):

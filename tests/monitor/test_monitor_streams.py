@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ from tidemill.ledger import Decision, EventBatch, LabelBatch, Window
 from tidemill.metrics import figures_of
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.testing.stored import Stored, elec2, fraud, taxi
 from tidemill.testing.streams import FAULTS, FIRST_DAY, NEW_WORLD, BankCalls, Meters
 from tidemill_monitor.intake.arrow import read_arrow
 from tidemill_monitor.intake.faults import merged_intake
@@ -40,6 +41,7 @@ from tidemill_monitor.testing import Watched, watched
 DAY = dt.timedelta(days=1)
 SPRING = dt.date(2025, 4, 1)
 BLOCKS = 60
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def features_of(table: pa.Table) -> list[str]:
@@ -83,7 +85,7 @@ class Numbers:
             else:
                 low, high, mean = known
                 values = pc.fill_null(table[name].cast(pa.float64()), mean).to_numpy()
-                found.append((np.clip(values, low, high) - low) / (high - low))
+                found.append((np.clip(values, low, high) - low) / ((high - low) or 1.0))
         return np.column_stack(found)
 
 
@@ -110,7 +112,7 @@ def champion_of(version: int, learn: pa.Table, held: pa.Table) -> Champion:
         time_ordered=True,
     )
     since = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
-    shape = Shape(schema, lambda: (since.replace(year=2000), since.replace(year=2100)))
+    shape = Shape(schema, lambda: (since.replace(year=1990), since.replace(year=2100)))
     figures = reference.figures
     given = (schema, "roc_auc", figures, reducer, learner, shape, reference)
     return Champion("calls", version, "run", "digest", since, *given)
@@ -137,24 +139,28 @@ def winter() -> Champion:
 
 @dataclass
 class Play:
-    """A stream that is played day by day; labels come days later."""
+    """A stream that is played window by window, as many rows as a day has or more.
+
+    ``late``: so many windows later their labels come.
+    """
 
     station: Watched
-    stream: BankCalls | Meters
+    stream: BankCalls | Meters | Stored
     champion: Champion
     late: int = 3
+    window: dt.timedelta = DAY
     sent: list[pa.Table] = field(default_factory=list)
 
     def day(self, date: dt.date, fault: str = "", column: str = "") -> None:
-        """What comes in on a day, then labels of an earlier one, then a tick at its end."""
+        """What comes in from a day on, then labels of an earlier one, then ticks at its end."""
         table = self.stream.day(date)
         sent = FAULTS[fault](table, column) if fault else table
         self._predict(sent)
         self.sent.append(table)
         if len(self.sent) > self.late:
             self._label(self.sent[-1 - self.late])
-        opened = dt.datetime.combine(date, dt.time(12), dt.UTC)
-        self.station.tick(forward=opened - self.station.now)
+        over = dt.datetime.combine(date, dt.time(), dt.UTC) + self.window
+        self.station.tick(forward=over - self.station.now)
         self.station.tick(forward=dt.timedelta(hours=6))
 
     def _predict(self, table: pa.Table) -> None:
@@ -165,8 +171,8 @@ class Play:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, given.schema) as writer:
             writer.write_table(given)
-        champion, arrived = self.champion, given["at"][0].as_py().replace(tzinfo=dt.UTC)
-        self.station.clock.now = arrived + dt.timedelta(hours=1)
+        champion, arrived = self.champion, given["at"][-1].as_py().replace(tzinfo=dt.UTC)
+        self.station.clock.now = arrived
         plan = champion.shape.records
         found = read_arrow(sink.getvalue().to_pybytes(), plan, max_rows=10**5, max_bytes=10**8)
         events = score_rows(found.table, champion, arrived).events
@@ -216,9 +222,12 @@ class Play:
 
 
 @contextmanager
-def playing(folder: Path, stream, champion: Champion) -> Iterator[Play]:
-    with watched(folder, {1: champion.reference}, MonitoringConfig()) as station:
-        yield Play(station, stream, champion)
+def playing(folder: Path, stream, champion: Champion, days: int = 0) -> Iterator[Play]:
+    """``days``: of a window; none: an hour, as by default."""
+    window = {"window": {"seconds": 86_400 * days}} if days else {}
+    config = MonitoringConfig.model_validate(window)
+    with watched(folder, {1: champion.reference}, config) as station:
+        yield Play(station, stream, champion, window=max(days, 1) * DAY)
 
 
 def test_a_changed_world_ends_with_one_retraining_that_is_better(tmp_path):
@@ -273,12 +282,57 @@ def test_each_hard_fault_breaks_the_feed_and_the_next_day_is_whole(
     tmp_path, stream, champion, first, column
 ):
     """Beside everything that is new: a fault is one, and only while it lasts."""
-    plan = ["", "", "", *(day for fault in FAULTS for day in (fault, ""))]
     with playing(tmp_path, stream(seed=2), champion()) as play:
-        play.late = len(plan)
-        for number, fault in enumerate(plan):
-            play.day(first + number * DAY, fault, column)
-        verdicts = [w.verdict for w in play.windows()]
+        assert_each_fault_is_one(play, first, column)
+
+
+def read(stored: Callable[..., Stored], folder: Path) -> Stored:
+    if not DATA.is_dir():
+        pytest.skip(f"{DATA} is absent")
+    return stored(DATA, folder)
+
+
+def assert_each_fault_is_one(play: Play, first: dt.date, column: str) -> None:
+    """Three whole windows, then every other one with a fault; no labels come."""
+    plan = ["", "", "", *(day for fault in FAULTS for day in (fault, ""))]
+    play.late = len(plan)
+    for number, fault in enumerate(plan):
+        play.day(first + number * play.window, fault, column)
+    verdicts = [w.verdict for w in play.windows()][: len(plan)]
     told = dict(zip(FAULTS, verdicts[3::2], strict=True))
     assert told == dict.fromkeys(FAULTS, "broken feed")
     assert set(verdicts[:3] + verdicts[4::2]) <= {"harmless drift", "healthy"}
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("stored", "column"),
+    [
+        (elec2, "nswdemand"),
+        (elec2, "period"),
+        (taxi, "trip_distance"),
+        (taxi, "extra"),
+        (fraud, "TX_AMOUNT"),
+        (fraud, "CUSTOMER_ID_AVG_AMOUNT_7DAY_WINDOW"),
+    ],
+)
+def test_each_hard_fault_breaks_a_real_feed(tmp_path, stored, column):
+    """Between new columns, a surcharge, counts that fill: all windows but the faults are whole."""
+    stream = read(stored, tmp_path)
+    with playing(tmp_path, stream, champion_of(1, *stream.past()), stream.days) as play:
+        assert_each_fault_is_one(play, stream.live, column)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_fraud_is_silent_to_its_end(tmp_path):
+    """Card payments of days 35 to 44 with labels two days late: no break, no harm, no fire."""
+    stream = replace(read(fraud, tmp_path), held=dt.date(2018, 4, 29), live=dt.date(2018, 5, 6))
+    with playing(tmp_path, stream, champion_of(1, *stream.past()), stream.days) as play:
+        play.late = 2
+        for number in range(10):
+            play.day(stream.live + number * DAY)
+        assert {w.verdict for w in play.windows()} <= {"healthy", "harmless drift"}
+        assert len(play.windows()) >= 9
+        assert play.fires() == []

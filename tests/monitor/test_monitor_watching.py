@@ -186,6 +186,37 @@ def test_far_too_few_rows_are_a_broken_feed_where_a_week_is_known(watching, worl
         assert [f.test for f in station.ledger.findings.of(told.id)] == ["volume"]
 
 
+@pytest.mark.parametrize("days", [2, 7, 14])
+def test_far_too_few_rows_of_days_and_weeks_are_told_too(watching, world, days):
+    """A window longer than a day holds its nights, one of weeks its Sundays: few are few."""
+    with watching(window={"seconds": 86_400 * days}) as station:
+        for number in range(6):
+            station.send(hour(world, 24 * days * number, 100 if number == 5 else 2000))
+            settled(station, world, 24 * days * (number + 1))
+        (told,) = [w for w in station.windows() if w.rows == 101]
+        assert told.verdict == "broken feed"
+        assert told.sentence.startswith("The feed looks broken: The window has 101 rows where 200")
+
+
+def test_what_a_replaced_version_saw_of_its_last_window_is_not_too_few(watching, world):
+    """Another version serves after six minutes of the hour: both windows are parts, no breaks."""
+    with watching() as station:
+        for number in range(8):
+            station.send(hour(world, 24 * number, 100 if number == 7 else 2000))
+            if number == 7:
+                station.champions.serve(2)
+                # Six minutes of an hour that begin in it reach into the next one.
+                at = START + (24 * number + 0.1) * HOUR
+                station.send(world.traffic(1900, at=at), version=2)
+                at = START + (24 * number + 2) * HOUR
+                station.send(world.traffic(1, at=at), version=2)
+                station.tick()
+            settled(station, world, 24 * number + 2)
+        parts = [w for w in station.windows() if w.start == START + 24 * 7 * HOUR]
+        assert [(w.model_version, w.rows) for w in parts] == [(1, 100), (2, 1710)]
+        assert "broken feed" not in {w.verdict for w in parts}
+
+
 def test_a_quiet_night_is_not_too_few_rows(watching, world):
     """As few as at the same time a week ago: too small to judge, as it was."""
     with watching() as station:

@@ -187,27 +187,34 @@ class Verdicts:
             # What the feed was before is not what it grew out of since.
             earlier = [one for one in earlier if one.start >= normal.since]
             usual = earlier if normal.volume else usual
-        by_time = self._config.window.by == "time"
-        then = self._rows_then(window) if by_time else []
+        # Where another version served for a part of the time, few rows are no news.
+        by_time = self._config.window.by == "time" and not self._shared(window)
+        cycles = self._cycles() if by_time else []
+        then = self._rows_then(window, cycles)
         return Context(
             usual_rows=[one.rows for one in usual[:_USUAL]] if by_time else (),
             rows_then=then,
-            week_known=len(then) == len(_SAME_TIME),
+            week_known=by_time and len(then) == len(cycles),
             recent=lambda: self._profiles(earlier[:_RECENT]),
             trust=_trust([*past, *self._beyond(window, past)][::-1]),
             comparisons=1 + self._segments_beside(),
         )
 
-    def _rows_then(self, window: Window) -> list[int]:
-        """Rows of the windows at the same time of earlier days, broken ones too."""
+    def _shared(self, window: Window) -> bool:
+        return len(self._ledger.windows.versions_at(window.sequence, window.segment)) > 1
+
+    def _cycles(self) -> list[int]:
+        """How many windows ago it was the same time; a window of weeks holds all days alike."""
         seconds = dt.timedelta(seconds=self._config.window.seconds)
-        found = []
-        for ago in _SAME_TIME:
-            sequence = window.sequence - round(ago / seconds)
-            key = WindowKey(window.model_version, sequence, window.segment)
-            if ago >= seconds and (then := self._ledger.windows.find(key)) is not None:
-                found.append(then.rows)
-        return found
+        return [round(ago / seconds) for ago in _SAME_TIME if ago >= seconds]
+
+    def _rows_then(self, window: Window, cycles: Sequence[int]) -> list[int]:
+        """Rows of the windows at the same time of earlier days, broken ones too."""
+        keys = [
+            WindowKey(window.model_version, window.sequence - ago, window.segment) for ago in cycles
+        ]
+        found = map(self._ledger.windows.find, keys)
+        return [then.rows for then in found if then is not None]
 
     def _profiles(self, windows: Sequence[Window]) -> list[Profile]:
         opened = [Opened.of(self._ledger.windows.parts(window.id)) for window in windows]

@@ -86,7 +86,8 @@ class History:
     labelled_rows : int
         Labelled live rows that a retraining may use.
     left_out_rows : int
-        Labelled live rows beside them that must not teach: a hard fault touched their windows.
+        Labelled live rows beside them that must not teach: a hard fault touched their windows,
+        or nobody knows yet, because these were not judged.
     """
 
     champion_version: int

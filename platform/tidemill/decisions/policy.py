@@ -153,7 +153,8 @@ def _left_out(history: History) -> str:
     """How many more labelled rows there are, and why they do not teach."""
     if not history.left_out_rows:
         return ""
-    return f" ({history.left_out_rows:,} more are left out: a hard fault touched their windows)"
+    why = "a hard fault touched their windows, or these have no verdict yet"
+    return f" ({history.left_out_rows:,} more are left out: {why})"
 
 
 def _fires(decisions: Sequence[PastDecision]) -> list[PastDecision]:

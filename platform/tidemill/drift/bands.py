@@ -48,7 +48,10 @@ def standard_error(figures: Figures, metric: str) -> float:
     n = figures.count
     squared = figures.squared_error_sum / n
     fourth = _fourth_moment(
-        _middles(figures.residual_edges), figures.residual_counts, figures.squared_error_sum
+        _middles(figures.residual_edges),
+        figures.residual_counts,
+        figures.squared_error_sum,
+        figures.absolute_error_sum,
     )
     if metric == "bias":
         return math.sqrt(max(squared - (figures.error_sum / n) ** 2, 0.0) / n)
@@ -178,10 +181,14 @@ def _middles(edges: Floats) -> Floats:
     return np.concatenate([[edges[0]], (edges[1:] + edges[:-1]) / 2, [edges[-1]]])
 
 
-def _fourth_moment(values: Floats, counts: npt.NDArray[np.int64], squares: float) -> float:
+def _fourth_moment(
+    values: Floats, counts: npt.NDArray[np.int64], squares: float, sizes: float | None = None
+) -> float:
     """Mean fourth power of values of which the histogram and the sum of squares are known.
 
-    What the inner bins do not explain of the sum of squares lies in the open bins.
+    What the inner bins do not explain of the sum of squares lies in the open bins; of these it
+    is one value's as far as the sum of absolute values (``sizes``) allows: a row that is off by a
+    thousand times as much as all others is chance, whatever else lies far out.
     """
     n = float(counts.sum())
     inner = float((counts[1:-1] * values[1:-1] ** 2).sum())
@@ -189,7 +196,25 @@ def _fourth_moment(values: Floats, counts: npt.NDArray[np.int64], squares: float
     beyond = max(squares - inner, 0.0)
     scale = squares / inner if not outside and inner else 1.0
     fourth = float((counts[1:-1] * values[1:-1] ** 4).sum()) * scale**2
-    return (fourth + (beyond**2 / outside if outside else 0.0)) / n if n else math.nan
+    if outside:
+        mean = math.sqrt(beyond / outside)
+        if sizes is not None:
+            far = sizes - float((counts[1:-1] * np.abs(values[1:-1])).sum())
+            mean = min(max(far, 0.0) / outside, mean)
+        fourth += _most_uneven(mean, beyond, outside)
+    return fourth / n if n else math.nan
+
+
+def _most_uneven(mean: float, squares: float, n: float) -> float:
+    """The largest sum of fourth powers of ``n`` values with this mean and sum of squares.
+
+    >>> _most_uneven(2.0, 12.0, 3.0), round(_most_uneven(1.0, 9.0, 3.0))
+    (48.0, 81)
+    """
+    spread = math.sqrt(max(squares / n - mean**2, 0.0))
+    others = max(n - 1, 1.0)
+    largest, rest = mean + spread * math.sqrt(others), mean - spread / math.sqrt(others)
+    return float(largest**4 + (n - 1) * rest**4)
 
 
 def _root(squares: float) -> float:

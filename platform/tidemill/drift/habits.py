@@ -51,12 +51,15 @@ class Habit:
     factor : float
         The largest ratio between a block's typical value and that of all rows.
     stuck : bool
-        Whether some block had one value only.
+        Whether to stand still is usual: blocks had one value only, not all of them the same, or
+        one within the range. At an end of it (a count that had to fill, a dry week) or of a
+        category stillness says nothing of other values.
     fullest : (bins,) float64
         Of each bin of the axis, the largest share of a block's values that lay in it.
-    likeness : float
-        Of the fullest bin, how much more alike rows of one block are than rows of different
-        blocks: 0 not at all, 1 wholly (intraclass correlation).
+    likeness : (bins,) float64
+        Of each bin, how much more alike rows of one block are than rows of different blocks: 0
+        not at all, 1 wholly (intraclass correlation); of one that training left empty that of
+        the fullest.
     block_values : float
         Values of a block, on average.
     """
@@ -69,7 +72,7 @@ class Habit:
     factor: float
     stuck: bool
     fullest: Shares
-    likeness: float
+    likeness: Shares
     block_values: float
 
     @classmethod
@@ -84,7 +87,7 @@ class Habit:
             unseen=_only_there(whole, blocks),
             outside=_beyond_others(blocks),
             factor=max(_strayed(whole, block) for block in blocks),
-            stuck=any(_stuck(block) for block in blocks),
+            stuck=_often_stands(whole, _still_at(blocks)),
             fullest=_fullest(counts),
             likeness=_likeness(counts),
             block_values=float(counts.sum(axis=1).mean()),
@@ -99,7 +102,7 @@ class Habit:
             self,
             nulls=max(self.nulls, *(_null_share(window) for window in recent)),
             factor=max(self.factor, *(_strayed(self.whole, window) for window in recent)),
-            stuck=self.stuck or any(_stuck(window) for window in recent),
+            stuck=self.stuck or len(_still_at(recent)) > 1,
             fullest=np.maximum(self.fullest, _fullest(counts)),
         )
 
@@ -127,8 +130,9 @@ class Habit:
         share = float(known[at] / max(known.sum(), 1))
         if isinstance(window, NumericProfile) and at in (0, len(seen) - 1):
             share = max(share, 1 / (1 + int(np.count_nonzero(known))))
-        runs = max(n / max(self.likeness * self.block_values, 1.0), 1.0)
-        return float(share ** min(n / (1 + (n - 1) * self.likeness), runs))
+        alike = float(self.likeness[at])
+        runs = max(n / max(alike * self.block_values, 1.0), 1.0)
+        return float(share ** min(n / (1 + (n - 1) * alike), runs))
 
 
 def one_value(column: ColumnProfile) -> bool:
@@ -261,8 +265,15 @@ def _null_share(column: ColumnProfile) -> float:
     return column.nulls / max(column.rows, 1)
 
 
-def _stuck(column: ColumnProfile) -> bool:
-    return _values(column) >= MIN_VALUES and one_value(column)
+def _still_at(columns: Sequence[ColumnProfile]) -> set[float | str]:
+    """The values at which blocks or windows stood still."""
+    still = (c for c in columns if _values(c) >= MIN_VALUES and one_value(c))
+    return {c.minimum if isinstance(c, NumericProfile) else next(iter(c.counts)) for c in still}
+
+
+def _often_stands(whole: ColumnProfile, values: set[float | str]) -> bool:
+    inner = isinstance(whole, NumericProfile) and values - {whole.minimum, whole.maximum}
+    return len(values) > 1 or bool(inner)
 
 
 def _fullest(counts: Counts) -> Shares:
@@ -275,16 +286,16 @@ def _fullest(counts: Counts) -> Shares:
     return shares
 
 
-def _likeness(counts: Counts) -> float:
+def _likeness(counts: Counts) -> Shares:
+    """Intraclass correlation of each bin, (bins,), from counts (blocks, bins)."""
     rows = counts.sum(axis=1)
     counts, rows = counts[rows > 0], rows[rows > 0]
     if len(rows) < 2:
-        return 0.0
-    fullest = int(np.argmax(counts.sum(axis=0)))
-    share = counts[:, fullest].sum() / rows.sum()
+        return np.zeros(counts.shape[1])
+    share = counts.sum(axis=0) / rows.sum()
     chance = share * (1 - share)
-    if chance == 0:
-        return 0.0
-    between = float(rows @ (counts[:, fullest] / rows - share) ** 2) / rows.sum()
+    between = rows @ (counts / rows[:, None] - share) ** 2 / rows.sum()
     excess = between - chance * len(rows) / rows.sum()
-    return float(np.clip(excess / chance, 0.0, 1.0))
+    alike = np.clip(np.divide(excess, chance, out=np.zeros_like(chance), where=chance > 0), 0, 1)
+    likeness: Shares = np.where(share > 0, alike, alike[np.argmax(share)])
+    return likeness

@@ -145,6 +145,15 @@ class Windows:
             found = _with_performance(connection, connection.execute(chosen).all())
         return found[0] if found else None
 
+    def versions_at(self, sequence: int, segment: str = "") -> Sequence[int]:
+        """The models that share the rows of one number, each with a window of its own."""
+        w = tables.windows
+        chosen = sa.select(w.c.model_version).where(
+            w.c.sequence == sequence, w.c.segment == segment
+        )
+        with self._store.read() as connection:
+            return connection.execute(chosen.order_by(w.c.model_version)).scalars().all()
+
     def list(
         self,
         *,
