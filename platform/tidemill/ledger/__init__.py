@@ -31,7 +31,7 @@ from tidemill.ledger.values import (
     WindowKey,
     WindowPart,
 )
-from tidemill.ledger.windows import Parts, Performance, Window
+from tidemill.ledger.window import Parts, Performance, Window
 from tidemill.ledger.withholding import Span, Take, owed_after, takes_of
 
 __all__ = [

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.store import Store
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Key", "Keys", "Session", "Sessions"]
 

@@ -18,10 +18,10 @@ from tidemill.errors import SchemaMismatch
 from tidemill.ledger import tables
 from tidemill.ledger.blobs import pack_table
 from tidemill.ledger.columns import micros
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Ids, Numbers, Run, hash_ids
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.values import EventBatch
-from tidemill.ledger.writer import Commit
 
 __all__ = ["Arrival", "EventGroup", "pack_rows", "prepare", "split_columns"]
 

@@ -1,16 +1,6 @@
-r"""Decisions: fire, hold or suppress a retraining; each with its evidence, for ever.
+"""Decisions: fire, hold or suppress a retraining; each with its evidence, for ever.
 
-::
-
-    fire ----> awaiting approval --approve--> approved --report--> started --report--> finished
-                     |                           ^                    |                 or failed
-                     `--reject--> rejected       `------ retry <------'--------------------'
-    suppress, hold --> suppressed
-
-    awaiting approval, approved (and nothing has begun) --supersede--> superseded
-    approved, started --stop--> stopped
-
-A decision is open until it has an end. At most one is open for each model: the database's own
+Its states are in ``steps``. At most one decision is open for each model: the database's own
 constraint.
 
 A decision that fires takes labelled rows: those with a number in (``labels_after``,
@@ -30,9 +20,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
+from tidemill.ledger import steps, tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.decision import HOLDING, Decision, get_decision, open_decision
-from tidemill.ledger.faults import WrongState
 from tidemill.ledger.holding import (
     given_through,
     newest_holder,
@@ -41,17 +31,13 @@ from tidemill.ledger.holding import (
 )
 from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
+from tidemill.ledger.steps import Step
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.withholding import Take, owed_after
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Decisions"]
-
-_AWAITING = ("awaiting approval",)
-_RUNNING = ("approved", "started")
-_WAITING = (*_AWAITING, "approved")
-_GIVEN_UP = ("failed", "stopped")
 
 Tell = Callable[[Decision], NewMessage | None]
 
@@ -90,28 +76,20 @@ class Decisions:
         WrongState
             If another one holds some of ``labels``.
         """
-        fires = action == "fire"
-        state = "suppressed" if not fires else "awaiting approval" if needs_approval else "approved"
-        values = {
-            "model": model,
-            "champion_version": champion_version,
-            "action": action,
-            "state": state,
-            "reason": reason,
-            "evidence": dict(evidence or {}),
-            "source": source,
-            "needs_approval": needs_approval,
-            "attempt": 1,
-            "labels_after": labels[0] if labels and fires else None,
-            "labels_through": labels[1] if labels and fires else None,
-            "note": "",
-            "opened_at": at,
-            "updated_at": at,
-            "closed_at": None if fires else at,
-        }
+        values = steps.opened(
+            action,
+            labels,
+            at,
+            model=model,
+            champion_version=champion_version,
+            reason=reason,
+            evidence=dict(evidence or {}),
+            needs_approval=needs_approval,
+            source=source,
+        )
 
         def write(commit: Commit) -> Decision:
-            if fires:
+            if action == "fire":
                 require_none_open(commit.connection, model)
                 require_free(commit.connection, model, labels)
             number = insert_row(commit.connection, tables.decisions, **values)
@@ -130,8 +108,7 @@ class Decisions:
         RecordMissing, WrongState
             If there is no such decision, or it does not await approval.
         """
-        agreed = {"state": "approved", "note": note}
-        return self._step(decision_id, _AWAITING, at, message, lambda _: agreed)
+        return self._step(decision_id, steps.answered("approved", note), at, message)
 
     def reject(self, decision_id: int, *, note: str = "", at: dt.datetime) -> Decision:
         """A person refuses; it is closed.
@@ -141,8 +118,7 @@ class Decisions:
         RecordMissing, WrongState
             As :meth:`approve`.
         """
-        refused = {"state": "rejected", "note": note, "closed_at": at}
-        return self._step(decision_id, _AWAITING, at, None, lambda _: refused)
+        return self._step(decision_id, steps.answered("rejected", note, at), at)
 
     def stop(
         self, decision_id: int, *, note: str = "", at: dt.datetime, message: Tell | None = None
@@ -159,11 +135,7 @@ class Decisions:
         RecordMissing, WrongState
             If there is no such decision, or it is neither approved nor started.
         """
-
-        def change(decision: Decision) -> dict[str, Any]:
-            return {"state": "stopped", "note": _noted(decision, note), "closed_at": at}
-
-        return self._step(decision_id, _RUNNING, at, message, change)
+        return self._step(decision_id, steps.stopped(note, at), at, message)
 
     def supersede(self, model: str, champion_version: int, *, at: dt.datetime) -> Decision | None:
         """End the open decision about another version than the one that serves now.
@@ -176,24 +148,11 @@ class Decisions:
         Decision or None
             The one that was ended.
         """
-
-        def replaced(decision: Decision) -> bool:
-            return (
-                decision.champion_version != champion_version
-                and decision.state in _WAITING
-                and decision.attempt == 1
-            )
-
-        def change(decision: Decision) -> dict[str, Any] | None:
-            if not replaced(decision):
-                return None
-            said = f"version {champion_version} took the place of {decision.champion_version}"
-            return {"state": "superseded", "note": _noted(decision, said), "closed_at": at}
-
+        step = steps.superseded(champion_version, at)
         found = self.current(model)
-        if found is None or not replaced(found):
+        if found is None or step(found) is None:
             return None
-        ended = self._step(found.id, None, at, None, change)
+        ended = self._step(found.id, step, at)
         return ended if ended.state == "superseded" else None
 
     def launched(
@@ -206,13 +165,7 @@ class Decisions:
         at: dt.datetime,
     ) -> Decision:
         """The orchestrator took the attempt; an older attempt changes nothing."""
-
-        def change(decision: Decision) -> dict[str, Any] | None:
-            if attempt != decision.attempt:
-                return None
-            return {"flow_run_id": flow_run_id, "flow_run_url": flow_run_url}
-
-        return self._step(decision_id, None, at, None, change)
+        return self._step(decision_id, steps.launched(attempt, flow_run_id, flow_run_url), at)
 
     def report(
         self,
@@ -237,35 +190,14 @@ class Decisions:
         RecordMissing, WrongState
             If there is no such decision, the attempt is not the present one, or it is closed.
         """
-        given = {
+        news = {
             "flow_run_id": flow_run_id,
             "flow_run_url": flow_run_url,
             "challenger_version": challenger_version,
             "promoted": promoted,
             "outcome": None if outcome is None else dict(outcome),
         }
-
-        def change(decision: Decision) -> dict[str, Any] | None:
-            if attempt != decision.attempt:
-                raise WrongState.of(
-                    f"attempt {attempt} of decision",
-                    decision_id,
-                    f"superseded by attempt {decision.attempt}",
-                    "the newest",
-                )
-            if decision.state == state and state != "started":
-                return None
-            if (decision.state, state) == ("stopped", "failed"):
-                return None
-            late = decision.state in _GIVEN_UP and state == "finished"
-            if decision.state not in _RUNNING and not late:
-                raise WrongState.of(
-                    "decision", decision_id, decision.state, " or ".join(_RUNNING), decision.note
-                )
-            news = {name: value for name, value in given.items() if value is not None}
-            return {**news, "state": state, "closed_at": None if state == "started" else at}
-
-        return self._step(decision_id, None, at, None, change)
+        return self._step(decision_id, steps.reported(attempt, state, news, at), at)
 
     def retry(self, decision_id: int, *, at: dt.datetime, message: Tell | None = None) -> Decision:
         """Ask for another attempt; one that has failed is open again.
@@ -276,19 +208,7 @@ class Decisions:
             If there is none, it is neither running nor failed, or another is open or has its rows
             by now.
         """
-        return self._step(
-            decision_id,
-            (*_RUNNING, "failed"),
-            at,
-            message,
-            lambda decision: {
-                "state": "approved",
-                "attempt": decision.attempt + 1,
-                "flow_run_id": None,
-                "flow_run_url": None,
-                "closed_at": None,
-            },
-        )
+        return self._step(decision_id, steps.tried_again, at, message)
 
     def get(self, decision_id: int) -> Decision:
         """One decision."""
@@ -359,20 +279,15 @@ class Decisions:
     def _step(
         self,
         decision_id: int,
-        allowed: tuple[str, ...] | None,
+        step: Step,
         at: dt.datetime,
-        message: Tell | None,
-        change: Callable[[Decision], dict[str, Any] | None],
+        message: Tell | None = None,
     ) -> Decision:
         t = tables.decisions
 
         def write(commit: Commit) -> Decision:
             decision = get_decision(commit.connection, decision_id)
-            if allowed is not None and decision.state not in allowed:
-                raise WrongState.of(
-                    "decision", decision_id, decision.state, " or ".join(allowed), decision.note
-                )
-            values = change(decision)
+            values = step(decision)
             if values is None:
                 return decision
             if not decision.open and values.get("closed_at", at) is None:
@@ -386,10 +301,6 @@ class Decisions:
             return _tell(commit, get_decision(commit.connection, decision_id), message, at)
 
         return self._writer.call(write)
-
-
-def _noted(decision: Decision, more: str) -> str:
-    return "; ".join(filter(None, (decision.note, more)))
 
 
 def _tell(commit: Commit, decision: Decision, message: Tell | None, at: dt.datetime) -> Decision:

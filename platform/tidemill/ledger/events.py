@@ -17,6 +17,7 @@ from tidemill.ledger import tables
 from tidemill.ledger.arriving import Arrival, EventGroup, pack_rows, prepare
 from tidemill.ledger.blobs import pack_numbers
 from tidemill.ledger.columns import from_micros
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Numbers, hash_ids
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.reading import labelled_rows, newest_rows, rows_at
@@ -27,7 +28,7 @@ from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.values import BatchNote, EventBatch, Receipt, Totals
 from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.withholding import Take
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Events"]
 

@@ -18,6 +18,7 @@ import structlog
 
 from tidemill.errors import IntegrityError, TidemillError
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.faults import busy
 from tidemill.ledger.labelling import fold_labels
 from tidemill.ledger.lateness import late_masks, mark_late
@@ -28,7 +29,7 @@ from tidemill.ledger.splitting import Halved, fold_halves
 from tidemill.ledger.store import Store
 from tidemill.ledger.unfolded import Unfolded, backlog, stretches, to_stretch
 from tidemill.ledger.values import Folding, WindowPart
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Folder"]
 

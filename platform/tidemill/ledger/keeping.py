@@ -10,10 +10,11 @@ from typing import Any
 import structlog
 
 from tidemill.errors import TidemillError
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.merging import clear_dead_segments, due_merge, merge_segments
 from tidemill.ledger.store import Store
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Keeper"]
 

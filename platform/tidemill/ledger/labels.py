@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from tidemill.errors import SchemaMismatch
 from tidemill.ledger import tables
 from tidemill.ledger.columns import cleaned, from_micros
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Ids, Numbers, hash_ids
 from tidemill.ledger.index import IdIndex, View
 from tidemill.ledger.requests import keep_request, replayed
@@ -22,7 +23,7 @@ from tidemill.ledger.store import Store
 from tidemill.ledger.values import LabelBatch, LabelReceipt
 from tidemill.ledger.waiting import PENDING_LIMIT, PendingIds, insert_labels, read_pending
 from tidemill.ledger.withholding import Take, count_taken
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Labels"]
 

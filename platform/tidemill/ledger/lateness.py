@@ -8,10 +8,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Numbers
 from tidemill.ledger.masks import Mask, pack_mask
 from tidemill.ledger.unfolded import Unfolded
-from tidemill.ledger.writer import Commit
 
 __all__ = ["late_masks", "mark_late"]
 

@@ -16,6 +16,7 @@ from tidemill.errors import TidemillError
 from tidemill.ledger import tables
 from tidemill.ledger.access import Keys, Sessions
 from tidemill.ledger.alerts import Alerts
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.decisions import Decisions
 from tidemill.ledger.events import Events
 from tidemill.ledger.faults import database_errors
@@ -35,7 +36,7 @@ from tidemill.ledger.upserting import upsert
 from tidemill.ledger.values import Folding, LeftOut
 from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.windows import Windows
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Health", "Ledger"]
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.filters import add_to_filter, empty_filter
 from tidemill.ledger.ids import Run, Words64, merge_runs
 from tidemill.ledger.index import IdIndex
@@ -24,7 +25,6 @@ from tidemill.ledger.segments import (
 )
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_row
-from tidemill.ledger.writer import Commit
 
 __all__ = ["clear_dead_segments", "due_merge", "merge_segments"]
 

@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import upsert
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Notes"]
 

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.faults import RecordMissing
 from tidemill.ledger.reading import newest_records
 from tidemill.ledger.store import Store
 from tidemill.ledger.upserting import insert_new
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Message", "NewMessage", "Outbox", "back_off_seconds", "enqueue"]
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from tidemill.ledger import tables
 from tidemill.ledger.arriving import pack_rows
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.masks import pack_mask, unpack_mask
 from tidemill.ledger.unfolded import Unfolded
-from tidemill.ledger.writer import Commit
 
 __all__ = ["pack_small"]
 

@@ -12,10 +12,10 @@ from sqlalchemy.engine import Connection
 from tidemill.ledger import tables
 from tidemill.ledger.blobs import pack_bytes, unpack_bytes
 from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Numbers
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.values import LabelPart, WindowKey, WindowPart
-from tidemill.ledger.writer import Commit
 
 __all__ = [
     "FIELDS",

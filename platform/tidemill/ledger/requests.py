@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow, cleaned
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.faults import IdempotencyConflict
 from tidemill.ledger.store import Store
 from tidemill.ledger.values import LabelReceipt, Receipt, Request
-from tidemill.ledger.writer import Commit
 
 __all__ = ["Requests", "StoredRequest", "keep_request", "replayed"]
 

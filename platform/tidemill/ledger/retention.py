@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.store import Store
-from tidemill.ledger.writer import Commit, Writer
+from tidemill.ledger.writer import Writer
 
 __all__ = ["Pruned", "prune"]
 

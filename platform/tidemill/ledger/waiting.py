@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Ids, Numbers, Run, add_run, find_in_run
-from tidemill.ledger.writer import Commit
 
 __all__ = ["PENDING_LIMIT", "PendingIds", "insert_labels"]
 

@@ -1,8 +1,7 @@
 """One thread writes: many jobs share a commit, and each waits until it is durable.
 
 While a commit is flushed to the disk, the next jobs queue up; all that wait are written
-together. Each job has a savepoint of its own, so that one that fails takes no other with it.
-What a job changes in memory is staged and applied only after the commit.
+together, in one commit (``committing``).
 """
 
 from __future__ import annotations
@@ -12,25 +11,23 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from tidemill.errors import Busy, ServiceUnavailable, StorageFailed, TidemillError, UsageError
+from tidemill.errors import Busy, ServiceUnavailable, StorageFailed, TidemillError
 from tidemill.ledger import tables
+from tidemill.ledger.committing import Commit, Group, Job, Outcome, of_database, run_jobs
 from tidemill.ledger.faults import QueueFull, busy, database_errors, translate
 from tidemill.ledger.store import Store
-from tidemill.ledger.upserting import upsert
 
-__all__ = ["Commit", "Group", "Job", "Writer"]
+__all__ = ["Writer"]
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -40,91 +37,6 @@ _GROUP_BYTES = 16 << 20
 _LOG_BYTES = 128 << 20
 _PROBE_BYTES = 1 << 20
 _POLL_SECONDS = 1.0
-_OURS = (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError)
-
-
-class Commit:
-    """One transaction of the writer, and what is to happen once it is durable.
-
-    Parameters
-    ----------
-    connection : Connection
-    at : datetime
-        When it began.
-    base : dict
-        The committed marks.
-    """
-
-    def __init__(self, connection: Connection, at: dt.datetime, base: dict[str, int]) -> None:
-        self.connection = connection
-        self.at = at
-        self._base = base
-        self._marks: dict[str, int] = {}
-        self._hooks: list[Callable[[], None]] = []
-        self._topics: set[str] = set()
-
-    def mark(self, name: str) -> int:
-        """A counter's value within this transaction; 0 before it was first set."""
-        return self._marks.get(name, self._base.get(name, 0))
-
-    def set_mark(self, name: str, value: int) -> None:
-        """Change a counter; it is written with the commit."""
-        self._marks[name] = value
-
-    def after(self, hook: Callable[[], None]) -> None:
-        """Run ``hook`` in the writer's thread once the commit is durable."""
-        self._hooks.append(hook)
-
-    def topic(self, *names: str) -> None:
-        """Say what changed, for those who listen."""
-        self._topics.update(names)
-
-    def savepoint(self) -> tuple[dict[str, int], int, set[str]]:
-        """What :meth:`undo` needs to forget a job."""
-        return dict(self._marks), len(self._hooks), set(self._topics)
-
-    def undo(self, saved: tuple[dict[str, int], int, set[str]]) -> None:
-        """Forget what was staged since :meth:`savepoint`."""
-        self._marks, hooks, self._topics = saved
-        del self._hooks[hooks:]
-
-    def flush_marks(self) -> None:
-        """Write the counters that changed."""
-        rows = [{"name": name, "value": value} for name, value in sorted(self._marks.items())]
-        upsert(self.connection, tables.marks, rows, key=["name"])
-
-    def done(self) -> frozenset[str]:
-        """Apply what was staged; returns the topics."""
-        self._base.update(self._marks)
-        for hook in self._hooks:
-            hook()
-        return frozenset(self._topics)
-
-
-class Group(Protocol):
-    """Work that jobs of one kind in a commit have in common.
-
-    Jobs of a group have no savepoints, which would cost as much as they do: they raise a
-    :class:`UsageError` before they write or not at all. After any other error all jobs of the
-    commit are carried out again, one by one.
-    """
-
-    def begin(self, commit: Commit, payloads: Sequence[Any]) -> None:
-        """Before the first job of the group."""
-
-    def finish(self, commit: Commit) -> None:
-        """After the last one, before the commit."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One piece of work, and who waits for it."""
-
-    run: Callable[[Commit], Any]
-    cost: int
-    group: Group | None
-    payload: Any
-    future: Future[Any] = field(default_factory=Future)
 
 
 class Writer:
@@ -314,7 +226,7 @@ class Writer:
         self._tell(topics)
 
     def _failed(self, jobs: list[Job], error: BaseException) -> None:
-        known = translate(error, self._store.name) if _of_database(error) else error
+        known = translate(error, self._store.name) if of_database(error) else error
         away = isinstance(known, Busy | ServiceUnavailable)
         if isinstance(known, StorageFailed):
             self.failed_bytes = min(max(job.cost for job in jobs), _PROBE_BYTES)
@@ -334,7 +246,7 @@ class Writer:
             self._unsure = True
             return frozenset()
 
-    def _commit(self, jobs: list[Job]) -> tuple[list[tuple[Any, Exception | None]], Commit]:
+    def _commit(self, jobs: list[Job]) -> tuple[list[Outcome], Commit]:
         connection = self._store.writer()
         try:
             with database_errors(self._store.name):
@@ -342,12 +254,12 @@ class Writer:
                     self._reload_marks(connection)
                 with connection.begin():
                     commit = Commit(connection, self._clock(), self.marks)
-                    outcomes = self._run(commit, jobs)
+                    outcomes = run_jobs(commit, jobs)
                     commit.flush_marks()
                     self._unsure = not self._store.sqlite
                 self._unsure = False
         except BaseException as error:
-            if _of_database(error) or (isinstance(error, TidemillError) and error.retryable):
+            if of_database(error) or (isinstance(error, TidemillError) and error.retryable):
                 self._store.drop_writer()
             raise
         return outcomes, commit
@@ -356,16 +268,6 @@ class Writer:
         with connection.begin():
             self._reload(connection)
         self._unsure = False
-
-    def _run(self, commit: Commit, jobs: list[Job]) -> list[tuple[Any, Exception | None]]:
-        group = next((job.group for job in jobs if job.group is not None), None)
-        if group is not None:
-            group.begin(commit, [job.payload for job in jobs if job.group is not None])
-        alone = len(jobs) == 1
-        outcomes = [(job.run(commit), None) if alone else _apart(commit, job) for job in jobs]
-        if group is not None:
-            group.finish(commit)
-        return outcomes
 
     def _tell(self, topics: Iterable[str]) -> None:
         names = frozenset(topics)
@@ -382,25 +284,3 @@ class Writer:
         self.marks.update(
             {row.name: row.value for row in connection.execute(sa.select(t.c.name, t.c.value))}
         )
-
-
-def _apart(commit: Commit, job: Job) -> tuple[Any, Exception | None]:
-    saved = commit.savepoint()
-    if job.group is not None:
-        try:
-            return job.run(commit), None
-        except UsageError as error:
-            commit.undo(saved)
-            return None, error
-    try:
-        with commit.connection.begin_nested():
-            return job.run(commit), None
-    except Exception as error:
-        if _of_database(error) and not isinstance(error, _OURS):
-            raise  # the whole transaction is lost
-        commit.undo(saved)
-        return None, translate(error, "the ledger") if _of_database(error) else error
-
-
-def _of_database(error: BaseException) -> bool:
-    return isinstance(error, exc.SQLAlchemyError | OSError)
