@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,19 @@ def test_the_monitor_leaves_heavy_libraries_to_their_rooms(library):
     """Of them the monitor has FastAPI alone; it reaches the rest through tidemill's rooms."""
     strangers = [path.name for path in sorted(MONITOR.rglob("*.py")) if library in imported(path)]
     assert strangers == []
+
+
+def test_no_modules_import_in_a_circle():
+    """Arrows run one way, also between the modules of one room, and for types alone."""
+    graph = grimp.build_graph("tidemill", "tidemill_monitor", cache_dir=None)
+    arrows = {one: graph.find_modules_directly_imported_by(one) for one in graph.modules}
+    while arrows:
+        aims = set().union(*arrows.values())
+        kept = {one for one, imports in arrows.items() if one in aims and imports & arrows.keys()}
+        if kept == arrows.keys():
+            break
+        arrows = {one: arrows[one] & kept for one in kept}
+    assert sorted(arrows) == []
 
 
 def test_nobody_imports_flows():

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from tidemill.config import load_params
+from tidemill.config import Params, load_params
 from tidemill.errors import ConfigError
 from tidemill.ledger import Ledger
 from tidemill.storage import storage_errors
@@ -19,8 +19,9 @@ from tidemill_monitor.dashboard import add_dashboard
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.trying import check_channels
 from tidemill_monitor.following import Follower
-from tidemill_monitor.intake import Admission
+from tidemill_monitor.intake import HeldBodies
 from tidemill_monitor.logs import configure_logs
+from tidemill_monitor.meters import Meters
 from tidemill_monitor.openapi import add_openapi
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import (
@@ -34,10 +35,11 @@ from tidemill_monitor.routes import (
     views,
 )
 from tidemill_monitor.routes import service as service_routes
-from tidemill_monitor.security import Guard, Keys, Rates, Sessions, Wrapped
+from tidemill_monitor.security import Admission, Keys, Rates, Sessions, Wrapped
 from tidemill_monitor.service import Service
 from tidemill_monitor.serving import ChampionHolder, Scorer
 from tidemill_monitor.settings import MonitorSettings, is_loopback
+from tidemill_monitor.topics import Topics
 from tidemill_monitor.watching import Folds, Watcher
 
 __all__ = ["create_app", "make_service"]
@@ -67,7 +69,6 @@ def create_app(settings: MonitorSettings | None = None, *, clock: Clock | None =
     service = make_service(settings or MonitorSettings(), clock or _now)
     try:
         _admit_keys(service)
-        service.watcher, service.dispatcher = Watcher(service), Dispatcher(service)
         return _composed(service)
     except BaseException:
         service.ledger.close()
@@ -83,15 +84,40 @@ def make_service(settings: MonitorSettings, clock: Clock) -> Service:
         settings.folder.chmod(0o700)  # events and hashes of keys are nobody else's
     champion = ChampionHolder(settings, params, clock)
     champion.load()
-    folding = Folds(champion, params.monitoring)
-    ledger = Ledger.open(settings.store_url, folding=folding, queue_bytes=settings.queue_bytes)
-    keys = Keys(ledger, clock)
-    scorer = Scorer(
-        ledger,
-        clock,
-        max_rows=settings.max_rows,
-        max_bytes=settings.max_body_bytes,
-        segments=params.monitoring.window.segments,
+    folds = Folds(champion, params.monitoring)
+    ledger = Ledger.open(settings.store_url, folding=folds, queue_bytes=settings.queue_bytes)
+    try:
+        return _put_together(settings, params, ledger, champion, folds, clock)
+    except BaseException:
+        ledger.close()
+        raise
+
+
+def _put_together(
+    settings: MonitorSettings,
+    params: Params,
+    ledger: Ledger,
+    champion: ChampionHolder,
+    folds: Folds,
+    clock: Clock,
+) -> Service:
+    topics, meters, keys = Topics(), Meters(), Keys(ledger, clock)
+    watcher = Watcher(
+        params=params,
+        settings=settings,
+        ledger=ledger,
+        champion=champion,
+        folds=folds,
+        meters=meters,
+        clock=clock,
+    )
+    dispatcher = Dispatcher(
+        params=params,
+        settings=settings,
+        ledger=ledger,
+        champion=champion,
+        topics=topics,
+        clock=clock,
     )
     return Service(
         settings=settings,
@@ -102,10 +128,23 @@ def make_service(settings: MonitorSettings, clock: Clock) -> Service:
         keys=keys,
         sessions=Sessions(ledger, keys, clock, settings.session_hours),
         rates=Rates(settings.rate_requests, settings.rate_rows, settings.max_rows),
-        admission=Admission(settings.inflight_bytes),
-        scorer=scorer,
+        bodies=HeldBodies(settings.inflight_bytes),
+        scorer=_scorer(settings, params, ledger, clock),
+        watcher=watcher,
+        dispatcher=dispatcher,
+        topics=topics,
+        meters=meters,
         pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="monitor"),
-        folds=folding,
+    )
+
+
+def _scorer(settings: MonitorSettings, params: Params, ledger: Ledger, clock: Clock) -> Scorer:
+    return Scorer(
+        ledger,
+        clock,
+        max_rows=settings.max_rows,
+        max_bytes=settings.max_body_bytes,
+        segments=params.monitoring.window.segments,
     )
 
 
@@ -143,7 +182,7 @@ def _composed(service: Service) -> FastAPI:
     add_dashboard(app)
     add_openapi(app, service)
     app.add_middleware(
-        Guard,
+        Admission,
         keys=service.keys,
         sessions=service.sessions,
         rates=service.rates,
@@ -157,8 +196,6 @@ def _composed(service: Service) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    assert service.watcher is not None  # noqa: S101 - create_app has set both
-    assert service.dispatcher is not None  # noqa: S101
     follower = Follower(service.champion)
     parts = (service.scorer, service.watcher, service.dispatcher, follower)
     forget = service.ledger.on_commit(lambda topics: service.topics.publish(*topics))

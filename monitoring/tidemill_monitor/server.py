@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tidemill.web import Bounds
+from tidemill.web.connections import connection_within
 from tidemill_monitor.app import create_app
 from tidemill_monitor.security import leave_credentials
 from tidemill_monitor.settings import MonitorSettings
@@ -29,7 +30,7 @@ def server_of(app: FastAPI, settings: MonitorSettings) -> uvicorn.Server:
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=10,
-            http=Bounds().protocol(),
+            http=connection_within(Bounds()),
             log_level="warning",
         )
     )

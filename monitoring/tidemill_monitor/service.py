@@ -8,26 +8,24 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from fastapi import Request
 
 from tidemill.config import Params
 from tidemill.ledger import Ledger
-from tidemill_monitor.intake.bodies import Admission
+from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.intake.bodies import HeldBodies
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.readiness import Readiness
 from tidemill_monitor.security.keys import Keys
 from tidemill_monitor.security.rates import Rates
 from tidemill_monitor.security.sessions import Sessions
 from tidemill_monitor.serving.champion import ChampionHolder
+from tidemill_monitor.serving.scorer import Scorer
 from tidemill_monitor.settings import MonitorSettings
 from tidemill_monitor.topics import Topics
-
-if TYPE_CHECKING:
-    from tidemill_monitor.dispatch import Dispatcher
-    from tidemill_monitor.serving.scorer import Scorer
-    from tidemill_monitor.watching import Folds, Watcher
+from tidemill_monitor.watching import Watcher
 
 __all__ = ["Clock", "Service", "service_of"]
 
@@ -49,16 +47,18 @@ class Service:
     champion : ChampionHolder
     clock : callable
         Gives the time, aware and UTC.
-    keys, sessions, rates, admission
+    keys, sessions, rates, bodies
         Who may ask, how often, and how much is read at once.
     scorer : Scorer
         Answers predictions.
-    readiness, topics, meters
-        How each part is; what has changed; what is counted.
+    watcher : Watcher
+        Makes verdicts of windows.
+    dispatcher : Dispatcher
+        Sends what leaves the monitor.
+    topics, meters, readiness
+        What has changed; what is counted; how each part is.
     pool : ThreadPoolExecutor
         Bounded; for work that would block the event loop.
-    folds : Folds
-        What the ledger folds rows with; knows how far event time has come.
     """
 
     settings: MonitorSettings
@@ -69,15 +69,14 @@ class Service:
     keys: Keys
     sessions: Sessions
     rates: Rates
-    admission: Admission
+    bodies: HeldBodies
     scorer: Scorer
+    watcher: Watcher
+    dispatcher: Dispatcher
+    topics: Topics
+    meters: Meters
     pool: ThreadPoolExecutor
     readiness: Readiness = field(default_factory=Readiness)
-    topics: Topics = field(default_factory=Topics)
-    meters: Meters = field(default_factory=Meters)
-    folds: Folds | None = None
-    watcher: Watcher | None = None
-    dispatcher: Dispatcher | None = None
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a blocking function in the pool."""

@@ -15,6 +15,7 @@ from tidemill.errors import TidemillError
 from tidemill.ledger import EventBatch, LabelBatch, Ledger, Window
 from tidemill.testing.worlds import Traffic
 from tidemill.tracking import ModelVersion
+from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.topics import Topics
 from tidemill_monitor.watching import Folds, Tick, Watcher
@@ -131,14 +132,33 @@ class Watched:
             clock=clock,
             meters=Meters(),
             topics=Topics(),
-            folds=folds,
-            watcher=None,
-            dispatcher=None,
             readiness=_Ready(),
         )
         service: Any = self.service
-        self.watcher = Watcher(service)
-        self.service.watcher = self.watcher
+        self.watcher = Watcher(
+            params=service.params,
+            settings=service.settings,
+            ledger=ledger,
+            champion=service.champion,
+            folds=folds,
+            meters=service.meters,
+            clock=clock,
+        )
+        service.watcher = self.watcher
+
+    def dispatch(self) -> Dispatcher:
+        """A dispatcher that has not started, with the settings as they are now."""
+        service: Any = self.service
+        service.dispatcher = Dispatcher(
+            params=service.params,
+            settings=service.settings,
+            ledger=self.ledger,
+            champion=service.champion,
+            topics=service.topics,
+            clock=self.clock,
+        )
+        found: Dispatcher = service.dispatcher
+        return found
 
     def send(
         self, traffic: Traffic, *, version: int = 1, labels: bool = False, **more: Any

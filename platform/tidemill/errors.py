@@ -67,6 +67,7 @@ __all__ = [
     "WorkerLost",
     "WorkspaceBusy",
     "WorkspaceMissing",
+    "first_few",
     "nearest",
 ]
 
@@ -150,7 +151,7 @@ class ColumnMissing(UsageError):
         names = tuple(available)
         close = nearest(column, names)
         hint = f"did you mean {close!r}? " if close else ""
-        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        shown = first_few(names, 20)
         super().__init__(
             f"{setting} names the column {column!r}, which the data do not have",
             remedy=f"{hint}set {setting} to one of: {shown}",
@@ -265,3 +266,14 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     """
     found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return found[0] if found else None
+
+
+def first_few(words: Iterable[str], most: int, *, between: str = ", ") -> str:
+    """The first ``most`` of some words, and how many there are beside them.
+
+    >>> first_few(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    found = list(words)
+    tail = f" and {len(found) - most:,} more" if len(found) > most else ""
+    return between.join(found[:most]) + tail

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from tidemill.drift import Estimate, HeldOut, Outcomes, PerformanceModel, Reconciled, reconcile
 from tidemill.drift.bands import standard_error
 from tidemill.drift.expected import groups_of
-from tidemill.drift.outputs import outputs_of, scores_of_outputs
-from tidemill.drift.reference import PREDICTION, SCORE, output_schema
+from tidemill.drift.outputs import PREDICTION, SCORE, output_schema, outputs_of, scores_of_outputs
 from tidemill.errors import SchemaMismatch
 from tidemill.metrics import MulticlassFigures, figures_of
 from tidemill.profiling import Profile

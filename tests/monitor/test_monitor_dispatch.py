@@ -115,9 +115,7 @@ def station(tmp_path, reference, receiver, monkeypatch):
 
 
 def dispatcher_of(station) -> Dispatcher:
-    found = Dispatcher(station.service)
-    station.service.dispatcher = found
-    return found
+    return station.dispatch()
 
 
 def tell(station, text="something", channel="desk"):
@@ -1083,7 +1081,7 @@ if when == "before the call":
         message=lambda found: call_message(found, 1),
     )
     die()
-service = SimpleNamespace(
+dispatcher = Dispatcher(
     ledger=ledger, clock=lambda: now, champion=None, topics=None,
     params=SimpleNamespace(monitoring=MonitoringConfig()),
     settings=SimpleNamespace(
@@ -1091,7 +1089,7 @@ service = SimpleNamespace(
     ),
 )
 ledger.decisions.launched = die
-Dispatcher(service).work()
+dispatcher.work()
 """
 
 

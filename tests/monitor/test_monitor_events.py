@@ -225,7 +225,7 @@ def test_bodies_are_limited_while_they_stream(workspace, start_monitor, rides, c
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         answer = monitor.post(PATH, content=bomb, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (413, "BodyTooLarge")
-        assert monitor.service.admission.held == 0
+        assert monitor.service.bodies.held == 0
 
 
 def test_too_much_at_once_is_503(workspace, start_monitor, rides, clock):
@@ -234,7 +234,7 @@ def test_too_much_at_once_is_503(workspace, start_monitor, rides, clock):
         answer = monitor.post(PATH, json={"events": rides.events(5, at=clock())})
         assert (answer.status_code, answer.json()["code"]) == (503, "Overloaded")
         assert int(answer.headers["retry-after"]) >= 1
-        assert monitor.service.admission.held == 0
+        assert monitor.service.bodies.held == 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from starlette.middleware.base import BaseHTTPMiddleware
 
 from tidemill.errors import ModelUntrusted
 from tidemill.testing.worlds import START, World
-from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.signing import signed_headers
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import operate
@@ -50,7 +49,7 @@ def standing(folder, reference):
     with begun(folder, reference) as found:
         found.service.settings.webhook_secret = SECRET
         found.service.settings.prefect_api_url = "http://127.0.0.1:9/api"
-        found.service.dispatcher = Dispatcher(found.service)
+        found.dispatch()
         yield found
 
 

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from tidemill.web import Bounds, HereOnly, OwnerOnly, Passes, WholeBodies
+from tidemill.web.connections import connection_within
 
 CREDENTIAL = "tidemill:0123456789abcdef"
 
@@ -85,7 +86,7 @@ def serve() -> Iterator[Callable[..., int]]:
         def start(app: Any, bounds: Bounds | None = None) -> int:
             listener = socket.create_server(("127.0.0.1", 0))
             config = uvicorn.Config(
-                WholeBodies(app), http=(bounds or Bounds()).protocol(), log_level="warning"
+                WholeBodies(app), http=connection_within(bounds or Bounds()), log_level="warning"
             )
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -6,20 +6,20 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
+from tidemill.config import Params
 from tidemill.config.monitoring import Channel
 from tidemill.errors import TidemillError
-from tidemill.ledger import Message
+from tidemill.ledger import Ledger, Message
 from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, send
 from tidemill_monitor.dispatch.outbox import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
 from tidemill_monitor.dispatch.retraining import CANCEL_KIND, KIND, OUTCOME_KIND, Retraining
-
-if TYPE_CHECKING:
-    from tidemill_monitor.service import Service
+from tidemill_monitor.serving.champion import ChampionHolder
+from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.topics import Topics
 
 __all__ = ["Dispatcher"]
 
@@ -34,7 +34,16 @@ class Dispatcher:
 
     Parameters
     ----------
-    service : Service
+    params : Params
+    settings : MonitorSettings
+        Where Prefect is, and where flows report.
+    ledger : Ledger
+    champion : ChampionHolder
+        Loaded anew when a flow has promoted.
+    topics : Topics
+        Told what has changed.
+    clock : callable
+        Gives the time, aware and UTC.
 
     Notes
     -----
@@ -43,14 +52,23 @@ class Dispatcher:
     that are not there any more have a worker of their own.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        settings = service.settings
-        self._channels = {c.name: c for c in service.params.monitoring.alerts.channels}
+    def __init__(
+        self,
+        *,
+        params: Params,
+        settings: MonitorSettings,
+        ledger: Ledger,
+        champion: ChampionHolder,
+        topics: Topics,
+        clock: Callable[[], dt.datetime],
+    ) -> None:
+        self._ledger, self._clock = ledger, clock
+        self._champion, self._topics = champion, topics
+        self._channels = {c.name: c for c in params.monitoring.alerts.channels}
         self.retraining = Retraining(
-            service.ledger,
+            ledger,
             PrefectApi(settings.prefect_api_url or "", ui_url=settings.prefect_link),
-            service.params.monitoring.retraining,
+            params.monitoring.retraining,
             workspace=str(settings.root),
             monitor_url=settings.report_url,
             promoted=self._promoted,
@@ -62,14 +80,9 @@ class Dispatcher:
         }
         tell, names = {NOTIFICATION: self._notify}, tuple(self._channels)
         self._workers = {
-            "prefect": OutboxWorker(
-                service.ledger, calls, service.clock, cap_seconds=PREFECT_CAP_SECONDS
-            ),
-            **{
-                f"to-{name}": OutboxWorker(service.ledger, tell, service.clock, targets=(name,))
-                for name in names
-            },
-            "strays": OutboxWorker(service.ledger, tell, service.clock, besides=names),
+            "prefect": OutboxWorker(ledger, calls, clock, cap_seconds=PREFECT_CAP_SECONDS),
+            **{f"to-{name}": OutboxWorker(ledger, tell, clock, targets=(name,)) for name in names},
+            "strays": OutboxWorker(ledger, tell, clock, besides=names),
         }
         self._stopping = threading.Event()
         self._follower: threading.Thread | None = None
@@ -77,7 +90,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._unsubscribe = self._service.ledger.on_commit(self._woken)
+        self._unsubscribe = self._ledger.on_commit(self._woken)
         for name, worker in self._workers.items():
             worker.start(f"outbox-{name}")
         self._follower = threading.Thread(target=self._follow, name="flow-runs", daemon=True)
@@ -119,16 +132,16 @@ class Dispatcher:
 
     def _promoted(self) -> None:
         try:
-            self._service.champion.reload()
+            self._champion.reload()
         except TidemillError as exc:
             _log.warning("reload_failed", error=exc.message)
-        self._service.topics.publish("models", "decisions")
+        self._topics.publish("models", "decisions")
 
     def _follow(self) -> None:
         while not self._stopping.wait(FOLLOW_SECONDS):
             try:
-                if self.retraining.follow(self._service.clock()):
-                    self._service.topics.publish("decisions")
+                if self.retraining.follow(self._clock()):
+                    self._topics.publish("decisions")
             except TidemillError as exc:
                 _log.info("flow_runs_unknown", error=exc.message)
             except Exception:

@@ -1,6 +1,6 @@
 """Intake: from the bytes of a request to a table of its good rows, and the others' faults."""
 
-from tidemill_monitor.intake.bodies import ARROW, JSON, NDJSON, Admission, Body, read_body
+from tidemill_monitor.intake.bodies import ARROW, JSON, NDJSON, Body, HeldBodies, read_body
 from tidemill_monitor.intake.faults import Fault, Refused, RowError, Sorted
 from tidemill_monitor.intake.plans import Plan, Shape
 from tidemill_monitor.intake.sorting import sort_body
@@ -9,9 +9,9 @@ __all__ = [
     "ARROW",
     "JSON",
     "NDJSON",
-    "Admission",
     "Body",
     "Fault",
+    "HeldBodies",
     "Plan",
     "Refused",
     "RowError",

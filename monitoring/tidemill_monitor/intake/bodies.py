@@ -18,7 +18,16 @@ from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.twice import Twice, keys_in_rows, keys_in_text, rows_twice
 from tidemill_monitor.problems import Problem
 
-__all__ = ["ARROW", "JSON", "NDJSON", "Admission", "Body", "parse_json", "parse_lines", "read_body"]
+__all__ = [
+    "ARROW",
+    "JSON",
+    "NDJSON",
+    "Body",
+    "HeldBodies",
+    "parse_json",
+    "parse_lines",
+    "read_body",
+]
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -69,7 +78,7 @@ class Body:
         return Body(content, self.kind)
 
 
-class Admission:
+class HeldBodies:
     """Bytes of bodies that may be held at once; used from the event loop only."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -91,9 +100,9 @@ class Admission:
 
 @asynccontextmanager
 async def read_body(
-    request: Request, admission: Admission, *, max_bytes: int, kinds: tuple[str, ...]
+    request: Request, held: HeldBodies, *, max_bytes: int, kinds: tuple[str, ...]
 ) -> AsyncIterator[Body]:
-    """Read the body of a request; its bytes count against ``admission`` until the block ends.
+    """Read the body of a request; its bytes count against ``held`` until the block ends.
 
     Raises
     ------
@@ -110,7 +119,7 @@ async def read_body(
     try:
         async with asyncio.timeout(_READ_SECONDS):
             async for chunk in request.stream():
-                admission.take(len(chunk))
+                held.take(len(chunk))
                 taken += len(chunk)
                 if taken > max_bytes:
                     raise _too_large(max_bytes)
@@ -121,7 +130,7 @@ async def read_body(
             408, "TooSlow", "Request timeout", f"send the body within {_READ_SECONDS:g} seconds"
         ) from exc
     finally:
-        admission.give(taken)
+        held.give(taken)
 
 
 def _content_kind(request: Request, kinds: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from tidemill.schema import TableSchema
 from tidemill.screen import Screen
 from tidemill.settings import load_settings
 from tidemill.storage import Workspace, hash_json, read_json
-from tidemill_monitor.replay.player import Player, Told
+from tidemill_monitor.replay.player import Played, Player
 from tidemill_monitor.replay.spool import Spool, spool
 
 __all__ = ["replay"]
@@ -125,7 +125,7 @@ def _schema(place: Workspace) -> TableSchema:
         ) from exc
 
 
-def _facts(rows: Spool, told: Told) -> dict[str, Any]:
+def _facts(rows: Spool, told: Played) -> dict[str, Any]:
     return {
         "rows": rows.rows,
         "sent": told.sent,

@@ -16,14 +16,14 @@ from tidemill.monitor_client import ARROW, MonitorClient, MonitorRefused
 from tidemill.storage import read_json, write_json
 from tidemill_monitor.replay.spool import AT, EVENT_ID, TRUTH, Spool
 
-__all__ = ["Player", "Told"]
+__all__ = ["Played", "Player"]
 
 _TICK_SECONDS = 0.5
 _SHOWN = 5
 
 
 @dataclass(slots=True)
-class Told:
+class Played:
     """What the monitor said so far.
 
     ``sent`` events were handed over, of which some were duplicates or refused; ``labels`` too.
@@ -79,7 +79,7 @@ class Player:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def play(self, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Told:
+    def play(self, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Played:
         """Send what was not sent before; returns what the monitor said of it.
 
         Events and labels carry ids, so that sending some of them twice changes nothing: a killed
@@ -92,7 +92,7 @@ class Player:
         MonitorRefused
             If it refuses the key, or all of what it is sent.
         """
-        told = Told()
+        told = Played()
         place = self._noted()
         events = _Cursor(self.rows, place["events"], None)
         labels = _Cursor(self.rows, place["labels"], self._label_columns())
@@ -125,7 +125,7 @@ class Player:
         times = batch[AT].combine_chunks().cast(pa.int64()).to_numpy()
         return batch.slice(0, int(times.searchsorted(now, side="right")))
 
-    def _send_events(self, batch: pa.Table, told: Told) -> None:
+    def _send_events(self, batch: pa.Table, told: Played) -> None:
         columns = [name for name in batch.column_names if name != TRUTH]
         table = batch.select(columns)
         names = {self.prediction: "prediction", self.score: "score"}
@@ -142,7 +142,7 @@ class Player:
             told.duplicates += int(answer.get("duplicates", 0))
         told.note(answer)
 
-    def _label(self, labels: _Cursor, told: Told, sent: int, until: int | None) -> None:
+    def _label(self, labels: _Cursor, told: Played, sent: int, until: int | None) -> None:
         """Send the labels of the first ``sent`` events, of times up to ``until`` if given."""
         if not (self.rows.labelled and self.with_labels):
             return
@@ -156,7 +156,7 @@ class Player:
             self._send_labels(batch, told)
             labels.take(batch.num_rows)
 
-    def _send_labels(self, batch: pa.Table, told: Told) -> None:
+    def _send_labels(self, batch: pa.Table, told: Played) -> None:
         table = batch.filter(pc.is_valid(batch[TRUTH]))
         if not table.num_rows:
             return

@@ -43,7 +43,7 @@ async def report_events(request: HttpRequest, service: Service = Depends(service
     champion = require_champion(service)
     limit = service.settings.max_body_bytes
     async with read_body(
-        request, service.admission, max_bytes=limit, kinds=(JSON, NDJSON, ARROW)
+        request, service.bodies, max_bytes=limit, kinds=(JSON, NDJSON, ARROW)
     ) as body:
         asked = idempotency(request, body, ROUTE)
         stored = await stored_answer(service, asked)

@@ -201,7 +201,7 @@ def _of_reference(
     service: Service, window: Window | None, name: str, place: str
 ) -> ColumnProfile | None:
     version = window.model_version if window is not None else require_champion(service).version
-    merged = service.watcher.merged(version) if service.watcher is not None else None
+    merged = service.watcher.merged(version)
     if merged is None:
         return None
     profile = merged[0] if place == "feature" else merged[1]

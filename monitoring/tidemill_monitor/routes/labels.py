@@ -48,7 +48,7 @@ async def report_labels(request: HttpRequest, service: Service = Depends(service
     champion = require_champion(service)
     settings = service.settings
     async with read_body(
-        request, service.admission, max_bytes=settings.max_body_bytes, kinds=(JSON, NDJSON, ARROW)
+        request, service.bodies, max_bytes=settings.max_body_bytes, kinds=(JSON, NDJSON, ARROW)
     ) as body:
         asked = idempotency(request, body, ROUTE)
         stored = await stored_answer(service, asked)

@@ -12,7 +12,7 @@ from tidemill_monitor.routes.asking import answer, identity_of
 from tidemill_monitor.routes.shown import shown
 from tidemill_monitor.routes.small import Answer, small_body
 from tidemill_monitor.service import Service, service_of
-from tidemill_monitor.watching.newnormal import Question, accepted_of
+from tidemill_monitor.watching.newnormal import NormalQuestion, accepted_of
 
 __all__ = ["question_item", "router"]
 
@@ -26,7 +26,7 @@ _SAMPLE: dict[str, Any] = {
 }
 
 
-def question_item(question: Question | None) -> dict[str, Any] | None:
+def question_item(question: NormalQuestion | None) -> dict[str, Any] | None:
     """The question as the API shows it."""
     return None if question is None else question.to_json()
 
@@ -43,7 +43,7 @@ _ANSWER = _takes({"window": 41, "note": "metres since the new release"})
 def normal(service: Serving) -> Response:
     """Whether a break is asked to be the new normal, and what was accepted for this version."""
     champion = service.champion.current
-    if champion is None or service.watcher is None:
+    if champion is None:
         return answer({"question": None, "accepted": []})
     question = service.watcher.newnormal.question(champion.version)
     accepted = accepted_of(service.ledger, champion.version)
@@ -56,7 +56,6 @@ async def accept(request: Request, service: Serving) -> Response:
     """Take the windows of the break as a new reference; the same again changes nothing."""
     told = await small_body(request, Answer)
     name = identity_of(request).name
-    assert service.watcher is not None  # noqa: S101 - create_app has set it
     return answer(await service.run(service.watcher.accept_normal, told.window, name, told.note))
 
 
@@ -65,6 +64,5 @@ async def hold(request: Request, service: Serving) -> Response:
     """Go on calling it broken; nobody is asked again until something changes."""
     told = await small_body(request, Answer)
     name = identity_of(request).name
-    assert service.watcher is not None  # noqa: S101 - create_app has set it
     question = await service.run(service.watcher.hold_normal, told.window, name, told.note)
     return answer(question.to_json())

@@ -92,7 +92,6 @@ async def resolve(request: Request, service: Serving, alert_id: Number) -> Respo
 
     def end() -> dict[str, Any]:
         alert = service.ledger.alerts.get(alert_id)
-        assert service.watcher is not None  # noqa: S101 - create_app has set it
         found = service.watcher.alerting.resolved_by_hand(alert, name, note.note, service.clock())
         return alert_item(found)
 
@@ -109,7 +108,7 @@ async def approve(request: Request, service: Serving, decision_id: Number) -> Re
 
     def agree() -> dict[str, Any]:
         champion, now = service.champion.current, service.clock()
-        if champion is not None and service.watcher is not None:
+        if champion is not None:
             service.watcher.deciding.end_replaced(champion.version, now)
         found = service.ledger.decisions.approve(
             decision_id, note=said, at=now, message=lambda one: call_message(one, one.attempt)
@@ -140,7 +139,6 @@ async def reject(request: Request, service: Serving, decision_id: Number) -> Res
 async def stop(request: Request, service: Serving, decision_id: Number) -> Response:
     """End a retraining that was approved or runs; nothing is tried again."""
     note = await small_body(request, Note)
-    assert service.dispatcher is not None  # noqa: S101 - create_app has set it
     decision = await service.run(
         service.dispatcher.retraining.stop,
         decision_id,
@@ -166,7 +164,6 @@ async def report(request: Request, service: Serving, decision_id: Number) -> Res
     be loaded.
     """
     told = await small_body(request, Report)
-    assert service.dispatcher is not None  # noqa: S101 - create_app has set it
     decision = await service.run(
         service.dispatcher.retraining.report,
         decision_id,
@@ -240,7 +237,6 @@ def _retrain(service: Service, message_id: str, reason: str) -> tuple[Decision, 
     # Kept for ever: a sender may repeat a message, signed anew, after hours.
     if (known := ledger.notes.get(place)) is not None:
         return ledger.decisions.get(known), True
-    assert service.watcher is not None  # noqa: S101 - create_app has set it
     replayed = False
     try:
         decision = service.watcher.deciding.by_request(

@@ -60,7 +60,7 @@ def status_document(service: Service, parts: Mapping[str, Mapping[str, Any]]) ->
         "serving": _serving(service),
         "verdict": window_item(judged) if judged is not None else None,
         "open_window": _open_window(service),
-        "new_normal": question_item(service.watcher.question() if service.watcher else None),
+        "new_normal": question_item(service.watcher.question()),
         "open_alerts": ledger.alerts.open_count(),
         "open_decision": decision_item(decision) if decision is not None else None,
         "outbox": ledger.outbox.counts(),
@@ -79,13 +79,13 @@ def _judged(service: Service) -> Window | None:
     found = service.ledger.windows.list(
         limit=20, state="closed", segment="", model_version=version, told="verdict"
     )
-    stint = service.watcher.stint() if service.watcher is not None else None
+    stint = service.watcher.stint()
     return next(iter(since_return(found, stint)), None)
 
 
 def _serving(service: Service) -> Document | None:
     """Since when the version serves, and whether it has returned."""
-    stint = service.watcher.stint() if service.watcher is not None else None
+    stint = service.watcher.stint()
     if stint is None:
         return None
     return {
@@ -123,8 +123,7 @@ def _readiness(service: Service, parts: Mapping[str, Mapping[str, Any]]) -> Docu
         }
         for name, part in parts.items()
     ]
-    if service.watcher is not None:
-        known.append({"needed": False, **service.watcher.readiness()})
+    known.append({"needed": False, **service.watcher.readiness()})
     fault = service.champion.fault
     for part in known:
         # What is open to all tells the kind of error only; here the reason itself is told.

@@ -44,7 +44,7 @@ async def predict(request: HttpRequest, service: Service = Depends(service_of)) 
     champion = require_champion(service)
     limit = service.settings.max_body_bytes
     as_arrow = ARROW in request.headers.get("accept", "")
-    async with read_body(request, service.admission, max_bytes=limit, kinds=(JSON, ARROW)) as body:
+    async with read_body(request, service.bodies, max_bytes=limit, kinds=(JSON, ARROW)) as body:
         asked = idempotency(request, body, ROUTE)
         stored = await stored_answer(service, asked)
         if stored is not None:

@@ -57,6 +57,6 @@ def _look(service: Service) -> None:
     meters.unplaced_labels.set(health.unplaced_labels)
     meters.late_labels.set(service.ledger.left_out().late_labels)
     meters.ledger_ok.set(float(health.ok))
-    meters.held_bytes.set(service.admission.held)
+    meters.held_bytes.set(service.bodies.held)
     meters.champion_version.set(champion.version if champion is not None else 0)
     meters.champion_trouble.set(float(service.champion.fault is not None))

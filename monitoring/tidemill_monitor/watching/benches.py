@@ -14,7 +14,7 @@ from tidemill.ledger import Ledger, Window
 from tidemill_monitor.watching.bench import Bench, KeptYardstick, Normal, for_columns
 from tidemill_monitor.watching.errorstream import KeptStream
 from tidemill_monitor.watching.folding import References
-from tidemill_monitor.watching.judging import Opened
+from tidemill_monitor.watching.judgement import Opened
 from tidemill_monitor.watching.newnormal import accepted_of
 from tidemill_monitor.watching.segments import SegmentBenches
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.drift import scores_of_outputs
-from tidemill.drift.reference import TRUTH
+from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import LabelPart, WindowKey
 from tidemill.metrics import Figures, figures_from_json, figures_of, measurable
 from tidemill.profiling import Profile

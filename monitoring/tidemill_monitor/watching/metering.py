@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from prometheus_client import Histogram
 
 from tidemill.drift import VERDICTS
-from tidemill.ledger import Decision, Window
+from tidemill.ledger import Decision, Ledger, Window
+from tidemill_monitor.meters import Meters
+from tidemill_monitor.watching.newnormal import NormalQuestion
 from tidemill_monitor.watching.stints import Stint, since_return
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    from tidemill_monitor.service import Service
 
 __all__ = ["WatchMeters"]
 
@@ -22,12 +22,18 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class WatchMeters:
-    """Counters and gauges of windows, verdicts, alerts, decisions and the outbox."""
+    """Counters and gauges of windows, verdicts, alerts, decisions and the outbox.
 
-    def __init__(self, service: Service) -> None:
-        self._ledger = service.ledger
-        self._service = service
-        meters = service.meters
+    Parameters
+    ----------
+    ledger : Ledger
+        Read for the gauges.
+    meters : Meters
+        Where they are registered.
+    """
+
+    def __init__(self, ledger: Ledger, meters: Meters) -> None:
+        self._ledger = ledger
         self._seconds = Histogram(
             "tidemill_monitor_tick_seconds",
             "Time of a tick: closing, judging, alerting, deciding.",
@@ -74,29 +80,41 @@ class WatchMeters:
         return self._seconds.time()
 
     def count(
-        self, closed: Sequence[Window], judged: Sequence[Window], decision: Decision | None
+        self,
+        closed: Sequence[Window],
+        judged: Sequence[Window],
+        decision: Decision | None,
+        *,
+        version: int | None,
+        stint: Stint | None,
+        asked: NormalQuestion | None,
     ) -> None:
-        """Take note of one tick; gauges are read from the ledger."""
+        """Take note of one tick; gauges are read from the ledger.
+
+        Parameters
+        ----------
+        version : int or None
+            The one that serves.
+        stint : Stint or None
+            Since when it does.
+        asked : NormalQuestion or None
+            Whether a break is the new normal.
+        """
         self._closed.inc(sum(not window.segment for window in closed))
         for window in judged:
             if not window.segment:
                 self._verdicts.labels(window.verdict or "none").inc()
         if decision is not None:
             self._decisions.labels(decision.action).inc()
-        self._read(news=bool(closed or judged))
+        self._asked.set(asked is not None and asked.held is None)
+        self._read(version, stint, news=bool(closed or judged))
 
-    def _read(self, *, news: bool) -> None:
-        champion = self._service.champion.current
-        version = champion.version if champion is not None else None
+    def _read(self, version: int | None, stint: Stint | None, *, news: bool) -> None:
         # Of the version that serves, and since it does so: what another one did is history.
         found = self._ledger.windows.list(limit=50, segment="", model_version=version)
-        watcher = self._service.watcher
-        stint = watcher.stint() if watcher is not None else None
         windows = [w for w in found if w.state == "open"] + since_return(
             (w for w in found if w.state == "closed"), stint
         )
-        asked = watcher.question() if watcher is not None else None
-        self._asked.set(asked is not None and asked.held is None)
         self._open.set(sum(window.state == "open" for window in windows))
         self._late.set(sum(window.late_rows for window in windows))
         if news or self._read_of != (version, stint):

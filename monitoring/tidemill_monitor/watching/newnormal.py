@@ -15,13 +15,13 @@ from typing import Any
 
 from tidemill.config.monitoring import AlertsConfig, QualityConfig
 from tidemill.drift import GROWN
-from tidemill.errors import UsageError
+from tidemill.errors import UsageError, first_few
 from tidemill.ledger import Ledger, Window
 from tidemill_monitor.dispatch.channels import Message
 from tidemill_monitor.watching.alerting import notices
 from tidemill_monitor.watching.lookback import look_back
 
-__all__ = ["ACCEPT", "HOLD", "NewNormal", "NotAsked", "Question", "accepted_of"]
+__all__ = ["ACCEPT", "HOLD", "NewNormal", "NormalQuestion", "NotAsked", "accepted_of"]
 
 ACCEPT = "tidemill monitor normal accept"
 HOLD = "tidemill monitor normal hold"
@@ -29,6 +29,7 @@ HOLD = "tidemill monitor normal hold"
 _BROKEN = "broken feed"
 _VOLUME = "volume"
 _LOOK_BACK = 60
+_NAMED = 3
 _REFERENCE_WINDOWS = 50
 
 
@@ -39,7 +40,7 @@ class NotAsked(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class NormalQuestion:
     """Whether a break is the new normal.
 
     Parameters
@@ -97,7 +98,7 @@ class NewNormal:
         self._ledger = ledger
         self._config = config
 
-    def question(self, version: int) -> Question | None:
+    def question(self, version: int) -> NormalQuestion | None:
         """The question about the windows of a version, if its feed has been broken long enough."""
         found = look_back(self._ledger, version, "", first=_LOOK_BACK, enough=_sees_whole)
         run = []
@@ -113,7 +114,7 @@ class NewNormal:
             if row.kind == "quality"
         )
         windows = tuple(run[::-1])
-        return Question(version, windows, faults, self._held(version, windows[0].id, faults))
+        return NormalQuestion(version, windows, faults, self._held(version, windows[0].id, faults))
 
     def accept(
         self, version: int, window: int | None, name: str, note: str, now: dt.datetime
@@ -177,7 +178,7 @@ class NewNormal:
 
     def hold(
         self, version: int, window: int | None, name: str, note: str, now: dt.datetime
-    ) -> Question:
+    ) -> NormalQuestion:
         """Go on calling it broken, and ask nobody until something changes.
 
         Raises
@@ -200,7 +201,7 @@ class NewNormal:
 
     def tell(
         self,
-        question: Question | None,
+        question: NormalQuestion | None,
         config: AlertsConfig,
         *,
         model: str,
@@ -210,12 +211,13 @@ class NewNormal:
         """Ask every channel that hears of broken feeds, once; return how many notices are new."""
         if question is None or question.held is not None:
             return 0
-        faults = " ".join(fault["detail"] for fault in question.faults[:3])
+        details = (fault["detail"].strip().rstrip(".") for fault in question.faults)
         many = len(question.windows)
         message = Message(
             type="feed.new_normal",
             title=f"{model}: is this the new normal?",
-            text=f"The feed has looked broken for {many} windows in a row. {faults}\n"
+            text=f"The feed has looked broken for {many} windows in a row: "
+            f"{first_few(details, _NAMED, between='; ')}.\n"
             f"If it is: {ACCEPT}\nIf it is not: {HOLD}\n{link}",
             severity="warning",
             at=now,
@@ -235,7 +237,7 @@ class NewNormal:
         rows = notices(message, names, key=key)
         return sum(self._ledger.outbox.add(row, at=now) is not None for row in rows)
 
-    def _asked(self, version: int, window: int | None) -> Question:
+    def _asked(self, version: int, window: int | None) -> NormalQuestion:
         question = self.question(version)
         if question is not None and window in (None, question.first):
             return question
@@ -259,7 +261,7 @@ def accepted_of(ledger: Ledger, version: int) -> list[dict[str, Any]]:
     return found
 
 
-def _record(question: Question, name: str, note: str, now: dt.datetime) -> dict[str, Any]:
+def _record(question: NormalQuestion, name: str, note: str, now: dt.datetime) -> dict[str, Any]:
     accepted = question.acceptable
     columns = dict.fromkeys(fault["feature"] for fault in accepted if fault["test"] != _VOLUME)
     return {

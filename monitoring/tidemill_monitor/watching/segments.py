@@ -16,7 +16,7 @@ from tidemill.ledger import Ledger, Window
 from tidemill.metrics import Figures
 from tidemill.profiling import Profile, fold
 from tidemill_monitor.watching.bench import Bench
-from tidemill_monitor.watching.judging import Opened
+from tidemill_monitor.watching.judgement import Opened
 
 __all__ = ["BASELINE_WINDOWS", "SegmentBenches"]
 

@@ -19,7 +19,7 @@ from tidemill.profiling import Profile
 from tidemill_monitor.watching.bench import Bench
 from tidemill_monitor.watching.benches import Benches
 from tidemill_monitor.watching.errorstream import Fed
-from tidemill_monitor.watching.judging import (
+from tidemill_monitor.watching.judgement import (
     LEARNING,
     Context,
     Judgement,

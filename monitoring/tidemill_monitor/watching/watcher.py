@@ -5,33 +5,35 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
+from tidemill.config import Params
 from tidemill.drift import freshness_finding
 from tidemill.errors import TidemillError
-from tidemill.ledger import Alert, Decision, Window
+from tidemill.ledger import Alert, Decision, Ledger, Window
 from tidemill.profiling import Profile
+from tidemill_monitor.meters import Meters
+from tidemill_monitor.serving.champion import ChampionHolder
+from tidemill_monitor.settings import MonitorSettings
 from tidemill_monitor.watching.alerting import Alerting
 from tidemill_monitor.watching.approval import ask_for_approval
 from tidemill_monitor.watching.benches import Benches
 from tidemill_monitor.watching.closing import is_due
 from tidemill_monitor.watching.deciding import Deciding
+from tidemill_monitor.watching.folding import Folds
 from tidemill_monitor.watching.housekeeping import Housekeeping
 from tidemill_monitor.watching.incidents import Told, sees_beginning
 from tidemill_monitor.watching.leftout import follow_left_out
 from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.metering import WatchMeters
-from tidemill_monitor.watching.newnormal import NewNormal, NotAsked, Question
+from tidemill_monitor.watching.newnormal import NewNormal, NormalQuestion, NotAsked
 from tidemill_monitor.watching.stints import Stint, Stints, since_return
 from tidemill_monitor.watching.takeover import end_unwatched, move_messages
 from tidemill_monitor.watching.verdicts import Verdicts
-
-if TYPE_CHECKING:
-    from tidemill_monitor.service import Service
 
 __all__ = ["Tick", "Watcher"]
 
@@ -65,7 +67,17 @@ class Watcher:
 
     Parameters
     ----------
-    service : Service
+    params : Params
+    settings : MonitorSettings
+        For links, and how often it ticks.
+    ledger : Ledger
+    champion : ChampionHolder
+        Which version serves, and the references of all.
+    folds : Folds
+        Knows how far event time has come.
+    meters : Meters
+    clock : callable
+        Gives the time, aware and UTC.
 
     Notes
     -----
@@ -73,36 +85,37 @@ class Watcher:
     kept in order now and then has a thread of its own: a slow archive or disk holds up no tick.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        config = service.params.monitoring
-        self._config = config
-        self._ledger = service.ledger
-        model = service.champion.name
-        self._benches = Benches(
-            service.champion,
-            config,
-            service.params.seed,
-            ledger=service.ledger,
-            clock=service.clock,
-        )
-        self._verdicts = Verdicts(service.ledger, config, self._benches)
-        self.alerting = Alerting(
-            service.ledger, config.alerts, model=model, link=service.settings.link_url
-        )
-        self.deciding = Deciding(service.ledger, config.retraining, model=model)
+    def __init__(
+        self,
+        *,
+        params: Params,
+        settings: MonitorSettings,
+        ledger: Ledger,
+        champion: ChampionHolder,
+        folds: Folds,
+        meters: Meters,
+        clock: Callable[[], dt.datetime],
+    ) -> None:
+        self._settings, self._ledger, self._clock = settings, ledger, clock
+        self._champion, self._folds = champion, folds
+        self._config = config = params.monitoring
+        model = champion.name
+        self._benches = Benches(champion, config, params.seed, ledger=ledger, clock=clock)
+        self._verdicts = Verdicts(ledger, config, self._benches)
+        self.alerting = Alerting(ledger, config.alerts, model=model, link=settings.link_url)
+        self.deciding = Deciding(ledger, config.retraining, model=model)
         self._brought_up: set[int] = set()
-        self._stints = Stints(service.ledger, model)
-        self.newnormal = NewNormal(service.ledger, config.quality)
-        self._question: Question | None = None
+        self._stints = Stints(ledger, model)
+        self.newnormal = NewNormal(ledger, config.quality)
+        self._question: NormalQuestion | None = None
         self._asked_normal_of: int | None = None
-        self._housekeeping = Housekeeping(service.ledger, config)
+        self._housekeeping = Housekeeping(ledger, config)
         self._past: tuple[int, dict[str, list[Told]]] | None = None
         self._asked_at: dt.datetime | None = None
-        self._started_at = service.clock()
+        self._started_at = clock()
         self._trouble: str | None = None
         self._disorder: str | None = None
-        self._meters = WatchMeters(service)
+        self._meters = WatchMeters(ledger, meters)
         self._judging = threading.Lock()
         self._stopping = threading.Event()
         self._threads: tuple[threading.Thread, ...] = ()
@@ -113,7 +126,7 @@ class Watcher:
         First, before anybody is told anything: what the last run left follows the settings of
         this one.
         """
-        self.take_over(self._service.clock())
+        self.take_over(self._clock())
         self._threads = (
             threading.Thread(target=self._run, name="watcher", daemon=True),
             threading.Thread(target=self._keep_house, name="housekeeping", daemon=True),
@@ -137,8 +150,8 @@ class Watcher:
 
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
-        now = self._service.clock()
-        if (champion := self._service.champion.current) is not None:
+        now = self._clock()
+        if (champion := self._champion.current) is not None:
             stint = self._stints.serves(champion.version, now)
             if stint.version not in self._brought_up:
                 self._verdicts.judge_old_breaks(stint.version, now)
@@ -153,7 +166,15 @@ class Watcher:
             self._past = past
         alerts = self._alert(bool(closed or judged), now)
         decision = self._decide(bool(closed or judged), now)
-        self._meters.count(closed, judged, decision)
+        serving = self._champion.current
+        self._meters.count(
+            closed,
+            judged,
+            decision,
+            version=None if serving is None else serving.version,
+            stint=self.stint(),
+            asked=self._question,
+        )
         return Tick(len(closed), len(judged), alerts, decision)
 
     def merged(self, version: int) -> tuple[Profile, Profile | None] | None:
@@ -163,11 +184,11 @@ class Watcher:
 
     def stint(self) -> Stint | None:
         """Since when the version that serves does so, and whether it has returned."""
-        champion, stint = self._service.champion.current, self._stints.current
+        champion, stint = self._champion.current, self._stints.current
         same = champion is not None and stint is not None and stint.version == champion.version
         return stint if same else None
 
-    def question(self) -> Question | None:
+    def question(self) -> NormalQuestion | None:
         """Whether it is asked, as of the last tick, that a break is the new normal."""
         return self._question
 
@@ -175,20 +196,20 @@ class Watcher:
         """A person says that a break is the new normal of the champion's feed."""
         version = self._serving()
         with self._judging:  # a tick holds no window to what was before, and says it knew
-            record = self.newnormal.accept(version, window, name, note, self._service.clock())
+            record = self.newnormal.accept(version, window, name, note, self._clock())
             self._benches.forget(version)
             self.newnormal.judge_owed(version)
             self._question = None
         return record
 
-    def hold_normal(self, window: int | None, name: str, note: str) -> Question:
+    def hold_normal(self, window: int | None, name: str, note: str) -> NormalQuestion:
         """A person says that it is none; nobody is asked again until something changes."""
-        now = self._service.clock()
+        now = self._clock()
         self._question = self.newnormal.hold(self._serving(), window, name, note, now)
         return self._question
 
     def _serving(self) -> int:
-        champion = self._service.champion.current
+        champion = self._champion.current
         if champion is None:
             raise NotAsked("no version serves", remedy="train and register a model: tidemill run")
         return champion.version
@@ -204,7 +225,7 @@ class Watcher:
         }
 
     def _close(self, now: dt.datetime) -> list[Window]:
-        window, champion = self._config.window, self._service.champion.current
+        window, champion = self._config.window, self._champion.current
         closed = []
         for version in {w.model_version for w in self._ledger.windows.open()}:
             opened = self._ledger.windows.open(version)
@@ -234,12 +255,8 @@ class Watcher:
         # After a restart nothing was folded yet; events reached at least their window's start.
         # A window that is still to come was opened by a clock that is ahead.
         reached = [w.start for w in opened if w.start <= now]
-        known = [max(reached, default=None), self._folded(version, now)]
+        known = [max(reached, default=None), self._folds.watermark(version, now)]
         return max((at for at in known if at is not None), default=None)
-
-    def _folded(self, version: int, now: dt.datetime) -> dt.datetime | None:
-        folds = self._service.folds
-        return folds.watermark(version, now) if folds is not None else None
 
     def _ask_whether_normal(self, version: int, news: bool, now: dt.datetime) -> None:
         if not (news or self._asked_normal_of != version):
@@ -249,13 +266,13 @@ class Watcher:
         self.newnormal.tell(
             self._question,
             self._config.alerts,
-            model=self._service.champion.name,
-            link=self._service.settings.link_url,
+            model=self._champion.name,
+            link=self._settings.link_url,
             now=now,
         )
 
     def _alert(self, news: bool, now: dt.datetime) -> int:
-        champion = self._service.champion.current
+        champion = self._champion.current
         if champion is None:
             return 0
         changed, segments = [], self._told(champion.version)
@@ -300,7 +317,7 @@ class Watcher:
         return self.alerting.listen(finding, last, now)
 
     def _decide(self, news: bool, now: dt.datetime) -> Decision | None:
-        champion = self._service.champion.current
+        champion = self._champion.current
         waited = self._asked_at is None or (now - self._asked_at).total_seconds() >= _ASK_SECONDS
         if champion is None or not (news or waited):
             return None
@@ -311,13 +328,13 @@ class Watcher:
             self._config.alerts,
             model=champion.name,
             version=champion.version,
-            link=self._service.settings.link_url,
+            link=self._settings.link_url,
             now=now,
         )
         return decision
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._service.settings.tick_seconds):
+        while not self._stopping.wait(self._settings.tick_seconds):
             try:
                 with self._meters.timed():
                     self.tick()
@@ -330,9 +347,9 @@ class Watcher:
                 _log.exception("tick_defect")
 
     def _keep_house(self) -> None:
-        while not self._stopping.wait(self._service.settings.tick_seconds):
+        while not self._stopping.wait(self._settings.tick_seconds):
             try:
-                if self._housekeeping.run_if_due(self._service.clock()):
+                if self._housekeeping.run_if_due(self._clock()):
                     self._disorder = None
             except Exception as exc:
                 self._disorder = f"a defect in housekeeping: {type(exc).__name__}"

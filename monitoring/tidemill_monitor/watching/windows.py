@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tidemill.config.monitoring import MonitoringConfig, WindowConfig
 from tidemill.drift import Reference, feature_schema, output_schema
-from tidemill.drift.reference import TRUTH
+from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import WindowKey, WindowPart
 from tidemill.profiling import CategoryProfile, Profile, categories_of
 from tidemill.schema import ColumnType, TableSchema

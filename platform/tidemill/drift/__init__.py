@@ -6,9 +6,8 @@ from tidemill.drift.findings import Finding
 from tidemill.drift.guards import Guard, other_answers
 from tidemill.drift.heldout import HeldOut
 from tidemill.drift.intake import Intake
-from tidemill.drift.judging import Yardstick, compare, output_gap
 from tidemill.drift.outcomes import Outcomes
-from tidemill.drift.outputs import outputs_of, scores_of_outputs
+from tidemill.drift.outputs import output_schema, outputs_of, scores_of_outputs
 from tidemill.drift.performance import Performance, measure, performance_findings
 from tidemill.drift.quality import (
     GROWN,
@@ -17,10 +16,11 @@ from tidemill.drift.quality import (
     freshness_finding,
     quality_findings,
 )
-from tidemill.drift.reference import Reference, feature_schema, output_schema
+from tidemill.drift.reference import Reference, feature_schema
 from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, judged_columns, rows_for
 from tidemill.drift.trust import Reconciled, Trust, reconcile
 from tidemill.drift.verdict import VERDICTS, Verdict, judge
+from tidemill.drift.yardstick import Yardstick, compare, output_gap
 
 __all__ = [
     "CALIBRATION",

@@ -26,7 +26,7 @@ from tidemill.drift.expected import (
     output_counts,
 )
 from tidemill.drift.outcomes import SUMS, Outcomes, completed
-from tidemill.drift.reference import PREDICTION, SCORE
+from tidemill.drift.outputs import PREDICTION, SCORE
 from tidemill.drift.variation import Variation
 from tidemill.errors import SchemaMismatch
 from tidemill.metrics import Figures, RegressionFigures

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.drift.outcomes import Outcomes
-from tidemill.drift.outputs import outputs_of, scores_of_outputs
-from tidemill.drift.reference import PREDICTION, SCORE, output_schema
+from tidemill.drift.outputs import PREDICTION, SCORE, output_schema, outputs_of, scores_of_outputs
 from tidemill.metrics import Figures, figures_from_json, figures_of
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema, Task

@@ -1,4 +1,4 @@
-"""What a model says, as a table to store and profile; and back to scores, for figures."""
+"""What a model says, as columns to profile and a table to store; and back to scores."""
 
 from __future__ import annotations
 
@@ -9,10 +9,36 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.drift.reference import PREDICTION, SCORE, TRUTH
-from tidemill.schema import TableSchema, Task
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
-__all__ = ["outputs_of", "scores_of_outputs"]
+__all__ = ["PREDICTION", "SCORE", "TRUTH", "output_schema", "outputs_of", "scores_of_outputs"]
+
+PREDICTION, SCORE, TRUTH = "prediction", "score", "truth"
+
+_SCORE_EDGES = tuple(float(edge) for edge in np.linspace(0.0, 1.0, 21)[1:-1])
+
+
+def output_schema(schema: TableSchema) -> TableSchema:
+    """What a model of ``schema`` says, as columns to profile.
+
+    ``prediction``: the label as text, or for regression the number, on the target's edges;
+    ``score`` (classifiers only): the probability of the positive class, with more than two
+    classes that of the predicted one, in 20 equal bins; ``truth``: what turned out, of the
+    form of ``prediction`` (null while unknown).
+
+    >>> fare = Column("fare", ColumnType.NUMERIC, Purpose.TARGET, "float64", (10.0,))
+    >>> output_schema(TableSchema((fare,), Task.REGRESSION)).names
+    ('prediction', 'truth')
+    """
+    if schema.task is Task.REGRESSION:
+        kind, physical, edges = ColumnType.NUMERIC, "float64", schema.target.edges
+    else:
+        kind, physical, edges = ColumnType.CATEGORICAL, "dictionary", ()
+    columns = [Column(PREDICTION, kind, Purpose.FEATURE, physical, edges)]
+    if schema.task is not Task.REGRESSION:
+        columns.append(Column(SCORE, ColumnType.NUMERIC, Purpose.FEATURE, "float64", _SCORE_EDGES))
+    columns.append(Column(TRUTH, kind, Purpose.TARGET, physical, edges))
+    return TableSchema(tuple(columns), schema.task, schema.classes)
 
 
 def outputs_of(
@@ -29,7 +55,6 @@ def outputs_of(
     truth : (n,) or None
         Class codes (negative: unknown), or targets (NaN: unknown).
 
-    >>> from tidemill.schema import Column, ColumnType, Purpose
     >>> y = Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary")
     >>> schema = TableSchema((y,), Task.BINARY, classes=("no", "yes"))
     >>> outputs_of(schema, np.array([0.2, 0.7])).to_pylist()

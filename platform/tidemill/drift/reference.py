@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
+from tidemill.drift.estimate import PerformanceModel
+from tidemill.drift.outputs import output_schema
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling import NumericProfile, Profile, fold
-from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.schema import ColumnType, TableSchema
 
-if TYPE_CHECKING:
-    from tidemill.drift.estimate import PerformanceModel
-
-__all__ = ["PREDICTION", "SCORE", "TRUTH", "Reference", "feature_schema", "output_schema"]
-
-PREDICTION, SCORE, TRUTH = "prediction", "score", "truth"
-
-_SCORE_EDGES = tuple(float(edge) for edge in np.linspace(0.0, 1.0, 21)[1:-1])
+__all__ = ["Reference", "feature_schema"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,8 +135,6 @@ class Reference:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        from tidemill.drift.estimate import PerformanceModel
-
         schema = TableSchema.from_json(document["schema"])
         outputs = output_schema(schema)
         return cls(
@@ -159,29 +152,6 @@ class Reference:
 def feature_schema(schema: TableSchema) -> TableSchema:
     """The columns of ``schema`` that an event carries: features and time, no target, no key."""
     return replace(schema, columns=schema.features)
-
-
-def output_schema(schema: TableSchema) -> TableSchema:
-    """What a model of ``schema`` says, as columns to profile.
-
-    ``prediction``: the label as text, or for regression the number, on the target's edges;
-    ``score`` (classifiers only): the probability of the positive class, with more than two
-    classes that of the predicted one, in 20 equal bins; ``truth``: what turned out, of the
-    form of ``prediction`` (null while unknown).
-
-    >>> fare = Column("fare", ColumnType.NUMERIC, Purpose.TARGET, "float64", (10.0,))
-    >>> output_schema(TableSchema((fare,), Task.REGRESSION)).names
-    ('prediction', 'truth')
-    """
-    if schema.task is Task.REGRESSION:
-        kind, physical, edges = ColumnType.NUMERIC, "float64", schema.target.edges
-    else:
-        kind, physical, edges = ColumnType.CATEGORICAL, "dictionary", ()
-    columns = [Column(PREDICTION, kind, Purpose.FEATURE, physical, edges)]
-    if schema.task is not Task.REGRESSION:
-        columns.append(Column(SCORE, ColumnType.NUMERIC, Purpose.FEATURE, "float64", _SCORE_EDGES))
-    columns.append(Column(TRUTH, kind, Purpose.TARGET, physical, edges))
-    return TableSchema(tuple(columns), schema.task, schema.classes)
 
 
 def _framed(

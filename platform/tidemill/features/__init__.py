@@ -5,9 +5,9 @@ needs scikit-learn, and the workers that gather statistics for it do not.
 """
 
 from tidemill.features.fitting import fit_reducer
-from tidemill.features.passes import training_profile
 from tidemill.features.report import ReductionReport
 from tidemill.features.saving import load_reducer, save_reducer
+from tidemill.features.training_shards import training_profile
 
 __all__ = [
     "ReductionReport",

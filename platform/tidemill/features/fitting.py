@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.config import ReductionConfig
 from tidemill.contracts import Engine, Progress
-from tidemill.errors import ConfigError, NoFeatures, TooFewRows
+from tidemill.errors import ConfigError, NoFeatures, TooFewRows, first_few
 from tidemill.features.calendar import PARTS, TIME_PARTS
 from tidemill.features.categories import draft_categories
 from tidemill.features.drafts import Draft, distinct
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
-from tidemill.features.passes import Counts, Encoding, count_calendar, encoded_moments
-from tidemill.features.passes import training_profile as profiled
 from tidemill.features.projection import Projection, principal_components
 from tidemill.features.report import ReductionReport
 from tidemill.features.selection import correlated, still
+from tidemill.features.training_shards import Counts, Encoding, count_calendar, encoded_moments
+from tidemill.features.training_shards import training_profile as profiled
 from tidemill.profiling import CategoryProfile, Moments, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, Role
 from tidemill.storage import ShardManifest
@@ -139,7 +139,8 @@ def _only(moments: Moments, names: tuple[str, ...]) -> Moments:
 
 def _nothing_left(drafts: list[Draft], dropped: Mapping[str, str]) -> NoFeatures:
     reasons = _by_feature(drafts, dropped)
-    listing = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:10])
+    told = (f"{name}: {reason}" for name, reason in reasons.items())
+    listing = first_few(told, 10, between="; ")
     return NoFeatures(
         f"no feature is left to learn from ({listing or 'the table has none'})",
         remedy="add columns that vary, or lower reduction.min_variance",

@@ -24,7 +24,7 @@ __all__ = ["Windows"]
 
 _AT_ONCE = 400
 
-Told = Literal["verdict", "measured"]
+Telling = Literal["verdict", "measured"]
 
 
 class Windows:
@@ -74,7 +74,7 @@ class Windows:
         segment: str | None = "",
         model_version: int | None = None,
         verdict: str | None = None,
-        told: Told | None = None,
+        told: Telling | None = None,
     ) -> list[Window]:
         """Windows, newest first; ``before`` is the id after which the page begins.
 
@@ -264,7 +264,7 @@ def _span(row: AnyRow) -> Span:
     return Span(row.model_version, "time", micros(row.start), micros(row.end))
 
 
-_TELLS: Mapping[Told, sa.ColumnElement[bool]] = {
+_TELLS: Mapping[Telling, sa.ColumnElement[bool]] = {
     "verdict": tables.windows.c.verdict.is_not(None),
     "measured": sa.exists().where(
         tables.performance.c.window_id == tables.windows.c.id,

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    from tidemill.web.sockets import BoundedSocket
 
 __all__ = ["Bounds"]
 
@@ -43,15 +37,3 @@ class Bounds:
     linger_seconds: float = 10.0
     pipelined: int = 16
     connections: int = 1000
-
-    def protocol(self) -> type[HttpToolsProtocol]:
-        """The class that keeps them, for ``uvicorn.Config(http=...)``."""
-        from tidemill.web.connections import Connection
-
-        return type("BoundedConnection", (Connection,), {"bounds": self})
-
-    def socket(self) -> type[BoundedSocket]:
-        """The class that keeps ``head_bytes`` for websockets; the protocol asks for it."""
-        from tidemill.web.sockets import BoundedSocket
-
-        return type("BoundedSocket", (BoundedSocket,), {"bounds": self})

@@ -9,8 +9,9 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidemill.web.bounds import Bounds
+from tidemill.web.sockets import socket_within
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "connection_within"]
 
 _LINE_BYTES, _LINES = 8000, 120
 """What the websocket library reads of a handshake, less a little."""
@@ -124,7 +125,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(http.HTTPStatus.BAD_REQUEST, "no handshake of a websocket")
             return
         self._wait("", 0.0)
-        self.ws_protocol_class = self.bounds.socket()
+        self.ws_protocol_class = socket_within(self.bounds)
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -179,3 +180,8 @@ class Connection(HttpToolsProtocol):
             self._refuse(http.HTTPStatus.REQUEST_TIMEOUT)
         else:
             self.transport.close()
+
+
+def connection_within(bounds: Bounds) -> type[Connection]:
+    """The class whose connections keep ``bounds``, for ``uvicorn.Config(http=...)``."""
+    return type("BoundedConnection", (Connection,), {"bounds": bounds})

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tidemill.web.asgi import App
-from tidemill.web.bodies import WholeBodies
 from tidemill.web.bounds import Bounds
 from tidemill.web.here import HereOnly
 from tidemill.web.owner_only import OwnerOnly
 from tidemill.web.passes import Passes
+from tidemill.web.whole_bodies import WholeBodies
 
 if TYPE_CHECKING:
     import uvicorn
@@ -57,12 +57,14 @@ def server_for(
     """A server within :class:`Bounds` that has not started."""
     import uvicorn
 
+    from tidemill.web.connections import connection_within
+
     return uvicorn.Server(
         uvicorn.Config(
             app,
             host=host,
             port=port,
-            http=Bounds().protocol(),
+            http=connection_within(Bounds()),
             ws_max_size=_MESSAGE_BYTES,
             ws_per_message_deflate=False,  # a few bytes could be megabytes
             lifespan="on",

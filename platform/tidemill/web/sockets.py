@@ -10,7 +10,7 @@ from websockets.http11 import Request
 from tidemill.web.asgi import ADMIT
 from tidemill.web.bounds import Bounds
 
-__all__ = ["BoundedSocket"]
+__all__ = ["BoundedSocket", "socket_within"]
 
 _TOO_BIG = 1009
 
@@ -53,3 +53,8 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
         self.transport.close()
+
+
+def socket_within(bounds: Bounds) -> type[BoundedSocket]:
+    """The class whose websockets keep the ``head_bytes`` of ``bounds``."""
+    return type("BoundedSocket", (BoundedSocket,), {"bounds": bounds})

@@ -20,7 +20,8 @@ from tidemill.drift.axes import (
 )
 from tidemill.drift.divergences import Counts, chi_p_value, ks_p_value
 from tidemill.drift.findings import Finding, Kind
-from tidemill.drift.reference import TRUTH, Reference, output_schema
+from tidemill.drift.outputs import TRUTH, output_schema
+from tidemill.drift.reference import Reference
 from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 

@@ -1,4 +1,4 @@
-"""The guard: no route runs for who has no key, and none changes anything for a forged form."""
+"""Admission: no route runs for who has no key, and none changes anything for a forged form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tidemill_monitor.security.rates import Rates
 from tidemill_monitor.security.scopes import Identity, Need, required_scope
 from tidemill_monitor.security.sessions import COOKIE, Sessions, same_text
 
-__all__ = ["Guard", "read_form"]
+__all__ = ["Admission", "read_form"]
 
 _FORM = "application/x-www-form-urlencoded"
 _FORM_BYTES = 16 << 10
@@ -25,7 +25,7 @@ _TELLS_MORE = "/readyz"  # open to all, and says why to who may read
 Run = Callable[..., Awaitable[Identity | None]]
 
 
-class Guard:
+class Admission:
     """ASGI middleware: who asks (key or session), whether they may, how often, and CSRF.
 
     ``scope["state"]["identity"]`` is the :class:`Identity` for the routes behind it.

@@ -21,7 +21,7 @@ from tidemill.drift import (
     measure,
     performance_findings,
 )
-from tidemill.drift.reference import TRUTH
+from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import Parts
 from tidemill.ledger import Performance as PerformanceRow
 from tidemill.profiling import CategoryProfile, Profile
