@@ -109,10 +109,9 @@ def read_sealed(source: Contents, *, digest: str | None, label: str, remedy: str
     sizes = dict(source.sizes())
     if SEAL not in sizes:
         raise refusal.of(SEAL, "is missing")
-    del sizes[SEAL]
-    seal = source.read(SEAL, _MAX_SEAL_BYTES + 1)
-    if len(seal) > _MAX_SEAL_BYTES:
+    if (sizes.pop(SEAL) or 0) > _MAX_SEAL_BYTES:
         raise refusal.of(SEAL, f"has more than {_MAX_SEAL_BYTES:,} bytes")
+    seal = source.read(SEAL, _MAX_SEAL_BYTES)
     if digest is not None and hash_bytes(seal) != digest:
         raise refusal.of(SEAL, "is not the one that was registered")
     try:
@@ -164,7 +163,7 @@ def read_listed(
             raise refusal.of(name, f"has {size:,} bytes, not the {most:,} that were recorded")
     files = {}
     for name in sorted(hashes):
-        files[name] = source.read(name, stated.get(name, _MAX_UNSTATED_BYTES) + 1)
+        files[name] = source.read(name, stated.get(name, _MAX_UNSTATED_BYTES))
         if hash_bytes(files[name]) != hashes[name]:
             raise refusal.of(name, "differs from its recorded hash")
     return files, tuple(notes)
