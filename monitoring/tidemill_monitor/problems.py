@@ -22,6 +22,7 @@ from tidemill.errors import (
     StorageFailed,
     TidemillError,
     UsageError,
+    first_few,
 )
 from tidemill.ledger import DecisionOpen, IdempotencyConflict, RecordMissing, WrongState
 
@@ -183,7 +184,7 @@ def _parameters(request: Request, error: Exception) -> Response:  # noqa: ARG001
         {"where": [str(part) for part in item["loc"]], "reason": item["type"]}
         for item in error.errors()
     ]
-    named = ", ".join(".".join(item["where"]) for item in found[:5])
+    named = first_few((".".join(item["where"]) for item in found), 5)
     return problem_response(
         Problem(422, "ParametersInvalid", "Unprocessable", f"not valid: {named}", parameters=found)
     )

@@ -19,12 +19,12 @@ from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
 from structlog.testing import capture_logs
 
+from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import StorageFailed
 from tidemill.ledger import tables
 from tidemill.monitor_client import CREDENTIALS
 from tidemill.testing.commands import run_command
 from tidemill.testing.worlds import START, World
-from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import normality, operate
 from tidemill_monitor.routes.overview import status_document
@@ -111,7 +111,7 @@ def test_a_break_is_answered_by_commands(station, cli):
 def test_a_retraining_is_stopped_by_a_command(station, cli):
     """With a note; what has ended, or is none, is exit 2 and says why."""
     station.service.settings.prefect_api_url = "http://127.0.0.1:9/api"
-    station.service.dispatcher = Dispatcher(station.service)
+    station.dispatch()
     told = {"model": "rides", "champion_version": 1, "reason": "harm"}
     number = station.ledger.decisions.open(**told, at=station.now).id
     stopped = cli("decisions", "stop", number, "--note", "the wrong week")
@@ -160,9 +160,23 @@ def test_a_break_that_persists_is_asked_about_once(station):
     assert (document["state"], document["windows"]) == ("asked", 3)
     assert document["commands"] == {"accept": ACCEPT, "hold": HOLD}
     assert {fault["feature"] for fault in document["faults"]} == {"distance"}
+    tell_more(station)
     send(station, world, [1000.0, 1000.0], first=4)
-    assert len(asked(station)) == 1
+    assert len(asked(station)) == 2
     assert status_document(station.service, {})["new_normal"]["windows"] == 5
+
+
+def tell_more(station):
+    """Of a break with many faults the notice names three, and says how many there are beside."""
+    question = station.watcher.newnormal.question(1)
+    faults = tuple(
+        {"feature": f"x{n}", "test": "scale", "detail": f"x{n} is off."} for n in range(5)
+    )
+    config = MonitoringConfig.model_validate(SETTINGS).alerts
+    station.watcher.newnormal.tell(
+        replace(question, faults=faults), config, model="rides", link="", now=station.now
+    )
+    assert "x0 is off; x1 is off; x2 is off and 2 more." in str(asked(station)[0].payload)
 
 
 def test_what_is_accepted_is_the_new_reference(station, tmp_path, reference):

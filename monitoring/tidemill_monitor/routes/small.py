@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 
 from tidemill.config.monitoring import MAX_CHANNELS
+from tidemill.errors import first_few
 from tidemill_monitor.problems import Problem
 
 __all__ = ["Answer", "Asked", "Chosen", "Note", "Report", "body_of", "raw_body", "small_body"]
@@ -123,6 +124,6 @@ def body_of(content: bytes, model: type[T]) -> T:
             422,
             "FieldsInvalid",
             "Unprocessable",
-            f"not valid: {', '.join(item['field'] for item in found[:5])}",
+            f"not valid: {first_few((item['field'] for item in found), 5)}",
             fields=found,
         ) from exc

@@ -11,6 +11,7 @@ from tidemill.config import HarmConfig
 from tidemill.drift.estimate import MEAN_ERRORS
 from tidemill.drift.findings import Finding
 from tidemill.drift.performance import RELATIVE, Performance
+from tidemill.errors import first_few
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 
 __all__ = ["VERDICTS", "Verdict", "judge"]
@@ -166,10 +167,8 @@ def _territory(findings: Sequence[Finding]) -> str:
     """Where inputs left what training knew."""
     if not findings:
         return ""
-    told = [f"{f.feature} ({f.value:.0%} {_NEW[f.test]})" for f in findings[:_NAMED]]
-    more = len(findings) - len(told)
-    tail = f" and {more} more" if more > 0 else ""
-    return f"new territory: {', '.join(told)}{tail}"
+    told = [f"{f.feature} ({f.value:.0%} {_NEW[f.test]})" for f in findings]
+    return f"new territory: {first_few(told, _NAMED)}"
 
 
 def _repeats(findings: Sequence[Finding]) -> str:
@@ -268,9 +267,7 @@ def _drift(findings: Sequence[Finding], name: str) -> str:
     if not findings:
         return "" if name != "healthy" else "no drift"
     names = [f"{_said(f)} ({f.test} {f.value:.2f})" for f in _once(findings)]
-    shown, more = names[:_NAMED], len(names) - _NAMED
-    tail = f" and {more} more" if more > 0 else ""
-    return f"drifted: {', '.join(shown)}{tail}"
+    return f"drifted: {first_few(names, _NAMED)}"
 
 
 def _said(finding: Finding) -> str:

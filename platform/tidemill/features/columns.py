@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from tidemill.errors import SchemaMismatch, nearest
+from tidemill.errors import SchemaMismatch, first_few, nearest
 from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, category, known_category
 
 __all__ = [
@@ -70,7 +70,7 @@ def take(frame: Frame, names: Sequence[str]) -> tuple[list[Raw], int]:
     if missing:
         close = nearest(missing[0], [str(name) for name in available])
         raise SchemaMismatch(
-            f"the data lack {len(missing)} of {len(names)} features: {', '.join(missing[:10])}",
+            f"the data lack {len(missing)} of {len(names)} features: {first_few(missing, 10)}",
             remedy=f"rename {close!r} to {missing[0]!r}" if close else "add the missing columns",
             missing=missing,
             nearest=close,

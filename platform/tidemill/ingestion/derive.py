@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, first_few
 
 __all__ = ["Deriver", "check_expressions"]
 
@@ -196,7 +196,7 @@ def _ambiguous(name: str, expression: str, columns: list[str]) -> ConfigError:
 
 
 def _refused(name: str, expression: str, why: str, *, columns: Iterable[str] = ()) -> ConfigError:
-    shown = ", ".join(list(columns)[:20])
+    shown = first_few(columns, 20)
     return ConfigError(
         f"dataset.derive.{name} ({expression}) cannot be used: {why}",
         remedy="write an SQL expression of the columns of one row"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from tidemill.errors import first_few
 from tidemill.ingestion.view import BatchView, Mask
 
 __all__ = [
@@ -180,7 +181,7 @@ class Matches:
     @property
     def reason(self) -> str:
         """See :class:`Kernel`."""
-        shown = " or ".join(repr(p) for p in self.patterns[:3])
+        shown = first_few(map(repr, self.patterns), 3, between=" or ")
         return f"{self.column} {'matches' if self.negate else 'does not match'} {shown}"
 
 
