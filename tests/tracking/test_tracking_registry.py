@@ -65,6 +65,34 @@ def test_what_is_attached(place, registry):
     assert "mlflow==3." in text.read_text()
 
 
+def test_the_mlflow_model_names_its_versions(place, registry):
+    """As mlflow.register_model does: its page links to the version; others' entries stay."""
+    place.register()
+    client = place.tracker().client()
+    (version,) = registry.versions("rides")
+    model_id = version.tags["tidemill.model_id"]
+
+    def named():
+        return json.loads(client.get_logged_model(model_id).tags["mlflow.modelVersions"])
+
+    ours = {"name": "rides", "version": 1}
+    assert named() == [ours]
+    theirs = {"name": "archive", "version": 4}
+    client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([theirs])})
+    place.register()  # as after a crash before the link
+    assert named() == [theirs, ours]
+    place.register()
+    assert named() == [theirs, ours]
+
+
+def test_a_model_deleted_in_mlflow_is_registered_still(place, registry):
+    """Its version has all that serves: a link that cannot be made stops nobody."""
+    place.register()
+    (version,) = registry.versions("rides")
+    place.tracker().client().delete_logged_model(version.tags["tidemill.model_id"])
+    assert place.register() == 1
+
+
 def test_a_changed_folder_is_not_registered(place):
     """A candidate that is not what training left is refused before MLflow hears of it."""
     (place.candidate / "model.skops").write_bytes(b"PK other")

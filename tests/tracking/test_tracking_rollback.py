@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -52,6 +53,29 @@ def test_without_a_champion_there_is_nothing_to_roll_back(place):
     place.register()
     with pytest.raises(ModelMissing, match="no champion"):
         roll_back(place.tracker(), "rides")
+
+
+def test_a_champion_made_by_hand_names_the_way_back(two):
+    """Nobody recorded whom it replaced: the remedy moves the alias, as typed, and it serves."""
+    client = two.tracker().client()
+    place = two.another(3)
+    place.register(key="run-3")
+    client.set_registered_model_alias("rides", "champion", "3")
+    with pytest.raises(ModelMissing, match=r"version 3 .* by hand") as caught:
+        roll_back(two.tracker(), "rides")
+    (typed,) = re.findall(r"client\.set_registered_model_alias\([^)]*\)", caught.value.remedy)
+    assert "versions 1, 2" in caught.value.remedy
+    eval(typed.replace("NUMBER", "1"), {"client": client})  # what a person would type
+    assert Registry(two.tracker()).champion("rides").version == 1
+
+
+def test_the_version_before_was_deleted(two):
+    """It is said so: training again is not the only way back."""
+    client = two.tracker().client()
+    client.delete_model_version("rides", "1")
+    with pytest.raises(ModelMissing, match="replaced version 1, which is not in the registry"):
+        roll_back(two.tracker(), "rides")
+    assert Registry(two.tracker()).champion("rides").version == 2
 
 
 def test_it_can_be_promoted_and_rolled_back_again(two):

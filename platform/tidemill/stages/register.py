@@ -298,12 +298,12 @@ def _log_refit(context: StageContext, run_id: str, digest: str) -> None:
 def log_data(
     context: StageContext, run_id: str, params: Params, manifest: ShardManifest, versions: Versions
 ) -> None:
-    """Let an MLflow run name the data that it learnt from, and their version."""
+    """Let an MLflow run name the shards that it learnt from, and their version in DVC."""
     context.tracker.log_dataset(
         run_id,
         name=params.dataset.name,
         version=versions.dataset_version() or "unversioned",
-        source=params.dataset.source,
+        source=context.workspace.shards.relative_to(context.workspace.root).as_posix(),
         rows=sum(manifest.rows(role) for role in Role),
         schema=manifest.schema,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
 
-__all__ = ["environment", "logged_model", "require_ready"]
+__all__ = ["environment", "logged_model", "name_version", "require_ready"]
+
+_VERSIONS = "mlflow.modelVersions"  # where MLflow's page of a model looks for its versions
 
 _FORBIDDEN = re.compile(r"""[/:.%"']""")  # by MLflow, in a logged model's name
 
@@ -84,6 +87,24 @@ def require_ready(client: MlflowClient, model_id: str) -> None:
             model_id=model_id,
             status=status.name,
         )
+
+
+def name_version(client: MlflowClient, model_id: str, model_name: str, version: int) -> None:
+    """Let the MLflow model name the version that was made of it; others that it names stay.
+
+    Nothing that serves reads it: where somebody has deleted the model, nothing is done.
+    """
+    from mlflow.exceptions import MlflowException
+
+    entry = {"name": model_name, "version": version}
+    try:
+        named = json.loads(client.get_logged_model(model_id).tags.get(_VERSIONS, "[]"))
+        if entry not in named:
+            tags = {_VERSIONS: json.dumps([*named, entry])}
+            client.set_logged_model_tags(model_id, tags)
+    except MlflowException as exc:
+        if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.errors import Busy, ModelMissing
 from tidemill.storage import hash_file
 from tidemill.tracking.contents import FolderContents
-from tidemill.tracking.logged import environment, logged_model, require_ready
+from tidemill.tracking.logged import environment, logged_model, name_version, require_ready
 from tidemill.tracking.seal import read_sealed
 from tidemill.tracking.service import service_errors
 from tidemill.tracking.tracker import Tracker
@@ -34,6 +34,7 @@ __all__ = ["PROMOTION", "REFERENCE", "REFERENCE_AT", "Registered", "Registry"]
 REFERENCE = "tidemill.reference"
 REFERENCE_AT = "tidemill.reference_at"
 PROMOTION = "tidemill.promotion"
+_MODEL_ID = "tidemill.model_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,13 @@ class Registry:
                     METRICS: json.dumps(figures, sort_keys=True),
                     REFERENCE: json.dumps(_hashes(reference), sort_keys=True),
                     REFERENCE_AT: place,
-                    "tidemill.model_id": model.model_id,
+                    _MODEL_ID: model.model_id,
                 }
                 version = self._create_version(client, model_name, run_id, model, facts)
             else:
-                version = known.version
+                version, facts = known.version, dict(known.tags)
+            if _MODEL_ID in facts:
+                name_version(client, facts[_MODEL_ID], model_name, version)
             self._challenge(client, model_name, version)
         return Registered(version=version, created=known is None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,21 +51,16 @@ def roll_back(tracker: Tracker, model_name: str, *, reason: str = "") -> RolledB
     Raises
     ------
     ModelMissing
-        If there is no champion, or it replaced none.
+        If there is no champion, it replaced none, or nobody knows whom (it was made champion
+        in MLflow), or that version is not in the registry any more.
     ModelUntrusted
         If the version before is not what was registered.
     """
     registry = Registry(tracker)
     champion = registry.champion(model_name)
-    noted = None if champion is None else promotion_of(champion)
-    if champion is None or noted is None or noted.get("replaces") is None:
-        what = "no champion" if champion is None else f"none before version {champion.version}"
-        raise ModelMissing(
-            f"{model_name!r} has {what}: there is nothing to go back to",
-            remedy="train and promote another version with: tidemill run",
-            model_name=model_name,
-        )
-    target = int(noted["replaces"])
+    if champion is None:
+        raise _nowhere(model_name, f"{model_name!r} has no champion")
+    target = _replaced(registry, champion)
     loaded = load_champion(tracker.uri, model_name, version=target)
     with tempfile.TemporaryDirectory(prefix="tidemill-reference-") as scratch:
         fetch_reference(tracker.uri, model_name, target, Path(scratch) / "reference")
@@ -75,3 +71,37 @@ def roll_back(tracker: Tracker, model_name: str, *, reason: str = "") -> RolledB
         client.set_model_version_tag(model_name, str(champion.version), ROLLED_BACK, text)
         client.set_registered_model_alias(model_name, CHAMPION, str(target))
     return RolledBack(model_name, target, champion.version, loaded.notes)
+
+
+def _replaced(registry: Registry, champion: ModelVersion) -> int:
+    """The version that the champion replaced, if it is there to go back to."""
+    name, noted = champion.name, promotion_of(champion)
+    others = [each.version for each in registry.versions(name) if each.version != champion.version]
+    if noted is None and others:
+        raise _nowhere(
+            name,
+            f"version {champion.version} of {name!r} was made champion by hand, in MLflow: "
+            "nothing is recorded of whom it replaced",
+            others,
+        )
+    target = noted and noted.get("replaces")
+    if target is None:
+        raise _nowhere(name, f"{name!r} has none before version {champion.version}")
+    if int(target) not in others:
+        what = f"version {champion.version} of {name!r} replaced version {target}"
+        raise _nowhere(name, f"{what}, which is not in the registry any more", others)
+    return int(target)
+
+
+def _nowhere(model_name: str, what: str, others: Sequence[int] = ()) -> ModelMissing:
+    remedy = "train and promote another version with: tidemill run"
+    if others:
+        there = f"version{'s' * (len(others) > 1)} {', '.join(map(str, others))}"
+        remedy += (
+            f"; or let one that is there ({there}) serve, in MLflow's pages or with "
+            f"client.set_registered_model_alias({model_name!r}, {CHAMPION!r}, 'NUMBER') "
+            "(docs/tracking.md)"
+        )
+    return ModelMissing(
+        f"{what}: there is nothing to go back to", remedy=remedy, model_name=model_name
+    )
