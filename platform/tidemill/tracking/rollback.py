@@ -84,7 +84,7 @@ def _replaced(registry: Registry, champion: ModelVersion) -> int:
             "nothing is recorded of whom it replaced",
             others,
         )
-    target = noted and noted.get("replaces")
+    target = (noted or {}).get("replaces")
     if target is None:
         raise _nowhere(name, f"{name!r} has none before version {champion.version}")
     if int(target) not in others:
