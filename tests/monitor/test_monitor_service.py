@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -120,6 +121,23 @@ def test_openapi_has_the_champions_columns_and_examples_that_work(shared, rides)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation.get("description"), (method, path)
+
+
+def test_openapi_says_what_is_taken_and_given(shared):
+    """Whole numbers as ids, no time: taken and described. Figures are text, not JSON."""
+    document = shared.get("/openapi.json").json()
+    (kind,) = document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert shared.get("/metrics").headers["content-type"].startswith(kind)
+    for path, member, name, status in (
+        ("/v1/predict", "records", "Record", 200),
+        ("/v1/labels", "labels", "Label", 202),
+    ):
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        row = content["application/json"]["example"][member][0] | {"event_id": 1024, "at": None}
+        schema = {**document["components"]["schemas"][name], "components": document["components"]}
+        jsonschema.validate(row, schema)
+        answer = shared.post(path, json={member: [row]})
+        assert answer.status_code == status, answer.text
 
 
 def test_the_docs_page_needs_nothing_from_outside(shared):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.responses import PlainTextResponse
+
 __all__ = [
     "EVENTS",
     "EXAMPLE_FEATURES",
@@ -24,13 +26,15 @@ EXAMPLE_FEATURES: dict[str, Any] = {
 """Shown until a champion is loaded; then its own columns are."""
 
 _ID = {
-    "type": "string",
+    "type": ["string", "integer"],
     "minLength": 1,
     "maxLength": 200,
     "pattern": r"^[!-~]+$",
-    "description": "names the event for ever: the same again is not stored twice",
+    "description": "names the event for ever: the same again is not stored twice; a whole "
+    "number is its text",
 }
 _AT = {"type": "string", "format": "date-time", "description": "event time; UTC without offset"}
+_MAYBE_AT = {**_AT, "type": ["string", "null"]}
 _CELL = {"type": ["number", "string", "boolean", "null"]}
 
 SCHEMAS: dict[str, Any] = {
@@ -46,7 +50,7 @@ SCHEMAS: dict[str, Any] = {
         "additionalProperties": False,
         "properties": {
             "event_id": {**_ID, "description": "made up if left out"},
-            "at": {**_AT, "description": "event time; now if left out"},
+            "at": {**_MAYBE_AT, "description": "event time; now if left out"},
             "features": {"$ref": "#/components/schemas/Features"},
         },
     },
@@ -78,7 +82,7 @@ SCHEMAS: dict[str, Any] = {
         "properties": {
             "event_id": _ID,
             "truth": {"$ref": "#/components/schemas/Prediction"},
-            "at": {**_AT, "description": "when it became known; now if left out"},
+            "at": {**_MAYBE_AT, "description": "when it became known; now if left out"},
         },
     },
     "Prediction": {
@@ -256,4 +260,7 @@ EVENTS = _intake("events", "Event", lines=True, answer="EventsTaken", status=202
 LABELS = _intake("labels", "Label", lines=True, answer="LabelsTaken", status=202, text="durable")
 HEALTH = _plain("the process answers")
 READY = _plain("rows are taken", more={503: {"description": "they are not; the parts say why"}})
-METRICS = _plain("figures, in Prometheus' text format", more={401: _problem("no valid key")})
+METRICS: dict[str, Any] = {
+    **_plain("figures, in Prometheus' text format", more={401: _problem("no valid key")}),
+    "response_class": PlainTextResponse,
+}
