@@ -24,6 +24,7 @@ from tidemill_monitor.testing import watched
 from tidemill_monitor.watching import lookback
 from tidemill_monitor.watching.bench import harm_level, metric_of
 from tidemill_monitor.watching.folding import unpacked
+from tidemill_monitor.watching.housekeeping import Housekeeping
 
 HOUR = dt.timedelta(hours=1)
 _HOURS = int(START.timestamp()) // 3600
@@ -847,13 +848,21 @@ def test_closed_windows_move_to_the_archive_and_old_events_go(watching, world, t
     with watching(archive=str(archive), retention_days=1) as station:
         station.send(hour(world, 0))
         settled(station, world, 1)
-        housekeeping = station.watcher._housekeeping
+        config = station.service.params.monitoring
+        ran = 100.0
+        housekeeping = Housekeeping(station.ledger, config, running=lambda: ran)
         assert housekeeping.run_if_due(station.now)
         assert not housekeeping.run_if_due(station.now)
         assert station.windows()[0].archived_url is None
         assert station.ledger.events.totals(station.now).rows == 2001
 
+        ahead = station.now + dt.timedelta(days=400)
+        ran += 3600
+        assert housekeeping.run_if_due(ahead)
+        assert station.ledger.events.totals(station.now).rows == 2001, "only the clock went on"
+
         station.clock.now += dt.timedelta(days=2)
+        ran += 2 * 86400
         assert housekeeping.run_if_due(station.now)
         window = station.windows()[0]
         assert window.archived_url is not None

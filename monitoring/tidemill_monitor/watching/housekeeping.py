@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -28,30 +29,51 @@ class Housekeeping:
     ledger : Ledger
     config : MonitoringConfig
         ``retention_days`` and ``archive``.
+    running : callable
+        Seconds of a clock that nobody sets.
 
     Notes
     -----
-    Where an archive is set, events are not deleted before their window is in it.
+    Where an archive is set, events are not deleted before their window is in it. Nor are they by
+    a day's clock that is suddenly ahead: more time than passed since the start makes none older.
     """
 
-    def __init__(self, ledger: Ledger, config: MonitoringConfig) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: MonitoringConfig,
+        *,
+        running: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ledger = ledger
         self._config = config
-        self._due: dt.datetime | None = None
+        self._running = running
+        self._began: tuple[dt.datetime, float] | None = None
+        self._due = running()
 
     def run_if_due(self, now: dt.datetime) -> bool:
         """Run once an hour; return whether it ran."""
-        if self._due is not None and now < self._due:
+        ran = self._running()
+        if ran < self._due:
             return False
-        self._due = now + EVERY
+        self._due = ran + EVERY.total_seconds()
         try:
             if self.archive(now):
-                self.prune(now)
+                self.prune(self._passed(now))
             else:
-                self._due = now  # a few windows at a time, so that it can be stopped
+                self._due = ran  # a few windows at a time, so that it can be stopped
         except TidemillError as exc:
             _log.warning("housekeeping_failed", code=exc.code, error=exc.message)
         return True
+
+    def _passed(self, now: dt.datetime) -> dt.datetime:
+        """The time, as far as it can have come since the first look."""
+        ran = self._running()
+        then, at = self._began = self._began or (now, ran)
+        latest = then + dt.timedelta(seconds=ran - at) + EVERY
+        if now > latest:
+            _log.warning("clock_jumped", now=now.isoformat(), at_most=latest.isoformat())
+        return min(now, latest)
 
     def archive(self, now: dt.datetime) -> bool:
         """Write some closed windows to the archive; return whether none is left to write.
