@@ -171,15 +171,21 @@ class TableSchema:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> TableSchema:
-        """Read what :meth:`to_json` wrote."""
-        return cls(
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is anything else.
+        """
+        found = cls(
             columns=tuple(
                 Column(
                     name=c["name"],
                     type=ColumnType(c["type"]),
                     purpose=Purpose(c["purpose"]),
                     physical=c["physical"],
-                    edges=tuple(c["edges"]),
+                    edges=tuple(map(float, c["edges"])),
                 )
                 for c in document["columns"]
             ),
@@ -187,6 +193,12 @@ class TableSchema:
             classes=tuple(document["classes"]),
             derived=tuple((name, expression) for name, expression in document["derived"]),
         )
+        texts = [*found.names, *found.classes, *(text for pair in found.derived for text in pair)]
+        "".join(texts).encode()  # a TypeError of what is no text, a ValueError of half a character
+        if len(set(found.names)) < len(found.names):
+            raise ValueError("a column is there twice")
+        found.arrow_schema()  # a KeyError of a type that is none
+        return found
 
 
 def taken_name(column: Column) -> str | None:

@@ -1,5 +1,6 @@
 """The safe loader under attack: whatever is changed is named, and nothing of it runs."""
 
+import copy
 import hashlib
 import io
 import json
@@ -15,7 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tidemill.errors import ModelMissing, ModelUntrusted
-from tidemill.tracking import Registry, contents, load_champion
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.tracking import LoadedModel, Registry, contents, load_champion
 from tidemill.tracking import loader as loader_module
 from tidemill.tracking.seal import write_seal
 from tidemill.tracking.skopsfile import canonical
@@ -435,3 +437,42 @@ def test_a_model_whose_parts_do_not_fit(champion, make_pipeline, part, name, val
     (champion.stored() / "model.skops").write_bytes(canonical(skops.io.dumps(model)))
     reseal(champion)
     assert refused(champion).fields["file"] == "model.skops"
+
+
+def _damaged(document):
+    """The document with each of its values exchanged or taken away, one at a time."""
+    places = [(document, ())]
+    for value, path in places:
+        steps = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, child in steps:
+            for other in (None, [], {}, "", -1, "\ud800", [None], {"a": 1}, "no type"):
+                changed = copy.deepcopy(document)
+                inner = changed
+                for name in path:
+                    inner = inner[name]
+                inner[step] = other
+                yield changed
+            if isinstance(child, dict | list):
+                places.append((child, (*path, step)))
+
+
+def test_a_schema_sealed_anew_is_read_or_refused():
+    """Whatever stands in its place, no other error comes out, and what is read can be used."""
+    columns = (
+        Column("x", ColumnType.NUMERIC, Purpose.FEATURE, "float32", (0.5, 1.0)),
+        Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "string"),
+    )
+    schema = TableSchema(columns, Task.BINARY, ("a", "b"), (("x", "z + 1"),))
+    document = {"schema": json.loads(json.dumps(schema.to_json()))}
+    refused = 0
+    for metadata in _damaged(document):
+        model = LoadedModel(None, 1, "", "", metadata, judged=None, judged_sha256="")
+        try:
+            found = model.schema
+        except ModelUntrusted:
+            refused += 1
+        else:
+            assert len(found.arrow_schema()) == len(found.columns)
+            assert found.target.name in found.names
+    assert refused > 100
+    assert LoadedModel(None, 1, "", "", document, judged=None, judged_sha256="").schema == schema

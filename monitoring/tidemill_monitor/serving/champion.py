@@ -17,7 +17,7 @@ from tidemill.errors import ModelMissing, ModelUntrusted, ServiceUnavailable, Ti
 from tidemill.learning import predict_scores
 from tidemill.schema import TableSchema, Task
 from tidemill.storage import read_json
-from tidemill.tracking import LoadedModel, ModelVersion, Registry, Tracker, load_champion
+from tidemill.tracking import ModelVersion, Registry, Tracker, load_champion
 from tidemill.tracking import fetch_reference as fetched
 from tidemill_monitor.intake.plans import Shape
 from tidemill_monitor.serving.patience import Patience
@@ -227,7 +227,7 @@ class ChampionHolder:
 
     def _made(self, found: ModelVersion) -> Champion:
         loaded = load_champion(self._settings.tracking_uri, self.name, version=found.version)
-        schema = _schema_of(loaded)
+        schema = loaded.schema
         reference = self._referred(found.version)
         champion = Champion(
             name=self.name,
@@ -269,17 +269,6 @@ class ChampionHolder:
                 "with tidemill run",
                 version=version,
             ) from exc
-
-
-def _schema_of(loaded: LoadedModel) -> TableSchema:
-    try:
-        return TableSchema.from_json(loaded.metadata["schema"])
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ModelUntrusted(
-            f"version {loaded.version} does not say what table it was trained on",
-            remedy="train and register the model again: tidemill run",
-            version=loaded.version,
-        ) from exc
 
 
 def _try_out(champion: Champion) -> None:

@@ -237,7 +237,7 @@ def _compared(
     Or why there are none.
     """
     name = f"champion {champion.version}"
-    if difference := _difference(champion.metadata["schema"], manifest.schema):
+    if difference := _difference(champion.schema, manifest.schema):
         return (
             f"{name} answers another question ({difference}): move the "
             "alias in MLflow by hand, or register under another registration.model"
@@ -256,9 +256,8 @@ def _compared(
     return challenger, figures[metric], f" ({frozen.said})" if frozen.said else ""
 
 
-def _difference(champion: dict[str, Any], ours: TableSchema) -> str | None:
+def _difference(theirs: TableSchema, ours: TableSchema) -> str | None:
     """What the champion predicts that we do not: figures of the two mean different things."""
-    theirs = TableSchema.from_json(champion)
     for what, its, here in (
         ("target", theirs.target.name, ours.target.name),
         ("task", theirs.task.value, ours.task.value),

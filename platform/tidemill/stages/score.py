@@ -53,7 +53,7 @@ def score_files(
         params.model_name,
         **({"version": int(model)} if model.isdigit() else {"alias": model}),
     )
-    schema = _without_target(TableSchema.from_json(loaded.metadata["schema"]))
+    schema = _without_target(loaded.schema)
     dataset = params.dataset.model_copy(
         update={
             "source": source if "://" in source else str(Path(source).absolute()),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import ModelMissing, ModelUntrusted
+from tidemill.schema import Purpose, TableSchema
 from tidemill.storage import (
     commit_directory,
     discard_directory,
@@ -65,6 +66,27 @@ class LoadedModel:
     judged: Pipeline
     judged_sha256: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> TableSchema:
+        """Of the table that it was trained on.
+
+        Raises
+        ------
+        ModelUntrusted
+            If the version does not say.
+        """
+        try:
+            found = TableSchema.from_json(self.metadata["schema"])
+            if not found.features or Purpose.TARGET not in [c.purpose for c in found.columns]:
+                raise ValueError("there is nothing to learn from, or to predict")
+        except (KeyError, TypeError, ValueError) as exc:
+            raise ModelUntrusted(
+                f"version {self.version} does not say what table it was trained on",
+                remedy="train and register the model again: tidemill run",
+                version=self.version,
+            ) from exc
+        return found
 
 
 def load_champion(
