@@ -77,7 +77,7 @@ def _looked(file: pq.ParquetFile) -> TableSchema:
 def _tables(file: pq.ParquetFile, schema: TableSchema) -> Iterator[pa.Table]:
     """Rows in the types that the model has them in, as the monitor's intake leaves them."""
     for rows in _batches(file, BLOCK_ROWS):
-        columns = [cast_column(rows[c.name], c.arrow_type, ())[0] for c in schema.columns]
+        columns = [cast_column(rows[c.name], c.arrow_type).values for c in schema.columns]
         yield pa.Table.from_arrays(columns, schema=schema.arrow_schema())
 
 

@@ -89,7 +89,7 @@ def test_a_category_has_one_text_wherever_it_comes_from(value, text):
         arrays += [pa.array([value, None], kind) for kind in (pa.int8(), pa.uint64(), pa.float32())]
     for array in arrays:
         assert categories(array).to_pylist() == [text, None]
-        assert cast_column(array, pa.string(), ())[0].to_pylist() == [text, None]
+        assert cast_column(array, pa.string()).values.to_pylist() == [text, None]
     codes = read_codes(np.array([value, None], object), {text: 7.0, None: 1.0}, 0.0)
     assert codes.tolist() == [7.0, 1.0]
 

@@ -70,6 +70,7 @@ def init_workspace(
         stated = any(a.startswith("sharding.holdout.by=") for a in assignments)
         if time is None and schema.task is not Task.REGRESSION and not stated:
             text = set_params(text, ["sharding.holdout.by=stratified"])
+        text = set_params(text, _found_conventions(params.dataset, schema))
         count = draft_suite_file(
             workspace, listing, schema, params.dataset, suite=params.ingestion.suite
         )
@@ -92,8 +93,17 @@ def init_workspace(
                 for c in schema.columns
             ],
             "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
+            "taken as missing": found.taken_as_missing,
         },
+        warnings=tuple(f"{column}: {note}" for column, note in found.notes.items()),
     )
+
+
+def _found_conventions(dataset: DatasetConfig, schema: TableSchema) -> list[str]:
+    """The assignment that writes down how columns were found to be written."""
+    found = {c.name: c.convention for c in schema.source if c.convention}
+    said = json.dumps({**found, **dataset.conventions}, ensure_ascii=False)
+    return [f"dataset.conventions={said}"] if found else []
 
 
 @contextmanager

@@ -18,6 +18,7 @@
     |   |-- ValidationFailed      too many invalid rows, or a table expectation failed
     |   |-- TargetUnusable        one class only, or missing too often
     |   |-- KeyInvalid            the key has nulls or duplicates
+    |   |-- PrecisionLost         a number that the column's float32 would alter
     |   |-- NoFeatures            nothing is left to learn from
     |   |-- TooFewRows            not enough rows for the plan
     |   |-- SchemaMismatch        the data do not have the columns or types they should
@@ -52,6 +53,7 @@ __all__ = [
     "ModelMissing",
     "ModelUntrusted",
     "NoFeatures",
+    "PrecisionLost",
     "SchemaMismatch",
     "ServiceUnavailable",
     "SourceEmpty",
@@ -202,6 +204,10 @@ class TargetUnusable(DataRefused):
 
 class KeyInvalid(DataRefused):
     """The key column has nulls or duplicates."""
+
+
+class PrecisionLost(DataRefused):
+    """A number that float32, which held all that look saw of the column, would alter."""
 
 
 class NoFeatures(DataRefused):

@@ -14,6 +14,7 @@ __all__ = [
     "ColumnType",
     "Purpose",
     "Role",
+    "SourceColumn",
     "TableSchema",
     "Task",
     "taken_name",
@@ -106,6 +107,49 @@ _ARROW: dict[str, pa.DataType] = {
 
 
 @dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column as it comes, and how its texts are read: the same in every format and file.
+
+    Parameters
+    ----------
+    name : str
+    type : str
+        The plain type: text, integer, number, boolean, datetime or other (nested, binary).
+    words : (str, str) or None
+        Those for false and for true, where most texts say one or the other.
+    style : str
+        How numbers are spelled (:mod:`tidemill.ingestion.numbers`); one spelled otherwise is a
+        code and refused. Empty: every spelling is taken.
+    convention : str or None
+        How numbers or times are written that are not plain (:mod:`tidemill.conventions`).
+    missing : tuple of (str, int)
+        Texts of the sample that mean 'missing', and how many cells hold each.
+    note : str
+        What people should know of how the column is read.
+    """
+
+    name: str
+    type: str
+    words: tuple[str, str] | None = None
+    style: str = ""
+    convention: str | None = None
+    missing: tuple[tuple[str, int], ...] = ()
+    note: str = ""
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> SourceColumn:
+        """Read what ``dataclasses.asdict`` made of one, of any earlier revision too."""
+        words = document.get("words")
+        return cls(
+            **{
+                **document,
+                "words": None if words is None else (words[0], words[1]),
+                "missing": tuple((word, n) for word, n in document.get("missing", ())),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TableSchema:
     """The columns of the validated table, in file order, and what is learnt from them.
 
@@ -116,6 +160,11 @@ class TableSchema:
     task : Task
     derived : tuple of (str, str)
         Columns that are computed, and the SQL expressions that compute them.
+    source : tuple of SourceColumn
+        How the columns of the source are read; it travels with the model, so that what is scored
+        or labelled later is read as what was learnt from. Empty in schemas of earlier revisions.
+    missing_values : tuple of str
+        Texts that mean 'missing', in every format.
     classes : tuple of str
         Labels in training order for classification (``str(value)``; for binary the second
         is the positive one); empty for regression.
@@ -125,6 +174,8 @@ class TableSchema:
     task: Task
     classes: tuple[str, ...] = ()
     derived: tuple[tuple[str, str], ...] = ()
+    source: tuple[SourceColumn, ...] = ()
+    missing_values: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
@@ -192,6 +243,8 @@ class TableSchema:
             task=Task(document["task"]),
             classes=tuple(document["classes"]),
             derived=tuple((name, expression) for name, expression in document["derived"]),
+            source=tuple(SourceColumn.from_json(c) for c in document.get("source", ())),
+            missing_values=tuple(document.get("missing_values", ())),
         )
         texts = [*found.names, *found.classes, *(text for pair in found.derived for text in pair)]
         "".join(texts).encode()  # a TypeError of what is no text, a ValueError of half a character

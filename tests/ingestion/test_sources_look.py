@@ -78,7 +78,7 @@ def test_types_purposes_and_physical_types(table: pa.Table, tmp_path: Path) -> N
         "when": (ColumnType.DATETIME, Purpose.TIME, "timestamp[us]"),
         "small": (ColumnType.NUMERIC, feature, "float32"),
         "large": (ColumnType.NUMERIC, feature, "float64"),
-        "real": (ColumnType.NUMERIC, feature, "float32"),
+        "real": (ColumnType.NUMERIC, feature, "float64"),
         "flag": (ColumnType.BOOLEAN, feature, "bool"),
         "kind": (ColumnType.CATEGORICAL, feature, "dictionary"),
         "y": (ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary"),
@@ -99,7 +99,7 @@ def test_csv_and_parquet_give_one_schema_and_the_same_rows(table: pa.Table, tmp_
             flags = pa.array([v != "no" and v != "No" for v in table["flag"].to_pylist()])
             typed = table.set_column(5, "flag", flags)
             pq.write_table(typed, tmp_path / "data" / "a.parquet", row_group_size=90)
-        dataset = dataset_of(key="id", time="when", types={"when": "datetime"})
+        dataset = dataset_of(key="id", time="when")
         listing = list_source(dataset, tmp_path, LocalEngine())
         schema = look_result(dataset, listing, tmp_path).schema
         batches = [
@@ -108,7 +108,9 @@ def test_csv_and_parquet_give_one_schema_and_the_same_rows(table: pa.Table, tmp_
             for b in read_split(s, schema, dataset, listing, tmp_path, batch_rows=64)
         ]
         tables = pa.concat_tables([b.table for b in batches]).unify_dictionaries()
-        results.append((schema, tables.to_pydict(), [b.rows.tolist() for b in batches]))
+        results.append(
+            (schema.columns, schema.task, tables.to_pydict(), [b.rows.tolist() for b in batches])
+        )
     assert results[0] == results[1]
 
 
@@ -518,8 +520,6 @@ def test_a_word_that_the_look_did_not_meet_is_written_like_the_other(tmp_path: P
 
 
 TIMES: dict[str, tuple[list[object], str]] = {
-    "texts": ([f"{i % 28 + 1:02d}/03/2024 {i % 24:02d}:30" for i in range(60)], "%d/%m/%Y %H:%M"),
-    "american": ([f"03/{i % 28 + 1:02d}/2024" for i in range(60)], "%m/%d/%Y"),
     "seconds": ([1_700_000_000 + 3600 * i for i in range(60)], "* 1000000)"),
     "milliseconds": ([(1_700_000_000 + 3600 * i) * 1000 for i in range(60)], "* 1000)"),
     "fractions": ([1_700_000_000.5 + 3600 * i for i in range(60)], "AS BIGINT"),
@@ -530,13 +530,13 @@ TIMES: dict[str, tuple[list[object], str]] = {
 @pytest.mark.parametrize("name", ["when", "seen at", "seen"])
 @pytest.mark.parametrize("kind", TIMES)
 def test_the_remedy_for_other_times_can_be_pasted(tmp_path: Path, name: str, kind: str) -> None:
-    """Texts are offered strptime in their own format, numbers make_timestamp; both then work."""
+    """Numbers are offered make_timestamp or strptime, which then work."""
     values, said = TIMES[kind]
     write_csv(tmp_path, {name: values, "y": [i % 2 for i in range(60)]})
     with pytest.raises(ConfigError, match="are not times") as caught:
         look_at(tmp_path, time=name)
     assert said in caught.value.remedy
-    assert ("strptime(" in caught.value.remedy) == (kind in ("texts", "american", "days"))
+    assert ("strptime(" in caught.value.remedy) == (kind == "days")
     offered = re.search(r"dataset\.derive: (\{.*?\}), dataset\.time: (\S+) ", caught.value.remedy)
     assert offered is not None
     derive = YAML(typ="safe").load(offered[1])
@@ -544,6 +544,20 @@ def test_the_remedy_for_other_times_can_be_pasted(tmp_path: Path, name: str, kin
     assert schema.time is not None
     first = datetime(2023 if "seconds" in kind or kind == "fractions" else 2024, 1, 1, tzinfo=UTC)
     assert first.timestamp() <= schema.time.edges[0] <= first.timestamp() + 366 * 86_400
+
+
+def test_times_that_can_be_read_in_two_ways_are_offered_both(tmp_path: Path) -> None:
+    """Each line of the remedy works when it is pasted, and gives its own times."""
+    values = [f"0{i % 9 + 1}/0{i % 8 + 1}/2024" for i in range(60)]
+    write_csv(tmp_path, {"when": values, "y": [i % 2 for i in range(60)]})
+    with pytest.raises(ConfigError, match="are not times") as caught:
+        look_at(tmp_path, time="when")
+    offered = re.findall(r"(\{.*?\})", caught.value.remedy)
+    assert len(offered) == 2
+    found = [
+        look_at(tmp_path, time="when", conventions=YAML(typ="safe").load(line)) for line in offered
+    ]
+    assert found[0].schema["when"].edges != found[1].schema["when"].edges
 
 
 def test_a_boolean_time_is_offered_the_order_of_rows(tmp_path: Path) -> None:
@@ -565,7 +579,7 @@ def test_numbers_lost_among_texts_are_said(tmp_path: Path) -> None:
     reason = look_at(tmp_path).ignored["x"]
     assert "80% numbers" in reason
     assert "'unknown'" in reason
-    assert "dataset.csv.null_values" in reason
+    assert "dataset.missing_values" in reason
     stated = look_at(tmp_path, csv={"null_values": ("", "unknown", "-")}).schema
     assert stated["x"].type is ColumnType.NUMERIC
 

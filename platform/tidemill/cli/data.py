@@ -42,7 +42,12 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
         found = look_result(params.dataset, listing, place.root)
     schema = found.schema
     screen.result(
-        {**schema.to_json(), "left_out": found.ignored},
+        {
+            **schema.to_json(),
+            "left_out": found.ignored,
+            "notes": found.notes,
+            "missing": found.taken_as_missing,
+        },
         f"{params.dataset.source}: {schema.task.value}",
         [
             {"column": c.name, "type": c.type.value, "purpose": c.purpose.value, "as": c.physical}
@@ -50,6 +55,8 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
         ],
     )
     screen.table("left out", [{"column": c, "reason": why} for c, why in found.ignored.items()])
+    screen.table("taken as missing", found.taken_as_missing)
+    screen.table("notes", [{"column": c, "note": note} for c, note in found.notes.items()])
 
 
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:

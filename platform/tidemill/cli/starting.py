@@ -56,6 +56,9 @@ def init(
         return
     screen.table("columns", made.tables["columns"])
     screen.table("left out", made.tables["left out"])
+    screen.table("taken as missing", made.tables["taken as missing"])
+    for warning in made.warnings:
+        screen.note(warning)
     screen.note(f"task: {made.facts['task']}, target: {made.facts['target']}")
     screen.note(
         f"workspace ready: {folder}; look at params.yaml, then: cd {folder} && tidemill run"

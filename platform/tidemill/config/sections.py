@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tidemill.conventions import parse_convention
 from tidemill.schema import ColumnType, Task
 
 __all__ = [
@@ -44,9 +45,8 @@ class CsvFormat(Section):
     header: Literal["auto"] | bool | tuple[str, ...] = Field(
         "auto", description="auto, true, false, or the list of column names of a file without one"
     )
-    null_values: tuple[str, ...] = Field(
-        ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"),
-        description="texts that mean 'missing'",
+    null_values: tuple[str, ...] | None = Field(
+        None, description="the old name of dataset.missing_values"
     )
 
 
@@ -69,11 +69,46 @@ class DatasetConfig(Section):
     types: dict[str, ColumnType] = Field(
         default_factory=dict, description="column types where look errs"
     )
+    missing_values: tuple[str, ...] = Field(
+        ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A"),
+        description="texts that mean 'missing', in every format",
+    )
+    conventions: dict[str, str] = Field(
+        default_factory=dict,
+        description="how columns write numbers (1234.5 as they would: '1.234,5', '$1,234.5') or "
+        "times (a format of strptime: '%d/%m/%Y')",
+    )
     derive: dict[str, str] = Field(
         default_factory=dict, description="new columns by row-wise SQL expressions"
     )
     drop: tuple[str, ...] = Field((), description="columns left out")
     look_rows: int = Field(50_000, ge=100, description="rows the look reads, over all files")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, values: Any) -> Any:
+        """``csv.null_values`` of earlier params.yaml is ``missing_values``."""
+        form = values.get("csv") if isinstance(values, dict) else None
+        stated = dict(form) if isinstance(form, dict) else form
+        if isinstance(stated, CsvFormat):
+            stated = stated.model_dump(exclude_unset=True)
+        if not isinstance(stated, dict) or stated.get("null_values") is None:
+            return values
+        if "missing_values" in values:
+            raise ValueError("csv.null_values: is the old name of missing_values; leave it out")
+        missing = stated.pop("null_values")
+        return {**values, "csv": stated, "missing_values": missing}
+
+    @field_validator("conventions")
+    @classmethod
+    def _are_conventions(cls, stated: dict[str, str]) -> dict[str, str]:
+        for column, text in stated.items():
+            if parse_convention(text) is None:
+                raise ValueError(
+                    f"{column}: {text!r} is neither 1234.5 as the column would write it "
+                    "('1.234,5') nor a format of strptime ('%d/%m/%Y')"
+                )
+        return stated
 
 
 class IngestionConfig(Section):

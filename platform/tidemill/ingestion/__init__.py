@@ -10,7 +10,7 @@ from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
 from tidemill.ingestion.quarantine import read_quarantine
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sample import write_sample
-from tidemill.ingestion.splits import CsvDialect, SourceColumn, SourceListing, Split
+from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.suite import Expectation, Suite, load_suite
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "LookResult",
     "ParsedBatch",
     "Reject",
-    "SourceColumn",
     "SourceListing",
     "Split",
     "Suite",

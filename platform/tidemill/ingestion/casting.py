@@ -1,26 +1,62 @@
-"""Texts and Arrow arrays to the schema's types, cell by cell where one does not fit."""
+"""Texts and Arrow arrays to the schema's types, cell by cell where one does not fit.
+
+The one place where a text becomes a value, whatever file it came in.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.conventions import parse_convention
+from tidemill.ingestion.numbers import fits_float32, numbers_of, strays
 from tidemill.ingestion.parsed import CellFaults
+from tidemill.schema import SourceColumn
 from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, categories, moments
 
-__all__ = ["cast_column", "cast_texts"]
+__all__ = ["Cells", "booleans_of", "cast_column", "is_text", "missing_of", "times_of"]
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
+_CUT = r"[.,]\d{6}0*[1-9]"
 _MAX_TEXT = 200
+_ANY = SourceColumn("", "text")
+# Microseconds since 1970 of the years 1 to 9999.
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Some cells of a column, as the schema has them.
+
+    Parameters
+    ----------
+    values : pyarrow.Array
+        Null where a cell is missing or a fault.
+    faults : CellFaults or None
+        Cells that are not of the type.
+    misfits : CellFaults or None
+        Numbers that float32 would alter; the nearest is in ``values``.
+    cut : int
+        Times whose digits beyond the microsecond were cut off.
+    """
+
+    values: pa.Array
+    faults: CellFaults | None = None
+    misfits: CellFaults | None = None
+    cut: int = 0
 
 
 def cast_column(
-    values: pa.Array, wanted: pa.DataType, null_values: Collection[str]
-) -> tuple[pa.Array, CellFaults | None]:
+    values: pa.Array,
+    wanted: pa.DataType,
+    missing_values: Collection[str] = (),
+    column: SourceColumn = _ANY,
+) -> Cells:
     """Cast an array of any plain type to the physical type of a column.
 
     NaN becomes null; infinities, and texts that are not of the type, become null and faults.
@@ -30,107 +66,229 @@ def cast_column(
     values : pyarrow.Array
     wanted : pyarrow.DataType
         One of the physical types of a schema's column.
-    null_values : collection of str
-        Texts that mean 'missing' where a number, boolean or time is wanted.
+    missing_values : collection of str
+        Texts that mean 'missing'; the empty one always does, but for categories.
+    column : SourceColumn
+        How the texts are read; by default in the plain way, and numbers in any spelling.
 
-    Returns
-    -------
-    array : pyarrow.Array
-    faults : CellFaults or None
-
-    >>> array, faults = cast_column(pa.array(["1", "x", "-inf", ""]), pa.float32(), {""})
-    >>> array.to_pylist(), faults.indices.tolist(), faults.texts
+    >>> cells = cast_column(pa.array(["1", "x", "-inf", ""]), pa.float32())
+    >>> cells.values.to_pylist(), cells.faults.indices.tolist(), cells.faults.texts
     ([1.0, None, None, None], [1, 2], ['x', '-inf'])
     """
-    if pa.types.is_dictionary(wanted):
-        return _categories(values, wanted), None
-    if _is_text(values.type) and not pa.types.is_string(wanted):
-        return cast_texts(_plain(values), wanted, null_values)
-    if pa.types.is_string(wanted):
-        return categories(values), None
+    if pa.types.is_dictionary(values.type) and not is_text(values.type):
+        values = values.dictionary_decode()
+    if is_text(values.type):
+        if pa.types.is_string(wanted) or pa.types.is_dictionary(wanted):
+            return Cells(_categories(values, wanted, missing_values))
+        return _of_texts(values, wanted, missing_values, column)
+    if pa.types.is_string(wanted) or pa.types.is_dictionary(wanted):
+        texts = categories(values)
+        lost = pc.and_(pc.is_null(texts), _infinite(values))
+        whole = texts if pa.types.is_string(wanted) else texts.dictionary_encode()
+        return Cells(whole, _faults(values, lost))
     if pa.types.is_floating(wanted):
-        return _finite(values, _to_float(values, wanted))
+        return _to_float(values, wanted, exact=bool(column.style))
     if pa.types.is_timestamp(wanted):
-        return _to_moment(values, wanted), None
+        return _to_moment(values, wanted)
     if pa.types.is_integer(wanted) and pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
-    return _guarded(values, lambda array: array.cast(wanted))
+    return Cells(*_guarded(values, lambda array: array.cast(wanted)))
 
 
-def cast_texts(
-    texts: pa.Array, wanted: pa.DataType, null_values: Collection[str]
-) -> tuple[pa.Array, CellFaults | None]:
-    """Cast texts to a number, boolean or time type; what does not fit is null and a fault."""
-    # Each different text is looked at once: dirty columns cost little more than clean ones.
-    encoded = texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
-    words = encoded.dictionary
-    trimmed = pc.utf8_trim_whitespace(words)
-    missing = pc.is_in(trimmed, value_set=pa.array([*null_values, ""], pa.string()))
-    trimmed = pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
-    if pa.types.is_boolean(wanted):
-        cast = _booleans(trimmed)
-    elif pa.types.is_timestamp(wanted):
-        cast = moments(trimmed, wanted)
-    elif pa.types.is_integer(wanted):
-        cast = _wholes(trimmed)
-    else:
-        cast = _numbers(trimmed, wanted)
-    unfit = pc.and_(pc.is_valid(trimmed), pc.is_null(cast))
-    values = cast.take(encoded.indices)
-    if not pc.any(unfit).as_py():
-        return values, None
-    return values, _faults(encoded, unfit.take(encoded.indices))
+def missing_of(texts: pa.Array, missing_values: Collection[str]) -> pa.Array:
+    """Which texts, blanks around them aside, mean 'missing'; (n,) of bool, null where null."""
+    if not missing_values or not len(texts):
+        return pc.if_else(pc.is_valid(texts), False, None)
+    words = pa.array(sorted(missing_values), pa.string())
+    absent = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=words)
+    return pc.if_else(pc.is_valid(texts), absent, None)
 
 
-def _numbers(texts: pa.Array, wanted: pa.DataType) -> pa.Array:
-    try:
-        cast = texts.cast(wanted)
-    except pa.ArrowInvalid:
-        sound = pc.match_substring_regex(texts, _NUMBER)
-        texts = pc.if_else(sound, texts, pa.scalar(None, pa.string()))
-        cast = pc.replace_substring_regex(texts, r"^\+", "").cast(wanted)
-    return pc.if_else(pc.is_finite(cast), cast, pa.scalar(None, wanted))
-
-
-def _wholes(texts: pa.Array) -> pa.Array:
-    sound = pc.match_substring_regex(texts, _WHOLE)
-    texts = pc.if_else(sound, texts, pa.scalar(None, pa.string()))
-    texts = pc.replace_substring_regex(texts, r"^\+|\.0*$", "")
-    return _guarded(texts, lambda array: array.cast(pa.int64()))[0]
-
-
-def _booleans(texts: pa.Array) -> pa.Array:
-    lower = pc.utf8_lower(texts)
+def booleans_of(words: pa.Array) -> pa.Array:
+    """True and false, in whatever case; null where a text says neither."""
+    lower = pc.utf8_lower(words)
     true = pc.is_in(lower, value_set=pa.array(TRUE_TEXTS))
     known = pc.or_(true, pc.is_in(lower, value_set=pa.array(FALSE_TEXTS)))
     return pc.if_else(known, true, pa.scalar(None, pa.bool_()))
 
 
-def _to_float(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+def times_of(words: pa.Array) -> pa.Array:
+    """Times in microseconds, by the rule of :mod:`tidemill.spelling`."""
+    return moments(words, pa.timestamp("us"))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether texts, or a dictionary of them."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _categories(values: pa.Array, wanted: pa.DataType, missing: Collection[str]) -> pa.Array:
+    encoded = _encoded(values)
+    words = encoded.dictionary
+    absent = missing_of(words, missing)
+    if pc.any(absent).as_py():
+        words = pc.if_else(absent, pa.scalar(None, pa.string()), words)
+        encoded = words.take(encoded.indices).dictionary_encode()
+    return encoded if pa.types.is_dictionary(wanted) else encoded.dictionary_decode()
+
+
+def _of_texts(
+    values: pa.Array, wanted: pa.DataType, missing: Collection[str], column: SourceColumn
+) -> Cells:
+    at_once = None if pa.types.is_dictionary(values.type) else _at_once(values, wanted, column)
+    if at_once is not None:
+        return _narrowed(at_once, values, wanted)
+    # Each different text is looked at once: dirty columns cost little more than clean ones.
+    encoded = _encoded(values)
+    trimmed = pc.utf8_trim_whitespace(encoded.dictionary)
+    absent = missing_of(trimmed, {*missing, ""})
+    trimmed = pc.if_else(absent, pa.scalar(None, pa.string()), trimmed)
+    cast = _each(trimmed, wanted, column)
+    unfit = pc.and_(pc.is_valid(trimmed), pc.is_null(cast))
+    cut = 0
+    if pa.types.is_timestamp(wanted):
+        cut = pc.sum(pc.match_substring_regex(trimmed, _CUT).take(encoded.indices)).as_py() or 0
+    faults = _faults(encoded, unfit.take(encoded.indices))
+    return _narrowed(Cells(cast.take(encoded.indices), faults, cut=cut), encoded, wanted)
+
+
+def _at_once(texts: pa.Array, wanted: pa.DataType, column: SourceColumn) -> Cells | None:
+    """Clean cells by Arrow's own cast; None where any of them wants a closer look."""
+    if column.convention is not None or not pa.types.is_string(texts.type):
+        return None
+    if pa.types.is_floating(wanted):
+        try:
+            values = texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return None
+        sound = pc.all(pc.is_finite(values), skip_nulls=True).as_py() is not False
+        whole = column.type == "integer"
+        if sound and not strays(texts, values, column.style, whole=whole).any():
+            return Cells(values)
+    if pa.types.is_timestamp(wanted):
+        try:
+            ends = pc.min_max(texts.cast(wanted).cast(pa.int64())).as_py()
+        except pa.ArrowInvalid:
+            return None
+        if ends["min"] is not None and ends["min"] >= _FIRST and ends["max"] <= _LAST:
+            return Cells(texts.cast(wanted))
+    return None
+
+
+def _each(words: pa.Array, wanted: pa.DataType, column: SourceColumn) -> pa.Array:
+    """What each different text is; null where it is not of the type."""
+    if pa.types.is_boolean(wanted):
+        return booleans_of(words)
+    convention = None if column.convention is None else parse_convention(column.convention)
+    if pa.types.is_timestamp(wanted):
+        if convention is not None and convention.plain == "datetime":
+            words = convention.read(words)
+        return moments(words, wanted)
+    if convention is not None and convention.plain == "number":
+        words = convention.read(words)
+    if pa.types.is_integer(wanted):
+        sound = pc.match_substring_regex(words, _WHOLE)
+        whole = pc.if_else(sound, words, pa.scalar(None, pa.string()))
+        whole = pc.replace_substring_regex(whole, r"^\+|\.0*$", "")
+        values = _guarded(whole, lambda array: array.cast(pa.int64()))[0]
+    else:
+        values = numbers_of(words)
+    stray = strays(
+        words,
+        values,
+        column.style,
+        whole=column.type == "integer",
+        exact=pa.types.is_floating(wanted),
+    )
+    return pc.if_else(pa.array(stray), pa.scalar(None, values.type), values)
+
+
+def _narrowed(cells: Cells, original: pa.Array, wanted: pa.DataType) -> Cells:
+    """Float64 as float32 where that is wanted, with what it would alter."""
+    if cells.values.type == wanted:
+        return cells
+    if not pa.types.is_float32(wanted):
+        return Cells(cells.values.cast(wanted), cells.faults, cut=cells.cut)
+    numbers = cells.values.to_numpy(zero_copy_only=False)
+    fits = fits_float32(numbers)
+    narrow = cells.values.cast(wanted, safe=False)
+    beyond = pc.is_inf(narrow)
+    if pc.any(beyond).as_py():  # what float32 cannot hold at all is no number of the column
+        fits |= pc.fill_null(beyond, True).to_numpy(zero_copy_only=False)
+        narrow = pc.if_else(beyond, pa.scalar(None, wanted), narrow)
+        more = _faults(original, beyond)
+        both = cells.faults if more is None else _merged(cells.faults, more)
+    else:
+        both = cells.faults
+    return Cells(narrow, both, _faults(original, pa.array(~fits)), cells.cut)
+
+
+def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
     kind = values.type
-    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
-        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-        return pc.divide(values.cast(pa.float64()), 1e6).cast(wanted, safe=False)
     if pa.types.is_duration(kind):
-        values = values.cast(pa.duration("us"), safe=False).cast(pa.int64())
-        return pc.divide(values.cast(pa.float64()), 1e6).cast(wanted, safe=False)
+        seconds = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
+        return _narrowed(
+            Cells(pc.divide(values.cast(pa.int64()).cast(pa.float64(), safe=False), seconds)),
+            values,
+            wanted,
+        )
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
-    return values.cast(pa.float64(), safe=False).cast(wanted, safe=False)
+    numbers = values.cast(pa.float64(), safe=False)
+    infinite = pc.is_inf(numbers)
+    faults = _faults(values, infinite)
+    if pc.all(pc.is_finite(numbers), skip_nulls=True).as_py() is False:
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+    if exact and pa.types.is_integer(kind) and pa.types.is_integer(values.type):
+        lost = _altered(values, numbers)
+        if lost is not None:
+            faults = _faults(values, lost)
+            numbers = pc.if_else(lost, pa.scalar(None, pa.float64()), numbers)
+    return _narrowed(Cells(numbers, faults), values, wanted)
 
 
-def _finite(original: pa.Array, cast: pa.Array) -> tuple[pa.Array, CellFaults | None]:
-    faulty = pc.is_inf(cast)
-    if pc.any(pc.is_nan(cast)).as_py() or pc.any(faulty).as_py():
-        cast = pc.if_else(pc.is_finite(cast), cast, pa.scalar(None, cast.type))
-    return cast, _faults(original, faulty)
+def _altered(values: pa.Array, numbers: pa.Array) -> pa.Array | None:
+    """Which whole numbers float64 does not hold; None if it holds all."""
+    largest = pc.max(pc.abs(numbers)).as_py()
+    if largest is None or largest <= 2.0**53:
+        return None
+    altered = [
+        v is not None and int(n) != v
+        for v, n in zip(values.to_pylist(), numbers.to_pylist(), strict=True)
+    ]
+    return pa.array(altered) if any(altered) else None
 
 
-def _to_moment(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+def _to_moment(values: pa.Array, wanted: pa.DataType) -> Cells:
     kind = values.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        values = values.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.timestamp(kind.unit))
-    return values.cast(wanted, safe=False)
+    if pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
+    if not pa.types.is_timestamp(values.type):
+        return Cells(values.cast(wanted, safe=False))
+    unit = values.type.unit
+    counted = values.cast(pa.timestamp(unit, values.type.tz)).cast(pa.int64())
+    scale, micros = _PER_SECOND[unit], 10**6
+    low, high = _FIRST * scale // micros, -(-_LAST * scale // micros)
+    outside = pc.or_(
+        pc.less(counted, max(low, -(2**63))), pc.greater(counted, min(high, 2**63 - 1))
+    )
+    faults = None
+    if pc.any(outside).as_py():
+        shown = pc.binary_join_element_wise(counted.cast(pa.string()), f" {unit} since 1970", "")
+        faults = _faults(shown, outside)
+        counted = pc.if_else(outside, pa.scalar(None, pa.int64()), counted)
+    cut = 0
+    if unit == "ns":
+        whole = pc.multiply(pc.divide(counted, 1000), 1000)
+        cut = pc.sum(pc.not_equal(whole, counted)).as_py() or 0
+    times = counted.cast(pa.timestamp(unit)).cast(wanted, safe=False)
+    return Cells(times, faults, cut=cut)
 
 
 def _guarded(
@@ -151,6 +309,12 @@ def _guarded(
     return pa.array(cells, kind), _faults(values, pa.array(faulty))
 
 
+def _infinite(values: pa.Array) -> pa.Array:
+    if not pa.types.is_floating(values.type):
+        return pa.array(np.zeros(len(values), np.bool_))
+    return pc.fill_null(pc.is_inf(values), False)
+
+
 def _faults(original: pa.Array, faulty: pa.Array) -> CellFaults | None:
     indices = np.flatnonzero(pc.fill_null(faulty, False).to_numpy(zero_copy_only=False))
     if not len(indices):
@@ -163,21 +327,12 @@ def _faults(original: pa.Array, faulty: pa.Array) -> CellFaults | None:
     )
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
+def _merged(a: CellFaults | None, b: CellFaults) -> CellFaults:
+    return b if a is None else a.merge(b)
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return values.cast(pa.string())
-
-
-def _categories(values: pa.Array, wanted: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(values.type) and _is_text(values.type):
-        return values.cast(wanted)
-    return categories(values).dictionary_encode()
+def _encoded(values: pa.Array) -> pa.Array:
+    """A dictionary of plain strings, int32 codes."""
+    if not pa.types.is_dictionary(values.type):
+        return values.cast(pa.string()).dictionary_encode()
+    return values.cast(pa.dictionary(pa.int32(), pa.string()))

@@ -1,36 +1,27 @@
-"""Delimited text to columns: PyArrow for sound text, field by field where it is not."""
+"""Delimited text to columns of texts: PyArrow where it is sound, field by field where not."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.casting import cast_texts
 from tidemill.ingestion.dialect import parse_record, unique_names
-from tidemill.ingestion.parsed import CellFaults, Reject
+from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.streams import text_blocks
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 
 __all__ = ["read_csv_rows"]
 
 _MAX_RAW = 500
-_PROBE_RECORDS = 4096
-_IN_COLUMN = re.compile(r"In CSV column #(\d+)")
-_TRUE = [form for t in TRUE_TEXTS for form in {t, t.title(), t.upper()}]
-_FALSE = [form for t in FALSE_TEXTS for form in {t, t.title(), t.upper()}]
-_TEXT = pa.dictionary(pa.int32(), pa.string())
 _BROKEN = "broken quoting"
-_NOT_UTF8 = "not valid UTF-8 text"
+_NOT_UTF8 = "not valid UTF-8 text (dataset.csv.encoding names another encoding)"
 
 
 def read_csv_rows(
@@ -40,18 +31,21 @@ def read_csv_rows(
     dialect: CsvDialect,
     names: tuple[str, ...],
     wanted: dict[str, pa.DataType],
-    null_values: Collection[str],
+    null_values: Collection[str] = (),
     batch_rows: int,
     whole: bool = True,
 ) -> Iterator[RawBatch]:
-    """Yield the split's rows, ``batch_rows`` records at a time.
+    """Yield the split's rows as texts, ``batch_rows`` records at a time.
 
     Parameters
     ----------
     names : tuple of str
         Columns of a file without a header, in its order.
     wanted : dict of column name to pyarrow.DataType
-        What to read, as what. Files with a header may hold the columns in any order.
+        What to read: strings, or a dictionary of them. Files with a header may hold the columns
+        in any order.
+    null_values : collection of str
+        Texts that may come back as null.
     whole : bool
         Whether the caller reads to the end (then the file's digest is compared).
 
@@ -116,23 +110,13 @@ class _Parser:
         self._dialect = dialect
         self._names = names
         self._wanted = wanted
-        self._null_values = tuple(null_values)
-        # Columns that had a cell which PyArrow refused; they are read as text from then on.
-        self._as_text: set[str] = set()
+        self._null_values = list(null_values)
 
     def parse(self, block: RecordBlock, first_row: int) -> RawBatch:
-        if first_row == 0 and block.clean:
-            self._read_fast(block.head(_PROBE_RECORDS))  # learns cheaply which columns are dirty
         read = self._read_fast(block) if block.clean else None
         columns, bad = read if read is not None else self._read_slow(block)
         keep = np.ones(len(block.starts), bool)
         keep[list(bad)] = False
-        faults: dict[str, CellFaults] = {}
-        for name, kind in self._wanted.items():
-            if columns[name].type != kind and not pa.types.is_dictionary(kind):
-                columns[name], found = cast_texts(columns[name], kind, self._null_values)
-                if found is not None:
-                    faults[name] = found
         rejects = tuple(
             Reject(
                 first_row + index,
@@ -142,7 +126,7 @@ class _Parser:
             )
             for index in sorted(bad)
         )
-        return RawBatch(columns, first_row + np.flatnonzero(keep), faults, rejects)
+        return RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects)
 
     def _read_fast(self, block: RecordBlock) -> tuple[dict[str, pa.Array], dict[int, str]] | None:
         """Let PyArrow parse; None if it does not see the records that we see."""
@@ -152,19 +136,14 @@ class _Parser:
             bad[row.number - 1] = _wrong_width(row.expected_columns, row.actual_columns)
             return "skip"
 
-        while True:
-            bad.clear()
-            try:
-                table = self._arrow_table(block, note)
-            except pa.ArrowInvalid as exc:
-                if not self._read_as_text(str(exc)):
-                    return None
-                continue
-            if table.num_rows + len(bad) != len(block.starts):
-                return None
-            if not self._spot_infinities(table):
-                columns = table.combine_chunks()
-                return {name: _whole(columns.column(name)) for name in self._wanted}, bad
+        try:
+            table = self._arrow_table(block, note)
+        except pa.ArrowInvalid:
+            return None
+        if table.num_rows + len(bad) != len(block.starts):
+            return None
+        columns = table.combine_chunks()
+        return {name: _whole(columns.column(name)) for name in self._wanted}, bad
 
     def _arrow_table(self, block: RecordBlock, note: object) -> pa.Table:
         quote = self._dialect.quote
@@ -183,39 +162,13 @@ class _Parser:
                 invalid_row_handler=note,
             ),
             pacsv.ConvertOptions(
-                column_types={
-                    name: _TEXT if name in self._as_text else kind
-                    for name, kind in self._wanted.items()
-                },
+                column_types=self._wanted,
                 include_columns=list(self._wanted),
-                null_values=list(self._null_values),
-                true_values=_TRUE,
-                false_values=_FALSE,
+                null_values=self._null_values,
                 strings_can_be_null=True,
                 auto_dict_encode=False,
             ),
         )
-
-    def _read_as_text(self, message: str) -> bool:
-        """Take the refused column as text from now on; False if the reason is another."""
-        found = _IN_COLUMN.search(message)
-        name = self._names[int(found[1])] if found else None
-        if name is None or name in self._as_text or "UTF8" in message:
-            return False
-        if _textual(self._wanted[name]):
-            return False
-        self._as_text.add(name)
-        return True
-
-    def _spot_infinities(self, table: pa.Table) -> bool:
-        """Whether a number overflowed: its column is read again, as text, for the true cell."""
-        found = [
-            field.name
-            for field in table.schema
-            if pa.types.is_floating(field.type) and pc.any(pc.is_inf(table[field.name])).as_py()
-        ]
-        self._as_text.update(found)
-        return bool(found)
 
     def _read_slow(self, block: RecordBlock) -> tuple[dict[str, pa.Array], dict[int, str]]:
         bad: dict[int, str] = {}
@@ -234,21 +187,16 @@ class _Parser:
                 bad[index] = _NOT_UTF8  # PyArrow, too, sees only the columns that are read
             else:
                 rows.append(fields or [""])
-        null = set(self._null_values)
         columns = {}
         for name, kind in self._wanted.items():
             at = self._names.index(name)
-            texts = pa.array((None if r[at] in null else r[at] for r in rows), pa.string())
+            texts = pa.array((row[at] for row in rows), pa.string())
             columns[name] = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts
         return columns, bad
 
 
 def _encodable(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _textual(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

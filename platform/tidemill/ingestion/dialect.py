@@ -12,7 +12,7 @@ from tidemill.config import CsvFormat
 from tidemill.errors import ConfigError, SourceUnreadable
 from tidemill.ingestion.splits import CsvDialect
 
-__all__ = ["find_dialect", "find_encoding", "parse_record", "unique_names"]
+__all__ = ["find_dialect", "find_encoding", "parse_record", "second_names", "unique_names"]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_RECORDS = 200
@@ -170,11 +170,24 @@ def unique_names(header: list[str]) -> list[str]:
     >>> unique_names(["a", " a", "", "b"])
     ['a', 'a_2', 'column_3', 'b']
     """
-    names: list[str] = []
-    for position, field in enumerate(header, start=1):
-        name = base = field.strip() or f"column_{position}"
-        copy = 2
-        while name in names:
+    fields = (field.strip() for field in header)
+    return second_names([f or f"column_{position}" for position, f in enumerate(fields, start=1)])
+
+
+def second_names(names: list[str]) -> list[str]:
+    """The same names, but for those that came before: they get a second name.
+
+    A name that is there once keeps it.
+
+    >>> second_names(["v", "v", "v_2", "v"])
+    ['v', 'v_3', 'v_2', 'v_4']
+    """
+    given, taken = set(names), set[str]()
+    found: list[str] = []
+    for base in names:
+        name, copy = base, 2
+        while name in taken or (name != base and name in given):
             name, copy = f"{base}_{copy}", copy + 1
-        names.append(name)
-    return names
+        taken.add(name)
+        found.append(name)
+    return found

@@ -60,6 +60,8 @@ class IngestResult:
         Those that were not; none of them refuses the data.
     splits_scanned, splits_resumed : int
         Scanned now; taken over from an interrupted run.
+    cut : dict of column name to int
+        Times whose digits beyond the microsecond were cut off.
     """
 
     manifest: ValidatedManifest
@@ -73,6 +75,7 @@ class IngestResult:
     failed: tuple[FailedExpectation, ...]
     splits_scanned: int
     splits_resumed: int
+    cut: dict[str, int]
 
     @classmethod
     def of(
@@ -98,6 +101,7 @@ class IngestResult:
             failed=failed,
             splits_scanned=scanned,
             splits_resumed=resumed,
+            cut=dict(totals.cut),
         )
 
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.ingestion.casting import cast_texts
-from tidemill.ingestion.parsed import CellFaults, Reject
+from tidemill.errors import SchemaMismatch
+from tidemill.ingestion.dialect import second_names
+from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import Split
 from tidemill.ingestion.streams import text_blocks
 
-__all__ = ["read_json_members", "read_json_rows"]
+__all__ = ["JsonSample", "read_json_rows", "read_json_sample"]
 
 _MAX_RAW = 500
+_NO_TEXT = "holds half a surrogate pair, which is no text"
 
 
 class _Number(str):
@@ -28,19 +34,32 @@ class _Number(str):
     __slots__ = ()
 
 
-def read_json_rows(
-    split: Split,
-    root: Path,
-    *,
-    wanted: dict[str, pa.DataType],
-    null_values: Collection[str],
-    batch_rows: int,
-    whole: bool = True,
-) -> Iterator[RawBatch]:
-    """Yield the split's objects, ``batch_rows`` lines at a time; see ``read_csv_rows``.
+@dataclass(frozen=True, slots=True)
+class JsonSample:
+    """The first objects of a split.
 
-    A line that is no JSON object is rejected; an absent member is null; nested values are
-    texts of JSON.
+    Parameters
+    ----------
+    columns : dict of member to pyarrow.Array of string
+        In the order in which members first appear.
+    quoted : dict of member to (rows,) bool
+        Which of them are strings in the file.
+    written : dict of member to str
+        The true name of a member whose name an object has twice.
+    """
+
+    columns: dict[str, pa.Array]
+    quoted: dict[str, npt.NDArray[np.bool_]]
+    written: dict[str, str]
+
+
+def read_json_rows(
+    split: Split, root: Path, *, names: Iterable[str], batch_rows: int, whole: bool = True
+) -> Iterator[RawBatch]:
+    """Yield the split's objects as texts, ``batch_rows`` lines at a time; see ``read_csv_rows``.
+
+    A line that is no JSON object is rejected; an absent member and NaN are null; nested values
+    are texts of JSON. Of a member that comes twice in an object, the second gets a second name.
     """
     blocks = cut_records(
         text_blocks(split, root, encoding="utf-8", whole=whole),
@@ -58,64 +77,16 @@ def read_json_rows(
         )
         keep = np.ones(len(block.starts), bool)
         keep[list(bad)] = False
-        columns, faults = _columns(objects, wanted, null_values)
-        yield RawBatch(columns, first_row + np.flatnonzero(keep), faults, rejects)
+        columns = {
+            name: pa.array([_text(value.get(name)) for value in objects], pa.string())
+            for name in names
+        }
+        yield RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects)
         first_row += len(block.starts)
 
 
-def _objects(block: RecordBlock) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    objects: list[dict[str, Any]] = []
-    bad: dict[int, str] = {}
-    for index in range(len(block.starts)):
-        try:
-            value = json.loads(block.record(index), parse_float=_Number, parse_int=_Number)
-        except UnicodeDecodeError:
-            bad[index] = "not valid UTF-8 text"
-        except (ValueError, RecursionError) as exc:
-            bad[index] = f"not valid JSON: {exc}"
-        else:
-            if isinstance(value, dict):
-                objects.append(value)
-            else:
-                bad[index] = "not a JSON object"
-    return objects, bad
-
-
-def _columns(
-    objects: list[dict[str, Any]], wanted: dict[str, pa.DataType], null_values: Collection[str]
-) -> tuple[dict[str, pa.Array], dict[str, CellFaults]]:
-    columns: dict[str, pa.Array] = {}
-    faults: dict[str, CellFaults] = {}
-    for name, kind in wanted.items():
-        texts = pa.array([_text(value.get(name)) for value in objects], pa.string())
-        if pa.types.is_dictionary(kind):
-            columns[name] = texts.dictionary_encode()
-        elif pa.types.is_string(kind):
-            columns[name] = texts
-        else:
-            columns[name], found = cast_texts(texts, kind, null_values)
-            if found is not None:
-                faults[name] = found
-    return columns, faults
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        # A lone surrogate is valid JSON and no text.
-        return None if value is None else value.encode("utf-8", "replace").decode()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):  # NaN and Infinity, which Python's reader accepts
-        return str(value)
-    return json.dumps(value, ensure_ascii=True)
-
-
-def _shown(record: bytes) -> str:
-    return record[: 4 * _MAX_RAW].decode(errors="replace")[:_MAX_RAW]
-
-
-def read_json_members(split: Split, root: Path, *, rows: int) -> tuple[str, ...]:
-    """The members of the first ``rows`` objects, in the order in which they first appear."""
+def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
+    """The first ``rows`` objects, whatever their members."""
     blocks = cut_records(
         text_blocks(split, root, encoding="utf-8", whole=False),
         delimiter=",",
@@ -125,4 +96,105 @@ def read_json_members(split: Split, root: Path, *, rows: int) -> tuple[str, ...]
     )
     block = next(blocks, None)
     objects = [] if block is None else _objects(block)[0]
-    return tuple(dict.fromkeys(name for value in objects for name in value))
+    names = dict.fromkeys(name for value in objects for name in value)
+    _refuse_met(objects, split)
+    cells = {name: [value.get(name) for value in objects] for name in names}
+    return JsonSample(
+        {name: pa.array(map(_text, values), pa.string()) for name, values in cells.items()},
+        {name: np.array([type(v) is str for v in values]) for name, values in cells.items()},
+        {name: name.written for name in names if isinstance(name, _Second)},
+    )
+
+
+def _refuse_met(objects: list[dict[str, Any]], split: Split) -> None:
+    """Refuse a second name that is another object's first."""
+    kinds: dict[str, set[type]] = {}
+    for value in objects:
+        for name in value:
+            kinds.setdefault(name, set()).add(type(name))
+    for name, found in kinds.items():
+        if len(found) > 1:
+            raise SchemaMismatch(
+                f"{split.path}: an object has a member twice, and {name!r}, which the second "
+                "would be called, is a member of another object",
+                remedy="rename one of the members in the data",
+                path=split.path,
+                column=name,
+            )
+
+
+class _Second(str):
+    """The second name of a member that comes again."""
+
+    __slots__ = ("written",)
+    written: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    given = [name for name, _ in pairs]
+    names = second_names(given)
+    plain = [f"{name}_2" for name, count in Counter(given).items() if count > 1]
+    if set(plain) & set(given):
+        raise ValueError(f"a member comes twice, and {plain[0]!r} is another")
+    renamed: dict[str, Any] = {}
+    for name, (written, value) in zip(names, pairs, strict=True):
+        called = _Second(name)
+        called.written = written
+        renamed[name if name == written else called] = value
+    return renamed
+
+
+def _objects(block: RecordBlock) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    decoder = json.JSONDecoder(parse_float=_Number, parse_int=_Number, object_pairs_hook=_object)
+    objects: list[dict[str, Any]] = []
+    bad: dict[int, str] = {}
+    for index in range(len(block.starts)):
+        record = block.record(index)
+        try:
+            value = decoder.decode(record.decode())
+        except UnicodeDecodeError:
+            bad[index] = "not valid UTF-8 text"
+        except (ValueError, RecursionError) as exc:
+            bad[index] = f"not valid JSON: {exc}"
+        else:
+            if not isinstance(value, dict):
+                bad[index] = "not a JSON object"
+            elif b"\\u" in record and not _is_text(value):
+                bad[index] = _NO_TEXT
+            else:
+                objects.append(value)
+    return objects, bad
+
+
+def _is_text(value: dict[str, Any]) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float):  # NaN and Infinity, which Python's reader accepts
+        return None if math.isnan(value) else str(value)
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    """JSON as it came, blanks aside: numbers keep their digits, and texts their quotes."""
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)}: {_json(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    return json.dumps(value)
+
+
+def _shown(record: bytes) -> str:
+    return record[: 4 * _MAX_RAW].decode(errors="replace")[:_MAX_RAW]

@@ -26,6 +26,7 @@ _NOUNS = {
     ColumnType.NUMERIC: "a number",
     ColumnType.BOOLEAN: "true or false",
     ColumnType.DATETIME: "a time",
+    ColumnType.CATEGORICAL: "a valid UTF-8 text",
 }
 
 

@@ -91,7 +91,8 @@ def live_rows(
     table = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
     known = {**(known or {}), schema.target.name: schema.classes}
     columns = [
-        _spelled(_column(table, column), known.get(column.name)) for column in schema.columns
+        _spelled(_column(table, column, schema), known.get(column.name))
+        for column in schema.columns
     ]
     rows = pa.Table.from_arrays(columns, schema=schema.arrow_schema())
     target = rows[schema.target.name]
@@ -116,7 +117,7 @@ def _ids(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArr
     return None if schema.key is None else rows[schema.key.name].cast(pa.string())
 
 
-def _column(table: pa.Table, column: Column) -> pa.Array:
+def _column(table: pa.Table, column: Column, schema: TableSchema) -> pa.Array:
     given = column.name
     if given not in table.column_names and column.purpose is Purpose.TIME:
         given = AT
@@ -124,8 +125,8 @@ def _column(table: pa.Table, column: Column) -> pa.Array:
         return _keys(_whole(table, EVENT_ID, column), column)
     if given not in table.column_names and column.purpose is Purpose.CARRIED:
         return pa.nulls(table.num_rows, column.arrow_type)
-    array, _ = cast_column(_whole(table, given, column), column.arrow_type, ())
-    return array
+    values = _whole(table, given, column)
+    return cast_column(values, column.arrow_type, schema.missing_values).values
 
 
 def _whole(table: pa.Table, name: str, column: Column) -> pa.Array:
@@ -148,7 +149,7 @@ def _keys(ids: pa.Array, column: Column) -> pa.Array:
     texts = ids.cast(pa.string())
     if column.physical != "int64":
         return texts
-    numbers, _ = cast_column(texts, pa.int64(), ())
+    numbers = cast_column(texts, pa.int64()).values
     hashed = (stable_hash(texts) >> np.uint64(1)).astype(np.int64)
     return pc.coalesce(numbers, pa.array(hashed))
 

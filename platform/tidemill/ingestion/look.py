@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty
-from tidemill.ingestion.casting import cast_texts
+from tidemill.ingestion.columns import WIDEST, judge_column, numbers_of_column
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
 from tidemill.ingestion.splits import SourceListing
-from tidemill.ingestion.times import time_remedy
-from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task, taken_name
+from tidemill.schema import (
+    Column,
+    ColumnType,
+    Purpose,
+    SourceColumn,
+    TableSchema,
+    Task,
+    taken_name,
+)
 
 __all__ = ["LookResult", "look", "look_result"]
 
-MAX_EDGES = 32
 MAX_CLASSES = 20
-MIN_FREE_TEXTS = 20
-MAX_DISTINCT_SHARE = 0.5
-_FLOAT32_WHOLE = 2.0**24
 _BATCH_ROWS = 16_384
 # Rows read for each one that is kept: files are often sorted, and their heads alone mislead.
 _SCANNED = {"csv": 4, "jsonl": 1, "parquet": 16}
@@ -40,12 +43,6 @@ _TYPES = {
     "datetime": ColumnType.DATETIME,
     "text": ColumnType.CATEGORICAL,
     "other": ColumnType.IGNORED,
-}
-_WIDEST = {
-    ColumnType.NUMERIC: "float64",
-    ColumnType.BOOLEAN: "bool",
-    ColumnType.DATETIME: "timestamp[us]",
-    ColumnType.CATEGORICAL: "string",
 }
 
 
@@ -60,11 +57,26 @@ class LookResult:
         Why a column is not in the schema.
     rows : int
         How many rows were looked at.
+    notes : dict of column name to str
+        What people should know of how a column is read.
+    missing : dict of column name to (word, cells)
+        Texts that were taken as missing, and in how many of the cells looked at.
     """
 
     schema: TableSchema
     ignored: dict[str, str]
     rows: int
+    notes: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+
+    @property
+    def taken_as_missing(self) -> list[dict[str, Any]]:
+        """A line for each text that was taken as missing in a column: in how many cells."""
+        return [
+            {"column": column, "text": word or "(empty)", "cells": cells}
+            for column, words in self.missing.items()
+            for word, cells in words
+        ]
 
 
 def look(
@@ -101,6 +113,7 @@ def look_result(
     Memory: ``dataset.look_rows`` rows.
     """
     plain = _plain_types(dataset, listing)
+    source = {column.name: column for column in listing.columns}
     _check_names(dataset, plain, carry)
     types = {name: dataset.types.get(name, _TYPES[kind]) for name, kind in plain.items()}
     _check_plain(dataset, plain, types, carry)
@@ -121,7 +134,9 @@ def look_result(
         if name in ignored:
             continue
         values = sample[name].combine_chunks() if name in sample.column_names else None
-        found = _judge(name, kind, plain[name], values, dataset, carry)
+        found = judge_column(
+            name, kind, source.get(name, SourceColumn(name, plain[name])), values, dataset, carry
+        )
         if isinstance(found, Column):
             columns.append(found)
         else:
@@ -130,7 +145,31 @@ def look_result(
     task = _task(dataset, target, sample[target.name].combine_chunks())
     columns = [_as_target(c, task) if c is target else c for c in columns]
     _refuse_taken(columns)
-    return LookResult(TableSchema(tuple(columns), task), ignored, sample.num_rows)
+    schema = TableSchema(
+        tuple(columns),
+        task,
+        source=_read_as(listing, dataset, columns),
+        missing_values=dataset.missing_values,
+    )
+    kept = [source[c.name] for c in columns if c.name in source]
+    return LookResult(
+        schema,
+        ignored,
+        sample.num_rows,
+        {c.name: c.note for c in kept if c.note},
+        {c.name: c.missing for c in kept if c.missing},
+    )
+
+
+def _read_as(
+    listing: SourceListing, dataset: DatasetConfig, columns: Sequence[Column]
+) -> tuple[SourceColumn, ...]:
+    """How the columns of the schema are read, and those that expressions read."""
+    names = {column.name for column in columns}
+    if dataset.derive:
+        plain = {column.name: column.type for column in listing.columns}
+        names.update(*check_expressions(dataset.derive, plain).values())
+    return tuple(replace(c, missing=(), note="") for c in listing.columns if c.name in names)
 
 
 def _refuse_taken(columns: Sequence[Column]) -> None:
@@ -166,7 +205,7 @@ def _plain_types(dataset: DatasetConfig, listing: SourceListing) -> dict[str, st
                     remedy="derive from plain columns",
                     column=nested[0],
                 )
-        fields = [(name, derive_type(name, kind, dataset)) for name, kind in plain.items()]
+        fields = [(name, derive_type(kind)) for name, kind in plain.items()]
         empty = pa.schema(fields).empty_table()
         derived = Deriver(dataset.derive).columns(empty)
         plain |= {name: plain_type(array.type) for name, array in derived.items()}
@@ -179,6 +218,7 @@ def _check_names(dataset: DatasetConfig, names: Iterable[str], carry: tuple[str,
     asked += [("dataset.key", dataset.key)]
     asked += [("dataset.drop", name) for name in dataset.drop]
     asked += [("dataset.types", name) for name in dataset.types]
+    asked += [("dataset.conventions", name) for name in dataset.conventions]
     asked += [("sharding.by", name) for name in carry]
     for setting, name in asked:
         if name is not None and name not in available:
@@ -214,7 +254,7 @@ def _sample(
     for name, kind in types.items():
         if kind is not ColumnType.IGNORED:
             whole = name == dataset.key and plain[name] == "integer"
-            columns.append(Column(name, kind, Purpose.FEATURE, "int64" if whole else _WIDEST[kind]))
+            columns.append(Column(name, kind, Purpose.FEATURE, "int64" if whole else WIDEST[kind]))
     schema = TableSchema(tuple(columns), Task.REGRESSION)
     share = share_of_look(dataset, listing.splits)
     tables = [
@@ -252,112 +292,6 @@ def _thinned(batches: Iterator[ParsedBatch], schema: pa.Schema, share: int) -> p
     return pa.concat_tables(kept) if kept else schema.empty_table()
 
 
-def _judge(
-    name: str,
-    kind: ColumnType,
-    plain: str,
-    values: pa.Array | None,
-    dataset: DatasetConfig,
-    carry: tuple[str, ...],
-) -> Column | str:
-    """The column as the schema holds it, or why it is ignored."""
-    if values is None:
-        return "dataset.types" if name in dataset.types else f"{plain} values cannot be learnt from"
-    if name == dataset.target:
-        return Column(name, kind, Purpose.TARGET, _WIDEST[kind], _edges(values))
-    if name == dataset.time:
-        return _time_column(name, kind, values)
-    if name == dataset.key:
-        physical = "int64" if plain == "integer" else "string"
-        # Codes of a key column are never learnt from; its type says how it compares.
-        key_type = ColumnType.NUMERIC if physical == "int64" else ColumnType.CATEGORICAL
-        return Column(name, key_type, Purpose.KEY, physical)
-    why = None
-    if name in dataset.drop:
-        why = "dataset.drop"
-    elif name not in dataset.types:
-        why = _why_useless(kind, values)
-    if why is None:
-        return Column(name, kind, Purpose.FEATURE, _physical(kind, values), _edges(values))
-    if name in carry:
-        physical = "dictionary" if kind is ColumnType.CATEGORICAL else _WIDEST[kind]
-        return Column(name, kind, Purpose.CARRIED, physical, _edges(values))
-    return why
-
-
-def _why_useless(kind: ColumnType, values: pa.Array) -> str | None:
-    present = len(values) - values.null_count
-    if not present:
-        return f"no value in the {len(values)} rows looked at"
-    if kind is ColumnType.CATEGORICAL:
-        distinct = pc.count_distinct(values).as_py()
-        if distinct > max(MIN_FREE_TEXTS, MAX_DISTINCT_SHARE * present):
-            return _lost_numbers(values) or (
-                f"free text: {distinct} different texts in {present} rows (dataset.types: "
-                "categorical keeps it)"
-            )
-    return None
-
-
-def _lost_numbers(texts: pa.Array) -> str | None:
-    """What to say of free texts most of which are numbers."""
-    present = texts.drop_null()
-    others = present.filter(pc.is_null(cast_texts(present, pa.float64(), ())[0]))
-    share = 1 - len(others) / len(present)
-    if not 0.5 <= share < 1:
-        return None
-    encoded = others.dictionary_encode()
-    example = encoded.dictionary[pc.mode(encoded.indices)[0]["mode"].as_py()].as_py()
-    return (
-        f"{share:.0%} numbers, and texts such as {example!r} (name those in "
-        "dataset.csv.null_values if they mean 'missing'; dataset.types: numeric keeps the column)"
-    )
-
-
-def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
-    if kind is not ColumnType.DATETIME:
-        raise ConfigError(
-            f"dataset.time names {name!r}, whose values are not times but {kind.value}",
-            remedy=time_remedy(name, values),
-            column=name,
-            type=kind.value,
-        )
-    return Column(name, kind, Purpose.TIME, "timestamp[us]", _edges(values))
-
-
-def _physical(kind: ColumnType, values: pa.Array) -> str:
-    if kind is ColumnType.CATEGORICAL:
-        return "dictionary"
-    if kind is ColumnType.NUMERIC:
-        largest = pc.max(pc.abs(values)).as_py() or 0.0
-        return "float32" if largest < _FLOAT32_WHOLE else "float64"
-    return _WIDEST[kind]
-
-
-def _edges(values: pa.Array) -> tuple[float, ...]:
-    """At most 32 inner edges between quantiles; they separate values that differ."""
-    numbers = _as_numbers(values)
-    if numbers is None or not len(numbers):
-        return ()
-    cuts = np.quantile(numbers, np.arange(1, MAX_EDGES + 1) / (MAX_EDGES + 1))
-    edges = np.unique(cuts.astype(np.float64))
-    return tuple(float(edge) for edge in edges[edges > numbers.min()])
-
-
-def _as_numbers(values: pa.Array) -> npt.NDArray[np.float64] | None:
-    if pa.types.is_timestamp(values.type):
-        seconds = pc.divide(values.cast(pa.int64()).cast(pa.float64()), 1e6)
-        return _array(seconds)
-    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
-        return _array(values)
-    return None
-
-
-def _array(values: pa.Array) -> npt.NDArray[np.float64]:
-    numbers = pc.drop_null(values).to_numpy(zero_copy_only=False)
-    return np.asarray(numbers, dtype=np.float64)
-
-
 def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:
     numeric = target.type in (ColumnType.NUMERIC, ColumnType.DATETIME)
     if dataset.task != "auto":
@@ -379,7 +313,7 @@ def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:
 
 
 def _all_whole(values: pa.Array) -> bool:
-    numbers = _as_numbers(values)
+    numbers = numbers_of_column(values)
     return numbers is not None and bool((numbers == np.floor(numbers)).all())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,14 +71,17 @@ class Totals:
     reasons: tuple[Reason, ...]
     null_keys: RowTally
     profile: Profile | None
+    cut: Mapping[str, int]
 
     @classmethod
     def of(cls, receipts: Sequence[Receipt], splits: Sequence[Split]) -> Totals:
         """Add up; reasons by falling number of rows, then by name."""
         reasons: dict[str, RowTally] = {}
+        cut: Counter[str] = Counter()
         null_keys = RowTally()
         for receipt in receipts:
             null_keys = null_keys.merge(receipt.null_keys)
+            cut.update(receipt.cut)
             for reason, tally in receipt.reasons.items():
                 reasons[reason] = reasons.get(reason, RowTally()).merge(tally)
         ordered = sorted(reasons.items(), key=lambda item: (-item[1].unexpected, item[0]))
@@ -94,6 +98,7 @@ class Totals:
             ),
             null_keys=null_keys,
             profile=fold(profiles) if profiles else None,
+            cut=cut,
         )
 
     def refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill.errors import SchemaMismatch, SourceUnreadable
+from tidemill.ingestion.casting import is_text
+from tidemill.ingestion.dialect import second_names
+from tidemill.ingestion.parsed import CellFaults
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import Split
 from tidemill.storage import hash_file
 
-__all__ = ["open_parquet", "plain_type", "read_parquet_rows", "refuse_bomb"]
+__all__ = ["column_names", "open_parquet", "plain_type", "read_parquet_rows", "refuse_bomb"]
 
 MAX_CHUNK_BYTES = 1 << 30
 MAX_RATIO = 1000
@@ -44,7 +48,8 @@ def read_parquet_rows(
             expected=split.sha256,
         )
     with _readable(split.path), open_parquet(path, split.path) as file:
-        absent = [name for name in names if name not in file.schema_arrow.names]
+        called = column_names(file.schema_arrow)
+        absent = [name for name in names if name not in called]
         if absent:
             raise SchemaMismatch(
                 f"{split.path} lacks the columns {', '.join(absent)} that other files of the "
@@ -56,10 +61,19 @@ def read_parquet_rows(
         groups = list(range(first, file.num_row_groups if last is None else last))
         begin = 0
         for table in _recut(_batches(file, groups, names), batch_rows):
-            columns = {name: _whole(table[name]) for name in names}
+            columns, faults = {}, {}
+            for name in names:
+                columns[name], found = _sound_texts(_whole(table[name]))
+                if found is not None:
+                    faults[name] = found
             rows = begin + np.arange(table.num_rows, dtype=np.int64)
-            yield RawBatch(columns, rows, {}, ())
+            yield RawBatch(columns, rows, faults, ())
             begin += table.num_rows
+
+
+def column_names(schema: pa.Schema) -> list[str]:
+    """The columns' names; of those that come again, second names."""
+    return second_names(schema.names)
 
 
 def open_parquet(path: Path, shown: str) -> pq.ParquetFile:
@@ -71,17 +85,19 @@ def open_parquet(path: Path, shown: str) -> pq.ParquetFile:
         If its footer is damaged, or tells of a decompression bomb.
     """
     with _readable(shown):
-        file = pq.ParquetFile(path, page_checksum_verification=True, memory_map=False)
+        # INT96 counts nanoseconds, which would end in the year 2262.
+        read = partial(
+            pq.ParquetFile,
+            path,
+            page_checksum_verification=True,
+            memory_map=False,
+            coerce_int96_timestamp_unit="us",
+        )
+        file = read()
         texts = _dictionary_texts(file)
         if texts:  # a long text that is repeated stays one
             file.close()
-            file = pq.ParquetFile(
-                path,
-                page_checksum_verification=True,
-                memory_map=False,
-                read_dictionary=texts,
-                coerce_int96_timestamp_unit="us",
-            )
+            file = read(read_dictionary=texts)
     refuse_bomb(file.metadata, path.stat().st_size, shown)
     return file
 
@@ -127,17 +143,60 @@ def plain_type(kind: pa.DataType) -> str:
         return "number"
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return "datetime"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if is_text(kind):
         return "text"
     return "other"
 
 
 def _batches(file: pq.ParquetFile, groups: list[int], names: list[str]) -> Iterator[pa.RecordBatch]:
+    schema = file.schema_arrow
+    called = column_names(schema)
+    written = [written for written, name in zip(schema.names, called, strict=True) if name in names]
+    # Of a name that is there twice the file gives both; others of that name are left out again.
+    read = [name for w, name in zip(schema.names, called, strict=True) if w in set(written)]
     # Asked for several row groups at once, pyarrow holds all that it has read.
     for group in groups:
-        yield from file.iter_batches(
-            batch_size=16_384, row_groups=[group], columns=names, use_threads=False
-        )
+        for batch in file.iter_batches(
+            batch_size=16_384,
+            row_groups=[group],
+            columns=list(dict.fromkeys(written)),
+            use_threads=False,
+        ):
+            columns = dict(zip(read, batch.columns, strict=True))
+            yield pa.RecordBatch.from_arrays([columns[name] for name in names], names)
+
+
+def _sound_texts(values: pa.Array) -> tuple[pa.Array, CellFaults | None]:
+    """Texts without those that are not UTF-8, which are faults of their rows."""
+    if not is_text(values.type):
+        return values, None
+    encoded = pa.types.is_dictionary(values.type)
+    texts = values.dictionary if encoded else values
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        pass
+    else:
+        return values, None
+    raw = texts.cast(pa.large_binary()).to_pylist()
+    bad = np.array([text is not None and not _decodes(text) for text in raw], np.bool_)
+    sound = pa.array([None if b else t for t, b in zip(raw, bad, strict=True)], pa.binary())
+    sound = sound.cast(pa.string())
+    shown = [text.decode(errors="replace") if b else "" for text, b in zip(raw, bad, strict=True)]
+    if not encoded:
+        return sound, CellFaults(np.flatnonzero(bad).astype(np.int64), [s for s in shown if s])
+    codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(np.append(bad, False)[codes]).astype(np.int64)
+    faults = CellFaults(rows, [shown[code] for code in codes[rows]]) if len(rows) else None
+    return sound.take(values.indices).dictionary_encode(), faults
+
+
+def _decodes(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _recut(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.Table]:

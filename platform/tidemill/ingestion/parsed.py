@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,13 @@ class CellFaults:
 
     indices: npt.NDArray[np.int64]
     texts: list[str]
+
+    def merge(self, other: CellFaults) -> CellFaults:
+        """Both, by row."""
+        indices = np.concatenate([self.indices, other.indices])
+        order = np.argsort(indices, kind="stable")
+        texts = [*self.texts, *other.texts]
+        return CellFaults(indices[order], [texts[i] for i in order])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +69,15 @@ class ParsedBatch:
         Only columns that have some.
     rejects : tuple of Reject
         Ascending by row.
+    misfits : dict of column name to CellFaults
+        Numbers that the column's float32 alters; they stand rounded in the table.
+    cut : dict of column name to int
+        Times whose digits beyond the microsecond were cut off.
     """
 
     table: pa.Table
     rows: npt.NDArray[np.int64]
     faults: dict[str, CellFaults]
     rejects: tuple[Reject, ...]
+    misfits: dict[str, CellFaults] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)

@@ -1,17 +1,33 @@
-"""The plain type of a column of texts, and the words in which a column says true and false."""
+"""How a column of texts is read, found from a sample: its plain type, words, style, convention.
+
+One rule for the cells of CSV, the strings of JSON and the texts of Parquet. Only what the format
+itself declares to be text (a quoted number in JSON, a number in a Parquet column of texts) is no
+number by itself; ``dataset.types`` says otherwise.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.ingestion.casting import cast_texts
-from tidemill.ingestion.splits import SourceColumn
+from tidemill.conventions import (
+    Convention,
+    find_number_conventions,
+    find_time_conventions,
+    parse_convention,
+)
+from tidemill.errors import ConfigError
+from tidemill.ingestion.casting import booleans_of, missing_of, times_of
+from tidemill.ingestion.numbers import SHORTEST, numbers_of, one_number, style_of
+from tidemill.schema import ColumnType, SourceColumn
 from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 
-__all__ = ["column_of_texts", "plain_type_of_texts"]
+__all__ = ["Stated", "column_of_texts"]
 
 # Dirty cells do not make a number a text, as long as they are few...
 _MIN_SOUND = 0.9
@@ -21,81 +37,235 @@ _MAX_SLIP = 0.005
 # would lose what they measure.
 _FEW_VALUES = 20
 _OPPOSITES = dict(zip(TRUE_TEXTS, FALSE_TEXTS, strict=True))
+_WHOLE = r"^[+-]?\d+(\.0*)?$"
+_TIME_SHAPE = r"^\d{4}-\d{2}-\d{2}([ Tt][\d:.,]+ ?([Zz]|[+-][\d:]+)?)?$"
 
 Mask = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
 
 
-def column_of_texts(name: str, texts: pa.Array, null_values: tuple[str, ...]) -> SourceColumn:
-    """The column of a sample of texts, (rows,) of string."""
-    words, counts = _words(texts, null_values)
-    return SourceColumn(name, _plain_type(words, counts), _spellings(words, counts))
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What params.yaml says of a column, or of all.
 
-
-def plain_type_of_texts(texts: pa.Array, null_values: tuple[str, ...]) -> str:
-    """The plain type that at least nine in ten of the texts have.
-
-    A further word that is frequent makes booleans, and numbers or times of which there are few
-    different ones, texts: it is a category, not a slip.
-
-    >>> plain_type_of_texts(pa.array(["1", "2", "", "3"]), ("",))
-    'integer'
-    >>> plain_type_of_texts(pa.array(["yes", "no"] * 10 + ["yess"]), ())
-    'boolean'
-    >>> plain_type_of_texts(pa.array(["yes", "no"] * 10 + ["maybe"] * 2), ())
-    'text'
+    Parameters
+    ----------
+    missing : tuple of str
+        ``dataset.missing_values``.
+    type : ColumnType or None
+        ``dataset.types``; it wins.
+    convention : str or None
+        ``dataset.conventions``.
+    key : bool
+        Whether the column is ``dataset.key``: whole numbers are kept as int64 then.
     """
-    return _plain_type(*_words(texts, null_values))
+
+    missing: tuple[str, ...] = ()
+    type: ColumnType | None = None
+    convention: str | None = None
+    key: bool = False
 
 
-def _words(texts: pa.Array, null_values: tuple[str, ...]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """The different texts that are not missing, trimmed, and how often each occurs."""
-    trimmed = pc.utf8_trim_whitespace(texts.drop_null())
-    missing = pc.is_in(trimmed, value_set=pa.array([*null_values, ""], pa.string()))
-    counted = pc.value_counts(trimmed.filter(pc.invert(missing)))
-    return counted.field("values"), counted.field("counts").to_numpy()
+def column_of_texts(
+    name: str, texts: pa.Array, stated: Stated, *, declared: Mask | bool = False
+) -> SourceColumn:
+    """How to read the column of a sample.
+
+    Nine in ten of the texts decide. A further word that is frequent makes booleans, and numbers
+    or times of which there are few different ones, texts: it is a category, not a slip. Numbers of
+    which one would lose its spelling are texts: codes. A convention is one that every text keeps.
+
+    Parameters
+    ----------
+    texts : (rows,) pyarrow.Array of string, or of a dictionary of strings
+    declared : (rows,) bool, or bool for all
+        Which are texts by the format's own word, and not numbers.
+
+    >>> [column_of_texts("a", pa.array(t), Stated(("",))).type
+    ...     for t in (["1", "2", "", "3"], ["02134", "7"], ["yes", "no"], ["1", "x"])]
+    ['integer', 'text', 'boolean', 'text']
+    >>> column_of_texts("a", pa.array(["13/01/2024", "01/02/2024"]), Stated()).convention
+    '%d/%m/%Y'
+    """
+    words, counts, missing = _words(texts, stated.missing)
+    column = SourceColumn(name, "text", missing=missing)
+    if stated.type is ColumnType.CATEGORICAL:
+        return column
+    finder = _Finder(words, counts, stated, _is_declared(texts, declared, counts))
+    found = finder.stated() if stated.type or stated.convention else finder.found()
+    return replace(found, name=name, missing=missing)
 
 
-def _plain_type(words: pa.Array, counts: npt.NDArray[np.int64]) -> str:
-    least = _MIN_SOUND * counts.sum()
-    if not len(words):
-        return "text"
-    if counts[_stated(words)].sum() >= least:
-        sound = _sound(words, pa.bool_())
-        return "text" if _has_code(words, counts, ~sound) else "boolean"
-    for kind, plain in ((pa.float64(), "number"), (pa.timestamp("us"), "datetime")):
-        sound = _sound(words, kind)
-        if counts[sound].sum() < least:
-            continue
-        if sound.sum() <= _FEW_VALUES and _has_code(words, counts, ~sound):
-            return "text"
-        whole = plain == "number" and _sound(words, pa.int64()).sum() == sound.sum()
-        return "integer" if whole else plain
-    return "text"
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """The different texts of a sample and how often each occurs."""
+
+    words: pa.Array
+    counts: Counts
+    said: Stated
+    declared: bool
+
+    def stated(self) -> SourceColumn:
+        """What params.yaml says, filled up with what the texts say."""
+        kind = self.said.type
+        convention = self._convention(kind)
+        if kind is None or kind is ColumnType.IGNORED:
+            if convention is None:
+                return self.found()
+            return SourceColumn("", convention.plain, convention=str(convention))
+        if kind is ColumnType.NUMERIC:
+            sound = _mask(pc.is_valid(numbers_of(self.words)))
+            whole = convention is None and self._are_whole(sound)
+            plain = "integer" if whole else "number"
+        else:
+            plain = kind.value
+        words = _spellings(self.words, self.counts) if plain == "boolean" else None
+        return SourceColumn(
+            "", plain, words, convention=None if convention is None else str(convention)
+        )
+
+    def found(self) -> SourceColumn:
+        """What the texts say."""
+        words, counts = self.words, self.counts
+        spellings = _spellings(words, counts)
+        text = SourceColumn("", "text", spellings)
+        if not len(words):
+            return text
+        least = _MIN_SOUND * counts.sum()
+        if counts[_said(words)].sum() >= least:
+            sound = _mask(pc.is_valid(booleans_of(words)))
+            return text if self._has_code(~sound) else replace(text, type="boolean")
+        sound = _mask(pc.is_valid(numbers_of(words)))
+        if not sound.all():
+            unusual = self._unusual()
+            if unusual is not None:
+                return replace(unusual, words=spellings)
+        if counts[sound].sum() >= least:
+            return replace(self._numbers(sound), words=spellings)
+        times = _mask(pc.or_kleene(pc.is_valid(times_of(words)), _shaped(words)))
+        if counts[times].sum() >= least and not (
+            times.sum() <= _FEW_VALUES and self._has_code(~times)
+        ):
+            return SourceColumn("", "datetime", spellings)
+        return text
+
+    def _numbers(self, sound: Mask) -> SourceColumn:
+        text = SourceColumn("", "text")
+        if sound.sum() <= _FEW_VALUES and self._has_code(~sound):
+            return text
+        numbers = self.words.filter(pa.array(sound))
+        style = style_of(numbers, exact=not self.said.key)
+        if style is None:
+            return replace(text, note=_codes(numbers))
+        if self.declared:
+            return replace(text, note="numbers that the source writes as texts")
+        return SourceColumn("", "integer" if self._are_whole(sound) else "number", style=style)
+
+    def _unusual(self) -> SourceColumn | None:
+        """The one convention that all texts keep, or text where several would fit."""
+        for find in (find_time_conventions, find_number_conventions):
+            fitting: tuple[Convention, ...] = find(self.words)
+            if len(fitting) == 1:
+                (convention,) = fitting
+                return SourceColumn(
+                    "",
+                    convention.plain,
+                    convention=str(convention),
+                    note=f"read as {str(convention)!r} (dataset.conventions)",
+                )
+            if fitting:
+                shown = " or ".join(repr(str(convention)) for convention in fitting)
+                first = self.words[0].as_py()
+                note = f"{first!r} can be {shown}: say which in dataset.conventions"
+                return SourceColumn("", "text", note=note)
+        return None
+
+    def _convention(self, kind: ColumnType | None) -> Convention | None:
+        """As params.yaml says, or the one that fits where the plain way does not."""
+        if self.said.convention is not None:
+            convention = parse_convention(self.said.convention)
+            plain = {ColumnType.NUMERIC: "number", ColumnType.DATETIME: "datetime"}
+            if convention is None or (kind in plain and plain[kind] != convention.plain):
+                raise ConfigError(
+                    f"dataset.conventions: {self.said.convention!r} is no convention of "
+                    f"{plain.get(kind, 'numbers or times') if kind else 'numbers or times'}",
+                    remedy="write 1234.5 as the column does ('1.234,5'), or a format of strptime "
+                    "('%d/%m/%Y')",
+                    convention=self.said.convention,
+                )
+            return convention
+        fitting: tuple[Convention, ...] = ()
+        if kind is ColumnType.NUMERIC and numbers_of(self.words).null_count:
+            fitting = find_number_conventions(self.words)
+        elif kind is ColumnType.DATETIME and times_of(self.words).null_count:
+            fitting = find_time_conventions(self.words)
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _are_whole(self, sound: Mask) -> bool:
+        whole = _mask(pc.match_substring_regex(self.words, _WHOLE))
+        return bool(sound.any() and (whole | ~sound).all())
+
+    def _has_code(self, unfit: Mask) -> bool:
+        """Whether one of the unfit words, in whatever case, is no slip."""
+        often: dict[str, int] = {}
+        for word, count in zip(
+            pc.utf8_lower(self.words.filter(pa.array(unfit))).to_pylist(),
+            self.counts[unfit],
+            strict=True,
+        ):
+            often[word] = often.get(word, 0) + int(count)
+        return max(often.values(), default=0) > max(1.0, _MAX_SLIP * float(self.counts.sum()))
 
 
-def _stated(words: pa.Array) -> Mask:
+def _words(
+    texts: pa.Array, missing_values: Collection[str]
+) -> tuple[pa.Array, Counts, tuple[tuple[str, int], ...]]:
+    """The different texts that are not missing, trimmed; how often each occurs; the missing."""
+    encoded = texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
+    found = encoded.indices.drop_null().to_numpy(zero_copy_only=False)
+    times = np.bincount(found, minlength=len(encoded.dictionary)).astype(np.int64)
+    trimmed = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).dictionary_encode()
+    words, codes = trimmed.dictionary, trimmed.indices.to_numpy(zero_copy_only=False)
+    counts = np.bincount(codes, times, len(words)).astype(np.int64)
+    words, counts = words.filter(pa.array(counts > 0)), counts[counts > 0]
+    missing = _mask(missing_of(words, {*missing_values, ""}))
+    absent = zip(words.filter(pa.array(missing)).to_pylist(), counts[missing].tolist(), strict=True)
+    return words.filter(pa.array(~missing)), counts[~missing], tuple(sorted(absent))
+
+
+def _is_declared(texts: pa.Array, declared: Mask | bool, counts: Counts) -> bool:
+    """Whether the format says of more than a slip that its numbers are texts."""
+    if isinstance(declared, bool):
+        return declared
+    quoted = _mask(pc.is_valid(texts)) & declared
+    return bool(quoted.sum() > (1 - _MIN_SOUND) * counts.sum())
+
+
+def _codes(numbers: pa.Array) -> str:
+    same = one_number(numbers)
+    if same is not None:
+        return f"codes: {same[0]!r} and {same[1]!r} would be one number"
+    shown = next(
+        (n for n in numbers.to_pylist() if style_of(pa.array([n])) != SHORTEST),
+        numbers[0].as_py(),
+    )
+    return f"codes: as a number {shown!r} would lose how it is written"
+
+
+def _said(words: pa.Array) -> Mask:
     """Which words say true or false; a column of 0 and 1 holds numbers."""
     known = pa.array([w for w in (*TRUE_TEXTS, *FALSE_TEXTS) if w not in "01"])
     return _mask(pc.is_in(pc.utf8_lower(words), value_set=known))
 
 
-def _sound(words: pa.Array, kind: pa.DataType) -> Mask:
-    return _mask(pc.is_valid(cast_texts(words, kind, ())[0]))
+def _shaped(words: pa.Array) -> pa.Array:
+    """Which are written as times are, with a clock or offset that may not exist."""
+    return pc.match_substring_regex(words, _TIME_SHAPE)
 
 
-def _has_code(words: pa.Array, counts: npt.NDArray[np.int64], unfit: Mask) -> bool:
-    """Whether one of the unfit words, in whatever case, is no slip."""
-    often: dict[str, int] = {}
-    for word, count in zip(
-        pc.utf8_lower(words.filter(pa.array(unfit))).to_pylist(), counts[unfit], strict=True
-    ):
-        often[word] = often.get(word, 0) + int(count)
-    return max(often.values(), default=0) > max(1.0, _MAX_SLIP * float(counts.sum()))
-
-
-def _spellings(words: pa.Array, counts: npt.NDArray[np.int64]) -> tuple[str, str] | None:
+def _spellings(words: pa.Array, counts: Counts) -> tuple[str, str] | None:
     """The most frequent words for false and for true, if most texts say one or the other."""
-    stated = _stated(words)
+    stated = _said(words)
     if 2 * counts[stated].sum() <= counts.sum():
         return None
     said: dict[bool, tuple[int, str]] = {}

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion.casting import cast_column
+from tidemill.ingestion.casting import Cells, cast_column
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import SourceListing, Split
-from tidemill.schema import Column, ColumnType, Purpose, TableSchema
+from tidemill.schema import Column, Purpose, TableSchema
 
 __all__ = ["derive_type", "read_split"]
 
@@ -28,12 +27,7 @@ _PLAIN = {
     "text": pa.string(),
     "other": pa.string(),
 }
-_STATED = {
-    ColumnType.NUMERIC: pa.float64(),
-    ColumnType.BOOLEAN: pa.bool_(),
-    ColumnType.CATEGORICAL: pa.string(),
-    ColumnType.DATETIME: pa.timestamp("us"),
-}
+_REPEATING = pa.dictionary(pa.int32(), pa.string())
 
 
 def read_split(
@@ -91,24 +85,25 @@ class _Plan:
     def __init__(
         self, split: Split, schema: TableSchema, dataset: DatasetConfig, listing: SourceListing
     ) -> None:
-        self._split, self._schema, self._dataset, self._listing = split, schema, dataset, listing
-        plain = {column.name: column.type for column in listing.columns}
-        reads = check_expressions(dataset.derive, plain) if dataset.derive else {}
+        self._split, self._schema, self._listing = split, schema, listing
+        self._missing = schema.missing_values if schema.source else dataset.missing_values
+        # The model's own way of reading wins over what look finds in a later table.
+        known = {column.name: column for column in schema.source}
+        self._source = {c.name: known.get(c.name, c) for c in listing.columns}
+        reads = check_expressions(dataset.derive, self._source) if dataset.derive else {}
         self._inputs = sorted(set().union(*reads.values())) if reads else []
         self._deriver = Deriver(dataset.derive) if dataset.derive else None
         wanted = {
-            column.name: _read_type(column, plain[column.name], dataset)
+            column.name: _read_type(column, self._source[column.name].type)
             for column in schema.columns
-            if column.name in plain
+            if column.name in self._source
         }
         for name in self._inputs:
-            wanted[name] = derive_type(name, plain[name], dataset)
+            wanted[name] = derive_type(self._source[name].type)
         # In the file's order, and at least one column, so that rows can be counted.
-        self._wanted = {name: wanted[name] for name in plain if name in wanted}
+        self._wanted = {name: wanted[name] for name in self._source if name in wanted}
         if not self._wanted:
-            self._wanted = {next(iter(plain)): pa.string()}
-        self._null_values = dataset.csv.null_values
-        self._words = {column.name: column.words for column in listing.columns}
+            self._wanted = {next(iter(self._source)): pa.string()}
 
     def read(self, root: Path, *, batch_rows: int, whole: bool) -> Iterator[RawBatch]:
         """Yield raw batches, by the reader of the split's format."""
@@ -121,14 +116,8 @@ class _Plan:
         if split.format == "jsonl":
             from tidemill.ingestion.json_rows import read_json_rows
 
-            return read_json_rows(
-                split,
-                root,
-                wanted=self._wanted,
-                null_values=self._null_values,
-                batch_rows=batch_rows,
-                whole=whole,
-            )
+            names = list(self._wanted)
+            return read_json_rows(split, root, names=names, batch_rows=batch_rows, whole=whole)
         from tidemill.ingestion.csv_rows import read_csv_rows
 
         assert self._listing.dialect is not None, "a listing of CSV files has a dialect"  # noqa: S101
@@ -137,56 +126,84 @@ class _Plan:
             root,
             dialect=self._listing.dialect,
             names=tuple(column.name for column in self._listing.columns),
-            wanted=self._wanted,
-            null_values=self._null_values,
+            wanted={name: _text_type(kind) for name, kind in self._wanted.items()},
+            null_values=self._missing,
             batch_rows=batch_rows,
             whole=whole,
         )
 
     def finish(self, raw: RawBatch) -> ParsedBatch:
-        """Derive, take the schema's types and gather the faults."""
-        columns = dict(raw.columns)
-        faults = dict(raw.faults)
+        """Take the schema's types, derive, and gather what was wrong with the cells."""
+        found = _Found(raw.faults)
+        read = {
+            name: found.taken(name, self._cast(name, raw.columns[name], kind))
+            for name, kind in self._wanted.items()
+        }
+        columns = dict(read)
         if self._deriver is not None:
-            columns |= self._deriver.columns(self._derive_table(columns, faults))
+            columns |= self._deriver.columns(self._derive_table(raw, read))
         arrays = []
         for column in self._schema.columns:
             values = columns[column.name]
             if column.physical == "dictionary" and column.purpose is Purpose.TARGET:
-                values = _spelled(values, self._words.get(column.name))
-            array, found = cast_column(values, column.arrow_type, self._null_values)
-            arrays.append(array)
-            if found is not None:
-                faults[column.name] = _both(faults.get(column.name), found)
+                known = self._source.get(column.name)
+                values = _spelled(values, None if known is None else known.words)
+            if column.name not in read or values.type != column.arrow_type:
+                values = found.taken(column.name, cast_column(values, column.arrow_type))
+            arrays.append(values)
+        names = self._schema.names
         return ParsedBatch(
             table=pa.Table.from_arrays(arrays, schema=self._schema.arrow_schema()),
             rows=raw.rows,
-            faults={name: faults[name] for name in self._schema.names if name in faults},
+            faults={name: found.faults[name] for name in names if name in found.faults},
             rejects=raw.rejects,
+            misfits={name: found.misfits[name] for name in names if name in found.misfits},
+            cut={name: found.cut[name] for name in names if name in found.cut},
         )
 
-    def _derive_table(
-        self, columns: dict[str, pa.Array], faults: dict[str, CellFaults]
-    ) -> pa.Table:
-        plain = {column.name: column.type for column in self._listing.columns}
+    def _cast(self, name: str, values: pa.Array, kind: pa.DataType) -> Cells:
+        return cast_column(values, kind, self._missing, self._source[name])
+
+    def _derive_table(self, raw: RawBatch, read: dict[str, pa.Array]) -> pa.Table:
+        """What expressions see: at least one column, so that rows can be counted."""
         inputs = {}
         for name in self._inputs or list(self._wanted)[:1]:
-            kind = derive_type(name, plain[name], self._dataset)
-            inputs[name], found = cast_column(columns[name], kind, self._null_values)
-            if found is not None and self._split.format == "parquet" and name in self._schema.names:
-                faults[name] = found
-                columns[name] = inputs[name]
+            kind = derive_type(self._source[name].type)
+            whole = read[name].type == kind
+            inputs[name] = read[name] if whole else self._cast(name, raw.columns[name], kind).values
         return pa.table(inputs)
 
 
-def _read_type(column: Column, plain: str, dataset: DatasetConfig) -> pa.DataType:
-    """As what a text column is read: a target's labels 1 and 1.0, or no and No, are one class."""
+class _Found:
+    """What was wrong with the cells of a batch, column by column."""
+
+    def __init__(self, faults: dict[str, CellFaults]) -> None:
+        self.faults = dict(faults)
+        self.misfits: dict[str, CellFaults] = {}
+        self.cut: dict[str, int] = {}
+
+    def taken(self, name: str, cells: Cells) -> pa.Array:
+        """The values; the rest is noted."""
+        if cells.faults is not None:
+            known = self.faults.get(name)
+            self.faults[name] = cells.faults if known is None else known.merge(cells.faults)
+        if cells.misfits is not None:
+            self.misfits[name] = cells.misfits
+        if cells.cut:
+            self.cut[name] = cells.cut
+        return cells.values
+
+
+def _text_type(kind: pa.DataType) -> pa.DataType:
+    """As what CSV is cut into texts: each different one once where they repeat."""
+    return _REPEATING if pa.types.is_dictionary(kind) or pa.types.is_boolean(kind) else pa.string()
+
+
+def _read_type(column: Column, plain: str) -> pa.DataType:
+    """As what a column is read: a target's labels 1 and 1.0, or no and No, are one class."""
     if column.physical == "dictionary" and column.purpose is Purpose.TARGET:
-        stated = {ColumnType.NUMERIC: "number", ColumnType.BOOLEAN: "boolean"}
-        kind = stated.get(dataset.types.get(column.name, ColumnType.IGNORED), plain)
-        return {"integer": pa.float64(), "number": pa.float64(), "boolean": pa.bool_()}.get(
-            kind, column.arrow_type
-        )
+        kinds = {"integer": pa.float64(), "number": pa.float64(), "boolean": pa.bool_()}
+        return kinds.get(plain, column.arrow_type)
     return column.arrow_type
 
 
@@ -197,20 +214,6 @@ def _spelled(values: pa.Array, words: tuple[str, str] | None) -> pa.Array:
     return pc.if_else(values, words[1], words[0])
 
 
-def derive_type(name: str, plain: str, dataset: DatasetConfig) -> pa.DataType:
+def derive_type(plain: str) -> pa.DataType:
     """The Arrow type in which expressions of ``dataset.derive`` see a source column."""
-    stated = dataset.types.get(name)
-    if stated is None or stated is ColumnType.IGNORED:
-        return _PLAIN[plain]
-    return (
-        _PLAIN["integer"] if (stated, plain) == (ColumnType.NUMERIC, "integer") else _STATED[stated]
-    )
-
-
-def _both(a: CellFaults | None, b: CellFaults) -> CellFaults:
-    if a is None:
-        return b
-    indices = np.concatenate([a.indices, b.indices])
-    order = np.argsort(indices, kind="stable")
-    texts = [*a.texts, *b.texts]
-    return CellFaults(indices[order], [texts[i] for i in order])
+    return _PLAIN[plain]

@@ -35,6 +35,8 @@ class Receipt:
     profile : Profile or None
         Of the valid rows; None if there are none.
     part, quarantine : FileEntry
+    cut : dict of column name to int
+        Times whose digits beyond the microsecond were cut off.
     spills : dict of file name to bytes
     """
 
@@ -52,6 +54,7 @@ class Receipt:
     profile: Profile | None
     part: FileEntry
     quarantine: FileEntry
+    cut: Mapping[str, int] = field(default_factory=dict)
     spills: Mapping[str, int] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
@@ -67,6 +70,7 @@ class Receipt:
                 "profile": None if self.profile is None else self.profile.to_json(),
                 "part": asdict(self.part),
                 "quarantine": asdict(self.quarantine),
+                "cut": dict(self.cut),
                 "spills": dict(self.spills),
             },
         )
@@ -84,6 +88,7 @@ class Receipt:
             profile=None if document["profile"] is None else Profile.from_json(document["profile"]),
             part=FileEntry.from_json(document["part"]),
             quarantine=FileEntry.from_json(document["quarantine"]),
+            cut=document["cut"],
             spills=document["spills"],
         )
 

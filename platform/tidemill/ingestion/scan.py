@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig
-from tidemill.errors import DataRefused, IntegrityError
+from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
 from tidemill.ingestion.blocks import BLOCK_ROWS, Reblocker
 from tidemill.ingestion.figures import FigureKeeper, keepers
 from tidemill.ingestion.judge import TARGET_MISSING, Verdict, judge
@@ -92,6 +93,8 @@ def scan_split(job: ScanJob, split: Split) -> tuple[Receipt, bool]:
         If the file is not the one that was listed.
     SourceUnreadable
         If it cannot be read.
+    PrecisionLost
+        If a column's type, found by look, would alter a number of it.
 
     Notes
     -----
@@ -178,8 +181,12 @@ class _Scan:
         self._null_keys = RowTally()
         self._read = self._rejected = self._invalid = 0
         self._target_missing = self._quarantined = 0
+        self._cut: dict[str, int] = {}
 
     def add(self, batch: ParsedBatch) -> None:
+        self._refuse_misfits(batch)
+        for name, cells in batch.cut.items():
+            self._cut[name] = self._cut.get(name, 0) + cells
         view = BatchView(batch.table)
         verdict = judge(batch, view, self._job.plan, self._job.schema, self._split.id)
         bad = verdict.bad(view.rows)
@@ -214,6 +221,7 @@ class _Scan:
                 for question, keeper in zip(self._job.plan.questions, self._keepers, strict=True)
             },
             profile=self._profile,
+            cut=self._cut,
             part=self._part.close(),
             quarantine=self._quarantine.close(),
             spills={
@@ -222,6 +230,24 @@ class _Scan:
                     spill_path(self._job.work, self._split.id, name) for name in self._spills
                 )
             },
+        )
+
+    def _refuse_misfits(self, batch: ParsedBatch) -> None:
+        """End the scan at the first number that would be altered: no type changes within one."""
+        if not batch.misfits:
+            return
+        firsts = ((int(m.indices[0]), name, m.texts[0]) for name, m in batch.misfits.items())
+        index, name, text = min(firsts)
+        row = int(batch.rows[index]) + self._split.first_row
+        raise PrecisionLost(
+            f"{self._split.path}, row {row}: {name} is {text}, which float32 alters; it held "
+            "all numbers that look saw",
+            remedy=f"set in params.yaml dataset.types: {{{json.dumps(name)}: numeric}} (the "
+            "column is then float64), or a larger dataset.look_rows, and run again",
+            path=self._split.path,
+            row=row,
+            column=name,
+            value=text,
         )
 
     def _count(self, batch: ParsedBatch, verdict: Verdict, bad: Mask) -> None:

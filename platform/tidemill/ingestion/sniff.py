@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty
+from tidemill.ingestion.casting import is_text
 from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, parse_record, unique_names
-from tidemill.ingestion.json_rows import read_json_members, read_json_rows
-from tidemill.ingestion.parquet_rows import open_parquet, plain_type
-from tidemill.ingestion.plain import column_of_texts
-from tidemill.ingestion.splits import CsvDialect, SourceColumn, Split
+from tidemill.ingestion.json_rows import JsonSample, read_json_sample
+from tidemill.ingestion.numbers import SHORTEST
+from tidemill.ingestion.parquet_rows import (
+    column_names,
+    open_parquet,
+    plain_type,
+    read_parquet_rows,
+)
+from tidemill.ingestion.plain import Stated, column_of_texts
+from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.streams import text_blocks
+from tidemill.schema import ColumnType, SourceColumn
 
 __all__ = ["share_of_look", "sniff"]
 
@@ -26,7 +37,7 @@ Sniffed = tuple[tuple[SourceColumn, ...], CsvDialect | None]
 def sniff(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) -> Sniffed:
     """Return the source's columns, with plain types, and for CSV how it is written."""
     if splits[0].format == "parquet":
-        return _sniff_parquet(splits, root), None
+        return _sniff_parquet(dataset, splits, root), None
     if splits[0].format == "jsonl":
         return _sniff_json(dataset, splits, root), None
     return _sniff_csv(dataset, splits, root)
@@ -37,12 +48,12 @@ def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...]) -> int:
     return max(-(-dataset.look_rows // len(splits)), 100)
 
 
-def _typed(
-    columns: dict[str, list[pa.Array]], null_values: tuple[str, ...]
-) -> tuple[SourceColumn, ...]:
-    return tuple(
-        column_of_texts(name, pa.concat_arrays(arrays), null_values)
-        for name, arrays in columns.items()
+def _stated(dataset: DatasetConfig, name: str) -> Stated:
+    return Stated(
+        missing=dataset.missing_values,
+        type=dataset.types.get(name),
+        convention=dataset.conventions.get(name),
+        key=name == dataset.key,
     )
 
 
@@ -58,7 +69,8 @@ def _sniff_csv(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) ->
             path=first.path,
         )
     dialect = find_dialect(dataset.csv, encoding, head, first.path)
-    names = _csv_names(dataset, head, dialect, first)
+    written = _csv_fields(dataset, head, dialect, first)
+    names = tuple(unique_names(list(written)))
     columns: dict[str, list[pa.Array]] = {name: [] for name in names}
     for split in splits:
         rows = read_csv_rows(
@@ -68,7 +80,6 @@ def _sniff_csv(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) ->
             names=names,
             whole=False,
             wanted=dict.fromkeys(names, pa.string()),
-            null_values=dataset.csv.null_values,
             batch_rows=share_of_look(dataset, splits),
         )
         batch = next(rows, None)
@@ -81,7 +92,11 @@ def _sniff_csv(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) ->
             remedy="put data there, or set dataset.csv.header: false if the first line is data",
             source=dataset.source,
         )
-    return _typed(columns, dataset.csv.null_values), dialect
+    found = (
+        column_of_texts(name, pa.concat_arrays(arrays), _stated(dataset, name))
+        for name, arrays in columns.items()
+    )
+    return _told(found, tuple(field.strip() for field in written)), dialect
 
 
 def _head(split: Split, root: Path, encoding: str) -> bytes:
@@ -91,7 +106,7 @@ def _head(split: Split, root: Path, encoding: str) -> bytes:
     return block[: block.rfind(b"\n", 0, _HEAD_BYTES) + 1] or block[:_HEAD_BYTES]
 
 
-def _csv_names(
+def _csv_fields(
     dataset: DatasetConfig, head: bytes, dialect: CsvDialect, split: Split
 ) -> tuple[str, ...]:
     from tidemill.ingestion.records import cut_records
@@ -108,7 +123,7 @@ def _csv_names(
     text = block.record(0).decode(errors="replace")
     fields = parse_record(text, dialect.delimiter, dialect.quote) or [text]
     if dialect.header:
-        return tuple(unique_names(fields))
+        return tuple(fields)
     stated = dataset.csv.header
     if isinstance(stated, tuple):
         if len(stated) != len(fields):
@@ -118,7 +133,7 @@ def _csv_names(
                 stated=len(stated),
                 found=len(fields),
             )
-        return tuple(unique_names(list(stated)))
+        return stated
     return tuple(f"column_{number}" for number in range(1, len(fields) + 1))
 
 
@@ -126,32 +141,33 @@ def _sniff_json(
     dataset: DatasetConfig, splits: tuple[Split, ...], root: Path
 ) -> tuple[SourceColumn, ...]:
     share = share_of_look(dataset, splits)
-    names = read_json_members(splits[0], root, rows=share)
-    columns: dict[str, list[pa.Array]] = {name: [] for name in names}
-    for split in splits:
-        rows = read_json_rows(
-            split,
-            root,
-            wanted=dict.fromkeys(names, pa.string()),
-            null_values=(),
-            batch_rows=share,
-            whole=False,
-        )
-        batch = next(rows, None)
-        for name in names:
-            if batch is not None:
-                columns[name].append(batch.columns[name])
-    if not any(len(array) for arrays in columns.values() for array in arrays):
+    samples = [read_json_sample(split, root, rows=share) for split in splits]
+    names = tuple(samples[0].columns)
+    if not any(len(array) for sample in samples for array in sample.columns.values()):
         raise SourceEmpty(
             f"dataset.source {dataset.source!r} has no rows",
             remedy="put one JSON object on each line, or set dataset.format",
             source=dataset.source,
         )
-    return _typed(columns, ())
+    return tuple(_json_column(name, samples, dataset) for name in names)
 
 
-def _sniff_parquet(splits: tuple[Split, ...], root: Path) -> tuple[SourceColumn, ...]:
-    columns: tuple[SourceColumn, ...] | None = None
+def _json_column(name: str, samples: list[JsonSample], dataset: DatasetConfig) -> SourceColumn:
+    held = [sample for sample in samples if name in sample.columns]
+    column = column_of_texts(
+        name,
+        pa.concat_arrays([sample.columns[name] for sample in held]),
+        _stated(dataset, name),
+        declared=np.concatenate([sample.quoted[name] for sample in held]),
+    )
+    written = next((s.written[name] for s in held if name in s.written), name)
+    return _told([column], (written,))[0]
+
+
+def _sniff_parquet(
+    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path
+) -> tuple[SourceColumn, ...]:
+    fields: tuple[pa.Field, ...] | None = None
     rows, seen = 0, ""
     for split in splits:
         if split.path == seen:
@@ -159,9 +175,10 @@ def _sniff_parquet(splits: tuple[Split, ...], root: Path) -> tuple[SourceColumn,
         seen = split.path
         with open_parquet(split.locate(root), split.path) as file:
             schema, rows = file.schema_arrow, rows + file.metadata.num_rows
-        found = tuple(SourceColumn(f.name, plain_type(f.type)) for f in schema)
-        columns = columns or found
-        absent = [c.name for c in columns if c.name not in schema.names]
+        names = column_names(schema)
+        if fields is None:
+            written, fields = schema.names, tuple(map(_renamed, schema, names))
+        absent = [field.name for field in fields if field.name not in names]
         if absent:
             raise SchemaMismatch(
                 f"{split.path} lacks the columns {', '.join(absent)} that {splits[0].path} has",
@@ -169,9 +186,74 @@ def _sniff_parquet(splits: tuple[Split, ...], root: Path) -> tuple[SourceColumn,
                 path=split.path,
                 columns=tuple(absent),
             )
-    if not rows or not columns:
+    if not rows or not fields:
         raise SourceEmpty(
             "the Parquet files of dataset.source have no rows",
             remedy="put data there, or set dataset.source",
         )
-    return columns
+    texts = _parquet_texts(dataset, splits, root, fields)
+    columns = (_parquet_column(field, texts.get(field.name), dataset) for field in fields)
+    return _told(columns, tuple(written))
+
+
+def _renamed(field: pa.Field, name: str) -> pa.Field:
+    return field.with_name(name)
+
+
+def _parquet_texts(
+    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, fields: tuple[pa.Field, ...]
+) -> dict[str, pa.Array]:
+    """The first texts of columns of texts; those of long whole numbers, which may be codes."""
+    names = [field.name for field in fields if is_text(field.type) or _is_long(field.type)]
+    share, read = share_of_look(dataset, splits), dict[str, list[pa.Array]]()
+    if not names:
+        return {}
+    for split in splits:
+        batches = read_parquet_rows(split, root, names=names, batch_rows=share, whole=False)
+        batch = next(batches, None)
+        if batch is None:
+            continue
+        for name in names:
+            values = batch.columns[name]  # a long text that is repeated stays one
+            encoded = pa.types.is_dictionary(values.type)
+            values = values if encoded else values.cast(pa.string()).dictionary_encode()
+            read.setdefault(name, []).append(values.cast(pa.dictionary(pa.int32(), pa.string())))
+    return {
+        name: pa.chunked_array(arrays).unify_dictionaries().combine_chunks()
+        for name, arrays in read.items()
+    }
+
+
+def _is_long(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_int64(kind) or pa.types.is_uint64(kind))
+
+
+def _parquet_column(
+    field: pa.Field, texts: pa.Array | None, dataset: DatasetConfig
+) -> SourceColumn:
+    plain, stated = plain_type(field.type), _stated(dataset, field.name)
+    if texts is not None and (plain == "text" or stated.type is None):
+        return column_of_texts(field.name, texts, stated, declared=plain == "text")
+    if plain != "other" and stated.type not in (None, ColumnType.IGNORED):
+        whole = (stated.type, plain) == (ColumnType.NUMERIC, "integer")
+        plain = "integer" if whole else _STATED[stated.type]
+    return SourceColumn(field.name, plain, style="" if stated.type else SHORTEST)
+
+
+def _told(columns: Iterable[SourceColumn], written: tuple[str, ...]) -> tuple[SourceColumn, ...]:
+    """The columns, with a note on those that have another name in the data."""
+    said = "the data have the name {!r} more than once; this is a further one"
+    return tuple(
+        column
+        if not name or column.name == name
+        else replace(column, note="; ".join(filter(None, [said.format(name), column.note])))
+        for column, name in zip(columns, written, strict=True)
+    )
+
+
+_STATED = {
+    ColumnType.NUMERIC: "number",
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.CATEGORICAL: "text",
+    ColumnType.DATETIME: "datetime",
+}

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-__all__ = ["CsvDialect", "SourceColumn", "SourceListing", "Split"]
+from tidemill.schema import SourceColumn
+
+__all__ = ["CsvDialect", "SourceListing", "Split"]
 
 Format = Literal["csv", "parquet", "jsonl"]
 Compression = Literal["none", "gzip", "zstd"]
@@ -73,19 +75,6 @@ class CsvDialect:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceColumn:
-    """A column as it comes: its name and the plain type that its texts have.
-
-    ``type`` is text, integer, number, boolean, datetime or other (nested, binary). ``words`` are
-    those for false and for true, where most texts say one or the other.
-    """
-
-    name: str
-    type: str
-    words: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SourceListing:
     """The pieces of the source and what they have in common.
 
@@ -115,10 +104,7 @@ class SourceListing:
             splits=tuple(
                 Split(**{**s, "row_groups": _pair(s["row_groups"])}) for s in document["splits"]
             ),
-            columns=tuple(
-                SourceColumn(**{**column, "words": _pair(column.get("words"))})
-                for column in document["columns"]
-            ),
+            columns=tuple(SourceColumn.from_json(column) for column in document["columns"]),
             dialect=None if dialect is None else CsvDialect(**dialect),
         )
 

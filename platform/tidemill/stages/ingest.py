@@ -72,10 +72,15 @@ def run_ingest(
 
 
 def _warnings(result: IngestResult) -> tuple[str, ...]:
-    """What was accepted and should be known: codes among numbers."""
-    return tuple(
+    """What was accepted and should be known: codes among numbers, times that were cut."""
+    cut = (
+        f"{column}: digits beyond the microsecond were cut off in {cells} cells"
+        for column, cells in result.cut.items()
+    )
+    codes = (
         f"{reason} in {rows} of {result.rows_read} rows, which are in quarantine; a text that "
-        "means 'missing' belongs into dataset.csv.null_values"
+        "means 'missing' belongs into dataset.missing_values"
         for reason, rows in result.reasons.items()
         if " is not a " in reason and rows >= NOTEWORTHY * result.rows_read
     )
+    return (*codes, *cut)

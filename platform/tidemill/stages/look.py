@@ -38,11 +38,13 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
                 for c in schema.columns
             ],
             "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
+            "taken as missing": found.taken_as_missing,
         },
         # What the user dropped needs no word.
         warnings=tuple(
             f"the column {column} is left out: {why}"
             for column, why in found.ignored.items()
             if why != "dataset.drop"
-        ),
+        )
+        + tuple(f"{column}: {note}" for column, note in found.notes.items()),
     )

@@ -1,0 +1,160 @@
+"""What a column of the look's sample becomes in the schema, or why it is left out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.config import DatasetConfig
+from tidemill.errors import ConfigError
+from tidemill.ingestion.casting import cast_column
+from tidemill.ingestion.numbers import fits_float32
+from tidemill.ingestion.times import time_remedy
+from tidemill.schema import Column, ColumnType, Purpose, SourceColumn
+
+__all__ = ["WIDEST", "judge_column", "numbers_of_column"]
+
+MAX_EDGES = 32
+MIN_FREE_TEXTS = 20
+MAX_DISTINCT_SHARE = 0.5
+
+#: The physical type that holds every value of a kind: that of the sample.
+WIDEST = {
+    ColumnType.NUMERIC: "float64",
+    ColumnType.BOOLEAN: "bool",
+    ColumnType.DATETIME: "timestamp[us]",
+    ColumnType.CATEGORICAL: "string",
+}
+
+
+def judge_column(
+    name: str,
+    kind: ColumnType,
+    source: SourceColumn,
+    values: pa.Array | None,
+    dataset: DatasetConfig,
+    carry: tuple[str, ...],
+) -> Column | str:
+    """The column as the schema holds it, or why it is ignored."""
+    if values is None:
+        stated = name in dataset.types
+        return "dataset.types" if stated else f"{source.type} values cannot be learnt from"
+    if name == dataset.target:
+        return Column(name, kind, Purpose.TARGET, WIDEST[kind], _edges(values))
+    if name == dataset.time:
+        return _time_column(name, kind, values)
+    if name == dataset.key:
+        return _key_column(name, source, values)
+    why = None
+    if name in dataset.drop:
+        why = "dataset.drop"
+    elif name not in dataset.types:
+        why = _why_useless(name, kind, source, values)
+    if why is None:
+        physical = _physical(kind, values, stated=name in dataset.types)
+        return Column(name, kind, Purpose.FEATURE, physical, _edges(values))
+    if name in carry:
+        physical = "dictionary" if kind is ColumnType.CATEGORICAL else WIDEST[kind]
+        return Column(name, kind, Purpose.CARRIED, physical, _edges(values))
+    return why
+
+
+def _key_column(name: str, source: SourceColumn, values: pa.Array) -> Column:
+    # Codes of a key column are never learnt from; its type says how it compares.
+    whole = source.type == "integer"
+    if source.type == "number" and values.null_count < len(values):
+        numbers = _array(values)
+        whole = bool((numbers == np.floor(numbers)).all() and (np.abs(numbers) <= 2.0**53).all())
+    if whole:
+        return Column(name, ColumnType.NUMERIC, Purpose.KEY, "int64")
+    return Column(name, ColumnType.CATEGORICAL, Purpose.KEY, "string")
+
+
+def _why_useless(name: str, kind: ColumnType, source: SourceColumn, values: pa.Array) -> str | None:
+    present = len(values) - values.null_count
+    if not present:
+        what = "time that exists" if kind is ColumnType.DATETIME else "value"
+        return f"no {what} in the {len(values)} rows looked at"
+    if kind is ColumnType.CATEGORICAL:
+        distinct = pc.count_distinct(values).as_py()
+        if distinct > max(MIN_FREE_TEXTS, MAX_DISTINCT_SHARE * present):
+            hardly = f"{distinct} different texts in {present} rows"
+            if source.note:
+                return f"{source.note}; {hardly} ({_remedies(name, source, values)})"
+            return _lost_numbers(values) or (
+                f"free text: {hardly} (dataset.types: categorical keeps it)"
+            )
+    return None
+
+
+def _remedies(name: str, source: SourceColumn, texts: pa.Array) -> str:
+    """Lines for params.yaml, each of which was tried on the texts looked at."""
+    keeps = f"dataset.types: {{{json.dumps(name)}: categorical}} keeps the texts"
+    numbers = cast_column(texts, pa.float64())
+    if numbers.faults is None and "dataset.conventions" not in source.note:
+        return f"dataset.types: {{{json.dumps(name)}: numeric}} reads numbers, {keeps}"
+    return keeps
+
+
+def _lost_numbers(texts: pa.Array) -> str | None:
+    """What to say of free texts most of which are numbers."""
+    present = texts.drop_null()
+    others = present.filter(pc.is_null(cast_column(present, pa.float64()).values))
+    share = 1 - len(others) / len(present)
+    if not 0.5 <= share < 1:
+        return None
+    encoded = others.dictionary_encode()
+    example = encoded.dictionary[pc.mode(encoded.indices)[0]["mode"].as_py()].as_py()
+    return (
+        f"{share:.0%} numbers, and texts such as {example!r} (name those in "
+        "dataset.missing_values if they mean 'missing'; dataset.types: numeric keeps the column)"
+    )
+
+
+def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
+    if kind is not ColumnType.DATETIME:
+        raise ConfigError(
+            f"dataset.time names {name!r}, whose values are not times but {kind.value}",
+            remedy=time_remedy(name, values),
+            column=name,
+            type=kind.value,
+        )
+    return Column(name, kind, Purpose.TIME, "timestamp[us]", _edges(values))
+
+
+def _physical(kind: ColumnType, values: pa.Array, *, stated: bool) -> str:
+    """Float32 only where it holds every number; what is stated to be numeric is float64."""
+    if kind is ColumnType.CATEGORICAL:
+        return "dictionary"
+    if kind is ColumnType.NUMERIC:
+        return "float64" if stated or not fits_float32(_array(values)).all() else "float32"
+    return WIDEST[kind]
+
+
+def _edges(values: pa.Array) -> tuple[float, ...]:
+    """At most 32 inner edges between quantiles; they separate values that differ."""
+    numbers = numbers_of_column(values)
+    if numbers is None or not len(numbers):
+        return ()
+    cuts = np.quantile(numbers, np.arange(1, MAX_EDGES + 1) / (MAX_EDGES + 1))
+    edges = np.unique(cuts.astype(np.float64))
+    return tuple(float(edge) for edge in edges[edges > numbers.min()])
+
+
+def numbers_of_column(values: pa.Array) -> npt.NDArray[np.float64] | None:
+    """The present values of numbers, or of times in seconds since 1970; None of other kinds."""
+    if pa.types.is_timestamp(values.type):
+        seconds = pc.divide(values.cast(pa.int64()).cast(pa.float64(), safe=False), 1e6)
+        return _array(seconds)
+    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
+        return _array(values)
+    return None
+
+
+def _array(values: pa.Array) -> npt.NDArray[np.float64]:
+    numbers = pc.drop_null(values).to_numpy(zero_copy_only=False)
+    return np.asarray(numbers, dtype=np.float64)

@@ -1,0 +1,269 @@
+"""Texts of numbers: what each is worth, and which are codes that a number would not give back.
+
+The *style* of a column says how its numbers are spelled, so that no two of its texts are one
+number: ``shortest`` (no zero at the end of a fraction: 0.5, 12, 1e-07), ``decimals N`` (every
+fraction has N digits: 1.10, 2.50) or ``digits N`` (N significant digits: 0.100, 12.5). A zero
+fraction counts for nothing: frames with gaps write 3 as 3.0. Everywhere a leading plus, a leading
+zero, and an exponent without a sign among whole numbers (1e5) are codes, and so are whole numbers
+that float64 does not hold, underflow and overflow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["SHORTEST", "fits_float32", "numbers_of", "one_number", "strays", "style_of"]
+
+SHORTEST = "shortest"
+
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_PARTS = (
+    r"^(?P<sign>[+-]?)(?P<whole>\d*)(?P<point>\.?)(?P<fraction>\d*)"
+    r"(?P<mark>[eE]?)(?P<up>[+-]?)(?P<exponent>\d*)$"
+)
+_NAMES = ("sign", "whole", "point", "fraction", "mark", "up", "exponent")
+_EXACT = 2.0**53
+_LONG = 20
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+def numbers_of(texts: pa.Array) -> pa.Array:
+    """The float64 values of texts without blanks around them; null where one is no number.
+
+    >>> numbers_of(pa.array(["1.50", "+3", "1e400", "nan", "x", None])).to_pylist()
+    [1.5, 3.0, None, None, None, None]
+    """
+    try:
+        values = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        sound = pc.match_substring_regex(texts, _NUMBER)
+        values = pc.if_else(sound, texts, pa.scalar(None, texts.type)).cast(pa.float64())
+    if pc.all(pc.is_finite(values), skip_nulls=True).as_py() is False:
+        values = pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
+    return values
+
+
+def style_of(words: pa.Array, *, exact: bool = True) -> str | None:
+    """How a column spells its numbers; None if it holds codes.
+
+    Parameters
+    ----------
+    words : pyarrow.Array of string
+        The different texts of numbers, without blanks around them.
+    exact : bool
+        Whether whole numbers that float64 does not hold are codes (keys are kept as int64).
+
+    >>> style_of(pa.array(["0.5", "1.0", "3", "1e-07"])), style_of(pa.array(["1.10", "2.00"]))
+    ('shortest', 'decimals 2')
+    >>> [style_of(pa.array(w)) for w in (["02134", "7"], ["1.10", "1.1"], ["1e5", "3"])]
+    [None, None, None]
+    """
+    parts = _parts(words)
+    style = _style(parts)
+    if style is None or _strange(words, parts, style, whole=_all_whole(parts), exact=exact).any():
+        return None
+    return None if one_number(words) else style
+
+
+def one_number(words: pa.Array) -> tuple[str, str] | None:
+    """Two texts that would become one number, spelled out or not; None if no two would.
+
+    >>> one_number(pa.array(["02134", "7", "2134"])), one_number(pa.array(["3", "3.0", "-0.0"]))
+    (('02134', '2134'), None)
+    """
+    plain = pc.replace_substring_regex(words, r"^([+-]?\d+)\.0*$", r"\1")
+    plain = pc.unique(pc.if_else(pc.equal(plain, "-0"), "0", plain))
+    values = numbers_of(plain).to_numpy(zero_copy_only=False)
+    order = np.argsort(values, kind="stable")
+    same = np.flatnonzero(values[order][1:] == values[order][:-1])
+    if not len(same):
+        return None
+    first, second = sorted(order[[same[0], same[0] + 1]].tolist())
+    return plain[first].as_py(), plain[second].as_py()
+
+
+def strays(
+    texts: pa.Array, values: pa.Array, style: str, *, whole: bool, exact: bool = True
+) -> Mask:
+    """Which texts are codes in a column of this style, (rows,) bool.
+
+    Parameters
+    ----------
+    texts, values : pyarrow.Array
+        Of string, and what :func:`numbers_of` made of them.
+    style : str
+        From :func:`style_of`; empty: none is.
+    whole : bool
+        Whether the column's numbers are whole.
+
+    Notes
+    -----
+    O(rows) memory. Almost every text is cleared by a look at its first and last bytes; the others
+    are taken apart.
+    """
+    if not style or not len(texts):
+        return np.zeros(len(texts), np.bool_)
+    doubtful = _doubtful(texts, _floats(values), style)
+    rows = np.flatnonzero(doubtful & _mask(pc.is_valid(values)))
+    found = np.zeros(len(texts), np.bool_)
+    if len(rows):
+        some = texts.take(pa.array(rows))
+        found[rows] = _strange(some, _parts(some), style, whole=whole, exact=exact)
+    return found
+
+
+def fits_float32(values: Floats) -> Mask:
+    """Whether the shortest text of the nearest float32 is the number, (rows,) bool; NaN does.
+
+    >>> fits_float32(np.array([0.1, 16777217.0, 1700000001.0, 8388607.5, 1e-50])).tolist()
+    [True, False, False, True, False]
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        narrow = values.astype(np.float32)
+        fits: Mask = (narrow.astype(np.float64) == values) | np.isnan(values)
+        for decimals in (1, 2, 3, 4, 6):
+            rest = np.flatnonzero(~fits)
+            if not len(rest):
+                return fits
+            # Decimals further apart than floats: the shortest text of the nearest is that decimal.
+            unit = 10.0**decimals
+            scaled = np.rint(values[rest] * unit)
+            fits[rest] = (np.abs(scaled) < 2.0**23) & (scaled / unit == values[rest])
+    rest = np.flatnonzero(~fits & np.isfinite(narrow))
+    if len(rest):
+        texts = pa.array(narrow[rest], pa.float32()).cast(pa.string())
+        fits[rest] = texts.cast(pa.float64()).to_numpy(zero_copy_only=False) == values[rest]
+    return fits
+
+
+def _doubtful(texts: pa.Array, values: Floats, style: str) -> Mask:
+    """Which texts may be codes, by their first and last bytes; never misses one."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
+    begin, data = int(offsets[0]), texts.buffers()[2]
+    held = np.frombuffer(data, np.uint8)[begin : offsets[-1]] if data is not None else np.empty(0)
+    starts, ends = (offsets[:-1] - begin).astype(np.int64), (offsets[1:] - begin).astype(np.int64)
+    length = ends - starts
+    held = np.concatenate([held.astype(np.uint8), np.zeros(2, np.uint8)])
+    starts = starts + ((held[starts] == _byte("-")) & (length > 0))
+    long = ends - starts > 1
+    doubtful: Mask = long & (held[starts] == _byte("0")) & _digit(held[starts + 1])
+    signs = np.flatnonzero((held == _byte("+")) | (held == _byte("e")) | (held == _byte("E")))
+    if len(signs):
+        doubtful[np.searchsorted(ends, signs, side="right")] = True
+    with np.errstate(invalid="ignore"):
+        broken: Mask = long & (values != np.floor(values))
+        doubtful |= (np.abs(values) >= _EXACT) | ((values == 0) & (length > _LONG))
+    if style == SHORTEST:
+        broken &= held[ends - 1] == _byte("0")
+    elif style.startswith("decimals"):
+        point = ends - int(style.split()[1]) - 1
+        broken &= (point < starts) | (held[point] != _byte("."))
+    doubtful |= broken
+    return doubtful
+
+
+def _strange(
+    texts: pa.Array, parts: dict[str, pa.Array], style: str, *, whole: bool, exact: bool
+) -> Mask:
+    digits = pc.binary_length(parts["whole"])
+    found = _mask(pc.equal(parts["sign"], "+"))
+    found |= _mask(pc.and_(pc.greater(digits, 1), pc.starts_with(parts["whole"], "0")))
+    exponent = _mask(pc.not_equal(parts["mark"], ""))
+    if whole:
+        found |= exponent & _mask(pc.equal(parts["up"], ""))
+    values = _floats(numbers_of(texts))
+    mantissa = pc.binary_join_element_wise(parts["whole"], parts["fraction"], "")
+    found |= (values == 0) & _mask(pc.match_substring_regex(mantissa, "[1-9]"))
+    if exact:
+        found |= _inexact(texts, parts, values)
+    return found | _of_other_length(parts, style)
+
+
+def _inexact(texts: pa.Array, parts: dict[str, pa.Array], values: Floats) -> Mask:
+    """Whole numbers, written out, that are not what float64 makes of them."""
+    plain = _mask(
+        pc.and_(pc.equal(parts["mark"], ""), pc.match_substring_regex(parts["fraction"], "^0*$"))
+    )
+    found = np.zeros(len(texts), np.bool_)
+    for row in np.flatnonzero(plain & (np.abs(values) >= _EXACT)):
+        text = texts[int(row)].as_py().partition(".")[0]
+        found[row] = len(text) > 400 or int(text) != int(values[row])
+    return found
+
+
+def _of_other_length(parts: dict[str, pa.Array], style: str) -> Mask:
+    """Fractions of which one more or one less zero at the end would be the same number."""
+    nonzero, zeros = _fractions(parts)
+    if style == SHORTEST:
+        return nonzero & zeros
+    kind, number = style.split()
+    length = _length(parts, kind)
+    other: Mask = nonzero & ((length < int(number)) | (zeros & (length != int(number))))
+    return other
+
+
+def _style(parts: dict[str, pa.Array]) -> str | None:
+    nonzero, zeros = _fractions(parts)
+    if not (nonzero & zeros).any():
+        return SHORTEST
+    for kind in ("decimals", "digits"):
+        lengths = np.unique(_length(parts, kind)[nonzero])
+        if len(lengths) == 1:
+            return f"{kind} {lengths[0]}"
+    return None
+
+
+def _length(parts: dict[str, pa.Array], kind: str) -> npt.NDArray[np.int64]:
+    digits = parts["fraction"]
+    if kind == "digits":
+        joined = pc.binary_join_element_wise(parts["whole"], digits, "")
+        digits = pc.utf8_ltrim(joined, "0")
+    length: npt.NDArray[np.int64] = pc.binary_length(digits).to_numpy(zero_copy_only=False)
+    return length
+
+
+def _fractions(parts: dict[str, pa.Array]) -> tuple[Mask, Mask]:
+    """Which fractions are not zero, and which end in one."""
+    fraction = parts["fraction"]
+    return (
+        _mask(pc.match_substring_regex(fraction, "[1-9]")),
+        _mask(pc.ends_with(fraction, "0")),
+    )
+
+
+def _all_whole(parts: dict[str, pa.Array]) -> bool:
+    """Whether no number, exponents left aside, has a fraction."""
+    nonzero, _ = _fractions(parts)
+    pointed = nonzero | _mask(
+        pc.and_(pc.not_equal(parts["point"], ""), pc.not_equal(parts["mark"], ""))
+    )
+    return not pointed.any()
+
+
+def _parts(texts: pa.Array) -> dict[str, pa.Array]:
+    found = pc.extract_regex(texts, _PARTS)
+    return {name: pc.struct_field(found, [name]) for name in _NAMES}
+
+
+def _floats(values: pa.Array) -> Floats:
+    floats: Floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return floats
+
+
+def _digit(codes: npt.NDArray[np.uint8]) -> Mask:
+    digits: Mask = (codes >= _byte("0")) & (codes <= _byte("9"))
+    return digits
+
+
+def _byte(character: str) -> int:
+    return ord(character)
+
+
+def _mask(values: pa.Array) -> Mask:
+    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return mask
