@@ -120,6 +120,8 @@ class SourceColumn:
     style : str
         How numbers are spelled (:mod:`tidemill.ingestion.numbers`); one spelled otherwise is a
         code and refused. Empty: every spelling is taken.
+    narrow : bool
+        Whether the files themselves hold float32.
     convention : str or None
         How numbers or times are written that are not plain (:mod:`tidemill.conventions`).
     missing : tuple of (str, int)
@@ -132,6 +134,7 @@ class SourceColumn:
     type: str
     words: tuple[str, str] | None = None
     style: str = ""
+    narrow: bool = False
     convention: str | None = None
     missing: tuple[tuple[str, int], ...] = ()
     note: str = ""

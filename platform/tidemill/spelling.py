@@ -1,4 +1,4 @@
-"""How booleans, times, categories and classes are written: one rule, wherever they come in.
+"""How booleans, times, categories and gaps are written: one rule, wherever they come in.
 
 A time is a day, or a day and a clock: ``2026-01-31``, ``2026-01-31 09:30``,
 ``2026-01-31T09:30:00.25Z``, ``2026-01-31T09:30:00+01:00``. Week dates, day numbers and offsets
@@ -13,7 +13,7 @@ known and the other is not, that one is meant: frames with gaps write whole numb
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ __all__ = [
     "categories",
     "category",
     "known_category",
+    "missing_of",
     "moments",
 ]
 
@@ -105,6 +106,19 @@ def as_known(values: pa.Array, known: Container[Any]) -> pa.Array:
         return values
     plain = pa.array(texts, values.type.value_type).take(values.indices)
     return plain.dictionary_encode().cast(values.type)
+
+
+def missing_of(texts: pa.Array, missing_values: Collection[str]) -> pa.Array:
+    """Which texts, blanks around them aside, mean 'missing'; (n,) of bool, null where null.
+
+    >>> missing_of(pa.array(["NA", " NA ", "N", "", None]), ("NA",)).to_pylist()
+    [True, True, False, False, None]
+    """
+    if not missing_values or not len(texts):
+        return pc.if_else(pc.is_valid(texts), False, None)
+    words = pa.array(sorted(missing_values), pa.string())
+    absent = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=words)
+    return pc.if_else(pc.is_valid(texts), absent, None)
 
 
 # Microseconds since 1970 of the years 1 to 9999.

@@ -6,6 +6,8 @@ looked at value by value, to say where.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pyarrow as pa
 
 from tidemill.schema import Column, ColumnType
@@ -17,8 +19,8 @@ from tidemill_monitor.intake.values import Cells
 __all__ = ["cells_of"]
 
 
-def cells_of(column: Column) -> Cells:
-    """The reader of a feature."""
+def cells_of(column: Column, missing_values: Collection[str] = ()) -> Cells:
+    """The reader of a feature; ``missing_values`` mean 'missing' among its texts."""
     if column.type is ColumnType.DATETIME:
         return TimeCells(column.name)
     if column.type is ColumnType.BOOLEAN:
@@ -27,4 +29,4 @@ def cells_of(column: Column) -> Cells:
         if pa.types.is_integer(column.arrow_type):
             return WholeCells(column.name, column.arrow_type)
         return NumberCells(column.name, column.arrow_type)
-    return TextCells(column.name, column.arrow_type)
+    return TextCells(column.name, column.arrow_type, missing_values=missing_values)

@@ -76,7 +76,9 @@ class Shape:
             )
         self.schema = schema
         time = schema.time.name if schema.time is not None else None
-        features = {column.name: cells_of(column) for column in schema.features}
+        features = {
+            column.name: cells_of(column, schema.missing_values) for column in schema.features
+        }
         if time is not None:
             features[time] = TimeCells(time, bounds)
         event_id, at = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.spelling import as_known, categories, category
+from tidemill.spelling import as_known, categories, category, missing_of
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
@@ -30,6 +30,8 @@ class TextCells:
     ----------
     floats : bool
         Whether floats are: of a long number that names something they have lost the end.
+    missing_values : collection of str
+        Texts that mean 'missing', as in the table that was learnt from.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class TextCells:
         min_length: int = 0,
         max_length: int = MAX_TEXT,
         floats: bool = True,
+        missing_values: Collection[str] = (),
     ) -> None:
         self.name, self.kind = name, kind
         self._min, self._max = min_length, max_length
         self._taken = (str, int, bool, float) if floats else (str, int, bool)
+        self._missing = frozenset(missing_values)
 
     def read(self, values: Sequence[Any]) -> Read:
         """JSON texts."""
@@ -108,7 +112,15 @@ class TextCells:
         fault = Fault(self.name, "not_finite", "must be finite", np.flatnonzero(odd))
         return [fault] if odd.any() else []
 
+    def _present(self, texts: Any) -> Any:
+        """The texts without those that mean 'missing'."""
+        absent = missing_of(texts, self._missing)
+        if not (self._missing and pc.any(absent).as_py()):
+            return texts
+        return pc.if_else(absent, pa.scalar(None, pa.string()), texts)
+
     def _checked(self, texts: Any) -> Read:
+        texts = self._present(texts)
         encoded = texts.dictionary_encode() if pa.types.is_dictionary(self.kind) else None
         if self._are_clean(texts if encoded is None else encoded.dictionary):
             return texts if encoded is None else encoded, []
@@ -137,7 +149,7 @@ class TextCells:
         missing = codes < 0
         bad = np.append(bad_label, False)[codes] & ~missing
         # Shortened before anything is spelled out: one long text may stand for many rows.
-        safe = pc.if_else(pa.array(bad_label), None, labels.cast(pa.string()))
+        safe = self._present(pc.if_else(pa.array(bad_label), None, labels.cast(pa.string())))
         texts = (
             safe.take(pa.array(codes, mask=missing))
             if len(labels)

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.conventions import parse_convention
-from tidemill.ingestion.numbers import fits_float32, numbers_of, strays
+from tidemill.ingestion.numbers import clean_numbers, fits_float32, numbers_of, strays
 from tidemill.ingestion.parsed import CellFaults
 from tidemill.schema import SourceColumn
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, categories, moments
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, categories, missing_of, moments
 
-__all__ = ["Cells", "booleans_of", "cast_column", "is_text", "missing_of", "times_of"]
+__all__ = ["Cells", "booleans_of", "cast_column", "is_text", "times_of"]
 
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
 _CUT = r"[.,]\d{6}0*[1-9]"
@@ -95,15 +95,6 @@ def cast_column(
     return Cells(*_guarded(values, lambda array: array.cast(wanted)))
 
 
-def missing_of(texts: pa.Array, missing_values: Collection[str]) -> pa.Array:
-    """Which texts, blanks around them aside, mean 'missing'; (n,) of bool, null where null."""
-    if not missing_values or not len(texts):
-        return pc.if_else(pc.is_valid(texts), False, None)
-    words = pa.array(sorted(missing_values), pa.string())
-    absent = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=words)
-    return pc.if_else(pc.is_valid(texts), absent, None)
-
-
 def booleans_of(words: pa.Array) -> pa.Array:
     """True and false, in whatever case; null where a text says neither."""
     lower = pc.utf8_lower(words)
@@ -161,13 +152,9 @@ def _at_once(texts: pa.Array, wanted: pa.DataType, column: SourceColumn) -> Cell
     if column.convention is not None or not pa.types.is_string(texts.type):
         return None
     if pa.types.is_floating(wanted):
-        try:
-            values = texts.cast(pa.float64())
-        except pa.ArrowInvalid:
-            return None
-        sound = pc.all(pc.is_finite(values), skip_nulls=True).as_py() is not False
+        values = clean_numbers(texts)
         whole = column.type == "integer"
-        if sound and not strays(texts, values, column.style, whole=whole).any():
+        if values is not None and not strays(texts, values, column.style, whole=whole).any():
             return Cells(values)
     if pa.types.is_timestamp(wanted):
         try:
@@ -229,6 +216,7 @@ def _narrowed(cells: Cells, original: pa.Array, wanted: pa.DataType) -> Cells:
 
 def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
     kind = values.type
+    held = wanted if pa.types.is_float32(kind) or pa.types.is_float16(kind) else pa.float64()
     if pa.types.is_duration(kind):
         seconds = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
         return _narrowed(
@@ -240,11 +228,11 @@ def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
         values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
-    numbers = values.cast(pa.float64(), safe=False)
+    numbers = values.cast(held, safe=False)
     infinite = pc.is_inf(numbers)
     faults = _faults(values, infinite)
     if pc.all(pc.is_finite(numbers), skip_nulls=True).as_py() is False:
-        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, held))
     if exact and pa.types.is_integer(kind) and pa.types.is_integer(values.type):
         lost = _altered(values, numbers)
         if lost is not None:

@@ -15,7 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["SHORTEST", "fits_float32", "numbers_of", "one_number", "strays", "style_of"]
+__all__ = [
+    "SHORTEST",
+    "clean_numbers",
+    "fits_float32",
+    "numbers_of",
+    "one_number",
+    "strays",
+    "style_of",
+]
 
 SHORTEST = "shortest"
 
@@ -26,7 +34,6 @@ _PARTS = (
 )
 _NAMES = ("sign", "whole", "point", "fraction", "mark", "up", "exponent")
 _EXACT = 2.0**53
-_LONG = 20
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -38,14 +45,31 @@ def numbers_of(texts: pa.Array) -> pa.Array:
     >>> numbers_of(pa.array(["1.50", "+3", "1e400", "nan", "x", None])).to_pylist()
     [1.5, 3.0, None, None, None, None]
     """
+    values = clean_numbers(texts)
+    if values is not None:
+        return values
+    sound = pc.match_substring_regex(texts, _NUMBER)
+    values = pc.if_else(sound, texts, pa.scalar(None, texts.type)).cast(pa.float64())
+    lost = pc.or_(pc.invert(pc.is_finite(values)), _underflows(texts, values))
+    return pc.if_else(lost, pa.scalar(None, pa.float64()), values)
+
+
+def clean_numbers(texts: pa.Array) -> pa.Array | None:
+    """The float64 values of texts that are all numbers; None if one is not, or has no value."""
     try:
         values = texts.cast(pa.float64())
     except pa.ArrowInvalid:
-        sound = pc.match_substring_regex(texts, _NUMBER)
-        values = pc.if_else(sound, texts, pa.scalar(None, texts.type)).cast(pa.float64())
-    if pc.all(pc.is_finite(values), skip_nulls=True).as_py() is False:
-        values = pc.if_else(pc.is_finite(values), values, pa.scalar(None, pa.float64()))
-    return values
+        return None
+    finite = pc.all(pc.is_finite(values), skip_nulls=True).as_py() is not False
+    return values if finite and not pc.any(_underflows(texts, values)).as_py() else None
+
+
+def _underflows(texts: pa.Array, values: pa.Array) -> pa.Array:
+    """Which are so small that float64 makes nothing of them; the shortest such is 1e-324."""
+    doubtful = pc.and_(pc.equal(values, 0.0), pc.greater(pc.binary_length(texts), 5))
+    if not pc.any(doubtful).as_py():
+        return doubtful
+    return pc.and_(doubtful, pc.match_substring_regex(texts, "^[^eE]*[1-9]"))
 
 
 def style_of(words: pa.Array, *, exact: bool = True) -> str | None:
@@ -80,11 +104,12 @@ def one_number(words: pa.Array) -> tuple[str, str] | None:
     plain = pc.unique(pc.if_else(pc.equal(plain, "-0"), "0", plain))
     values = numbers_of(plain).to_numpy(zero_copy_only=False)
     order = np.argsort(values, kind="stable")
-    same = np.flatnonzero(values[order][1:] == values[order][:-1])
-    if not len(same):
-        return None
-    first, second = sorted(order[[same[0], same[0] + 1]].tolist())
-    return plain[first].as_py(), plain[second].as_py()
+    for place in np.flatnonzero(values[order][1:] == values[order][:-1]).tolist():
+        first, second = (plain[i].as_py() for i in sorted(order[[place, place + 1]].tolist()))
+        # Long whole numbers that differ are not one number: float64 does not hold them.
+        if not (first.isdigit() and second.isdigit()) or int(first) == int(second):
+            return first, second
+    return None
 
 
 def strays(
@@ -120,13 +145,13 @@ def strays(
 def fits_float32(values: Floats) -> Mask:
     """Whether the shortest text of the nearest float32 is the number, (rows,) bool; NaN does.
 
-    >>> fits_float32(np.array([0.1, 16777217.0, 1700000001.0, 8388607.5, 1e-50])).tolist()
-    [True, False, False, True, False]
+    >>> fits_float32(np.array([0.1, 16777217.0, 1700000001.0, 2000000.25, 1e-50])).tolist()
+    [True, False, False, False, False]
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = values.astype(np.float32)
-        fits: Mask = (narrow.astype(np.float64) == values) | np.isnan(values)
-        for decimals in (1, 2, 3, 4, 6):
+        fits: Mask = np.isnan(values)
+        for decimals in (0, 1, 2, 3, 4, 6):
             rest = np.flatnonzero(~fits)
             if not len(rest):
                 return fits
@@ -157,7 +182,7 @@ def _doubtful(texts: pa.Array, values: Floats, style: str) -> Mask:
         doubtful[np.searchsorted(ends, signs, side="right")] = True
     with np.errstate(invalid="ignore"):
         broken: Mask = long & (values != np.floor(values))
-        doubtful |= (np.abs(values) >= _EXACT) | ((values == 0) & (length > _LONG))
+        doubtful |= np.abs(values) >= _EXACT
     if style == SHORTEST:
         broken &= held[ends - 1] == _byte("0")
     elif style.startswith("decimals"):
@@ -177,8 +202,6 @@ def _strange(
     if whole:
         found |= exponent & _mask(pc.equal(parts["up"], ""))
     values = _floats(numbers_of(texts))
-    mantissa = pc.binary_join_element_wise(parts["whole"], parts["fraction"], "")
-    found |= (values == 0) & _mask(pc.match_substring_regex(mantissa, "[1-9]"))
     if exact:
         found |= _inexact(texts, parts, values)
     return found | _of_other_length(parts, style)

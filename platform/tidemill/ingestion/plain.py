@@ -22,10 +22,10 @@ from tidemill.conventions import (
     parse_convention,
 )
 from tidemill.errors import ConfigError
-from tidemill.ingestion.casting import booleans_of, missing_of, times_of
+from tidemill.ingestion.casting import booleans_of, times_of
 from tidemill.ingestion.numbers import SHORTEST, numbers_of, one_number, style_of
 from tidemill.schema import ColumnType, SourceColumn
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, missing_of
 
 __all__ = ["Stated", "column_of_texts"]
 

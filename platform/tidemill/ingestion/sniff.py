@@ -237,7 +237,9 @@ def _parquet_column(
     if plain != "other" and stated.type not in (None, ColumnType.IGNORED):
         whole = (stated.type, plain) == (ColumnType.NUMERIC, "integer")
         plain = "integer" if whole else _STATED[stated.type]
-    return SourceColumn(field.name, plain, style="" if stated.type else SHORTEST)
+    narrow = pa.types.is_float32(field.type) or pa.types.is_float16(field.type)
+    style = "" if stated.type else SHORTEST
+    return SourceColumn(field.name, plain, style=style, narrow=narrow)
 
 
 def _told(columns: Iterable[SourceColumn], written: tuple[str, ...]) -> tuple[SourceColumn, ...]:
