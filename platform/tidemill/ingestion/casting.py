@@ -217,15 +217,8 @@ def _narrowed(cells: Cells, original: pa.Array, wanted: pa.DataType) -> Cells:
 def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
     kind = values.type
     held = wanted if pa.types.is_float32(kind) or pa.types.is_float16(kind) else pa.float64()
-    if pa.types.is_duration(kind):
-        seconds = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
-        return _narrowed(
-            Cells(pc.divide(values.cast(pa.int64()).cast(pa.float64(), safe=False), seconds)),
-            values,
-            wanted,
-        )
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    if pa.types.is_temporal(kind):
+        return _narrowed(_to_seconds(values), values, wanted)
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
     numbers = values.cast(held, safe=False)
@@ -239,6 +232,16 @@ def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
             faults = _faults(values, lost)
             numbers = pc.if_else(lost, pa.scalar(None, pa.float64()), numbers)
     return _narrowed(Cells(numbers, faults), values, wanted)
+
+
+def _to_seconds(values: pa.Array) -> Cells:
+    """Durations, and times since 1970."""
+    if pa.types.is_duration(values.type):
+        counted, per_second = values.cast(pa.int64()), _PER_SECOND[values.type.unit]
+        return Cells(pc.divide(counted.cast(pa.float64(), safe=False), float(per_second)))
+    moments = _to_moment(values, pa.timestamp("us"))
+    micros = moments.values.cast(pa.int64()).cast(pa.float64(), safe=False)
+    return Cells(pc.divide(micros, 1e6), moments.faults, cut=moments.cut)
 
 
 def _altered(values: pa.Array, numbers: pa.Array) -> pa.Array | None:
