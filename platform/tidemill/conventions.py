@@ -33,7 +33,6 @@ _DAYS = (
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", ", %H:%M:%S")
-_PROBED = 20
 
 _THOUSANDS = (",", ".", " ", "\u00a0", "\u202f", "'", "\u2019")
 _CURRENCIES = "[$€£¥₹₽₩₺]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL"
@@ -185,6 +184,8 @@ def find_number_conventions(words: pa.Array) -> tuple[NumberConvention, ...]:
     >>> [str(c) for c in find_number_conventions(pa.array(["1,234", "5"]))]
     ['1,234.5', '1234,5']
     """
+    if not len(words) or not any(map(str.isdigit, words[0].as_py())):
+        return ()
     unit = _unit(words)
     if unit is None or _digits_in_groups(words):
         return ()
@@ -209,12 +210,11 @@ def find_time_conventions(words: pa.Array) -> tuple[TimeConvention, ...]:
     >>> [str(c) for c in find_time_conventions(pa.array(["31.12.2024 23:59"]))]
     ['%d.%m.%Y %H:%M']
     """
-    few = words.slice(0, _PROBED)
-    return tuple(
-        TimeConvention(form)
-        for form in _forms()
-        if all(_keeps(TimeConvention(form), some) for some in (few, words))
-    )
+    if not len(words):
+        return ()
+    first = words[0].as_py()  # tells most formats apart at once
+    found = (TimeConvention(form) for form in _forms() if re.match(_time_regex(form), first))
+    return tuple(convention for convention in found if _keeps(convention, words))
 
 
 def _keeps(convention: TimeConvention, words: pa.Array) -> bool:

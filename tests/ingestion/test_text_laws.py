@@ -240,7 +240,7 @@ NUMBER = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(NUMBER, min_size=1, max_size=30))
 def test_float32_holds_a_number_if_its_shortest_text_is_the_number(numbers: list[float]) -> None:
     """Against numpy's own shortest text."""
@@ -464,7 +464,7 @@ def test_the_way_of_reading_travels_with_the_schema(tmp_path: Path) -> None:
     assert batch.table["s"].null_count == N
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.text(alphabet="0123456789.+-eE", min_size=1, max_size=7), min_size=1, max_size=40)
 )

@@ -87,11 +87,30 @@ def style_of(words: pa.Array, *, exact: bool = True) -> str | None:
     >>> [style_of(pa.array(w)) for w in (["02134", "7"], ["1.10", "1.1"], ["1e5", "3"])]
     [None, None, None]
     """
+    quick = _plain_style(words)
+    if quick is not None:
+        return quick
     parts = _parts(words)
     style = _style(parts)
     if style is None or _strange(words, parts, style, whole=_all_whole(parts), exact=exact).any():
         return None
     return None if one_number(words) else style
+
+
+def _plain_style(words: pa.Array) -> str | None:
+    """The style of words of which none is doubtful: most columns, without taking one apart."""
+    values = clean_numbers(words)
+    if values is None or pc.any(pc.starts_with(words, ".")).as_py():
+        return None
+    floats = _floats(values)
+    if not _doubtful(words, floats, SHORTEST).any():
+        return SHORTEST
+    broken = np.flatnonzero(floats != np.floor(floats))
+    if not len(broken):
+        return None
+    decimals = len(words[int(broken[0])].as_py().partition(".")[2])
+    style = f"decimals {decimals}"
+    return None if _doubtful(words, floats, style).any() else style
 
 
 def one_number(words: pa.Array) -> tuple[str, str] | None:

@@ -23,7 +23,13 @@ from tidemill.conventions import (
 )
 from tidemill.errors import ConfigError
 from tidemill.ingestion.casting import booleans_of, times_of
-from tidemill.ingestion.numbers import SHORTEST, numbers_of, one_number, style_of
+from tidemill.ingestion.numbers import (
+    SHORTEST,
+    clean_numbers,
+    numbers_of,
+    one_number,
+    style_of,
+)
 from tidemill.schema import ColumnType, SourceColumn
 from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, missing_of
 
@@ -127,6 +133,8 @@ class _Finder:
     def found(self) -> SourceColumn:
         """What the texts say."""
         words, counts = self.words, self.counts
+        if len(words) and clean_numbers(words) is not None:
+            return self._numbers(np.ones(len(words), np.bool_))
         spellings = _spellings(words, counts)
         text = SourceColumn("", "text", spellings)
         if not len(words):
@@ -136,13 +144,13 @@ class _Finder:
             sound = _mask(pc.is_valid(booleans_of(words)))
             return text if self._has_code(~sound) else replace(text, type="boolean")
         sound = _mask(pc.is_valid(numbers_of(words)))
-        if not sound.all():
+        times = _mask(pc.or_kleene(pc.is_valid(times_of(words)), _shaped(words)))
+        if not (sound.all() or times.all()):
             unusual = self._unusual()
             if unusual is not None:
                 return replace(unusual, words=spellings)
         if counts[sound].sum() >= least:
             return replace(self._numbers(sound), words=spellings)
-        times = _mask(pc.or_kleene(pc.is_valid(times_of(words)), _shaped(words)))
         if counts[times].sum() >= least and not (
             times.sum() <= _FEW_VALUES and self._has_code(~times)
         ):
