@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tidemill.drift import Change, ErrorStream, HeldOut, PerformanceModel, error_of
-from tidemill.metrics import BinaryFigures, RegressionFigures
+from tidemill.metrics import LARGEST, BinaryFigures, RegressionFigures
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 
@@ -128,7 +128,7 @@ def test_memory_is_bounded():
         stream.feed(60, 0.1)
     fed = stream.to_json()["fed"]
     assert len(fed) <= 1000
-    assert sum(rows for rows, _ in fed) == 300_000
+    assert sum(rows for rows, *_ in fed) == 300_000
 
 
 def test_small_batches_wait_and_nonsense_is_left_out():
@@ -140,7 +140,7 @@ def test_small_batches_wait_and_nonsense_is_left_out():
     stream.feed(10, float("nan"))
     assert stream.to_json()["fed"] == []
     stream.feed(1, 0.0)
-    assert stream.to_json()["fed"] == [[50, 0.98]]
+    assert stream.to_json()["fed"] == [[50, pytest.approx(0.98), 0.0]]
 
 
 def test_the_stream_starts_from_the_held_out_errors():
@@ -163,6 +163,29 @@ def test_the_stream_starts_from_the_held_out_errors():
 
 def test_errors_of_figures():
     """Squared error of probabilities, absolute error of numbers, nothing of no rows."""
-    assert error_of(BinaryFigures.of(np.array([0.5, 1.0]), np.array([1, 1]))) == (2, 0.125)
-    assert error_of(RegressionFigures.of(np.array([1.0]), np.array([3.0]))) == (1, 2.0)
+    assert error_of(BinaryFigures.of(np.array([0.5, 1.0]), np.array([1, 1]))) == (2, 0.125, 0.0)
+    assert error_of(RegressionFigures.of(np.array([1.0]), np.array([3.0]))) == (1, 2.0, 0.0)
+    two = RegressionFigures.of(np.array([1.0, 1.0]), np.array([2.0, 4.0]))
+    assert error_of(two) == (2, 2.0, 1.0)
     assert error_of(BinaryFigures.of(np.array([]), np.array([])))[0] == 0
+
+
+@pytest.mark.parametrize("wrong", [1e6, -999.0, LARGEST])
+def test_one_wrong_truth_is_no_change(wrong):
+    """However large the batch: its own noise tells how little one row says; more rows tell it."""
+    rng = np.random.default_rng(6)
+    said = rng.normal(30, 10, 1000)
+    for rows, growth in ((1, None), (400, True)):
+        stream = ErrorStream(expected=1.6, noise=1.2, spread=0.0)
+        truth = said + rng.normal(0, 2, 1000)
+        truth[:rows] += wrong if growth is None else 5.0
+        found = stream.feed(*error_of(RegressionFigures.of(said, truth)))
+        assert bool(found) is bool(growth)
+
+
+def test_a_stream_that_was_kept_without_deviations_goes_on():
+    """As notes of the ledger had it: pairs, and rows with their sum for what waits."""
+    kept = {"expected": 0.1, "noise": 0.3, "spread": 0.0, "fed": [[100, 0.1]], "pending": [40, 8.0]}
+    stream = ErrorStream.from_json(kept)
+    stream.feed(40, 0.1)
+    assert stream.to_json()["fed"] == [[100, 0.1, 0.0], [80, pytest.approx(0.15), 0.0]]

@@ -15,11 +15,12 @@ from tidemill.drift import (
     measure,
     performance_findings,
 )
+from tidemill.drift.bands import standard_error
 from tidemill.drift.expected import output_counts
 from tidemill.drift.guards import joint_score
 from tidemill.drift.jointly import critical_score, lower_correlation
 from tidemill.drift.variation import Variation
-from tidemill.metrics import BinaryFigures
+from tidemill.metrics import LARGEST, BinaryFigures, RegressionFigures
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 HARM = HarmConfig()
@@ -302,3 +303,43 @@ def test_guards_travel_as_json(models):
     for name in ("guards", "joint", "unguarded"):
         document.pop(name)
     assert Performance.from_json(document).guards == ()
+
+
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2"])
+@pytest.mark.parametrize("wrong", [50.0, 1e6, LARGEST])
+def test_one_wrong_truth_accuses_nobody(models, metric, wrong):
+    """A row of six hundred, far off or as far as it may be: its neighbours' verdict stands."""
+    rng = np.random.default_rng(9)
+    said, truth = draw(Task.REGRESSION, rng, 600)
+    truth[7] = wrong
+    figures = HeldOut.of(SCHEMAS[Task.REGRESSION], said, truth).figures
+    found = measure(models[Task.REGRESSION], metric, HARM, figures=figures)
+    assert (found.harmed, found.accusers) == (False, ())
+    assert [figures.values()[metric]] == [found.measured]
+    json.dumps(found.to_json())
+
+
+def test_many_larger_errors_accuse_as_ever(models):
+    """A tenth of the rows off by three standard errors of the model is harm by RMSE."""
+    rng = np.random.default_rng(10)
+    said, truth = draw(Task.REGRESSION, rng, 600)
+    truth[::10] += 3 * np.where(np.arange(60) % 2, 1, -1)
+    figures = HeldOut.of(SCHEMAS[Task.REGRESSION], said, truth).figures
+    found = measure(models[Task.REGRESSION], "mae", HARM, figures=figures)
+    assert "rmse" in found.accusers
+
+
+def test_the_noise_of_squares_is_that_of_the_rows():
+    """Of an RMSE it is told by the errors' fourth powers; older figures have their histogram."""
+    rng = np.random.default_rng(11)
+    said, truth = draw(Task.REGRESSION, rng, 500)
+    truth[:6] += (40.0, 1.0, 3.0, 8.0, -9.0, 5.0)
+    figures = RegressionFigures.of(said, truth, EDGES)
+    squares = (said - truth) ** 2
+    expected = squares.std() / np.sqrt(500) / (2 * np.sqrt(squares.mean()))
+    assert standard_error(figures, "rmse") == pytest.approx(expected)
+    kept = {k: v for k, v in figures.to_json().items() if k != "fourth_error_sum"}
+    older = RegressionFigures.from_json(kept)
+    assert np.isnan(older.fourth_error_sum)
+    assert 0 < standard_error(older.merge(figures), "rmse") < np.inf
+    assert standard_error(RegressionFigures.of(said * 1e90, truth, EDGES), "rmse") == np.inf

@@ -244,7 +244,7 @@ def test_labels_that_drip_in_are_judged_now_and_then(watching, world):
         assert judged == [1, 0, 1]
         assert station.windows()[0].performance[0].labelled_rows == 2000
         stream = station.ledger.notes.get("errors/1")["stream"]
-        fed = sum(rows for rows, _ in stream["fed"]) + stream["pending"][0]
+        fed = sum(rows for rows, *_ in stream["fed"]) + stream["pending"][0]
         assert fed == 2000  # each label once, however often the window was judged
 
 

@@ -78,13 +78,13 @@ class KeptStream:
     def _one(self, window: Fed) -> bool:
         if self._fed and window.window_id < min(self._fed) and len(self._fed) >= _REMEMBERED:
             return False  # too old to know what was fed of it: no label counts twice
-        rows, mean = error_of(window.figures)
+        rows, mean, deviation = error_of(window.figures)
         known_rows, known_sum = self._fed.get(window.window_id, [0, 0.0])
         added = rows - int(known_rows)
         if added <= 0:
             return False
         total = rows * mean
-        change = self._stream.feed(added, (total - known_sum) / added)
+        change = self._stream.feed(added, (total - known_sum) / added, deviation)
         self._fed[window.window_id] = [rows, total]
         if change is not None:
             self._since = window.start

@@ -21,7 +21,7 @@ from tidemill.metrics import (
     ScoreHistogram,
 )
 
-__all__ = ["scores_of", "standard_error"]
+__all__ = ["distance_error", "scores_of", "standard_error"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,8 +32,10 @@ def standard_error(figures: Figures, metric: str) -> float:
     """Standard error of ``figures.values()[metric]``, rows taken as independent.
 
     NaN where the figure itself is not defined. Exact up to the bins of the partials; for roc_auc
-    and brier of more than two classes an upper bound (classes taken as fully correlated); rmse
-    and r2 take the fourth moments from the histograms of residuals and targets.
+    and brier of more than two classes an upper bound (classes taken as fully correlated); r2
+    takes the target's fourth moment from its histogram, and figures that were kept before the
+    errors' fourth powers were take those from the residuals'. Infinite where such a power is no
+    number.
 
     O(bins) time and memory.
     """
@@ -47,12 +49,9 @@ def standard_error(figures: Figures, metric: str) -> float:
         return _multiclass(figures, metric)
     n = figures.count
     squared = figures.squared_error_sum / n
-    fourth = _fourth_moment(
-        _middles(figures.residual_edges),
-        figures.residual_counts,
-        figures.squared_error_sum,
-        figures.absolute_error_sum,
-    )
+    fourth = _fourth_of_errors(figures)
+    if not math.isfinite(fourth):
+        return math.inf
     if metric == "bias":
         return math.sqrt(max(squared - (figures.error_sum / n) ** 2, 0.0) / n)
     if metric == "mae":
@@ -60,6 +59,20 @@ def standard_error(figures: Figures, metric: str) -> float:
     if metric == "rmse":
         return math.sqrt(max(fourth - squared**2, 0.0) / (4 * n * squared)) if squared else 0.0
     return _r2(figures, squared, fourth)
+
+
+def distance_error(metric: str, value: float, expected: float, error: float) -> float:
+    """Standard error of how far ``value`` lies above ``expected``, from that of ``value``.
+
+    Of an RMSE it is told on the scale of the squares, which add up: the root of a mean square
+    that one wrong row makes seems sure to half of itself, the mean square says nothing.
+
+    >>> distance_error("mae", 100.0, 1.0, 50.0), distance_error("rmse", 99.0, 1.0, 50.0)
+    (50.0, 99.0)
+    """
+    if metric != "rmse" or not value > expected:
+        return error
+    return error * 2 * value / (value + expected)
 
 
 def _r2(figures: RegressionFigures, squared: float, fourth: float) -> float:
@@ -74,6 +87,17 @@ def _r2(figures: RegressionFigures, squared: float, fourth: float) -> float:
     together = _covariance(residual**2, (from_mean**2)[:, None], figures.joint_counts)
     noise = max(fourth - squared**2, 0.0) + ratio**2 * max(spread - variance**2, 0.0)
     return math.sqrt(max(noise - 2 * ratio * together, 0.0) / figures.count) / variance
+
+
+def _fourth_of_errors(figures: RegressionFigures) -> float:
+    if not math.isnan(figures.fourth_error_sum):
+        return figures.fourth_error_sum / figures.count
+    return _fourth_moment(
+        _middles(figures.residual_edges),
+        figures.residual_counts,
+        figures.squared_error_sum,
+        figures.absolute_error_sum,
+    )
 
 
 def _covariance(a: Floats, b: Floats, counts: npt.NDArray[np.int64]) -> float:
@@ -214,7 +238,8 @@ def _most_uneven(mean: float, squares: float, n: float) -> float:
     spread = math.sqrt(max(squares / n - mean**2, 0.0))
     others = max(n - 1, 1.0)
     largest, rest = mean + spread * math.sqrt(others), mean - spread / math.sqrt(others)
-    return float(largest**4 + (n - 1) * rest**4)
+    # Products, because a power that is too large is an error of Python's, and no infinity.
+    return float(largest * largest * largest * largest + (n - 1) * rest * rest * rest * rest)
 
 
 def _root(squares: float) -> float:

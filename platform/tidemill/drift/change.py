@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tidemill.drift.estimate import PerformanceModel
 from tidemill.drift.findings import Finding
@@ -74,6 +74,24 @@ class Change:
         )
 
 
+class _Batch(NamedTuple):
+    rows: int
+    mean: float
+    deviation: float
+
+    @classmethod
+    def read(cls, values: Sequence[float]) -> Self:
+        """Of a document; it had no deviations once."""
+        rows, mean, *rest = values
+        return cls(int(rows), float(mean), float(rest[0]) if rest else 0.0)
+
+    def joined(self, other: Self) -> Self:
+        """Both batches as one, as noisy as the noisier."""
+        rows = self.rows + other.rows
+        mean = (self.rows * self.mean + other.rows * other.mean) / rows
+        return type(self)(rows, mean, max(self.deviation, other.deviation))
+
+
 class ErrorStream:
     """Follows the mean error of labelled rows; a change stands until the errors come back.
 
@@ -81,9 +99,10 @@ class ErrorStream:
     it notices both wrong answers and false confidence), absolute error for regression.
 
     Each batch counts by its distance from the held-out error in standard errors (noise of its
-    rows and spread of the held-out blocks), in parts of about 50 rows, at most 20, clipped at
-    three: no single batch makes a change. River's Page-Hinkley test sums what lies more than half
-    a standard error above the running mean, which starts at the held-out error.
+    rows, its own where that is larger, and spread of the held-out blocks), in parts of about 50
+    rows, at most 20, clipped at three: a batch makes a change by as many rows, not by one. River's
+    Page-Hinkley test sums what lies more than half a standard error above the running mean, which
+    starts at the held-out error.
 
     Parameters
     ----------
@@ -106,8 +125,8 @@ class ErrorStream:
 
     def __init__(self, expected: float, noise: float, spread: float) -> None:
         self.expected, self.noise, self.spread = expected, noise, spread
-        self._fed: list[tuple[int, float]] = []
-        self._pending = (0, 0.0)
+        self._fed: list[_Batch] = []
+        self._pending = _Batch(0, 0.0, 0.0)
         self._start()
 
     @classmethod
@@ -125,21 +144,28 @@ class ErrorStream:
         """The change that stands, if one does."""
         return None if self._began is None else self._told(self._began)
 
-    def feed(self, rows: int, mean: float) -> Change | None:
+    def feed(self, rows: int, mean: float, deviation: float = 0.0) -> Change | None:
         """Take note of a batch; return the change if this batch proved it.
 
         Batches below 50 rows wait for more. A mean that is not finite is left out.
+
+        Parameters
+        ----------
+        rows : int
+        mean : float
+            Mean error of the rows.
+        deviation : float
+            Its standard error on one of these rows. It counts where it is larger than that of
+            the held-out rows: one wrong truth is no growth.
         """
         if rows <= 0 or not math.isfinite(mean):
             return None
-        held, total = self._pending
-        self._pending = (held + rows, total + rows * float(mean))
-        if self._pending[0] < _BATCH_ROWS:
+        self._pending = self._pending.joined(_Batch(rows, float(mean), float(deviation)))
+        if self._pending.rows < _BATCH_ROWS:
             return None
         stood = self._began is not None
-        held, total = self._pending
-        self._pending = (0, 0.0)
-        self._take(held, total / held)
+        batch, self._pending = self._pending, _Batch(0, 0.0, 0.0)
+        self._take(batch)
         if len(self._fed) > _KEPT:
             self._coarsen()
         return self.change if not stood else None
@@ -158,9 +184,11 @@ class ErrorStream:
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote; the stream goes on as if it had never stopped."""
         stream = cls(document["expected"], document["noise"], document["spread"])
-        stream._replay([(int(rows), float(mean)) for rows, mean in document["fed"]])
-        rows, total = document["pending"]
-        stream._pending = (int(rows), float(total))
+        stream._replay([_Batch.read(batch) for batch in document["fed"]])
+        pending = document["pending"]
+        if len(pending) == 2:  # rows and sum: before there were deviations
+            pending = [pending[0], pending[1] / max(pending[0], 1)]
+        stream._pending = _Batch.read(pending)
         return stream
 
     def _start(self) -> None:
@@ -173,12 +201,13 @@ class ErrorStream:
         self._up = _page_hinkley("up", 0.0)
         self._sum, self._low_at, self._since = 0.0, len(self._fed), 0
 
-    def _take(self, rows: int, mean: float) -> None:
-        self._fed.append((rows, mean))
-        parts = max(1, min(rows // _BATCH_ROWS, _MOST_PARTS))
-        error = math.hypot(self.noise / math.sqrt(rows), self.spread)
+    def _take(self, batch: _Batch) -> None:
+        self._fed.append(batch)
+        parts = max(1, min(batch.rows // _BATCH_ROWS, _MOST_PARTS))
+        noise = max(self.noise, batch.deviation)
+        error = math.hypot(noise / math.sqrt(batch.rows), self.spread)
         floor = 1e-9 * max(abs(self.expected), 1e-9)
-        step = (mean - self.expected) / (math.sqrt(parts) * max(error, floor))
+        step = (batch.mean - self.expected) / (math.sqrt(parts) * max(error, floor))
         for _ in range(parts):
             self._step(min(max(step, -_CLIP), _CLIP))
 
@@ -203,34 +232,34 @@ class ErrorStream:
         return Change(
             before=_mean(before) if before else self.expected,
             after=_mean(after),
-            rows=sum(rows for rows, _ in after),
+            rows=sum(batch.rows for batch in after),
         )
 
     def _coarsen(self) -> None:
         old, new = self._fed[: _KEPT // 2], self._fed[_KEPT // 2 :]
-        joined = [
-            (sum(rows for rows, _ in pair), _mean(pair))
-            for pair in (old[i : i + 2] for i in range(0, len(old), 2))
-        ]
+        joined = [a.joined(b) for a, b in zip(old[::2], old[1::2], strict=True)]
         self._replay([*joined, *new])
 
-    def _replay(self, fed: Sequence[tuple[int, float]]) -> None:
+    def _replay(self, fed: Sequence[_Batch]) -> None:
         self._fed = []
         self._start()
-        for rows, mean in fed:
-            self._take(rows, mean)
+        for batch in fed:
+            self._take(batch)
 
 
-def error_of(figures: Figures) -> tuple[int, float]:
-    """Rows and mean error of figures, for :meth:`ErrorStream.feed`.
+def error_of(figures: Figures) -> tuple[int, float, float]:
+    """Rows, mean error and its deviation, for :meth:`ErrorStream.feed`.
 
-    Squared error of the probabilities for classifiers, absolute error for regression.
+    Squared error of the probabilities for classifiers, which is bounded (no deviation is told);
+    absolute error for regression.
     """
     if not figures.count:
-        return 0, math.nan
+        return 0, math.nan, 0.0
     if isinstance(figures, RegressionFigures):
-        return figures.count, figures.absolute_error_sum / figures.count
-    return figures.count, figures.squared_error_sum / figures.count
+        mean = figures.absolute_error_sum / figures.count
+        squares = figures.squared_error_sum / figures.count
+        return figures.count, mean, math.sqrt(max(squares - mean * mean, 0.0))
+    return figures.count, figures.squared_error_sum / figures.count, 0.0
 
 
 def error_name(task: Task) -> str:
@@ -238,8 +267,8 @@ def error_name(task: Task) -> str:
     return "mae" if task is Task.REGRESSION else "brier"
 
 
-def _mean(batches: Sequence[tuple[int, float]]) -> float:
-    return sum(rows * mean for rows, mean in batches) / sum(rows for rows, _ in batches)
+def _mean(batches: Sequence[_Batch]) -> float:
+    return sum(b.rows * b.mean for b in batches) / sum(b.rows for b in batches)
 
 
 def _update(detector: PageHinkley, value: float) -> None:

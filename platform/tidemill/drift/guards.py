@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidemill.config import HarmConfig
+from tidemill.drift.bands import distance_error
 from tidemill.drift.estimate import BAND, PerformanceModel
 from tidemill.drift.jointly import critical_score
 from tidemill.drift.variation import Variation
@@ -155,6 +156,7 @@ def guard(
         expected, error = quality.foretold(figures, name)
     else:
         expected, error = quality.figures[name], quality.error_of(figures, name)
+    error = distance_error(name, value, expected, error)
     unit = _unit(quality, name, expected)
     if math.isnan(unit):
         return None

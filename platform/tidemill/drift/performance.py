@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any, Self
 
 from tidemill.config import HarmConfig
+from tidemill.drift.bands import distance_error
 from tidemill.drift.estimate import (
     BAND,
     MEAN_ERRORS,
@@ -293,7 +294,7 @@ def _measured(
     value = figures.values()[metric]
     if not (math.isfinite(value) and math.isfinite(held_out)):
         return {"labelled_rows": figures.count}
-    error = quality.error_of(figures, metric)
+    error = distance_error(metric, value, held_out, quality.error_of(figures, metric))
     loss = worse_by(metric, held_out, value)
     enough = figures.count >= config.min_labels
     beyond = enough and loss > config.max_loss and abs(value - held_out) > strict * error
@@ -347,7 +348,8 @@ def _grown(quality: PerformanceModel, metric: str, value: float, error: float) -
     """Whether a mean error (lower is better) lies above the held-out one, with 95% confidence."""
     if metric not in quality.figures or not math.isfinite(value):
         return True
-    return value - quality.figures[metric] > _ONE_SIDED * error
+    expected = quality.figures[metric]
+    return value - expected > _ONE_SIDED * distance_error(metric, value, expected, error)
 
 
 def _bounded(metric: str, value: float) -> float:

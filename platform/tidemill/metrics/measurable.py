@@ -14,8 +14,8 @@ __all__ = ["LARGEST", "ROUNDING", "measurable", "probable"]
 ROUNDING = 1e-6
 """A softmax in float32 may end this little beyond 1."""
 
-LARGEST = 1e100
-"""Beyond it the squares of errors, summed over rows, are no numbers any more."""
+LARGEST = 1e60
+"""Beyond it the fourth powers of errors, summed over rows, are no numbers any more."""
 
 Mask = npt.NDArray[np.bool_]
 

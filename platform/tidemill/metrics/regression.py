@@ -28,6 +28,8 @@ class RegressionFigures:
     error_sum : float
         Sum of the signed errors (prediction - target), to 1e-12 of the absolute ones; NaN where
         it is not known: it was not kept once.
+    fourth_error_sum : float
+        Sum of the errors' fourth powers, which the noise of the squares hangs on; NaN as above.
     target_mean, target_m2 : float
         Mean of the targets (0 without rows), sum of their squared deviations from it.
     edges : (n_edges,) float64
@@ -51,6 +53,7 @@ class RegressionFigures:
     absolute_error_sum: float
     squared_error_sum: float
     error_sum: float
+    fourth_error_sum: float
     target_mean: float
     target_m2: float
     edges: npt.NDArray[np.float64]
@@ -83,6 +86,7 @@ class RegressionFigures:
             absolute_error_sum=float(np.abs(residuals).sum()),
             squared_error_sum=float(residuals @ residuals),
             error_sum=float(residuals.sum()),
+            fourth_error_sum=_fourth_powers(residuals),
             target_mean=mean,
             target_m2=float((y - mean) @ (y - mean)),
             edges=frozen,
@@ -145,6 +149,7 @@ class RegressionFigures:
             absolute_error_sum=self.absolute_error_sum + other.absolute_error_sum,
             squared_error_sum=self.squared_error_sum + other.squared_error_sum,
             error_sum=self.error_sum + other.error_sum,
+            fourth_error_sum=self.fourth_error_sum + other.fourth_error_sum,
             target_mean=total / max(count, 1),
             target_m2=self.target_m2
             + other.target_m2
@@ -161,7 +166,8 @@ class RegressionFigures:
             "count": self.count,
             "absolute_error_sum": self.absolute_error_sum,
             "squared_error_sum": self.squared_error_sum,
-            "error_sum": None if math.isnan(self.error_sum) else self.error_sum,
+            "error_sum": _known(self.error_sum),
+            "fourth_error_sum": _known(self.fourth_error_sum),
             "target_mean": self.target_mean,
             "target_m2": self.target_m2,
             "edges": self.edges.tolist(),
@@ -171,18 +177,29 @@ class RegressionFigures:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote, also before the signed errors were kept."""
+        """Read what :meth:`to_json` wrote, also before all of the sums were kept."""
         return cls(
             count=document["count"],
             absolute_error_sum=_number(document["absolute_error_sum"]),
             squared_error_sum=_number(document["squared_error_sum"]),
             error_sum=_number(document.get("error_sum")),
+            fourth_error_sum=_number(document.get("fourth_error_sum")),
             target_mean=_number(document["target_mean"]),
             target_m2=_number(document["target_m2"]),
             edges=np.array(document["edges"], dtype=np.float64),
             residual_counts=np.array(document["residual_counts"], dtype=np.int64),
             joint_counts=np.array(document["joint_counts"], dtype=np.int64),
         )
+
+
+def _fourth_powers(residuals: npt.NDArray[np.float64]) -> float:
+    with np.errstate(over="ignore"):  # then it is infinite, and so is the noise
+        squares = np.square(residuals)
+        return float(squares @ squares)
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _number(value: float | None) -> float:
