@@ -14,7 +14,7 @@ from tidemill.ledger import Ledger
 from tidemill_monitor.serving.champion import ChampionHolder
 from tidemill_monitor.settings import MonitorSettings
 
-__all__ = ["Asked", "Part", "Readiness"]
+__all__ = ["LeanedOn", "Part", "Readiness"]
 
 _SECONDS = 2.0
 _FRESH_SECONDS = 1.0
@@ -22,7 +22,7 @@ Part = dict[str, Any]
 T = TypeVar("T")
 
 
-class Asked(Protocol):
+class LeanedOn(Protocol):
     """What is asked how it is: the store, the champion, and what the settings name."""
 
     settings: MonitorSettings
@@ -44,7 +44,7 @@ class Readiness:
         self._found: dict[str, Part] = {}
         self._until = 0.0
 
-    async def parts(self, service: Asked) -> dict[str, Part]:
+    async def parts(self, service: LeanedOn) -> dict[str, Part]:
         """Each part: ``ok``, ``needed`` (rows and predictions need it), and a ``detail``.
 
         The store and a champion are needed. Without MLflow the champion serves on; without
@@ -57,7 +57,7 @@ class Readiness:
             return self._found
 
 
-async def _ask(service: Asked) -> dict[str, Part]:
+async def _ask(service: LeanedOn) -> dict[str, Part]:
     ledger, mlflow, prefect, outbox = await asyncio.gather(
         _tried(service, lambda: service.ledger.probe(_SECONDS)),
         _reached(_web(service.settings.tracking_uri)),
@@ -78,7 +78,7 @@ def _part(wrong: str, *, needed: bool) -> Part:
     return {**part, "detail": wrong} if wrong else part
 
 
-def _champion(service: Asked) -> Part:
+def _champion(service: LeanedOn) -> Part:
     champion, fault = service.champion.current, service.champion.fault
     if champion is None:
         return _part(f"none is loaded ({fault.code if fault else 'not tried yet'})", needed=True)
@@ -90,7 +90,7 @@ def _champion(service: Asked) -> Part:
     return part
 
 
-async def _tried(service: Asked, call: Callable[[], object]) -> str:
+async def _tried(service: LeanedOn, call: Callable[[], object]) -> str:
     try:
         async with asyncio.timeout(2 * _SECONDS):
             await service.run(call)
@@ -122,7 +122,7 @@ async def _reached(address: str | None) -> str:
     return "" if found.status_code < 500 else f"it answers {found.status_code}"
 
 
-async def _outbox(service: Asked) -> str:
+async def _outbox(service: LeanedOn) -> str:
     try:
         counts = await service.run(service.ledger.outbox.counts)
     except TidemillError as error:
