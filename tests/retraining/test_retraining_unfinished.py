@@ -7,9 +7,9 @@ import shutil
 import pyarrow as pa
 import pytest
 
-from tidemill import retraining
 from tidemill.engines import LocalEngine
 from tidemill.errors import StorageFailed
+from tidemill.retraining import steps
 from tidemill.sharding import verify
 from tidemill.stages.live import live_sets
 from tidemill.storage import ShardManifest, Workspace, read_blocks
@@ -38,7 +38,7 @@ def test_what_an_unfinished_retraining_appended_is_not_appended_again(
         raise StorageFailed("the disk is full", remedy="make room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(retraining, "teach", fails)
+        patch.setattr(steps, "teach", fails)
         with pytest.raises(StorageFailed):
             again(root, old, "d1")
     assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1"]

@@ -104,18 +104,10 @@ def _serve_judged(workspace: Workspace, why: str) -> dict[str, Any]:
 def _refit(
     context: StageContext, training: TrainingConfig, reduction: ReductionConfig, seed: int
 ) -> dict[str, Any]:
-    from sklearn.pipeline import Pipeline
-
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards).all_training()
     judged = read_json(workspace.candidate / "training.json")
-    key = hash_json(
-        {
-            "shards": hash_file(workspace.shards / "manifest.json"),
-            "judged": hash_file(workspace.candidate / "training.json"),
-            "reduction": reduction.model_dump(mode="json"),
-        }
-    )
+    key = _key(workspace, reduction)
     work = workspace.work("refit", key[:16])
     blocks = _all_blocks(context, manifest, reduction, work)
     fitted = fit(
@@ -136,8 +128,34 @@ def _refit(
         "seed": seed,
         "why": "all rows, with the parameters and rounds of the judged model",
     }
+    _leave(workspace, manifest, work / "reducer", fitted.estimator, document)
+    discard_directory(work)
+    return document
+
+
+def _key(workspace: Workspace, reduction: ReductionConfig) -> str:
+    """Names all that the serving model depends on."""
+    return hash_json(
+        {
+            "shards": hash_file(workspace.shards / "manifest.json"),
+            "judged": hash_file(workspace.candidate / "training.json"),
+            "reduction": reduction.model_dump(mode="json"),
+        }
+    )
+
+
+def _leave(
+    workspace: Workspace,
+    manifest: ShardManifest,
+    reducer: Path,
+    estimator: Any,
+    document: dict[str, Any],
+) -> None:
+    """Put reducer and estimator into models/serving, the judged pipeline beside them."""
+    from sklearn.pipeline import Pipeline
+
     leave_candidate(
-        Pipeline([("reducer", load_reducer(work / "reducer")), ("learner", fitted.estimator)]),
+        Pipeline([("reducer", load_reducer(reducer)), ("learner", estimator)]),
         document,
         workspace.serving,
         staged=workspace.work("refit", "serving"),
@@ -146,8 +164,6 @@ def _refit(
         name=REFIT,
         judged=workspace.candidate,
     )
-    discard_directory(work)
-    return document
 
 
 def _all_blocks(

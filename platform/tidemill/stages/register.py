@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tidemill.config import Params
-from tidemill.errors import DataRefused, IntegrityError
-from tidemill.metrics import improves, in_words
-from tidemill.schema import Role, TableSchema
-from tidemill.stages.ancestry import ancestry_of, frozen_rows
+from tidemill.errors import IntegrityError
+from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.judging import judge
+from tidemill.stages.promotion import Contest, Promotion
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import REFIT, refit_seconds
 from tidemill.storage import (
@@ -23,13 +20,7 @@ from tidemill.storage import (
     read_json,
     write_json,
 )
-from tidemill.tracking import (
-    Candidate,
-    LoadedModel,
-    Registry,
-    load_champion,
-    open_candidate,
-)
+from tidemill.tracking import Candidate, Registry, open_candidate
 from tidemill.versioning import Versions, code_revision
 
 __all__ = [
@@ -42,20 +33,6 @@ __all__ = [
 ]
 
 _NOTED = {"model", "version", "promoted", "promotion_reason", "champion_value", "run_id", "digest"}
-_BY_HAND = (
-    "nothing here can judge both, and the champion stays; bring back the settings that it was made "
-    "with, or move the alias in MLflow by hand"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """Whether the challenger serves from now on, and why; and what lay beside the champion."""
-
-    promoted: bool
-    reason: str
-    champion_value: float | None
-    notes: tuple[str, ...] = ()
 
 
 def registration_record(root: Path) -> Path:
@@ -109,163 +86,77 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
 
     Both on these test shards. Registering the same twice changes nothing.
     """
-    workspace = context.workspace
+    workspace, tracker = context.workspace, context.tracker
     manifest = ShardManifest.read(workspace.shards)
     metrics = read_json(workspace.reports / "metrics.json")
     training = read_json(workspace.candidate / "training.json")
-    model = params.model_name
-    versions = Versions(workspace.root)
-    tracker = context.tracker
     run_id = tracker.open_run(
-        training["key"], name=f"train {training['key'][:8]}", tags={"tidemill.model": model}
+        training["key"],
+        name=f"train {training['key'][:8]}",
+        tags={"tidemill.model": params.model_name},
     )
-    registry = Registry(tracker)
+    registry, versions = Registry(tracker), Versions(workspace.root)
     candidate = open_candidate(workspace.serving / "model")
     _log(context, run_id, params, manifest, metrics, training, versions)
     _log_refit(context, run_id, candidate.digest)
-    reference = workspace.work("register", "reference.json")
-    made = make_reference(
-        context,
-        manifest,
-        candidate.judged,
-        metric=metrics["metric"],
-        serving=candidate.pipeline,
-    )
-    write_json(reference, made.to_json())
     registered = registry.register(
         workspace.serving / "model",
-        model_name=model,
+        model_name=params.model_name,
         run_id=run_id,
         digest=candidate.digest,
-        reference=[reference],
+        reference=[_written_reference(context, manifest, candidate, metrics["metric"])],
         attachments=_attachments(workspace),
         metrics={f"test_{name}": value for name, value in metrics["test"].items()},
         tags=origin_tags(versions, workspace.root),
     )
-    promotion = _promote(
-        context, registry, model, registered.version, candidate, manifest, metrics, params
-    )
+    metric = metrics["metric"]
+    value, number = metrics["test"][metric], registered.version
+    promotion = Contest(
+        context, params, registry, number, candidate, manifest, metric, value
+    ).settle()
     tracker.finish(run_id, "FINISHED")
+    return _told(context, params, number, run_id, candidate, promotion)
+
+
+def _written_reference(
+    context: StageContext, manifest: ShardManifest, candidate: Candidate, metric: str
+) -> Path:
+    """The file of the candidate's reference, made anew."""
+    path = context.workspace.work("register", "reference.json")
+    made = make_reference(
+        context, manifest, candidate.judged, metric=metric, serving=candidate.pipeline
+    )
+    write_json(path, made.to_json())
+    return path
+
+
+def _told(
+    context: StageContext,
+    params: Params,
+    version: int,
+    run_id: str,
+    candidate: Candidate,
+    promotion: Promotion,
+) -> StageResult:
+    """Note the registration, and tell it."""
     facts = {
-        "model": model,
-        "version": registered.version,
+        "model": params.model_name,
+        "version": version,
         "promoted": promotion.promoted,
         "promotion_reason": promotion.reason,
         "champion_value": promotion.champion_value,
         "run_id": run_id,
         "digest": candidate.digest,
-        "tracking_uri": tracker.uri,
+        "tracking_uri": context.tracker.uri,
     }
-    write_json(registration_record(workspace.root), {**facts, "sha256": _hash_of(facts)})
+    record = registration_record(context.workspace.root)
+    write_json(record, {**facts, "sha256": _hash_of(facts)})
     return StageResult(
         stage="register",
         facts=facts,
-        links={"MLflow run": url} if (url := tracker.run_url(run_id)) else {},
+        links={"MLflow run": url} if (url := context.tracker.run_url(run_id)) else {},
         warnings=(*candidate.notes, *promotion.notes),
     )
-
-
-def _promote(
-    context: StageContext,
-    registry: Registry,
-    model: str,
-    version: int,
-    candidate: Candidate,
-    manifest: ShardManifest,
-    metrics: dict[str, Any],
-    params: Params,
-) -> Promotion:
-    metric, challenger = metrics["metric"], metrics["test"][metrics["metric"]]
-    if challenger is None:
-        return Promotion(False, f"{in_words(metric)} is not defined on the test rows", None)
-    champion = registry.champion(model)
-    if champion is not None and champion.version == version:
-        return Promotion(True, "it is the champion already", challenger)
-    if champion is None:
-        registry.promote(model, version, replaces=None, evidence={metric: challenger})
-        return Promotion(True, "there was no champion", None)
-    try:
-        loaded = load_champion(context.tracker.uri, model, version=champion.version)
-        if candidate.judged_sha256 == loaded.judged_sha256:
-            registry.promote(
-                model, version, replaces=champion.version, evidence={metric: challenger}
-            )
-            return Promotion(
-                True,
-                f"the same model was judged as champion {champion.version}'s; what serves of it "
-                "is fitted anew",
-                challenger,
-            )
-        found = _compared(context, candidate, loaded, manifest, metric, challenger)
-    except DataRefused as exc:
-        return Promotion(
-            False, f"champion {champion.version} cannot score these shards: {exc}", None
-        )
-    if isinstance(found, str):
-        return Promotion(False, found, None)
-    challenger, value, said = found
-    margin = params.registration.min_improvement
-    if not improves(metric, challenger, value, margin):
-        return Promotion(
-            False,
-            f"{in_words(metric)} {challenger:.4f} does not beat champion {champion.version}'s "
-            f"{value:.4f} by more than {margin:g}{said}",
-            value,
-            loaded.notes,
-        )
-    evidence = {metric: challenger, f"champion_{metric}": value}
-    registry.promote(model, version, replaces=champion.version, evidence=evidence)
-    return Promotion(
-        True,
-        f"{in_words(metric)} {challenger:.4f} beats champion {champion.version}'s {value:.4f}"
-        f"{said}",
-        value,
-        loaded.notes,
-    )
-
-
-def _compared(
-    context: StageContext,
-    candidate: Candidate,
-    champion: LoadedModel,
-    manifest: ShardManifest,
-    metric: str,
-    challenger: float,
-) -> tuple[float, float, str] | str:
-    """Figures of candidate and champion on test rows that neither has learnt, and a remark.
-
-    Or why there are none.
-    """
-    name = f"champion {champion.version}"
-    if difference := _difference(champion.schema, manifest.schema):
-        return (
-            f"{name} answers another question ({difference}): move the "
-            "alias in MLflow by hand, or register under another registration.model"
-        )
-    lessons = {
-        "the candidate": ancestry_of(candidate.metadata),
-        name: ancestry_of(champion.metadata),
-    }
-    frozen = frozen_rows(context, manifest, lessons)
-    if not frozen.usable:
-        return f"{frozen.said}: {_BY_HAND}"
-    figures = judge(context, champion.judged, manifest, Role.TEST, only=frozen.only).values()
-    if frozen.only is not None:
-        own = judge(context, candidate.judged, manifest, Role.TEST, only=frozen.only).values()
-        challenger = own[metric]
-    return challenger, figures[metric], f" ({frozen.said})" if frozen.said else ""
-
-
-def _difference(theirs: TableSchema, ours: TableSchema) -> str | None:
-    """What the champion predicts that we do not: figures of the two mean different things."""
-    for what, its, here in (
-        ("target", theirs.target.name, ours.target.name),
-        ("task", theirs.task.value, ours.task.value),
-        ("classes", theirs.classes, ours.classes),
-    ):
-        if its != here:
-            return f"{what} {its}, here {here}"
-    return None
 
 
 def _log(

@@ -15,9 +15,10 @@ from tidemill.config import Params
 from tidemill.errors import BudgetExceeded
 from tidemill.learning import fit
 from tidemill.stages.context import StageContext
+from tidemill.stages.lesson import Lesson
 from tidemill.stages.meter import Meter
 from tidemill.stages.refit import REFIT, note_refit
-from tidemill.stages.teach import Lesson, Taught
+from tidemill.stages.teach import Taught
 from tidemill.storage import FileEntry, ShardManifest, hash_file, hash_json, read_json
 from tidemill.tracking import LoadedModel
 
@@ -77,36 +78,38 @@ def refit_challenger(
     """
     if params.training.refit == "none":
         return _judged(taught)
-    warm = taught.document["continues"] is not None
-    key = hash_json(
-        {
-            "taught": taught.digest,
-            "champion": champion.digest,
-            "proof": [file.sha256 for file in proof[1]],
-            "reduction": None if warm else params.reduction.model_dump(mode="json"),
-        }
-    )
+    key = _key(params, champion, taught, proof[1])
     out = folder / "serving"
     if (out / REFIT).exists() and (known := read_json(out / REFIT))["key"] == key:
         return _refitted(out, known)
-    lesson = Lesson(
-        context,
-        params,
-        champion.pipeline,
-        manifest.all_training(),
-        live,
-        folder / "refitted" / key[:16],
-    )
+    work = folder / "refitted" / key[:16]
+    lesson = Lesson(context, params, champion.pipeline, manifest.all_training(), live, work)
     with Meter() as meter:
         try:
-            document = _learn(lesson, taught, champion, proof, key, warm=warm, rehearse=rehearse)
+            estimator, document = _learn(lesson, taught, champion, proof, rehearse=rehearse)
         except BudgetExceeded as exc:
             return replace(_judged(taught), warning=f"the judged model serves: {exc.message}")
-        digest = lesson.save(
-            document.pop("estimator"), document, out, name=REFIT, judged=taught.folder
-        )
+        document["key"] = key
+        digest = lesson.save(estimator, document, out, name=REFIT, judged=taught.folder)
     note_refit(folder, digest, meter.seconds)
     return _refitted(out, document)
+
+
+def _key(params: Params, champion: LoadedModel, taught: Taught, proof: Sequence[FileEntry]) -> str:
+    """Names all that the serving model depends on."""
+    warm = _warm(taught)
+    return hash_json(
+        {
+            "taught": taught.digest,
+            "champion": champion.digest,
+            "proof": [file.sha256 for file in proof],
+            "reduction": None if warm else params.reduction.model_dump(mode="json"),
+        }
+    )
+
+
+def _warm(taught: Taught) -> bool:
+    return taught.document["continues"] is not None
 
 
 def _learn(
@@ -114,11 +117,11 @@ def _learn(
     taught: Taught,
     champion: LoadedModel,
     proof: tuple[Path, Sequence[FileEntry]],
-    key: str,
     *,
-    warm: bool,
     rehearse: bool,
-) -> dict[str, Any]:
+) -> tuple[Any, dict[str, Any]]:
+    """The estimator that learnt all of it, and what is to be kept of how it came about."""
+    warm = _warm(taught)
     rows, nothing = lesson.warm_blocks(rehearse) if warm else lesson.all_blocks()
     rows = lesson.with_files(rows, proof[1], proof[0])
     schema, said = lesson.manifest.schema, taught.document
@@ -134,13 +137,11 @@ def _learn(
         rounds=max(said["iterations"], 1),
     )
     told = ("learner", "strategy", "params", "seed", "schema", "continues", "continued")
-    return {
+    return fitted.estimator, {
         **{name: said[name] for name in told},
-        "key": key,
         "iterations": fitted.n_iterations,
         "rows": sum(rows.rows),
         "why": "all labelled live rows, those that judged too",
-        "estimator": fitted.estimator,
     }
 
 

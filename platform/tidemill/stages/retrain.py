@@ -1,4 +1,4 @@
-"""retrain: the challenger that learnt from live rows is judged, registered, and maybe serves.
+"""retrain: the challenger that learnt from live rows is judged beside the champion.
 
 Judged twice: on *proof*, labelled live rows that nobody learnt from, and on the frozen test shards,
 which show the world as it was; the rule stands in ``gate``.
@@ -12,51 +12,31 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import pyarrow.compute as pc
-
 from tidemill.config import Params
-from tidemill.drift import HeldOut, other_answers
+from tidemill.drift import other_answers
 from tidemill.errors import IntegrityError
-from tidemill.learning import predict_scores
-from tidemill.metrics import Figures, lead_of, shortfall
+from tidemill.metrics import Figures, lead_of, metric_names, shortfall
 from tidemill.profiling import fold
-from tidemill.schema import Role, TableSchema, Task
-from tidemill.stages.ancestry import ancestry_of, frozen_rows
-from tidemill.stages.blocks import encode_target
+from tidemill.schema import Role, Task
+from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
 from tidemill.stages.context import StageContext
 from tidemill.stages.gate import Evidence, Ruling, deciding_figure, excuse, rule
 from tidemill.stages.judging import chosen_metric, defined, judge, judge_stretches
-from tidemill.stages.reference import make_reference
-from tidemill.stages.refit import refit_seconds
-from tidemill.stages.register import log_data, origin_tags
-from tidemill.stages.relearn import Refitted
 from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
     ShardManifest,
     discard_directory,
     hash_json,
-    read_blocks,
     read_json,
     write_json,
 )
-from tidemill.tracking import (
-    LoadedModel,
-    Registry,
-    fetch_reference,
-    load_reference,
-    open_candidate,
-)
-from tidemill.versioning import Versions
+from tidemill.tracking import LoadedModel, fetch_reference, load_reference, open_candidate
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["Comparison", "Proof", "compare", "deciding_figures", "register_challenger"]
-
-PROOF_BLOCKS = 64
-MIN_BLOCK_ROWS = 50
+__all__ = ["Comparison", "Proof", "compare", "deciding_figures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,32 +183,36 @@ def _evidence(
     }
     frozen = frozen_rows(context, manifest, lessons)
     models = {"challenger": challenger.pipeline, "champion": champion.judged}
-    on_proof = {
+    stretches = {
         who: judge_stretches(
             context, model, proof.files, proof.folder, manifest.schema, label="proof"
         )
         for who, model in models.items()
     }
-    proved = {who: dict(fold(parts).values()) for who, parts in on_proof.items()}
-    return Evidence(
+    evidence = Evidence(
         metric=metric,
         figure=names[0],
-        proof=proved,
-        frozen={
-            who: judge(context, model, manifest, Role.TEST, only=frozen.only).values()
-            if frozen.usable
-            else dict.fromkeys(proved[who], math.nan)
-            for who, model in models.items()
-        },
+        proof={who: fold(parts).values() for who, parts in stretches.items()},
+        frozen={w: _on_frozen(context, model, manifest, frozen) for w, model in models.items()},
         leads={
-            name: lead_of(name, on_proof["challenger"], on_proof["champion"])
+            name: lead_of(name, stretches["challenger"], stretches["champion"])
             for name in dict.fromkeys(names)
         },
         rows=proof.rows,
         champion=champion.version,
         frozen_usable=frozen.usable,
         frozen_said=frozen.said,
-    ), on_proof["champion"]
+    )
+    return evidence, stretches["champion"]
+
+
+def _on_frozen(
+    context: StageContext, model: Pipeline, manifest: ShardManifest, frozen: Frozen
+) -> dict[str, float]:
+    """Figures on the frozen test rows that may judge; NaN where they cannot."""
+    if not frozen.usable:
+        return dict.fromkeys(metric_names(manifest.schema.task), math.nan)
+    return judge(context, model, manifest, Role.TEST, only=frozen.only).values()
 
 
 def _excused(
@@ -259,130 +243,3 @@ def _excused(
     monitoring = params.monitoring
     others = other_answers(quality, figures, monitoring.harm)
     return excuse(ruling, evidence, others, max_regression=monitoring.retraining.max_regression)
-
-
-def register_challenger(
-    context: StageContext,
-    params: Params,
-    manifest: ShardManifest,
-    taught: Taught,
-    champion: LoadedModel,
-    comparison: Comparison,
-    proof: Proof,
-    refitted: Refitted,
-    folder: Path,
-    *,
-    decision: str,
-    live: str,
-    reason: str,
-) -> dict[str, Any]:
-    """Make the challenger a version with a reference of its own; promote it if it is better.
-
-    Everything may be repeated.
-
-    Raises
-    ------
-    Busy
-        If another version was promoted since the comparison.
-    """
-    tracker, versions = context.tracker, Versions(context.workspace.root)
-    model = params.model_name
-    run_id = tracker.open_run(
-        f"retrain-{decision}",
-        name=f"retrain {decision[:12]}",
-        tags={"tidemill.model": model, "tidemill.decision": decision, "tidemill.reason": reason},
-    )
-    _log(context, run_id, params, manifest, taught, comparison, versions)
-    figures = {"rows": refitted.rows, "iterations": refitted.iterations}
-    seconds = refit_seconds(folder, refitted.digest)
-    tracker.log_stage(run_id, "refit", {}, {**figures, "seconds": seconds})
-    reference = folder / "reference.json"
-    world = manifest.of_origin(live)
-    _write_reference(reference, context, world, refitted, proof, comparison.metric)
-    registry = Registry(tracker)
-    registered = registry.register(
-        refitted.folder / "model",
-        model_name=model,
-        run_id=run_id,
-        digest=refitted.digest,
-        reference=[reference],
-        attachments=[
-            folder / "comparison.json",
-            proof.folder.parent / "validation.json",
-            taught.folder / "training.json",
-            context.workspace.params,
-        ],
-        metrics={
-            **{f"test_{k}": v for k, v in comparison.frozen["challenger"].items()},
-            **{f"proof_{k}": v for k, v in comparison.proof["challenger"].items()},
-        },
-        tags={
-            **origin_tags(versions, context.workspace.root),
-            "tidemill.decision": decision,
-        },
-    )
-    if comparison.accepted:
-        registry.promote(
-            model, registered.version, replaces=champion.version, evidence=comparison.evidence
-        )
-    tracker.finish(run_id, "FINISHED")
-    return {
-        "model": model,
-        "version": registered.version,
-        "champion": champion.version,
-        "promoted": comparison.accepted,
-        "reason": comparison.ruling.reason,
-        "run_id": run_id,
-        "digest": refitted.digest,
-    }
-
-
-def _log(
-    context: StageContext,
-    run_id: str,
-    params: Params,
-    manifest: ShardManifest,
-    taught: Taught,
-    comparison: Comparison,
-    versions: Versions,
-) -> None:
-    tracker, document = context.tracker, taught.document
-    tracker.log_stage(run_id, "params", params.model_dump(mode="json"), {})
-    tracker.log_stage(run_id, "train", document["params"], {"iterations": document["iterations"]})
-    for where, figures in (("proof", comparison.proof), ("frozen", comparison.frozen)):
-        for who, values in figures.items():
-            tracker.log_stage(run_id, f"{where}_{who}", {}, values)
-    log_data(context, run_id, params, manifest, versions)
-
-
-def _write_reference(
-    path: Path,
-    context: StageContext,
-    manifest: ShardManifest,
-    refitted: Refitted,
-    proof: Proof,
-    metric: str,
-) -> None:
-    """Keep the world that it was taught for: the live rows, and what was said of the proof rows."""
-    both = open_candidate(refitted.folder / "model")
-    held_out = _held_out(both.judged, manifest.schema, proof)
-    made = make_reference(
-        context, manifest, both.judged, metric=metric, proof=held_out, serving=both.pipeline
-    )
-    write_json(path, made.to_json())
-
-
-def _held_out(pipeline: Pipeline, schema: TableSchema, proof: Proof) -> list[HeldOut]:
-    """What the challenger says of the proof rows, by at most some 64 stretches of them."""
-    size = max(MIN_BLOCK_ROWS, -(-proof.rows // PROOF_BLOCKS))
-    found = []
-    for file in proof.files:
-        for table in read_blocks(proof.folder / file.path):
-            if schema.time is not None:
-                table = table.take(pc.sort_indices(table[schema.time.name]))
-            scores = predict_scores(pipeline[-1], pipeline[0].transform(table), schema.task)
-            truth = encode_target(table[schema.target.name], schema)
-            cuts = np.arange(size, len(truth) - size // 2, size)
-            pairs = zip(np.split(scores, cuts), np.split(truth, cuts), strict=True)
-            found += [HeldOut.of(schema, said, true) for said, true in pairs]
-    return found

@@ -1,44 +1,14 @@
-"""A retraining, from labelled live rows to a judged challenger: six steps that may be repeated.
-
-gather
-    Labelled rows, part by part, to learn and proof.
-append
-    Learn rows are validated and become new shards beside the old ones; a version of the dataset.
-teach
-    The challenger learns, from where the champion is if the learner can go on.
-compare
-    Both are judged on proof and on the frozen test shards. A challenger that is better on proof
-    but has forgotten more than is allowed learns once again, with old rows among the live ones;
-    the first one goes on where a change of meaning explains what it lost and the second is no
-    better.
-refit
-    What is to serve of the challenger learns all labelled rows, those that judged too.
-promote
-    The challenger is registered; it serves if it is better.
-
-Each leaves a receipt below ``.tidemill/retrain/DECISION``: a killed retraining goes on after the
-last of them, and a finished one changes nothing when it is asked for again.
-
-A set of live rows stays for good once its retraining has finished, and its rows are not learnt
-again, whoever gives them. The ledger gives the rows of any other one to the next decision, so the
-next retraining takes out what an unfinished one had appended: no row is in two sets, and none of
-the ledger's is in no set for ever. (Rows out of a file must be given again.) One that is asked for
-again after that appends its rows anew.
-"""
+"""The steps of a retraining, in order; each goes on from what it had left."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tidemill.config import Params, load_params
 from tidemill.contracts import Engine
-from tidemill.errors import ConfigError, ModelMissing, UsageError
+from tidemill.errors import ConfigError, ModelMissing
 from tidemill.pipeline import (
     Execute,
     Observer,
@@ -50,23 +20,24 @@ from tidemill.pipeline import (
     prepare_versions,
     runs_ended,
 )
+from tidemill.retraining.order import Order, Outcome, Rows, outcome_of, receipts, sweep
+from tidemill.retraining.sets import (
+    proof_share,
+    set_name,
+    staying_sets,
+    take_out_unfinished,
+)
 from tidemill.settings import Settings
 from tidemill.stages import StageContext, StageResult, run_shard
-from tidemill.stages.live import LiveSet, categories_so_far, gather_rows, live_sets, take_in
+from tidemill.stages.challenger import Challenger, register_challenger
+from tidemill.stages.live import LiveSet, categories_so_far, gather_rows, take_in
 from tidemill.stages.relearn import Refitted, refit_challenger
-from tidemill.stages.retrain import (
-    Comparison,
-    Proof,
-    compare,
-    deciding_figures,
-    register_challenger,
-)
+from tidemill.stages.retrain import Comparison, Proof, compare, deciding_figures
 from tidemill.stages.shard import source_key
 from tidemill.stages.teach import Taught, teach
 from tidemill.storage import (
     ShardManifest,
     Workspace,
-    discard_directory,
     hash_file,
     read_json,
     write_json,
@@ -74,78 +45,7 @@ from tidemill.storage import (
 from tidemill.tracking import LoadedModel, Registry, load_champion
 from tidemill.versioning import Versions, note_version
 
-__all__ = ["Order", "Outcome", "Rows", "outcome_of", "retrain", "sweep"]
-
-Rows = Callable[[], Iterable[pa.RecordBatch | pa.Table]]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be retrained, and why.
-
-    Parameters
-    ----------
-    decision : str
-        Names the retraining: the same again goes on, or finds it done.
-    reason : str
-        One sentence.
-    accused : tuple of str
-        The figures that confirmed the champion's harm, the most telling first; empty where none
-        is named. The first decides on proof, unless the tuned figure is among them.
-    """
-
-    decision: str
-    reason: str = ""
-    accused: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.decision):
-            raise UsageError(
-                f"{self.decision!r} cannot name a retraining",
-                remedy="use letters, digits, - and _, at most 64",
-                decision=self.decision,
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a retraining.
-
-    Parameters
-    ----------
-    facts : dict
-        ``model``, ``version`` (of the challenger), ``champion`` (the version it was compared
-        with), ``promoted``, ``reason``, figures and rows; also in outcome.json.
-    stages : tuple of StageRun
-        The steps, with what they cost; empty if all was done before.
-    """
-
-    facts: dict[str, Any]
-    stages: tuple[StageRun, ...] = ()
-
-
-def outcome_of(workspace: Workspace, decision: str) -> Outcome | None:
-    """The outcome of a finished retraining; None while it is not."""
-    path = _folder(workspace, decision) / "outcome.json"
-    return Outcome(read_json(path)) if path.exists() else None
-
-
-def sweep(workspace: Workspace, decision: str) -> None:
-    """Remove what a finished retraining has left beside its outcome: copies of live rows.
-
-    The caller holds the workspace lock. Again, after a kill: goes on.
-    """
-    for path in list(_folder(workspace, decision).iterdir()):
-        if path.is_dir():
-            discard_directory(path)
-        elif path.name != "outcome.json":
-            path.unlink(missing_ok=True)  # half of a folder goes with the next one of its name
-
-
-def _folder(workspace: Workspace, decision: str) -> Path:
-    return workspace.hidden / "retrain" / decision
+__all__ = ["retrain"]
 
 
 def retrain(
@@ -216,7 +116,7 @@ class _Retraining:
 
     def __init__(self, context: StageContext, params: Params, order: Order, rows: Rows) -> None:
         self.context, self.params, self.order, self._rows = context, params, order, rows
-        self.folder = _folder(context.workspace, order.decision)
+        self.folder = receipts(context.workspace, order.decision)
         self._require_shards()
         self.model = params.model_name
         self.champion = self._champion()
@@ -235,16 +135,20 @@ class _Retraining:
         yield "teach", self.teach
         yield "compare", self.compare
         if self.comparison.ruling.forgot and self.taught.document["continues"] is not None:
-            first = self.taught, self.comparison
-            self.lesson = 1
-            yield "teach again", self.teach
-            yield "compare again", self.compare
-            if not self.comparison.outdoes(first[1]):
-                self.lesson = 0
-                self.taught, self.comparison = first
-                self.facts |= self._compared()
+            yield from self._again()
         yield "refit", self.refit
         yield "promote", self.promote
+
+    def _again(self) -> Iterator[tuple[str, Callable[[], StageResult]]]:
+        """A second lesson, and the first one back where it is to serve after all."""
+        first = self.taught, self.comparison
+        self.lesson = 1
+        yield "teach again", self.teach
+        yield "compare again", self.compare
+        if not self.comparison.outdoes(first[1]):
+            self.lesson = 0
+            self.taught, self.comparison = first
+            self.facts |= self._taught() | self._compared()
 
     @property
     def manifest(self) -> ShardManifest:
@@ -279,13 +183,14 @@ class _Retraining:
 
     def gather(self) -> StageResult:
         """Write the labelled rows to disk, learn and proof apart."""
+        workspace = self.context.workspace
         gathered = gather_rows(
             self._rows(),
             self.manifest.schema,
-            self._proof_share(),
+            proof_share(workspace, self.params.monitoring.retraining.proof_fraction),
             self.folder / "rows",
-            [known for known in live_sets(self.context.workspace) if self._stays(known)],
-            categories_so_far(self.manifest, self.context.workspace.shards),
+            staying_sets(workspace, self.order.decision),
+            categories_so_far(self.manifest, workspace.shards),
         )
         facts = {
             "learn": gathered.learn,
@@ -295,40 +200,20 @@ class _Retraining:
         }
         return StageResult("gather", facts=facts, warnings=self.champion.notes)
 
-    def _stays(self, live: LiveSet) -> bool:
-        """Whether a set is another retraining's, and that one has finished (or is not known)."""
-        decision = live.name.split("-", 1)[-1]
-        workspace = self.context.workspace
-        begun = _folder(workspace, decision).is_dir()
-        ended = not begun or outcome_of(workspace, decision) is not None
-        return decision != self.order.decision and ended
-
-    def _proof_share(self) -> float:
-        """The share of the first retraining: another one would let rows change sides."""
-        wanted = self.params.monitoring.retraining.proof_fraction
-        path = self.context.workspace.live / "split.json"
-        if not path.exists():
-            write_json(path, {"proof_fraction": wanted})
-        return float(read_json(path)["proof_fraction"])
-
     def append(self) -> StageResult:
         """Validate, append, and note the new version of the dataset."""
-        workspace, params = self.context.workspace, self.params
-        schema = self.manifest.schema
+        workspace, decision = self.context.workspace, self.order.decision
         self.live, proof, rows = take_in(
-            self.context, params, schema, self.folder, self._set_name()
+            self.context,
+            self.params,
+            self.manifest.schema,
+            self.folder,
+            set_name(workspace, decision),
         )
         self.proof = Proof(self.folder / "validated", proof)
-        taken_out = self._take_out_unfinished()
-        prepare_versions(workspace, params)
-        with Versions(workspace.root) as versions:
-            versions.repair()
-            if self.live.name not in self.manifest.appended or not versions.is_current("shard"):
-                read = versions.dep_digests("shard")
-                run_shard(self.context, sharding=params.sharding, seed=params.seed)
-                versions.commit("shard", expected=read)
-            version = versions.dataset_version() or ""
-        message = f"{rows['rows_learn']} live rows of decision {self.order.decision}"
+        taken_out = take_out_unfinished(workspace, decision, self.folder)
+        version = self._sharded()
+        message = f"{rows['rows_learn']} live rows of decision {decision}"
         message += f": {self.order.reason}" if self.order.reason else ""
         note_version(workspace.root, version, message, {"live": self.live.name})
         self.facts |= {**rows, "dataset_version": version}
@@ -341,25 +226,17 @@ class _Retraining:
             ),
         )
 
-    def _take_out_unfinished(self) -> list[str]:
-        """Remove the sets of other retrainings that have begun and not finished."""
-        workspace, names = self.context.workspace, []
-        for known in live_sets(workspace):
-            if known.name.split("-", 1)[-1] != self.order.decision and not self._stays(known):
-                names.append(known.name)
-                place = self.folder / "taken out"  # DVC hashes all that lies in data/live
-                discard_directory(place)
-                known.folder.rename(place)
-                discard_directory(place)
-        return names
-
-    def _set_name(self) -> str:
-        sets = live_sets(self.context.workspace)
-        for known in sets:
-            if known.name.split("-", 1)[-1] == self.order.decision:
-                return known.name
-        number = 1 + max((int(known.name.split("-", 1)[0]) for known in sets), default=0)
-        return f"{number:04d}-{self.order.decision}"
+    def _sharded(self) -> str:
+        """Let the shards have the live set, if they have not; the version of the dataset."""
+        workspace, params = self.context.workspace, self.params
+        prepare_versions(workspace, params)
+        with Versions(workspace.root) as versions:
+            versions.repair()
+            if self.live.name not in self.manifest.appended or not versions.is_current("shard"):
+                read = versions.dep_digests("shard")
+                run_shard(self.context, sharding=params.sharding, seed=params.seed)
+                versions.commit("shard", expected=read)
+            return versions.dataset_version() or ""
 
     @property
     def _lesson_folder(self) -> Path:
@@ -384,10 +261,13 @@ class _Retraining:
         said = self.taught.document
         names = ("learner", "rows", "iterations", "why")
         facts = {name: said[name] for name in names}
-        self.facts |= {"learner": said["learner"], "continues": said["continues"]}
+        self.facts |= self._taught()
         return StageResult(
             self._named("teach"), facts={**facts, "candidate": self.taught.digest[:12]}
         )
+
+    def _taught(self) -> dict[str, Any]:
+        return {name: self.taught.document[name] for name in ("learner", "continues")}
 
     def compare(self) -> StageResult:
         """Judge challenger and champion."""
@@ -402,13 +282,8 @@ class _Retraining:
             accused=self.order.accused,
         )
         self.facts |= self._compared()
-        tables = {
-            where: [
-                {"figure": name, **{who: values[name] for who, values in figures.items()}}
-                for name in figures["challenger"]
-            ]
-            for where, figures in (("proof", found.proof), ("frozen test rows", found.frozen))
-        }
+        sides = {"proof": found.proof, "frozen test rows": found.frozen}
+        tables = {where: _side_by_side(figures) for where, figures in sides.items()}
         facts = {"better": found.accepted, **found.evidence, "reason": found.ruling.reason}
         return StageResult(self._named("compare"), facts=facts, tables=tables)
 
@@ -435,20 +310,18 @@ class _Retraining:
 
     def promote(self) -> StageResult:
         """Register the challenger, and promote it if it is better."""
-        facts = register_challenger(
-            self.context,
-            self.params,
-            self.manifest,
-            self.taught,
-            self.champion,
-            self.comparison,
-            self.proof,
-            self.refitted,
-            self._lesson_folder,
+        judged = Challenger(
             decision=self.order.decision,
-            live=self.live.name,
             reason=self.order.reason,
+            live=self.live.name,
+            taught=self.taught,
+            refitted=self.refitted,
+            champion=self.champion,
+            comparison=self.comparison,
+            proof=self.proof,
+            folder=self._lesson_folder,
         )
+        facts = register_challenger(self.context, self.params, self.manifest, judged)
         self.facts |= facts
         url = self.context.tracker.run_url(facts["run_id"])
         return StageResult("promote", facts=facts, links={"MLflow run": url} if url else {})
@@ -457,3 +330,11 @@ class _Retraining:
         """Keep the outcome, and nothing else that is large."""
         write_json(self.folder / "outcome.json", self.facts)
         sweep(self.context.workspace, self.order.decision)
+
+
+def _side_by_side(figures: Mapping[str, Mapping[str, float | None]]) -> list[dict[str, Any]]:
+    """A table of figures: a row a figure, a column a model."""
+    return [
+        {"figure": name, **{who: values[name] for who, values in figures.items()}}
+        for name in figures["challenger"]
+    ]
