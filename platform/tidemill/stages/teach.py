@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemill.config import Params, Scalar
 from tidemill.features import training_profile
-from tidemill.learning import LEARNERS, fit
+from tidemill.learning import LEARNERS, Fit, fit
 from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.context import StageContext
@@ -83,20 +83,8 @@ def teach(
         metric=metric,
         start=champion.judged[-1] if start.warm else None,
     )
-    document = {
-        "key": key,
-        "learner": params.training.learner,
-        "strategy": fitted.strategy,
-        "why": _why(champion.version if start.warm else None, rehearse, start.awoken),
-        "params": {**start.tuned, **params.training.params},
-        "iterations": fitted.n_iterations,
-        "curve": [list(point) for point in fitted.curve],
-        "rows": sum(train.rows),
-        "seed": params.seed,
-        "schema": manifest.schema.to_json(),
-        "continues": champion.version if start.warm else None,
-        "continued": start.continued if start.warm else 0,
-    }
+    document = _told(params, champion, job, start, fitted, rehearse=rehearse)
+    document |= {"key": key, "rows": sum(train.rows)}
     learnt = _learnt(job, champion, start, rehearse=rehearse)
     digest = job.save(fitted.estimator, document, folder / "candidate", learnt=learnt)
     return Taught(folder / "candidate", digest, document)
@@ -148,6 +136,30 @@ def _key(
             "metric": metric,
         }
     )
+
+
+def _told(
+    params: Params,
+    champion: LoadedModel,
+    job: Lesson,
+    start: _Start,
+    fitted: Fit,
+    *,
+    rehearse: bool,
+) -> dict[str, Any]:
+    """How a candidate came to be."""
+    return {
+        "learner": params.training.learner,
+        "strategy": fitted.strategy,
+        "why": _why(champion.version if start.warm else None, rehearse, start.awoken),
+        "params": {**start.tuned, **params.training.params},
+        "iterations": fitted.n_iterations,
+        "curve": [list(point) for point in fitted.curve],
+        "seed": params.seed,
+        "schema": job.manifest.schema.to_json(),
+        "continues": champion.version if start.warm else None,
+        "continued": start.continued if start.warm else 0,
+    }
 
 
 def _learnt(
