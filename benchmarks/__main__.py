@@ -24,6 +24,7 @@ BENCHES = (
     "drift_window",
     "drift_alarms",
     "drift_delay",
+    "harm_alarms",
     "ledger_append",
     "monitor_http",
 )
