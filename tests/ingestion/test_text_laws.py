@@ -464,12 +464,28 @@ def test_the_way_of_reading_travels_with_the_schema(tmp_path: Path) -> None:
     assert batch.table["s"].null_count == N
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(st.text(alphabet="0123456789.+-eE", min_size=1, max_size=7), min_size=1, max_size=40)
+SPELLED = st.lists(
+    st.text(alphabet="0123456789.+-eE", min_size=1, max_size=7), min_size=1, max_size=40
 )
+
+
+@settings(max_examples=100, deadline=None)
+@given(SPELLED)
 def test_no_two_texts_of_a_column_of_numbers_become_one(texts: list[str]) -> None:
-    """Whatever the sample was: what the column takes later is told apart by its number."""
+    """Whatever the sample was: what the column takes is told apart by its number."""
+    _are_told_apart(texts)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@settings(max_examples=20_000, deadline=None)
+@given(SPELLED)
+def test_no_two_of_thousands_of_columns_become_one(texts: list[str]) -> None:
+    """The same law, tried long."""
+    _are_told_apart(texts)
+
+
+def _are_told_apart(texts: list[str]) -> None:
     array = pa.array(texts)
     numbers = numbers_of(array)
     words = pc.unique(array.filter(numbers.is_valid()))

@@ -243,6 +243,7 @@ def test_a_random_table_is_read_alike_in_every_format(tmp_path: Path, seed: int)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(
     max_examples=2000,
     deadline=None,

@@ -8,6 +8,7 @@ import gzip
 import json
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +103,20 @@ def test_good_rows_become_a_typed_table():
     assert found.table["score"].to_pylist() == [None, 0.25]
     assert found.table["zone"].to_pylist() == ["harbour", None]
     assert found.table["at"].to_pylist() == [NOW.replace(tzinfo=None, hour=9)] * 2
+
+
+def test_what_the_table_called_missing_is_missing_in_events_too():
+    """The words travel with the model; without them a text is a text."""
+    told = shape(replace(SCHEMA, missing_values=("NA", "")))
+    texts = ["NA", " NA ", "", "harbour", None]
+    content = json.dumps({"events": [event(zone=text) for text in texts]}).encode()
+    wanted = [None, None, None, "harbour", None]
+    assert sort_body(Body(content, JSON), told.events, **LIMITS).table["zone"].to_pylist() == wanted
+    for zones in (pa.array(texts), pa.array(texts).dictionary_encode()):
+        table = columns(5, zone=zones)
+        found = sort_body(Body(stream(table), ARROW), told.events, **LIMITS)
+        assert found.table["zone"].to_pylist() == wanted
+        assert sort_arrow(stream(table)).table["zone"].to_pylist() == texts
 
 
 WRONG = [
