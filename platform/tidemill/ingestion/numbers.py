@@ -5,7 +5,8 @@ number: ``shortest`` (no zero at the end of a fraction: 0.5, 12, 1e-07), ``decim
 fraction has N digits: 1.10, 2.50) or ``digits N`` (N significant digits: 0.100, 12.5). A zero
 fraction counts for nothing: frames with gaps write 3 as 3.0. Everywhere a leading plus, a leading
 zero, and an exponent without a sign among whole numbers (1e5) are codes, and so are whole numbers
-that float64 does not hold, underflow and overflow.
+that float64 does not hold, underflow and overflow. ``exact`` asks for no more than that: numbers
+that the format itself calls so have no spelling of their own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 __all__ = [
+    "EXACT",
     "SHORTEST",
     "clean_numbers",
     "fits_float32",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 SHORTEST = "shortest"
+EXACT = "exact"
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _PARTS = (
@@ -33,7 +36,7 @@ _PARTS = (
     r"(?P<mark>[eE]?)(?P<up>[+-]?)(?P<exponent>\d*)$"
 )
 _NAMES = ("sign", "whole", "point", "fraction", "mark", "up", "exponent")
-_EXACT = 2.0**53
+_LARGEST = 2.0**53
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -201,9 +204,11 @@ def _doubtful(texts: pa.Array, values: Floats, style: str) -> Mask:
         doubtful[np.searchsorted(ends, signs, side="right")] = True
     with np.errstate(invalid="ignore"):
         broken: Mask = long & (values != np.floor(values))
-        doubtful |= np.abs(values) >= _EXACT
+        doubtful |= np.abs(values) >= _LARGEST
     if style == SHORTEST:
         broken &= held[ends - 1] == _byte("0")
+    elif style == EXACT:
+        return doubtful
     elif style.startswith("decimals"):
         point = ends - int(style.split()[1]) - 1
         broken &= (point < starts) | (held[point] != _byte("."))
@@ -232,7 +237,7 @@ def _inexact(texts: pa.Array, parts: dict[str, pa.Array], values: Floats) -> Mas
         pc.and_(pc.equal(parts["mark"], ""), pc.match_substring_regex(parts["fraction"], "^0*$"))
     )
     found = np.zeros(len(texts), np.bool_)
-    for row in np.flatnonzero(plain & (np.abs(values) >= _EXACT)):
+    for row in np.flatnonzero(plain & (np.abs(values) >= _LARGEST)):
         text = texts[int(row)].as_py().partition(".")[0]
         found[row] = len(text) > 400 or int(text) != int(values[row])
     return found
@@ -243,6 +248,8 @@ def _of_other_length(parts: dict[str, pa.Array], style: str) -> Mask:
     nonzero, zeros = _fractions(parts)
     if style == SHORTEST:
         return nonzero & zeros
+    if style == EXACT:
+        return np.zeros(len(nonzero), np.bool_)
     kind, number = style.split()
     length = _length(parts, kind)
     other: Mask = nonzero & ((length < int(number)) | (zeros & (length != int(number))))

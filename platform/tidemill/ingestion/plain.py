@@ -24,10 +24,12 @@ from tidemill.conventions import (
 from tidemill.errors import ConfigError
 from tidemill.ingestion.casting import booleans_of, times_of
 from tidemill.ingestion.numbers import (
+    EXACT,
     SHORTEST,
     clean_numbers,
     numbers_of,
     one_number,
+    strays,
     style_of,
 )
 from tidemill.schema import ColumnType, SourceColumn
@@ -73,7 +75,7 @@ class Stated:
 
 
 def column_of_texts(
-    name: str, texts: pa.Array, stated: Stated, *, declared: Mask | bool = False
+    name: str, texts: pa.Array, stated: Stated, *, declared: Mask | bool | None = None
 ) -> SourceColumn:
     """How to read the column of a sample.
 
@@ -84,8 +86,8 @@ def column_of_texts(
     Parameters
     ----------
     texts : (rows,) pyarrow.Array of string, or of a dictionary of strings
-    declared : (rows,) bool, or bool for all
-        Which are texts by the format's own word, and not numbers.
+    declared : (rows,) bool, bool for all, or None
+        Which are texts by the format's own word, and not numbers; None where it has no such word.
 
     >>> [column_of_texts("a", pa.array(t), Stated(("",))).type
     ...     for t in (["1", "2", "", "3"], ["02134", "7"], ["yes", "no"], ["1", "x"])]
@@ -109,7 +111,7 @@ class _Finder:
     words: pa.Array
     counts: Counts
     said: Stated
-    declared: bool
+    declared: bool | None
 
     def stated(self) -> SourceColumn:
         """What params.yaml says, filled up with what the texts say."""
@@ -162,12 +164,19 @@ class _Finder:
         if sound.sum() <= _FEW_VALUES and self._has_code(~sound):
             return text
         numbers = self.words.filter(pa.array(sound))
-        style = style_of(numbers, exact=not self.said.key)
+        style = self._style(numbers)
         if style is None:
             return replace(text, note=_codes(numbers))
         if self.declared:
             return replace(text, note="numbers that the source writes as texts")
         return SourceColumn("", "integer" if self._are_whole(sound) else "number", style=style)
+
+    def _style(self, numbers: pa.Array) -> str | None:
+        exact = not self.said.key
+        if self.declared is not False:
+            return style_of(numbers, exact=exact)
+        values = numbers_of(numbers)
+        return None if strays(numbers, values, EXACT, whole=False, exact=exact).any() else EXACT
 
     def _unusual(self) -> SourceColumn | None:
         """The one convention that all texts keep, or text where several would fit."""
@@ -241,9 +250,9 @@ def _words(
     return words.filter(pa.array(~missing)), counts[~missing], tuple(sorted(absent))
 
 
-def _is_declared(texts: pa.Array, declared: Mask | bool, counts: Counts) -> bool:
+def _is_declared(texts: pa.Array, declared: Mask | bool | None, counts: Counts) -> bool | None:
     """Whether the format says of more than a slip that its numbers are texts."""
-    if isinstance(declared, bool):
+    if declared is None or isinstance(declared, bool):
         return declared
     quoted = _mask(pc.is_valid(texts)) & declared
     return bool(quoted.sum() > (1 - _MIN_SOUND) * counts.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pyarrow.compute as pc
 from tidemill.config import DatasetConfig
 from tidemill.ingestion.casting import Cells, cast_column
 from tidemill.ingestion.derive import Deriver, check_expressions
+from tidemill.ingestion.numbers import EXACT
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import SourceListing, Split
-from tidemill.schema import Column, Purpose, TableSchema
+from tidemill.schema import Column, Purpose, SourceColumn, TableSchema
 
 __all__ = ["derive_type", "read_split"]
 
@@ -89,7 +91,7 @@ class _Plan:
         self._missing = schema.missing_values if schema.source else dataset.missing_values
         # The model's own way of reading wins over what look finds in a later table.
         known = {column.name: column for column in schema.source}
-        self._source = {c.name: known.get(c.name, c) for c in listing.columns}
+        self._source = {c.name: _as_known(c, known.get(c.name)) for c in listing.columns}
         reads = check_expressions(dataset.derive, self._source) if dataset.derive else {}
         self._inputs = sorted(set().union(*reads.values())) if reads else []
         self._deriver = Deriver(dataset.derive) if dataset.derive else None
@@ -172,6 +174,14 @@ class _Plan:
             whole = read[name].type == kind
             inputs[name] = read[name] if whole else self._cast(name, raw.columns[name], kind).values
         return pa.table(inputs)
+
+
+def _as_known(found: SourceColumn, known: SourceColumn | None) -> SourceColumn:
+    """As the model reads the column; how fractions end is the habit of who wrote the table."""
+    if known is None or not known.style:
+        return known or found
+    numbers = found.type in ("integer", "number")
+    return replace(known, style=(found.style if numbers else "") or EXACT)
 
 
 class _Found:

@@ -15,7 +15,7 @@ from tidemill.ingestion.casting import is_text
 from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, parse_record, unique_names
 from tidemill.ingestion.json_rows import JsonSample, read_json_sample
-from tidemill.ingestion.numbers import SHORTEST
+from tidemill.ingestion.numbers import EXACT
 from tidemill.ingestion.parquet_rows import (
     column_names,
     open_parquet,
@@ -238,7 +238,7 @@ def _parquet_column(
         whole = (stated.type, plain) == (ColumnType.NUMERIC, "integer")
         plain = "integer" if whole else _STATED[stated.type]
     narrow = pa.types.is_float32(field.type) or pa.types.is_float16(field.type)
-    style = "" if stated.type else SHORTEST
+    style = "" if stated.type else EXACT
     return SourceColumn(field.name, plain, style=style, narrow=narrow)
 
 
