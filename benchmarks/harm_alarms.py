@@ -42,8 +42,8 @@ DEFAULTS = HarmConfig()
 STRICT = HarmConfig(max_loss=0, max_log_loss=0, max_wrong=0, max_rmse=0, max_bias=0)
 REFERENCES, WINDOWS = 6, 10
 BLOCKS = ((64, 150),)
-SIZES = (200,)
-TABLES, ROUNDS, MODELS, LIVE, LIVE_ROWS = (1500, 5000), (4,), 2, 15, 500
+SIZES = (200, 1000)
+TABLES, ROUNDS, MODELS, LIVE, LIVE_ROWS = (1500, 5000), (4, 100), 2, 15, 500
 OF_TEN = 7
 """The judged model learns so many tenths of a table and is held to the others."""
 
