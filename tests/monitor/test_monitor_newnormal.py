@@ -79,8 +79,10 @@ def cli(station, tmp_path, monkeypatch, capfd):
         place = tmp_path / CREDENTIALS
         place.parent.mkdir(parents=True)
         place.write_text(json.dumps({"url": address, "key": "tm_any"}))
-        yield lambda *words: run_command(
-            ("monitor", *words, "-w", tmp_path, "--json"), monkeypatch, capfd
+        yield lambda *words, as_json=True: run_command(
+            ("monitor", *words, "-w", tmp_path, *(["--json"] if as_json else [])),
+            monkeypatch,
+            capfd,
         )
         server.should_exit = True
         thread.join(20)
@@ -97,6 +99,7 @@ def test_a_break_is_answered_by_commands(station, cli):
     question = cli("normal", "show").document["question"]
     assert (question["state"], question["windows"]) == ("asked", 3)
     first = question["window"]
+    assert question["commands"]["accept"] in cli("normal", "show", as_json=False).out
     held = cli("normal", "hold", "--note", "the logger is mended")
     assert (held.code, held.document["state"]) == (0, "held")
     assert held.document["held"]["note"] == "the logger is mended"

@@ -61,7 +61,7 @@ def test_a_broken_newest_window_holds_up_nothing_and_teaches_nothing(station):
     (fired,) = fires(station)
     assert hours(station, fired) == {0: ROWS, 1: ROWS, 2: ROWS}
     assert (fired.evidence["labelled_rows"], fired.evidence["left_out_rows"]) == (3 * ROWS, ROWS)
-    assert "600 more are left out: a hard fault touched their windows" in fired.reason
+    assert "600 more are left out: a hard fault touched their windows, or" in fired.reason
     assert hours(station, fired) == {0: ROWS, 1: ROWS, 2: ROWS}, "the same at every call"
 
 

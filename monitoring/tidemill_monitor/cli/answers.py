@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -102,7 +102,20 @@ def show_normal(
     screen = Screen(as_json=as_json)
     screen.result(found, "new normal", [facts])
     screen.table("faults", question["faults"] if question else [])
+    screen.table("is it the new normal?", _answers(question))
     screen.table("accepted", picked(found["accepted"], ("window", "since", "features", "by")))
+
+
+def _answers(question: dict[str, Any] | None) -> list[dict[str, str]]:
+    """The commands that answer, in the folder of the workspace."""
+    if question is None or question["state"] != "asked":
+        return []
+    words = {"accept": "yes", "hold": "no"}
+    return [
+        {"answer": words[name], "command": command}
+        for name, command in question["commands"].items()
+        if name != "accept" or question["acceptable"]
+    ]
 
 
 @normal.command("accept")

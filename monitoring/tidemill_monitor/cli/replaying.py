@@ -59,5 +59,8 @@ def replay(
         as_json=as_json,
     )
     screen = Screen(as_json=as_json)
-    screen.result(facts, "replayed", [{k: v for k, v in facts.items() if k != "errors"}])
+    # One below the other: in a row so many numbers would break at the edge of a terminal.
+    if as_json:
+        screen.document(facts)
+    screen.facts("replayed", {k: v for k, v in facts.items() if k != "errors"})
     screen.table("first row errors", facts["errors"])

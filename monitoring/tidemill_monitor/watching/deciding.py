@@ -10,7 +10,15 @@ from typing import Any, cast
 import structlog
 
 from tidemill.config.monitoring import RetrainingConfig
-from tidemill.decisions import BUDGET_DAYS, Decision, History, PastDecision, WindowFact, decide
+from tidemill.decisions import (
+    BUDGET_DAYS,
+    Decision,
+    History,
+    PastDecision,
+    WindowFact,
+    decide,
+    left_out_clause,
+)
 from tidemill.decisions.history import Action
 from tidemill.errors import UsageError
 from tidemill.ledger import Decision as Recorded
@@ -125,10 +133,9 @@ class Deciding:
             )
         rows, left_out = teaching.rows, teaching.left_out_rows
         if rows < self._policy.min_labels:
-            more = f" ({left_out:,} more are left out: a hard fault touched their windows)"
             raise RetrainingRefused(
                 f"there are {rows:,} labelled rows that no retraining was given yet"
-                f"{more if left_out else ''}; {self._policy.min_labels:,} are needed",
+                f"{left_out_clause(left_out)}; {self._policy.min_labels:,} are needed",
                 remedy="wait for labels, or lower monitoring.retraining.min_labels",
                 labelled_rows=rows,
                 left_out_rows=left_out,

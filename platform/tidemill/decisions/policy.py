@@ -9,7 +9,7 @@ from typing import Any
 from tidemill.config import RetrainingConfig
 from tidemill.decisions.history import Decision, History, PastDecision, WindowFact
 
-__all__ = ["BUDGET_DAYS", "decide"]
+__all__ = ["BUDGET_DAYS", "decide", "left_out_clause"]
 
 BUDGET_DAYS = 30
 """The month of ``monthly_budget``: the days before now."""
@@ -70,7 +70,8 @@ def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decisio
     if blocks:
         evidence["blocked_by"] = [name for name, _ in blocks]
         return Decision("suppress", f"{found}, but {blocks[0][1]}", evidence)
-    rows = f"{history.labelled_rows:,} labelled rows to learn from{_left_out(history)}"
+    left_out = left_out_clause(history.left_out_rows)
+    rows = f"{history.labelled_rows:,} labelled rows to learn from{left_out}"
     reason = f"{found} of champion {history.champion_version}, and {rows}"
     return Decision("fire", reason, evidence, needs_approval=policy.approval)
 
@@ -139,22 +140,29 @@ def _blocks(history: History, policy: RetrainingConfig, now: datetime) -> list[t
         found.append(("disabled", "monitoring.retraining.enabled is false"))
     if history.labelled_rows < policy.min_labels:
         rows = f"{history.labelled_rows:,} of {policy.min_labels:,} labelled rows"
-        said = f"there are only {rows} to learn from{_left_out(history)}"
+        said = f"there are only {rows} to learn from{left_out_clause(history.left_out_rows)}"
         found.append(("labels", said))
     if (until := _cool_at(history.decisions, policy)) is not None and until > now:
-        found.append(("cool-down", f"the pause after the last retraining lasts until {until}"))
+        found.append(
+            (
+                "cool-down",
+                f"the pause after the last retraining lasts until {until:%Y-%m-%d %H:%M} UTC",
+            )
+        )
     if (spent := len(_recent_fires(history.decisions, now))) >= policy.monthly_budget:
         budget = f"{spent} of {policy.monthly_budget} retrainings in {BUDGET_DAYS} days"
         found.append(("budget", f"the budget is spent: {budget}"))
     return found
 
 
-def _left_out(history: History) -> str:
-    """How many more labelled rows there are, and why they do not teach."""
-    if not history.left_out_rows:
-        return ""
+def left_out_clause(rows: int) -> str:
+    """How many more labelled rows there are, and why they do not teach; nothing of none.
+
+    >>> left_out_clause(0)
+    ''
+    """
     why = "a hard fault touched their windows, or these have no verdict yet"
-    return f" ({history.left_out_rows:,} more are left out: {why})"
+    return f" ({rows:,} more are left out: {why})" if rows else ""
 
 
 def _fires(decisions: Sequence[PastDecision]) -> list[PastDecision]:
