@@ -141,15 +141,23 @@ class SourceColumn:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> SourceColumn:
-        """Read what ``dataclasses.asdict`` made of one, of any earlier revision too."""
-        words = document.get("words")
-        return cls(
-            **{
-                **document,
-                "words": None if words is None else (words[0], words[1]),
-                "missing": tuple((word, n) for word, n in document.get("missing", ())),
-            }
-        )
+        """Read what ``dataclasses.asdict`` made of one, of any earlier revision too.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is anything else.
+        """
+        given = dict(**document)
+        if given.get("words") is not None:
+            false, true = given["words"]
+            given["words"] = (false, true)
+        given["missing"] = tuple((word, int(n)) for word, n in given.get("missing", ()))
+        found = cls(**given)
+        texts = [found.name, found.type, found.style, found.note, found.convention or ""]
+        texts += [*(found.words or ()), *(word for word, _ in found.missing)]
+        "".join(texts).encode()
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +258,7 @@ class TableSchema:
             missing_values=tuple(document.get("missing_values", ())),
         )
         texts = [*found.names, *found.classes, *(text for pair in found.derived for text in pair)]
+        texts += found.missing_values
         "".join(texts).encode()  # a TypeError of what is no text, a ValueError of half a character
         if len(set(found.names)) < len(found.names):
             raise ValueError("a column is there twice")

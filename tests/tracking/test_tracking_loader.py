@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tidemill.errors import ModelMissing, ModelUntrusted
-from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.schema import Column, ColumnType, Purpose, SourceColumn, TableSchema, Task
 from tidemill.tracking import LoadedModel, Registry, contents, load_champion
 from tidemill.tracking import loader as loader_module
 from tidemill.tracking.seal import write_seal
@@ -462,7 +462,13 @@ def test_a_schema_sealed_anew_is_read_or_refused():
         Column("x", ColumnType.NUMERIC, Purpose.FEATURE, "float32", (0.5, 1.0)),
         Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "string"),
     )
-    schema = TableSchema(columns, Task.BINARY, ("a", "b"), (("x", "z + 1"),))
+    source = (
+        SourceColumn("x", "number", style="plain", missing=(("NA", 3),), note="said"),
+        SourceColumn("y", "boolean", words=("no", "yes"), narrow=True, convention="percent"),
+    )
+    schema = TableSchema(
+        columns, Task.BINARY, ("a", "b"), (("x", "z + 1"),), source=source, missing_values=("NA",)
+    )
     document = {"schema": json.loads(json.dumps(schema.to_json()))}
     refused = 0
     for metadata in _damaged(document):
