@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -487,6 +488,15 @@ def test_who_writes_zeros_behind_a_fraction_may_score_another_table(tmp_path: Pa
         assert faults == [cell for cell in cells if cell == "007"]
         wanted = [None if cell == "007" else float(cell) for cell in cells]
         assert shown(batch.table["x"].to_pylist(), wanted)
+
+
+def test_decimals_of_parquet_are_the_nearest_numbers(tmp_path: Path) -> None:
+    """3.30 is 3.3, not 3.3000000000000003; so it is float32 as in CSV."""
+    cells = [Decimal(110 * (i % 9)).scaleb(-2) for i in range(N)]
+    write(tmp_path, "parquet", {"x": cells})
+    found, batches = read(tmp_path, "t.parquet")
+    assert found.schema["x"].physical == "float32"
+    assert shown(values(batches, "x"), [float(cell) for cell in cells])
 
 
 def test_numbers_of_json_have_no_spelling(tmp_path: Path) -> None:

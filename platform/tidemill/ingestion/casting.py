@@ -221,7 +221,10 @@ def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
         return _narrowed(_to_seconds(values), values, wanted)
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
-    numbers = values.cast(held, safe=False)
+    if pa.types.is_decimal(kind):  # Arrow's own cast is not to the nearest number
+        numbers = numbers_of(values.cast(pa.string()))
+    else:
+        numbers = values.cast(held, safe=False)
     infinite = pc.is_inf(numbers)
     faults = _faults(values, infinite)
     if pc.all(pc.is_finite(numbers), skip_nulls=True).as_py() is False:

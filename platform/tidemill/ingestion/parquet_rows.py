@@ -17,9 +17,17 @@ from tidemill.ingestion.dialect import second_names
 from tidemill.ingestion.parsed import CellFaults
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import Split
+from tidemill.spelling import EXACT
 from tidemill.storage import hash_file
 
-__all__ = ["column_names", "open_parquet", "plain_type", "read_parquet_rows", "refuse_bomb"]
+__all__ = [
+    "column_names",
+    "long_numbers",
+    "open_parquet",
+    "plain_type",
+    "read_parquet_rows",
+    "refuse_bomb",
+]
 
 MAX_CHUNK_BYTES = 1 << 30
 MAX_RATIO = 1000
@@ -112,6 +120,23 @@ def _dictionary_texts(file: pq.ParquetFile) -> list[str]:
             if any(encoding.startswith("DELTA") for encoding in chunk.encodings):
                 plain.add(chunk.path_in_schema)
     return [f.name for f in file.schema_arrow if pa.types.is_string(f.type) and f.name not in plain]
+
+
+def long_numbers(file: pq.ParquetFile) -> set[str]:
+    """Columns of 64-bit whole numbers that reach beyond what float64 holds, or may do so."""
+    long = {f.name for f in file.schema_arrow if f.type in (pa.int64(), pa.uint64())}
+    found, metadata = set[str](), file.metadata
+    for column in range(metadata.num_columns if long else 0):
+        name = metadata.schema.column(column).path
+        for group in range(metadata.num_row_groups if name in long - found else 0):
+            known = metadata.row_group(group).column(column).statistics
+            if (
+                known is None
+                or not known.has_min_max
+                or max(abs(known.min), abs(known.max)) > EXACT
+            ):
+                found.add(name)
+    return found
 
 
 def refuse_bomb(metadata: pq.FileMetaData, size: int, shown: str) -> None:

@@ -18,6 +18,7 @@ from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.numbers import EXACT
 from tidemill.ingestion.parquet_rows import (
     column_names,
+    long_numbers,
     open_parquet,
     plain_type,
     read_parquet_rows,
@@ -168,16 +169,20 @@ def _sniff_parquet(
     dataset: DatasetConfig, splits: tuple[Split, ...], root: Path
 ) -> tuple[SourceColumn, ...]:
     fields: tuple[pa.Field, ...] | None = None
-    rows, seen = 0, ""
+    rows, seen, long = 0, "", set[str]()
     for split in splits:
         if split.path == seen:
             continue
         seen = split.path
         with open_parquet(split.locate(root), split.path) as file:
             schema, rows = file.schema_arrow, rows + file.metadata.num_rows
+            long |= long_numbers(file)
         names = column_names(schema)
         if fields is None:
-            written, fields = schema.names, tuple(map(_renamed, schema, names))
+            written, fields = (
+                schema.names,
+                tuple(f.with_name(n) for f, n in zip(schema, names, strict=True)),
+            )
         absent = [field.name for field in fields if field.name not in names]
         if absent:
             raise SchemaMismatch(
@@ -191,20 +196,20 @@ def _sniff_parquet(
             "the Parquet files of dataset.source have no rows",
             remedy="put data there, or set dataset.source",
         )
-    texts = _parquet_texts(dataset, splits, root, fields)
+    asked = [
+        field.name
+        for field, name in zip(fields, written, strict=True)
+        if is_text(field.type) or name in long
+    ]
+    texts = _parquet_texts(dataset, splits, root, asked)
     columns = (_parquet_column(field, texts.get(field.name), dataset) for field in fields)
     return _told(columns, tuple(written))
 
 
-def _renamed(field: pa.Field, name: str) -> pa.Field:
-    return field.with_name(name)
-
-
 def _parquet_texts(
-    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, fields: tuple[pa.Field, ...]
+    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, names: list[str]
 ) -> dict[str, pa.Array]:
     """The first texts of columns of texts; those of long whole numbers, which may be codes."""
-    names = [field.name for field in fields if is_text(field.type) or _is_long(field.type)]
     share, read = share_of_look(dataset, splits), dict[str, list[pa.Array]]()
     if not names:
         return {}
@@ -222,10 +227,6 @@ def _parquet_texts(
         name: pa.chunked_array(arrays).unify_dictionaries().combine_chunks()
         for name, arrays in read.items()
     }
-
-
-def _is_long(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_int64(kind) or pa.types.is_uint64(kind))
 
 
 def _parquet_column(
