@@ -403,6 +403,9 @@ def test_where_two_conventions_fit_the_setting_is_named(
     assert found.schema["v"].type is ColumnType.CATEGORICAL
     assert "dataset.conventions" in found.notes["v"]
     assert all(reading in found.notes["v"] for reading in readings)
+    with pytest.raises(ConfigError, match="can be") as caught:
+        read(tmp_path, "t.csv", types={"v": "datetime" if "/" in texts[0] else "numeric"})
+    assert tuple(caught.value.fields["conventions"]) == readings
     first, second = (
         values(read(tmp_path, "t.csv", conventions={"v": reading})[1], "v") for reading in readings
     )

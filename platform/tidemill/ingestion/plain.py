@@ -7,7 +7,8 @@ number by itself; ``dataset.types`` says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,7 +100,7 @@ def column_of_texts(
     column = SourceColumn(name, "text", missing=missing)
     if stated.type is ColumnType.CATEGORICAL:
         return column
-    finder = _Finder(words, counts, stated, _is_declared(texts, declared, counts))
+    finder = _Finder(name, words, counts, stated, _is_declared(texts, declared, counts))
     found = finder.stated() if stated.type or stated.convention else finder.found()
     return replace(found, name=name, missing=missing)
 
@@ -108,6 +109,7 @@ def column_of_texts(
 class _Finder:
     """The different texts of a sample and how often each occurs."""
 
+    name: str
     words: pa.Array
     counts: Counts
     said: Stated
@@ -191,9 +193,7 @@ class _Finder:
                     note=f"read as {str(convention)!r} (dataset.conventions)",
                 )
             if fitting:
-                shown = " or ".join(repr(str(convention)) for convention in fitting)
-                first = self.words[0].as_py()
-                note = f"{first!r} can be {shown}: say which in dataset.conventions"
+                note = f"{_either(self.words, fitting)}: say which in dataset.conventions"
                 return SourceColumn("", "text", note=note)
         return None
 
@@ -203,11 +203,13 @@ class _Finder:
             convention = parse_convention(self.said.convention)
             plain = {ColumnType.NUMERIC: "number", ColumnType.DATETIME: "datetime"}
             if convention is None or (kind in plain and plain[kind] != convention.plain):
+                wanted = plain.get(kind, "") if kind else ""
                 raise ConfigError(
-                    f"dataset.conventions: {self.said.convention!r} is no convention of "
-                    f"{plain.get(kind, 'numbers or times') if kind else 'numbers or times'}",
+                    f"dataset.conventions.{self.name}: {self.said.convention!r} is no convention "
+                    f"of {wanted or 'numbers or times'}",
                     remedy="write 1234.5 as the column does ('1.234,5'), or a format of strptime "
                     "('%d/%m/%Y')",
+                    column=self.name,
                     convention=self.said.convention,
                 )
             return convention
@@ -216,7 +218,21 @@ class _Finder:
             fitting = find_number_conventions(self.words)
         elif kind is ColumnType.DATETIME and times_of(self.words).null_count:
             fitting = find_time_conventions(self.words)
-        return fitting[0] if len(fitting) == 1 else None
+        if len(fitting) > 1:
+            raise self._undecided(fitting)
+        return fitting[0] if fitting else None
+
+    def _undecided(self, fitting: Sequence[Convention]) -> ConfigError:
+        lines = " or ".join(
+            f"{{{json.dumps(self.name)}: {json.dumps(str(c), ensure_ascii=False)}}}"
+            for c in fitting
+        )
+        return ConfigError(
+            f"the column {self.name!r}: {_either(self.words, fitting)}",
+            remedy=f"say which in params.yaml, dataset.conventions: {lines}",
+            column=self.name,
+            conventions=[str(convention) for convention in fitting],
+        )
 
     def _are_whole(self, sound: Mask) -> bool:
         whole = _mask(pc.match_substring_regex(self.words, _WHOLE))
@@ -232,6 +248,10 @@ class _Finder:
         ):
             often[word] = often.get(word, 0) + int(count)
         return max(often.values(), default=0) > max(1.0, _MAX_SLIP * float(self.counts.sum()))
+
+
+def _either(words: pa.Array, fitting: Sequence[Convention]) -> str:
+    return f"{words[0].as_py()!r} can be {' or '.join(repr(str(each)) for each in fitting)}"
 
 
 def _words(
