@@ -24,6 +24,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tidemill.config import set_params
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.ingestion import write_sample
@@ -324,6 +325,26 @@ def test_an_empty_monitor_shows_a_command_that_works(fresh, visit):
     expect(page.get_by_role("heading", level=1)).to_have_text("Collecting the first window")
 
 
+def test_windows_without_rows_enough_are_told_with_the_setting(workspace, visit, tmp_path):
+    """No page waits for a first window where all are closed and too small; labels have come."""
+    root = copy_workspace(workspace, tmp_path / "ws")
+    params = root / "params.yaml"
+    params.write_text(set_params(params.read_text(), ["monitoring.window.rows=20"]))
+    with serving(root) as running:
+        running.label(running.feed(60))
+        until(lambda: len(running.windows(state="closed")) == 3)
+        until(lambda: all(w["note"] == "too small" for w in running.windows(state="closed")))
+        page = visit(running, "/")
+        for path in ("/", "/features"):
+            page.goto(running.url + path)
+            ready(page)
+            expect(page.locator("main")).to_contain_text("Every window so far had too few rows")
+            expect(page.locator("main")).to_contain_text("monitoring.window.min_rows")
+        page.goto(running.url + "/performance")
+        ready(page)
+        expect(page.locator("main")).to_contain_text("Labels have come")
+
+
 def test_the_page_changes_by_itself_and_keeps_the_readers_place(fresh, visit):
     """Focus, scroll, opened details and the very nodes stay while the news changes."""
     fresh.feed()
@@ -600,10 +621,17 @@ def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path
 
 
 def test_a_break_that_persists_is_answered_as_the_page_says(fresh, visit):
-    """Both commands of the card work as they stand, in the folder of the workspace."""
+    """Both commands of the card work as they stand, in the folder of the workspace.
+
+    What labels say beside the break is no figure that holds.
+    """
     for _ in range(3):
-        fresh.feed(change=lambda row: row.update({HOSTILE: None, "distance_km": None}))
+        sent = fresh.feed(change=lambda row: row.update({HOSTILE: None, "distance_km": None}))
+        fresh.label(sent, wrong=True)
     fresh.await_verdicts(3)
+    until(lambda: fresh.windows(state="closed")[0]["harm"] == "confirmed harm")
+    page = visit(fresh, "/performance")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("beyond the level of harm")
     page = visit(fresh, reduced_motion="reduce")
     card = page.locator("[data-key=new-normal]")
     expect(card).to_contain_text("broken for 3 windows in a row", timeout=WAIT_MS)

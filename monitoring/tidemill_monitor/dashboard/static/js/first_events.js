@@ -65,10 +65,8 @@ async function typical({ name, type }, signal) {
   return [name, type === "categorical" ? commonest(feature) : middle(feature, type)];
 }
 
-function commonest({ bins = [], reference = [] }) {
-  const at = reference.indexOf(Math.max(...reference.map((value) => value ?? 0)));
-  return bins[at] ?? bins[0] ?? "a";
-}
+/** Categories come by their share; what is last may be "29 others", which is none. */
+const commonest = ({ bins = [] }) => bins[0] ?? "a";
 
 function middle({ edges = [] }, type) {
   const value = edges[Math.floor(edges.length / 2)] ?? 0;

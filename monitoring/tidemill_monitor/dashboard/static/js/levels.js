@@ -34,7 +34,7 @@ export const between = ([low, high]) =>
 export function performanceTable(windows) {
   const metric = named(levels(windows).metric) || "figure";
   return table({
-    caption: `${metric} by window, newest first`,
+    caption: `${metric} by window, newest first; estimates in brackets are not trusted`,
     columns: [
       { name: "Window" },
       { name: "Verdict" },
@@ -46,12 +46,12 @@ export function performanceTable(windows) {
     ],
     keys: [...windows].reverse().map((window) => `row-${window.id}`),
     rows: [...windows].reverse().map((window) => {
-      const { measured, estimated } = window.performance ?? {};
+      const { measured, estimated, estimate_trusted: trusted } = window.performance ?? {};
       return [
         windowLink(window),
         verdictBadge(window.verdict),
         figure(measured),
-        figure(estimated),
+        trusted === false ? `(${figure(estimated)})` : figure(estimated),
         between(bandOf(window.performance)),
         count(window.rows),
         count(window.labelled_rows),

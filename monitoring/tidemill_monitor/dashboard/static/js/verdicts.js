@@ -88,6 +88,17 @@ function beside(harm) {
   return harm ? `; beside it ${harm}` : "";
 }
 
+/** Windows were closed, and none had rows enough for a verdict: what to say, or null. */
+export function tooSmall(windows) {
+  const closed = windows.filter((window) => window.state === "closed");
+  if (!closed.length || closed.some((one) => one.verdict || one.note !== "too small")) return null;
+  const most = Math.max(...closed.map((window) => window.rows));
+  return {
+    title: "Every window so far had too few rows",
+    text: `Of ${several(closed.length, "closed window")} the largest has ${several(most, "row")}; below monitoring.window.min_rows nothing is concluded. Make windows larger (monitoring.window in params.yaml) and start the monitor again.`,
+  };
+}
+
 /** The news of a judged window in one line. */
 export function headline(window, findings = []) {
   const broken = featuresOf(findings, "quality");

@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { listed, several } from "../format.js";
 import { start } from "../page.js";
 import { card, choices, empty, heading } from "../parts.js";
+import { tooSmall } from "../verdicts.js";
 
 const LABEL = 190;
 const CELL = 30;
@@ -17,12 +18,15 @@ start({
   wide: true,
 
   async load(signal) {
-    return { map: await get("/v1/heatmap", { limit: 60, test: "furthest" }, signal) };
+    const map = await get("/v1/heatmap", { limit: 60, test: "furthest" }, signal);
+    if (map.windows.length) return { map, windows: [] };
+    const closed = { limit: 60, segment: "", state: "closed" };
+    return { map, windows: (await get("/v1/windows", closed, signal)).items };
   },
 
-  render({ map }) {
+  render({ map, windows }) {
     const title = news(map);
-    if (!map.windows.length) return { title, body: [heading({ title }), nothing()] };
+    if (!map.windows.length) return { title, body: [heading({ title }), nothing(windows)] };
     const main = document.getElementById("main");
     const width = main.clientWidth - parseFloat(getComputedStyle(main).paddingLeft) * 2;
     const longest = Math.max(...map.features.map((name) => name.length));
@@ -140,13 +144,15 @@ const filters = (map) =>
     }),
   );
 
-const nothing = () =>
+const nothing = (windows) =>
   h(
     "section",
     { class: "card", "data-key": "nothing" },
     empty({
-      title: "The first window is not closed yet",
-      text: "Send events; when a window closes, every feature is compared with what the champion was trained on.",
+      title: tooSmall(windows)?.title ?? "The first window is not closed yet",
+      text:
+        tooSmall(windows)?.text ??
+        "Send events; when a window closes, every feature is compared with what the champion was trained on.",
       body: h("a", { class: "button", href: "/" }, "How to send the first events"),
     }),
   );

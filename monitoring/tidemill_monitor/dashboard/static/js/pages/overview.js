@@ -10,7 +10,7 @@ import { levels, performanceTable } from "../levels.js";
 import { start } from "../page.js";
 import { card, code, empty, inNumbers, rows, windowLink } from "../parts.js";
 import { readiness, tiles } from "../tiles.js";
-import { headline, telling, verdictBadge, verdictOf } from "../verdicts.js";
+import { headline, telling, tooSmall, verdictBadge, verdictOf } from "../verdicts.js";
 
 const WINDOWS = 60;
 
@@ -56,16 +56,16 @@ start({
   },
 });
 
-function news({ status, about, findings }) {
+function news({ status, windows, about, findings }) {
   if (!status.champion) return "There is no champion to watch yet";
   if (about) return headline(about, findings);
   if (status.serving?.returned)
     return `Version ${status.serving.version} serves again, its first window fills`;
   if (!status.traffic?.rows_total) return "Ready for the first events";
-  return "Collecting the first window";
+  return tooSmall(windows)?.title ?? "Collecting the first window";
 }
 
-function hero({ status, about: window }, title) {
+function hero({ status, windows, about: window }, title) {
   const { tone, icon: name } = verdictOf(window?.verdict);
   return h(
     "header",
@@ -81,7 +81,7 @@ function hero({ status, about: window }, title) {
         window && verdictBadge(window.verdict),
       ),
       h("h1", {}, title),
-      h("p", { class: "lead" }, window ? window.sentence : introduction(status)),
+      h("p", { class: "lead" }, window ? window.sentence : introduction(status, windows)),
       window &&
         h(
           "p",
@@ -139,9 +139,10 @@ function question(asked) {
 const succeeded = (status, window) =>
   status.champion && status.champion.version !== window.model_version;
 
-const introduction = (status) =>
+const introduction = (status, windows) =>
   status.champion
-    ? "A verdict follows when the first window closes: the live traffic is then compared with what the champion was trained on."
+    ? tooSmall(windows)?.text ??
+      "A verdict follows when the first window closes: the live traffic is then compared with what the champion was trained on."
     : "Run the pipeline once (tidemill run): the first model that it registers becomes the champion.";
 
 function filling(status, judged) {

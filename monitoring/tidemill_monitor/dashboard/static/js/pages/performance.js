@@ -81,20 +81,29 @@ function news(windows, { metric }) {
     const guess = newest(windows, "estimated");
     return guess
       ? `No labels yet; ${named(metric)} is estimated at ${figure(guess.performance.estimated)}`
-      : "No labels yet, and no estimate";
+      : labelled(windows)
+        ? "Labels have come, and no window has enough of them"
+        : "No labels yet, and no estimate";
   }
   const { measured } = window.performance;
-  if (window.verdict === "suspected harm")
+  const verdict = window.verdict === "broken feed" ? window.harm : window.verdict;
+  if (verdict === "suspected harm")
     return `${sentence(named(metric))} is ${figure(measured)}, and harm is suspected`;
-  if (window.verdict !== "confirmed harm")
+  if (verdict !== "confirmed harm")
     return `${sentence(named(metric))} holds at ${figure(measured)}`;
   return `${sentence(named(metric))} ${lowerIsBetter(metric) ? "rose" : "fell"} to ${figure(measured)}: beyond the level of harm`;
 }
+
+const labelled = (windows) => windows.some((window) => window.labelled_rows > 0);
 
 const lead = ({ metric, held, harm }) =>
   metric && typeof held === "number"
     ? `On held-out rows the champion reached ${figure(held)}. ${lowerIsBetter(metric) ? "Above" : "Below"} ${figure(harm)} a window counts as harmed (monitoring.harm.max_loss).`
     : "Labels are matched with predictions by event id; until they come, the figure is estimated from the scores.";
+
+/** Outputs beyond known territory, or an estimate that was wrong too often. */
+const doubted = (window) =>
+  window.performance.estimate_trusted === false ? ", not trusted" : "";
 
 function tiles(windows) {
   const measured = newest(windows, "measured");
@@ -111,13 +120,15 @@ function tiles(windows) {
       value: figure(measured?.performance.measured),
       note: measured
         ? `${spread[0] === null ? "" : `${between(spread)} `}on ${several(measured.labelled_rows, "labelled row")}`
-        : "labels have not come",
+        : labelled(windows)
+          ? "too few labels in every window"
+          : "labels have not come",
     }),
     tile({
       key: "estimated",
       name: "Estimated last",
       value: figure(estimated?.performance.estimated),
-      note: band[0] === null ? "no estimate" : between(band),
+      note: band[0] === null ? "no estimate" : `${between(band)}${doubted(estimated)}`,
     }),
     tile({
       key: "harmed",
