@@ -329,9 +329,9 @@ def test_windows_without_rows_enough_are_told_with_the_setting(workspace, visit,
     """No page waits for a first window where all are closed and too small; labels have come."""
     root = copy_workspace(workspace, tmp_path / "ws")
     params = root / "params.yaml"
-    params.write_text(set_params(params.read_text(), ["monitoring.window.rows=20"]))
+    params.write_text(set_params(params.read_text(), ["monitoring.window.rows=60"]))
     with serving(root) as running:
-        running.label(running.feed(60))
+        running.label(running.feed(180))
         until(lambda: len(running.windows(state="closed")) == 3)
         until(lambda: all(w["note"] == "too small" for w in running.windows(state="closed")))
         page = visit(running, "/")

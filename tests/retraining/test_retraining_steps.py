@@ -247,7 +247,8 @@ def test_shuffled_labels_are_not_promoted(root, live, again):
     outcome = again(root, table.set_column(position, "cancelled", pa.array(truth)))
 
     assert outcome.facts["promoted"] is False
-    assert "no better on proof" in outcome.facts["reason"]
+    said = outcome.facts["reason"]
+    assert "no better on proof" in said or "may be chance" in said
     assert champion(root) == 1
     (_, challenger) = registry(root).versions("rides")
     assert (challenger.version, challenger.aliases) == (2, ("challenger",))

@@ -19,14 +19,15 @@ start({
 
   async load(signal) {
     const map = await get("/v1/heatmap", { limit: 60, test: "furthest" }, signal);
-    if (map.windows.length) return { map, windows: [] };
+    if (map.values.some((row) => row.some(isCompared))) return { map, windows: [] };
     const closed = { limit: 60, segment: "", state: "closed" };
     return { map, windows: (await get("/v1/windows", closed, signal)).items };
   },
 
   render({ map, windows }) {
     const title = news(map);
-    if (!map.windows.length) return { title, body: [heading({ title }), nothing(windows)] };
+    if (!map.windows.length || tooSmall(windows))
+      return { title, body: [heading({ title }), nothing(windows)] };
     const main = document.getElementById("main");
     const width = main.clientWidth - parseFloat(getComputedStyle(main).paddingLeft) * 2;
     const longest = Math.max(...map.features.map((name) => name.length));
@@ -93,10 +94,13 @@ start({
 
 const last = (row) => row.values.at(-1);
 
+const isCompared = (cell) => typeof cell === "number";
+
 function news(map) {
   if (!map.windows.length) return "No window to compare with training yet";
   const beyond = map.features.filter((_, at) => (map.values[at].at(-1) ?? 0) > 1);
-  const compared = map.values.filter((row) => typeof row.at(-1) === "number").length;
+  const compared = map.values.filter((row) => isCompared(row.at(-1))).length;
+  if (!compared) return "No column is compared in the last window";
   if (!beyond.length) return `${several(compared, "column")} compared, all look like training`;
   return `${listed(beyond)} ${beyond.length === 1 ? "has" : "have"} drifted in the last window`;
 }
