@@ -19,12 +19,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tidemill.errors import Busy, ConfigError
+from tidemill.errors import Busy, ConfigError, WorkspaceBusy
 from tidemill.monitor_client import MonitorClient
 from tidemill.orchestration import services, up
 from tidemill.orchestration.owner import told_clients
 from tidemill.settings import Settings
-from tidemill.storage import Workspace
+from tidemill.storage import Workspace, services_lock
 from tidemill.testing.ports import free_ports
 
 HERE = Path(__file__).parent
@@ -90,6 +90,23 @@ def test_a_port_in_use_is_named(place):
     assert caught.value.exit_code == 75
     assert str(port) in str(caught.value)
     assert "--mlflow-port" in caught.value.remedy
+
+
+def test_a_second_one_in_a_workspace_touches_nothing(place):
+    """Whatever ports it is given: the first one's addresses and deployments stay."""
+    prefect_port, mlflow_port, monitor_port = free_ports(3)
+    with services_lock(place), pytest.raises(WorkspaceBusy) as caught:
+        up(
+            place,
+            settings=Settings(),
+            prefect_port=prefect_port,
+            mlflow_port=mlflow_port,
+            monitor_port=monitor_port,
+        )
+
+    assert f"process {os.getpid()}" in str(caught.value)
+    assert "tidemill links" in caught.value.remedy
+    assert not (place.hidden / "up").exists()
 
 
 def test_a_workspace_without_deployments_uses_those_of_the_checkout(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ from tidemill.orchestration.services import (
 )
 from tidemill.orchestration.supervisor import Supervisor, leashed
 from tidemill.settings import Settings
-from tidemill.storage import Workspace
+from tidemill.storage import Workspace, services_lock
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -67,6 +67,8 @@ def up(
 
     Raises
     ------
+    WorkspaceBusy
+        If another ``tidemill up`` runs the services of this workspace; nothing is touched.
     Busy
         If a port is in use.
     ServiceUnavailable
@@ -77,10 +79,29 @@ def up(
     told = stop or threading.Event()
     at = Addresses.of(settings, host, prefect_port, mlflow_port, monitor_port)
     flows_home(workspace)
+    with services_lock(workspace):
+        _require_ports(at, host, prefect_port, mlflow_port, monitor_port)
+        _run(workspace, settings, at, on_event, told)
+    on_event("stopped")
+
+
+def _require_ports(
+    at: Addresses, host: str, prefect_port: int, mlflow_port: int, monitor_port: int
+) -> None:
     _require_free(host, prefect_port, "Prefect", "--prefect-port")
     if at.own_mlflow:
         _require_free(host, mlflow_port, "MLflow", "--mlflow-port")
     _require_free(host, monitor_port, "the monitor", "--monitor-port")
+
+
+def _run(
+    workspace: Workspace,
+    settings: Settings,
+    at: Addresses,
+    on_event: Callable[[str], None],
+    told: threading.Event,
+) -> None:
+    """Everything, until told to stop."""
     owner = Installation.of(workspace)
     owner.tell_clients(client_environment(at, owner))
     with _signals(told), Supervisor(workspace.hidden / "logs", on_event) as supervisor:
@@ -93,7 +114,6 @@ def up(
         while not told.wait(_TEND_SECONDS):
             supervisor.tend()
         on_event("stopping")
-    on_event("stopped")
 
 
 def links(workspace: Workspace) -> dict[str, str]:

@@ -19,7 +19,7 @@ from tidemill.storage.hashing import (
     stable_hash,
     stable_row_hash,
 )
-from tidemill.storage.lock import workspace_lock
+from tidemill.storage.lock import services_lock, workspace_lock
 from tidemill.storage.manifest import (
     FileEntry,
     PartEntry,
@@ -53,6 +53,7 @@ __all__ = [
     "read_profiles",
     "replaced_file",
     "salted_hash",
+    "services_lock",
     "stable_hash",
     "stable_row_hash",
     "storage_errors",

@@ -1,4 +1,4 @@
-"""One writer to a workspace: an advisory lock that dies with its holder."""
+"""One writer to a workspace, one `up` for its services: locks that die with their holder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tidemill.errors import WorkspaceBusy
 from tidemill.storage.atomic import storage_errors
 from tidemill.storage.workspace import Workspace
 
-__all__ = ["workspace_lock"]
+__all__ = ["services_lock", "workspace_lock"]
 
 _POLL_SECONDS = 0.2
 
@@ -28,7 +29,31 @@ def workspace_lock(workspace: Workspace, *, wait_seconds: float = 0.0) -> Iterat
     WorkspaceBusy
         If another process holds it for longer than ``wait_seconds``.
     """
-    path = workspace.hidden / "lock"
+    busy = f"{workspace.root} is in use"
+    remedy = "wait for that run to end, or give --wait SECONDS"
+    with _held(workspace.hidden / "lock", workspace, busy, remedy, wait_seconds):
+        yield
+
+
+@contextmanager
+def services_lock(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace's services: one ``tidemill up`` runs them.
+
+    Raises
+    ------
+    WorkspaceBusy
+        If another process does.
+    """
+    busy = f"the services of {workspace.root} are run"
+    remedy = "use that one (tidemill links opens it), or stop it first: Ctrl-C where it runs"
+    with _held(workspace.hidden / "services.lock", workspace, busy, remedy):
+        yield
+
+
+@contextmanager
+def _held(
+    path: Path, workspace: Workspace, busy: str, remedy: str, wait_seconds: float = 0.0
+) -> Iterator[None]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -42,8 +67,8 @@ def workspace_lock(workspace: Workspace, *, wait_seconds: float = 0.0) -> Iterat
                 if time.monotonic() >= deadline:
                     holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
                     raise WorkspaceBusy(
-                        f"{workspace.root} is in use by process {holder or 'unknown'}",
-                        remedy="wait for that run to end, or give --wait SECONDS",
+                        f"{busy} by process {holder or 'unknown'}",
+                        remedy=remedy,
                         path=str(workspace.root),
                         holder=holder,
                     ) from exc
