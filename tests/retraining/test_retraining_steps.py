@@ -16,7 +16,14 @@ import pytest
 
 from tidemill.drift import Reference
 from tidemill.engines import LocalEngine
-from tidemill.errors import ConfigError, ModelMissing, SchemaMismatch, TooFewRows, UsageError
+from tidemill.errors import (
+    ConfigError,
+    KeyInvalid,
+    ModelMissing,
+    SchemaMismatch,
+    TooFewRows,
+    UsageError,
+)
 from tidemill.ingestion import LiveRows, live_rows
 from tidemill.retraining import Order
 from tidemill.schema import Role
@@ -367,6 +374,14 @@ def test_a_feature_that_comes_alive_is_learnt(tmp_path, live, again):
     (live_set,) = live_sets(Workspace.at(root))
     taught = pq.read_table(next(live_set.validated.glob("*.parquet")), columns=["lane"])
     assert set(taught["lane"].to_pylist()) == {"7.0"}
+
+
+def test_a_labelled_row_that_comes_twice_is_told_with_its_own_remedy(root, live, again):
+    """The key of the dataset is no fault of it: the labelled rows are."""
+    table = live(root, 300)
+    with pytest.raises(KeyInvalid, match="of the labelled rows") as caught:
+        again(root, pa.concat_tables([table, table.slice(0, 5)]))
+    assert caught.value.remedy.startswith("give each labelled row once")
 
 
 def test_sides_depend_on_the_id_alone(live, finished):

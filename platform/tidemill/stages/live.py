@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import Params
-from tidemill.errors import TooFewRows
+from tidemill.errors import KeyInvalid, TooFewRows
 from tidemill.ingestion import (
     LiveRows,
     ingest,
@@ -256,7 +256,14 @@ def take_in(
     live = LiveSet(name, context.workspace.live / name)
     receipt = folder / "taken_in.json"
     if not (receipt.exists() and (live.folder / "set.json").exists()):
-        _validate(context, params, schema, folder)
+        try:
+            _validate(context, params, schema, folder)
+        except KeyInvalid as exc:
+            raise KeyInvalid(
+                f"of the labelled rows, as they were gathered, {exc.message}",
+                remedy="give each labelled row once, with the label that is right, and its key",
+                **exc.fields,
+            ) from exc
         manifest = ValidatedManifest.read(folder / "validated")
         learn = _parts(manifest, _LEARN)
         _commit_set(live, folder, replace(manifest, schema=schema, parts=learn))
