@@ -14,7 +14,7 @@ from tidemill.config import Params, load_params
 from tidemill.errors import ConfigError
 from tidemill.ledger import Ledger
 from tidemill.storage import storage_errors
-from tidemill.web import WholeBodies
+from tidemill.web import HeadAsGet, WholeBodies
 from tidemill_monitor.dashboard import add_dashboard
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.trying import check_channels
@@ -188,6 +188,7 @@ def _composed(service: Service) -> FastAPI:
         rates=service.rates,
         run=service.run,
     )
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Wrapped, hosts=service.settings.hosts, meters=service.meters)
     app.add_middleware(WholeBodies)
     return app

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
     import pyarrow as pa
 
-__all__ = ["CREDENTIALS", "MonitorClient", "MonitorRefused", "find_monitor"]
+__all__ = ["CREDENTIALS", "KEY_VARIABLE", "MonitorClient", "MonitorRefused", "find_monitor"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 URL_VARIABLE, KEY_VARIABLE = "TIDEMILL_MONITOR_URL", "TIDEMILL_MONITOR_KEY"

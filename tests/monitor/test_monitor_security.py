@@ -86,6 +86,36 @@ def test_unknown_paths_tell_nothing_without_a_key(shared):
         assert shared.client.get(path).status_code == 401, path
 
 
+def test_head_is_get_without_the_body(shared):
+    """On every address that answers GET, with a key and without, pages and the stream too."""
+    paths = [path for method, path in routes(shared.app) if method == "GET"]
+    assert {"/healthz", "/readyz", "/login", "/v1/stream", "/features", "/metrics"} <= set(paths)
+    for headers in ({}, shared.asking()):
+        for path in sorted(set(paths) - {"/v1/stream"}):
+            got = shared.client.get(path, headers=headers)
+            head = shared.client.head(path, headers=headers)
+            assert head.status_code == got.status_code, path
+            assert head.headers.get("content-type") == got.headers.get("content-type"), path
+            assert head.content == b""
+    head = shared.client.head("/v1/stream", headers=shared.asking())
+    assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (
+        200,
+        "text/event-stream",
+    )
+    counted = shared.get("/metrics").text
+    assert 'method="HEAD",route="/healthz",status="200"' in counted
+
+
+def test_who_has_no_key_is_told_where_one_is(shared):
+    """The problem and the login page name the command and the file, and hold no key."""
+    told = shared.client.get("/v1/status").json()["remedy"]
+    page = shared.client.get("/login").text
+    for text in (told, page):
+        assert "tidemill monitor keys create --scope" in text
+        assert ".tidemill/monitor/credentials.json" in text
+        assert not any(key in text for key in shared.texts.values())
+
+
 @pytest.mark.parametrize(
     ("scope", "allowed", "refused"),
     [

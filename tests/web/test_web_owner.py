@@ -13,7 +13,7 @@ import websockets.sync.client
 from starlette.middleware.gzip import GZipMiddleware
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tidemill.web import Passes, guarded, is_foreign
+from tidemill.web import HeadAsGet, Passes, addressed, guarded, is_foreign
 from tidemill.web.asgi import json_changed
 
 HERE = "http://127.0.0.1:4200"
@@ -281,6 +281,64 @@ def test_a_websocket_says_little_before_its_pass_and_much_after(whole, owned, ec
             for said in ({"type": "auth", "token": CREDENTIAL}, {"type": "event", "x": piece * 30}):
                 socket.send(json.dumps(said))
                 assert socket.recv(timeout=5) == "heard"
+
+
+def test_who_is_refused_is_told_where_the_password_lies(owned):
+    """The page and the plain answer name the file, its entries and the link; no secret."""
+    secret = CREDENTIAL.partition(":")[2]
+    for method, headers in (("GET", {"accept": "text/html"}), ("GET", {}), ("POST", {})):
+        answer = ask(owned, method, headers=headers)
+        assert answer.status_code == 401
+        for told in (
+            ".tidemill/up/clients.sh",
+            "MLFLOW_TRACKING_PASSWORD",
+            "PREFECT_API_AUTH_STRING",
+            "tidemill links",
+        ):
+            assert told in answer.text, (method, headers, told)
+        assert secret not in answer.text
+
+
+def test_head_is_get_without_the_body(echo, monkeypatch):
+    """Status and headers of GET, for applications that know no HEAD; a link is not used up."""
+    monkeypatch.setenv("TIDEMILL_OWNER_CREDENTIAL", CREDENTIAL)
+    app = guarded(echo, open_paths=("/health",), handshake="prefect")
+    for path, headers in (
+        ("/health", {}),
+        ("/", {}),
+        ("/", {"accept": "text/html"}),
+        ("/x", {"authorization": BASIC}),
+    ):
+        got, head = (ask(app, method, path, headers=headers) for method in ("GET", "HEAD"))
+        assert (head.status_code, head.headers) == (got.status_code, got.headers), path
+        assert head.content == b""
+    assert echo.reached == ["GET /health"] * 2 + ["GET /x"] * 2
+    link = f"/tidemill/open?token={Passes(CREDENTIAL).link()}"
+    assert ask(app, "HEAD", link).status_code == 401
+    monkeypatch.setenv("TIDEMILL_OWNER_CREDENTIAL", CREDENTIAL)
+    assert ask(addressed(echo), "HEAD").status_code == 200
+
+
+def test_head_of_an_endless_answer_ends(serve, caplog):
+    """The stream is cut after its head, and the connection serves on."""
+    ended = []
+
+    async def endless(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+                await asyncio.sleep(0.01)
+        finally:
+            ended.append(scope["method"])
+
+    port = serve(HeadAsGet(endless))
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        for _ in range(3):
+            answer = client.head("/")
+            assert (answer.status_code, answer.content) == (200, b"")
+    assert ended == ["GET"] * 3
+    assert [r for r in caplog.records if r.exc_info] == []
 
 
 def test_a_changed_document_keeps_its_answer(echo):

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tidemill.monitor_client import CREDENTIALS
 from tidemill_monitor.dashboard.assets import Assets
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.security.scopes import Identity
@@ -80,6 +81,7 @@ def login_page(csrf_token: str, next_path: str, error: str | None) -> str:
         csrf_token=csrf_token,
         next_page=next_path,
         problem=error,
+        key_file=CREDENTIALS,
     )
 
 

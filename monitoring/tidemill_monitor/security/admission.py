@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.errors import TidemillError
+from tidemill.monitor_client import CREDENTIALS, KEY_VARIABLE
 from tidemill.web import cookies_of
 from tidemill_monitor.problems import Problem, problem_of, problem_response
 from tidemill_monitor.security.keys import Keys
@@ -22,6 +23,11 @@ __all__ = ["Admission", "read_form"]
 _FORM = "application/x-www-form-urlencoded"
 _FORM_BYTES = 16 << 10
 _TELLS_MORE = "/readyz"  # open to all, and says why to who may read
+_WHERE = (
+    "`tidemill monitor keys create --scope SCOPE`, in the monitor's workspace, makes a key and "
+    f"prints it once; that of the workspace's own commands lies there in {CREDENTIALS}; "
+    f"{KEY_VARIABLE} gives commands another"
+)
 Run = Callable[..., Awaitable[Identity | None]]
 
 
@@ -73,6 +79,7 @@ class Admission:
                 "Unauthorized",
                 "send a valid key: Authorization: Bearer tm_...",
                 headers={"WWW-Authenticate": "Bearer"},
+                remedy=_WHERE,
             )
         _require(identity, need)
         if wait := self._rates.requests.take(identity.id):

@@ -5,6 +5,7 @@ Nothing here imports a web framework, so that a server which loads one starts no
 
 from tidemill.web.asgi import json_changed, with_headers
 from tidemill.web.bounds import Bounds
+from tidemill.web.heads import HeadAsGet
 from tidemill.web.here import HereOnly
 from tidemill.web.origins import cookies_of, header_of, host_of, is_foreign
 from tidemill.web.owner_only import OwnerOnly
@@ -16,6 +17,7 @@ __all__ = [
     "CREDENTIAL_VARIABLE",
     "HOSTS_VARIABLE",
     "Bounds",
+    "HeadAsGet",
     "HereOnly",
     "OwnerOnly",
     "Passes",

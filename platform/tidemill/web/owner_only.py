@@ -32,7 +32,17 @@ _CLOSED = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Closed
 workspace, makes another one. Or give the service's password:</p>
 <form method="post" action="{OPEN_PATH}"><label>Password
 <input type="password" name="password" autocomplete="current-password" required></label>
-<button>Open</button></form></html>
+<button>Open</button></form>
+<p>The password lies in the workspace, in <code>.tidemill/up/clients.sh</code>: of MLflow as
+<code>MLFLOW_TRACKING_PASSWORD</code>, of Prefect behind the colon of
+<code>PREFECT_API_AUTH_STRING</code>. Of Prefect in the containers it lies in
+<code>docker/secrets/prefect_auth</code>, behind the colon too.</p></html>
+"""
+_CLOSED_PLAINLY = """this service answers its owner only: send user and password as HTTP Basic.
+They lie in the workspace, in .tidemill/up/clients.sh (PREFECT_API_AUTH_STRING of Prefect;
+MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of MLflow), which
+`. .tidemill/up/clients.sh` sets in a shell; of Prefect in the containers, in
+docker/secrets/prefect_auth. For a browser: `tidemill links`, in the workspace, makes a link.
 """
 # No redirect: after a link in another site's page, a browser withholds the new cookie from it.
 _OPENED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Open</title>
@@ -156,14 +166,14 @@ def _no_bound() -> None:
 
 async def _closed(scope: Scope, send: Send) -> None:
     accepts = header_of(scope, b"accept") or b""
-    if scope["method"] in ("GET", "POST") and b"text/html" in accepts:
+    if scope["method"] in ("GET", "HEAD", "POST") and b"text/html" in accepts:
         # No scheme that makes a browser ask by itself, and send what it got for ever after.
         challenge = (b"www-authenticate", b'Form realm="tidemill"')
         await answer(send, 401, _CLOSED, kind=_HTML, headers=(*_PAGE, challenge))
     else:
         browser = header_of(scope, b"sec-fetch-mode") is not None
         headers = () if browser else ((b"www-authenticate", b'Basic realm="tidemill"'),)
-        await answer(send, 401, "this service answers its owner only\n", headers=headers)
+        await answer(send, 401, _CLOSED_PLAINLY, headers=headers)
 
 
 async def _password(scope: Scope, receive: Receive) -> str | None:

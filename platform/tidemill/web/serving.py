@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.web.asgi import App
 from tidemill.web.bounds import Bounds
+from tidemill.web.heads import HeadAsGet
 from tidemill.web.here import HereOnly
 from tidemill.web.owner_only import OwnerOnly
 from tidemill.web.passes import Passes
@@ -42,11 +43,17 @@ def guarded(app: App, *, open_paths: Collection[str], handshake: str | None = No
     if not credential.partition(":")[2]:
         raise KeyError(CREDENTIAL_VARIABLE)
     passes = Passes(credential)
-    return addressed(OwnerOnly(app, passes=passes, open_paths=open_paths, handshake=handshake))
+    # A link works once, for GET: what looks at it with HEAD before does not use it up.
+    served = HeadAsGet(app)
+    return _here(OwnerOnly(served, passes=passes, open_paths=open_paths, handshake=handshake))
 
 
 def addressed(app: App) -> App:
     """The guard without a pass, for an application that asks for secrets itself: it has users."""
+    return _here(HeadAsGet(app))
+
+
+def _here(app: App) -> App:
     named = (name.strip() for name in os.environ.get(HOSTS_VARIABLE, "").split(","))
     return WholeBodies(HereOnly(app, hosts={*_LOOPBACK, *named} - {""}))
 
