@@ -8,6 +8,9 @@ A category or class is a text. A number that is whole has no point (3 and 3.0 ar
 is the shortest text that reads back as it; a boolean is ``true`` or ``false``. A text stays as it
 is: ``01`` and ``1`` are two, as are ``02134`` and 2134. Only where one of ``3`` and ``3.0`` is
 known and the other is not, that one is meant: frames with gaps write whole numbers as ``3.0``.
+
+An event's id is a text, or a whole number, which has no point (3 and 3.0 are ``3``). A fraction, a
+boolean, and a float so large that it stands for several whole numbers name nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ __all__ = [
     "as_known",
     "categories",
     "category",
+    "identifiers",
     "known_category",
     "missing_of",
     "moments",
@@ -79,6 +83,31 @@ def categories(values: pa.Array) -> pa.Array:
     numbers = values.cast(pa.float64()).dictionary_encode()
     texts = [category(n) if abs(n) < float("inf") else None for n in numbers.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(numbers.indices)
+
+
+_HELD = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): EXACT}
+"""Below these a whole number is the only one that a float of the type stands for."""
+
+
+def identifiers(values: pa.Array) -> pa.Array:
+    """The texts of event ids: of texts, numbers, booleans, or a dictionary of them.
+
+    What is no id is null.
+
+    >>> identifiers(pa.array([3.0, 0.5, 2.0**60, None])).to_pylist()
+    ['3', None, None, None]
+    """
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return identifiers(values.dictionary).take(values.indices)
+    if pa.types.is_boolean(kind):
+        return pa.nulls(len(values), pa.string())
+    if not pa.types.is_floating(kind):
+        return values.cast(pa.string())
+    numbers = values.cast(pa.float64())
+    sound = pc.and_(pc.equal(numbers, pc.round(numbers)), pc.less(pc.abs(numbers), _HELD[kind]))
+    whole = pc.if_else(pc.fill_null(sound, False), numbers, pa.scalar(None, pa.float64()))
+    return whole.cast(pa.int64()).cast(pa.string())
 
 
 def known_category(text: str, known: Container[Any]) -> str:

@@ -585,3 +585,61 @@ def test_a_feature_named_as_an_events_own_field_is_refused():
     )
     with pytest.raises(ConfigError, match="score"):
         shape(schema)
+
+
+IDS = [
+    ("a", "a"),
+    ("01", "01"),
+    ("1.0", "1.0"),
+    (1, "1"),
+    (1.0, "1"),
+    (-0.0, "0"),
+    (2**63, "9223372036854775808"),
+    (10**20, None),  # a float to readers of JSON
+    (2.0**53 - 1, "9007199254740991"),
+    (2.0**53, None),
+    (2.5, None),
+    (math.inf, None),
+    (True, None),
+    ([1], None),
+]
+"""What names an event, in JSON and Arrow, of predictions, events and labels; None: refused."""
+
+
+@pytest.mark.parametrize(("given", "known"), IDS)
+def test_an_event_id_is_a_text_or_a_whole_number_in_json(given, known):
+    """One rule for all three kinds of rows; the row beside a bad one is kept."""
+    record = {k: v for k, v in event().items() if k in ("event_id", "at", "features")}
+    for kind, row in (
+        ("events", event()),
+        ("records", record),
+        ("labels", {"event_id": "e", "truth": "1"}),
+    ):
+        found = sort([{**row, "event_id": given}, {**row, "event_id": "beside"}], kind)
+        ids = found.table["event_id"].to_pylist()
+        assert ids == ([known, "beside"] if known else ["beside"]), kind
+        code = "not_finite" if given == math.inf else "type"
+        assert errors(found) == (set() if known else {(0, "event_id", code)}), kind
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "given", "known"),
+    [
+        (pa.float64(), [1.0, 2.5, 2.0**53 - 1, 2.0**53, math.inf], [0, 2]),
+        (pa.float32(), [1.0, 2.5, 2.0**24 - 1, 2.0**24, math.inf], [0, 2]),
+        (pa.int64(), [1, 2, 2**60, -1, 0], [0, 1, 2, 3, 4]),
+        (pa.bool_(), [True, False, True, False, True], []),
+    ],
+)
+def test_an_event_id_is_a_text_or_a_whole_number_in_arrow(kind, given, known, encoded):
+    """A float of any width names an event as far as it stands for one whole number alone."""
+    ids = pa.array(given, kind)
+    table = columns(5, event_id=ids.dictionary_encode() if encoded else ids)
+    found = sort_arrow(stream(table))
+    assert found.positions.tolist() == known
+    assert found.table["event_id"].to_pylist() == [str(int(given[row])) for row in known]
+    assert {row for row, _, _ in errors(found)} == set(range(5)) - set(known)
+    gaps = sort_arrow(stream(columns(2, event_id=pa.array([7.0, math.nan]))))
+    assert errors(gaps) == {(1, "event_id", "missing")}
+    assert gaps.table["event_id"].to_pylist() == ["7"]

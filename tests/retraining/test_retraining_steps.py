@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from tidemill.cli.retraining import _Labelled
+from tidemill.config import load_params
 from tidemill.drift import Reference
 from tidemill.engines import LocalEngine
 from tidemill.errors import (
@@ -518,3 +520,40 @@ def test_a_set_of_another_schema_is_left_out_with_a_warning(retrained, tmp_path,
         said = run_shard(context, sharding=params.sharding, seed=params.seed)
     assert "left out" in said.warnings[0]
     assert ShardManifest.read(root / "data" / "shards").appended == ()
+
+
+def test_labelled_rows_are_named_as_events_are(finished):
+    """Whole numbers are their texts; a row whose id is none is left out and counted."""
+    schema = ShardManifest.read(finished / "data" / "shards").schema
+    table = next(iter(read_blocks(next((finished / "data" / "shards").glob("*.parquet")))))
+    table = table.slice(0, 4)
+    for ids, known in (
+        (pa.array([1.0, 2.5, None, 4.0]), ["1", "4"]),
+        (pa.array([1, 2, 3, 4]), ["1", "2", "3", "4"]),
+        (pa.array(["1.0", "01", None, "a"]), ["1.0", "01", "a"]),
+        (pa.array([True, False, True, False]), []),
+    ):
+        rows = live_rows(table.append_column("event_id", ids), schema)
+        assert rows.ids.to_pylist() == known
+        assert (rows.table.num_rows, rows.left_out) == (len(known), 4 - len(known))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "csv"])
+def test_labelled_files_are_named_as_events_are(finished, live, tmp_path, kind):
+    """Numbers and booleans are none but where they are whole; a CSV file holds texts."""
+    table = live(finished, 4).drop_columns(["event_id"])
+    given = [1.0, 2.5, 3.0, 4.0]
+    plain = table.append_column("event_id", pa.array(given)).to_pandas()
+    path = tmp_path / f"rows.{kind}"
+    if kind == "parquet":
+        plain.to_parquet(path)
+    elif kind == "jsonl":
+        plain.to_json(path, orient="records", lines=True, date_format="iso", double_precision=15)
+    else:
+        plain.to_csv(path, index=False)
+    with LocalEngine(1) as engine:
+        rows = _Labelled(Workspace.at(finished), load_params(finished), str(path), engine)
+        found = [live_rows(batch, rows._schema) for batch in rows()]
+    ids = [name for each in found for name in each.ids.to_pylist()]
+    assert ids == (["1.0", "2.5", "3.0", "4.0"] if kind == "csv" else ["1", "3", "4"])
+    assert sum(each.left_out for each in found) == (0 if kind == "csv" else 1)

@@ -13,7 +13,7 @@ from tidemill.metrics import LARGEST, ROUNDING
 from tidemill.schema import RESERVED, TableSchema, Task
 from tidemill_monitor.intake.cells import cells_of
 from tidemill_monitor.intake.numbers import NumberCells, WholeCells
-from tidemill_monitor.intake.texts import ClassCells, TextCells
+from tidemill_monitor.intake.texts import ClassCells, IdCells
 from tidemill_monitor.intake.times import TimeCells
 from tidemill_monitor.intake.values import Cells
 
@@ -82,7 +82,7 @@ class Shape:
         if time is not None:
             features[time] = TimeCells(time, bounds)
         event_id, at = (
-            TextCells("event_id", pa.string(), min_length=1, max_length=MAX_ID, floats=False),
+            IdCells("event_id", MAX_ID),
             TimeCells("at", bounds),
         )
         self.records = Plan(

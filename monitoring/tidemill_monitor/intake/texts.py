@@ -11,14 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.spelling import as_known, categories, category, missing_of
+from tidemill.spelling import EXACT, as_known, categories, category, identifiers, missing_of
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
-__all__ = ["ClassCells", "TextCells"]
+__all__ = ["ClassCells", "IdCells", "TextCells"]
 
 MAX_TEXT = 1024
 _FEW = 64
+_TAKEN = (str, int, bool, float)
+_FINITE = "must be finite"
+_NO_ID = "must be a text or a whole number (larger ones than 2^53 as texts), not "
 
 
 class TextCells:
@@ -28,8 +31,6 @@ class TextCells:
 
     Parameters
     ----------
-    floats : bool
-        Whether floats are: of a long number that names something they have lost the end.
     missing_values : collection of str
         Texts that mean 'missing', as in the table that was learnt from.
     """
@@ -41,12 +42,10 @@ class TextCells:
         *,
         min_length: int = 0,
         max_length: int = MAX_TEXT,
-        floats: bool = True,
         missing_values: Collection[str] = (),
     ) -> None:
         self.name, self.kind = name, kind
         self._min, self._max = min_length, max_length
-        self._taken = (str, int, bool, float) if floats else (str, int, bool)
         self._missing = frozenset(missing_values)
 
     def read(self, values: Sequence[Any]) -> Read:
@@ -63,10 +62,10 @@ class TextCells:
                 return self._checked(array)
 
         def cell(value: Any) -> str | None:
-            if type(value) not in self._taken:
+            if type(value) not in _TAKEN:
                 raise Faulty("type", f"must be a text, not {kind_of(value)}")
             if type(value) is float and not math.isfinite(value):
-                raise Faulty("not_finite", "must be finite")
+                raise Faulty("not_finite", _FINITE)
             label = _label(value)
             try:
                 str(label).encode()
@@ -99,8 +98,8 @@ class TextCells:
 
     def _is_plain(self, kind: Any) -> bool:
         """Whether a number or boolean, which has a text (a decimal's would be of any scale)."""
-        floats = pa.types.is_floating(kind) and float in self._taken
-        return bool(floats or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+        number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+        return bool(number or pa.types.is_boolean(kind))
 
     def _infinite(self, values: Any) -> list[Fault]:
         """NaN is a missing value, as everywhere in tidemill; an infinite number is a fault."""
@@ -109,7 +108,7 @@ class TextCells:
         if not pa.types.is_floating(values.type):
             return []
         odd = pc.fill_null(pc.is_inf(values), False).to_numpy(zero_copy_only=False)
-        fault = Fault(self.name, "not_finite", "must be finite", np.flatnonzero(odd))
+        fault = Fault(self.name, "not_finite", _FINITE, np.flatnonzero(odd))
         return [fault] if odd.any() else []
 
     def _present(self, texts: Any) -> Any:
@@ -172,6 +171,52 @@ class TextCells:
     def _fault(self, rows: npt.NDArray[np.int64]) -> Fault:
         detail = f"must have {self._min} to {self._max} bytes and no character 0"
         return Fault(self.name, "text", detail, rows)
+
+
+class IdCells:
+    """Event ids: texts, and whole numbers as texts, by the rule of :mod:`tidemill.spelling`."""
+
+    def __init__(self, name: str, max_length: int) -> None:
+        self.name = name
+        self._texts = TextCells(name, pa.string(), min_length=1, max_length=max_length)
+
+    def read(self, values: Sequence[Any]) -> Read:
+        """JSON texts and numbers."""
+        if set(map(type, values)) <= {str, int, NONE}:
+            return self._texts.read(values)
+        found, faults = search(self.name, values, _identifier)
+        texts, more = self._texts.read(found)
+        return texts, [*faults, *more]
+
+    def read_arrow(self, values: Any) -> Read:
+        """Strings, whole numbers, floats that are whole; dictionaries of them."""
+        kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+        if pa.types.is_boolean(kind):
+            return wrong_type(self.name, values, pa.string(), "texts or whole numbers")
+        if not pa.types.is_floating(kind):
+            return self._texts.read_arrow(values)
+        if kind != values.type:
+            values = values.dictionary_decode()
+        texts = identifiers(values)
+        given = pc.and_(pc.is_valid(values), pc.invert(pc.is_nan(values)))
+        bad = pc.and_(pc.fill_null(given, False), pc.is_null(texts))
+        infinite = pc.fill_null(pc.is_inf(values), False).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(bad.to_numpy(zero_copy_only=False) & ~infinite)
+        faults = [Fault(self.name, "type", f"{_NO_ID}another {kind}", rows)] if len(rows) else []
+        if infinite.any():
+            faults.append(Fault(self.name, "not_finite", _FINITE, np.flatnonzero(infinite)))
+        return texts, faults
+
+
+def _identifier(value: Any) -> str | int:
+    if type(value) is float and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    if type(value) is float and not math.isfinite(value):
+        raise Faulty("not_finite", _FINITE)
+    if type(value) not in (str, int):
+        kind = "another number" if type(value) is float else kind_of(value)
+        raise Faulty("type", f"{_NO_ID}{kind}")
+    return value  # type: ignore[no-any-return]
 
 
 class ClassCells:

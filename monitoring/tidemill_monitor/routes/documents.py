@@ -26,7 +26,7 @@ EXAMPLE_FEATURES: dict[str, Any] = {
 """Shown until a champion is loaded; then its own columns are."""
 
 _ID = {
-    "type": ["string", "integer"],
+    "type": ["string", "integer"],  # 7.0 is an integer too, as JSON Schema has it
     "minLength": 1,
     "maxLength": 200,
     "pattern": r"^[!-~]+$",

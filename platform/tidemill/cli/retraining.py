@@ -85,7 +85,10 @@ class _Labelled:
         where = source if "://" in source else str(Path(source).absolute())
         self._dataset = params.dataset.model_copy(update={"source": where})
         self._listing = list_source(self._dataset, place.root, engine)
-        given = {column.name for column in self._listing.columns} | set(params.dataset.derive)
+        given = dict.fromkeys(params.dataset.derive, "")
+        # A CSV file holds texts: a number in it is as it is written.
+        typed = all(split.format != "csv" for split in self._listing.splits)
+        given |= {c.name: c.type if typed else "text" for c in self._listing.columns}
         self._schema = as_labelled(ShardManifest.read(place.shards).schema, given)
         self.name = f"rows-{hash_json([s.sha256 for s in self._listing.splits])[:12]}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.suite import Suite
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
-from tidemill.spelling import as_known
+from tidemill.spelling import as_known, identifiers
 from tidemill.storage import stable_hash
 
 __all__ = ["LiveRows", "as_labelled", "live_dataset", "live_rows", "row_wise_suite"]
@@ -24,15 +24,30 @@ __all__ = ["LiveRows", "as_labelled", "live_dataset", "live_rows", "row_wise_sui
 EVENT_ID, AT = "event_id", "at"
 
 
-def as_labelled(schema: TableSchema, given: Collection[str]) -> TableSchema:
+_IDS = {
+    "integer": (ColumnType.NUMERIC, "int64"),
+    "number": (ColumnType.NUMERIC, "float64"),
+    "boolean": (ColumnType.BOOLEAN, "bool"),
+}
+
+
+def as_labelled(schema: TableSchema, given: Mapping[str, str]) -> TableSchema:
     """What to read of a table of labelled rows that has the columns ``given``.
 
     The schema's own columns as far as they are there, and ``event_id`` and ``at`` where the table
     has them in place of key and time.
+
+    Parameters
+    ----------
+    schema : TableSchema
+    given : mapping of str to str
+        By name the plain type, as of a :class:`tidemill.schema.SourceColumn`.
     """
     columns = [column for column in schema.columns if column.name in given]
     if EVENT_ID in given:
-        columns.append(Column(EVENT_ID, ColumnType.CATEGORICAL, Purpose.CARRIED, "string"))
+        # As it comes: of a number or a boolean made text, nobody could tell whether it is an id.
+        kind, physical = _IDS.get(given[EVENT_ID], (ColumnType.CATEGORICAL, "string"))
+        columns.append(Column(EVENT_ID, kind, Purpose.CARRIED, physical))
     if AT in given and schema.time is not None and schema.time.name not in given:
         columns.append(Column(AT, ColumnType.DATETIME, Purpose.CARRIED, "timestamp[us]"))
     return replace(schema, columns=tuple(columns))
@@ -49,7 +64,8 @@ class LiveRows:
     ids : pyarrow.ChunkedArray or None
         What names each row, as text: the event's id, else the key; None where there is neither.
     left_out : int
-        Further rows, whose label is missing or none of the schema's classes.
+        Further rows, whose label is missing or none of the schema's classes, or whose event id is
+        missing or none (:func:`tidemill.spelling.identifiers`).
     """
 
     table: pa.Table
@@ -66,7 +82,7 @@ def live_rows(
 
     The key is the event's id (of a whole-number key the number, or for other ids a hash), the
     time is ``at`` unless the event has the column itself, columns that are only carried are
-    null. Rows whose label is none of the schema's classes, or is missing, are left out.
+    null. Rows whose label is none of the schema's classes, or whose event id is none, are left out.
 
     Parameters
     ----------
@@ -100,6 +116,8 @@ def live_rows(
     if schema.task is not Task.REGRESSION:
         told = pc.is_in(target.cast(pa.string()), value_set=pa.array(schema.classes))
     ids = _ids(table, rows, schema)
+    if ids is not None and EVENT_ID in table.column_names:
+        told = pc.and_(told, pc.is_valid(ids))
     kept = rows.filter(told)
     return LiveRows(kept, None if ids is None else ids.filter(told), rows.num_rows - kept.num_rows)
 
@@ -113,8 +131,12 @@ def _spelled(values: pa.Array, known: Container[str] | None) -> pa.Array:
 
 def _ids(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArray | None:
     if EVENT_ID in events.column_names:
-        return events[EVENT_ID].cast(pa.string())
+        return _texts_of(events[EVENT_ID])
     return None if schema.key is None else rows[schema.key.name].cast(pa.string())
+
+
+def _texts_of(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([identifiers(chunk) for chunk in ids.chunks], pa.string())
 
 
 def _column(table: pa.Table, column: Column, schema: TableSchema) -> pa.Array:
@@ -146,7 +168,7 @@ def _whole(table: pa.Table, name: str, column: Column) -> pa.Array:
 
 def _keys(ids: pa.Array, column: Column) -> pa.Array:
     """Event ids as keys; ids that are no whole numbers get a number of their own."""
-    texts = ids.cast(pa.string())
+    texts = identifiers(ids)
     if column.physical != "int64":
         return texts
     numbers = cast_column(texts, pa.int64()).values

@@ -148,8 +148,8 @@ def _among(
 class Gathered:
     """How many labelled rows came, and which way they went.
 
-    ``left_out`` are rows whose label is none of the model's classes; ``repeated`` ones are in a
-    set of another retraining already.
+    ``left_out`` are rows whose label is none of the model's classes, or whose event id is none;
+    ``repeated`` ones are in a set of another retraining already.
     """
 
     learn: int
@@ -219,8 +219,8 @@ def gather_rows(
     if not (gathered.learn and gathered.proof):
         raise TooFewRows(
             f"of the labelled rows {gathered.learn} may be learnt from, {gathered.proof} would "
-            f"judge, {gathered.left_out} have a label that the model does not know and "
-            f"{gathered.repeated} were learnt from before",
+            f"judge, {gathered.left_out} have a label that the model does not know, or no event "
+            f"id, and {gathered.repeated} were learnt from before",
             remedy="wait for more labels, or change monitoring.retraining.proof_fraction",
             **asdict(gathered),
         )
