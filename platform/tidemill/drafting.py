@@ -64,7 +64,7 @@ def init_workspace(
             path=str(suite),
         )
     with _undone_on_failure(workspace.root, suite):
-        listing = list_source(params.dataset, workspace.root, engine)
+        listing = list_source(params.dataset, workspace.root, engine, named="--source")
         found = look_result(params.dataset, listing, workspace.root)
         schema = found.schema
         stated = any(a.startswith("sharding.holdout.by=") for a in assignments)

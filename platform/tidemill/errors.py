@@ -6,7 +6,7 @@
     |-- UsageError            2   wrong usage or configuration
     |   |-- ConfigError           params.yaml: unknown key, wrong type, impossible choice
     |   |-- WorkspaceMissing      no params.yaml here
-    |   |-- SourceMissing         dataset.source names nothing that can be read
+    |   |-- SourceMissing         what names the table names nothing that can be read
     |   |-- ColumnMissing         a column named in params.yaml is not in the data
     |   |-- SuiteInvalid          the expectation suite is not one
     |   |-- DependencyMissing     an optional package is not installed
@@ -133,7 +133,7 @@ class WorkspaceMissing(UsageError):
 
 
 class SourceMissing(UsageError):
-    """``dataset.source`` names no readable file."""
+    """``dataset.source``, or the option in its place, names no readable file."""
 
 
 class ColumnMissing(UsageError):

@@ -119,6 +119,15 @@ def test_a_model_that_is_not_there(model, finished, copy, cli, tmp_path):
     assert not out.exists()
 
 
+def test_an_input_that_is_not_there(finished, copy, cli, tmp_path):
+    """Exit 2 names the option and the file, not the dataset of params.yaml."""
+    root, out = copy(finished), tmp_path / "scored.parquet"
+    done = cli("score", "--input", tmp_path / "nope.csv", "--output", out, "-w", root, "--json")
+    assert (done.code, done.document["error"]) == (2, "SourceMissing")
+    assert done.document["message"].startswith("--input ")
+    assert "dataset.source" not in done.out
+
+
 def test_rows_to_score_need_no_target_and_may_hold_new_categories(finished, copy, cli, tmp_path):
     """A file without target and key, its columns in another order, with a zone never seen."""
     root = copy(finished)

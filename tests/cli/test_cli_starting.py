@@ -152,6 +152,7 @@ def test_a_failed_init_leaves_nothing_behind(change, code, error, table, tmp_pat
     for folder in (tmp_path / "deep" / "new", there):
         done = cli("init", folder, *options, "--json")
         assert (done.code, done.document["error"]) == (code, error), done.err
+        assert "dataset.source" not in done.out, "the option --source was wrong"
     assert not (tmp_path / "deep").exists()
     assert [p.name for p in there.iterdir()] == ["notes.txt"]
 

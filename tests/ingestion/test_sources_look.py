@@ -249,6 +249,10 @@ def test_sources_that_cannot_be_used(
         look_at(tmp_path)
     assert caught.value.remedy
     assert caught.value.fields
+    # Where an option took the place of dataset.source, that one is named.
+    with pytest.raises(error) as caught:
+        list_source(dataset_of(), tmp_path, LocalEngine(), named="--input")
+    assert "dataset.source" not in f"{caught.value} {caught.value.remedy}"
 
 
 def test_a_similar_file_name_is_offered(tmp_path: Path) -> None:

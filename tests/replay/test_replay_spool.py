@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.config import read_params
 from tidemill.engines import LocalEngine
-from tidemill.errors import SchemaMismatch
+from tidemill.errors import SchemaMismatch, SourceMissing
 from tidemill.ingestion import list_source, look
 from tidemill_monitor.replay import spool
 
@@ -124,3 +124,13 @@ def test_a_source_without_a_feature_is_refused(make):
     """The error names it, and no spool is left."""
     with pytest.raises(SchemaMismatch, match="fare"):
         make(features=("x", "fare"))
+
+
+def test_rows_that_are_not_there_blame_the_option(make, rows):
+    """Not dataset.source of params.yaml, which --input took the place of."""
+    make()
+    for path in rows.iterdir():
+        path.rename(path.with_name(f".{path.name}"))
+    with LocalEngine(1) as engine, pytest.raises(SourceMissing, match=r"^--input ") as caught:
+        spool(params(), None, [], str(rows), root=rows, folder=rows, engine=engine)
+    assert "dataset.source" not in caught.value.remedy

@@ -79,9 +79,11 @@ def test_retrain_and_rollback(root, labelled, cli, monkeypatch):
 
 
 def test_labelled_rows_that_are_not_there(root, cli):
-    """Exit 2 names the file."""
+    """Exit 2 names the file and the option that named it."""
     done = cli("retrain", "--labelled", root / "none.parquet", "-w", root, "--json")
     assert (done.code, done.document["error"]) == (2, "SourceMissing")
+    assert done.document["message"].startswith("--labelled ")
+    assert "dataset.source" not in done.out
 
 
 def test_labelled_rows_without_a_feature(root, live, tmp_path, cli):

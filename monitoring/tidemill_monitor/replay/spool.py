@@ -109,7 +109,7 @@ def spool(
     Memory: some batches; DuckDB sorts out of memory where rows are not in order.
     """
     dataset = params.dataset.model_copy(update={"source": source})
-    listing = list_source(dataset, root, engine)
+    listing = list_source(dataset, root, engine, named="--input")
     read = _readable(schema, listing, dataset, features, also, source)
     key = hash_json(
         [listing.to_json(), read.to_json(), sorted(features), sorted(also), params.dataset.derive]

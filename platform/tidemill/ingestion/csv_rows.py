@@ -72,7 +72,7 @@ def read_csv_rows(
         raise SchemaMismatch(
             f"{split.path} lacks the columns {', '.join(absent)} that other files of the source "
             "have",
-            remedy="add them to the file, or take the file out of dataset.source",
+            remedy="add them to the file, or take the file out of the source",
             path=split.path,
             columns=tuple(absent),
         )

@@ -65,8 +65,7 @@ def find_dialect(stated: CsvFormat, encoding: str, head: bytes, path: str) -> Cs
     if "\0" in text[:4096] and stated.delimiter == "auto":
         raise SourceUnreadable(
             f"{path} is not text: it holds zero bytes",
-            remedy="set dataset.format or dataset.csv.encoding, or take the file out of "
-            "dataset.source",
+            remedy="set dataset.format or dataset.csv.encoding, or take the file out of the source",
             path=path,
         )
     delimiter = stated.delimiter

@@ -19,10 +19,13 @@ _TEXT_SUFFIXES = {".csv", ".tsv", ".txt", ".psv", ".data"}
 _KNOWN = {*_JSON_SUFFIXES, *_TEXT_SUFFIXES, ".parquet", ".pq", ".gz", ".zst", ".zstd"} - {".txt"}
 
 
-def find_files(dataset: DatasetConfig, root: Path) -> tuple[Path, ...]:
+def find_files(
+    dataset: DatasetConfig, root: Path, named: str = "dataset.source"
+) -> tuple[Path, ...]:
     """Return the files that ``dataset.source`` names (a file, folder or glob), sorted by path.
 
-    Empty files are left out; hidden files and, in a folder, files of other kinds too.
+    Empty files are left out; hidden files and, in a folder, files of other kinds too. ``named`` is
+    what the reader calls the setting that says so.
 
     Raises
     ------
@@ -41,12 +44,12 @@ def find_files(dataset: DatasetConfig, root: Path) -> tuple[Path, ...]:
         found = (Path(name) for name in glob.glob(str(place), recursive=True))  # noqa: PTH207
         files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
     if not files:
-        raise _missing(dataset.source, place)
+        raise _missing(dataset.source, place, named)
     filled = tuple(path for path in files if path.stat().st_size)
     if not filled:
         raise SourceEmpty(
-            f"dataset.source {dataset.source!r} holds no data: every file is empty",
-            remedy="put data there, or set dataset.source in params.yaml",
+            f"{named} {dataset.source!r} holds no data: every file is empty",
+            remedy=f"put data there, or let {named} name another file",
             source=dataset.source,
         )
     return filled
@@ -60,13 +63,13 @@ def _visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _missing(source: str, place: Path) -> SourceMissing:
+def _missing(source: str, place: Path, named: str) -> SourceMissing:
     beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
     close = nearest(place.name, beside)
     hint = f"did you mean {close!r}? " if close else ""
     return SourceMissing(
-        f"dataset.source {source!r} names no file ({place})",
-        remedy=f"{hint}set dataset.source in params.yaml to a file, a folder or a glob",
+        f"{named} {source!r} names no file ({place})",
+        remedy=f"{hint}let {named} name a file, a folder or a glob",
         source=source,
         path=str(place),
         nearest=close,
@@ -115,6 +118,6 @@ def format_of(path: Path, stated: str, head: bytes) -> Format:
 def _not_a(path: Path, what: str) -> SourceUnreadable:
     return SourceUnreadable(
         f"{path} is not {what}",
-        remedy="fetch the file again, take it out of dataset.source, or set dataset.format",
+        remedy="fetch the file again, take it out of the source, or set dataset.format",
         path=str(path),
     )

@@ -22,7 +22,9 @@ __all__ = ["list_source"]
 SPLIT_ROWS = 1_000_000
 
 
-def list_source(dataset: DatasetConfig, root: Path, engine: Engine) -> SourceListing:
+def list_source(
+    dataset: DatasetConfig, root: Path, engine: Engine, *, named: str = "dataset.source"
+) -> SourceListing:
     """Find the files that ``dataset.source`` names, hash them, and find how they are written.
 
     A Parquet file of many row groups becomes several splits of about a million rows. How text
@@ -36,6 +38,8 @@ def list_source(dataset: DatasetConfig, root: Path, engine: Engine) -> SourceLis
         The workspace.
     engine : Engine
         Hashes the files.
+    named : str
+        What errors call the source: the option that took the place of ``dataset.source``.
 
     Raises
     ------
@@ -50,21 +54,20 @@ def list_source(dataset: DatasetConfig, root: Path, engine: Engine) -> SourceLis
     -----
     Memory: the sample of ``look_rows`` rows as texts.
     """
-    files = find_files(dataset, root)
+    files = find_files(dataset, root, named)
     found = engine.map(
         partial(_describe, root=root, stated=dataset.format), files, label="hash the source"
     )
     formats = sorted({split.format for splits in found for split in splits})
     if len(formats) > 1:
         raise SourceUnreadable(
-            f"dataset.source {dataset.source!r} holds files of several formats: "
-            f"{', '.join(formats)}",
+            f"{named} {dataset.source!r} holds files of several formats: {', '.join(formats)}",
             remedy="name files of one format, for example with a glob",
             formats=tuple(formats),
         )
     pieces = (split for splits in found for split in splits)
     splits = tuple(replace(split, id=number) for number, split in enumerate(pieces))
-    columns, dialect = sniff(dataset, splits, root)
+    columns, dialect = sniff(dataset, splits, root, named)
     return SourceListing(splits, columns, dialect)
 
 

@@ -107,7 +107,7 @@ class Totals:
         """The error to raise, or None if the data are accepted so far."""
         if not self.rows_read:
             return SourceEmpty(
-                "the source has no rows", remedy="let dataset.source name files with rows"
+                "the source has no rows", remedy="let the source name files with rows"
             )
         missing = self.rows_target_missing / self.rows_read
         if missing > config.max_target_missing:

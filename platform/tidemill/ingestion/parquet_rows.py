@@ -62,7 +62,7 @@ def read_parquet_rows(
             raise SchemaMismatch(
                 f"{split.path} lacks the columns {', '.join(absent)} that other files of the "
                 "source have",
-                remedy="add them to the file, or take the file out of dataset.source",
+                remedy="add them to the file, or take the file out of the source",
                 path=split.path,
                 columns=tuple(absent),
             )
@@ -252,6 +252,6 @@ def _readable(shown: str) -> Iterator[None]:
     except (OSError, pa.ArrowException) as exc:
         raise SourceUnreadable(
             f"{shown} cannot be read as Parquet: {str(exc).splitlines()[0]}",
-            remedy="fetch the file again, or take it out of dataset.source",
+            remedy="fetch the file again, or take it out of the source",
             path=shown,
         ) from exc

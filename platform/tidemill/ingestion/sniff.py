@@ -35,13 +35,16 @@ _HEAD_BYTES = 1 << 18
 Sniffed = tuple[tuple[SourceColumn, ...], CsvDialect | None]
 
 
-def sniff(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) -> Sniffed:
-    """Return the source's columns, with plain types, and for CSV how it is written."""
+def sniff(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str) -> Sniffed:
+    """Return the source's columns, with plain types, and for CSV how it is written.
+
+    ``named`` is what errors call the source.
+    """
     if splits[0].format == "parquet":
-        return _sniff_parquet(dataset, splits, root), None
+        return _sniff_parquet(dataset, splits, root, named), None
     if splits[0].format == "jsonl":
-        return _sniff_json(dataset, splits, root), None
-    return _sniff_csv(dataset, splits, root)
+        return _sniff_json(dataset, splits, root, named), None
+    return _sniff_csv(dataset, splits, root, named)
 
 
 def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...]) -> int:
@@ -58,7 +61,9 @@ def _stated(dataset: DatasetConfig, name: str) -> Stated:
     )
 
 
-def _sniff_csv(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) -> Sniffed:
+def _sniff_csv(
+    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
+) -> Sniffed:
     first = splits[0]
     with first.locate(root).open("rb") as file:
         encoding = find_encoding(dataset.csv.encoding, file.read(4), first.path)
@@ -66,7 +71,7 @@ def _sniff_csv(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) ->
     if not head.strip():
         raise SourceEmpty(
             f"{first.path} holds no data",
-            remedy="put data there, or set dataset.source",
+            remedy=f"put data there, or let {named} name another file",
             path=first.path,
         )
     dialect = find_dialect(dataset.csv, encoding, head, first.path)
@@ -89,7 +94,7 @@ def _sniff_csv(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path) ->
                 columns[name].append(batch.columns[name])
     if not any(len(array) for arrays in columns.values() for array in arrays):
         raise SourceEmpty(
-            f"dataset.source {dataset.source!r} has no rows (a header at most)",
+            f"{named} {dataset.source!r} has no rows (a header at most)",
             remedy="put data there, or set dataset.csv.header: false if the first line is data",
             source=dataset.source,
         )
@@ -139,14 +144,14 @@ def _csv_fields(
 
 
 def _sniff_json(
-    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path
+    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
 ) -> tuple[SourceColumn, ...]:
     share = share_of_look(dataset, splits)
     samples = [read_json_sample(split, root, rows=share) for split in splits]
     names = tuple(samples[0].columns)
     if not any(len(array) for sample in samples for array in sample.columns.values()):
         raise SourceEmpty(
-            f"dataset.source {dataset.source!r} has no rows",
+            f"{named} {dataset.source!r} has no rows",
             remedy="put one JSON object on each line, or set dataset.format",
             source=dataset.source,
         )
@@ -166,7 +171,7 @@ def _json_column(name: str, samples: list[JsonSample], dataset: DatasetConfig) -
 
 
 def _sniff_parquet(
-    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path
+    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
 ) -> tuple[SourceColumn, ...]:
     fields: tuple[pa.Field, ...] | None = None
     rows, seen, long = 0, "", set[str]()
@@ -187,14 +192,14 @@ def _sniff_parquet(
         if absent:
             raise SchemaMismatch(
                 f"{split.path} lacks the columns {', '.join(absent)} that {splits[0].path} has",
-                remedy="add them to the file, or take the file out of dataset.source",
+                remedy="add them to the file, or take the file out of the source",
                 path=split.path,
                 columns=tuple(absent),
             )
     if not rows or not fields:
         raise SourceEmpty(
-            "the Parquet files of dataset.source have no rows",
-            remedy="put data there, or set dataset.source",
+            f"the Parquet files of {named} have no rows",
+            remedy=f"put data there, or let {named} name others",
         )
     asked = [
         field.name

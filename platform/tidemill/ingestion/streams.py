@@ -101,7 +101,7 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
             raise SourceUnreadable(
                 f"{split.path} is damaged or cut off: {str(exc).splitlines()[0]} (after "
                 f"{expanded} bytes of text, at byte {reader.position} of {split.bytes})",
-                remedy="fetch the file again, or take it out of dataset.source",
+                remedy="fetch the file again, or take it out of the source",
                 path=split.path,
                 position=reader.position,
                 expanded=expanded,

@@ -61,7 +61,7 @@ def score_files(
             "derive": {k: v for k, v in schema.derived if k in schema.names},
         }
     )
-    listing = list_source(dataset, context.workspace.root, context.engine)
+    listing = list_source(dataset, context.workspace.root, context.engine, named="--input")
     _require_apart(output, listing, context.workspace.root)
     schema = _readable(
         schema,
