@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tidemill.config import TrainingConfig
-from tidemill.errors import ModelUntrusted
+from tidemill.errors import ModelUntrusted, SchemaMismatch
 from tidemill.features.reducer import Reducer
 from tidemill.learning import fit, predict_scores
 from tidemill.schema import Task
@@ -246,6 +246,45 @@ def test_pyfunc_takes_columns_as_pandas_reads_them(typed, kind):
     np.testing.assert_allclose(
         theirs.predict(given)[~gap & (kind[:5] != "times")], plain[~gap & (kind[:5] != "times")]
     )
+
+
+UNREADABLE = [
+    (WHOLE, "x", "'x'"),
+    (WHOLE, [2], "[2]"),
+    pytest.param(WHOLE, 10**5000, "a number beyond all", id="huge"),
+    (FLAGS, "maybe", "'maybe'"),
+    (FLAGS, [True], "[True]"),
+    (TIMES, "yesterday", "'yesterday'"),
+    (TIMES, 7, "7"),
+    (TIMES, "2026-02-30", "'2026-02-30'"),
+]
+
+
+@pytest.mark.parametrize(("column", "cell", "shown"), UNREADABLE)
+@pytest.mark.parametrize("row", [0, 2, 149])
+def test_a_cell_that_pyfunc_cannot_read_is_named(typed, column, cell, shown, row):
+    """Column, row and what is there; of a small table and of a large one."""
+    rows, _, theirs = typed
+    given = pd.concat([rows] * (50 if row > 2 else 1), ignore_index=True).astype(object)
+    given.at[row, column] = cell
+    with pytest.raises(SchemaMismatch) as caught:
+        theirs.predict(given)
+    told = str(caught.value)
+    assert f"{column!r}" in told
+    assert f"row {row} (counted from 0) holds {shown}" in told
+    assert (caught.value.fields["column"], caught.value.fields["row"]) == (column, row)
+
+
+def test_a_list_among_categories_is_a_new_category(typed):
+    """In a small table and in a large one, of lists and of arrays."""
+    rows, _, theirs = typed
+    for many in (1, 50):
+        given = pd.concat([rows] * many, ignore_index=True).astype(object)
+        new, odd = given.copy(), given.copy()
+        new.at[1, ZONES] = "never seen"
+        for cell in ([1], {"a": 1}, np.arange(2)):
+            odd.at[1, ZONES] = cell
+            np.testing.assert_array_equal(theirs.predict(odd), theirs.predict(new))
 
 
 def test_missing_values_in_the_example(make_pipeline, raw_frame, tmp_path):

@@ -6,6 +6,7 @@ value that the lookup has for None.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -34,6 +35,7 @@ Raw: TypeAlias = Any  # pyarrow.ChunkedArray | pandas.Categorical | numpy.ndarra
 Lookup: TypeAlias = Mapping[str | None, float]
 
 _FEW = 64
+_LONG = 1024
 _FLAGS: Lookup = {
     None: -1.0,
     **{
@@ -90,15 +92,13 @@ def read_numbers(column: Raw, name: str) -> npt.NDArray[Any]:
     """Numbers as they are stored; (rows,) of an integer or float type, NaN where missing."""
     if isinstance(column, pa.ChunkedArray):
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            column = _guarded(name, "numbers", lambda: column.cast(pa.float64()))
+            column = _guarded(name, "numbers", column, lambda part: part.cast(pa.float64()))
         result: npt.NDArray[Any] = column.to_numpy()
         return result
     array = np.asarray(column)
     if array.dtype.kind in "fiu":
         return array
-    return np.asarray(
-        _guarded(name, "numbers", lambda: _fill_missing(array, np.nan).astype(np.float64))
-    )
+    return np.asarray(_guarded(name, "numbers", array, _to_floats))
 
 
 def read_flags(column: Raw, name: str) -> npt.NDArray[np.float32]:
@@ -109,11 +109,14 @@ def read_flags(column: Raw, name: str) -> npt.NDArray[np.float32]:
     if isinstance(column, np.ndarray) and column.dtype.kind in "bfiu":
         return np.asarray(column, np.float32)
     labels = read_codes(column, _FLAGS, -2.0)
-    if (labels == -2.0).any():
+    strange = np.flatnonzero(labels == -2.0)
+    if len(strange):
+        row = int(strange[0])
         raise SchemaMismatch(
-            f"the column {name!r} holds texts that are not true or false",
+            f"the column {name!r} holds texts that are not true or false: {_shown(column, row)}",
             remedy="give booleans, or texts such as true and false",
             column=name,
+            row=row,
         )
     return np.where(labels < 0, np.nan, labels).astype(np.float32)
 
@@ -121,7 +124,9 @@ def read_flags(column: Raw, name: str) -> npt.NDArray[np.float32]:
 def read_times(column: Raw, name: str) -> npt.NDArray[np.datetime64]:
     """Times as UTC-naive (rows,) datetime64[us], NaT where missing; ISO texts are read."""
     if isinstance(column, pa.ChunkedArray) and pa.types.is_temporal(column.type):
-        stamps = _guarded(name, "times", lambda: column.cast(pa.timestamp("us"), safe=False))
+        stamps = _guarded(
+            name, "times", column, lambda part: part.cast(pa.timestamp("us"), safe=False)
+        )
         times: npt.NDArray[np.datetime64] = stamps.to_numpy()
         return times
     array = column.to_numpy() if isinstance(column, pa.ChunkedArray) else np.asarray(column)
@@ -133,11 +138,7 @@ def read_times(column: Raw, name: str) -> npt.NDArray[np.datetime64]:
             remedy="give timestamps or ISO 8601 texts",
             column=name,
         )
-    parsed = _guarded(
-        name,
-        "times",
-        lambda: pd.to_datetime(pd.Series(array, dtype=object), utc=True, format="ISO8601"),
-    )
+    parsed = _guarded(name, "times", array, _to_times)
     return np.asarray(parsed.dt.tz_localize(None), dtype="M8[us]")
 
 
@@ -152,9 +153,12 @@ def read_codes(column: Raw, lookup: Lookup, default: float) -> npt.NDArray[np.fl
     if isinstance(column, pd.Categorical):
         table = _table(column.categories.tolist(), lookup, default)
         return np.asarray(table[column.codes])
-    if len(column) <= _FEW:
+    try:
+        codes, labels = pd.factorize(column) if len(column) > _FEW else (None, None)
+    except TypeError:  # a list or an object among the cells
+        codes, labels = None, None
+    if codes is None or labels is None:
         return np.array([_looked_up(v, lookup, default) for v in column.tolist()], np.float64)
-    codes, labels = pd.factorize(column)
     return _table(labels.tolist(), lookup, default)[codes]
 
 
@@ -194,11 +198,16 @@ def _table(labels: list[Any], lookup: Lookup, default: float) -> npt.NDArray[np.
 
 
 def _looked_up(value: Any, lookup: Lookup, default: float) -> float:
-    if value is None or value is pd.NA or value is pd.NaT or value != value:
+    if value is None or value is pd.NA or value is pd.NaT or _is_nan(value):
         return lookup.get(None, default)
     if isinstance(value, (np.bool_, np.number)):
         value = value.item()
     return lookup.get(known_category(category(value), lookup), default)
+
+
+def _is_nan(value: Any) -> bool:
+    unequal = value != value
+    return isinstance(unequal, (bool, np.bool_)) and bool(unequal)  # not of an array in a cell
 
 
 def _fill_missing(array: npt.NDArray[Any], value: float) -> npt.NDArray[Any]:
@@ -209,12 +218,48 @@ def _fill_missing(array: npt.NDArray[Any], value: float) -> npt.NDArray[Any]:
     return array
 
 
-def _guarded(name: str, wanted: str, convert: Callable[[], Any]) -> Any:
+def _to_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return _fill_missing(array, np.nan).astype(np.float64)
+
+
+def _to_times(array: npt.NDArray[Any]) -> Any:
+    if any(isinstance(c, (int, float, np.number)) and c == c for c in array.tolist()):
+        raise TypeError("a number is no time")
+    return pd.to_datetime(pd.Series(array, dtype=object), utc=True, format="ISO8601")
+
+
+_CANNOT = (ValueError, TypeError, OverflowError, pa.ArrowException)
+
+
+def _guarded(name: str, wanted: str, column: Raw, convert: Callable[[Raw], Any]) -> Any:
+    """What ``convert`` makes of a column; where it cannot, the first row of that is named."""
     try:
-        return convert()
-    except (ValueError, TypeError, OverflowError, pa.ArrowException) as exc:
+        return convert(column)
+    except _CANNOT as exc:
+        row = _first_bad(column, convert)
+        where = str(exc).splitlines()[0][:200] if row is None else _shown(column, row)
         raise SchemaMismatch(
-            f"the column {name!r} cannot be read as {wanted}: {str(exc).splitlines()[0][:200]}",
+            f"the column {name!r} cannot be read as {wanted}: {where}",
             remedy=f"give {wanted} in {name!r}",
             column=name,
+            row=row,
         ) from exc
+
+
+def _first_bad(column: Raw, convert: Callable[[Raw], Any]) -> int | None:
+    """The first row that ``convert`` refuses; None if it refuses the type of all."""
+
+    def fails(rows: int) -> bool:
+        try:
+            convert(column[:rows])
+        except _CANNOT:
+            return True
+        return False
+
+    return None if fails(0) else bisect_left(range(1, len(column)), True, key=fails)
+
+
+def _shown(column: Raw, row: int) -> str:
+    value = column[row].as_py() if isinstance(column, pa.ChunkedArray) else column[row]
+    long = isinstance(value, int) and value.bit_length() > _LONG
+    return f"row {row} (counted from 0) holds {'a number beyond all' if long else repr(value)[:80]}"
