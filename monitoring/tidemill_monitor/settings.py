@@ -52,6 +52,8 @@ class MonitorSettings(BaseSettings):
         Event times before it are refused.
     max_future_seconds : int
         Event times further ahead of the clock are refused.
+    believe_clock : bool
+        The clock is right although it is far from what the ledger saw last: the monitor was away.
     secure_cookies : bool or None
         None: cookies are Secure where the request came by https.
     session_hours : float
@@ -86,6 +88,7 @@ class MonitorSettings(BaseSettings):
     rate_rows: float = Field(500_000.0, gt=0)
     oldest_at: dt.datetime = _EPOCH
     max_future_seconds: int = Field(3600, ge=0)
+    believe_clock: bool = False
     secure_cookies: bool | None = None
     session_hours: float = Field(12.0, gt=0)
     tick_seconds: float = Field(1.0, gt=0)

@@ -123,6 +123,7 @@ class Watched:
             prefect_api_url=None,
             tracking_uri="sqlite:///nowhere.db",
             webhook_secret=None,
+            believe_clock=False,
         )
         self.service = _FakeService(
             params=params,

@@ -122,7 +122,9 @@ class OutboxWorker:
             self._ledger.outbox.finish(message, at=self._clock())
 
     def _rests(self) -> bool:
-        return self._rests_until is not None and self._clock() < self._rests_until
+        until, now = self._rests_until, self._clock()
+        longest = dt.timedelta(seconds=_LONGEST_REST_SECONDS)  # beyond it, the clock was set back
+        return until is not None and now < until <= now + longest
 
     def _failed(
         self, message: Message, error: str, *, lasting: bool, retry_after: float | None = None

@@ -12,11 +12,13 @@ import structlog
 from tidemill.config.monitoring import RetrainingConfig
 from tidemill.errors import ServiceUnavailable
 from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage, WrongState
+from tidemill_monitor.dates import is_ahead
 from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
 
 __all__ = [
     "CANCEL_KIND",
     "KIND",
+    "KINDS",
     "OUTCOME_KIND",
     "Retraining",
     "call_message",
@@ -27,6 +29,7 @@ __all__ = [
 KIND = "prefect"
 CANCEL_KIND = "prefect-cancel"
 OUTCOME_KIND = "prefect-outcome"
+KINDS = (KIND, CANCEL_KIND, OUTCOME_KIND)
 
 # Prefect may be away for a long time; the call waits in the outbox and is never given up.
 _FOREVER = 1_000_000
@@ -376,7 +379,7 @@ class Retraining:
         """Whether a flow run that ended well should have reported long ago."""
         first = f"retraining/completed/{decision.id}-{decision.attempt}"
         seen = self._ledger.notes.get(first)
-        if seen is None:
+        if seen is None or is_ahead(dt.datetime.fromisoformat(seen), now):
             self._ledger.notes.put(first, now.isoformat(), now)
             return False
         return now - dt.datetime.fromisoformat(seen) > _GRACE

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from fastapi import Request
 
 from tidemill.ledger import Ledger, Session
+from tidemill_monitor.dates import is_ahead
 from tidemill_monitor.security.keys import Keys
 from tidemill_monitor.security.scopes import Identity
 
@@ -58,7 +59,9 @@ class Sessions:
     def identify(self, token: str) -> Identity | None:
         """Whose session it is; None if it never was, has ended, or its key has."""
         session = self._session(_digest(token))
-        if session is None or session.expires_at <= self._clock():
+        now = self._clock()
+        # One of a clock that was ahead would last until then.
+        if session is None or session.expires_at <= now or is_ahead(session.created_at, now):
             return None
         holder = self._keys.holder(session.key_id)
         if holder is None:

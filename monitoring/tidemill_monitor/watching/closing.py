@@ -6,6 +6,7 @@ import datetime as dt
 
 from tidemill.config.monitoring import WindowConfig
 from tidemill.ledger import Window
+from tidemill_monitor.dates import is_ahead
 
 __all__ = ["PAUSE_SECONDS", "is_due"]
 
@@ -42,7 +43,8 @@ def is_due(
     """
     lateness = dt.timedelta(seconds=config.lateness_seconds)
     pause = max(lateness, dt.timedelta(seconds=PAUSE_SECONDS))
-    quiet = now - window.last_received_at >= pause
+    last = window.last_received_at
+    quiet = now - last >= pause or is_ahead(last, now)
     if config.by == "count":
         return window.rows >= config.rows or (quiet and not serving)
     over = window.end + lateness

@@ -23,6 +23,7 @@ from tidemill.decisions.history import Action
 from tidemill.errors import UsageError
 from tidemill.ledger import Decision as Recorded
 from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window, WrongState
+from tidemill_monitor.dates import Dates, is_ahead
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.stints import Stint, since_return
@@ -57,6 +58,7 @@ class Deciding:
         self._ledger = ledger
         self._policy = policy
         self._model = model
+        self._dates = Dates(ledger)
 
     def ask(self, version: int, now: dt.datetime, *, stint: Stint | None = None) -> Recorded | None:
         """Decide about the champion of ``version``; return the decision if one was written.
@@ -71,8 +73,8 @@ class Deciding:
         teaching = teaching_rows(self._ledger, self._model, waiting=True)
         history = History(
             champion_version=version,
-            windows=tuple(_fact(window) for window in windows),
-            decisions=tuple(_past(decision) for decision in self._past(version, now)),
+            windows=tuple(_fact(window, now) for window in windows),
+            decisions=tuple(self._fact_of(one, now) for one in self._past(version, now)),
             labelled_rows=teaching.rows,
             left_out_rows=teaching.left_out_rows,
         )
@@ -196,12 +198,25 @@ class Deciding:
     def _tells(self, window: Window) -> bool:
         if window.verdict in (None, _BROKEN):
             return False
-        return self._policy.on == "suspected harm" or _fact(window).labelled_rows > 0
+        return self._policy.on == "suspected harm" or _labelled(window) > 0
 
     def _past(self, version: int, now: dt.datetime) -> tuple[Recorded, ...]:
         pause = dt.timedelta(seconds=self._policy.cooldown_seconds)
         since = now - max(dt.timedelta(days=BUDGET_DAYS), pause)
         return self._ledger.decisions.past(self._model, version, since)
+
+    def _fact_of(self, decision: Recorded, now: dt.datetime) -> PastDecision:
+        """A decision, with dates that no clock which was ahead has put years off."""
+        place = f"decisions/{decision.id}"
+        closed = decision.closed_at
+        return PastDecision(
+            id=str(decision.id),
+            champion_version=decision.champion_version,
+            action=cast(Action, decision.action),
+            state=decision.state,
+            opened_at=self._dates.known(f"{place}/opened", decision.opened_at, now),
+            closed_at=closed and self._dates.known(f"{place}/closed", closed, now),
+        )
 
     def _evidence(
         self, decision: Decision, windows: Sequence[Window], teaching: Teaching
@@ -244,26 +259,20 @@ def _accused(harmed: Sequence[Window]) -> list[str]:
     return [name for name, _ in Counter(names).most_common()]
 
 
-def _fact(window: Window) -> WindowFact:
+def _fact(window: Window, now: dt.datetime) -> WindowFact:
+    closed_at = window.closed_at or window.end
     return WindowFact(
         window_id=str(window.id),
-        closed_at=window.closed_at or window.end,
+        closed_at=min(window.end, now) if is_ahead(closed_at, now) else closed_at,
         verdict=window.verdict,
-        # Labels below the least number tell nothing: the window can neither accuse nor acquit.
-        labelled_rows=window.labelled_rows if window.summary.get("measured") else 0,
+        labelled_rows=_labelled(window),
         champion_version=window.model_version,
     )
 
 
-def _past(decision: Recorded) -> PastDecision:
-    return PastDecision(
-        id=str(decision.id),
-        champion_version=decision.champion_version,
-        action=cast(Action, decision.action),
-        state=decision.state,
-        opened_at=decision.opened_at,
-        closed_at=decision.closed_at,
-    )
+def _labelled(window: Window) -> int:
+    """Labels below the least number tell nothing: the window can neither accuse nor acquit."""
+    return window.labelled_rows if window.summary.get("measured") else 0
 
 
 def _first_call(decision: Recorded) -> NewMessage:

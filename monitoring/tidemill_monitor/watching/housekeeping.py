@@ -11,6 +11,7 @@ import structlog
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import TidemillError
 from tidemill.ledger import Ledger, Window
+from tidemill_monitor.dates import is_ahead
 
 __all__ = ["Housekeeping"]
 
@@ -18,6 +19,7 @@ EVERY = dt.timedelta(hours=1)
 _AT_ONCE = 20
 _PAGE = 500
 _REST = dt.timedelta(days=1)
+_SEEN = "clock/seen"
 _log = structlog.get_logger("tidemill_monitor.housekeeping")
 
 
@@ -31,11 +33,15 @@ class Housekeeping:
         ``retention_days`` and ``archive``.
     running : callable
         Seconds of a clock that nobody sets.
+    believe_clock : bool
+        Whether the clock is right, whatever the ledger saw last: somebody looked.
 
     Notes
     -----
     Where an archive is set, events are not deleted before their window is in it. Nor are they by
-    a day's clock that is suddenly ahead: more time than passed since the start makes none older.
+    a day's clock that is ahead: more time than passed since the start makes none older; and where
+    the start itself is further from what the ledger saw last than a tenth of the retention, time
+    goes on from there.
     """
 
     def __init__(
@@ -44,10 +50,13 @@ class Housekeeping:
         config: MonitoringConfig,
         *,
         running: Callable[[], float] = time.monotonic,
+        believe_clock: bool = False,
     ) -> None:
         self._ledger = ledger
         self._config = config
         self._running = running
+        self._believe = believe_clock
+        self.doubt: str | None = None
         self._began: tuple[dt.datetime, float] | None = None
         self._due = running()
 
@@ -67,13 +76,36 @@ class Housekeeping:
         return True
 
     def _passed(self, now: dt.datetime) -> dt.datetime:
-        """The time, as far as it can have come since the first look."""
+        """The time, as far as it can have come; what is thought of the clock is in ``doubt``."""
         ran = self._running()
-        then, at = self._began = self._began or (now, ran)
-        latest = then + dt.timedelta(seconds=ran - at) + EVERY
-        if now > latest:
-            _log.warning("clock_jumped", now=now.isoformat(), at_most=latest.isoformat())
-        return min(now, latest)
+        then, at = self._began = self._began or (self._first(now), ran)
+        lived = then + dt.timedelta(seconds=ran - at)
+        passed, seen = min(now, lived + EVERY), self._seen()
+        self.doubt = _doubt(now, lived) if abs(now - lived) > self._tolerance else None
+        if self.doubt or passed < now:
+            _log.warning("clock_not_believed", now=now.isoformat(), lived=lived.isoformat())
+        if seen is None or min(now, lived) > seen:
+            self._ledger.notes.put(_SEEN, min(now, lived).isoformat(), passed)
+        return passed
+
+    def _first(self, now: dt.datetime) -> dt.datetime:
+        """Where time goes on from at the start."""
+        seen = None if self._believe else self._seen()
+        if seen is None:
+            self._ledger.notes.put(_SEEN, now.isoformat(), now)
+            return now
+        return seen if now - seen > self._tolerance else max(now, seen)
+
+    def _seen(self) -> dt.datetime | None:
+        """The latest time that the ledger saw and that was believed."""
+        kept = self._ledger.notes.get(_SEEN)
+        if kept is not None:
+            return dt.datetime.fromisoformat(kept)
+        return self._ledger.events.totals(dt.datetime.now(dt.UTC)).last_received_at
+
+    @property
+    def _tolerance(self) -> dt.timedelta:
+        return dt.timedelta(days=self._config.retention_days) / 10
 
     def archive(self, now: dt.datetime) -> bool:
         """Write some closed windows to the archive; return whether none is left to write.
@@ -85,7 +117,11 @@ class Housekeeping:
         if url is None:
             return True
         rest = min(_REST, dt.timedelta(days=self._config.retention_days) / 2)
-        waiting = [w for w in self._unarchived() if w.closed_at and now - w.closed_at >= rest]
+        waiting = [
+            w
+            for w in self._unarchived()
+            if w.closed_at and (now - w.closed_at >= rest or is_ahead(w.closed_at, now))
+        ]
         for window in waiting[-_AT_ONCE:]:
             self._ledger.windows.archive(window.id, url)
         return len(waiting) <= _AT_ONCE
@@ -103,6 +139,15 @@ class Housekeeping:
     def prune(self, now: dt.datetime) -> None:
         """Delete events older than ``retention_days``; windows and decisions stay."""
         before = now - dt.timedelta(days=self._config.retention_days)
-        pruned = self._ledger.prune(before)
+        pruned = self._ledger.prune(before, now=now)
         if pruned.rows:
             _log.info("pruned", rows=pruned.rows, before=before.isoformat())
+
+
+def _doubt(now: dt.datetime, lived: dt.datetime) -> str:
+    way = "ahead of" if now > lived else "behind"
+    return (
+        f"the clock says {now:%Y-%m-%d %H:%M} UTC, far {way} what the ledger saw last "
+        f"({lived:%Y-%m-%d %H:%M}): nothing is deleted by it; set it right, or if it is, start "
+        "the monitor once with TIDEMILL_MONITOR_BELIEVE_CLOCK=true"
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tidemill.ledger import Ledger, Window
+from tidemill_monitor.dates import Dates
 
 __all__ = ["Stint", "Stints", "since_return"]
 
@@ -53,9 +54,20 @@ class Stints:
         self._place = f"serving/{model}"
         kept = ledger.notes.get(self._place) or []
         self._known = [Stint(**stint) for stint in kept]
+        self._dates = Dates(ledger)
+        self._current = self._known[-1] if self._known else None
 
     def serves(self, version: int, now: dt.datetime) -> Stint:
-        """Take note of the version that serves; return its stint."""
+        """Take note of the version that serves; return its stint.
+
+        Where it began by a clock that was ahead, it began when that was seen.
+        """
+        stint = self._noted(version, now)
+        began = self._dates.known(f"{self._place}/{stint.since}", stint.began, now)
+        self._current = replace(stint, since=began.isoformat())
+        return self._current
+
+    def _noted(self, version: int, now: dt.datetime) -> Stint:
         last = self._known[-1] if self._known else None
         if last is not None and last.version == version:
             return last
@@ -71,7 +83,7 @@ class Stints:
     @property
     def current(self) -> Stint | None:
         """The newest."""
-        return self._known[-1] if self._known else None
+        return self._current
 
 
 def since_return(windows: Iterable[Window], stint: Stint | None) -> list[Window]:

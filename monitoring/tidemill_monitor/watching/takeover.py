@@ -7,11 +7,13 @@ import datetime as dt
 from tidemill.config.monitoring import AlertRule, MonitoringConfig
 from tidemill.ledger import Alert, Ledger, Message
 from tidemill_monitor.dispatch.channels import NOTIFICATION
+from tidemill_monitor.dispatch.retraining import KINDS
 from tidemill_monitor.watching.alerting import Alerting
 from tidemill_monitor.watching.incidents import silent_until
 
 __all__ = ["end_unwatched", "move_messages", "why_unwatched"]
 
+_LONGEST_PAUSE = dt.timedelta(hours=1)
 _OF_ALERTS = ("alert.opened", "alert.resolved")
 
 
@@ -41,19 +43,19 @@ def move_messages(ledger: Ledger, config: MonitoringConfig, now: dt.datetime) ->
     """Let what waits to be told of alerts wait for the silences of now; how many were moved.
 
     They waited for those of the time when they were written: since then a silence may have become
-    longer or shorter, or have come or gone.
+    longer or shorter, or have come or gone; or the clock was ahead then.
     """
 
     def due(message: Message) -> dt.datetime:
-        if message.payload.get("type") not in _OF_ALERTS:
-            return message.due_at
-        until = silent_until(config.alerts.silences, message.payload["data"]["rule"], now)
-        if until > now:
-            return until
+        if message.kind == NOTIFICATION and message.payload.get("type") in _OF_ALERTS:
+            until = silent_until(config.alerts.silences, message.payload["data"]["rule"], now)
+            if until > now:
+                return until
         # What was tried waits for its receiver; anything else has waited for a silence's end.
-        return message.due_at if message.attempts else min(message.due_at, now)
+        # No receiver is waited for longer than that: a clock that was ahead wrote the date.
+        return min(message.due_at, now + _LONGEST_PAUSE if message.attempts else now)
 
-    return ledger.outbox.postpone(NOTIFICATION, due)
+    return sum(ledger.outbox.postpone(kind, due) for kind in (NOTIFICATION, *KINDS))
 
 
 def _why_not_heard(kind: str, rule: AlertRule, config: MonitoringConfig) -> str:

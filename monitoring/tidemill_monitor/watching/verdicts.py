@@ -250,7 +250,7 @@ def _rests(window: Window, now: dt.datetime) -> bool:
     if window.judged_at is None:
         return False
     before = window.summary.get("labelled_rows", 0)
-    return window.labelled_rows < 1.1 * before and now - window.judged_at < _REST
+    return window.labelled_rows < 1.1 * before and abs(now - window.judged_at) < _REST
 
 
 def _trust(windows: Sequence[Window]) -> Trust:

@@ -16,6 +16,7 @@ from tidemill.drift import freshness_finding
 from tidemill.errors import TidemillError
 from tidemill.ledger import Alert, Decision, Ledger, Window
 from tidemill.profiling import Profile
+from tidemill_monitor.dates import is_ahead
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.serving.champion import ChampionHolder
 from tidemill_monitor.settings import MonitorSettings
@@ -109,10 +110,10 @@ class Watcher:
         self.newnormal = NewNormal(ledger, config.quality)
         self._question: NormalQuestion | None = None
         self._asked_normal_of: int | None = None
-        self._housekeeping = Housekeeping(ledger, config)
+        self._housekeeping = Housekeeping(ledger, config, believe_clock=settings.believe_clock)
         self._past: tuple[int, dict[str, list[Told]]] | None = None
         self._asked_at: dt.datetime | None = None
-        self._started_at = clock()
+        self._started_at = self._looked_at = clock()
         self._trouble: str | None = None
         self._disorder: str | None = None
         self._meters = WatchMeters(ledger, meters)
@@ -151,6 +152,10 @@ class Watcher:
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
         now = self._clock()
+        if is_ahead(self._looked_at, now):  # the clock was set back
+            self._started_at = min(self._started_at, now)
+            self.take_over(now)
+        self._looked_at = now
         if (champion := self._champion.current) is not None:
             stint = self._stints.serves(champion.version, now)
             if stint.version not in self._brought_up:
@@ -312,13 +317,15 @@ class Watcher:
         if last is None:
             return []
         # Silence while nobody could have been heard is not the feed's.
-        silent = (now - max(last, self._started_at)).total_seconds()
+        heard = self._started_at if is_ahead(last, now) else max(last, self._started_at)
+        silent = (now - heard).total_seconds()
         finding = freshness_finding(silent, self._config.quality)
         return self.alerting.listen(finding, last, now)
 
     def _decide(self, news: bool, now: dt.datetime) -> Decision | None:
         champion = self._champion.current
-        waited = self._asked_at is None or (now - self._asked_at).total_seconds() >= _ASK_SECONDS
+        asked = self._asked_at
+        waited = asked is None or abs((now - asked).total_seconds()) >= _ASK_SECONDS
         if champion is None or not (news or waited):
             return None
         self._asked_at = now
@@ -350,7 +357,7 @@ class Watcher:
         while not self._stopping.wait(self._settings.tick_seconds):
             try:
                 if self._housekeeping.run_if_due(self._clock()):
-                    self._disorder = None
+                    self._disorder = self._housekeeping.doubt
             except Exception as exc:
                 self._disorder = f"a defect in housekeeping: {type(exc).__name__}"
                 self._meters.failures.inc()

@@ -85,7 +85,9 @@ class Events:
                 connection.scalar(sa.select(sa.func.sum(t.c.rows)).where(t.c.received_at > moment))
                 for moment in since.values()
             ]
-            last = connection.scalar(sa.select(sa.func.max(t.c.received_at)))
+            # The newest batch's, not the latest: a clock may have been ahead for a while.
+            newest = sa.select(t.c.received_at).order_by(t.c.first_seq.desc()).limit(1)
+            last = connection.scalar(newest)
             marks = connection.execute(
                 sa.select(tables.marks).where(tables.marks.c.name.startswith("position:"))
             ).all()

@@ -257,13 +257,14 @@ class Ledger:
             marks.get("set_aside", 0), marks.get("unplaced_labels", 0), marks.get("late_labels", 0)
         )
 
-    def prune(self, before: dt.datetime) -> Pruned:
+    def prune(self, before: dt.datetime, *, now: dt.datetime | None = None) -> Pruned:
         """Delete events that were received before a time, and what belongs to them.
 
-        Windows with their parts and findings, decisions and alerts stay.
+        Windows with their parts and findings, decisions and alerts stay. ``now`` is the time as
+        far as it is believed; None: what the clock says.
         """
-        folds = self._folder is not None
-        return prune(self._store, self._writer, self._index, before, now=self._clock(), folds=folds)
+        folds, now = self._folder is not None, now or self._clock()
+        return prune(self._store, self._writer, self._index, before, now=now, folds=folds)
 
     def on_commit(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Call ``callback`` with what changed after each commit; returns what ends that.

@@ -23,6 +23,7 @@ from tidemill.ledger.writer import Writer
 __all__ = ["Message", "NewMessage", "Outbox", "back_off_seconds", "enqueue"]
 
 _LONGEST_SECONDS = 3600.0
+_LONGEST = dt.timedelta(seconds=_LONGEST_SECONDS)
 _STATES = ("pending", "leased", "done", "dead", "outdated")
 
 
@@ -164,10 +165,12 @@ class Outbox:
         besides : sequence of str
             Not to these targets.
         """
-        t = tables.outbox
+        t, lease = tables.outbox, dt.timedelta(seconds=lease_seconds)
         due = sa.or_(
             sa.and_(t.c.state == "pending", t.c.due_at <= at),
             sa.and_(t.c.state == "leased", t.c.leased_until <= at),
+            # No lease is that long: it was given by a clock that was ahead.
+            sa.and_(t.c.state == "leased", t.c.leased_until > at + _LONGEST + lease),
         )
         chosen = sa.select(t.c.id).where(due, ~_waits()).order_by(t.c.due_at, t.c.id).limit(limit)
         if kinds is not None:
@@ -179,7 +182,7 @@ class Outbox:
         with self._store.read() as connection:
             if not connection.execute(chosen.limit(1)).first():
                 return []  # asked every second: do not write for nothing
-        lease = uuid.uuid4().hex
+        holder = uuid.uuid4().hex
 
         def write(commit: Commit) -> list[Message]:
             numbers = commit.connection.scalars(chosen).all()
@@ -189,9 +192,9 @@ class Outbox:
                 .where(t.c.id.in_(numbers), t.c.state != "outdated")
                 .values(
                     state="leased",
-                    lease=lease,
+                    lease=holder,
                     attempts=t.c.attempts + 1,
-                    leased_until=at + dt.timedelta(seconds=lease_seconds),
+                    leased_until=at + lease,
                 )
             )
             taken = (

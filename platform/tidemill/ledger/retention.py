@@ -25,6 +25,7 @@ _EVENTS_AT_ONCE = 16_384
 _ROWS_AT_ONCE = 4096
 _REQUEST_DAYS = 7
 _FREE_PAGES_AT_ONCE = 2000
+_AHEAD = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def prune(
     or 4,096 other rows, so that those who write wait for no more than that; the caller waits for
     each of them however long a slow disk takes.
     """
-    end = _end_of_old(store, writer, before, folds)
+    end = _end_of_old(store, writer, before, now, folds)
     rows = batches = labels = 0
     while True:
         done = _in_turn(writer, lambda commit: _some_batches(commit, end))
@@ -87,15 +88,24 @@ def _give_back(commit: Commit) -> None:
     driver.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES_AT_ONCE})").fetchall()
 
 
-def _end_of_old(store: Store, writer: Writer, before: dt.datetime, folds: bool) -> int:
-    """One past the last row that may go."""
+def _end_of_old(
+    store: Store, writer: Writer, before: dt.datetime, now: dt.datetime, folds: bool
+) -> int:
+    """One past the last row that may go.
+
+    Batches that a clock received which was ahead are as old as those behind them: they go with
+    the first of these that is old.
+    """
     b = tables.batches
     folded = writer.marks.get("folded_seq" if folds else "next_seq", 0)
+    young = sa.and_(b.c.received_at >= before, b.c.received_at <= now + _AHEAD)
+    old = sa.select(b.c.first_seq, b.c.rows).where(b.c.received_at < before)
     with store.read() as connection:
-        first_kept = connection.scalar(
-            sa.select(sa.func.min(b.c.first_seq)).where(b.c.received_at >= before)
-        )
-    return folded if first_kept is None else min(folded, int(first_kept))
+        first_kept = connection.scalar(sa.select(sa.func.min(b.c.first_seq)).where(young))
+        if first_kept is not None:
+            old = old.where(b.c.first_seq < first_kept)
+        last = connection.execute(old.order_by(b.c.first_seq.desc()).limit(1)).first()
+    return 0 if last is None else min(folded, int(last.first_seq + last.rows))
 
 
 def _some_batches(commit: Commit, end: int) -> tuple[int, int, int] | None:

@@ -37,6 +37,15 @@ class OutboxContract(Opening):
         found = {"pending": 1, "leased": 0, "done": 1, "dead": 0, "outdated": 0}
         assert ledger.outbox.counts() == found
 
+    def test_a_lease_of_a_clock_that_was_ahead_ends(self, opened: Open) -> None:
+        """Nobody holds a message for years."""
+        outbox = opened(folding=None).outbox
+        outbox.add(NewMessage("webhook", "ops", {}), at=NOW)
+        assert outbox.claim(at=NOW + 90_000 * HOUR)
+        (again,) = outbox.claim(at=NOW)
+        assert again.attempts == 2
+        assert not outbox.claim(at=NOW), "this lease is one"
+
     def test_messages_back_off_and_die(self, opened: Open) -> None:
         """Each failure waits longer, with jitter; the last is dead until it is replayed."""
         ledger = opened(folding=None)

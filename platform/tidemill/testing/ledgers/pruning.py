@@ -41,6 +41,27 @@ class PruningContract(Opening):
         assert receipt.pending + len(receipt.expired) == 1
         assert ledger.events.append(event_batch(["new4", "one more"])).duplicates == (0, 1)
 
+    def test_batches_of_a_clock_that_was_ahead_go_with_those_behind_them(
+        self, opened: Open, clock: Clock
+    ) -> None:
+        """Neither do they stay for years and hold back the rest, nor do they go too early."""
+        ledger, began = opened(folding=None), clock.now
+        for name, at in (("a", began), ("ahead", began + 900 * DAY), ("b", began + DAY)):
+            clock.now = at
+            ledger.events.append(event_batch([name]))
+        clock.now = began + 2 * DAY
+        assert ledger.prune(began + HOUR).rows == 1, "it may be as young as b"
+        assert ledger.prune(began + DAY + HOUR).rows == 2
+        clock.now = began + 900 * DAY
+        ledger.events.append(event_batch(["ahead again"]))
+        clock.now = began + 9 * DAY
+        assert ledger.prune(clock.now).rows == 0, "nothing behind it tells how old it is"
+        assert ledger.events.totals(clock.now).last_received_at == began + 900 * DAY
+        ledger.events.append(event_batch(["c"]))
+        assert ledger.events.totals(clock.now).last_received_at == clock.now
+        clock.now += DAY
+        assert ledger.prune(clock.now).rows == 2
+
     def test_large_deletions_are_many_commits(
         self, opened: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
