@@ -20,6 +20,7 @@ from tidemill.drift import Reference
 from tidemill.engines import LocalEngine
 from tidemill.errors import (
     ConfigError,
+    IntegrityError,
     KeyInvalid,
     ModelMissing,
     SchemaMismatch,
@@ -557,3 +558,69 @@ def test_labelled_files_are_named_as_events_are(finished, live, tmp_path, kind):
     ids = [name for each in found for name in each.ids.to_pylist()]
     assert ids == (["1.0", "2.5", "3.0", "4.0"] if kind == "csv" else ["1", "3", "4"])
     assert sum(each.left_out for each in found) == (0 if kind == "csv" else 1)
+
+
+NOTES = (
+    ("data/live/split.json", "proof_fraction"),
+    ("rows/gathered.json", "left_out"),
+    ("taken_in.json", "rows_learn"),
+    ("lesson-0/candidate/training.json", "iterations"),
+    ("lesson-0/comparison.json", "figure"),
+)
+"""Small notes that a retraining goes on from, and what of each is changed."""
+
+
+class Stopped(Exception):
+    """The process was killed there."""
+
+
+def test_a_changed_note_of_a_retraining_is_refused_by_name(root, live, again):
+    """With the way to make it anew, which then works; the outcome's note too."""
+    table = live(root)
+
+    def until_refit(name, call):
+        if name == "refit":
+            raise Stopped
+        return call()
+
+    with pytest.raises(Stopped):
+        again(root, table, execute=until_refit)
+    folder = root / ".tidemill" / "retrain" / "d1"
+    for name, entry in NOTES:
+        note = (root if name.startswith("data") else folder) / name
+        whole = note.read_text()
+        assert f'"{entry}' in whole, name
+        note.write_text(whole.replace(f'"{entry}', f'"{entry[:-1]}x', 1))
+        with pytest.raises(IntegrityError, match="not what was written") as caught:
+            again(root, table, execute=until_refit)
+        assert caught.value.fields["path"] == str(note)
+        assert "delete it and run the same again" in caught.value.remedy
+        note.unlink()
+    outcome = again(root, table)
+    assert outcome.facts["promoted"] is True
+    note = folder / "outcome.json"
+    note.write_text(note.read_text().replace("true", "false", 1))
+    with pytest.raises(IntegrityError, match=r"outcome\.json"):
+        again(root, table)
+
+
+def test_the_note_of_the_champion_that_was_beaten_is_checked(root, live, again):
+    """It is read where the challenger has taken its place and the process died."""
+    table = live(root)
+
+    def dies_behind(name, call):
+        done = call()
+        if name == "promote":
+            raise Stopped
+        return done
+
+    with pytest.raises(Stopped):
+        again(root, table, execute=dies_behind)
+    note = root / ".tidemill" / "retrain" / "d1" / "champion.json"
+    whole = note.read_text()
+    note.write_text(whole.replace('"version": 1', '"version": 2'))
+    with pytest.raises(IntegrityError, match=r"champion\.json") as caught:
+        again(root, table)
+    assert "tidemill rollback" in caught.value.remedy
+    note.write_text(whole)
+    assert again(root, table).facts["champion"] == 1

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tidemill.errors import UsageError
 from tidemill.pipeline import StageRun
-from tidemill.storage import Workspace, discard_directory, read_json
+from tidemill.storage import Workspace, discard_directory, read_hashed
 
 __all__ = ["Order", "Outcome", "Rows", "outcome_of", "receipts", "sweep"]
 
@@ -69,7 +69,7 @@ class Outcome:
 def outcome_of(workspace: Workspace, decision: str) -> Outcome | None:
     """The outcome of a finished retraining; None while it is not."""
     path = receipts(workspace, decision) / "outcome.json"
-    return Outcome(read_json(path)) if path.exists() else None
+    return Outcome(read_hashed(path)) if path.exists() else None
 
 
 def sweep(workspace: Workspace, decision: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tidemill.retraining.order import outcome_of, receipts
 from tidemill.stages.live import LiveSet, live_sets
-from tidemill.storage import Workspace, discard_directory, read_json, write_json
+from tidemill.storage import Workspace, discard_directory, read_hashed, write_hashed
 
 __all__ = ["proof_share", "set_name", "staying_sets", "take_out_unfinished"]
 
@@ -49,8 +49,13 @@ def proof_share(workspace: Workspace, wanted: float) -> float:
     """The share of the first retraining: another one would let rows change sides."""
     path = workspace.live / "split.json"
     if not path.exists():
-        write_json(path, {"proof_fraction": wanted})
-    return float(read_json(path)["proof_fraction"])
+        write_hashed(path, {"proof_fraction": wanted})
+    noted = read_hashed(
+        path,
+        remedy="delete it and run the same again, with the proof_fraction of the first retraining "
+        "in params.yaml (monitoring.retraining)",
+    )
+    return float(noted["proof_fraction"])
 
 
 def _stays(workspace: Workspace, live: LiveSet, decision: str) -> bool:

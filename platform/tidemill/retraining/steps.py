@@ -39,8 +39,8 @@ from tidemill.storage import (
     ShardManifest,
     Workspace,
     hash_file,
-    read_json,
-    write_json,
+    read_hashed,
+    write_hashed,
 )
 from tidemill.tracking import LoadedModel, Registry, load_champion
 from tidemill.versioning import Versions, note_version
@@ -90,7 +90,7 @@ def retrain(
         work = _Retraining(context, params, order, rows)
         runs = [_step(name, call, work, execute, watcher) for name, call in work.steps()]
     work.finish()
-    return Outcome(read_json(work.folder / "outcome.json"), tuple(runs))
+    return Outcome(read_hashed(work.folder / "outcome.json"), tuple(runs))
 
 
 def _step(
@@ -177,9 +177,14 @@ class _Retraining:
         noted = self.folder / "champion.json"
         ours = {hash_file(seal) for seal in self.folder.glob("lesson-*/*/model/candidate.json")}
         if noted.exists() and found.digest in ours:
-            return load_champion(uri, self.model, version=read_json(noted)["version"])
-        write_json(noted, {"version": found.version})
+            return load_champion(uri, self.model, version=self._before(noted))
+        write_hashed(noted, {"version": found.version})
         return load_champion(uri, self.model, version=found.version)
+
+    def _before(self, noted: Path) -> int:
+        """The version that was champion when the retraining began."""
+        remedy = "run `tidemill rollback`, delete the file and run the same again"
+        return int(read_hashed(noted, remedy=remedy)["version"])
 
     def gather(self) -> StageResult:
         """Write the labelled rows to disk, learn and proof apart."""
@@ -328,7 +333,7 @@ class _Retraining:
 
     def finish(self) -> None:
         """Keep the outcome, and nothing else that is large."""
-        write_json(self.folder / "outcome.json", self.facts)
+        write_hashed(self.folder / "outcome.json", self.facts)
         sweep(self.context.workspace, self.order.decision)
 
 

@@ -41,11 +41,12 @@ from tidemill.storage import (
     fresh_directory,
     hash_json,
     place_file,
-    read_json,
+    read_hashed,
     read_profiles,
     salted_hash,
     stable_hash,
     stable_row_hash,
+    write_hashed,
     write_json,
 )
 
@@ -193,7 +194,7 @@ def gather_rows(
     """
     receipt = folder / "gathered.json"
     if receipt.exists():
-        return Gathered(**read_json(receipt))
+        return Gathered(**read_hashed(receipt))
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     left_out = repeated = 0
     known = [np.load(live.folder / _IDS, mmap_mode="r") for live in taken]
@@ -224,7 +225,7 @@ def gather_rows(
             remedy="wait for more labels, or change monitoring.retraining.proof_fraction",
             **asdict(gathered),
         )
-    write_json(staged / receipt.name, asdict(gathered))
+    write_hashed(staged / receipt.name, asdict(gathered))
     commit_directory(staged, folder)
     return gathered
 
@@ -268,7 +269,7 @@ def take_in(
         learn = _parts(manifest, _LEARN)
         _commit_set(live, folder, replace(manifest, schema=schema, parts=learn))
         proof = _parts(manifest, _PROOF)
-        document = {
+        noted = {
             "proof": [asdict(part.file) for part in proof],
             "facts": {
                 "rows_learn": sum(part.file.rows for part in learn),
@@ -276,8 +277,8 @@ def take_in(
                 "rows_quarantined": sum(part.rows_quarantined for part in manifest.parts),
             },
         }
-        write_json(receipt, document)
-    document = read_json(receipt)
+        write_hashed(receipt, noted)
+    document = read_hashed(receipt)
     return live, tuple(FileEntry.from_json(f) for f in document["proof"]), document["facts"]
 
 

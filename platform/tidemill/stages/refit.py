@@ -29,8 +29,10 @@ from tidemill.storage import (
     fresh_directory,
     hash_file,
     hash_json,
+    read_hashed,
     read_json,
     storage_errors,
+    write_hashed,
     write_json,
 )
 
@@ -80,13 +82,13 @@ def run_refit(
 
 def note_refit(folder: Path, digest: str, seconds: float) -> None:
     """Note what the refit that left ``digest`` took: no output holds a time."""
-    write_json(folder / REFIT, {"digest": digest, "seconds": seconds})
+    write_hashed(folder / REFIT, {"digest": digest, "seconds": seconds})
 
 
 def refit_seconds(folder: Path, digest: str) -> float | None:
     """What the refit that left ``digest`` took, if it was noted in ``folder``."""
     note = folder / REFIT
-    noted = read_json(note) if note.is_file() else {}
+    noted = read_hashed(note, remedy="delete it") if note.is_file() else {}
     return float(noted["seconds"]) if noted.get("digest") == digest else None
 
 

@@ -16,8 +16,9 @@ from tidemill.storage import (
     ShardManifest,
     Workspace,
     hash_file,
-    hash_json,
+    read_hashed,
     read_json,
+    write_hashed,
     write_json,
 )
 from tidemill.tracking import Candidate, Registry, open_candidate
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 _NOTED = {"model", "version", "promoted", "promotion_reason", "champion_value", "run_id", "digest"}
+# A workspace may be moved, and registers again then.
+_UNHASHED = ("tracking_uri",)
 
 
 def registration_record(root: Path) -> Path:
@@ -49,20 +52,11 @@ def noted_registration(root: Path) -> dict[str, Any]:
         If none is noted, or the note is not what was written.
     """
     path = registration_record(root)
-    noted: Any = read_json(path)
-    known = isinstance(noted, dict) and noted.keys() >= _NOTED
-    if not known or noted.get("sha256") not in (None, _hash_of(noted)):  # None: of before it was
-        raise IntegrityError(
-            f"{path} is not what was written",
-            remedy="delete it and run: tidemill run",
-            path=str(path),
-        )
-    return dict(noted)
-
-
-def _hash_of(noted: dict[str, Any]) -> str:
-    # Without the address: a workspace may be moved, and registers again then.
-    return hash_json({k: v for k, v in noted.items() if k not in ("sha256", "tracking_uri")})
+    remedy = "delete it and run: tidemill run"
+    noted = read_hashed(path, remedy=remedy, besides=_UNHASHED)
+    if not noted.keys() >= _NOTED:
+        raise IntegrityError(f"{path} is not what was written", remedy=remedy, path=str(path))
+    return noted
 
 
 def registration_stands(context: StageContext) -> bool:
@@ -150,7 +144,7 @@ def _told(
         "tracking_uri": context.tracker.uri,
     }
     record = registration_record(context.workspace.root)
-    write_json(record, {**facts, "sha256": _hash_of(facts)})
+    write_hashed(record, facts, besides=_UNHASHED)
     return StageResult(
         stage="register",
         facts=facts,

@@ -19,7 +19,7 @@ from tidemill.stages.lesson import Lesson
 from tidemill.stages.meter import Meter
 from tidemill.stages.refit import REFIT, note_refit
 from tidemill.stages.teach import Taught
-from tidemill.storage import FileEntry, ShardManifest, hash_file, hash_json, read_json
+from tidemill.storage import FileEntry, ShardManifest, hash_file, hash_json, read_hashed
 from tidemill.tracking import LoadedModel
 
 __all__ = ["Refitted", "refit_challenger"]
@@ -80,8 +80,10 @@ def refit_challenger(
         return _judged(taught)
     key = _key(params, champion, taught, proof[1])
     out = folder / "serving"
-    if (out / REFIT).exists() and (known := read_json(out / REFIT))["key"] == key:
-        return _refitted(out, known)
+    if (out / REFIT).exists():
+        known = read_hashed(out / REFIT)
+        if known["key"] == key:
+            return _refitted(out, known)
     work = folder / "refitted" / key[:16]
     lesson = Lesson(context, params, champion.pipeline, manifest.all_training(), live, work)
     with Meter() as meter:

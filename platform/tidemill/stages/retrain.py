@@ -28,8 +28,8 @@ from tidemill.storage import (
     ShardManifest,
     discard_directory,
     hash_json,
-    read_json,
-    write_json,
+    read_hashed,
+    write_hashed,
 )
 from tidemill.tracking import LoadedModel, fetch_reference, load_reference, open_candidate
 
@@ -138,7 +138,7 @@ def compare(
     digests = [taught.digest, champion.digest, [f.sha256 for f in proof.files]]
     key = hash_json([*digests, list(accused)])
     receipt = folder / "comparison.json"
-    if receipt.exists() and (known := read_json(receipt))["key"] == key:
+    if receipt.exists() and (known := read_hashed(receipt))["key"] == key:
         return Comparison.from_json(known["comparison"])
     metric, figure = deciding_figures(params, manifest.schema.task, accused)
     evidence, parts = _evidence(
@@ -156,7 +156,7 @@ def compare(
         for side in (evidence.proof, evidence.frozen)
     )
     found = Comparison(metric, figure, proved, held, ruling)
-    write_json(receipt, {"key": key, "comparison": found.to_json()})
+    write_hashed(receipt, {"key": key, "comparison": found.to_json()})
     return found
 
 

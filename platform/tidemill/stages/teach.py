@@ -14,7 +14,7 @@ from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.context import StageContext
 from tidemill.stages.lesson import Lesson
-from tidemill.storage import ShardManifest, hash_file, hash_json, read_json
+from tidemill.storage import ShardManifest, hash_file, hash_json, read_hashed, read_json
 from tidemill.tracking import LoadedModel
 
 __all__ = ["MAX_CONTINUED", "Taught", "teach"]
@@ -220,7 +220,7 @@ def _finished(candidate: Path, key: str) -> Taught | None:
     receipt = candidate / "training.json"
     if not receipt.exists():
         return None
-    document = read_json(receipt)
+    document = read_hashed(receipt)
     if document["key"] != key:
         return None
     return Taught(candidate, hash_file(candidate / "model" / "candidate.json"), document)

@@ -11,6 +11,7 @@ from tidemill.storage.atomic import (
     write_bytes,
     write_json,
 )
+from tidemill.storage.hashed import hashed, read_hashed, write_hashed
 from tidemill.storage.hashing import (
     hash_bytes,
     hash_file,
@@ -46,9 +47,11 @@ __all__ = [
     "hash_bytes",
     "hash_file",
     "hash_json",
+    "hashed",
     "place_file",
     "read_block",
     "read_blocks",
+    "read_hashed",
     "read_json",
     "read_profiles",
     "replaced_file",
@@ -60,5 +63,6 @@ __all__ = [
     "verify_file",
     "workspace_lock",
     "write_bytes",
+    "write_hashed",
     "write_json",
 ]
