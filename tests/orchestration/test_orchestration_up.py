@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -23,6 +24,7 @@ from tidemill.errors import Busy, ConfigError, WorkspaceBusy
 from tidemill.monitor_client import MonitorClient
 from tidemill.orchestration import services, up
 from tidemill.orchestration.owner import told_clients
+from tidemill.orchestration.server import database_lock
 from tidemill.settings import Settings
 from tidemill.storage import Workspace, services_lock
 from tidemill.testing.ports import free_ports
@@ -107,6 +109,38 @@ def test_a_second_one_in_a_workspace_touches_nothing(place):
     assert f"process {os.getpid()}" in str(caught.value)
     assert "tidemill links" in caught.value.remedy
     assert not (place.hidden / "up").exists()
+
+
+def test_two_workspaces_share_no_database_of_prefect(place, tmp_path, monkeypatch):
+    """The second ends before it touches anything; its remedy leads to a database of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    other = Workspace.at(tmp_path / "other")
+    ports = dict(zip(("prefect_port", "mlflow_port", "monitor_port"), free_ports(3), strict=True))
+
+    def refused() -> WorkspaceBusy:
+        with pytest.raises(WorkspaceBusy) as caught:
+            up(place, settings=Settings(), **ports)
+        assert f"process {os.getpid()} of {other.root}" in str(caught.value)
+        assert not (place.hidden / "up").exists()
+        return caught.value
+
+    with database_lock(other):
+        (home,) = re.findall(r"PREFECT_HOME=(\S+) tidemill up", refused().remedy)
+        monkeypatch.setenv("PREFECT_HOME", home)
+        with database_lock(place):
+            pass
+    # A database that is named is one, whatever PREFECT_HOME says.
+    database = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+    monkeypatch.setenv(database, "postgresql+asyncpg://me:secret@host/prefect")
+    with database_lock(other):
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+        error = refused()
+        assert database in error.remedy
+        assert "secret" not in f"{error} {error.remedy}"
+        monkeypatch.setenv(database, "postgresql+asyncpg://me:secret@host/other")
+        with database_lock(place):
+            pass
 
 
 def test_a_workspace_without_deployments_uses_those_of_the_checkout(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -23,6 +25,7 @@ from typing import IO
 import tidemill
 from tidemill.errors import ServiceUnavailable
 from tidemill.settings import APART
+from tidemill.storage import Workspace, hash_bytes, shared_lock
 from tidemill.web import CREDENTIAL_VARIABLE
 
 __all__ = ["TemporaryServer", "health_status", "prefect_home", "require_prefect"]
@@ -49,12 +52,38 @@ _QUIET_SERVER = {
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
 
+_DATABASES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 _OF_CLIENTS = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_API_KEY")
 
 
 def prefect_home() -> Path:
     """Where Prefect keeps its database: ``PREFECT_HOME``, or ``~/.prefect``."""
     return Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").expanduser()
+
+
+@contextmanager
+def database_lock(workspace: Workspace) -> Iterator[None]:
+    """Hold Prefect's database: two ``tidemill up`` would write the same deployments into it.
+
+    Raises
+    ------
+    WorkspaceBusy
+        If another workspace's holds it, on this machine and for this user.
+    """
+    named = next((name for name in _DATABASES if os.environ.get(name)), None)
+    if named is None:
+        path = prefect_home() / "tidemill-up.lock"
+        what = f"Prefect's database in {path.parent}"
+        home = shlex.quote(str(workspace.hidden / "prefect"))
+        own = f"run PREFECT_HOME={home} tidemill up, with --prefect-port, --mlflow-port and "
+        own += "--monitor-port of its own"
+    else:
+        key = hash_bytes(os.environ[named].encode())[:16]
+        path = Path.home() / ".prefect" / f"tidemill-up-{key}.lock"
+        what, own = f"the database in {named}", f"name another one in {named}"
+    remedy = f"stop that `tidemill up`, or give this workspace a Prefect of its own: {own}"
+    with shared_lock(path, workspace, f"{what} is used", remedy):
+        yield
 
 
 def health_status(address: str, *, timeout_seconds: float = ANSWER_SECONDS) -> int | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tidemill.errors import Busy, ConfigError, ServiceUnavailable, TidemillError
 from tidemill.orchestration.monitor_keys import MonitorKeys, monitor_keys
 from tidemill.orchestration.owner import Installation, told_clients
-from tidemill.orchestration.server import health_status
+from tidemill.orchestration.server import database_lock, health_status
 from tidemill.orchestration.services import (
     POOL,
     Addresses,
@@ -68,7 +68,8 @@ def up(
     Raises
     ------
     WorkspaceBusy
-        If another ``tidemill up`` runs the services of this workspace; nothing is touched.
+        If another ``tidemill up`` runs the services of this workspace, or another workspace's
+        uses the same database of Prefect; nothing is touched.
     Busy
         If a port is in use.
     ServiceUnavailable
@@ -79,7 +80,7 @@ def up(
     told = stop or threading.Event()
     at = Addresses.of(settings, host, prefect_port, mlflow_port, monitor_port)
     flows_home(workspace)
-    with services_lock(workspace):
+    with services_lock(workspace), database_lock(workspace):
         _require_ports(at, host, prefect_port, mlflow_port, monitor_port)
         _run(workspace, settings, at, on_event, told)
     on_event("stopped")

@@ -20,7 +20,7 @@ from tidemill.storage.hashing import (
     stable_hash,
     stable_row_hash,
 )
-from tidemill.storage.lock import services_lock, workspace_lock
+from tidemill.storage.lock import services_lock, shared_lock, workspace_lock
 from tidemill.storage.manifest import (
     FileEntry,
     PartEntry,
@@ -57,6 +57,7 @@ __all__ = [
     "replaced_file",
     "salted_hash",
     "services_lock",
+    "shared_lock",
     "stable_hash",
     "stable_row_hash",
     "storage_errors",

@@ -13,7 +13,7 @@ from tidemill.errors import WorkspaceBusy
 from tidemill.storage.atomic import storage_errors
 from tidemill.storage.workspace import Workspace
 
-__all__ = ["services_lock", "workspace_lock"]
+__all__ = ["services_lock", "shared_lock", "workspace_lock"]
 
 _POLL_SECONDS = 0.2
 
@@ -51,6 +51,19 @@ def services_lock(workspace: Workspace) -> Iterator[None]:
 
 
 @contextmanager
+def shared_lock(path: Path, workspace: Workspace, busy: str, remedy: str) -> Iterator[None]:
+    """Hold a file that several workspaces could, and one at a time may.
+
+    Raises
+    ------
+    WorkspaceBusy
+        If another process holds it; names that and its workspace.
+    """
+    with _held(path, workspace, busy, remedy):
+        yield
+
+
+@contextmanager
 def _held(
     path: Path, workspace: Workspace, busy: str, remedy: str, wait_seconds: float = 0.0
 ) -> Iterator[None]:
@@ -65,16 +78,23 @@ def _held(
                 break
             except BlockingIOError as exc:
                 if time.monotonic() >= deadline:
-                    holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                    holder, theirs = _holder(descriptor)
+                    place = f" of {theirs}" if theirs not in ("", str(workspace.root)) else ""
                     raise WorkspaceBusy(
-                        f"{busy} by process {holder or 'unknown'}",
+                        f"{busy} by process {holder or 'unknown'}{place}",
                         remedy=remedy,
                         path=str(workspace.root),
                         holder=holder,
                     ) from exc
                 time.sleep(_POLL_SECONDS)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n{workspace.root}\n".encode(errors="replace"), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> tuple[str, str]:
+    """The process that holds a lock, and its workspace (empty where an earlier release wrote)."""
+    process, _, place = os.pread(descriptor, 8192, 0).decode(errors="replace").partition("\n")
+    return process.strip(), place.strip()
