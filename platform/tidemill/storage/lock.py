@@ -59,13 +59,18 @@ def shared_lock(path: Path, workspace: Workspace, busy: str, remedy: str) -> Ite
     WorkspaceBusy
         If another process holds it; names that and its workspace.
     """
-    with _held(path, workspace, busy, remedy):
+    with _held(path, workspace, busy, remedy, told=f"{workspace.root}\n"):
         yield
 
 
 @contextmanager
 def _held(
-    path: Path, workspace: Workspace, busy: str, remedy: str, wait_seconds: float = 0.0
+    path: Path,
+    workspace: Workspace,
+    busy: str,
+    remedy: str,
+    wait_seconds: float = 0.0,
+    told: str = "",
 ) -> Iterator[None]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +84,7 @@ def _held(
             except BlockingIOError as exc:
                 if time.monotonic() >= deadline:
                     holder, theirs = _holder(descriptor)
-                    place = f" of {theirs}" if theirs not in ("", str(workspace.root)) else ""
+                    place = f" of {theirs}" if theirs else ""
                     raise WorkspaceBusy(
                         f"{busy} by process {holder or 'unknown'}{place}",
                         remedy=remedy,
@@ -88,13 +93,13 @@ def _held(
                     ) from exc
                 time.sleep(_POLL_SECONDS)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n{workspace.root}\n".encode(errors="replace"), 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n{told}".encode(errors="replace"), 0)
         yield
     finally:
         os.close(descriptor)
 
 
 def _holder(descriptor: int) -> tuple[str, str]:
-    """The process that holds a lock, and its workspace (empty where an earlier release wrote)."""
+    """The process that holds a lock, and its workspace where that is told."""
     process, _, place = os.pread(descriptor, 8192, 0).decode(errors="replace").partition("\n")
     return process.strip(), place.strip()
