@@ -27,6 +27,7 @@ BENCHES = (
     "harm_alarms",
     "ledger_append",
     "monitor_http",
+    "guard_start",
 )
 """Modules with ``measure(folder) -> document`` and ``lines(document)``."""
 
