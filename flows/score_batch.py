@@ -21,7 +21,7 @@ def score_batch(
     Args:
         workspace: The folder with params.yaml.
         input: A file, folder or glob of the same columns as the training data.
-        output: The Parquet file to write.
+        output: The file to write: it ends in .parquet or .csv.
         model: champion, challenger, or a version number.
     """
     return score_in_flow(workspace, input, output, model)

@@ -62,7 +62,7 @@ def test_score_predicts_every_row_as_the_model_does(finished, copy, cli, tmp_pat
     assert done.document["rows"] == 6000
     assert (done.document["model"], done.document["version"]) == ("rides", 1)
     frame = predictions(out)
-    assert list(frame.columns) == ["source", "row", "ride_id", "prediction", "score"]
+    assert list(frame.columns) == ["source", "row", "ride_id", "prediction", "score", "decision"]
     files = sorted((root / "data/raw").iterdir())
     keys = [int(line.split(",")[0]) for f in files for line in f.read_text().splitlines()[1:]]
     assert list(frame["ride_id"]) == keys

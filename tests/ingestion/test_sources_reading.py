@@ -379,3 +379,13 @@ def test_a_parquet_file_is_held_by_the_row_group(tmp_path: Path) -> None:
         held.append(pa.total_allocated_bytes() - before)
     assert rows == group_rows * groups
     assert max(held) < 6 * group_bytes
+
+
+def test_what_only_an_expression_reads_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    """A dropped column's cell that is no number: the row is at fault, with the cell's text."""
+    lines = [f"{i},{i % 7},{i % 2}\n" for i in range(60)]
+    lines[3] = "3,gone,1\n"
+    (tmp_path / "a.csv").write_text("x,z,y\n" + "".join(lines))
+    _, ((batch,),) = read_all(tmp_path, derive={"w": "z + 1"}, drop=["z"])
+    assert "z" not in batch.table.column_names
+    assert (batch.faults["z"].indices.tolist(), batch.faults["z"].texts) == ([3], ["gone"])

@@ -142,7 +142,9 @@ def stage(
 
 def score(
     source: Annotated[str, typer.Option("--input", help="A file, folder or glob.")],
-    output: Annotated[Path, typer.Option("--output", help="The Parquet file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="The file to write: it ends in .parquet or .csv.")
+    ],
     model: Annotated[
         str, typer.Option(help="champion, challenger, or a version number.")
     ] = "champion",
@@ -166,7 +168,9 @@ def score(
         scored = score_files(context, params=params, source=source, output=output, model=model)
     for warning in scored.warnings:
         screen.note(f"warning: {warning}")
-    screen.result(dict(scored.facts), "scored", [dict(scored.facts)])
+    if as_json:
+        screen.document({**scored.facts, **scored.tables})
+    screen.facts("scored", scored.facts)
 
 
 def up(

@@ -5,6 +5,7 @@ from tidemill.ingestion.ingest import IngestResult, ingest
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.live import LiveRows, as_labelled, live_dataset, live_rows, row_wise_suite
 from tidemill.ingestion.look import LookResult, look, look_result
+from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
 from tidemill.ingestion.quarantine import read_quarantine
@@ -29,12 +30,14 @@ __all__ = [
     "as_labelled",
     "draft_suite",
     "ingest",
+    "invalid_rows",
     "list_source",
     "live_dataset",
     "live_rows",
     "load_suite",
     "look",
     "look_result",
+    "oddities_of",
     "read_quarantine",
     "read_split",
     "row_wise_suite",

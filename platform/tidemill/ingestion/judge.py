@@ -28,6 +28,13 @@ _NOUNS = {
     ColumnType.DATETIME: "a time",
     ColumnType.CATEGORICAL: "a valid UTF-8 text",
 }
+_PLAIN_NOUNS = {
+    "integer": "a number",
+    "number": "a number",
+    "boolean": "true or false",
+    "datetime": "a time",
+    "text": "a valid UTF-8 text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +91,11 @@ def _conditions(plan: Plan) -> list[str]:
 
 
 def _faults(batch: ParsedBatch, schema: TableSchema) -> list[tuple[str, npt.NDArray[np.int64]]]:
+    plain = {column.name: _PLAIN_NOUNS.get(column.type) for column in schema.source}
+    nouns = plain | {column.name: _NOUNS.get(column.type) for column in schema.columns}
     return [
-        (
-            f"{column.name} is not {_NOUNS.get(column.type, 'of its type')}",
-            batch.faults[column.name].indices,
-        )
-        for column in schema.columns
-        if column.name in batch.faults
+        (f"{name} is not {nouns.get(name) or 'of its type'}", faults.indices)
+        for name, faults in batch.faults.items()
     ]
 
 

@@ -121,6 +121,8 @@ def row_texts(table: pa.Table, faults: dict[str, tuple[Indices, list[str]]]) -> 
     """
     if not table.num_rows:
         return pa.array([], pa.string())
+    for name in sorted(faults.keys() - set(table.column_names)):  # read by expressions only
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
     pieces: list[Any] = []
     for position, name in enumerate(table.column_names):
         column = plain_table(table.select([name])).column(0).combine_chunks()

@@ -1,6 +1,6 @@
 """Quality figures that merge: each block's predictions become a small partial."""
 
-from tidemill.metrics.binary import BinaryFigures
+from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
 from tidemill.metrics.choice import (
     HIGHER_IS_BETTER,
     IN_WORDS,
@@ -25,6 +25,7 @@ __all__ = [
     "HIGHER_IS_BETTER",
     "IN_WORDS",
     "LARGEST",
+    "OPERATING_THRESHOLD",
     "ROUNDING",
     "STRETCHES",
     "BinaryFigures",

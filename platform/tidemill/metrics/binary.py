@@ -12,7 +12,10 @@ from tidemill.errors import SchemaMismatch
 from tidemill.metrics.measurable import probable
 from tidemill.metrics.scores import Curve, ScoreHistogram
 
-__all__ = ["BinaryFigures"]
+__all__ = ["OPERATING_THRESHOLD", "BinaryFigures"]
+
+OPERATING_THRESHOLD = 0.5
+"""Above this probability of the positive class a row is decided to be of it."""
 
 _CALIBRATION_BINS = 100
 _EPSILON = np.finfo(np.float64).eps
@@ -29,7 +32,8 @@ class BinaryFigures:
         Sums over rows; the logarithm's argument is clipped at the float64 epsilon, as
         scikit-learn does.
     confusion : (2, 2) int64
-        Rows of true class ``i`` that are predicted as ``j``; positive when the score > 0.5.
+        Rows of true class ``i`` that are predicted as ``j``; positive above
+        ``OPERATING_THRESHOLD``.
     calibration_rows, calibration_positives : (100,) int64
     calibration_scores : (100,) float64
         Sums over the hundredths ``(i / 100, (i + 1) / 100]`` of the score.
@@ -69,7 +73,7 @@ class BinaryFigures:
         right = np.where(positive, scores, 1 - scores)
         clipped = np.clip(scores, _EPSILON, 1 - _EPSILON)
         loss = -np.log(np.where(positive, clipped, 1 - clipped))
-        confusion = np.bincount(2 * positive + (scores > 0.5), minlength=4)
+        confusion = np.bincount(2 * positive + (scores > OPERATING_THRESHOLD), minlength=4)
         hundredth = np.searchsorted(np.linspace(0, 1, _CALIBRATION_BINS + 1)[1:-1], scores)
         return cls(
             ScoreHistogram.of(scores, positive),

@@ -22,35 +22,40 @@ from tidemill.errors import TidemillError
 
 if TYPE_CHECKING:
     from tidemill.pipeline import RunSummary, StageRun
+    from tidemill.stages import StageResult
 
-__all__ = ["failures_published", "publish_stage", "publish_summary"]
+__all__ = ["failures_published", "publish_result", "publish_stage", "publish_summary"]
 
 
 def publish_stage(run: StageRun) -> None:
     """Publish a stage's figures, tables, links and warnings."""
-    said = run.result
+    cost = {
+        "seconds": round(run.seconds, 2),
+        "peak memory (MB)": round(run.peak_memory_bytes / 1e6, 1),
+    }
+    publish_result(run.result, cost)
+
+
+def publish_result(said: StageResult, cost: Mapping[str, Any] | None = None) -> None:
+    """Publish what a stage, or what else works like one, says about itself."""
     with _best_effort():
-        figures = {
-            "seconds": round(run.seconds, 2),
-            "peak memory (MB)": round(run.peak_memory_bytes / 1e6, 1),
-            **said.facts,
-        }
+        figures = {**(cost or {}), **said.facts}
         create_markdown_artifact(
-            f"# {run.stage}\n\n{_two_columns(figures)}{_bullets('Warnings', said.warnings)}",
-            key=_key(run.stage),
-            description=f"What the stage {run.stage} says about itself",
+            f"# {said.stage}\n\n{_two_columns(figures)}{_bullets('Warnings', said.warnings)}",
+            key=_key(said.stage),
+            description=f"What the stage {said.stage} says about itself",
         )
         for name, rows in said.tables.items():
             if not rows:
                 continue
             create_table_artifact(
                 [{column: _cell(value) for column, value in row.items()} for row in rows],
-                key=_key(run.stage, name),
-                description=f"{run.stage}: {name}",
+                key=_key(said.stage, name),
+                description=f"{said.stage}: {name}",
             )
         for name, address in said.links.items():
             create_link_artifact(
-                address, link_text=name, key=_key(run.stage, name), description=name
+                address, link_text=name, key=_key(said.stage, name), description=name
             )
 
 

@@ -103,7 +103,7 @@ def score_in_flow(
 
     Relative paths start at the workspace.
     """
-    from tidemill.orchestration.artifacts import failures_published
+    from tidemill.orchestration.artifacts import failures_published, publish_result
     from tidemill.pipeline import context_for
     from tidemill.stages import score_files
 
@@ -123,7 +123,8 @@ def score_in_flow(
             output=place.root / output,
             model=model,
         )
-    return dict(scored.facts)
+        publish_result(scored)
+    return {**scored.facts, **scored.tables}
 
 
 def _run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -74,6 +74,20 @@ class CategoryProfile:
         if self.limit < 2:
             return math.nan
         return (self.limit - 1) / (max(self.threshold, 1) / 2.0**64)
+
+    def lacks(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Which of the names no profiled row had, (n,) bool.
+
+        Beyond ``limit`` categories that is known of those with small hashes only; the others
+        count as had.
+
+        >>> CategoryProfile.of({"a": 2}, rows=2).lacks(["a", "b"]).tolist()
+        [False, True]
+        """
+        lacking = np.array([name not in self.counts for name in names], np.bool_)
+        if self.threshold is not None and lacking.any():
+            lacking &= _hash_categories(names) <= self.threshold
+        return lacking
 
     def merge(self, other: Self) -> Self:
         """The profile of both sets of rows, exactly.

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig, Params
-from tidemill.errors import SchemaMismatch, SourceEmpty, UsageError
-from tidemill.ingestion import SourceListing, Split, list_source, read_split
-from tidemill.learning import predict_scores
-from tidemill.schema import Purpose, TableSchema, Task
-from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import (
-    BlockWriter,
-    discard_directory,
-    fresh_directory,
-    hash_json,
-    read_blocks,
-    storage_errors,
+from tidemill.errors import IntegrityError, SchemaMismatch, UsageError
+from tidemill.ingestion import (
+    SourceListing,
+    Split,
+    list_source,
+    oddities_of,
+    read_split,
 )
-from tidemill.tracking import load_champion
+from tidemill.learning import predict_scores
+from tidemill.metrics import OPERATING_THRESHOLD
+from tidemill.oddities import Oddities, Oddity
+from tidemill.profiling import CategoryProfile
+from tidemill.schema import ColumnType, Purpose, TableSchema, Task
+from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.predictions import (
+    BLOCK_ROWS,
+    PLACE,
+    join_parts,
+    prediction_columns,
+    require_writable,
+)
+from tidemill.storage import BlockWriter, discard_directory, fresh_directory, hash_json
+from tidemill.tracking import (
+    LoadedModel,
+    fetch_reference,
+    load_champion,
+    load_reference,
+    seen_categories,
+)
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 __all__ = ["score_files"]
 
-BLOCK_ROWS = 65_536
+INPUT = "--input"
+
+Seen = Mapping[str, CategoryProfile]
 
 
 def score_files(
@@ -40,79 +56,91 @@ def score_files(
 ) -> StageResult:
     """Write one row of predictions for every readable row of ``source``, in its order.
 
-    Columns of the Parquet file: ``source`` and ``row`` (0-based), the key where there is one,
-    ``prediction``, and for classifiers ``score`` (probability of the positive class, or of
-    the predicted one). A cell that cannot be read counts as missing; a line that is no row
-    gets no prediction, and the result says how many there were.
+    Columns of the file, Parquet or CSV by its ending: ``source`` and ``row`` (0-based), the key
+    where there is one, then :func:`tidemill.stages.predictions.prediction_columns`. A cell that
+    cannot be read counts as missing, a line that is no row gets no prediction; the result counts
+    both, by column, as well as keys that were lost, categories that training rows did not have,
+    and numbers that were rounded.
 
+    Raises
+    ------
+    ValidationFailed
+        If more than ``ingestion.max_invalid_fraction`` of the rows cannot be read; nothing is
+        written then.
+
+    Notes
+    -----
     Memory: one batch and its matrix, per worker.
     """
-    _require_writable(output)
+    require_writable(output)
     loaded = load_champion(
         context.tracker.uri,
         params.model_name,
         **({"version": int(model)} if model.isdigit() else {"alias": model}),
     )
-    schema = _without_target(loaded.schema)
-    dataset = params.dataset.model_copy(
-        update={
-            "source": source if "://" in source else str(Path(source).absolute()),
-            # The model's own: params.yaml may say something else by now.
-            "derive": {k: v for k, v in schema.derived if k in schema.names},
-        }
-    )
-    listing = list_source(dataset, context.workspace.root, context.engine, named="--input")
-    _require_apart(output, listing, context.workspace.root)
-    schema = _readable(
-        schema,
-        given={column.name for column in listing.columns} | set(dataset.derive),
-        needed={str(name) for name in loaded.pipeline[0].feature_names_in_},
-        source=source,
-    )
+    dataset = _dataset(params.dataset, source, loaded.schema)
+    root = context.workspace.root
+    listing = list_source(dataset, root, context.engine, named=INPUT)
+    _require_apart(output, listing, root)
+    schema = _readable(loaded, {column.name for column in listing.columns}, dataset, source)
     # Named by the output: two tables may be scored at once, and a killed score leaves nothing
     # that the next one to the same place does not clear away.
     work = fresh_directory(context.workspace.work("score", hash_json(str(output.absolute()))[:16]))
-    function = partial(
-        _score_split,
-        schema=schema,
-        dataset=dataset,
-        listing=listing,
-        root=context.workspace.root,
-        pipeline=loaded.pipeline,
-        work=work,
-        batch_rows=params.ingestion.batch_rows,
-    )
     try:
+        seen, notes = _seen(context, params.model_name, loaded, work / "reference")
+        function = partial(
+            _score_split,
+            schema=schema,
+            dataset=dataset,
+            listing=listing,
+            root=root,
+            pipeline=loaded.pipeline,
+            work=work,
+            batch_rows=params.ingestion.batch_rows,
+            seen=seen,
+        )
         parts = context.engine.map(
             function, listing.splits, label="score", progress=context.progress
         )
-        _join([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
+        found = reduce(Oddities.merge, (oddities for _, oddities in parts), Oddities())
+        _refuse(found, params.ingestion.max_invalid_fraction, source)
+        join_parts([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
     finally:
         discard_directory(work)
-    return StageResult(
-        stage="score",
-        facts={
-            "rows": sum(rows for rows, _ in parts),
-            "unreadable_lines": sum(rejected for _, rejected in parts),
-            "model": params.model_name,
-            "version": loaded.version,
-            "output": str(output),
-        },
-        warnings=loaded.notes,
+    facts = {
+        **_counts(sum(rows for rows, _ in parts), found),
+        **({"threshold": OPERATING_THRESHOLD} if schema.task is Task.BINARY else {}),
+        "model": params.model_name,
+        "version": loaded.version,
+        "output": str(output),
+    }
+    told = (*loaded.notes, *notes, *found.sentences())
+    return StageResult("score", facts, {"odd_cells": found.table()}, warnings=told)
+
+
+def _dataset(dataset: DatasetConfig, source: str, schema: TableSchema) -> DatasetConfig:
+    """The settings of the table to score; what is derived of it is the model's to say."""
+    needed = [c.name for c in schema.columns if c.purpose is not Purpose.TARGET]
+    return dataset.model_copy(
+        update={
+            "source": source if "://" in source else str(Path(source).absolute()),
+            "derive": {k: v for k, v in schema.derived if k in needed},
+        }
     )
 
 
-def _without_target(schema: TableSchema) -> TableSchema:
-    """What is read of a table to score: it need not hold what is to be predicted."""
-    kept = tuple(c for c in schema.columns if c.purpose is not Purpose.TARGET)
-    return replace(schema, columns=kept)
-
-
 def _readable(
-    schema: TableSchema, *, given: set[str], needed: set[str], source: str
+    loaded: LoadedModel, given: set[str], dataset: DatasetConfig, source: str
 ) -> TableSchema:
-    """``schema`` of the columns that are given; those that the model needs must be."""
-    missing = [c.name for c in schema.columns if c.name in needed - given]
+    """What is read: the columns that are given; those that the model needs must be.
+
+    The table need not hold what is to be predicted.
+    """
+    given = given | set(dataset.derive)
+    schema = loaded.schema
+    columns = [c for c in schema.columns if c.purpose is not Purpose.TARGET]
+    needed = {str(name) for name in loaded.pipeline[0].feature_names_in_}
+    missing = [c.name for c in columns if c.name in needed - given]
     if missing:
         raise SchemaMismatch(
             f"{source} lacks the columns {', '.join(missing)}, which the model reads",
@@ -120,7 +148,45 @@ def _readable(
             columns=missing,
             source=source,
         )
-    return replace(schema, columns=tuple(c for c in schema.columns if c.name in given))
+    return replace(schema, columns=tuple(c for c in columns if c.name in given))
+
+
+def _seen(
+    context: StageContext, name: str, loaded: LoadedModel, folder: Path
+) -> tuple[Seen, Sequence[str]]:
+    """The categories of training rows, and what is to be said where they are not known."""
+    if not any(c.type is ColumnType.CATEGORICAL for c in loaded.schema.features):
+        return {}, ()
+    fetch_reference(context.tracker.uri, name, loaded.version, folder)
+    try:
+        return seen_categories(load_reference(folder)), ()
+    except IntegrityError:
+        said = "has no reference that can be read: which categories are new cannot be told"
+        return {}, (f"version {loaded.version} of {name} {said}",)
+
+
+def _refuse(found: Oddities, limit: float, source: str) -> None:
+    error = found.refusal(
+        limit,
+        source=source,
+        remedy=f"write the table of {INPUT} as the model's was written (dates, decimals, codes), "
+        "leave out a key or column that the model does not need, or raise "
+        "ingestion.max_invalid_fraction",
+    )
+    if error is not None:
+        raise error
+
+
+def _counts(rows: int, found: Oddities) -> dict[str, int]:
+    return {
+        "rows": rows,
+        "unreadable_lines": found.lines,
+        "unreadable_cells": found.count(Oddity.UNREADABLE),
+        "lost_keys": found.count(Oddity.KEY_LOST),
+        "never_seen_categories": found.count(Oddity.NEVER_SEEN),
+        "rounded_numbers": found.count(Oddity.ROUNDED),
+        "cut_times": found.count(Oddity.CUT),
+    }
 
 
 def _score_split(
@@ -133,21 +199,21 @@ def _score_split(
     pipeline: Pipeline,
     work: Path,
     batch_rows: int,
-) -> tuple[int, int]:
+    seen: Seen,
+) -> tuple[int, Oddities]:
     reducer, learner = pipeline[0], pipeline[-1]
-    rows = rejected = 0
+    rows, found = 0, Oddities()
     writer = None
     for batch in read_split(split, schema, dataset, listing, root, batch_rows=batch_rows):
-        rejected += len(batch.rejects)
+        found = found.merge(oddities_of(batch, schema, split, seen))
         scores = predict_scores(learner, reducer.transform(batch.table), schema.task)
         columns: dict[str, Any] = {
-            "source": pa.array([split.path] * len(scores)).dictionary_encode(),
-            "row": pa.array(batch.rows),
+            PLACE[0]: pa.array([split.path] * len(scores)).dictionary_encode(),
+            PLACE[1]: pa.array(batch.rows + split.first_row),
         }
         if schema.key is not None:
             columns[schema.key.name] = batch.table[schema.key.name]
-        columns |= _predictions(scores, schema)
-        table = pa.table(columns)
+        table = pa.table(_joined(columns, prediction_columns(scores, schema)))
         if writer is None:
             writer = BlockWriter(
                 work / f"{split.id:05d}.parquet", table.schema, block_rows=BLOCK_ROWS
@@ -156,27 +222,18 @@ def _score_split(
         rows += len(scores)
     if writer is not None:
         writer.close()
-    return rows, rejected
+    return rows, found
 
 
-def _predictions(scores: npt.NDArray[np.float64], schema: TableSchema) -> dict[str, Any]:
-    if schema.task is Task.REGRESSION:
-        return {"prediction": pa.array(scores)}
-    if schema.task is Task.BINARY:
-        codes, best = (scores > 0.5).astype(np.int32), scores
-    else:
-        codes, best = scores.argmax(axis=1).astype(np.int32), scores.max(axis=1)
-    labels = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(schema.classes)))
-    return {"prediction": labels, "score": pa.array(best)}
-
-
-def _require_writable(output: Path) -> None:
-    if output.is_dir() or not output.name:
-        raise UsageError(
-            f"--output {output} is a folder",
-            remedy="name the Parquet file to write, for example scored.parquet",
-            path=str(output),
+def _joined(given: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:
+    taken = given.keys() & predicted.keys()
+    if taken:
+        raise SchemaMismatch(
+            f"the key {min(taken)!r} has the name of a column of predictions",
+            remedy=f"give the key another name in the table of {INPUT}: it is left out then",
+            column=min(taken),
         )
+    return given | predicted
 
 
 def _require_apart(output: Path, listing: SourceListing, root: Path) -> None:
@@ -186,21 +243,3 @@ def _require_apart(output: Path, listing: SourceListing, root: Path) -> None:
             remedy="give --output another name: the input is never overwritten",
             path=str(output),
         )
-
-
-def _join(parts: list[Path], output: Path) -> None:
-    """Write the parts one after another to ``output``, which appears whole or not at all."""
-    written = [part for part in parts if part.exists()]
-    if not written:
-        raise SourceEmpty(
-            "there is no row to score",
-            remedy="give --input a table with at least one readable row",
-        )
-    staged = output.with_name(f".{output.name}.tmp")
-    schema = next(read_blocks(written[0])).schema
-    with BlockWriter(staged, schema, block_rows=BLOCK_ROWS) as writer:
-        for part in written:
-            for table in read_blocks(part):
-                writer.write(table)
-    with storage_errors(output):
-        staged.replace(output)

@@ -2,7 +2,7 @@
 
 from tidemill.tracking.candidate import Candidate, load_candidate, open_candidate, save_candidate
 from tidemill.tracking.loader import LoadedModel, fetch_reference, load_champion
-from tidemill.tracking.reference import load_reference
+from tidemill.tracking.reference import load_reference, seen_categories
 from tidemill.tracking.registry import Registered, Registry
 from tidemill.tracking.rollback import RolledBack, promotion_of, roll_back
 from tidemill.tracking.tracker import Tracker
@@ -24,4 +24,5 @@ __all__ = [
     "promotion_of",
     "roll_back",
     "save_candidate",
+    "seen_categories",
 ]

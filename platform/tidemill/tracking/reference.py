@@ -6,9 +6,11 @@ from pathlib import Path
 
 from tidemill.drift import Reference
 from tidemill.errors import IntegrityError
+from tidemill.profiling import CategoryProfile, fold
+from tidemill.schema import ColumnType
 from tidemill.storage import read_json
 
-__all__ = ["REFERENCE_FILE", "load_reference"]
+__all__ = ["REFERENCE_FILE", "load_reference", "seen_categories"]
 
 REFERENCE_FILE = "reference.json"
 
@@ -31,3 +33,13 @@ def load_reference(folder: Path) -> Reference:
             remedy="register the model again, so that its reference is made anew: tidemill run",
             path=str(path),
         ) from exc
+
+
+def seen_categories(reference: Reference) -> dict[str, CategoryProfile]:
+    """By feature that has categories, those of the training rows."""
+    found = {}
+    for column in reference.schema.features:
+        if column.type is ColumnType.CATEGORICAL:
+            parts = [block.columns[column.name] for block in reference.blocks]
+            found[column.name] = fold(p for p in parts if isinstance(p, CategoryProfile))
+    return found

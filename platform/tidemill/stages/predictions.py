@@ -1,0 +1,144 @@
+"""The file of predictions: its columns, and how it is written, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from tidemill.errors import SourceEmpty, UsageError
+from tidemill.metrics import OPERATING_THRESHOLD
+from tidemill.schema import TableSchema, Task
+from tidemill.storage import BlockWriter, read_blocks, storage_errors
+
+__all__ = ["BLOCK_ROWS", "PLACE", "join_parts", "prediction_columns", "require_writable"]
+
+BLOCK_ROWS = 65_536
+PLACE = ("source", "row")
+"""Columns that say which row a prediction is of."""
+
+_SUFFIXES = (".parquet", ".csv")
+
+
+def prediction_columns(scores: npt.NDArray[np.float64], schema: TableSchema) -> dict[str, Any]:
+    """What is predicted of some rows, by column.
+
+    Regression: ``prediction``. Binary: ``prediction`` (the likelier class), ``score``
+    (probability of the positive class), ``decision`` (the class at the operating threshold).
+    Multiclass: ``prediction``, its ``score``, and ``probability_CLASS`` of each class.
+
+    Parameters
+    ----------
+    scores : ndarray
+        From :func:`tidemill.learning.predict_scores`.
+    """
+    if schema.task is Task.REGRESSION:
+        return {"prediction": pa.array(scores)}
+    if schema.task is Task.BINARY:
+        decided = _labels(scores > OPERATING_THRESHOLD, schema)
+        # At this threshold the likelier class is what is decided; one of its own parts the two.
+        return {"prediction": decided, "score": pa.array(scores), "decision": decided}
+    return {
+        "prediction": _labels(scores.argmax(axis=1), schema),
+        "score": pa.array(scores.max(axis=1)),
+        **{
+            f"probability_{label}": pa.array(np.ascontiguousarray(scores[:, code]))
+            for code, label in enumerate(schema.classes)
+        },
+    }
+
+
+def _labels(codes: npt.NDArray[Any], schema: TableSchema) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32)), pa.array(list(schema.classes), pa.string())
+    )
+
+
+def require_writable(output: Path) -> None:
+    """Refuse an output that is no file of a kind that is written.
+
+    Raises
+    ------
+    UsageError
+        If it is a folder, or ends neither in .parquet nor in .csv.
+    """
+    if output.is_dir() or not output.name:
+        raise UsageError(
+            f"--output {output} is a folder",
+            remedy="name the file to write, for example scored.parquet or scored.csv",
+            path=str(output),
+        )
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"--output {output} ends in {output.suffix or 'nothing'!r}, which says neither "
+            "Parquet nor CSV",
+            remedy="let it end in .parquet or .csv, for example scored.csv",
+            path=str(output),
+        )
+
+
+def join_parts(parts: list[Path], output: Path) -> None:
+    """Write the parts one after another to ``output``, which appears whole or not at all.
+
+    CSV has a header, commas, texts in quotes, and the shortest text of each number; a missing
+    value is empty.
+
+    Raises
+    ------
+    SourceEmpty
+        If no part was written.
+
+    Notes
+    -----
+    Memory: one block.
+    """
+    written = [part for part in parts if part.exists()]
+    if not written:
+        raise SourceEmpty(
+            "there is no row to score",
+            remedy="give --input a table with at least one readable row",
+        )
+    staged = output.with_name(f".{output.name}.tmp")
+    write = _write_csv if output.suffix.lower() == ".csv" else _write_parquet
+    try:
+        write(staged, written)
+        with storage_errors(output):
+            staged.replace(output)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _blocks(parts: list[Path]) -> Iterator[pa.Table]:
+    for part in parts:
+        yield from read_blocks(part)
+
+
+def _write_parquet(path: Path, parts: list[Path]) -> None:
+    schema = next(read_blocks(parts[0])).schema
+    with BlockWriter(path, schema, block_rows=BLOCK_ROWS) as writer:
+        for table in _blocks(parts):
+            writer.write(table)
+
+
+def _write_csv(path: Path, parts: list[Path]) -> None:
+    schema = _plain(next(read_blocks(parts[0])).schema)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file, pacsv.CSVWriter(file, schema) as writer:
+            for table in _blocks(parts):
+                writer.write_table(table.cast(schema))
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Dictionaries as the texts that they stand for."""
+    return pa.schema(
+        [
+            pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
+            for f in schema
+        ]
+    )
