@@ -389,3 +389,21 @@ def test_what_only_an_expression_reads_is_a_fault_of_its_row(tmp_path: Path) -> 
     _, ((batch,),) = read_all(tmp_path, derive={"w": "z + 1"}, drop=["z"])
     assert "z" not in batch.table.column_names
     assert (batch.faults["z"].indices.tolist(), batch.faults["z"].texts) == ([3], ["gone"])
+
+
+def test_a_key_that_was_numbers_in_parquet_gives_its_text_back_in_csv(tmp_path: Path) -> None:
+    """007 is no 7: the key is lost and told, not another one."""
+    (tmp_path / "a").mkdir()
+    keys = list(range(60))
+    table = pa.table({"k": keys, "x": keys, "y": [key % 2 for key in keys]})
+    pq.write_table(table, tmp_path / "a" / "a.parquet")
+    stated = {"target": "y", "key": "k"}
+    dataset = DatasetConfig.model_validate({"source": "a", **stated})
+    schema = look(dataset, list_source(dataset, tmp_path, LocalEngine()), tmp_path)
+    (tmp_path / "b.csv").write_text("k,x,y\n007,1,0\n8,2,1\n")
+    later = DatasetConfig.model_validate({"source": "b.csv", **stated})
+    listing = list_source(later, tmp_path, LocalEngine())
+    (split,) = listing.splits
+    (batch,) = read_split(split, schema, later, listing, tmp_path, batch_rows=100)
+    assert batch.table["k"].to_pylist() == [None, 8]
+    assert batch.faults["k"].texts == ["007"]
