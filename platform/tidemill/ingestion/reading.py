@@ -92,7 +92,6 @@ class _Plan:
         # The model's own way of reading wins over what look finds in a later table.
         known = {column.name: column for column in schema.source}
         self._source = {c.name: _as_known(c, known.get(c.name)) for c in listing.columns}
-        self._keep_key(dataset)
         reads = check_expressions(dataset.derive, self._source) if dataset.derive else {}
         self._inputs = sorted(set().union(*reads.values())) if reads else []
         self._deriver = Deriver(dataset.derive) if dataset.derive else None
@@ -107,15 +106,6 @@ class _Plan:
         self._wanted = {name: wanted[name] for name in self._source if name in wanted}
         if not self._wanted:
             self._wanted = {next(iter(self._source)): pa.string()}
-
-    def _keep_key(self, dataset: DatasetConfig) -> None:
-        """A key gives its text back, also where the model's table held it as numbers."""
-        key = self._schema.key
-        if key is None or key.name not in self._source or key.name in dataset.types:
-            return
-        found = self._source[key.name]
-        if not (found.style or found.convention):
-            self._source[key.name] = replace(found, style=EXACT)
 
     def read(self, root: Path, *, batch_rows: int, whole: bool) -> Iterator[RawBatch]:
         """Yield raw batches, by the reader of the split's format."""
