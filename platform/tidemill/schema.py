@@ -122,6 +122,8 @@ class SourceColumn:
         code and refused. Empty: every spelling is taken.
     narrow : bool
         Whether the files themselves hold float32.
+    wide : bool
+        Whether the files hold, or may hold, whole numbers that float32 alters.
     convention : str or None
         How numbers or times are written that are not plain (:mod:`tidemill.conventions`).
     missing : tuple of (str, int)
@@ -135,6 +137,7 @@ class SourceColumn:
     words: tuple[str, str] | None = None
     style: str = ""
     narrow: bool = False
+    wide: bool = False
     convention: str | None = None
     missing: tuple[tuple[str, int], ...] = ()
     note: str = ""

@@ -272,6 +272,20 @@ def test_the_first_number_that_float32_alters_ends_the_scan(tmp_path: Path) -> N
     assert table["seen"].to_pylist() == [float(text) for text in texts]
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["footer", "no statistics"])
+def test_footers_of_parquet_tell_how_wide_whole_numbers_are(tmp_path: Path, *, told: bool) -> None:
+    """A late large number, which no look sees, needs no setting: the footer is asked."""
+    late = [i % 900 for i in range(17_000)] + [62_825_648]
+    small = [i % 2 for i in range(17_001)]
+    kinds = pa.schema([("seen", pa.int64()), ("byte", pa.int8()), ("y", pa.int64())])
+    table = pa.table({"seen": late, "byte": small, "y": small}, schema=kinds)
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=8000, write_statistics=told)
+    found, batches = read(tmp_path, "t.parquet", look_rows=100)
+    assert found.schema["seen"].physical == "float64"
+    assert found.schema["byte"].physical == "float32"
+    assert [n for b in batches for n in b.table["seen"].to_pylist()] == late
+
+
 def scan(root: Path, **stated: Any) -> pa.Table:
     """The validated rows of t.csv."""
     dataset = DatasetConfig.model_validate(

@@ -55,7 +55,7 @@ def judge_column(
     elif name not in dataset.types:
         why = _why_useless(name, kind, source, values)
     if why is None:
-        physical = _physical(kind, values, narrow=source.narrow, stated=name in dataset.types)
+        physical = _physical(kind, values, source, stated=name in dataset.types)
         return Column(name, kind, Purpose.FEATURE, physical, _edges(values))
     if name in carry:
         physical = "dictionary" if kind is ColumnType.CATEGORICAL else WIDEST[kind]
@@ -126,12 +126,13 @@ def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
     return Column(name, kind, Purpose.TIME, "timestamp[us]", _edges(values))
 
 
-def _physical(kind: ColumnType, values: pa.Array, *, narrow: bool, stated: bool) -> str:
+def _physical(kind: ColumnType, values: pa.Array, source: SourceColumn, *, stated: bool) -> str:
     """Float32 only where it holds every number; what is stated to be numeric is float64."""
     if kind is ColumnType.CATEGORICAL:
         return "dictionary"
     if kind is ColumnType.NUMERIC:
-        fits = narrow or (not stated and fits_float32(_array(values)).all())
+        wide = stated or source.wide
+        fits = source.narrow or (not wide and fits_float32(_array(values)).all())
         return "float32" if fits else "float64"
     return WIDEST[kind]
 

@@ -17,12 +17,11 @@ from tidemill.ingestion.dialect import second_names
 from tidemill.ingestion.parsed import CellFaults
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import Split
-from tidemill.spelling import EXACT
 from tidemill.storage import hash_file
 
 __all__ = [
     "column_names",
-    "long_numbers",
+    "largest_numbers",
     "open_parquet",
     "plain_type",
     "read_parquet_rows",
@@ -122,20 +121,17 @@ def _dictionary_texts(file: pq.ParquetFile) -> list[str]:
     return [f.name for f in file.schema_arrow if pa.types.is_string(f.type) and f.name not in plain]
 
 
-def long_numbers(file: pq.ParquetFile) -> set[str]:
-    """Columns of 64-bit whole numbers that reach beyond what float64 holds, or may do so."""
-    long = {f.name for f in file.schema_arrow if f.type in (pa.int64(), pa.uint64())}
-    found, metadata = set[str](), file.metadata
-    for column in range(metadata.num_columns if long else 0):
+def largest_numbers(file: pq.ParquetFile) -> dict[str, float]:
+    """The largest magnitude in each column of whole numbers, by the footer; else its type's."""
+    kinds = {f.name: f.type for f in file.schema_arrow if pa.types.is_integer(f.type)}
+    found, metadata = dict.fromkeys(kinds, 0.0), file.metadata
+    for column in range(metadata.num_columns if kinds else 0):
         name = metadata.schema.column(column).path
-        for group in range(metadata.num_row_groups if name in long - found else 0):
+        for group in range(metadata.num_row_groups if name in kinds else 0):
             known = metadata.row_group(group).column(column).statistics
-            if (
-                known is None
-                or not known.has_min_max
-                or max(abs(known.min), abs(known.max)) > EXACT
-            ):
-                found.add(name)
+            told = known is not None and known.has_min_max
+            largest = max(abs(known.min), abs(known.max)) if told else 2.0 ** kinds[name].bit_width
+            found[name] = max(found[name], largest)
     return found
 
 

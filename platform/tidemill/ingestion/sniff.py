@@ -18,7 +18,7 @@ from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.numbers import EXACT
 from tidemill.ingestion.parquet_rows import (
     column_names,
-    long_numbers,
+    largest_numbers,
     open_parquet,
     plain_type,
     read_parquet_rows,
@@ -31,6 +31,8 @@ from tidemill.schema import ColumnType, SourceColumn
 __all__ = ["share_of_look", "sniff"]
 
 _HEAD_BYTES = 1 << 18
+_FLOAT32_HOLDS, _FLOAT64_HOLDS = 2**24, 2**53
+"""Every whole number up to these."""
 
 Sniffed = tuple[tuple[SourceColumn, ...], CsvDialect | None]
 
@@ -174,14 +176,15 @@ def _sniff_parquet(
     dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
 ) -> tuple[SourceColumn, ...]:
     fields: tuple[pa.Field, ...] | None = None
-    rows, seen, long = 0, "", set[str]()
+    rows, seen, largest = 0, "", dict[str, float]()
     for split in splits:
         if split.path == seen:
             continue
         seen = split.path
         with open_parquet(split.locate(root), split.path) as file:
             schema, rows = file.schema_arrow, rows + file.metadata.num_rows
-            long |= long_numbers(file)
+            for name, number in largest_numbers(file).items():
+                largest[name] = max(number, largest.get(name, 0))
         names = column_names(schema)
         if fields is None:
             written, fields = (
@@ -204,10 +207,16 @@ def _sniff_parquet(
     asked = [
         field.name
         for field, name in zip(fields, written, strict=True)
-        if is_text(field.type) or name in long
+        if is_text(field.type) or largest.get(name, 0) > _FLOAT64_HOLDS
     ]
     texts = _parquet_texts(dataset, splits, root, asked)
-    columns = (_parquet_column(field, texts.get(field.name), dataset) for field in fields)
+    columns = (
+        replace(
+            _parquet_column(field, texts.get(field.name), dataset),
+            wide=largest.get(name, 0) > _FLOAT32_HOLDS,
+        )
+        for field, name in zip(fields, written, strict=True)
+    )
     return _told(columns, tuple(written))
 
 

@@ -33,30 +33,32 @@ def publish_stage(run: StageRun) -> None:
         "seconds": round(run.seconds, 2),
         "peak memory (MB)": round(run.peak_memory_bytes / 1e6, 1),
     }
-    publish_result(run.result, cost)
+    _publish(run.stage, run.result, cost)
 
 
-def publish_result(said: StageResult, cost: Mapping[str, Any] | None = None) -> None:
-    """Publish what a stage, or what else works like one, says about itself."""
+def publish_result(said: StageResult) -> None:
+    """Publish what something that works like a stage, outside of a run, says about itself."""
+    _publish(said.stage, said, {})
+
+
+def _publish(stage: str, said: StageResult, cost: Mapping[str, Any]) -> None:
     with _best_effort():
-        figures = {**(cost or {}), **said.facts}
         create_markdown_artifact(
-            f"# {said.stage}\n\n{_two_columns(figures)}{_bullets('Warnings', said.warnings)}",
-            key=_key(said.stage),
-            description=f"What the stage {said.stage} says about itself",
+            f"# {stage}\n\n{_two_columns({**cost, **said.facts})}"
+            f"{_bullets('Warnings', said.warnings)}",
+            key=_key(stage),
+            description=f"What the stage {stage} says about itself",
         )
         for name, rows in said.tables.items():
             if not rows:
                 continue
             create_table_artifact(
                 [{column: _cell(value) for column, value in row.items()} for row in rows],
-                key=_key(said.stage, name),
-                description=f"{said.stage}: {name}",
+                key=_key(stage, name),
+                description=f"{stage}: {name}",
             )
         for name, address in said.links.items():
-            create_link_artifact(
-                address, link_text=name, key=_key(said.stage, name), description=name
-            )
+            create_link_artifact(address, link_text=name, key=_key(stage, name), description=name)
 
 
 def publish_summary(summary: RunSummary) -> None:
