@@ -34,10 +34,10 @@ SCHEMA = TableSchema(
 )
 
 
-def world(rows, rng):
+def world(rows, rng, base=-1.5):
     """Rows of a world that stands still."""
     X = rng.normal(size=(rows, 8))
-    signal = 1.2 * X[:, 0] - X[:, 1] * X[:, 2] + 0.5 * np.sin(3 * X[:, 3]) - 1.5
+    signal = 1.2 * X[:, 0] - X[:, 1] * X[:, 2] + 0.5 * np.sin(3 * X[:, 3]) + base
     return X, (rng.random(rows) < 1 / (1 + np.exp(-signal))).astype(int)
 
 
@@ -47,8 +47,12 @@ def boosted(X, y, rounds=4):
     return lightgbm.train(settings, lightgbm.Dataset(X, y), rounds)
 
 
+def said_of(scores):
+    return Profile.of(outputs_of(SCHEMA, scores), output_schema(SCHEMA))
+
+
 def said(model, X):
-    return Profile.of(outputs_of(SCHEMA, model.predict(X)), output_schema(SCHEMA))
+    return said_of(model.predict(X))
 
 
 def table(X, y):
@@ -63,11 +67,11 @@ def features(reference, X):
 
 
 @cache
-def stream(seed):
+def stream(seed, base=-1.5, rounds=4):
     """The reference of a judged model, and live windows with what the serving one says."""
     rng = np.random.default_rng(seed)
-    X, y = world(N, rng)
-    judged, serving = boosted(X[:LEARNT], y[:LEARNT]), boosted(X, y)
+    X, y = world(N, rng, base)
+    judged, serving = boosted(X[:LEARNT], y[:LEARNT], rounds), boosted(X, y, rounds)
     held = [
         HeldOut.of(SCHEMA, judged.predict(X[at : at + 140]), y[at : at + 140])
         for at in range(LEARNT, N, 140)
@@ -82,8 +86,8 @@ def stream(seed):
         time_ordered=True,
         gap=output_gap(said(judged, X[:LEARNT]), said(serving, X[:LEARNT])),
     )
-    live = [world(WINDOW, rng) for _ in range(WINDOWS)]
-    return reference, [(features(reference, X), said(serving, X)) for X, _ in live]
+    live = [world(WINDOW, rng, base)[0] for _ in range(WINDOWS)]
+    return reference, [(features(reference, X), said(serving, X)) for X in live]
 
 
 def alarms(reference, windows):
@@ -104,6 +108,26 @@ def test_what_serves_raises_no_more_alarms_than_stated():
     assert sum(found) / (WINDOWS * len(SEEDS)) <= DriftConfig().false_alarm_rate / 10 + 0.01
 
 
+RARE = (0, -4.0, 100)
+"""Of this stream no held-out row was called yes, though one of 130 is; known by heart."""
+
+
+def test_a_class_that_no_held_out_row_was_called_is_no_drift():
+    """Chance knows that a rare answer may have been missed by some hundred held-out rows."""
+    reference, windows = stream(*RARE)
+    assert set(reference.merged_outputs().columns["prediction"].counts) == {"no"}
+    some_yes = [outputs.columns["prediction"].counts.get("yes", 0) for _, outputs in windows]
+    assert sum(yes > 0 for yes in some_yes) > WINDOWS / 2
+    assert alarms(reference, windows) == 0
+
+
+def test_a_rare_class_that_becomes_frequent_is_still_told():
+    """One of twelve called yes where nobody was: that is no chance, whatever rows were missed."""
+    reference, windows = stream(*RARE)
+    scores = np.where(np.arange(WINDOW) % 12, 0.01, 0.9)
+    assert alarms(reference, [(windows[0][0], said_of(scores))]) == 1
+
+
 def test_without_the_measured_gap_it_would():
     """The same windows, held to the judged model's outputs alone, raise alarms by the dozen."""
     found = [
@@ -119,7 +143,7 @@ def test_a_real_change_of_outputs_is_still_told():
     assert reference.gap["score"]["jensen_shannon"] > 0
     yardstick = Yardstick(reference, DriftConfig(), seed=1)
     known, _ = windows[0]
-    outputs = Profile.of(outputs_of(SCHEMA, np.full(WINDOW, 0.9)), output_schema(SCHEMA))
+    outputs = said_of(np.full(WINDOW, 0.9))
     assert any(f.flagged for f in yardstick.findings(known, outputs) if f.kind == "output drift")
 
 

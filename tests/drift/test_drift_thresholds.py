@@ -184,6 +184,31 @@ def test_windows_like_few_blocks_alarm_at_the_stated_rate_at_most():
     assert alarms <= 200 * 0.05 + 7
 
 
+@pytest.mark.parametrize("others", [0, 20])
+def test_a_category_that_training_missed_by_chance_is_no_drift(others):
+    """Three rows of 500 are usual where 1,050 had none; one of ten never is."""
+    blocks = [
+        Profile(70, {f"c{i}": CategoryProfile.of({"no": 70}, rows=70) for i in range(1 + others)})
+        for _ in range(15)
+    ]
+    share, whole = 0.05 / 10 * (1 + others), fold(blocks)
+    found = calibrate(blocks, 500, DriftConfig(), 1, True, rate=share)
+    for met, usual in ((3, True), (50, False)):
+        rare = CategoryProfile.of({"no": 500 - met, "yes": met}, rows=500)
+        window = Profile(500, dict.fromkeys(whole.columns, rare))
+        assert alarmed(window, whole, found) is not usual
+
+
+def test_what_no_row_had_raises_no_threshold_of_another_column():
+    """Beside a category that never varied, numbers are held to what they are held to alone."""
+    rng = np.random.default_rng(4)
+    blocks = [_profile(rng.normal(size=(70, 3)), np.zeros(70, int)) for _ in range(15)]
+    alone = calibrate(blocks, 500, DriftConfig(), 1, True, columns=("f0", "f1", "f2"))
+    beside = calibrate(blocks, 500, DriftConfig(), 1, True)
+    for name in ("f0", "f1", "f2"):
+        assert beside.values[name] == pytest.approx(alone.values[name], rel=0.1)
+
+
 def test_empty_and_constant_columns_do_no_harm():
     """A column without values, or with one value only, neither fails nor moves the others."""
     rng = np.random.default_rng(11)

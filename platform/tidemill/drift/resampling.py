@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -38,6 +38,8 @@ class Plan:
         Whether stretches are longer than the window, so that rows are drawn from theirs.
     apart : bool
         Whether each resample is compared with the other blocks; else both are drawn from all.
+    unmet : bool
+        Whether what no block had may come: both are then all blocks, and what may be next.
     ordered : bool
         Whether blocks follow each other in time.
 
@@ -53,6 +55,7 @@ class Plan:
     distinct: int
     drawn: bool
     apart: bool = True
+    unmet: bool = False
     ordered: bool = False
 
     @classmethod
@@ -85,6 +88,11 @@ class Plan:
         """Resamples that differ from all of training by chance alone."""
         return cls(np.ones((RESAMPLES, n_blocks)), RESAMPLES, drawn=True, apart=False)
 
+    @classmethod
+    def with_unmet(cls, n_blocks: int) -> Self:
+        """Resamples that differ from all of training by chance, and by what it did not meet."""
+        return replace(cls.by_chance(n_blocks), unmet=True)
+
     def windows(self, counts: Counts, rows: int, rng: np.random.Generator) -> tuple[Counts, Counts]:
         """For each resample the counts of the rest of training, and of the window.
 
@@ -101,6 +109,8 @@ class Plan:
         # Counts stay whole numbers in float64 up to 2**53 rows.
         stretches = np.rint(self.chosen @ counts).astype(np.int64)
         whole = counts.sum(axis=0)
+        if self.unmet:
+            return np.broadcast_to(whole, stretches.shape), _next(whole, rows, rng)
         if not self.apart:
             return _drawn(whole, int(whole.sum()), rng), _drawn(whole, rows, rng)
         rest = whole - stretches
@@ -118,6 +128,20 @@ def _drawn(whole: Counts, rows: int, rng: np.random.Generator) -> Counts:
     if not total:
         return np.zeros((RESAMPLES, len(whole)), np.int64)
     drawn: Counts = rng.multinomial(rows, whole / total, size=RESAMPLES)
+    return drawn
+
+
+def _next(whole: Counts, rows: int, rng: np.random.Generator) -> Counts:
+    """What the next ``rows`` rows of the same source may be, given the rows that were seen.
+
+    The shares are not known but told by these rows, and by one imagined row that is spread over
+    all bins but the last, of rows without a value: drawn from Dirichlet's distribution (Perks,
+    1947), not set to what was seen. So a bin that happened to stay empty may be met.
+    """
+    if not whole.sum():
+        return np.zeros((RESAMPLES, len(whole)), np.int64)
+    seen = np.append(whole[:-1] + 1 / (len(whole) - 1), whole[-1])
+    drawn: Counts = rng.multinomial(rows, rng.dirichlet(seen, size=RESAMPLES))
     return drawn
 
 

@@ -22,7 +22,7 @@ from tidemill.drift.axes import (
 )
 from tidemill.drift.resampling import Plan
 from tidemill.errors import ConfigError, nearest
-from tidemill.profiling import Profile, fold
+from tidemill.profiling import CategoryProfile, Profile, fold
 from tidemill.profiling.floats import from_document, to_document
 from tidemill.schema import ColumnType, Purpose, TableSchema
 
@@ -38,7 +38,7 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-CALIBRATION = 2
+CALIBRATION = 3
 """Of the way that thresholds are found: kept ones of another number are found anew."""
 
 # Of the bounded distances: beyond this all are as far apart as can be.
@@ -153,7 +153,8 @@ def calibrate(
 
     Stretches of consecutive blocks of about the window's length are compared with the rest of
     training; where blocks are larger than the window, its rows are drawn from theirs. So are
-    windows drawn from all of training, and the larger threshold of both ways holds.
+    windows drawn from all of training, and of categories windows with some that training did
+    not meet by chance (each column for its part of the rate); the largest threshold holds.
     Every distance is told in standard deviations of its own resamples (without the one it is
     told for), the largest over all features and tests is taken of each resample, and the
     threshold lies where at most ``rate`` of these maxima do (Westfall and Young, 1993).
@@ -196,9 +197,12 @@ def calibrate(
     for plan in plans:
         found = {name: _resampled(name, blocks, whole, rows, plan, rng) for name in names}
         limits.append(_limits(found, share, plan))
+    limits.append(_unmet_limits(names, blocks, whole, rows, share, rng))
     values = {
-        name: _settled(name, tests, limits[1][name], config, (beyond or {}).get(name, {}))
-        for name, tests in limits[0].items()
+        name: _settled(
+            name, [by[name] for by in limits if name in by], config, (beyond or {}).get(name, {})
+        )
+        for name in names
     }
     return Thresholds(rows, share, values, sum(len(plan.chosen) for plan in plans))
 
@@ -217,6 +221,28 @@ def _resampled(
     cells = np.stack([cells_of(axis, block.columns[name]) for block in blocks])
     rest, window = plan.windows(cells, rows, rng)
     return dict(zip(distance_names(axis), distances_of(axis, rest, window), strict=True))
+
+
+def _unmet_limits(
+    names: Sequence[str],
+    blocks: Sequence[Profile],
+    whole: Profile,
+    rows: int,
+    rate: float,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, float]]:
+    """Limits of each column of categories where those that nobody met may come.
+
+    That has a long tail, which would raise the limits of all columns together: each column is
+    held to its own part of the rate.
+    """
+    plan = Plan.with_unmet(len(blocks))
+    limits: dict[str, dict[str, float]] = {}
+    for name in names:
+        if isinstance(whole.columns[name], CategoryProfile):
+            found = {name: _resampled(name, blocks, whole, rows, plan, rng)}
+            limits |= _limits(found, rate / len(names), plan)
+    return limits
 
 
 def _limits(
@@ -297,17 +323,15 @@ def _tail(share: float) -> float:
 
 def _settled(
     name: str,
-    by_time: Mapping[str, float],
-    by_chance: Mapping[str, float],
+    limits: Sequence[Mapping[str, float]],
     config: DriftConfig,
     beyond: Mapping[str, float],
 ) -> dict[str, float]:
-    """The larger of both limits and the floor, and what lies beyond chance; by hand before all."""
+    """The largest limit or the floor, and what lies beyond chance; by hand before all."""
     least = floors(config)
     by_hand = {**config.thresholds.get("*", {}), **config.thresholds.get(name, {})}
     settled = {
-        test: float(np.nanmax([value, by_chance[test], least[test]]))
-        for test, value in by_time.items()
+        test: float(np.nanmax([*(by[test] for by in limits), least[test]])) for test in limits[0]
     }
     return {
         test: by_hand.get(test, _farther(test, value, beyond.get(test, 0.0)))
