@@ -182,6 +182,8 @@ class GxSession:
             self._suite.document
         ):
             return result
+        # An update compares each expectation with each: a quarter of the seconds of an ingest.
+        self._context.suites.delete(self._suite.name)
         self._load(harmless(self._suite.document))
         return expectationSuiteValidationResultSchema.load(harmless(document))
 
