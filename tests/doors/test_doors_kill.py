@@ -228,12 +228,10 @@ def test_a_killed_run_goes_on(fresh, start, undisturbed):
     kill_and_resume(fresh, start, undisturbed, kill_at=points(1, 3, undisturbed.changes)[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("past", "folder"),
-    [
-        ("receipts/split-00001.json", "splits"),
-        pytest.param("/shard-00001.json", "shards", marks=pytest.mark.slow),
-    ],
+    [("receipts/split-00001.json", "splits"), ("/shard-00001.json", "shards")],
 )
 def test_finished_splits_and_shards_are_not_redone(past, folder, fresh, start, undisturbed):
     """Killed once two splits are scanned, or two shards written: the next run keeps those files."""
@@ -242,7 +240,7 @@ def test_finished_splits_and_shards_are_not_redone(past, folder, fresh, start, u
 
 
 def test_workers_end_with_a_killed_run(fresh, start, undisturbed):
-    """Killed while two worker processes scan: they are gone, and the next run goes on."""
+    """Killed while two worker processes scan: they are gone, and what was scanned stays."""
     receipts = fresh / ".tidemill" / "work" / "ingest"
     kept = kill_and_resume(
         fresh, start, undisturbed, workers=2, kill_when=lambda: any(receipts.glob("*/receipts/*"))

@@ -109,15 +109,21 @@ def test_tidemill_run_mends_what_dvc_made(reproduced, copy, ran):
     assert output_hashes(root) == expected
 
 
-def test_dvc_repro_mends_what_tidemill_run_made(finished, copy, shell):
-    """A lost output comes back from dvc repro, byte by byte, not from its cache."""
+def test_dvc_repro_mends_what_tidemill_run_made(finished, copy, shell, ran):
+    """A lost output comes back from dvc repro, byte by byte, not from its cache.
+
+    A changed setting runs what tidemill run would, in the same repro, and both agree on it.
+    """
     root = copy(finished)
     expected = output_hashes(root)
     forget(root, "models/candidate")
     (root / "models" / "candidate" / "training.json").unlink()
-    assert dvc_ran(shell(root, "dvc", "repro")) == ["train"]
+    setting(root, "registration.min_improvement=0.25")
+    reruns = CHANGES["registration.min_improvement=0.25"]
+    assert dvc_ran(shell(root, "dvc", "repro")) == ["train", *reruns]
     assert output_hashes(root) == expected
     assert CLEAN in shell(root, "dvc", "status")
+    assert ran(run_here(root)) == []
 
 
 @pytest.mark.slow
@@ -143,18 +149,10 @@ def test_a_changed_section_reruns_only_what_depends_on_it(finished, copy, ran):
     assert ran(run_here(root)) == []
 
 
-def test_a_changed_section_reruns_the_same_stages_through_dvc(finished, copy, shell, ran):
-    """dvc repro after a changed setting runs what tidemill run would, and both agree on it."""
-    root = copy(finished)
-    setting(root, "registration.min_improvement=0.25")
-    assert dvc_ran(shell(root, "dvc", "repro")) == CHANGES["registration.min_improvement=0.25"]
-    assert ran(run_here(root)) == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("assignment", CHANGES)
 def test_each_changed_section_through_dvc(assignment, finished, copy, shell, ran):
-    """As above, for each setting of the table; the bytes are those of the other door."""
+    """dvc repro after each setting runs what tidemill run does, and leaves the same bytes."""
     root, other = copy(finished), copy(finished, "other")
     setting(root, assignment)
     setting(other, assignment)

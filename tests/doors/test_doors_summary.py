@@ -180,7 +180,11 @@ def test_registering_the_same_candidate_again_changes_nothing(finished, copy, ra
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [('"version": 1', '"version": 7'), ("promotion_reason", "promotion_reasom"), ("{", "[")],
+    [
+        ('"version": 1', '"version": 7'),
+        pytest.param("promotion_reason", "promotion_reasom", marks=pytest.mark.slow),
+        pytest.param("{", "[", marks=pytest.mark.slow),
+    ],
 )
 def test_a_note_of_the_registration_that_changed_is_written_anew(
     before, after, finished, copy, ran
@@ -292,6 +296,7 @@ def test_shuffled_labels_give_nothing(blank, copy):
     assert abs(facts["challenger"] - 0.5) < 0.08
 
 
+@pytest.mark.slow
 def test_what_was_deleted_is_made_again_with_the_same_digests(finished, copy, ran):
     """After rm -rf models reports and all remembered work, the run ends with the same bytes."""
     root = copy(finished)
