@@ -36,10 +36,9 @@ class Oddity(StrEnum):
         """Whether the cell is left without a value, which makes its row invalid."""
         return self in (Oddity.UNREADABLE, Oddity.KEY_LOST)
 
-    @property
-    def said(self) -> str:
-        """For people, of some cells of a column."""
-        return _SAID[self]
+    def said(self, *, rows_stay: bool = True) -> str:
+        """For people, of some cells of a column, whose rows are answered or left out."""
+        return _SAID[self] if rows_stay or not self.invalid else _LEFT_OUT[self]
 
 
 _SAID = {
@@ -48,6 +47,10 @@ _SAID = {
     Oddity.NEVER_SEEN: "are categories that training rows never had",
     Oddity.ROUNDED: "are rounded to float32, as the model has the column",
     Oddity.CUT: "lose digits beyond the microsecond",
+}
+_LEFT_OUT = {
+    Oddity.UNREADABLE: "cannot be read: their rows are left out",
+    Oddity.KEY_LOST: "are no keys of the model's table: their rows are left out",
 }
 
 
@@ -137,11 +140,12 @@ class Oddities:
             for (column, oddity), odd in ordered
         ]
 
-    def sentences(self) -> list[str]:
+    def sentences(self, *, rows_stay: bool = True) -> list[str]:
         """What is said of the columns with the most such cells, and how many more there are."""
         table = self.table()
         said = [
-            f"{row['column']}: {row['cells']:,} cells {Oddity(row['oddity']).said}"
+            f"{row['column']}: {row['cells']:,} cells "
+            + Oddity(row["oddity"]).said(rows_stay=rows_stay)
             + (f" (first {row['such_as']!r} at {row['first_at']})" if row["first_at"] else "")
             for row in table[:_SAID_OF]
         ]

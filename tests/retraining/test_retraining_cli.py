@@ -64,9 +64,13 @@ def plain(schema):
 def test_retrain_and_rollback(root, labelled, cli, monkeypatch):
     """Rows of a CSV teach a better champion; rolled back, the one before serves; twice is once."""
     monkeypatch.delenv("TIDEMILL_MONITOR_KEY", raising=False)
+    with labelled.open("a") as file:
+        file.write("1,2\n")
     done = cli("retrain", "--labelled", labelled, "-w", root, "--reason", "try", "--json")
     assert done.code == 0, done.err
     assert done.document["promoted"] is True
+    assert (done.document["rows_unreadable"], done.document["odd_cells"]) == (1, [])
+    assert "gather: 1 lines are no rows" in done.err
     assert champion(root) == 2
     again = cli("retrain", "--labelled", labelled, "-w", root, "--json")
     assert again.document == done.document

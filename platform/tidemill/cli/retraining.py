@@ -13,10 +13,9 @@ from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existi
 from tidemill.screen import Screen
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tidemill.config import Params
     from tidemill.contracts import Engine
+    from tidemill.ingestion import LabelledRows
     from tidemill.storage import Workspace
 
 __all__ = ["add_commands"]
@@ -71,7 +70,8 @@ def retrain(
         done = run(place, rows, order, settings=settings, engine=engine, observer=observer)
     if as_json:
         screen.document(done.facts)
-    screen.facts("retraining", done.facts)
+    screen.facts("retraining", {k: v for k, v in done.facts.items() if k != "odd_cells"})
+    screen.table("odd cells", done.facts.get("odd_cells", ()))
 
 
 class _Labelled:
@@ -92,8 +92,8 @@ class _Labelled:
         self._schema = as_labelled(ShardManifest.read(place.shards).schema, given)
         self.name = f"rows-{hash_json([s.sha256 for s in self._listing.splits])[:12]}"
 
-    def __call__(self) -> Iterator[pa.Table]:
-        from tidemill.ingestion import read_split
+    def __call__(self) -> Iterator[LabelledRows]:
+        from tidemill.ingestion import LabelledRows, read_split
 
         for split in self._listing.splits:
             for batch in read_split(
@@ -104,7 +104,7 @@ class _Labelled:
                 self._place.root,
                 batch_rows=self._params.ingestion.batch_rows,
             ):
-                yield batch.table
+                yield LabelledRows.of(batch, self._schema, split)
 
 
 def rollback(

@@ -3,7 +3,14 @@
 from tidemill.ingestion.draft import draft_suite
 from tidemill.ingestion.ingest import IngestResult, ingest
 from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.live import LiveRows, as_labelled, live_dataset, live_rows, row_wise_suite
+from tidemill.ingestion.live import (
+    LabelledRows,
+    LiveRows,
+    as_labelled,
+    live_dataset,
+    live_rows,
+    row_wise_suite,
+)
 from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.outcome import FailedExpectation
@@ -20,6 +27,7 @@ __all__ = [
     "Expectation",
     "FailedExpectation",
     "IngestResult",
+    "LabelledRows",
     "LiveRows",
     "LookResult",
     "ParsedBatch",

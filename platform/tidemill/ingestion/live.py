@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +12,25 @@ import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import SchemaMismatch
-from tidemill.ingestion.casting import cast_column
+from tidemill.ingestion.casting import Cells, cast_column
+from tidemill.ingestion.odd_cells import invalid_rows, oddities_in, oddities_of
+from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import compile_plan
+from tidemill.ingestion.splits import Split
 from tidemill.ingestion.suite import Suite
+from tidemill.oddities import Oddities
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.spelling import as_known, identifiers
 from tidemill.storage import stable_hash
 
-__all__ = ["LiveRows", "as_labelled", "live_dataset", "live_rows", "row_wise_suite"]
+__all__ = [
+    "LabelledRows",
+    "LiveRows",
+    "as_labelled",
+    "live_dataset",
+    "live_rows",
+    "row_wise_suite",
+]
 
 EVENT_ID, AT = "event_id", "at"
 
@@ -54,6 +65,33 @@ def as_labelled(schema: TableSchema, given: Mapping[str, str]) -> TableSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """Rows that were read from a file, without those that could not be.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    odd : Oddities
+        Of all its records, those that were left out too.
+    """
+
+    table: pa.Table
+    odd: Oddities
+
+    @classmethod
+    def of(cls, batch: ParsedBatch, schema: TableSchema, split: Split) -> Self:
+        """The readable rows of a batch; ``schema`` is the batch's.
+
+        A label that cannot be read is none of the classes, as one in words would be.
+        """
+        if schema.task is not Task.REGRESSION:
+            others = {k: v for k, v in batch.faults.items() if k != schema.target.name}
+            batch = replace(batch, faults=others)
+        sound = pa.array(~invalid_rows(batch))
+        return cls(batch.table.filter(sound), oddities_of(batch, schema, split))
+
+
+@dataclass(frozen=True, slots=True)
 class LiveRows:
     """Some labelled live rows.
 
@@ -66,15 +104,18 @@ class LiveRows:
     left_out : int
         Further rows, whose label is missing or none of the schema's classes, or whose event id is
         missing or none (:func:`tidemill.spelling.identifiers`).
+    odd : Oddities
+        Of all rows that came; the invalid ones are left out too, and not in ``left_out``.
     """
 
     table: pa.Table
     ids: pa.ChunkedArray | None
     left_out: int
+    odd: Oddities = field(default_factory=Oddities)
 
 
 def live_rows(
-    batch: pa.RecordBatch | pa.Table,
+    batch: pa.RecordBatch | pa.Table | LabelledRows,
     schema: TableSchema,
     known: Mapping[str, Container[str]] | None = None,
 ) -> LiveRows:
@@ -82,11 +123,12 @@ def live_rows(
 
     The key is the event's id (of a whole-number key the number, or for other ids a hash), the
     time is ``at`` unless the event has the column itself, columns that are only carried are
-    null. Rows whose label is none of the schema's classes, or whose event id is none, are left out.
+    null. Rows whose label is none of the schema's classes, whose event id is none, or of which a
+    cell cannot be read, are left out.
 
     Parameters
     ----------
-    batch : RecordBatch or Table
+    batch : RecordBatch, Table or LabelledRows
         ``event_id`` and ``at``, each where the schema's own key or time column is not there; every
         feature; the target under its name.
     schema : TableSchema
@@ -104,13 +146,13 @@ def live_rows(
     -----
     O(rows of the batch) memory.
     """
-    table = pa.table(batch) if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    table, before = _plain(batch)
     known = {**(known or {}), schema.target.name: schema.classes}
-    columns = [
-        _spelled(_column(table, column, schema), known.get(column.name))
-        for column in schema.columns
-    ]
+    cells = {column.name: _column(table, column, schema) for column in schema.columns}
+    columns = [_spelled(found.values, known.get(name)) for name, found in cells.items()]
     rows = pa.Table.from_arrays(columns, schema=schema.arrow_schema())
+    parsed = _parsed(rows, cells)
+    odd = oddities_in(parsed, schema, _where(table))
     target = rows[schema.target.name]
     told = pc.is_valid(target)
     if schema.task is not Task.REGRESSION:
@@ -118,8 +160,41 @@ def live_rows(
     ids = _ids(table, rows, schema)
     if ids is not None and EVENT_ID in table.column_names:
         told = pc.and_(told, pc.is_valid(ids))
+    told = pc.and_(pc.fill_null(told, False), pa.array(~invalid_rows(parsed)))
     kept = rows.filter(told)
-    return LiveRows(kept, None if ids is None else ids.filter(told), rows.num_rows - kept.num_rows)
+    return LiveRows(
+        kept,
+        None if ids is None else ids.filter(told),
+        rows.num_rows - odd.invalid - kept.num_rows,
+        before.merge(replace(odd, rows=0 if before.rows else rows.num_rows)),
+    )
+
+
+def _plain(batch: pa.RecordBatch | pa.Table | LabelledRows) -> tuple[pa.Table, Oddities]:
+    """The rows as a table, and what was odd about them when they were read."""
+    if isinstance(batch, LabelledRows):
+        return batch.table, batch.odd
+    table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    return table, Oddities()
+
+
+def _parsed(rows: pa.Table, cells: Mapping[str, Cells]) -> ParsedBatch:
+    return ParsedBatch(
+        table=rows,
+        rows=np.arange(rows.num_rows),
+        faults={name: c.faults for name, c in cells.items() if c.faults is not None},
+        rejects=(),
+        misfits={name: c.misfits for name, c in cells.items() if c.misfits is not None},
+        cut={name: c.cut for name, c in cells.items() if c.cut},
+    )
+
+
+def _where(table: pa.Table) -> Callable[[int], str]:
+    """Names a row by its event."""
+    if EVENT_ID not in table.column_names:
+        return lambda row: f"row {row}"
+    ids = table[EVENT_ID]
+    return lambda row: f"event {ids[row].as_py()}"
 
 
 def _spelled(values: pa.Array, known: Container[str] | None) -> pa.Array:
@@ -139,16 +214,16 @@ def _texts_of(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([identifiers(chunk) for chunk in ids.chunks], pa.string())
 
 
-def _column(table: pa.Table, column: Column, schema: TableSchema) -> pa.Array:
+def _column(table: pa.Table, column: Column, schema: TableSchema) -> Cells:
     given = column.name
     if given not in table.column_names and column.purpose is Purpose.TIME:
         given = AT
     if given not in table.column_names and column.purpose is Purpose.KEY:
-        return _keys(_whole(table, EVENT_ID, column), column)
+        return Cells(_keys(_whole(table, EVENT_ID, column), column))
     if given not in table.column_names and column.purpose is Purpose.CARRIED:
-        return pa.nulls(table.num_rows, column.arrow_type)
+        return Cells(pa.nulls(table.num_rows, column.arrow_type))
     values = _whole(table, given, column)
-    return cast_column(values, column.arrow_type, schema.missing_values).values
+    return cast_column(values, column.arrow_type, schema.missing_values)
 
 
 def _whole(table: pa.Table, name: str, column: Column) -> pa.Array:

@@ -15,7 +15,7 @@ from tidemill.profiling import CategoryProfile
 from tidemill.schema import TableSchema
 from tidemill.spelling import as_known
 
-__all__ = ["invalid_rows", "never_seen", "oddities_of"]
+__all__ = ["invalid_rows", "never_seen", "oddities_in", "oddities_of"]
 
 
 def invalid_rows(batch: ParsedBatch) -> npt.NDArray[np.bool_]:
@@ -49,6 +49,16 @@ def oddities_of(
     def where(index: int) -> str:
         return f"{split.path}, row {split.first_row + int(batch.rows[index])}"
 
+    return oddities_in(batch, schema, where, seen)
+
+
+def oddities_in(
+    batch: ParsedBatch,
+    schema: TableSchema,
+    where: Callable[[int], str],
+    seen: Mapping[str, CategoryProfile] | None = None,
+) -> Oddities:
+    """The same of rows of any origin; ``where`` says of a row of the table which one it is."""
     key = None if schema.key is None else schema.key.name
     cells: dict[tuple[str, Oddity], OddCells] = {}
     for name, faults in batch.faults.items():

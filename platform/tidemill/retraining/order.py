@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.errors import UsageError
+from tidemill.ingestion import LabelledRows
 from tidemill.pipeline import StageRun
 from tidemill.storage import Workspace, discard_directory, read_hashed
 
 __all__ = ["Order", "Outcome", "Rows", "outcome_of", "receipts", "sweep"]
 
-Rows = Callable[[], Iterable[pa.RecordBatch | pa.Table]]
+Rows = Callable[[], Iterable[pa.RecordBatch | pa.Table | LabelledRows]]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -196,14 +196,21 @@ class _Retraining:
             self.folder / "rows",
             staying_sets(workspace, self.order.decision),
             categories_so_far(self.manifest, workspace.shards),
+            max_invalid_fraction=self.params.ingestion.max_invalid_fraction,
         )
+        self.facts |= {
+            "rows_unreadable": gathered.unreadable,
+            "odd_cells": list(gathered.odd_cells),
+        }
         facts = {
             "learn": gathered.learn,
             "proof": gathered.proof,
             "left out": gathered.left_out,
             "learnt before": gathered.repeated,
+            "unreadable": gathered.unreadable,
         }
-        return StageResult("gather", facts=facts, warnings=self.champion.notes)
+        told = (*self.champion.notes, *gathered.said)
+        return StageResult("gather", facts, {"odd cells": list(gathered.odd_cells)}, warnings=told)
 
     def append(self) -> StageResult:
         """Validate, append, and note the new version of the dataset."""

@@ -19,6 +19,7 @@ import pyarrow as pa
 from tidemill.config import Params
 from tidemill.errors import KeyInvalid, TooFewRows
 from tidemill.ingestion import (
+    LabelledRows,
     LiveRows,
     ingest,
     list_source,
@@ -27,6 +28,7 @@ from tidemill.ingestion import (
     load_suite,
     row_wise_suite,
 )
+from tidemill.oddities import Oddities
 from tidemill.profiling import Profile, categories_of
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext
@@ -150,22 +152,29 @@ class Gathered:
     """How many labelled rows came, and which way they went.
 
     ``left_out`` are rows whose label is none of the model's classes, or whose event id is none;
-    ``repeated`` ones are in a set of another retraining already.
+    ``repeated`` ones are in a set of another retraining already; of ``unreadable`` ones a cell, or
+    all, could not be read as the model's table was. ``odd_cells`` and ``said`` are
+    :meth:`tidemill.oddities.Oddities.table` and ``sentences`` of all rows that came.
     """
 
     learn: int
     proof: int
     left_out: int
     repeated: int = 0
+    unreadable: int = 0
+    odd_cells: Sequence[dict[str, Any]] = ()
+    said: Sequence[str] = ()
 
 
 def gather_rows(
-    batches: Iterable[pa.RecordBatch | pa.Table],
+    batches: Iterable[pa.RecordBatch | pa.Table | LabelledRows],
     schema: TableSchema,
     share: float,
     folder: Path,
     taken: Sequence[LiveSet] = (),
     categories: Mapping[str, Container[str]] | None = None,
+    *,
+    max_invalid_fraction: float = 1.0,
 ) -> Gathered:
     """Write labelled rows to ``folder/files``: learn.parquet and proof.parquet, as one.
 
@@ -181,9 +190,13 @@ def gather_rows(
         Their rows are learnt from, and not taken again.
     categories : mapping of str to container of str, optional
         By feature those so far, as for :func:`tidemill.ingestion.live_rows`.
+    max_invalid_fraction : float
+        Of the rows that may be unreadable; they are left out.
 
     Raises
     ------
+    ValidationFailed
+        If more are unreadable.
     TooFewRows
         If one side has no rows.
 
@@ -197,6 +210,7 @@ def gather_rows(
         return Gathered(**read_hashed(receipt))
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     left_out = repeated = 0
+    odd = Oddities()
     known = [np.load(live.folder / _IDS, mmap_mode="r") for live in taken]
     learnt: list[npt.NDArray[np.uint64]] = []
     arrow = schema.arrow_schema()
@@ -207,6 +221,7 @@ def gather_rows(
         for batch in batches:
             rows = live_rows(batch, schema, categories)
             left_out += rows.left_out
+            odd = odd.merge(rows.odd)
             hashes = _row_hashes(rows)
             judges = proof_rows(rows, share, schema.target.name)
             again = _among(hashes, known) & ~judges
@@ -215,19 +230,40 @@ def gather_rows(
             learnt.append(hashes[learns])
             proof.write(rows.table.filter(pa.array(judges)))
             learn.write(rows.table.filter(pa.array(learns)))
-        gathered = Gathered(learn.close().rows, proof.close().rows, left_out, repeated)
+        _refuse(odd, max_invalid_fraction)
+        gathered = Gathered(
+            learn.close().rows,
+            proof.close().rows,
+            left_out,
+            repeated,
+            odd.invalid,
+            odd.table(),
+            odd.sentences(rows_stay=False),
+        )
     np.save(staged / _IDS, np.sort(np.concatenate([*learnt, np.empty(0, np.uint64)])))
     if not (gathered.learn and gathered.proof):
         raise TooFewRows(
             f"of the labelled rows {gathered.learn} may be learnt from, {gathered.proof} would "
             f"judge, {gathered.left_out} have a label that the model does not know, or no event "
-            f"id, and {gathered.repeated} were learnt from before",
+            f"id, {gathered.unreadable} cannot be read, and {gathered.repeated} were learnt from "
+            "before",
             remedy="wait for more labels, or change monitoring.retraining.proof_fraction",
             **asdict(gathered),
         )
     write_hashed(staged / receipt.name, asdict(gathered))
     commit_directory(staged, folder)
     return gathered
+
+
+def _refuse(odd: Oddities, limit: float) -> None:
+    error = odd.refusal(
+        limit,
+        source="the labelled rows",
+        remedy="write them as the model's table was written (dates, decimals, codes, keys), or "
+        "raise ingestion.max_invalid_fraction",
+    )
+    if error is not None:
+        raise error
 
 
 def take_in(
