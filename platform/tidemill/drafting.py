@@ -95,7 +95,7 @@ def init_workspace(
             "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
             "taken as missing": found.taken_as_missing,
         },
-        warnings=tuple(f"{column}: {note}" for column, note in found.notes.items()),
+        warnings=tuple(f"{column}: {note}" for column, note in found.notes.items()) + found.layout,
     )
 
 

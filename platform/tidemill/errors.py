@@ -147,16 +147,20 @@ class ColumnMissing(UsageError):
         The names that the data have.
     setting : str
         Where it was asked for, e.g. ``dataset.target``.
+    elsewhere : str
+        Where the data have the name all the same and what to set then, ending in "or ".
     """
 
-    def __init__(self, *, column: str, available: Iterable[str], setting: str) -> None:
+    def __init__(
+        self, *, column: str, available: Iterable[str], setting: str, elsewhere: str = ""
+    ) -> None:
         names = tuple(available)
         close = nearest(column, names)
         hint = f"did you mean {close!r}? " if close else ""
         shown = first_few(names, 20)
         super().__init__(
             f"{setting} names the column {column!r}, which the data do not have",
-            remedy=f"{hint}set {setting} to one of: {shown}",
+            remedy=f"{elsewhere}{hint}set {setting} to one of: {shown}",
             column=column,
             available=names,
             setting=setting,

@@ -19,13 +19,16 @@ from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion import streams
+from tidemill.ingestion.fields import INSIDE
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import look
 from tidemill.ingestion.parquet_rows import read_parquet_rows
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.records import cut_records
-from tidemill.ingestion.splits import SourceListing
+from tidemill.ingestion.splits import CsvDialect, SourceListing
+
+COMMA = CsvDialect(",", '"', "utf-8", header=False)
 
 
 def read_all(
@@ -117,7 +120,7 @@ def test_what_a_csv_writer_wrote_is_cut_into_its_records(
     csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(rows)
     text = out.getvalue().encode()
     blocks = (text[i : i + block] for i in range(0, len(text), block))
-    cut = list(cut_records(blocks, delimiter=",", quote='"', batch_rows=batch_rows, path="a.csv"))
+    cut = list(cut_records(blocks, COMMA, batch_rows=batch_rows, path="a.csv"))
     records = [b.record(i).decode() for b in cut for i in range(len(b.starts))]
     parsed = [next(csv.reader(io.StringIO(record, newline=""))) for record in records]
     assert [tuple(fields) for fields in parsed] == rows
@@ -141,7 +144,7 @@ def test_broken_text_is_cut_the_same_however_it_is_blocked(text: str, block: int
     def records(size: int) -> list[tuple[bytes, int]]:
         content = text.encode()
         blocks = (content[i : i + size] for i in range(0, len(content), size))
-        cut = cut_records(blocks, delimiter=",", quote='"', batch_rows=3, path="a.csv")
+        cut = cut_records(blocks, COMMA, batch_rows=3, path="a.csv")
         return [(b.record(i), b.line(i)) for b in cut for i in range(len(b.starts))]
 
     assert records(block) == records(1000)
@@ -158,10 +161,15 @@ def test_an_unclosed_quote_costs_one_line(tmp_path: Path) -> None:
     assert numbers(batches) == [i for i in range(50) if i != 20]
 
 
-def test_quotes_inside_plain_fields_are_text(tmp_path: Path) -> None:
-    """An inch mark is no quote."""
+def test_a_quote_inside_a_plain_field_costs_its_line(tmp_path: Path) -> None:
+    """A separator may be missing before it; without quoting it is text."""
     (tmp_path / "a.csv").write_text('size,y\n5" pipe,1\n"6"" pipe",0\n7,1\n')
     _, (batches,) = read_all(tmp_path)
+    assert values(batches, "size") == ['6" pipe', "7"]
+    [reject] = batches[0].rejects
+    assert (reject.row, reject.line, reject.reason) == (0, 2, INSIDE)
+    (tmp_path / "a.csv").write_text('size,y\n5" pipe,1\n6" pipe,0\n7,1\n')
+    _, (batches,) = read_all(tmp_path, csv={"quote": ""})
     assert values(batches, "size") == ['5" pipe', '6" pipe', "7"]
 
 

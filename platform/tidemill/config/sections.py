@@ -40,7 +40,19 @@ class CsvFormat(Section):
     """How delimited text is written; ``auto`` is found by look from a bounded sample."""
 
     delimiter: str = Field("auto", description="one character, or auto")
-    quote: str = Field('"', description="quoting character; empty for none")
+    quote: str = Field("auto", description="quoting character, auto, or empty for none")
+    escape: str = Field(
+        "auto", description="character before a quote that is text (a backslash), auto, or empty"
+    )
+    comment: str = Field(
+        "auto", description="first character of lines to leave out, auto, or empty for none"
+    )
+    skip_lines: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+        "auto", description="lines above the header (or the first row) to leave out, or auto"
+    )
+    trailing_delimiter: bool = Field(
+        False, description="whether rows may end in a delimiter that the header does not have"
+    )
     encoding: str = Field("utf-8", description="utf-8, latin-1 or utf-16")
     header: Literal["auto"] | bool | tuple[str, ...] = Field(
         "auto", description="auto, true, false, or the list of column names of a file without one"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -10,17 +12,20 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.dialect import parse_record, unique_names
+from tidemill.ingestion.asides import Asides
+from tidemill.ingestion.fields import cut_fields, flaw
+from tidemill.ingestion.names import unique_names
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import CsvDialect, Split
-from tidemill.ingestion.streams import text_blocks
+from tidemill.ingestion.streams import line_blocks
 
 __all__ = ["read_csv_rows"]
 
 _MAX_RAW = 500
-_BROKEN = "broken quoting"
+# Not a column's name, which is never empty: what stands behind the last delimiter of every row.
+_NOTHING = ""
 _NOT_UTF8 = "not valid UTF-8 text (dataset.csv.encoding names another encoding)"
 
 
@@ -56,14 +61,16 @@ def read_csv_rows(
     SourceUnreadable
         See :func:`tidemill.ingestion.streams.text_blocks`.
     """
+    asides = Asides(dialect, names)
+    text, swapped = line_blocks(split, root, encoding=dialect.encoding, whole=whole)
     blocks = cut_records(
-        text_blocks(split, root, encoding=dialect.encoding, whole=whole),
-        delimiter=dialect.delimiter,
-        quote=dialect.quote,
+        text,
+        dialect,
         batch_rows=batch_rows,
         path=split.path,
         blanks=len(names) == 1,
         first_rows=1 if dialect.header else 0,
+        asides=asides,
     )
     if dialect.header:
         names = _header(next(blocks, None), dialect, split)
@@ -76,25 +83,33 @@ def read_csv_rows(
             path=split.path,
             columns=tuple(absent),
         )
-    parser = _Parser(dialect, names, wanted, null_values)
+    parser = _Parser(dialect, names, wanted, null_values, swapped=swapped)
     first_row = 0
     for block in blocks:
-        yield parser.parse(block, first_row)
+        yield parser.parse(block, first_row, asides.counted())
         first_row += len(block.starts)
+    if left := asides.counted():
+        none = RecordBlock(b"", np.zeros(0, np.int64), np.zeros(0, np.int64), 0, clean=False)
+        yield parser.parse(none, first_row, left)
 
 
 def _header(block: RecordBlock | None, dialect: CsvDialect, split: Split) -> tuple[str, ...]:
     text = b"" if block is None else block.record(0)
     try:
-        fields = parse_record(text.decode(), dialect.delimiter, dialect.quote)
+        record = text.decode()
     except UnicodeDecodeError:
-        fields = None
+        fields, why = None, "it is not UTF-8"
+    else:
+        fields = cut_fields(record, dialect)
+        why = "" if fields is not None else flaw(record, dialect)
     if fields is None:
+        line = dialect.skip_lines + 1 if block is None else block.line(0)
         raise SourceUnreadable(
-            f"{split.path}: the first line is no header: {text[:80]!r}",
-            remedy="mend the line, or set dataset.csv.header, delimiter, quote or encoding",
+            f"{split.path}: line {line} is no header ({why}): {text[:80]!r}",
+            remedy="mend the line, or set dataset.csv.header, delimiter, quote, encoding or "
+            "skip_lines",
             path=split.path,
-            line=1,
+            line=line,
         )
     return tuple(unique_names(fields))
 
@@ -106,15 +121,22 @@ class _Parser:
         names: tuple[str, ...],
         wanted: dict[str, pa.DataType],
         null_values: Collection[str],
+        *,
+        swapped: bool,
     ) -> None:
         self._dialect = dialect
-        self._names = names
+        self._names = (*names, _NOTHING) if dialect.trailing else names
         self._wanted = wanted
         self._null_values = list(null_values)
+        self._swapped = swapped
+        if dialect.skip_blanks:
+            self._blanks = _blanks_outside(dialect)
 
-    def parse(self, block: RecordBlock, first_row: int) -> RawBatch:
+    def parse(self, block: RecordBlock, first_row: int, left_out: dict[str, int]) -> RawBatch:
         read = self._read_fast(block) if block.clean else None
         columns, bad = read if read is not None else self._read_slow(block)
+        if self._swapped:
+            columns = {name: _swapped_back(column) for name, column in columns.items()}
         keep = np.ones(len(block.starts), bool)
         keep[list(bad)] = False
         rejects = tuple(
@@ -126,10 +148,15 @@ class _Parser:
             )
             for index in sorted(bad)
         )
-        return RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects)
+        return RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects, left_out)
 
     def _read_fast(self, block: RecordBlock) -> tuple[dict[str, pa.Array], dict[int, str]] | None:
         """Let PyArrow parse; None if it does not see the records that we see."""
+        text = self._blanks.sub(rb"\1", block.text) if self._dialect.skip_blanks else block.text
+        if text.startswith(codecs.BOM_UTF8):
+            return None  # in the midst of a file it is a character, and PyArrow drops it
+        if self._dialect.trailing and not _all_trail(block, self._dialect.delimiter):
+            return None
         bad: dict[int, str] = {}
 
         def note(row: pacsv.InvalidRow) -> str:
@@ -137,7 +164,7 @@ class _Parser:
             return "skip"
 
         try:
-            table = self._arrow_table(block, note)
+            table = self._arrow_table(text, note)
         except pa.ArrowInvalid:
             return None
         if table.num_rows + len(bad) != len(block.starts):
@@ -145,19 +172,19 @@ class _Parser:
         columns = table.combine_chunks()
         return {name: _whole(columns.column(name)) for name in self._wanted}, bad
 
-    def _arrow_table(self, block: RecordBlock, note: object) -> pa.Table:
+    def _arrow_table(self, text: bytes, note: object) -> pa.Table:
         quote = self._dialect.quote
         return pacsv.read_csv(
-            pa.BufferReader(block.text),
+            pa.BufferReader(text),
             pacsv.ReadOptions(
                 column_names=list(self._names),
                 use_threads=False,
-                block_size=max(len(block.text) + 1, 1024),
+                block_size=max(len(text) + 1, 1024),
             ),
             pacsv.ParseOptions(
                 delimiter=self._dialect.delimiter,
                 quote_char=quote or False,
-                newlines_in_values=bool(quote) and quote.encode() in block.text,
+                newlines_in_values=bool(quote) and quote.encode() in text,
                 ignore_empty_lines=len(self._names) > 1,
                 invalid_row_handler=note,
             ),
@@ -176,23 +203,44 @@ class _Parser:
         read = [self._names.index(name) for name in self._wanted]
         for index in range(len(block.starts)):
             text = block.record(index).decode(errors="surrogateescape")
-            fields = parse_record(
-                text, self._dialect.delimiter, self._dialect.quote, width=len(self._names)
-            )
+            fields = cut_fields(text, self._dialect)
             if fields is None:
-                bad[index] = _BROKEN
-            elif len(fields or [""]) != len(self._names):
+                bad[index] = flaw(text, self._dialect)
+            elif len(fields) != len(self._names) or (self._dialect.trailing and fields[-1]):
                 bad[index] = _wrong_width(len(self._names), len(fields))
-            elif not all(_encodable(fields[at]) for at in read if fields):
+            elif not all(_encodable(fields[at]) for at in read):
                 bad[index] = _NOT_UTF8  # PyArrow, too, sees only the columns that are read
             else:
-                rows.append(fields or [""])
+                rows.append(fields)
         columns = {}
         for name, kind in self._wanted.items():
             at = self._names.index(name)
             texts = pa.array((row[at] for row in rows), pa.string())
             columns[name] = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts
         return columns, bad
+
+
+def _all_trail(block: RecordBlock, delimiter: str) -> bool:
+    """Whether every record ends in a delimiter."""
+    text = np.frombuffer(block.text, np.uint8)
+    last = block.ends - 2
+    last = last - (text[last] == ord("\r"))
+    return bool((text[last] == ord(delimiter)).all())
+
+
+def _blanks_outside(dialect: CsvDialect) -> re.Pattern[bytes]:
+    """Blanks behind a delimiter or line end that are not quoted; quoted text is its group 1."""
+    d, q = re.escape(dialect.delimiter.encode()), re.escape(dialect.quote.encode())
+    quoted = rb"|(%b[^%b]*+%b)" % (q, q, q) if q else rb"|()(?!)"
+    return re.compile(rb"(?<![^%b\n]) ++" % d + quoted)
+
+
+def _swapped_back(texts: pa.Array) -> pa.Array:
+    """Line ends in the cells of a file whose lines end in carriage returns, as they stand there."""
+    if pa.types.is_dictionary(texts.type):
+        return pa.DictionaryArray.from_arrays(texts.indices, _swapped_back(texts.dictionary))
+    back = {10: "\r", 13: "\n"}
+    return pa.array([t if t is None else t.translate(back) for t in texts.to_pylist()], texts.type)
 
 
 def _encodable(text: str) -> bool:

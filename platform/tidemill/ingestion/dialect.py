@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
 
 from tidemill.config import CsvFormat
 from tidemill.errors import ConfigError, SourceUnreadable
-from tidemill.ingestion.splits import CsvDialect
+from tidemill.ingestion.fields import cut_fields
+from tidemill.ingestion.layout import HeadLine, comments_marked, common_width, find_layout
+from tidemill.ingestion.records import cut_records
+from tidemill.ingestion.splits import CsvDialect, Split
+from tidemill.ingestion.streams import line_blocks
 
-__all__ = ["find_dialect", "find_encoding", "parse_record", "second_names", "unique_names"]
+__all__ = ["find_dialect", "find_encoding", "head_lines", "read_head", "said_of"]
 
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_RECORDS = 200
-_MAX_FIELD = 1 << 24
-_NUMERIC = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|\d{4}-\d{2}-\d{2}.*|nan|inf", re.I)
+_HEAD_BYTES = 1 << 18
+_DECLARED = re.compile(rb'"?sep=([ -~\t])"?\r?\n', re.I)
 
 
 def find_encoding(stated: str, head: bytes, path: str) -> str:
@@ -35,7 +40,10 @@ def find_encoding(stated: str, head: bytes, path: str) -> str:
 
 
 def find_dialect(stated: CsvFormat, encoding: str, head: bytes, path: str) -> CsvDialect:
-    """Resolve delimiter and header from up to 200 records.
+    """Find how text is written from up to 200 records: what is stated wins.
+
+    Of the possible dialects the one wins in which most records keep the rules of quoting and
+    have one number of fields, above one.
 
     Parameters
     ----------
@@ -45,12 +53,88 @@ def find_dialect(stated: CsvFormat, encoding: str, head: bytes, path: str) -> Cs
     Raises
     ------
     SourceUnreadable
-        If the head is not valid text.
+        If the head is not valid text, or no row agrees with the header.
     ConfigError
-        If the delimiter or quote is longer than one character.
+        If the delimiter, quote, escape or comment is longer than one character.
     """
+    _check_text(head, stated, path)
+    _check_characters(stated)
+    declared = _DECLARED.match(head)
+    skip = stated.skip_lines if isinstance(stated.skip_lines, int) else int(bool(declared))
+    base = CsvDialect(",", '"', encoding, header=False, skip_lines=skip)
+    said = declared[1].decode() if declared else ""
+    dialect = _best(_candidates(stated, base, said, head), head, path)
+    lines = head_lines(head, dialect, path)
+    dialect = replace(dialect, comment=_comment(stated, lines))
+    if _all_spaced(lines) and dialect.delimiter != " ":
+        dialect = replace(dialect, skip_blanks=True)
+    lines = head_lines(head, dialect, path)
+    layout = find_layout(
+        lines,
+        header=stated.header,
+        skip=skip,
+        titles=stated.skip_lines == "auto",
+        trailing=stated.trailing_delimiter,
+        path=path,
+    )
+    _refuse_two_meanings(stated, dialect, lines, path)
+    return replace(
+        dialect,
+        header=layout.header,
+        skip_lines=layout.skip_lines,
+        trailing=layout.trailing,
+    )
+
+
+def said_of(dialect: CsvDialect) -> tuple[str, ...]:
+    """What people should know of how text was found to be written."""
+    above = "line is" if dialect.skip_lines == 1 else f"{dialect.skip_lines} lines are"
+    found = {
+        f"the first {above} left out: what follows is the header or a row "
+        "(dataset.csv.skip_lines)": dialect.skip_lines,
+        "blanks behind a delimiter are left out": dialect.skip_blanks,
+        f"{dialect.quote} quotes (dataset.csv.quote)": dialect.quote not in ('"', ""),
+        "a backslash before a quote makes it text (dataset.csv.escape)": dialect.escape,
+        f"lines that begin with {dialect.comment} are comments and left out "
+        "(dataset.csv.comment)": dialect.comment,
+        "a blank is the delimiter (dataset.csv.delimiter)": dialect.delimiter == " ",
+    }
+    return tuple(text for text, holds in found.items() if holds)
+
+
+def head_lines(head: bytes, dialect: CsvDialect, path: str) -> list[HeadLine]:
+    """The first 200 records behind the lines to skip, as the reader would cut them."""
+    whole = replace(dialect, header=False)
+    block = next(cut_records(iter([head]), whole, batch_rows=_HEAD_RECORDS, path=path), None)
+    if block is None:
+        return []
+    found = []
+    for index in range(len(block.starts)):
+        text = block.record(index).decode(errors="replace")
+        if dialect.comment and text.startswith(dialect.comment):
+            continue
+        fields = cut_fields(text, dialect)
+        found.append(HeadLine(block.line(index), text, None if fields is None else tuple(fields)))
+    return found
+
+
+def read_head(split: Split, root: Path, encoding: str) -> bytes:
+    """Whole lines from the beginning of the text, some 256 KB; at least one, if it ends."""
+    head, whole = bytearray(), True
+    for block in line_blocks(split, root, encoding=encoding, whole=False)[0]:
+        head += block
+        if len(head) > _HEAD_BYTES and b"\n" in head:
+            whole = False
+            break
+    if whole and len(head) <= _HEAD_BYTES:
+        return bytes(head)
+    end = head.rfind(b"\n", 0, _HEAD_BYTES) + 1 or head.find(b"\n") + 1
+    return bytes(head[:end] or head)
+
+
+def _check_text(head: bytes, stated: CsvFormat, path: str) -> None:
     try:
-        text = head.decode("utf-8")
+        head.decode("utf-8")
     except UnicodeDecodeError as exc:
         line = head.count(b"\n", 0, exc.start) + 1
         if line <= 1:
@@ -61,132 +145,97 @@ def find_dialect(stated: CsvFormat, encoding: str, head: bytes, path: str) -> Cs
                 path=path,
                 position=exc.start,
             ) from exc
-        text = head.decode("utf-8", errors="replace")
-    if "\0" in text[:4096] and stated.delimiter == "auto":
+    if b"\0" in head[:4096] and stated.delimiter == "auto":
         raise SourceUnreadable(
             f"{path} is not text: it holds zero bytes",
             remedy="set dataset.format or dataset.csv.encoding, or take the file out of the source",
             path=path,
         )
-    delimiter = stated.delimiter
-    if delimiter == "auto":
-        delimiter = _find_delimiter(text, stated.quote)
-    if len(delimiter.encode()) != 1 or len(stated.quote.encode()) > 1:
-        raise ConfigError(
-            "dataset.csv.delimiter and dataset.csv.quote are one ASCII character each",
-            remedy='write for example delimiter: ";" and quote: "\\""',
-            delimiter=delimiter,
-            quote=stated.quote,
-        )
-    header = stated.header
-    if header == "auto":
-        header = _looks_like_header(_records(text, delimiter, stated.quote)[:_HEAD_RECORDS])
-    return CsvDialect(delimiter, stated.quote, encoding, header is True)
 
 
-def _find_delimiter(text: str, quote: str) -> str:
-    """The candidate whose number of fields is most steady, and above one."""
-    best, best_score = ",", 0.0
-    for delimiter in _DELIMITERS:
-        widths = Counter(len(r) for r in _records(text, delimiter, quote)[:_HEAD_RECORDS])
-        if not widths:
+def _check_characters(stated: CsvFormat) -> None:
+    for name in ("delimiter", "quote", "escape", "comment"):
+        value = getattr(stated, name)
+        least = 1 if name == "delimiter" else 0
+        if value != "auto" and not (least <= len(value.encode()) <= 1):
+            raise ConfigError(
+                f"dataset.csv.{name} is one ASCII character, or auto",
+                remedy='write for example delimiter: ";" and quote: "\\""',
+                setting=f"dataset.csv.{name}",
+                value=value,
+            )
+
+
+def _candidates(
+    stated: CsvFormat, base: CsvDialect, declared: str, head: bytes
+) -> Iterator[CsvDialect]:
+    """Dialects that the head gives reason to try; the first of equals wins."""
+    if stated.delimiter != "auto":
+        delimiters: Sequence[str] = (stated.delimiter,)
+    else:
+        delimiters = (declared,) if declared else (*_DELIMITERS, " ")
+    for delimiter in delimiters:
+        spaced = delimiter != " " and delimiter.encode() + b" " in head
+        for quote in [stated.quote] if stated.quote != "auto" else _quotes(delimiter, head):
+            escapes = [stated.escape] if stated.escape != "auto" else _escapes(quote, head)
+            for escape, blanks in product(escapes, (False, True)[: 1 + spaced]):
+                yield replace(
+                    base, delimiter=delimiter, quote=quote, escape=escape, skip_blanks=blanks
+                )
+
+
+def _quotes(delimiter: str, head: bytes) -> list[str]:
+    """A double quote; a single one, too, if whole fields stand in those and in no others."""
+    d = re.escape(delimiter.encode())
+    double = re.search(rb'(?:^|%b *|\n)"' % d, head)
+    single = re.search(rb"(?:^|%b *|\n)'[^\n]*'(?:%b|\r?\n)" % (d, d), head)
+    return ['"', "'"] if single and not double else ['"']
+
+
+def _escapes(quote: str, head: bytes) -> list[str]:
+    return ["", "\\"] if quote and b"\\" + quote.encode() in head else [""]
+
+
+def _best(candidates: Iterator[CsvDialect], head: bytes, path: str) -> CsvDialect:
+    """In which most records have one number of fields, above one; a blank separates at last."""
+    best, best_score = None, 0.0
+    for dialect in candidates:
+        if dialect.delimiter == " " and best is not None and best_score > 0:
             continue
-        width, times = widths.most_common(1)[0]
-        score = times / sum(widths.values()) * (1 + min(width, 50) / 1000) if width > 1 else 0.0
-        if score > best_score:
-            best, best_score = delimiter, score
+        lines = head_lines(head, dialect, path)
+        width, times = common_width(lines)
+        score = times / len(lines) * (1 + min(width, 50) / 1000) if width > 1 else 0.0
+        if best is None or score > best_score:
+            best, best_score = dialect, score
+    assert best is not None, "there is always a delimiter to try"  # noqa: S101
     return best
 
 
-def _records(text: str, delimiter: str, quote: str) -> list[list[str]]:
-    lines = text.splitlines(keepends=True)
-    records: list[list[str]] = []
-    try:
-        for record in _reader(lines, delimiter, quote, strict=False):
-            if record:
-                records.append(record)
-            if len(records) >= _HEAD_RECORDS:
-                break
-    except csv.Error:
-        pass  # a NUL or a huge field: what was read so far decides
-    return records
+def _comment(stated: CsvFormat, lines: Sequence[HeadLine]) -> str:
+    """The stated character; or a hash, if only lines that are no rows begin with one."""
+    if stated.comment != "auto":
+        return stated.comment
+    return "#" if comments_marked(lines, "#", header=stated.header in ("auto", True)) else ""
 
 
-def _reader(
-    lines: list[str], delimiter: str, quote: str, *, strict: bool, skip_spaces: bool = False
-) -> Iterator[list[str]]:
-    csv.field_size_limit(_MAX_FIELD)  # the default would refuse what PyArrow reads
-    if not quote:
-        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=strict)
-    return csv.reader(
-        lines, delimiter=delimiter, quotechar=quote, strict=strict, skipinitialspace=skip_spaces
-    )
+def _all_spaced(lines: Sequence[HeadLine]) -> bool:
+    """Whether a blank stands behind every delimiter of the rows."""
+    cells = [f for line in lines[1:] if line.fields is not None for f in line.fields[1:] if f]
+    return bool(cells) and all(cell.startswith(" ") for cell in cells)
 
 
-def parse_record(
-    record: str, delimiter: str, quote: str, *, width: int | None = None
-) -> list[str] | None:
-    """The fields of one record, or None if it breaks the rules of quoting.
-
-    If there are not ``width`` fields, spaces before an opening quote are given up to have them.
-
-    >>> parse_record('a, "b, c"', ",", '"', width=2)
-    ['a', 'b, c']
-    """
-    found: list[str] | None = None
-    for skip_spaces in (False, True):
-        lines = re.split(r"(?<=\n)", record)
-        try:
-            parsed = list(_reader(lines, delimiter, quote, strict=True, skip_spaces=skip_spaces))
-        except csv.Error:
-            continue
-        records = [fields for fields in parsed if fields] or [[]]
-        if len(records) == 1:
-            found = records[0] if found is None or len(records[0]) == width else found
-            if width is None or len(found) == width:
-                return found
-    return found
-
-
-def _looks_like_header(records: list[list[str]]) -> bool:
-    """Whether the first record names columns: no number in it, and it differs from the rest."""
-    if not records:
-        return False
-    first, rest = records[0], records[1:]
-    if any(_NUMERIC.fullmatch(field.strip()) for field in first):
-        return False
-    if len({field.strip().lower() for field in first}) < len(first) or not all(first):
-        # Repeated or empty names are rare in headers, and repeated words common in data.
-        return not any(record == first for record in rest) and any(
-            _NUMERIC.fullmatch(f.strip()) for record in rest for f in record
-        )
-    return not any(record == first for record in rest) or not rest
-
-
-def unique_names(header: list[str]) -> list[str]:
-    """Column names: stripped, never empty, never twice.
-
-    >>> unique_names(["a", " a", "", "b"])
-    ['a', 'a_2', 'column_3', 'b']
-    """
-    fields = (field.strip() for field in header)
-    return second_names([f or f"column_{position}" for position, f in enumerate(fields, start=1)])
-
-
-def second_names(names: list[str]) -> list[str]:
-    """The same names, but for those that came before: they get a second name.
-
-    A name that is there once keeps it.
-
-    >>> second_names(["v", "v", "v_2", "v"])
-    ['v', 'v_3', 'v_2', 'v_4']
-    """
-    given, taken = set(names), set[str]()
-    found: list[str] = []
-    for base in names:
-        name, copy = base, 2
-        while name in taken or (name != base and name in given):
-            name, copy = f"{base}_{copy}", copy + 1
-        taken.add(name)
-        found.append(name)
-    return found
+def _refuse_two_meanings(
+    stated: CsvFormat, dialect: CsvDialect, lines: Sequence[HeadLine], path: str
+) -> None:
+    """Refuse a found quote beside doubled ones of the other kind, which may be one or two."""
+    if stated.quote != "auto" or dialect.quote in ('"', ""):
+        return
+    for line in lines:
+        if '""' in line.text:
+            raise SourceUnreadable(
+                f'{path}: \' seems to quote, and line {line.line} has "", which may be one quote '
+                f"or two: {line.text[:200]!r}",
+                remedy='set dataset.csv.quote: "\'" if they are two; otherwise mend the file',
+                path=path,
+                line=line.line,
+            )

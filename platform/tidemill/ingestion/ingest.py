@@ -62,6 +62,8 @@ class IngestResult:
         Scanned now; taken over from an interrupted run.
     cut : dict of column name to int
         Times whose digits beyond the microsecond were cut off.
+    left_out : dict of str to int
+        Lines of text that are no rows, by what they are.
     """
 
     manifest: ValidatedManifest
@@ -76,6 +78,7 @@ class IngestResult:
     splits_scanned: int
     splits_resumed: int
     cut: dict[str, int]
+    left_out: dict[str, int]
 
     @classmethod
     def of(
@@ -102,6 +105,7 @@ class IngestResult:
             splits_scanned=scanned,
             splits_resumed=resumed,
             cut=dict(totals.cut),
+            left_out=dict(totals.left_out),
         )
 
 

@@ -15,16 +15,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.errors import SchemaMismatch
-from tidemill.ingestion.dialect import second_names
+from tidemill.ingestion.names import second_names
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
-from tidemill.ingestion.splits import Split
-from tidemill.ingestion.streams import text_blocks
+from tidemill.ingestion.splits import CsvDialect, Split
+from tidemill.ingestion.streams import line_blocks
 
 __all__ = ["JsonSample", "read_json_rows", "read_json_sample"]
 
 _MAX_RAW = 500
+_LINES = CsvDialect(",", "", "utf-8", header=False)  # nothing quotes: each line is a record
 _NO_TEXT = "holds half a surrogate pair, which is no text"
 
 
@@ -62,9 +63,8 @@ def read_json_rows(
     are texts of JSON. Of a member that comes twice in an object, the second gets a second name.
     """
     blocks = cut_records(
-        text_blocks(split, root, encoding="utf-8", whole=whole),
-        delimiter=",",
-        quote="",
+        line_blocks(split, root, encoding="utf-8", whole=whole)[0],
+        _LINES,
         batch_rows=batch_rows,
         path=split.path,
     )
@@ -88,9 +88,8 @@ def read_json_rows(
 def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
     """The first ``rows`` objects, whatever their members."""
     blocks = cut_records(
-        text_blocks(split, root, encoding="utf-8", whole=False),
-        delimiter=",",
-        quote="",
+        line_blocks(split, root, encoding="utf-8", whole=False)[0],
+        _LINES,
         batch_rows=rows,
         path=split.path,
     )

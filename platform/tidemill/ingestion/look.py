@@ -15,10 +15,12 @@ from tidemill.config import DatasetConfig
 from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty
 from tidemill.ingestion.columns import WIDEST, judge_column, numbers_of_column
 from tidemill.ingestion.derive import Deriver, check_expressions
+from tidemill.ingestion.dialect import said_of
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
 from tidemill.ingestion.splits import SourceListing
+from tidemill.ingestion.trials import setting_that_names
 from tidemill.schema import (
     Column,
     ColumnType,
@@ -61,6 +63,8 @@ class LookResult:
         What people should know of how a column is read.
     missing : dict of column name to (word, cells)
         Texts that were taken as missing, and in how many of the cells looked at.
+    layout : tuple of str
+        How delimited text was found to be written, where that is unusual.
     """
 
     schema: TableSchema
@@ -68,6 +72,7 @@ class LookResult:
     rows: int
     notes: dict[str, str] = field(default_factory=dict)
     missing: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    layout: tuple[str, ...] = ()
 
     @property
     def taken_as_missing(self) -> list[dict[str, Any]]:
@@ -114,7 +119,7 @@ def look_result(
     """
     plain = _plain_types(dataset, listing)
     source = {column.name: column for column in listing.columns}
-    _check_names(dataset, plain, carry)
+    _check_names(dataset, plain, carry, listing, root)
     types = {name: dataset.types.get(name, _TYPES[kind]) for name, kind in plain.items()}
     _check_plain(dataset, plain, types, carry)
     for name in (dataset.target, dataset.time, dataset.key, *carry):
@@ -158,6 +163,7 @@ def look_result(
         sample.num_rows,
         {c.name: c.note for c in kept if c.note},
         {c.name: c.missing for c in kept if c.missing},
+        said_of(listing.dialect) if listing.dialect else (),
     )
 
 
@@ -212,7 +218,13 @@ def _plain_types(dataset: DatasetConfig, listing: SourceListing) -> dict[str, st
     return plain
 
 
-def _check_names(dataset: DatasetConfig, names: Iterable[str], carry: tuple[str, ...]) -> None:
+def _check_names(
+    dataset: DatasetConfig,
+    names: Iterable[str],
+    carry: tuple[str, ...],
+    listing: SourceListing,
+    root: Path,
+) -> None:
     available = tuple(names)
     asked = [("dataset.target", dataset.target), ("dataset.time", dataset.time)]
     asked += [("dataset.key", dataset.key)]
@@ -222,7 +234,10 @@ def _check_names(dataset: DatasetConfig, names: Iterable[str], carry: tuple[str,
     asked += [("sharding.by", name) for name in carry]
     for setting, name in asked:
         if name is not None and name not in available:
-            raise ColumnMissing(column=name, available=available, setting=setting)
+            elsewhere = setting_that_names(name, dataset.csv, listing, root)
+            raise ColumnMissing(
+                column=name, available=available, setting=setting, elsewhere=elsewhere
+            )
 
 
 def _check_plain(

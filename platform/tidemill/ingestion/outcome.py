@@ -72,16 +72,18 @@ class Totals:
     null_keys: RowTally
     profile: Profile | None
     cut: Mapping[str, int]
+    left_out: Mapping[str, int]
 
     @classmethod
     def of(cls, receipts: Sequence[Receipt], splits: Sequence[Split]) -> Totals:
         """Add up; reasons by falling number of rows, then by name."""
         reasons: dict[str, RowTally] = {}
-        cut: Counter[str] = Counter()
+        cut, left_out = Counter[str](), Counter[str]()
         null_keys = RowTally()
         for receipt in receipts:
             null_keys = null_keys.merge(receipt.null_keys)
             cut.update(receipt.cut)
+            left_out.update(receipt.left_out)
             for reason, tally in receipt.reasons.items():
                 reasons[reason] = reasons.get(reason, RowTally()).merge(tally)
         ordered = sorted(reasons.items(), key=lambda item: (-item[1].unexpected, item[0]))
@@ -99,6 +101,7 @@ class Totals:
             null_keys=null_keys,
             profile=fold(profiles) if profiles else None,
             cut=cut,
+            left_out=left_out,
         )
 
     def refusal(

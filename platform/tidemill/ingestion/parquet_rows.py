@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion.casting import is_text
-from tidemill.ingestion.dialect import second_names
+from tidemill.ingestion.names import second_names
 from tidemill.ingestion.parsed import CellFaults
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import Split

@@ -73,6 +73,8 @@ class ParsedBatch:
         Numbers that the column's float32 alters; they stand rounded in the table.
     cut : dict of column name to int
         Times whose digits beyond the microsecond were cut off.
+    left_out : dict of str to int
+        Lines of text that are no rows, by what they are, as far as they were met.
     """
 
     table: pa.Table
@@ -81,3 +83,4 @@ class ParsedBatch:
     rejects: tuple[Reject, ...]
     misfits: dict[str, CellFaults] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,12 @@ class RawBatch:
     faults : dict of name to CellFaults
         Those that the reader found already.
     rejects : tuple of Reject
+    left_out : dict of str to int
+        Lines that are no rows, by what they are.
     """
 
     columns: dict[str, pa.Array]
     rows: npt.NDArray[np.int64]
     faults: dict[str, CellFaults]
     rejects: tuple[Reject, ...]
+    left_out: dict[str, int] = field(default_factory=dict)

@@ -162,6 +162,7 @@ class _Plan:
             rejects=raw.rejects,
             misfits={name: found.misfits[name] for name in names if name in found.misfits},
             cut={name: found.cut[name] for name in names if name in found.cut},
+            left_out=raw.left_out,
         )
 
     def _cast(self, name: str, values: pa.Array, kind: pa.DataType) -> Cells:

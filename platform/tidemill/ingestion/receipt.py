@@ -37,6 +37,8 @@ class Receipt:
     part, quarantine : FileEntry
     cut : dict of column name to int
         Times whose digits beyond the microsecond were cut off.
+    left_out : dict of str to int
+        Lines of text that are no rows, by what they are.
     spills : dict of file name to bytes
     """
 
@@ -55,6 +57,7 @@ class Receipt:
     part: FileEntry
     quarantine: FileEntry
     cut: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     spills: Mapping[str, int] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
@@ -71,6 +74,7 @@ class Receipt:
                 "part": asdict(self.part),
                 "quarantine": asdict(self.quarantine),
                 "cut": dict(self.cut),
+                "left_out": dict(self.left_out),
                 "spills": dict(self.spills),
             },
         )
@@ -89,6 +93,7 @@ class Receipt:
             part=FileEntry.from_json(document["part"]),
             quarantine=FileEntry.from_json(document["quarantine"]),
             cut=document["cut"],
+            left_out=document["left_out"],
             spills=document["spills"],
         )
 

@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import SourceUnreadable
+from tidemill.ingestion.asides import Asides
+from tidemill.ingestion.fields import record_pattern
+from tidemill.ingestion.splits import CsvDialect
 
 __all__ = ["RecordBlock", "cut_records"]
 
@@ -21,7 +24,7 @@ MAX_RECORD_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 24
 
 Offsets = npt.NDArray[np.int64]
-_LF, _CR = 10, 13
+_LF, _CR, _BLANK = 10, 13, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +67,27 @@ class RecordBlock:
 class _Cutter:
     """Finds record ends in the text seen so far."""
 
-    def __init__(self, delimiter: str, quote: str) -> None:
-        self._quote = quote.encode()
-        self._delimiter = delimiter.encode()
-        if self._quote:
-            q, d = re.escape(self._quote), re.escape(self._delimiter)
-            field = rb"(?:%b(?:[^%b]++|%b%b)*+%b|[^%b%b\r\n][^%b\r\n]*+|)" % (
-                q,
-                q,
-                q,
-                q,
-                q,
-                q,
-                d,
-                d,
-            )
-            self._record = re.compile(rb"%b(?:%b%b)*+" % (field, d, field))
+    def __init__(self, dialect: CsvDialect) -> None:
+        self._quote, self._escape = dialect.quote.encode(), dialect.escape.encode()
+        self._delimiter = dialect.delimiter.encode()
+        self._blanks = dialect.skip_blanks
+        self._record = re.compile(record_pattern(dialect).encode())
 
     def ends(self, text: bytes, *, final: bool) -> tuple[Offsets, bool]:
         """Return record ends (behind the line feed) and whether the text is well-formed."""
+        if self._escape and self._escape in text:
+            return self.scan(text, final=final), False
         bytes_ = np.frombuffer(text, np.uint8)
         ends = np.flatnonzero(bytes_ == _LF) + 1
+        # A lone carriage return ends a line for some readers and not for others.
+        clean = b"\r" not in text or text.count(b"\r") == text.count(b"\r\n")
         if not self._quote or self._quote not in text:
-            return ends, True
+            return ends, clean
         quotes = np.flatnonzero(bytes_ == self._quote[0])
         if self._well_formed(bytes_, quotes, final=final):
             inside = np.searchsorted(quotes, ends) % 2 == 1
-            return ends[~inside], True
-        return self._scan(text, final=final), False
+            return ends[~inside], clean
+        return self.scan(text, final=final), False
 
     def _well_formed(self, text: npt.NDArray[np.uint8], quotes: Offsets, *, final: bool) -> bool:
         if final and len(quotes) % 2:
@@ -99,11 +95,14 @@ class _Cutter:
         stops = np.zeros(256, bool)
         stops[[_LF, _CR, self._quote[0], self._delimiter[0]]] = True
         opening, closing = quotes[0::2], quotes[1::2]
-        opening = opening[opening > 0]
         closing = closing[closing < len(text) - 1]
-        return bool(stops[text[opening - 1]].all() and stops[text[closing + 1]].all())
+        before = opening[opening > 0] - 1
+        if self._blanks:
+            before = _behind_blanks(text, before)
+        return bool(stops[text[before]].all() and stops[text[closing + 1]].all())
 
-    def _scan(self, text: bytes, *, final: bool) -> Offsets:
+    def scan(self, text: bytes, *, final: bool) -> Offsets:
+        """Record ends, line by line: one that breaks the rules ends with its line."""
         ends, position = [], 0
         while (line_end := text.find(b"\n", position) + 1) > 0:
             end = line_end
@@ -126,24 +125,39 @@ class _Cutter:
         return stop >= len(text) - 1 or text[stop : stop + 1] in (self._quote, self._delimiter)
 
 
+def _behind_blanks(text: npt.NDArray[np.uint8], places: Offsets) -> Offsets:
+    """The places, or where they stand on a blank, what stands before the blanks."""
+    moving = np.flatnonzero((text[places] == _BLANK) & (places > 0))
+    while len(moving):
+        places[moving] -= 1
+        moving = moving[(text[places[moving]] == _BLANK) & (places[moving] > 0)]
+    solid: Offsets = places[text[places] != _BLANK]
+    return solid  # only blanks before it: the text begins there
+
+
 def cut_records(
     blocks: Iterator[bytes],
+    dialect: CsvDialect,
     *,
-    delimiter: str,
-    quote: str,
     batch_rows: int,
     path: str,
     blanks: bool = False,
     first_rows: int = 0,
+    asides: Asides | None = None,
 ) -> Iterator[RecordBlock]:
     """Yield the records of a text, ``batch_rows`` at a time, independent of how it is blocked.
 
+    The first ``dialect.skip_lines`` lines are no records.
+
     Parameters
     ----------
+    dialect : CsvDialect
     blanks : bool
         Whether an empty line is a record (files of one column).
     first_rows : int
         If positive, the first block holds that many records (the header).
+    asides : Asides, optional
+        Says which further lines are no records, and counts them.
 
     Raises
     ------
@@ -154,8 +168,8 @@ def cut_records(
     -----
     Memory: a batch of text and one block.
     """
-    cutter = _Cutter(delimiter, quote)
-    queue = _Queue(blanks=blanks)
+    cutter, skipped = _Cutter(dialect), _Skipped(dialect.skip_lines)
+    queue = _Queue(blanks=blanks, asides=asides, line=dialect.skip_lines + 1)
     carry = b""
     wanted = first_rows or batch_rows
     for block in _with_end(blocks):
@@ -163,17 +177,12 @@ def cut_records(
         text = carry + (block or b"")
         if final and text and not text.endswith(b"\n"):
             text += b"\n"
+        text = skipped.behind(text)
         ends, clean = cutter.ends(text, final=final)
+        if not len(ends) and len(text) > MAX_LINE_BYTES:
+            ends, clean = _given_up(cutter, text, queue.end_line, path), False
         last = int(ends[-1]) if len(ends) else 0
         carry = text[last:]
-        if len(carry) > MAX_LINE_BYTES:
-            raise SourceUnreadable(
-                f"{path}: the record at line {queue.next_line} does not end within "
-                f"{MAX_LINE_BYTES >> 20} MB",
-                remedy="check that the file is text, and dataset.csv.quote",
-                path=path,
-                line=queue.next_line,
-            )
         if last:
             queue.put(text[:last], ends, clean)
         while queue.ready(wanted):
@@ -185,32 +194,60 @@ def cut_records(
             yield queue.take(batch_rows)
 
 
+def _given_up(cutter: _Cutter, text: bytes, line: int, path: str) -> Offsets:
+    """Record ends where nothing closes a quote: its line is given up, as in a small file."""
+    ends = cutter.scan(text, final=False)
+    if len(ends):
+        return ends
+    raise SourceUnreadable(
+        f"{path}: the record at line {line} does not end within {MAX_LINE_BYTES >> 20} MB",
+        remedy="check that the file is text, and dataset.csv.quote",
+        path=path,
+        line=line,
+    )
+
+
 def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes | None]:
     yield from blocks
     yield None
 
 
+class _Skipped:
+    """The lines above the header."""
+
+    def __init__(self, lines: int) -> None:
+        self._left = lines
+
+    def behind(self, text: bytes) -> bytes:
+        """What follows the lines that are still to be skipped."""
+        while self._left and (end := text.find(b"\n") + 1):
+            text, self._left = text[end:], self._left - 1
+        return text
+
+
 class _Queue:
     """Records that wait for their batch."""
 
-    def __init__(self, *, blanks: bool) -> None:
+    def __init__(self, *, blanks: bool, asides: Asides | None, line: int) -> None:
         self._blanks = blanks
+        self._asides = asides
         self._pieces: list[tuple[bytes, Offsets, Offsets, bool]] = []
-        self._bytes = 0
         self.records = 0
-        self.next_line = 1
+        self._line = line
+        self.end_line = line
 
     def put(self, text: bytes, ends: Offsets, clean: bool) -> None:
         starts = np.concatenate([[0], ends[:-1]])
+        kept = np.ones(len(starts), np.bool_)
         if not self._blanks:
-            first = np.frombuffer(text, np.uint8)[starts]
-            length = ends - starts
-            blank = (length == 1) | ((length == 2) & (first == _CR))
-            if blank.any():
-                starts, ends = starts[~blank], ends[~blank]
-        self._pieces.append((text, starts, ends, clean))
-        self._bytes += len(text)
-        self.records += len(starts)
+            kept &= ~_blank(text, starts, ends)
+        if self._asides is not None:
+            aside = self._asides.among(text, starts, ends, kept)
+            clean = clean and not aside.any()  # PyArrow would read them as rows
+            kept &= ~aside
+        self._pieces.append((text, starts[kept], ends[kept], clean))
+        self.records += int(kept.sum())
+        self.end_line += text.count(b"\n")
 
     def ready(self, wanted: int) -> bool:
         return self.records >= wanted
@@ -231,9 +268,17 @@ class _Queue:
             missing -= len(begin)
             clean = clean and well
         joined = b"".join(texts)
-        block = RecordBlock(
-            joined, np.concatenate(starts), np.concatenate(ends), self.next_line, clean
-        )
+        block = RecordBlock(joined, np.concatenate(starts), np.concatenate(ends), self._line, clean)
         self.records -= len(block.starts)
-        self.next_line += joined.count(b"\n")
+        self._line += joined.count(b"\n")
         return block
+
+
+def _blank(text: bytes, starts: Offsets, ends: Offsets) -> npt.NDArray[np.bool_]:
+    """Which records are empty lines."""
+    bytes_ = np.frombuffer(text, np.uint8)
+    length = ends - starts
+    blank: npt.NDArray[np.bool_] = (length == 1) | ((length == 2) & (bytes_[starts] == _CR))
+    odd = np.flatnonzero((length > 2) & (bytes_[starts] == _CR))  # carriage returns alone
+    blank[odd] = [not text[starts[i] : ends[i]].strip(b"\r\n") for i in odd]
+    return blank

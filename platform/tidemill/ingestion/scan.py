@@ -182,11 +182,14 @@ class _Scan:
         self._read = self._rejected = self._invalid = 0
         self._target_missing = self._quarantined = 0
         self._cut: dict[str, int] = {}
+        self._left_out: dict[str, int] = {}
 
     def add(self, batch: ParsedBatch) -> None:
         self._refuse_misfits(batch)
         for name, cells in batch.cut.items():
             self._cut[name] = self._cut.get(name, 0) + cells
+        for what, lines in batch.left_out.items():
+            self._left_out[what] = self._left_out.get(what, 0) + lines
         view = BatchView(batch.table)
         verdict = judge(batch, view, self._job.plan, self._job.schema, self._split.id)
         bad = verdict.bad(view.rows)
@@ -222,6 +225,7 @@ class _Scan:
             },
             profile=self._profile,
             cut=self._cut,
+            left_out=self._left_out,
             part=self._part.close(),
             quarantine=self._quarantine.close(),
             spills={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig
-from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty
+from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty, SourceUnreadable
 from tidemill.ingestion.casting import is_text
 from tidemill.ingestion.csv_rows import read_csv_rows
-from tidemill.ingestion.dialect import find_dialect, find_encoding, parse_record, unique_names
+from tidemill.ingestion.dialect import find_dialect, find_encoding, head_lines, read_head
 from tidemill.ingestion.json_rows import JsonSample, read_json_sample
+from tidemill.ingestion.layout import common_width
+from tidemill.ingestion.names import unique_names
 from tidemill.ingestion.numbers import EXACT
 from tidemill.ingestion.parquet_rows import (
     column_names,
@@ -23,14 +26,14 @@ from tidemill.ingestion.parquet_rows import (
     plain_type,
     read_parquet_rows,
 )
+from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.splits import CsvDialect, Split
-from tidemill.ingestion.streams import text_blocks
+from tidemill.ingestion.trials import setting_that_reads
 from tidemill.schema import ColumnType, SourceColumn
 
 __all__ = ["share_of_look", "sniff"]
 
-_HEAD_BYTES = 1 << 18
 _FLOAT32_HOLDS, _FLOAT64_HOLDS = 2**24, 2**53
 """Every whole number up to these."""
 
@@ -69,7 +72,7 @@ def _sniff_csv(
     first = splits[0]
     with first.locate(root).open("rb") as file:
         encoding = find_encoding(dataset.csv.encoding, file.read(4), first.path)
-    head = _head(first, root, encoding)
+    head = read_head(first, root, encoding)
     if not head.strip():
         raise SourceEmpty(
             f"{first.path} holds no data",
@@ -80,6 +83,7 @@ def _sniff_csv(
     written = _csv_fields(dataset, head, dialect, first)
     names = tuple(unique_names(list(written)))
     columns: dict[str, list[pa.Array]] = {name: [] for name in names}
+    rejects: list[tuple[Split, Reject]] = []
     for split in splits:
         rows = read_csv_rows(
             split,
@@ -91,10 +95,13 @@ def _sniff_csv(
             batch_rows=share_of_look(dataset, splits),
         )
         batch = next(rows, None)
-        for name in names:
-            if batch is not None:
+        if batch is not None:
+            rejects += [(split, reject) for reject in batch.rejects]
+            for name in names:
                 columns[name].append(batch.columns[name])
     if not any(len(array) for arrays in columns.values() for array in arrays):
+        if rejects:
+            raise _no_row(rejects, setting_that_reads(dataset.csv, encoding, head, first.path))
         raise SourceEmpty(
             f"{named} {dataset.source!r} has no rows (a header at most)",
             remedy="put data there, or set dataset.csv.header: false if the first line is data",
@@ -107,42 +114,43 @@ def _sniff_csv(
     return _told(found, tuple(field.strip() for field in written)), dialect
 
 
-def _head(split: Split, root: Path, encoding: str) -> bytes:
-    block = next(text_blocks(split, root, encoding=encoding, whole=False), b"")
-    if len(block) <= _HEAD_BYTES:
-        return block
-    return block[: block.rfind(b"\n", 0, _HEAD_BYTES) + 1] or block[:_HEAD_BYTES]
+def _no_row(rejects: list[tuple[Split, Reject]], helps: str) -> SourceUnreadable:
+    """Why none of the lines looked at is a row, with the first of them."""
+    split, first = rejects[0]
+    reasons = Counter(reject.reason for _, reject in rejects).most_common(3)
+    said = ", ".join(f"{reason} in {lines} lines" for reason, lines in reasons)
+    shown = "; ".join(f"line {r.line}: {r.raw[:80]!r}" for _, r in rejects[:3])
+    return SourceUnreadable(
+        f"{split.path}: none of the {len(rejects)} lines looked at can be read as a row: {said}. "
+        f"{shown}",
+        remedy=f"set {helps}"
+        if helps
+        else "mend the file, or set dataset.csv.delimiter, quote, "
+        "escape, header or skip_lines to how it is written",
+        path=split.path,
+        line=first.line,
+        reasons=tuple(reason for reason, _ in reasons),
+    )
 
 
 def _csv_fields(
     dataset: DatasetConfig, head: bytes, dialect: CsvDialect, split: Split
 ) -> tuple[str, ...]:
-    from tidemill.ingestion.records import cut_records
-
-    block = next(
-        cut_records(
-            iter([head]),
-            delimiter=dialect.delimiter,
-            quote=dialect.quote,
-            batch_rows=1,
-            path=split.path,
-        )
-    )
-    text = block.record(0).decode(errors="replace")
-    fields = parse_record(text, dialect.delimiter, dialect.quote) or [text]
+    lines = head_lines(head, dialect, split.path)
     if dialect.header:
-        return tuple(fields)
+        return (lines and lines[0].fields) or ("",)
+    width = common_width(lines)[0] - dialect.trailing
     stated = dataset.csv.header
     if isinstance(stated, tuple):
-        if len(stated) != len(fields):
+        if len(stated) != width:
             raise ConfigError(
-                f"dataset.csv.header names {len(stated)} columns, {split.path} has {len(fields)}",
+                f"dataset.csv.header names {len(stated)} columns, {split.path} has {width}",
                 remedy="give one name for each column of the file",
                 stated=len(stated),
-                found=len(fields),
+                found=width,
             )
         return stated
-    return tuple(f"column_{number}" for number in range(1, len(fields) + 1))
+    return tuple(f"column_{number}" for number in range(1, max(width, 1) + 1))
 
 
 def _sniff_json(

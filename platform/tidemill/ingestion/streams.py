@@ -8,6 +8,7 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from tidemill.errors import SourceUnreadable, StorageFailed
 from tidemill.ingestion.splits import Split
 
-__all__ = ["text_blocks"]
+__all__ = ["line_blocks", "text_blocks"]
 
 BLOCK_BYTES = 1 << 22
 # No honest table compresses better than this; a bomb of zeros reaches about 1,000.
@@ -47,11 +48,27 @@ class _HashingReader(io.RawIOBase):
         return len(content)
 
 
+# Line feeds and carriage returns change places, so that none is lost.
+_SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
+
+
+def line_blocks(
+    split: Split, root: Path, *, encoding: str, whole: bool = True
+) -> tuple[Iterator[bytes], bool]:
+    """:func:`text_blocks` with lines that end in a line feed, and whether they did not.
+
+    If the first block has carriage returns and no line feed at all, both have changed places
+    everywhere: in quoted cells, too.
+    """
+    blocks = text_blocks(split, root, encoding=encoding, whole=whole)
+    first = next(blocks, b"")
+    swapped = b"\r" in first and b"\n" not in first
+    blocks = chain([first], blocks)
+    return (block.translate(_SWAPPED) for block in blocks) if swapped else blocks, swapped
+
+
 def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) -> Iterator[bytes]:
     """Yield the file's text as UTF-8 blocks of about 4 MB, without a byte order mark.
-
-    Lines that end in a lone carriage return end in a line feed afterwards, if the first block
-    has no line feed at all.
 
     Parameters
     ----------
@@ -72,7 +89,7 @@ def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) 
     try:
         with path.open("rb") as file:
             reader = _HashingReader(file)
-            yield from _newlines(_recoded(_expanded(reader, split), split, encoding))
+            yield from _recoded(_expanded(reader, split), split, encoding)
             if whole:
                 while reader.read(BLOCK_BYTES):
                     pass
@@ -141,17 +158,6 @@ def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[b
             position=position,
             encoding=encoding,
         ) from exc
-
-
-def _newlines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(blocks, b"")
-    if b"\r" in first and b"\n" not in first:
-        yield first.replace(b"\r", b"\n")
-        for block in blocks:
-            yield block.replace(b"\r", b"\n")
-        return
-    yield first
-    yield from blocks
 
 
 def _compare(reader: _HashingReader, split: Split) -> None:

@@ -72,7 +72,7 @@ def run_ingest(
 
 
 def _warnings(result: IngestResult) -> tuple[str, ...]:
-    """What was accepted and should be known: codes among numbers, times that were cut."""
+    """What was accepted and should be known: codes, cut times, lines that are no rows."""
     cut = (
         f"{column}: digits beyond the microsecond were cut off in {cells} cells"
         for column, cells in result.cut.items()
@@ -83,4 +83,5 @@ def _warnings(result: IngestResult) -> tuple[str, ...]:
         for reason, rows in result.reasons.items()
         if " is not a " in reason and rows >= NOTEWORTHY * result.rows_read
     )
-    return (*codes, *cut)
+    lines = (f"{count} {what}: left out" for what, count in result.left_out.items())
+    return (*codes, *cut, *lines)

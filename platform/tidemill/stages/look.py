@@ -46,5 +46,6 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
             for column, why in found.ignored.items()
             if why != "dataset.drop"
         )
-        + tuple(f"{column}: {note}" for column, note in found.notes.items()),
+        + tuple(f"{column}: {note}" for column, note in found.notes.items())
+        + found.layout,
     )

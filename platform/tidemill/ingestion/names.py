@@ -1,0 +1,34 @@
+"""Names of columns: never empty, never twice."""
+
+from __future__ import annotations
+
+__all__ = ["second_names", "unique_names"]
+
+
+def unique_names(header: list[str]) -> list[str]:
+    """Column names: stripped, never empty, never twice.
+
+    >>> unique_names(["a", " a", "", "b"])
+    ['a', 'a_2', 'column_3', 'b']
+    """
+    fields = (field.strip() for field in header)
+    return second_names([f or f"column_{position}" for position, f in enumerate(fields, start=1)])
+
+
+def second_names(names: list[str]) -> list[str]:
+    """The same names, but for those that came before: they get a second name.
+
+    A name that is there once keeps it.
+
+    >>> second_names(["v", "v", "v_2", "v"])
+    ['v', 'v_3', 'v_2', 'v_4']
+    """
+    given, taken = set(names), set[str]()
+    found: list[str] = []
+    for base in names:
+        name, copy = base, 2
+        while name in taken or (name != base and name in given):
+            name, copy = f"{base}_{copy}", copy + 1
+        taken.add(name)
+        found.append(name)
+    return found
