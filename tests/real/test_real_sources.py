@@ -11,7 +11,7 @@ import pytest
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
-from tidemill.errors import TidemillError
+from tidemill.errors import SourceUnreadable, TidemillError
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.parsed import ParsedBatch
@@ -121,9 +121,17 @@ def test_taxi(unpack) -> None:
 
 
 def test_csv_spectrum(unpack) -> None:
-    """Each small edge case gives the fields that Python's csv module gives."""
+    """Each small edge case gives the fields that Python's csv module gives.
+
+    A quote inside an unquoted field may be a lost separator: refused, with the setting that reads.
+    """
     root = unpack("dirty_small.tar.gz")
     for path in sorted(root.glob("**/csvs/*.csv")):
+        coordinates = path.name == "location_coordinates.csv"
+        if coordinates:
+            with pytest.raises(SourceUnreadable, match="a quote inside an unquoted") as refused:
+                read(root, source=str(path.relative_to(root)), target="id")
+            assert refused.value.remedy == 'set dataset.csv.quote: ""'
         expected = list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
         names = list(expected[0])
         _, batches = read(
@@ -131,7 +139,7 @@ def test_csv_spectrum(unpack) -> None:
             source=str(path.relative_to(root)),
             target=names[0],
             types=dict.fromkeys(names, "categorical"),
-            csv={"header": True, "null_values": []},
+            csv={"header": True, "null_values": []} | ({"quote": ""} if coordinates else {}),
         )
         found = [row for b in batches for row in b.table.to_pylist()]
         if path.name not in ("utf8.csv", "simple.csv"):
