@@ -27,6 +27,7 @@ class Oddity(StrEnum):
 
     UNREADABLE = "unreadable"  # not of the column's type: without a value
     KEY_LOST = "key lost"  # a key that is no key of the model's type: without a value
+    NO_KEY = "no key"  # a key that is empty, or a word that means missing
     NEVER_SEEN = "never seen"  # a category that training rows did not have
     ROUNDED = "rounded"  # a number that the column's float32 alters
     CUT = "cut"  # a time finer than microseconds
@@ -44,6 +45,7 @@ class Oddity(StrEnum):
 _SAID = {
     Oddity.UNREADABLE: "cannot be read and count as missing",
     Oddity.KEY_LOST: "are no keys of the model's table and are left empty",
+    Oddity.NO_KEY: "are empty, or a word for missing: their rows have no key",
     Oddity.NEVER_SEEN: "are categories that training rows never had",
     Oddity.ROUNDED: "are rounded to float32, as the model has the column",
     Oddity.CUT: "lose digits beyond the microsecond",
@@ -61,16 +63,16 @@ class OddCells:
     Parameters
     ----------
     cells : int
-    places : tuple of (str, str)
-        Of the first at most three: where it stands, and its text.
+    places : tuple of (str, str or None)
+        Of the first at most three: where it stands, and its text; None where it is not known.
     """
 
     cells: int
-    places: tuple[tuple[str, str], ...] = ()
+    places: tuple[tuple[str, str | None], ...] = ()
 
     @classmethod
     def of(
-        cls, rows: Sequence[int], where: Callable[[int], str], text: Callable[[int], str]
+        cls, rows: Sequence[int], where: Callable[[int], str], text: Callable[[int], str | None]
     ) -> Self:
         """The cells of ``rows``, ascending; ``where`` and ``text`` say of one what it is."""
         return cls(len(rows), tuple((where(row), _cut(text(row))) for row in rows[:MAX_PLACES]))
@@ -146,7 +148,7 @@ class Oddities:
         said = [
             f"{row['column']}: {row['cells']:,} cells "
             + Oddity(row["oddity"]).said(rows_stay=rows_stay)
-            + (f" (first {row['such_as']!r} at {row['first_at']})" if row["first_at"] else "")
+            + _first(row["such_as"], row["first_at"])
             for row in table[:_SAID_OF]
         ]
         if self.lines:
@@ -179,5 +181,11 @@ class Oddities:
         )
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."
+def _first(text: str | None, where: str | None) -> str:
+    if where is None:
+        return ""
+    return f" (first at {where})" if text is None else f" (first {text!r} at {where})"
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 3]}..."

@@ -7,7 +7,8 @@ that no clock shows are no times.
 A category or class is a text. A number that is whole has no point (3 and 3.0 are ``3``), another
 is the shortest text that reads back as it; a boolean is ``true`` or ``false``. A text stays as it
 is: ``01`` and ``1`` are two, as are ``02134`` and 2134. Only where one of ``3`` and ``3.0`` is
-known and the other is not, that one is meant: frames with gaps write whole numbers as ``3.0``.
+known and the other is not, that one is meant: frames with gaps write whole numbers as ``3.0``. So
+it is with ``true``, ``True`` and ``TRUE``, and with false: programs write them in their own way.
 
 An event's id is a text, or a whole number, which has no point (3 and 3.0 are ``3``). A fraction, a
 boolean, and a float so large that it stands for several whole numbers name nothing.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Container
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -44,6 +46,8 @@ EXACT = 2**53
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
+_TRUTH_LENGTHS = (4, 5)
+
 _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
     r"(?:[ Tt](?P<hour>[01]\d|2[0-3])(?::(?P<minute>[0-5]\d)"
@@ -55,8 +59,8 @@ _MOMENT = (
 def category(value: object) -> str:
     """The text of a category or class: of a text, a number or a boolean.
 
-    >>> [category(value) for value in ("01", 3, 3.0, 0.5, True)]
-    ['01', '3', '3', '0.5', 'true']
+    >>> [category(value) for value in ("01", 3, 3.0, 0.5, True, Decimal("7.50"))]
+    ['01', '3', '3', '0.5', 'true', '7.5']
     """
     if isinstance(value, str):
         return value
@@ -64,6 +68,10 @@ def category(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
         return str(int(value))
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
     return str(value)
 
 
@@ -78,10 +86,13 @@ def categories(values: pa.Array) -> pa.Array:
     kind = values.type
     if pa.types.is_dictionary(kind):
         return categories(values.dictionary).take(values.indices)
-    if not pa.types.is_floating(kind):
+    if not pa.types.is_floating(kind) and not pa.types.is_decimal(kind):
         return values.cast(pa.string())
-    numbers = values.cast(pa.float64()).dictionary_encode()
-    texts = [category(n) if abs(n) < float("inf") else None for n in numbers.dictionary.to_pylist()]
+    numbers = (values.cast(pa.float32()) if kind == pa.float16() else values).dictionary_encode()
+    found = numbers.dictionary
+    if found.type == pa.float32():  # 0.1 is 0.1, and not what float64 makes of it
+        found = found.cast(pa.string()).cast(pa.float64())
+    texts = [category(n) if abs(n) < float("inf") else None for n in found.to_pylist()]
     return pa.array(texts, pa.string()).take(numbers.indices)
 
 
@@ -117,10 +128,17 @@ def known_category(text: str, known: Container[Any]) -> str:
     ['3', '3.0', '3.0']
     >>> [known_category("3", known) for known in ({"3.0"}, {"3.5"})]
     ['3.0', '3']
+    >>> [known_category("true", known) for known in ({"True", "t"}, {"True", "TRUE"})]
+    ['True', 'true']
     """
-    if text in known or not (whole := _WHOLE.fullmatch(text)):
+    if text in known:
         return text
-    return next((name for name in (whole[1], f"{whole[1]}.0") if name in known), text)
+    if whole := _WHOLE.fullmatch(text):
+        return next((name for name in (whole[1], f"{whole[1]}.0") if name in known), text)
+    if len(text) in _TRUTH_LENGTHS and text.lower() in ("true", "false"):
+        others = [w for w in (text.lower(), text.capitalize(), text.upper()) if w in known]
+        return others[0] if len(others) == 1 else text
+    return text
 
 
 def as_known(values: pa.Array, known: Container[Any]) -> pa.Array:

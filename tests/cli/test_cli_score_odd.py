@@ -155,8 +155,12 @@ def test_a_whole_other_convention_is_refused(score, tmp_path):
 def test_the_ending_says_the_format(score, tmp_path):
     """.csv holds what .parquet does; another ending is refused before anything is read."""
     score()
-    done, path = score({5: {"id": ""}}, out="scored.csv")
+    done, path = score({5: {"id": ""}, 6: {"id": "NA"}}, out="scored.csv")
     assert done.code == 0, done.err
+    (odd,) = done.document["odd_cells"]
+    assert (odd["column"], odd["oddity"], odd["cells"]) == ("id", "no key", 2)
+    assert odd["first_at"].endswith("new.csv, row 5")
+    assert done.document["missing_keys"] == 2
     with path.open(newline="") as file:
         found = list(csv.DictReader(file))
     plain = pq.read_table(tmp_path / "scored.parquet").to_pylist()

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.streams import line_blocks
+from tidemill.spelling import category
 
 __all__ = ["JsonSample", "read_json_rows", "read_json_sample"]
 
 _MAX_RAW = 500
+_SURELY_HELD = 16
+"""Characters of a number with a sign and a point: at most 15 digits, which float64 holds."""
 _LINES = CsvDialect(",", "", "utf-8", header=False)  # nothing quotes: each line is a record
 _NO_TEXT = "holds half a surrogate pair, which is no text"
 
@@ -60,7 +64,8 @@ def read_json_rows(
     """Yield the split's objects as texts, ``batch_rows`` lines at a time; see ``read_csv_rows``.
 
     A line that is no JSON object is rejected; an absent member and NaN are null; nested values
-    are texts of JSON. Of a member that comes twice in an object, the second gets a second name.
+    are texts of JSON. A number has the shortest spelling that is it, whatever the file's. Of a
+    member that comes twice in an object, the second gets a second name.
     """
     blocks = cut_records(
         line_blocks(split, root, encoding="utf-8", whole=whole)[0],
@@ -177,11 +182,23 @@ def _is_text(value: dict[str, Any]) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
+    if value is None or type(value) is str:
         return value
     if isinstance(value, float):  # NaN and Infinity, which Python's reader accepts
         return None if math.isnan(value) else str(value)
-    return _json(value)
+    return _shortest(value) if isinstance(value, _Number) else _json(value)
+
+
+def _shortest(number: str) -> str:
+    """As a category of it is called: 7.5 for 7.50, 100000 for 1e5; as it came beyond float64."""
+    plain = "e" not in number and "E" not in number
+    if plain and "." not in number:
+        return "0" if number == "-0" else number
+    if plain and number[-1] != "0" and len(number) <= _SURELY_HELD and "0.0000" not in number:
+        return number
+    held = float(number)
+    exact = math.isfinite(held) and Decimal(repr(held)) == Decimal(number)
+    return category(held) if exact else str(number)
 
 
 def _json(value: Any) -> str:

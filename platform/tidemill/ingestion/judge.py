@@ -14,6 +14,7 @@ from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import Plan, Question, Rule, Uniqueness
 from tidemill.ingestion.suite import Expectation
 from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
+from tidemill.ingestion.unread import why_unread
 from tidemill.ingestion.view import BatchView, Mask
 from tidemill.schema import ColumnType, TableSchema
 
@@ -91,12 +92,22 @@ def _conditions(plan: Plan) -> list[str]:
 
 
 def _faults(batch: ParsedBatch, schema: TableSchema) -> list[tuple[str, npt.NDArray[np.int64]]]:
-    plain = {column.name: _PLAIN_NOUNS.get(column.type) for column in schema.source}
-    nouns = plain | {column.name: _NOUNS.get(column.type) for column in schema.columns}
-    return [
-        (f"{name} is not {nouns.get(name) or 'of its type'}", faults.indices)
-        for name, faults in batch.faults.items()
-    ]
+    source = {column.name: column for column in schema.source}
+    columns = {column.name: column for column in schema.columns}
+    nouns = {name: _PLAIN_NOUNS.get(column.type) for name, column in source.items()}
+    nouns |= {name: _NOUNS.get(column.type) for name, column in columns.items()}
+    findings = []
+    for name, faults in batch.faults.items():
+        said = why_unread(
+            faults.texts,
+            nouns.get(name) or "of its type",
+            physical=columns[name].physical if name in columns else "",
+            convention=source[name].convention if name in source else None,
+        )
+        findings += [
+            (f"{name} {why}", faults.indices[said == why]) for why in dict.fromkeys(said.tolist())
+        ]
+    return findings
 
 
 def _apply(

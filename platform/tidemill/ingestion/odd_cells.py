@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,23 @@ def oddities_of(
     def where(index: int) -> str:
         return f"{split.path}, row {split.first_row + int(batch.rows[index])}"
 
-    return oddities_in(batch, schema, where, seen)
+    found = oddities_in(batch, schema, where, seen)
+    without = _without_key(batch, schema)
+    if len(without):
+        assert schema.key is not None  # noqa: S101
+        odd = OddCells.of(without.tolist(), where, lambda _: None)
+        found = replace(found, cells={**found.cells, (schema.key.name, Oddity.NO_KEY): odd})
+    return found
+
+
+def _without_key(batch: ParsedBatch, schema: TableSchema) -> npt.NDArray[np.int64]:
+    """Rows whose key is missing, and not for being none."""
+    if schema.key is None or schema.key.name not in batch.table.column_names:
+        return np.empty(0, np.int64)
+    name = schema.key.name
+    absent = batch.table[name].is_null().to_numpy()
+    lost = batch.faults.get(name)
+    return np.setdiff1d(np.flatnonzero(absent), [] if lost is None else lost.indices)
 
 
 def oddities_in(

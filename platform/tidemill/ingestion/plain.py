@@ -25,7 +25,6 @@ from tidemill.conventions import (
 from tidemill.errors import ConfigError
 from tidemill.ingestion.casting import booleans_of, times_of
 from tidemill.ingestion.numbers import (
-    EXACT,
     SHORTEST,
     clean_numbers,
     numbers_of,
@@ -177,8 +176,10 @@ class _Finder:
         exact = not self.said.key
         if self.declared is not False:
             return style_of(numbers, exact=exact)
+        # The format's own numbers come in their shortest spelling.
         values = numbers_of(numbers)
-        return None if strays(numbers, values, EXACT, whole=False, exact=exact).any() else EXACT
+        codes = strays(numbers, values, SHORTEST, whole=False, exact=exact)
+        return None if codes.any() else SHORTEST
 
     def _unusual(self) -> SourceColumn | None:
         """The one convention that all texts keep, or text where several would fit."""
@@ -274,7 +275,8 @@ def _is_declared(texts: pa.Array, declared: Mask | bool | None, counts: Counts) 
     """Whether the format says of more than a slip that its numbers are texts."""
     if declared is None or isinstance(declared, bool):
         return declared
-    quoted = _mask(pc.is_valid(texts)) & declared
+    trimmed = pc.utf8_trim_whitespace(texts)
+    quoted = _mask(pc.is_valid(numbers_of(trimmed))) & declared
     return bool(quoted.sum() > (1 - _MIN_SOUND) * counts.sum())
 
 

@@ -183,6 +183,7 @@ def _counts(rows: int, found: Oddities) -> dict[str, int]:
         "unreadable_lines": found.lines,
         "unreadable_cells": found.count(Oddity.UNREADABLE),
         "lost_keys": found.count(Oddity.KEY_LOST),
+        "missing_keys": found.count(Oddity.NO_KEY),
         "never_seen_categories": found.count(Oddity.NEVER_SEEN),
         "rounded_numbers": found.count(Oddity.ROUNDED),
         "cut_times": found.count(Oddity.CUT),
