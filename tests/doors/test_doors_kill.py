@@ -29,6 +29,7 @@ from tidemill.versioning import Versions, read_lock, repair
 
 HERE = Path(__file__).parent
 Ended = namedtuple("Ended", "code log seconds changes")
+Whole = namedtuple("Whole", "hashes version")
 TOKEN = "TIDEMILL_TEST_RUN"
 
 
@@ -223,9 +224,21 @@ def points(seed: int, number: int, total: int) -> list[int]:
     return [1 + int((i + draw.random()) * (total - 1) / number) for i in range(number)]
 
 
-def test_a_killed_run_goes_on(fresh, start, undisturbed):
-    """Killed before a seeded change of a file in its last third: all is as if it was not."""
-    kill_and_resume(fresh, start, undisturbed, kill_at=points(1, 3, undisturbed.changes)[2])
+def test_a_killed_run_goes_on(fresh, start, finished):
+    """Killed while two worker processes scan, and again once a stage past sharding is recorded.
+
+    The workers are gone, what was finished stays, and in the end all is as if it was not killed.
+    """
+    whole = Whole(output_hashes(finished), Versions(finished).dataset_version())
+    receipts = fresh / ".tidemill" / "work" / "ingest"
+    scanning = start(fresh, workers=2, kill_when=lambda: any(receipts.glob("*/receipts/*")))
+    assert scanning.code == -signal.SIGKILL, scanning.log
+    assert check_whole_or_absent(fresh, whole.hashes) == ["data/source.json", "data/schema.json"]
+    scanned = finished_work(fresh)
+    assert 1 <= len(scanned.splits) <= 3
+    kept = kill_and_resume(fresh, start, whole, kill_past="models/params.json")
+    assert {"look", "ingest", "shard", "reduce"} <= kept.stages
+    check_not_redone(fresh, scanned._replace(stages=set()), "")
 
 
 @pytest.mark.slow
@@ -239,8 +252,9 @@ def test_finished_splits_and_shards_are_not_redone(past, folder, fresh, start, u
     assert len(getattr(kept, folder)) == 2
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_run(fresh, start, undisturbed):
-    """Killed while two worker processes scan: they are gone, and what was scanned stays."""
+    """Killed while two worker processes scan: they are gone, and the next run goes on with two."""
     receipts = fresh / ".tidemill" / "work" / "ingest"
     kept = kill_and_resume(
         fresh, start, undisturbed, workers=2, kill_when=lambda: any(receipts.glob("*/receipts/*"))
