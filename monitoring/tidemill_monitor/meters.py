@@ -40,6 +40,12 @@ class Meters:
             ("route", "code"),
             registry=self.registry,
         )
+        self.altered = self.counter(
+            "altered_values",
+            "Values that were taken, though not as they came: rounded to what the model's type "
+            "holds, or times cut after the microsecond.",
+            ("route", "code"),
+        )
         self.champion_version = self.gauge("champion_version", "Version that serves; 0 for none.")
         self.champion_trouble = self.gauge(
             "champion_trouble", "1 while a newer champion cannot be loaded."

@@ -1,4 +1,4 @@
-"""How booleans, times, categories and gaps are written: one rule, wherever they come in.
+"""How booleans, times, categories, gaps and numbers are written: one rule, wherever they come in.
 
 A time is a day, or a day and a clock: ``2026-01-31``, ``2026-01-31 09:30``,
 ``2026-01-31T09:30:00.25Z``, ``2026-01-31T09:30:00+01:00``. Week dates, day numbers and offsets
@@ -21,6 +21,8 @@ from collections.abc import Collection, Container
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,6 +33,8 @@ __all__ = [
     "as_known",
     "categories",
     "category",
+    "finer_than_micros",
+    "fits_float32",
     "identifiers",
     "known_category",
     "missing_of",
@@ -47,6 +51,8 @@ EXACT = 2**53
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
 _TRUTH_LENGTHS = (4, 5)
+
+_FEW = 8
 
 _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
@@ -168,6 +174,34 @@ def missing_of(texts: pa.Array, missing_values: Collection[str]) -> pa.Array:
     return pc.if_else(pc.is_valid(texts), absent, None)
 
 
+def fits_float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Whether the shortest text of the nearest float32 is the number, (rows,) bool; NaN does.
+
+    >>> fits_float32(np.array([0.1, 16777217.0, 1700000001.0, 2000000.25, 1e-50])).tolist()
+    [True, False, False, False, False]
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        narrow = values.astype(np.float32)
+        fits: npt.NDArray[np.bool_] = np.isnan(values)
+        if len(values) <= _FEW:  # one request's: without the cost of looking at all at once
+            shortest = [float(str(number)) for number in narrow]
+            fits |= (np.array(shortest, np.float64) == values) & np.isfinite(narrow)
+            return fits
+        for decimals in (0, 1, 2, 3, 4, 6):
+            rest = np.flatnonzero(~fits)
+            if not len(rest):
+                return fits
+            # Decimals further apart than floats: the shortest text of the nearest is that decimal.
+            unit = 10.0**decimals
+            scaled = np.rint(values[rest] * unit)
+            fits[rest] = (np.abs(scaled) < 2.0**23) & (scaled / unit == values[rest])
+    rest = np.flatnonzero(~fits & np.isfinite(narrow))
+    if len(rest):
+        texts = pa.array(narrow[rest], pa.float32()).cast(pa.string())
+        fits[rest] = texts.cast(pa.float64()).to_numpy(zero_copy_only=False) == values[rest]
+    return fits
+
+
 # Microseconds since 1970 of the years 1 to 9999.
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
@@ -196,6 +230,16 @@ def moments(texts: pa.Array, kind: pa.DataType, *, bounded: bool = True) -> pa.A
         return _possible(found) if bounded else found
     found = _put_together(texts, kind)
     return _possible(found) if bounded else found
+
+
+def finer_than_micros(texts: pa.Array) -> pa.Array:
+    """Which texts of times have digits beyond the microsecond; they are cut off.
+
+    >>> texts = ["2026-01-31T09:30:00.1234567Z", "2026-01-31T09:30:00.123456000", None]
+    >>> finer_than_micros(pa.array(texts)).to_pylist()
+    [True, False, None]
+    """
+    return pc.match_substring_regex(texts, r"[.,]\d{6}0*[1-9]")
 
 
 def _put_together(texts: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -24,13 +24,14 @@ from tidemill.errors import ConfigError, PrecisionLost
 from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.numbers import SHORTEST, fits_float32, numbers_of, strays, style_of
+from tidemill.ingestion.numbers import SHORTEST, numbers_of, strays, style_of
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.scan import ScanJob, scan_split
 from tidemill.ingestion.suite import read_suite
 from tidemill.schema import ColumnType, SourceColumn, TableSchema
+from tidemill.spelling import fits_float32
 
 N = 300
 
@@ -200,9 +201,10 @@ def test_long_whole_numbers_of_parquet_are_kept(tmp_path: Path) -> None:
     assert found.schema["x"].type is ColumnType.CATEGORICAL
     assert values(batches, "x") == [str(i) for i in ids]
     assert values(batches, "id") == [2**60 + i for i in range(N)]
-    write(tmp_path, "parquet", {"x": [*range(N), 2**60 + 1]})
-    _, batches = read(tmp_path, "t.parquet", look_rows=100)
-    assert batches[-1].faults["x"].texts == [str(2**60 + 1)]
+    for late in (2**60 + 1, 2**53 + 1):
+        write(tmp_path, "parquet", {"x": [*range(N), late]})
+        _, batches = read(tmp_path, "t.parquet", look_rows=100)
+        assert batches[-1].faults["x"].texts == [str(late)]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
@@ -257,6 +259,7 @@ def test_float32_holds_a_number_if_its_shortest_text_is_the_number(numbers: list
         for s, n in zip(narrow, numbers, strict=True)
     ]
     assert fits_float32(np.array(numbers)).tolist() == wanted
+    assert [bool(fits_float32(np.array([n]))[0]) for n in numbers] == wanted
 
 
 def test_the_first_number_that_float32_alters_ends_the_scan(tmp_path: Path) -> None:

@@ -643,3 +643,58 @@ def test_an_event_id_is_a_text_or_a_whole_number_in_arrow(kind, given, known, en
     gaps = sort_arrow(stream(columns(2, event_id=pa.array([7.0, math.nan]))))
     assert errors(gaps) == {(1, "event_id", "missing")}
     assert gaps.table["event_id"].to_pylist() == ["7"]
+
+
+ALTERED = {
+    "distance": ([4.2, 16_777_217, 0.1 + 0.2, 7], [1, 2]),
+    "asked_at": (["2026-01-31T09:00:00Z", "2026-01-31T09:00:00.1234567Z"], [1]),
+    "at": (["2026-01-31T09:00:00.123456000Z", "2026-01-31T09:00:00,00000001+00:00"], [1]),
+    "score": ([0.1 + 0.2, 1e-30], []),
+}
+
+
+@pytest.mark.parametrize("field", ALTERED)
+def test_what_is_rounded_or_cut_is_counted_and_no_reason_to_refuse(field):
+    """By field, of rows that are taken; windows hear of it as of good rows."""
+    values, rows = ALTERED[field]
+    found = sort([event(**{field: value}) for value in values])
+    assert (found.refused, found.faults, found.to_refused(NOW, 1)) == (0, [], None)
+    code = "cut" if field in ("at", "asked_at") else "rounded"
+    assert [(f.field, f.code, f.rows.tolist()) for f in found.altered] == (
+        [(field, code, rows)] if rows else []
+    )
+    refused = sort([event(**{field: value}, zone=[1]) for value in values])
+    assert (refused.refused, refused.altered) == (len(values), [])
+
+
+def test_arrow_tells_what_is_rounded_or_cut_too():
+    """Wide numbers in float32, whole ones beyond 2^53, nanoseconds; float32 stays itself."""
+    fine = pa.array([0, 1_000, 1_001], pa.int64()).cast(pa.timestamp("ns"))
+    exact = np.array([0.1, 4.25, 1e-7], np.float32)
+    for distance, rows in (
+        (pa.array([4.2, 0.1 + 0.2, None]), [1]),
+        (pa.array([2**53 + 1, 16_777_216, 3]), [0]),
+        (pa.array(exact), []),
+        (pa.array(exact.astype(np.float64)), []),
+    ):
+        found = sort_arrow(stream(columns(3, distance=distance, asked_at=fine)))
+        assert found.refused == 0
+        told = {(f.field, f.code): f.rows.tolist() for f in found.altered}
+        assert told == {("asked_at", "cut"): [2]} | (
+            {("distance", "rounded"): rows} if rows else {}
+        )
+
+
+def test_arrow_times_may_be_texts_as_in_json():
+    """Plain, large or encoded; what is no time is refused by row, as there."""
+    texts = ["2026-01-31T09:00:00Z", "2026-01-31 10:00+01:00", "yesterday", None, "x" * 999]
+    wanted = sort([event(asked_at=text) for text in texts])
+    assert errors(wanted) == {(2, "asked_at", "time"), (4, "asked_at", "time")}
+    plain = pa.array(texts)
+    for times in (plain, plain.cast(pa.large_string()), plain.dictionary_encode()):
+        found = sort_arrow(stream(columns(5, asked_at=times)))
+        assert errors(found) == errors(wanted)
+        assert found.table["asked_at"].to_pylist() == wanted.table["asked_at"].to_pylist()
+    times = pa.array([text or texts[0] for text in texts])
+    found = sort_arrow(stream(columns(5, at=times)))
+    assert errors(found) == {(2, "at", "time"), (4, "at", "time")}

@@ -84,7 +84,9 @@ def test_metrics_count_rows_and_requests(monitor, rides):
     """Routes appear by pattern, rows by what became of them."""
     rows = rides.events(3, at=monitor.clock())
     rows[0]["features"]["surge"] = "x"
-    monitor.post("/v1/events", json={"events": rows})
+    rows[1]["features"]["surge"] = 0.1 + 0.2
+    taken = monitor.post("/v1/events", json={"events": rows}).json()
+    assert taken["altered"] == [{"field": "surge", "code": "rounded", "rows": 1}]
     monitor.get("/v1/made-up/path")
     text = monitor.get("/metrics").text
     samples = {
@@ -99,6 +101,7 @@ def test_metrics_count_rows_and_requests(monitor, rides):
     assert value("rows_total", route="/v1/events", outcome="accepted") == 2
     assert value("rows_total", route="/v1/events", outcome="refused") == 1
     assert value("refusals_total", route="/v1/events", code="type") == 1
+    assert value("altered_values_total", route="/v1/events", code="rounded") == 1
     assert value("requests_total", route="/v1/events", method="POST", status="202") == 1
     assert value("champion_version") == 1
     assert value("ledger_ok") == 1

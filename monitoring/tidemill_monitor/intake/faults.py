@@ -6,12 +6,13 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.oddities import Oddity
 from tidemill_monitor.problems import Problem
 
 __all__ = [
@@ -44,7 +45,8 @@ class Fault:
         Empty for the row as a whole.
     code : str
         ``missing``, ``extra``, ``twice``, ``type``, ``not_finite``, ``out_of_range``, ``text``,
-        ``time``, ``unknown_class``, ``unknown_version``, ``json``, ``conflict``.
+        ``time``, ``unknown_class``, ``unknown_version``, ``json``, ``conflict``; ``rounded`` and
+        ``cut`` of values that are taken, as the model's type holds them.
     detail : str
         For people; never the value that was sent.
     rows : (n,) int64
@@ -55,6 +57,11 @@ class Fault:
     code: str
     detail: str
     rows: Rows
+
+    @property
+    def alters(self) -> bool:
+        """Whether the value was taken, though not as it came: no reason to refuse its row."""
+        return self.code in (Oddity.ROUNDED, Oddity.CUT)
 
     def at(self, positions: Rows) -> Fault:
         """The same fault where ``rows`` counted positions of a subset."""
@@ -129,12 +136,16 @@ class Sorted:
     positions : (table.num_rows,) int64
         Where each was in the request.
     faults : list of Fault
+        Of the other rows.
+    altered : list of Fault
+        Values of good rows that are not in the table as they came.
     """
 
     rows: int
     table: pa.Table
     positions: Rows
     faults: list[Fault] = field(default_factory=list)
+    altered: list[Fault] = field(default_factory=list)
 
     @property
     def refused(self) -> int:
@@ -149,6 +160,13 @@ class Sorted:
     def errors(self, limit: int = MAX_REPORTED) -> list[RowError]:
         """The first ``limit`` faults, by row."""
         return list_errors(self.faults, limit)
+
+    def alterations(self) -> list[dict[str, Any]]:
+        """For the answer: ``field``, ``code`` and in how many ``rows``."""
+        return [
+            {"field": found.field, "code": found.code, "rows": len(found.rows)}
+            for found in self.altered
+        ]
 
     def to_refused(self, at: dt.datetime, model_version: int) -> Refused | None:
         """For the window's intake figures; None if every row was taken."""

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.spelling import EXACT
+from tidemill.oddities import Oddity
+from tidemill.spelling import EXACT, fits_float32
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
@@ -51,10 +52,11 @@ class NumberCells:
             except OverflowError:  # a whole number beyond 1.8e308
                 return self._search(values)
             odd = ~np.isfinite(numbers)
+            lost = _lost(numbers, values) if int in kinds else None
             if NONE not in kinds and not odd.any():
-                return self._bounded(numbers, None)
+                return self._bounded(numbers, None, lost)
             if all(values[i] is None for i in np.flatnonzero(odd).tolist()):
-                return self._bounded(numbers, odd)
+                return self._bounded(numbers, odd, lost)
         return self._search(values)
 
     def read_arrow(self, values: Any) -> Read:
@@ -68,13 +70,18 @@ class NumberCells:
         missing = np.isnan(numbers)
         infinite = np.isinf(numbers)
         if not infinite.any():
-            return self._bounded(numbers, missing)
+            lost = _lost(numbers, values) if pa.types.is_integer(kind) else None
+            return self._bounded(numbers, missing, lost)
         array, faults = self._bounded(np.where(infinite, np.nan, numbers), missing | infinite)
         return array, [*faults, _not_finite(self.name, infinite)]
 
     def _bounded(
-        self, numbers: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_] | None
+        self,
+        numbers: npt.NDArray[np.float64],
+        missing: npt.NDArray[np.bool_] | None,
+        lost: npt.NDArray[np.bool_] | None = None,
     ) -> Read:
+        """``lost``: which were whole numbers that float64 does not hold."""
         faults: list[Fault] = []
         if self._within is not None:
             low, high, detail = self._within
@@ -84,7 +91,12 @@ class NumberCells:
                 missing = beyond if missing is None else missing | beyond
                 numbers = np.where(beyond, 0.0, numbers)
         if self._narrow:
+            lost = _rounded(numbers) if lost is None else lost | _rounded(numbers)
             numbers = numbers.astype(np.float32)
+        if lost is not None and lost.any():
+            # No reason to refuse a row: it is answered, and counted beside the refused ones.
+            detail = f"is rounded to what {self.kind} holds"
+            faults.append(Fault(self.name, Oddity.ROUNDED, detail, np.flatnonzero(lost)))
         return pa.array(numbers, self.kind, mask=missing), faults
 
     def _search(self, values: Sequence[Any]) -> Read:
@@ -101,7 +113,8 @@ class NumberCells:
 
         found, faults = search(self.name, values, cell)
         numbers = np.array(found, np.float64)
-        array, beyond = self._bounded(numbers, np.isnan(numbers))
+        lost = _lost(numbers, values)
+        array, beyond = self._bounded(numbers, np.isnan(numbers), lost)
         return array, [*faults, *beyond]
 
 
@@ -171,6 +184,27 @@ class FlagCells:
         if pa.types.is_null(values.type) or pa.types.is_boolean(values.type):
             return values.cast(pa.bool_()), []
         return wrong_type(self.name, values, pa.bool_(), "booleans")
+
+
+def _rounded(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which float32 alters; exactly a float32 stays it, however many digits its float64 has."""
+    rounded: npt.NDArray[np.bool_] = (numbers.astype(np.float32) != numbers) & ~np.isnan(numbers)
+    where = np.flatnonzero(rounded)
+    if len(where):
+        rounded[where] = ~fits_float32(numbers[where])
+    return rounded
+
+
+def _lost(numbers: npt.NDArray[np.float64], values: Any) -> npt.NDArray[np.bool_] | None:
+    """Which whole numbers float64 does not hold, of a list or an Arrow array; None for none."""
+    large = np.flatnonzero(np.abs(numbers) >= EXACT).tolist()
+    if not large:
+        return None
+    lost = np.zeros(len(numbers), np.bool_)
+    for row in large:
+        value = values[row].as_py() if isinstance(values, pa.Array) else values[row]
+        lost[row] = type(value) is int and int(numbers[row]) != value
+    return lost
 
 
 def _not_finite(name: str, where: npt.NDArray[np.bool_]) -> Fault:

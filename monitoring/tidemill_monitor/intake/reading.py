@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tidemill_monitor.intake.plans import Plan
 from tidemill_monitor.intake.twice import Twice
 from tidemill_monitor.intake.values import Cells
 
-__all__ = ["extra_problem", "finish", "first_few", "read_rows"]
+__all__ = ["extra_problem", "finish", "first_few", "kept_of", "read_rows"]
 
 _NO_ROWS = np.zeros(0, np.int64)
 
@@ -62,6 +63,8 @@ def finish(
     rows: int, plan: Plan, arrays: Mapping[str, Any], alive: Rows, faults: list[Fault]
 ) -> Sorted:
     """Drop the rows with faults from columns that hold the rows ``alive``."""
+    altered = [found for found in faults if found.alters]
+    faults = [fault for fault in faults if not fault.alters]
     for name in sorted(plan.required):
         if not arrays[name].null_count:
             continue
@@ -74,7 +77,13 @@ def finish(
     good = good_rows(rows, faults)
     if len(good) < len(alive):
         table = table.take(pa.array(np.searchsorted(alive, good)))
-    return Sorted(rows, table, good, faults)
+    return Sorted(rows, table, good, faults, kept_of(altered, good))
+
+
+def kept_of(altered: Iterable[Fault], good: Rows) -> list[Fault]:
+    """The same of good rows alone."""
+    kept = [replace(found, rows=np.intersect1d(found.rows, good)) for found in altered]
+    return [found for found in kept if len(found.rows)]
 
 
 def _objects(

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tidemill.spelling import EXACT, as_known, categories, category, identifiers, missing_of
 from tidemill_monitor.intake.faults import Fault
-from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
+from tidemill_monitor.intake.values import NONE, Faulty, Read, is_text, kind_of, search, wrong_type
 
 __all__ = ["ClassCells", "IdCells", "TextCells"]
 
@@ -82,14 +82,14 @@ class TextCells:
         kind = values.type
         if pa.types.is_null(kind):
             return self._checked(values.cast(pa.string()))
-        if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+        if pa.types.is_dictionary(kind) and is_text(kind.value_type):
             return self._checked_codes(values)
         if self._is_plain(kind.value_type if pa.types.is_dictionary(kind) else kind):
             texts = categories(values)
             lost = texts.null_count > values.null_count
             array, faults = self._checked(texts)
             return array, [*faults, *(self._infinite(values) if lost else ())]
-        if not _is_text(kind):
+        if not is_text(kind):
             return wrong_type(self.name, values, self.kind, "texts")
         try:
             return self._checked(values.cast(pa.string()))
@@ -247,10 +247,6 @@ class ClassCells:
             faults = [*faults, Fault(self.name, "unknown_class", detail, np.flatnonzero(unknown))]
         coded = pa.DictionaryArray.from_arrays(codes.cast(pa.int32()), self._classes)
         return (coded if self._encoded else coded.cast(pa.string())), faults
-
-
-def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _label(value: Any) -> str | None:

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.spelling import moments
+from tidemill.oddities import Oddity
+from tidemill.spelling import finer_than_micros, moments
 from tidemill_monitor.intake.faults import Fault
-from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
+from tidemill_monitor.intake.values import NONE, Faulty, Read, is_text, kind_of, search, wrong_type
 
 __all__ = ["TimeCells"]
 
@@ -61,21 +62,33 @@ class TimeCells:
             detail = "must be a time such as 2026-01-31T09:30:00Z"
             faults = [*faults, Fault(self.name, "time", detail, np.flatnonzero(odd))]
         array, more = self._within(times)
-        return array, [*faults, *more]
+        return array, [*faults, *self._cut(finer_than_micros(texts)), *more]
 
     def read_arrow(self, values: Any) -> Read:
-        """Timestamps of any unit and zone, and dates."""
+        """Timestamps of any unit and zone, dates, and the texts that JSON may send."""
         kind = values.type
         if pa.types.is_null(kind):
             return values.cast(pa.timestamp("us")), []
+        if is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            return self._times(_short_texts(values), [])
         if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
-            return wrong_type(self.name, values, pa.timestamp("us"), "timestamps")
+            return wrong_type(self.name, values, pa.timestamp("us"), "timestamps or texts of times")
         if pa.types.is_date(kind):
             values = values.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
         values, beyond = self._representable(values)
+        if kind == pa.timestamp("ns", getattr(kind, "tz", None)):
+            micros = values.cast(pa.timestamp("us", kind.tz), safe=False)
+            beyond = [*beyond, *self._cut(pc.not_equal(micros.cast(kind), values))]
         times = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
         array, faults = self._within(times.cast(pa.timestamp("us")))
         return array, [*beyond, *faults]
+
+    def _cut(self, finer: Any) -> list[Fault]:
+        """Digits beyond the microsecond are dropped: no reason to refuse a row, and counted."""
+        if not pc.any(finer).as_py():
+            return []
+        rows = np.flatnonzero(pc.fill_null(finer, False).to_numpy(zero_copy_only=False))
+        return [Fault(self.name, Oddity.CUT, "is cut after the microsecond", rows)]
 
     def _representable(self, values: Any) -> Read:
         """Coarser units reach further than microseconds do: null there."""
@@ -102,6 +115,14 @@ class TimeCells:
         return pc.if_else(pa.array(bad), None, times), [fault]
 
 
+def _short_texts(values: Any) -> Any:
+    """Plain texts; what is too long for a time is none, before one of many rows is spelled out."""
+    words = values.dictionary if pa.types.is_dictionary(values.type) else values
+    words = pc.if_else(pc.greater(pc.binary_length(words), _LONGEST), "", words).cast(pa.string())
+    return words.take(values.indices) if pa.types.is_dictionary(values.type) else words
+
+
+_LONGEST = 64
 _FAR_SECONDS = 253_402_300_800  # the year 10000
 _FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 _LAST = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)

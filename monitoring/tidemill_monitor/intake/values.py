@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tidemill_monitor.intake.faults import Fault
 
-__all__ = ["NONE", "Cells", "Faulty", "Read", "kind_of", "search", "wrong_type"]
+__all__ = ["NONE", "Cells", "Faulty", "Read", "is_text", "kind_of", "search", "wrong_type"]
 
 NONE = type(None)
 
@@ -61,6 +61,11 @@ def wrong_type(name: str, values: Any, kind: Any, wanted: str) -> Read:
     rows = np.arange(len(values), dtype=np.int64)
     fault = Fault(name, "type", f"the column must hold {wanted}, not {values.type}"[:200], rows)
     return pa.nulls(len(values), kind), [fault]
+
+
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type holds texts, a dictionary of them aside."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def kind_of(value: Any) -> str:

@@ -103,12 +103,14 @@ def rows_refused(rows: int, errors: list[RowError] | list[dict[str, Any]], total
 def count(
     service: Service, route: str, outcomes: Mapping[str, int], found: Sorted | None = None
 ) -> None:
-    """Add rows to the meters by what became of them, and the faults of those refused."""
+    """Add rows to the meters by what became of them, with faults and what was altered."""
     for outcome, rows in outcomes.items():
         if rows:
             service.meters.rows.labels(route, outcome).inc(rows)
     for fault in found.faults if found is not None else ():
         service.meters.refusals.labels(route, fault.code).inc(len(fault.rows))
+    for altered in found.altered if found is not None else ():
+        service.meters.altered.labels(route, altered.code).inc(len(altered.rows))
 
 
 def answer(document: Mapping[str, Any], status: int = 200, *, replayed: bool = False) -> Response:

@@ -35,6 +35,23 @@ _ID = {
 }
 _AT = {"type": "string", "format": "date-time", "description": "event time; UTC without offset"}
 _MAYBE_AT = {**_AT, "type": ["string", "null"]}
+_ALTERED = {
+    "type": "array",
+    "description": "values that were taken, though not as they came",
+    "items": {
+        "type": "object",
+        "required": ["field", "code", "rows"],
+        "properties": {
+            "field": {"type": "string"},
+            "code": {
+                "type": "string",
+                "description": "`rounded` to what the model's type holds, or `cut`: a time "
+                "after the microsecond",
+            },
+            "rows": {"type": "integer", "minimum": 1},
+        },
+    },
+}
 _CELL = {"type": ["number", "string", "boolean", "null"]}
 
 SCHEMAS: dict[str, Any] = {
@@ -144,6 +161,7 @@ SCHEMAS: dict[str, Any] = {
                 "description": "those of them with other features than the stored event has",
             },
             "changed_rows": {"type": "array", "items": {"type": "integer"}},
+            "altered": _ALTERED,
             "refused": {"type": "integer"},
             "errors_total": {"type": "integer"},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/RowError"}},
@@ -156,6 +174,7 @@ SCHEMAS: dict[str, Any] = {
             "accepted": {"type": "integer"},
             "duplicates": {"type": "integer", "description": "ids that were known; no error"},
             "duplicate_rows": {"type": "array", "items": {"type": "integer"}},
+            "altered": _ALTERED,
             "refused": {"type": "integer"},
             "errors_total": {"type": "integer"},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/RowError"}},
@@ -168,6 +187,7 @@ SCHEMAS: dict[str, Any] = {
             "matched": {"type": "integer"},
             "pending": {"type": "integer", "description": "their events have not come yet"},
             "repeated": {"type": "integer"},
+            "altered": _ALTERED,
             "refused": {"type": "integer"},
             "errors_total": {"type": "integer"},
             "errors": {"type": "array", "items": {"$ref": "#/components/schemas/RowError"}},

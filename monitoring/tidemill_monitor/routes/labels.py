@@ -91,6 +91,7 @@ def _kept(found: Sorted) -> dict[str, Any]:
         "errors_total": found.faults_total,
         "refused": found.refused,
         "taken": found.positions.tolist() if found.refused else None,
+        "altered": found.alterations(),
     }
 
 
@@ -107,6 +108,7 @@ def _document(receipt: LabelReceipt, kept: dict[str, Any]) -> dict[str, Any]:
         "matched": receipt.matched,
         "pending": receipt.pending,
         "repeated": receipt.repeated,
+        "altered": kept.get("altered", []),
         "refused": refused,
         "errors_total": total,
         "errors": sorted(errors, key=lambda error: int(error["row"]))[:MAX_REPORTED],

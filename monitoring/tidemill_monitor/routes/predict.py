@@ -98,6 +98,7 @@ def _document(scored: Scored, found: Sorted, champion: Champion, known: Known) -
         "model": {"name": champion.name, "version": champion.version},
         "predictions": scored.answers(found.positions.tolist()),
         **known.document(),
+        "altered": found.alterations(),
         "refused": found.refused,
         "errors_total": found.faults_total,
         "errors": [asdict(error) for error in found.errors()],
@@ -113,6 +114,7 @@ def _stream(scored: Scored, found: Sorted, champion: Champion, known: Known) -> 
         "model": orjson.dumps({"name": champion.name, "version": champion.version}),
         "errors": orjson.dumps([asdict(error) for error in found.errors()]),
         "known": orjson.dumps(known.document()),
+        "altered": orjson.dumps(found.alterations()),
     }
     table = table.replace_schema_metadata(facts)
     sink = pa.BufferOutputStream()

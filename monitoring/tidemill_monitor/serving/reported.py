@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from tidemill.ledger import EventBatch, Receipt, Request
 from tidemill_monitor.intake.faults import Fault, Sorted, good_rows, merged_intake
+from tidemill_monitor.intake.reading import kept_of
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.scores import complete_times, event_table
 
@@ -37,9 +38,9 @@ def known_versions_only(found: Sorted, current: int, known: Callable[[int], bool
         found.positions[bad],
     )
     faults = [*found.faults, fault]
-    return Sorted(
-        found.rows, found.table.filter(pa.array(~bad)), good_rows(found.rows, faults), faults
-    )
+    good = good_rows(found.rows, faults)
+    table = found.table.filter(pa.array(~bad))
+    return Sorted(found.rows, table, good, faults, kept_of(found.altered, good))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Answer:
         Rows in the order of the batches; None for all of them as they were sent.
     versions : list of int
         Of the batches; the last batch has the request's own key.
+    altered : list of dict
+        Values of good rows that were not stored as they came.
     """
 
     rows: int
@@ -65,6 +68,7 @@ class Answer:
     refused: int
     taken: list[int] | None
     versions: list[int]
+    altered: list[dict[str, Any]] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
         """JSON, as the ledger keeps it."""
@@ -88,6 +92,7 @@ class Answer:
             "accepted": accepted,
             "duplicates": len(duplicates),
             "duplicate_rows": sorted(duplicates)[:1000],
+            "altered": self.altered,
             "refused": self.refused,
             "errors_total": self.errors_total,
             "errors": self.errors,
@@ -132,6 +137,7 @@ def report_batches(
         found.refused,
         None if as_sent else taken.tolist(),
         present,
+        found.alterations(),
     )
     starts = np.searchsorted(versions, present).tolist()
     batches = []

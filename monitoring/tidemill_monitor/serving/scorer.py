@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -24,7 +24,7 @@ from tidemill.errors import TidemillError
 from tidemill.ledger import EventBatch, Ledger, Receipt, Request
 from tidemill_monitor.intake.arrow import read_arrow
 from tidemill_monitor.intake.bodies import ARROW, Body, parse_json
-from tidemill_monitor.intake.faults import Fault, Sorted, merged_intake, require_rows
+from tidemill_monitor.intake.faults import Sorted, merged_intake, require_rows
 from tidemill_monitor.intake.reading import read_rows
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.scores import Scored, score_rows
@@ -247,10 +247,13 @@ def _sorted_together(rows: list[Rows], champion: Champion) -> list[Sorted]:
 
 def _between(whole: Sorted, start: int, stop: int) -> Sorted:
     low, high = np.searchsorted(whole.positions, (start, stop)).tolist()
-    faults = [
-        Fault(fault.field, fault.code, fault.detail, mine - start)
-        for fault in whole.faults
-        if len(mine := fault.rows[(fault.rows >= start) & (fault.rows < stop)])
-    ]
+    faults, altered = (
+        [
+            replace(fault, rows=mine - start)
+            for fault in found
+            if len(mine := fault.rows[(fault.rows >= start) & (fault.rows < stop)])
+        ]
+        for found in (whole.faults, whole.altered)
+    )
     table = whole.table.slice(low, high - low)
-    return Sorted(stop - start, table, whole.positions[low:high] - start, faults)
+    return Sorted(stop - start, table, whole.positions[low:high] - start, faults, altered)

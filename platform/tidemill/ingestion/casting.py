@@ -13,15 +13,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.conventions import parse_convention
-from tidemill.ingestion.numbers import clean_numbers, fits_float32, numbers_of, strays
+from tidemill.ingestion.numbers import clean_numbers, numbers_of, strays
 from tidemill.ingestion.parsed import CellFaults
 from tidemill.schema import SourceColumn
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, categories, missing_of, moments
+from tidemill.spelling import (
+    FALSE_TEXTS,
+    TRUE_TEXTS,
+    categories,
+    finer_than_micros,
+    fits_float32,
+    missing_of,
+    moments,
+)
 
 __all__ = ["Cells", "booleans_of", "cast_column", "is_text", "times_of"]
 
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
-_CUT = r"[.,]\d{6}0*[1-9]"
 _MAX_TEXT = 200
 _ANY = SourceColumn("", "text")
 # Microseconds since 1970 of the years 1 to 9999.
@@ -142,7 +149,8 @@ def _of_texts(
     unfit = pc.and_(pc.is_valid(trimmed), pc.is_null(cast))
     cut = 0
     if pa.types.is_timestamp(wanted):
-        cut = pc.sum(pc.match_substring_regex(trimmed, _CUT).take(encoded.indices)).as_py() or 0
+        finer = pc.and_(finer_than_micros(trimmed), pc.is_valid(cast))
+        cut = pc.sum(finer.take(encoded.indices)).as_py() or 0
     faults = _faults(encoded, unfit.take(encoded.indices))
     return _narrowed(Cells(cast.take(encoded.indices), faults, cut=cut), encoded, wanted)
 
@@ -250,7 +258,7 @@ def _to_seconds(values: pa.Array) -> Cells:
 def _altered(values: pa.Array, numbers: pa.Array) -> pa.Array | None:
     """Which whole numbers float64 does not hold; None if it holds all."""
     largest = pc.max(pc.abs(numbers)).as_py()
-    if largest is None or largest <= 2.0**53:
+    if largest is None or largest < 2.0**53:
         return None
     altered = [
         v is not None and int(n) != v

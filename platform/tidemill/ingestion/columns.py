@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError
 from tidemill.ingestion.casting import cast_column
-from tidemill.ingestion.numbers import fits_float32
 from tidemill.ingestion.times import time_remedy
 from tidemill.schema import Column, ColumnType, Purpose, SourceColumn
+from tidemill.spelling import fits_float32
 
 __all__ = ["WIDEST", "judge_column", "numbers_of_column"]
 

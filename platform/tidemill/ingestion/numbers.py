@@ -20,7 +20,6 @@ __all__ = [
     "EXACT",
     "SHORTEST",
     "clean_numbers",
-    "fits_float32",
     "numbers_of",
     "one_number",
     "strays",
@@ -162,30 +161,6 @@ def strays(
         some = texts.take(pa.array(rows))
         found[rows] = _strange(some, _parts(some), style, whole=whole, exact=exact)
     return found
-
-
-def fits_float32(values: Floats) -> Mask:
-    """Whether the shortest text of the nearest float32 is the number, (rows,) bool; NaN does.
-
-    >>> fits_float32(np.array([0.1, 16777217.0, 1700000001.0, 2000000.25, 1e-50])).tolist()
-    [True, False, False, False, False]
-    """
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        narrow = values.astype(np.float32)
-        fits: Mask = np.isnan(values)
-        for decimals in (0, 1, 2, 3, 4, 6):
-            rest = np.flatnonzero(~fits)
-            if not len(rest):
-                return fits
-            # Decimals further apart than floats: the shortest text of the nearest is that decimal.
-            unit = 10.0**decimals
-            scaled = np.rint(values[rest] * unit)
-            fits[rest] = (np.abs(scaled) < 2.0**23) & (scaled / unit == values[rest])
-    rest = np.flatnonzero(~fits & np.isfinite(narrow))
-    if len(rest):
-        texts = pa.array(narrow[rest], pa.float32()).cast(pa.string())
-        fits[rest] = texts.cast(pa.float64()).to_numpy(zero_copy_only=False) == values[rest]
-    return fits
 
 
 def _doubtful(texts: pa.Array, values: Floats, style: str) -> Mask:
