@@ -4,7 +4,8 @@
 What accuses is chance alone: every loss counts (all limits are 0), so the followed figure and its
 guards together are held to the one stated rate. Beside it the share with the default limits. The
 first streams draw scores and truth; the others are boosters: one that is judged on rows it never
-saw, one refitted on all rows, which serves.
+saw, one refitted on all rows, which serves, and its two twins that left half of the held-out rows
+out.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from tidemill.drift import (
     output_gap,
     output_schema,
     outputs_of,
+    widest_gap,
 )
 from tidemill.drift import measure as measure_performance
-from tidemill.profiling import Profile
+from tidemill.profiling import Profile, fold
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 DEFAULTS = HarmConfig()
@@ -178,7 +180,8 @@ def served(name: str, rows: int, rounds: int) -> dict[str, Any]:
         held = [HeldOut.of(schema, judged.predict(x[at]), y[at]) for at in _parts(learnt, rows)]
         reference = _reference(schema, metric, x[:learnt], held)
         said = [_said(schema, model, x[:learnt]) for model in (judged, serving)]
-        gapped = replace(reference, gap=output_gap(*said))
+        twins = _said(schema, judged, x[learnt:]), _unseen(schema, x, y, learnt, rounds)
+        gapped = replace(reference, gap=widest_gap([output_gap(*said), output_gap(*twins)]))
         with_gap, without = (Yardstick(r, DriftConfig(), seed=1) for r in (gapped, reference))
         for _ in range(LIVE):
             now, truth = _world(schema, base, rng, LIVE_ROWS)
@@ -193,6 +196,7 @@ def served(name: str, rows: int, rounds: int) -> dict[str, Any]:
             {
                 "training": _distance(schema, judged, serving, x[:learnt]),
                 "held_out": _distance(schema, judged, serving, x[learnt:]),
+                "twins": _farthest(output_gap(*twins)),
                 "new": _distance(schema, judged, serving, new),
             }
         )
@@ -234,6 +238,15 @@ def _boosted(schema: TableSchema, x: Floats, y: Truth, rounds: int) -> Any:
     return lightgbm.train({**settings, "deterministic": True}, lightgbm.Dataset(x, y), rounds)
 
 
+def _unseen(schema: TableSchema, x: Floats, y: Truth, learnt: int, rounds: int) -> Profile:
+    """What two twins say of the held-out rows, each of the half that it has not learnt."""
+    halves = np.array_split(np.arange(learnt, len(x)), 2)
+    return fold(
+        _said(schema, _boosted(schema, np.delete(x, at, 0), np.delete(y, at), rounds), x[at])
+        for at in halves
+    )
+
+
 def _parts(first: int, last: int) -> Iterator[slice]:
     cuts = np.linspace(first, last, max((last - first) // 100, 4) + 1).astype(int).tolist()
     return (slice(a, b) for a, b in pairwise(cuts))
@@ -261,5 +274,8 @@ def _is_drift(yardstick: Yardstick, window: Profile, outputs: Profile) -> bool:
 
 
 def _distance(schema: TableSchema, judged: Any, serving: Any, x: Floats) -> float:
-    gap = output_gap(*(_said(schema, model, x) for model in (judged, serving)))
+    return _farthest(output_gap(*(_said(schema, model, x) for model in (judged, serving))))
+
+
+def _farthest(gap: dict[str, dict[str, float]]) -> float:
     return round(max(tests["jensen_shannon"] for tests in gap.values()), 3)

@@ -10,6 +10,7 @@ from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.stages import StageContext
 from tidemill.stages.reference import make_reference
+from tidemill.stages.refit import unseen_of
 from tidemill.storage import ShardManifest, Workspace, read_json
 from tidemill.testing.workspaces import run_here, small_workspace
 from tidemill.tracking import (
@@ -35,7 +36,8 @@ def made_again(root):
         pipeline = load_candidate(workspace.candidate / "model")
         refitted = workspace.serving / "model"
         serving = open_candidate(refitted).pipeline if refitted.exists() else None
-        made = make_reference(context, manifest, pipeline, metric="roc_auc", serving=serving)
+        twins = {"serving": serving, "unseen": unseen_of(workspace.serving)}
+        made = make_reference(context, manifest, pipeline, metric="roc_auc", **twins)
         return made, manifest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -15,7 +16,14 @@ from tidemill.config import set_params
 from tidemill.schema import Role
 from tidemill.storage import ShardManifest, Workspace, read_blocks, read_json
 from tidemill.testing.workspaces import run_here
-from tidemill.tracking import LoadedModel, Tracker, fetch_reference, load_champion, open_candidate
+from tidemill.tracking import (
+    LoadedModel,
+    Tracker,
+    fetch_reference,
+    load_champion,
+    load_reference,
+    open_candidate,
+)
 
 
 def champion_of(root: Path) -> LoadedModel:
@@ -89,6 +97,84 @@ def test_figures_and_reference_are_of_the_judged_model(finished):
             parts.append(figures_of(schema.task, scores, truth, classes=schema.classes))
     metrics = read_json(finished / "reports/metrics.json")
     assert metrics["test"]["roc_auc"] == pytest.approx(fold(parts).values()["roc_auc"])
+
+
+def test_the_gap_to_what_serves_is_told_by_rows_that_neither_knew(finished, tmp_path):
+    """Twins speak of all held-out rows, and not as the model does that has learnt them.
+
+    What they tell is the least that the reference widens its thresholds by.
+    """
+    from tidemill.drift import output_gap, output_schema, outputs_of
+    from tidemill.learning import predict_scores
+    from tidemill.profiling import Profile, fold
+    from tidemill.stages.refit import unseen_of
+
+    unseen = unseen_of(finished / "models/serving")
+    manifest = ShardManifest.read(finished / "data/shards")
+    held_out = (*manifest.of(Role.VALIDATION), *manifest.of(Role.TEST))
+    assert unseen.rows == sum(entry.file.rows for entry in held_out)
+    serving, schema = champion_of(finished).pipeline, manifest.schema
+    known = []
+    for entry in held_out:
+        for table in read_blocks(finished / "data/shards" / entry.file.path):
+            scores = predict_scores(serving[-1], serving[0].transform(table), schema.task)
+            known.append(Profile.of(outputs_of(schema, scores), output_schema(schema)))
+    assert fold(known).to_json() != unseen.to_json()
+    record = read_json(finished / ".tidemill/registered.json")
+    asked = (record["tracking_uri"], record["model"], record["version"])
+    reference = load_reference(fetch_reference(*asked, tmp_path / "reference"))
+    twins = output_gap(reference.merged_outputs(), unseen)
+    assert twins["score"]["jensen_shannon"] > 0
+    for name, tests in twins.items():
+        assert all(reference.gap[name][test] >= value for test, value in tests.items())
+
+
+class Knows:
+    """Says 1 of a row that it has learnt, else 0."""
+
+    def __init__(self, blocks):
+        self.known = {float(x) for X, _ in blocks for x in X[:, 0]}
+
+    def predict(self, X):
+        return np.array([float(float(x) in self.known) for x in X[:, 0]])
+
+
+@pytest.mark.parametrize("sizes", [(5, 4), (1, 8), (9,), (1, 1)])
+def test_a_twin_is_asked_of_rows_that_it_has_not_learnt_and_of_all_of_them(tmp_path, sizes):
+    """Whatever the blocks, each held-out row is asked of once, of a twin that left it out."""
+    from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+    from tidemill.stages.blocks import ReducedBlocks
+    from tidemill.stages.unseen import unseen_outputs
+
+    target = Column("y", ColumnType.NUMERIC, Purpose.TARGET, "float64", (0.5,))
+    rows, held = 6, sum(sizes)
+    np.arange(rows, dtype=np.float32).tofile(tmp_path / "a.x")
+    np.arange(rows, rows + held, dtype=np.float32).tofile(tmp_path / "b.x")
+    for stem, count in (("a", rows), ("b", held)):
+        np.zeros(count).tofile(tmp_path / f"{stem}.y")
+    starts = np.cumsum((0, *sizes[:-1])).tolist()
+    known = ReducedBlocks(tmp_path, ("x",), (("a", 0, rows),), "float64")
+    held_out = ReducedBlocks(
+        tmp_path, ("x",), tuple(("b", s, n) for s, n in zip(starts, sizes, strict=True)), "float64"
+    )
+    schema = TableSchema((target,), Task.REGRESSION)
+    found = unseen_outputs(known, held_out, schema, Knows)
+    assert found.columns["prediction"].counts.tolist() == [held, 0]
+    asked = unseen_outputs(known, known, schema, Knows)
+    assert asked.columns["prediction"].counts.tolist() == [0, rows]
+    one = replace(held_out, blocks=(("b", 0, 1),))
+    assert unseen_outputs(known, one, schema, Knows) is None
+
+
+def test_a_model_refitted_by_an_earlier_tidemill_has_no_twins(finished, tmp_path):
+    """Nothing is known of its outputs on unseen rows: the gap is that on training rows."""
+    from tidemill.stages.refit import unseen_of
+
+    told = read_json(finished / "models/serving/refit.json")
+    del told["unseen"]
+    (tmp_path / "refit.json").write_text(json.dumps(told))
+    assert unseen_of(tmp_path) is None
+    assert unseen_of(tmp_path / "none") is None
 
 
 def test_the_seconds_of_the_refit_are_told(finished):

@@ -19,6 +19,7 @@ from tidemill.drift import (
     output_gap,
     output_schema,
     outputs_of,
+    widest_gap,
 )
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
@@ -66,6 +67,14 @@ def features(reference, X):
     return Profile.of(pa.table({"x0": X[:, 0].astype(np.float32)}), reference.live_schema)
 
 
+def unseen(X, y, rounds):
+    """What twins of the serving model say of held-out rows, each of the half that it left out."""
+    middle = (LEARNT + N) // 2
+    known = [np.r_[0:middle], np.r_[0:LEARNT, middle:N]]
+    twins = [boosted(X[rows], y[rows], rounds) for rows in known]
+    return said(twins[1], X[LEARNT:middle]).merge(said(twins[0], X[middle:]))
+
+
 @cache
 def stream(seed, base=-1.5, rounds=4):
     """The reference of a judged model, and live windows with what the serving one says."""
@@ -76,6 +85,8 @@ def stream(seed, base=-1.5, rounds=4):
         HeldOut.of(SCHEMA, judged.predict(X[at : at + 140]), y[at : at + 140])
         for at in range(LEARNT, N, 140)
     ]
+    on_training_rows = output_gap(said(judged, X[:LEARNT]), said(serving, X[:LEARNT]))
+    by_twins = output_gap(said(judged, X[LEARNT:]), unseen(X, y, rounds))
     reference = Reference.of(
         SCHEMA,
         [table(X[at : at + 120], y[at : at + 120]) for at in range(0, LEARNT, 120)],
@@ -84,7 +95,7 @@ def stream(seed, base=-1.5, rounds=4):
         figures={},
         quality=PerformanceModel.fit([(block.outcomes, block.figures) for block in held]),
         time_ordered=True,
-        gap=output_gap(said(judged, X[:LEARNT]), said(serving, X[:LEARNT])),
+        gap=widest_gap([on_training_rows, by_twins]),
     )
     live = [world(WINDOW, rng, base)[0] for _ in range(WINDOWS)]
     return reference, [(features(reference, X), said(serving, X)) for X in live]
@@ -126,6 +137,19 @@ def test_a_rare_class_that_becomes_frequent_is_still_told():
     reference, windows = stream(*RARE)
     scores = np.where(np.arange(WINDOW) % 12, 0.01, 0.9)
     assert alarms(reference, [(windows[0][0], said_of(scores))]) == 1
+
+
+def test_the_gap_of_models_that_know_their_rows_by_heart_is_not_zero():
+    """Of training rows both say the same; of rows that neither has learnt they do not."""
+    rng = np.random.default_rng(RARE[0])
+    X, y = world(N, rng, RARE[1])
+    models = boosted(X[:LEARNT], y[:LEARNT], RARE[2]), boosted(X, y, RARE[2])
+    by_heart = output_gap(*(said(model, X[:LEARNT]) for model in models))
+    assert by_heart["score"]["jensen_shannon"] < 0.01
+    X, _ = world(20_000, rng, RARE[1])
+    true = output_gap(*(said(model, X) for model in models))["score"]["jensen_shannon"]
+    assert true > 0.02
+    assert stream(*RARE)[0].gap["score"]["jensen_shannon"] > true
 
 
 def test_without_the_measured_gap_it_would():

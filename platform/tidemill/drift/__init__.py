@@ -20,7 +20,7 @@ from tidemill.drift.reference import Reference, feature_schema
 from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, judged_columns, rows_for
 from tidemill.drift.trust import Reconciled, Trust, reconcile
 from tidemill.drift.verdict import VERDICTS, Verdict, judge
-from tidemill.drift.yardstick import Yardstick, compare, output_gap
+from tidemill.drift.yardstick import Yardstick, compare, output_gap, widest_gap
 
 __all__ = [
     "CALIBRATION",
@@ -61,4 +61,5 @@ __all__ = [
     "reconcile",
     "rows_for",
     "scores_of_outputs",
+    "widest_gap",
 ]

@@ -43,7 +43,8 @@ class Reference:
         Whether blocks follow each other in time.
     gap : dict of str to dict of str to float
         Where another model serves than was judged: how far its outputs lie from ``outputs``
-        beyond chance, by column of the outputs and test; see :func:`output_gap`.
+        beyond chance, by column of the outputs and test; see :func:`output_gap` and
+        :func:`widest_gap`.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from tidemill.drift.reference import Reference
 from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 
-__all__ = ["Yardstick", "compare", "output_gap"]
+__all__ = ["Yardstick", "compare", "output_gap", "widest_gap"]
 
 # The stated rate is of windows with any drift finding: inputs, outputs and labels share it.
 _SPENT: dict[Kind, float] = {"drift": 0.8, "output drift": 0.1, "label drift": 0.1}
@@ -135,7 +135,7 @@ def output_gap(judged: Profile, serving: Profile) -> dict[str, dict[str, float]]
     Parameters
     ----------
     judged, serving : Profile
-        Over ``output_schema``; of rows that both have learnt.
+        Over ``output_schema``; of rows that both have learnt, or that neither has.
 
     Returns
     -------
@@ -151,6 +151,23 @@ def output_gap(judged: Profile, serving: Profile) -> dict[str, dict[str, float]]
         pairs = zip(distance_names(axis), values, strict=True)
         gap[name] = {test: value for test, value in pairs if math.isfinite(value)}
     return gap
+
+
+def widest_gap(
+    gaps: Iterable[Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, float]]:
+    """Of several gaps the largest of each column and test.
+
+    >>> widest_gap([{"score": {"ks": 0.1, "psi": 0.3}}, {"score": {"ks": 0.2}}])
+    {'score': {'ks': 0.2, 'psi': 0.3}}
+    """
+    widest: dict[str, dict[str, float]] = {}
+    for gap in gaps:
+        for name, tests in gap.items():
+            known = widest.setdefault(name, {})
+            for test, value in tests.items():
+                known[test] = max(value, known.get(test, 0.0))
+    return widest
 
 
 def compare(window: Profile, reference: Reference, thresholds: Thresholds) -> list[Finding]:

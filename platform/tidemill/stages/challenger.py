@@ -16,7 +16,7 @@ from tidemill.schema import TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.stages.reference import make_reference
-from tidemill.stages.refit import refit_seconds
+from tidemill.stages.refit import refit_seconds, unseen_of
 from tidemill.stages.register import log_data, origin_tags
 from tidemill.stages.relearn import Refitted
 from tidemill.stages.retrain import Comparison, Proof
@@ -186,6 +186,7 @@ def _written_reference(context: StageContext, world: ShardManifest, challenger: 
         metric=challenger.comparison.metric,
         proof=_held_out(both.judged, world.schema, challenger.proof),
         serving=both.pipeline,
+        unseen=unseen_of(challenger.refitted.folder),
     )
     path = challenger.folder / "reference.json"
     write_json(path, made.to_json())

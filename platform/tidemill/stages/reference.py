@@ -24,6 +24,7 @@ from tidemill.drift import (
     output_gap,
     output_schema,
     outputs_of,
+    widest_gap,
 )
 from tidemill.learning import predict_scores
 from tidemill.profiling import Profile, fold
@@ -59,6 +60,7 @@ def make_reference(
     metric: str,
     proof: Sequence[HeldOut] = (),
     serving: Pipeline | None = None,
+    unseen: Profile | None = None,
 ) -> Reference:
     """What live traffic of a version will be held to.
 
@@ -79,23 +81,31 @@ def make_reference(
     serving : Pipeline or None
         What serves, where that is another one. How far its outputs lie from the judged one's on
         training rows, which both have learnt, is added to what live outputs may differ by.
+    unseen : Profile or None
+        What twins of it say of the held-out rows that they have not learnt (``unseen_outputs``):
+        if that lies farther from what the judged one says of them, it is added instead. Of rows
+        that two models know by heart they say the same.
 
     Notes
     -----
     Memory: one partial a time block, and one block of rows per worker.
     """
     held_out = list(proof) or _held_out(context, manifest, pipeline)
+    outputs = [block.outputs for block in held_out]
+    gaps = []
+    if serving is not None and serving is not pipeline:
+        gaps.append(_gap(context, manifest, pipeline, serving))
+    if unseen is not None:
+        gaps.append(output_gap(fold(outputs), unseen))
     return Reference.of(
         manifest.schema,
         _training(context, manifest),
-        [block.outputs for block in held_out],
+        outputs,
         metric=metric,
         figures=_defined(fold(block.figures for block in held_out).values()),
         quality=PerformanceModel.fit([(block.outcomes, block.figures) for block in held_out]),
         time_ordered=manifest.schema.time is not None,
-        gap=None
-        if serving is None or serving is pipeline
-        else _gap(context, manifest, pipeline, serving),
+        gap=widest_gap(gaps),
     )
 
 

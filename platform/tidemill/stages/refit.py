@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from tidemill.config import ReductionConfig, TrainingConfig
 from tidemill.errors import BudgetExceeded
 from tidemill.features import fit_reducer, load_reducer, save_reducer
 from tidemill.learning import fit
+from tidemill.profiling import Profile
 from tidemill.schema import Role
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.meter import Meter
+from tidemill.stages.unseen import unseen_outputs
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -36,7 +39,7 @@ from tidemill.storage import (
     write_json,
 )
 
-__all__ = ["REFIT", "note_refit", "refit_seconds", "run_refit"]
+__all__ = ["REFIT", "note_refit", "refit_seconds", "run_refit", "unseen_of"]
 
 REFIT = "refit.json"
 
@@ -46,6 +49,8 @@ def run_refit(
 ) -> StageResult:
     """Leave models/serving: the pipeline that serves, the judged one beside it, one seal.
 
+    Beside them what twins of it say of rows that they have not learnt (``unseen_outputs``),
+    which takes two further fits.
     With ``training.refit: none``, and with a warning where the rows of all roles do not fit into
     ``training.memory_budget_mb``, the judged pipeline serves.
 
@@ -92,6 +97,16 @@ def refit_seconds(folder: Path, digest: str) -> float | None:
     return float(noted["seconds"]) if noted.get("digest") == digest else None
 
 
+def unseen_of(folder: Path) -> Profile | None:
+    """What twins of the model in ``folder`` said of rows unseen; None where the judged one serves.
+
+    None too of what an earlier tidemill refitted: it asked none.
+    """
+    note = folder / REFIT
+    said = read_hashed(note).get("unseen") if note.is_file() else None
+    return None if said is None else Profile.from_json(said)
+
+
 def _serve_judged(workspace: Workspace, why: str) -> dict[str, Any]:
     judged = read_json(workspace.candidate / "training.json")
     document = {**{name: judged[name] for name in ("rows", "iterations")}, "why": why}
@@ -112,15 +127,19 @@ def _refit(
     key = _key(workspace, reduction)
     work = workspace.work("refit", key[:16])
     blocks = _all_blocks(context, manifest, reduction, work)
-    fitted = fit(
+    learn = partial(
+        fit,
         training,
         judged["params"],
-        blocks,
-        replace(blocks, blocks=()),
+        validation=replace(blocks, blocks=()),
         task=manifest.schema.task,
         classes=manifest.schema.classes,
         seed=seed,
         rounds=max(judged["iterations"], 1),
+    )
+    fitted = learn(blocks)
+    unseen = unseen_outputs(
+        *_known_and_held_out(workspace, blocks), manifest.schema, lambda b: learn(b).estimator
     )
     document = {
         **{name: judged[name] for name in ("learner", "strategy", "params", "schema")},
@@ -129,10 +148,22 @@ def _refit(
         "rows": manifest.rows(Role.TRAIN),
         "seed": seed,
         "why": "all rows, with the parameters and rounds of the judged model",
+        "unseen": None if unseen is None else unseen.to_json(),
     }
     _leave(workspace, manifest, work / "reducer", fitted.estimator, document)
     discard_directory(work)
     return document
+
+
+def _known_and_held_out(
+    workspace: Workspace, blocks: ReducedBlocks
+) -> tuple[ReducedBlocks, ReducedBlocks]:
+    """The blocks of training rows, and of those by which the judged model was judged."""
+    training = ShardManifest.read(workspace.shards).of(Role.TRAIN)
+    taught = {ReducePart.whole(entry).stem for entry in training}
+    known = tuple(block for block in blocks.blocks if block[0] in taught)
+    held_out = tuple(block for block in blocks.blocks if block[0] not in taught)
+    return replace(blocks, blocks=known), replace(blocks, blocks=held_out)
 
 
 def _key(workspace: Workspace, reduction: ReductionConfig) -> str:

@@ -11,7 +11,7 @@ from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.promotion import Contest, Promotion
 from tidemill.stages.reference import make_reference
-from tidemill.stages.refit import REFIT, refit_seconds
+from tidemill.stages.refit import REFIT, refit_seconds, unseen_of
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -118,7 +118,12 @@ def _written_reference(
     """The file of the candidate's reference, made anew."""
     path = context.workspace.work("register", "reference.json")
     made = make_reference(
-        context, manifest, candidate.judged, metric=metric, serving=candidate.pipeline
+        context,
+        manifest,
+        candidate.judged,
+        metric=metric,
+        serving=candidate.pipeline,
+        unseen=unseen_of(context.workspace.serving),
     )
     write_json(path, made.to_json())
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tidemill.stages.lesson import Lesson
 from tidemill.stages.meter import Meter
 from tidemill.stages.refit import REFIT, note_refit
 from tidemill.stages.teach import Taught
+from tidemill.stages.unseen import unseen_outputs
 from tidemill.storage import FileEntry, ShardManifest, hash_file, hash_json, read_hashed
 from tidemill.tracking import LoadedModel
 
@@ -124,26 +126,30 @@ def _learn(
 ) -> tuple[Any, dict[str, Any]]:
     """The estimator that learnt all of it, and what is to be kept of how it came about."""
     warm = _warm(taught)
-    rows, nothing = lesson.warm_blocks(rehearse) if warm else lesson.all_blocks()
-    rows = lesson.with_files(rows, proof[1], proof[0])
+    known, nothing = lesson.warm_blocks(rehearse) if warm else lesson.all_blocks()
+    held_out = lesson.with_files(nothing, proof[1], proof[0])
+    rows = replace(known, blocks=(*known.blocks, *held_out.blocks))
     schema, said = lesson.manifest.schema, taught.document
-    fitted = fit(
+    learn = partial(
+        fit,
         lesson.params.training,
         said["params"],
-        rows,
-        nothing,
+        validation=nothing,
         task=schema.task,
         classes=schema.classes,
         seed=lesson.params.seed,
         start=champion.pipeline[-1] if warm else None,
         rounds=max(said["iterations"], 1),
     )
+    fitted = learn(rows)
+    unseen = unseen_outputs(known, held_out, schema, lambda b: learn(b).estimator)
     told = ("learner", "strategy", "params", "seed", "schema", "continues", "continued")
     return fitted.estimator, {
         **{name: said[name] for name in told},
         "iterations": fitted.n_iterations,
         "rows": sum(rows.rows),
         "why": "all labelled live rows, those that judged too",
+        "unseen": None if unseen is None else unseen.to_json(),
     }
 
 
