@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,6 @@ from tidemill.tracking import (
     Tracker,
     fetch_reference,
     load_champion,
-    load_reference,
     open_candidate,
 )
 
@@ -99,34 +99,90 @@ def test_figures_and_reference_are_of_the_judged_model(finished):
     assert metrics["test"]["roc_auc"] == pytest.approx(fold(parts).values()["roc_auc"])
 
 
-def test_the_gap_to_what_serves_is_told_by_rows_that_neither_knew(finished, tmp_path):
+def context_of(root: Path):
+    """What stages are given, in process."""
+    from tidemill.engines import LocalEngine
+    from tidemill.settings import Settings
+    from tidemill.stages import StageContext
+
+    settings, tracker = Settings(MLFLOW_TRACKING_URI=None), Tracker("sqlite:///unused.db", "unused")
+    return StageContext(Workspace.at(root), settings, LocalEngine(1), tracker)
+
+
+def test_a_model_that_does_not_know_its_rows_by_heart_costs_no_twins(finished):
+    """Training rows tell how far the serving model lies from the judged one."""
+    from tidemill.stages.refit import unseen_of
+
+    noted = read_json(finished / "models/serving/refit.json")
+    assert (noted["twins"], noted["unseen"]) == (0, None)
+    assert unseen_of(finished / "models/serving") is None
+
+
+def test_the_gap_to_what_serves_is_told_by_rows_that_neither_knew(finished, tmp_path, monkeypatch):
     """Twins speak of all held-out rows, and not as the model does that has learnt them.
 
     What they tell is the least that the reference widens its thresholds by.
     """
+    from tidemill.config import load_params
     from tidemill.drift import output_gap, output_schema, outputs_of
     from tidemill.learning import predict_scores
     from tidemill.profiling import Profile, fold
-    from tidemill.stages.refit import unseen_of
+    from tidemill.stages import unseen as twins_of
+    from tidemill.stages.reference import make_reference
+    from tidemill.stages.refit import run_refit, unseen_of
+    from tidemill.tracking import load_candidate
 
-    unseen = unseen_of(finished / "models/serving")
-    manifest = ShardManifest.read(finished / "data/shards")
+    root = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    monkeypatch.setattr(twins_of, "BY_HEART", 1.0)
+    params, workspace, context = load_params(root), Workspace.at(root), context_of(root)
+    told = run_refit(
+        context, training=params.training, reduction=params.reduction, seed=params.seed
+    )
+    assert told.facts["twins"] == 2
+    unseen = unseen_of(workspace.serving)
+    manifest = ShardManifest.read(workspace.shards)
     held_out = (*manifest.of(Role.VALIDATION), *manifest.of(Role.TEST))
     assert unseen.rows == sum(entry.file.rows for entry in held_out)
-    serving, schema = champion_of(finished).pipeline, manifest.schema
+    serving, schema = open_candidate(workspace.serving / "model").pipeline, manifest.schema
     known = []
     for entry in held_out:
-        for table in read_blocks(finished / "data/shards" / entry.file.path):
+        for table in read_blocks(workspace.shards / entry.file.path):
             scores = predict_scores(serving[-1], serving[0].transform(table), schema.task)
             known.append(Profile.of(outputs_of(schema, scores), output_schema(schema)))
     assert fold(known).to_json() != unseen.to_json()
-    record = read_json(finished / ".tidemill/registered.json")
-    asked = (record["tracking_uri"], record["model"], record["version"])
-    reference = load_reference(fetch_reference(*asked, tmp_path / "reference"))
+    judged = load_candidate(workspace.candidate / "model")
+    asked = {"metric": "roc_auc", "serving": serving, "unseen": unseen}
+    reference = make_reference(context, manifest, judged, **asked)
     twins = output_gap(reference.merged_outputs(), unseen)
     assert twins["score"]["jensen_shannon"] > 0
     for name, tests in twins.items():
         assert all(reference.gap[name][test] >= value for test, value in tests.items())
+
+
+@pytest.mark.parametrize(
+    ("task", "scores", "y", "left"),
+    [
+        ("binary", [0.5, 0.5, 0.5, 0.5], [0, 1, 0, 1], 1.0),
+        ("binary", [0.001, 0.999, 0.001, 0.999], [0, 1, 0, 1], 0.0),
+        ("binary", [0.3, 0.3], [0, 0], 0.0),
+        ("multiclass", [[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]], [0, 1, 2], 0.1),
+        ("regression", [1.0, 2.0, 3.0], [1.1, 2.0, 2.9], 0.01),
+        ("regression", [2.0, 2.0, 2.0], [1.0, 2.0, 3.0], 1.0),
+        ("regression", [2.0, 2.0], [2.0, 2.0], 0.0),
+    ],
+)
+def test_what_is_left_of_the_loss_tells_who_knows_rows_by_heart(task, scores, y, left):
+    """As a share of what a dummy loses, whatever the task; nothing where that loses nothing."""
+    from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+    from tidemill.stages.unseen import loss_left
+
+    numeric = task == "regression"
+    kind = ColumnType.NUMERIC if numeric else ColumnType.CATEGORICAL
+    target = Column("y", kind, Purpose.TARGET, "float64", (0.5,) if numeric else ())
+    classes = {"binary": ("a", "b"), "multiclass": ("a", "b", "c"), "regression": ()}[task]
+    schema = TableSchema((target,), Task(task), classes)
+    found = loss_left(schema, np.array(scores), np.array(y))
+    assert found == pytest.approx(left, abs=0.02)
 
 
 class Knows:
@@ -137,6 +193,13 @@ class Knows:
 
     def predict(self, X):
         return np.array([float(float(x) in self.known) for x in X[:, 0]])
+
+
+class Mean:
+    """Knows no row: says 0 of all."""
+
+    def predict(self, X):
+        return np.zeros(len(X))
 
 
 @pytest.mark.parametrize("sizes", [(5, 4), (1, 8), (9,), (1, 1)])
@@ -150,20 +213,23 @@ def test_a_twin_is_asked_of_rows_that_it_has_not_learnt_and_of_all_of_them(tmp_p
     rows, held = 6, sum(sizes)
     np.arange(rows, dtype=np.float32).tofile(tmp_path / "a.x")
     np.arange(rows, rows + held, dtype=np.float32).tofile(tmp_path / "b.x")
-    for stem, count in (("a", rows), ("b", held)):
-        np.zeros(count).tofile(tmp_path / f"{stem}.y")
+    np.ones(rows).tofile(tmp_path / "a.y")
+    np.zeros(held).tofile(tmp_path / "b.y")
     starts = np.cumsum((0, *sizes[:-1])).tolist()
     known = ReducedBlocks(tmp_path, ("x",), (("a", 0, rows),), "float64")
     held_out = ReducedBlocks(
         tmp_path, ("x",), tuple(("b", s, n) for s, n in zip(starts, sizes, strict=True)), "float64"
     )
     schema = TableSchema((target,), Task.REGRESSION)
-    found = unseen_outputs(known, held_out, schema, Knows)
+    both = replace(known, blocks=(*known.blocks, *held_out.blocks))
+    found = unseen_outputs(Knows(both), known, held_out, schema, Knows)
     assert found.columns["prediction"].counts.tolist() == [held, 0]
-    asked = unseen_outputs(known, known, schema, Knows)
+    asked = unseen_outputs(Knows(both), known, known, schema, Knows)
     assert asked.columns["prediction"].counts.tolist() == [0, rows]
     one = replace(held_out, blocks=(("b", 0, 1),))
-    assert unseen_outputs(known, one, schema, Knows) is None
+    assert unseen_outputs(Knows(both), known, one, schema, Knows) is None
+    np.arange(rows, dtype=np.float64).tofile(tmp_path / "a.y")
+    assert unseen_outputs(Mean(), known, held_out, schema, Knows) is None
 
 
 def test_a_model_refitted_by_an_earlier_tidemill_has_no_twins(finished, tmp_path):
@@ -171,7 +237,7 @@ def test_a_model_refitted_by_an_earlier_tidemill_has_no_twins(finished, tmp_path
     from tidemill.stages.refit import unseen_of
 
     told = read_json(finished / "models/serving/refit.json")
-    del told["unseen"]
+    del told["unseen"], told["twins"]
     (tmp_path / "refit.json").write_text(json.dumps(told))
     assert unseen_of(tmp_path) is None
     assert unseen_of(tmp_path / "none") is None

@@ -49,8 +49,8 @@ def run_refit(
 ) -> StageResult:
     """Leave models/serving: the pipeline that serves, the judged one beside it, one seal.
 
-    Beside them what twins of it say of rows that they have not learnt (``unseen_outputs``),
-    which takes two further fits.
+    If it knows its rows by heart, what twins of it say of rows that they have not learnt stands
+    beside them (``unseen_outputs``), which takes two further fits.
     With ``training.refit: none``, and with a warning where the rows of all roles do not fit into
     ``training.memory_budget_mb``, the judged pipeline serves.
 
@@ -78,7 +78,7 @@ def run_refit(
     return StageResult(
         stage="refit",
         facts={
-            **{name: document[name] for name in ("rows", "iterations", "why")},
+            **{name: document[name] for name in ("rows", "iterations", "twins", "why")},
             "candidate": digest[:12],
         },
         warnings=warnings,
@@ -98,9 +98,10 @@ def refit_seconds(folder: Path, digest: str) -> float | None:
 
 
 def unseen_of(folder: Path) -> Profile | None:
-    """What twins of the model in ``folder`` said of rows unseen; None where the judged one serves.
+    """What twins of the model in ``folder`` said of rows unseen; None where there are none.
 
-    None too of what an earlier tidemill refitted: it asked none.
+    There are none where the judged model serves, where the serving one does not know its rows by
+    heart, and of what an earlier tidemill refitted.
     """
     note = folder / REFIT
     said = read_hashed(note).get("unseen") if note.is_file() else None
@@ -109,7 +110,7 @@ def unseen_of(folder: Path) -> Profile | None:
 
 def _serve_judged(workspace: Workspace, why: str) -> dict[str, Any]:
     judged = read_json(workspace.candidate / "training.json")
-    document = {**{name: judged[name] for name in ("rows", "iterations")}, "why": why}
+    document = {**{name: judged[name] for name in ("rows", "iterations")}, "twins": 0, "why": why}
     staged = fresh_directory(workspace.work("refit", "serving"))
     with storage_errors(staged):
         shutil.copytree(workspace.candidate / "model", staged / "model")
@@ -139,7 +140,10 @@ def _refit(
     )
     fitted = learn(blocks)
     unseen = unseen_outputs(
-        *_known_and_held_out(workspace, blocks), manifest.schema, lambda b: learn(b).estimator
+        fitted.estimator,
+        *_known_and_held_out(workspace, blocks),
+        manifest.schema,
+        lambda b: learn(b).estimator,
     )
     document = {
         **{name: judged[name] for name in ("learner", "strategy", "params", "schema")},
@@ -148,6 +152,7 @@ def _refit(
         "rows": manifest.rows(Role.TRAIN),
         "seed": seed,
         "why": "all rows, with the parameters and rounds of the judged model",
+        "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
     }
     _leave(workspace, manifest, work / "reducer", fitted.estimator, document)

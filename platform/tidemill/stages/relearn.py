@@ -142,13 +142,14 @@ def _learn(
         rounds=max(said["iterations"], 1),
     )
     fitted = learn(rows)
-    unseen = unseen_outputs(known, held_out, schema, lambda b: learn(b).estimator)
+    unseen = unseen_outputs(fitted.estimator, known, held_out, schema, lambda b: learn(b).estimator)
     told = ("learner", "strategy", "params", "seed", "schema", "continues", "continued")
     return fitted.estimator, {
         **{name: said[name] for name in told},
         "iterations": fitted.n_iterations,
         "rows": sum(rows.rows),
         "why": "all labelled live rows, those that judged too",
+        "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
     }
 
