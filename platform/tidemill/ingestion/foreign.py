@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidemill.errors import SuiteInvalid
+from tidemill.ingestion.stock import stock
 from tidemill.ingestion.suite import Expectation
 from tidemill.ingestion.view import BatchView, Mask
 
@@ -21,26 +22,20 @@ def foreign_judgement(expectation: Expectation, view: BatchView) -> tuple[Mask, 
     Imports Great Expectations into this process (seconds, some 200 MB) and runs Python per
     value. The row condition is the caller's: it holds for the mask, not for what is judged.
     """
-    from great_expectations.execution_engine.pandas_execution_engine import (
-        PandasExecutionEngine,
-    )
-    from great_expectations.expectations.registry import get_expectation_impl
-    from great_expectations.validator.metric_configuration import MetricConfiguration
-    from great_expectations.validator.metrics_calculator import MetricsCalculator
-
+    found = stock()
     given = {k: v for k, v in expectation.kwargs.items() if "condition" not in k}
     try:
         frame = view.frame()
-        engine = PandasExecutionEngine(batch_data_dict={"batch": frame})
-        instance: Any = get_expectation_impl(expectation.type)(**given)
+        engine = found.engine(batch_data_dict={"batch": frame})
+        instance: Any = found.expectation(expectation.type)(**given)
         asked = instance.get_validation_dependencies(execution_engine=engine).metric_configurations
         count = asked[f"{instance.map_metric}.unexpected_count"]
-        condition = MetricConfiguration(
+        condition = found.metric(
             f"{instance.map_metric}.condition",
             {**count.metric_domain_kwargs, "batch_id": "batch"},
             count.metric_value_kwargs,
         )
-        calculator = MetricsCalculator(engine, show_progress_bars=False)
+        calculator = found.calculator(engine, show_progress_bars=False)
         series = calculator.get_metric(condition)[0]
     except Exception as exc:  # whatever its plug-in code raises
         raise _unanswered(expectation, exc) from exc

@@ -7,11 +7,8 @@ scan has found. What the scan did not gather makes the expectation fail by name.
 
 from __future__ import annotations
 
-import logging
-import os
 import warnings
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +16,7 @@ import pyarrow as pa
 
 from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.oracle import Findings, Oracle, Unanswerable
+from tidemill.ingestion.stock import GX_LOCK, Stock, stock
 from tidemill.ingestion.suite import Suite
 from tidemill.ingestion.view import plain_table
 from tidemill.schema import TableSchema
@@ -26,6 +24,8 @@ from tidemill.schema import TableSchema
 __all__ = ["GxSession"]
 
 _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 20}
+
+_TYPE: Literal["tidemill_scan"] = "tidemill_scan"
 
 #: Metrics that Great Expectations computes itself: from the empty batch's schema, or from
 #: metrics that the scan has answered.
@@ -42,19 +42,17 @@ _ITS_OWN = frozenset(
 )
 
 
-@cache
-def _classes() -> tuple[Any, Any]:
-    """The engine and its datasource, made once: Great Expectations registers class names."""
-    # It posts usage statistics unless told otherwise before its first import.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations  # noqa: F401
-    from great_expectations.datasource.fluent.pandas_datasource import PandasDatasource
-    from great_expectations.exceptions.exceptions import MetricResolutionError
-    from great_expectations.execution_engine.pandas_execution_engine import (
-        PandasExecutionEngine,
-    )
+def _datasource() -> Any:
+    """Our datasource, made once: Great Expectations registers classes by name."""
+    with GX_LOCK:
+        found = stock()
+        if _TYPE not in found.datasource_types:
+            _make_datasource(found)
+        return found.datasource_types[_TYPE]
 
-    class TidemillScanEngine(PandasExecutionEngine):
+
+def _make_datasource(found: Stock) -> None:
+    class TidemillScanEngine(found.engine):  # type: ignore[misc, name-defined]
         """Answers metrics from an :class:`Oracle`."""
 
         oracle: Oracle
@@ -73,18 +71,16 @@ def _classes() -> tuple[Any, Any]:
                 except Unanswerable as exc:
                     refused.setdefault(str(exc), []).append(metric)
             for message, failed in sorted(refused.items()):
-                raise MetricResolutionError(message=message, failed_metrics=failed)
+                raise found.unresolved(message=message, failed_metrics=failed)
             if its_own:
                 resolved.update(super().resolve_metrics(its_own, metrics, runtime_configuration))
             return resolved
 
-    class TidemillScanDatasource(PandasDatasource):
+    class TidemillScanDatasource(found.datasource):  # type: ignore[misc, name-defined]
         """A pandas datasource whose engine is the scan's."""
 
         execution_engine_override = TidemillScanEngine
-        type: Literal["tidemill_scan"] = "tidemill_scan"  # type: ignore[assignment]
-
-    return TidemillScanEngine, TidemillScanDatasource
+        type: Literal["tidemill_scan"] = _TYPE
 
 
 class GxSession:
@@ -102,14 +98,11 @@ class GxSession:
     """
 
     def __init__(self, suite: Suite, schema: TableSchema) -> None:
-        _, datasource_class = _classes()
-        import great_expectations as gx
-
-        logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+        datasource_class = _datasource()
         self._suite, self._schema = suite, schema
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            context: Any = gx.get_context(mode="ephemeral")
+            context: Any = stock().gx.get_context(mode="ephemeral")
             self._context = context
             self._context.variables.progress_bars = {"globally": False}
             self._gx_suite = self._load(suite.document)
@@ -152,18 +145,13 @@ class GxSession:
         return self._document(result.to_json_dict())
 
     def _build_docs(self, result: Any, batch_id: str, docs: Path) -> None:
-        from great_expectations.core.run_identifier import RunIdentifier
-        from great_expectations.data_context.types.resource_identifiers import (
-            ExpectationSuiteIdentifier,
-            ValidationResultIdentifier,
-        )
-
-        run = RunIdentifier(run_time=datetime.now(UTC))
-        suite = ExpectationSuiteIdentifier(self._suite.name)
+        found = stock()
+        run = found.run(run_time=datetime.now(UTC))
+        suite = found.suite_identifier(self._suite.name)
         shown = self._shown(result)
         shown.meta.update(run_id=run, validation_time=run.run_time)
         self._context.validation_results_store.set(
-            ValidationResultIdentifier(suite, run, batch_id), shown
+            found.result_identifier(suite, run, batch_id), shown
         )
         _add_site(self._context, docs)
         self._context.build_data_docs(site_names=["tidemill"])
@@ -173,10 +161,6 @@ class GxSession:
 
         Some of Great Expectations' templates write names and values into the page as they are.
         """
-        from great_expectations.core.expectation_validation_result import (
-            expectationSuiteValidationResultSchema,
-        )
-
         document = result.to_json_dict()
         if harmless(document) == document and harmless(self._suite.document) == (
             self._suite.document
@@ -185,17 +169,15 @@ class GxSession:
         # An update compares each expectation with each: a quarter of the seconds of an ingest.
         self._context.suites.delete(self._suite.name)
         self._load(harmless(self._suite.document))
-        return expectationSuiteValidationResultSchema.load(harmless(document))
+        return stock().result_schema.load(harmless(document))
 
     def _load(self, document: dict[str, Any]) -> Any:
-        import great_expectations as gx
-
         entries = [
             {key: value for key, value in entry.items() if key != "id"}
             for entry in document["expectations"]
         ]
         try:
-            loaded = gx.ExpectationSuite(
+            loaded = stock().gx.ExpectationSuite(
                 name=self._suite.name,
                 expectations=entries,
                 meta=document.get("meta"),

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.ingestion.figures import COUNT_LIMIT, ColumnFigures, moment_of
+from tidemill.ingestion.stock import stock
 from tidemill.ingestion.suite import Suite
 from tidemill.ingestion.tally import RowTally
 from tidemill.schema import TableSchema
@@ -199,16 +200,12 @@ def _stock_values(figures: ColumnFigures, name: str, column: str, time: bool) ->
 def _ask_stock(metric: Any, column: str, values: Any) -> Any:
     """Let the stock engine compute a metric from distinct values or from the sample."""
     import pandas as pd
-    from great_expectations.execution_engine.pandas_execution_engine import (
-        PandasExecutionEngine,
-    )
-    from great_expectations.validator.metric_configuration import MetricConfiguration
-    from great_expectations.validator.metrics_calculator import MetricsCalculator
 
-    engine = PandasExecutionEngine(batch_data_dict={"figures": pd.DataFrame({column: values})})
-    asked = MetricConfiguration(
+    found = stock()
+    engine = found.engine(batch_data_dict={"figures": pd.DataFrame({column: values})})
+    asked = found.metric(
         metric.metric_name,
         {"column": column, "batch_id": "figures"},
         metric.metric_value_kwargs,
     )
-    return MetricsCalculator(engine, show_progress_bars=False).get_metric(asked)
+    return found.calculator(engine, show_progress_bars=False).get_metric(asked)
