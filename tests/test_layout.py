@@ -1,6 +1,7 @@
 """The house stands as DESIGN says: rooms, floors and names that a machine can check."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import grimp
@@ -33,6 +34,7 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Top-level names that a file imports, at any depth of its code."""
     names: set[str] = set()

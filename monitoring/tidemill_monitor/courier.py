@@ -6,7 +6,8 @@ looks at every address that a socket is about to reach, by Python's audit events
 the process can take back. That would see all of the monitor's own connections; hence the process.
 
 It reads a JSON document from its input, says in one line what went wrong, and ends with a code of
-:data:`CODES`. Asked to ``check``, it only sees whether apprise understands the address.
+:data:`CODES`. Asked to ``check``, it only sees whether apprise understands the address. The
+``seconds`` that a service may take are counted here: a slow start of the process is none of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,7 @@ from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
 __all__ = ["CODES", "main"]
 
 # None is what an import or a crash may end with.
-CODES = {"not taken": 10, "not understood": 11, "refused": 12, "delivered": 13}
-
+CODES = {"not taken": 10, "not understood": 11, "refused": 12, "delivered": 13, "late": 14}
 _REACHES = ("socket.connect", "socket.sendto", "socket.sendmsg")
 _STARTS = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty"),
@@ -39,6 +40,9 @@ def main() -> int:
     import apprise
 
     order = json.load(sys.stdin)
+    late = threading.Timer(order["seconds"], os._exit, [CODES["late"]])
+    late.daemon = True
+    late.start()
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     refused: list[str] = []
     if not order.get("allow_private"):

@@ -22,6 +22,8 @@ from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 HARM = HarmConfig()
 TARGET = Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary")
 SCHEMA = TableSchema((TARGET,), Task.BINARY, ("no", "yes"))
+FAST = {(200, "roc_auc"), (200, "accuracy"), (500, "average_precision"), (5000, "log_loss")}
+"""Each figure and each length of a window once; all pairs run under make test-all."""
 FARE = Column("fare", ColumnType.NUMERIC, Purpose.TARGET, "float64", (-1.0, 0.0, 1.0))
 
 
@@ -46,8 +48,14 @@ def window(rng, rows, noise=0.0):
     return BinaryFigures.of(*draw(rng, rows, noise))
 
 
-@pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "accuracy", "average_precision"])
-@pytest.mark.parametrize("rows", [200, 500, 5000])
+STEADY = [
+    pytest.param(rows, metric, marks=[] if (rows, metric) in FAST else pytest.mark.slow)
+    for rows in (200, 500, 5000)
+    for metric in ("roc_auc", "log_loss", "accuracy", "average_precision")
+]
+
+
+@pytest.mark.parametrize(("rows", "metric"), STEADY)
 def test_steady_windows_are_seldom_accused(model, metric, rows):
     """Windows of the same stream: at most the stated 2.5% are accused, small ones too."""
     rng = np.random.default_rng(rows)

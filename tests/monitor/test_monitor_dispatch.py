@@ -22,10 +22,11 @@ from standardwebhooks.webhooks import Webhook
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import ServiceUnavailable
 from tidemill.ledger import WrongState
+from tidemill.testing.ports import hung_server
 from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
 from tidemill_monitor.addresses import AddressRefused
-from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.dispatch import Dispatcher, channels
 from tidemill_monitor.dispatch.channels import Message
 from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
 from tidemill_monitor.dispatch.retraining import call_message, run_key, work_name
@@ -319,9 +320,16 @@ def test_a_channel_that_was_taken_out_of_the_settings_is_named(station):
     assert "old-desk" in station.ledger.outbox.get(sent.id).last_error
 
 
-def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, receiver):
+@pytest.fixture
+def patient(monkeypatch):
+    """However busy the machine is, a courier is waited for."""
+    monkeypatch.setattr(channels, "_SERVICE_SECONDS", 120.0)
+    monkeypatch.setattr(channels, "_COURIER_SECONDS", 130.0)
+
+
+def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, receiver, patient):
     """Any address that apprise understands; here its plain JSON."""
-    address = receiver.url.replace("http://", "json://")
+    address = receiver.url.replace("http://", "json://") + "?cto=100&rto=100"
     channel = {"name": "desk", "kind": "apprise", "url": address, "allow_private": True}
     with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
         receiver.answers = [500]
@@ -344,7 +352,7 @@ def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, 
         "mailto://ann:pw@example.org:{}?smtp=127.0.0.1&to=bob@example.org",
     ],
 )
-def test_apprise_reaches_no_private_address(tmp_path, reference, receiver, address):
+def test_apprise_reaches_no_private_address(tmp_path, reference, receiver, address, patient):
     """Whatever opens the connection, requests or smtplib: it is judged before it is made."""
     reached = []
     receiver.server.verify_request = lambda *_: bool(reached.append(1))
@@ -386,7 +394,33 @@ def test_the_courier_judges_every_address_that_a_socket_reaches(event, family, a
     assert found == ([] if refused is None else [refused])
 
 
-def test_secrets_of_an_address_show_nowhere(tmp_path, reference, monkeypatch, caplog, capfd):
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("_SERVICE_SECONDS", "the service behind the channel desk did not take the message within"),
+        ("_COURIER_SECONDS", "the machine is too busy: the process that hands a message"),
+    ],
+)
+def test_a_busy_machine_is_not_taken_for_a_service_that_hangs(
+    tmp_path, reference, monkeypatch, patient, limit, reason
+):
+    """Whichever took too long is named, and the message is tried again."""
+    monkeypatch.setattr(channels, limit, 0.2)
+    with hung_server() as (url, _):
+        monkeypatch.setenv("DESK_URL", url.replace("http://", "json://") + "/?cto=100&rto=100")
+        channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL", "allow_private": True}
+        with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
+            sent = tell(station)
+            dispatcher_of(station).work()
+            kept = station.ledger.outbox.get(sent.id)
+
+    assert reason in kept.last_error
+    assert kept.state == "pending"
+
+
+def test_secrets_of_an_address_show_nowhere(
+    tmp_path, reference, monkeypatch, caplog, capfd, patient
+):
     """Neither in the outbox nor in a log, whatever goes wrong."""
     monkeypatch.setenv("DESK_URL", "json://user:canary-7@127.0.0.1:9/canary-path?token=canary-t")
     channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL", "allow_private": True}

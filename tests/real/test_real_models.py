@@ -125,10 +125,17 @@ def only_report(workspace: Path) -> None:
     path.write_text(json.dumps(suite))
 
 
-def test_adult(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param("--set tuning.trials=2", id="two trials"),
+        pytest.param("", id="as typed", marks=pytest.mark.slow),
+    ],
+)
+def test_adult(tmp_path: Path, more: str) -> None:
     """The last 30% of the census rows: gaps and categories, no row refused."""
     unpack("adult.tar.gz", tmp_path)
-    typed(ADULT, tmp_path)
+    typed(f"{ADULT} {more}", tmp_path)
     done = run(tmp_path / "census")
     assert (done["rows_valid"], done["rows_quarantined"]) == (48_842, 0)
     assert done["metric"] == "roc_auc"

@@ -13,6 +13,7 @@ from tidemill.retraining import steps
 from tidemill.sharding import verify
 from tidemill.stages.live import live_sets
 from tidemill.storage import ShardManifest, Workspace, read_blocks
+from tidemill.testing.workspaces import copy_workspace
 from tidemill.versioning import Versions
 
 
@@ -62,18 +63,26 @@ def test_what_an_unfinished_retraining_appended_is_not_appended_again(
     assert [found.name for found in live_sets(Workspace.at(root))] == ["0002-d2", "0003-d3"]
 
 
-def test_sets_of_a_workspace_whose_receipts_are_gone_stay(root, live, again):
+@pytest.fixture(scope="module")
+def after_one(finished, live, again, tmp_path_factory):
+    """A workspace after the retraining d1 of 300 rows, and how that ended; take a copy."""
+    root = copy_workspace(finished, tmp_path_factory.mktemp("after") / "ws")
+    return root, again(root, live(root, 300), "d1")
+
+
+def test_sets_of_a_workspace_whose_receipts_are_gone_stay(after_one, tmp_path, live, again):
     """A copy of the data without .tidemill: nothing says that they are unfinished."""
-    again(root, live(root, 300), "d1")
+    root = copy_workspace(after_one[0], tmp_path / "ws")
     shutil.rmtree(root / ".tidemill" / "retrain")
     again(root, live(root, 300, seed=1), "d2")
     assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1", "0002-d2"]
 
 
-def test_rows_of_a_finished_retraining_are_not_learnt_again(root, live, again):
+def test_rows_of_a_finished_retraining_are_not_learnt_again(after_one, tmp_path, live, again):
     """Also where the ledger thinks that it failed, and gives its rows to the next decision."""
-    old, new = live(root, 300), live(root, 500, seed=1)
-    first = again(root, old, "d1")
+    made, first = after_one
+    root = copy_workspace(made, tmp_path / "ws")
+    old, new = live(made, 300), live(made, 500, seed=1)
     second = again(root, pa.concat_tables([old, new]), "d2")
     times = appended_times(root)
     assert len(times) == first.facts["rows_learn"] + second.facts["rows_learn"]

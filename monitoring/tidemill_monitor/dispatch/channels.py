@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
+import structlog
 
 from tidemill.config.monitoring import Channel
 from tidemill.errors import ConfigError, ServiceUnavailable
@@ -25,6 +26,8 @@ __all__ = ["NOTIFICATION", "ChannelGone", "Message", "check_channel", "send"]
 
 NOTIFICATION = "notification"
 """Kind of the outbox rows that go to a channel; the target is the channel's name."""
+
+_log = structlog.get_logger("tidemill_monitor.channels")
 
 
 class ChannelGone(ConfigError):
@@ -177,13 +180,16 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
     _judge_courier(channel, *_courier(order))
 
 
-def _courier(order: Mapping[str, Any]) -> tuple[int, str]:
-    """The exit code of a process that hands a message to apprise, and what it said."""
+def _courier(order: Mapping[str, Any]) -> tuple[int | None, str]:
+    """The exit code of a process that hands a message to apprise, and what it said.
+
+    None is the code of one that the machine gave too little time.
+    """
     try:
         # Its errors may hold the address, and the address holds secrets.
         done = subprocess.run(
             [sys.executable, "-P", "-m", "tidemill_monitor.courier"],
-            input=json.dumps(order),
+            input=json.dumps({**order, "seconds": _SERVICE_SECONDS}),
             env={name: os.environ[name] for name in _HANDED_ON if name in os.environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -191,11 +197,13 @@ def _courier(order: Mapping[str, Any]) -> tuple[int, str]:
             timeout=_COURIER_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        return CODES["not taken"], ""
+        return None, ""
     return done.returncode, done.stdout.strip()
 
 
-def _judge_courier(channel: Channel, code: int, said: str, *, checking: bool = False) -> None:
+def _judge_courier(
+    channel: Channel, code: int | None, said: str, *, checking: bool = False
+) -> None:
     if code == CODES["not understood"]:
         raise ChannelGone(
             f"the address of the channel {channel.name} is none that apprise understands",
@@ -208,17 +216,40 @@ def _judge_courier(channel: Channel, code: int, said: str, *, checking: bool = F
             remedy="correct the channel's address, or set its allow_private: true in params.yaml",
             channel=channel.name,
         )
-    if code != CODES["delivered"] and not checking:
-        raise ServiceUnavailable(
-            f"the channel {channel.name} did not take the message"
-            + ("" if code == CODES["not taken"] else f" (the courier ended with {code})"),
-            remedy="look at the service behind it; what the outbox holds is sent again by itself",
-            service="apprise",
-            channel=channel.name,
+    if code == CODES["delivered"]:
+        return
+    if checking:
+        _log.warning("channel_not_checked", channel=channel.name, reason=_why_not(channel, code))
+        return
+    busy = code is None
+    raise ServiceUnavailable(
+        _why_not(channel, code),
+        remedy=("give the machine less to do" if busy else "look at the service behind it")
+        + "; what the outbox holds is sent again by itself",
+        service="apprise",
+        channel=channel.name,
+    )
+
+
+def _why_not(channel: Channel, code: int | None) -> str:
+    if code is None:
+        return (
+            f"the machine is too busy: the process that hands a message of the channel "
+            f"{channel.name} to apprise was not done within {_COURIER_SECONDS:g} seconds"
         )
+    if code == CODES["late"]:
+        return (
+            f"the service behind the channel {channel.name} did not take the message "
+            f"within {_SERVICE_SECONDS:g} seconds"
+        )
+    ended = "" if code == CODES["not taken"] else f" (the courier ended with {code})"
+    return f"the channel {channel.name} did not take the message{ended}"
 
 
-_COURIER_SECONDS = 25.0  # below the outbox's lease, or another worker would send it too
+_SERVICE_SECONDS = 25.0
+
+# That and the start of the process; below the outbox's lease, or another worker would send it too.
+_COURIER_SECONDS = 55.0
 
 # No proxies, and none of the monitor's own secrets.
 _HANDED_ON = (

@@ -104,7 +104,7 @@ def check_channels(channels: Sequence[Channel]) -> None:
 def try_channels(channels: Sequence[Channel], *, model: str, now: dt.datetime) -> list[Tried]:
     """Send a test message by each channel, now, and say what became of it.
 
-    Not by the outbox: nothing is tried again. Eight at once, each within half a minute.
+    Not by the outbox: nothing is tried again. Eight at once, each within a minute.
     """
     number = uuid.uuid4().hex
     document = Message(
