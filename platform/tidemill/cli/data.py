@@ -58,7 +58,7 @@ def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> No
     screen.table("left out", [{"column": c, "reason": why} for c, why in found.ignored.items()])
     screen.table("taken as missing", found.taken_as_missing)
     screen.table("notes", [{"column": c, "note": note} for c, note in found.notes.items()])
-    screen.table("how the text is written", [{"found": text} for text in found.layout])
+    screen.table("how the files are written", [{"found": text} for text in found.layout])
 
 
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:

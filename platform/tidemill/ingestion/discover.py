@@ -10,7 +10,7 @@ from tidemill.config import DatasetConfig
 from tidemill.errors import SourceEmpty, SourceMissing, SourceUnreadable, nearest
 from tidemill.ingestion.splits import Compression, Format
 
-__all__ = ["compression_of", "find_files", "format_of"]
+__all__ = ["compression_of", "find_files", "format_of", "has_zstd_checksum"]
 
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 _JSON_SUFFIXES = {".jsonl", ".ndjson", ".jsonlines", ".json"}
@@ -83,6 +83,13 @@ def compression_of(path: Path) -> Compression:
     if head.startswith(_GZIP):
         return "gzip"
     return "zstd" if head == _ZSTD else "none"
+
+
+def has_zstd_checksum(path: Path) -> bool:
+    """Whether the first frame of a zstd file ends in a checksum of its content (RFC 8878)."""
+    with path.open("rb") as file:
+        head = file.read(5)
+    return len(head) == 5 and bool(head[4] & 4)
 
 
 def format_of(path: Path, stated: str, head: bytes) -> Format:

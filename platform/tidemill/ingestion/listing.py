@@ -9,8 +9,13 @@ from pathlib import Path
 from tidemill.config import DatasetConfig
 from tidemill.contracts import Engine
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.discover import compression_of, find_files, format_of
-from tidemill.ingestion.parquet_rows import open_parquet
+from tidemill.ingestion.discover import (
+    compression_of,
+    find_files,
+    format_of,
+    has_zstd_checksum,
+)
+from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.sniff import sniff
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.streams import text_blocks
@@ -79,6 +84,7 @@ def _describe(path: Path, *, root: Path, stated: str) -> list[Split]:
     compression = compression_of(path)
     size = path.stat().st_size
     split = Split(0, shown, "csv", compression, size, hash_file(path))
+    split = replace(split, checked=compression != "zstd" or has_zstd_checksum(path))
     split = replace(split, format=format_of(path, stated, _head(split, root)))
     return _by_row_groups(split, root) if split.format == "parquet" else [split]
 
@@ -92,7 +98,7 @@ def _head(split: Split, root: Path) -> bytes:
 
 def _by_row_groups(split: Split, root: Path) -> list[Split]:
     with open_parquet(split.locate(root), split.path) as file:
-        groups = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        groups, split = file.group_rows, replace(split, checked=file.checked)
     pieces, begin, first_row, rows = [], 0, 0, 0
     for number, group_rows in enumerate(groups, start=1):
         rows += group_rows

@@ -64,7 +64,7 @@ class LookResult:
     missing : dict of column name to (word, cells)
         Texts that were taken as missing, and in how many of the cells looked at.
     layout : tuple of str
-        How delimited text was found to be written, where that is unusual.
+        How the files were found to be written, where that is unusual.
     """
 
     schema: TableSchema
@@ -163,7 +163,7 @@ def look_result(
         sample.num_rows,
         {c.name: c.note for c in kept if c.note},
         {c.name: c.missing for c in kept if c.missing},
-        said_of(listing.dialect) if listing.dialect else (),
+        (said_of(listing.dialect) if listing.dialect else ()) + listing.unchecked,
     )
 
 

@@ -1,80 +1,69 @@
-"""Parquet to columns: page checksums verified, footers looked at before anything is opened."""
+"""Parquet to columns, from what the process apart has read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion.casting import is_text
 from tidemill.ingestion.names import second_names
+from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.parsed import CellFaults
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import Split
 from tidemill.storage import hash_file
 
-__all__ = [
-    "column_names",
-    "largest_numbers",
-    "open_parquet",
-    "plain_type",
-    "read_parquet_rows",
-    "refuse_bomb",
-]
+__all__ = ["column_names", "plain_type", "read_parquet_rows"]
 
-MAX_CHUNK_BYTES = 1 << 30
-MAX_RATIO = 1000
-MAX_UNCHECKED_BYTES = 1 << 26
+MAX_TEXT_BYTES = 1 << 28
+MAX_TEXT_RATIO = 100
 
 
 def read_parquet_rows(
-    split: Split, root: Path, *, names: list[str], batch_rows: int, whole: bool = True
+    split: Split, root: Path, *, names: list[str], batch_rows: int, max_batches: int | None = None
 ) -> Iterator[RawBatch]:
     """Yield the split's rows, ``batch_rows`` at a time, whatever its row groups and pages.
+
+    With ``max_batches`` the rest of the file is neither read nor compared.
 
     Raises
     ------
     SchemaMismatch
         If a column is absent.
     SourceUnreadable
-        If the file is damaged, would open to far more than it holds, or has changed.
+        If the file is damaged, would open to far more than it holds, has not the rows that its
+        footer promises, or has changed.
     """
     path = split.locate(root)
     first, last = split.row_groups or (0, None)
-    if whole and first == 0 and hash_file(path) != split.sha256:
+    if max_batches is None and first == 0 and hash_file(path) != split.sha256:
         raise SourceUnreadable(
             f"{split.path} is not the file that was listed: its content changed",
             remedy="run the same command again when nothing writes to the file",
             path=split.path,
             expected=split.sha256,
         )
-    with _readable(split.path), open_parquet(path, split.path) as file:
-        called = column_names(file.schema_arrow)
-        absent = [name for name in names if name not in called]
-        if absent:
-            raise SchemaMismatch(
-                f"{split.path} lacks the columns {', '.join(absent)} that other files of the "
-                "source have",
-                remedy="add them to the file, or take the file out of the source",
-                path=split.path,
-                columns=tuple(absent),
-            )
-        groups = list(range(first, file.num_row_groups if last is None else last))
+    with open_parquet(path, split.path) as file:
+        groups = range(first, len(file.group_rows) if last is None else last)
+        columns = _positions(file.schema, names, split.path)
         begin = 0
-        for table in _recut(_batches(file, groups, names), batch_rows):
-            columns, faults = {}, {}
-            for name in names:
-                columns[name], found = _sound_texts(_whole(table[name]))
+        most = None if max_batches is None else max_batches * batch_rows
+        tables = _recut(file.batches(groups, columns, most), batch_rows)
+        for table in tables if most is None else _ahead(tables):
+            read, faults = {}, {}
+            for position, name in enumerate(names):
+                values = _whole(table[position])
+                _refuse_expansion(values, name, split.path)
+                read[name], found = _sound_texts(values)
                 if found is not None:
                     faults[name] = found
             rows = begin + np.arange(table.num_rows, dtype=np.int64)
-            yield RawBatch(columns, rows, faults, ())
+            yield RawBatch(read, rows, faults, ())
             begin += table.num_rows
 
 
@@ -83,73 +72,18 @@ def column_names(schema: pa.Schema) -> list[str]:
     return second_names(schema.names)
 
 
-def open_parquet(path: Path, shown: str) -> pq.ParquetFile:
-    """Open a Parquet file of unknown origin.
-
-    Raises
-    ------
-    SourceUnreadable
-        If its footer is damaged, or tells of a decompression bomb.
-    """
-    with _readable(shown):
-        # INT96 counts nanoseconds, which would end in the year 2262.
-        read = partial(
-            pq.ParquetFile,
-            path,
-            page_checksum_verification=True,
-            memory_map=False,
-            coerce_int96_timestamp_unit="us",
+def _positions(schema: pa.Schema, names: list[str], shown: str) -> list[int]:
+    """Where columns stand in the file."""
+    places = {name: position for position, name in enumerate(column_names(schema))}
+    absent = [name for name in names if name not in places]
+    if absent:
+        raise SchemaMismatch(
+            f"{shown} lacks the columns {', '.join(absent)} that other files of the source have",
+            remedy="add them to the file, or take the file out of the source",
+            path=shown,
+            columns=tuple(absent),
         )
-        file = read()
-        texts = _dictionary_texts(file)
-        if texts:  # a long text that is repeated stays one
-            file.close()
-            file = read(read_dictionary=texts)
-    refuse_bomb(file.metadata, path.stat().st_size, shown)
-    return file
-
-
-def _dictionary_texts(file: pq.ParquetFile) -> list[str]:
-    """Text columns that are dictionary-encoded in the file; other encodings refuse to be."""
-    metadata = file.metadata
-    plain = set()
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(column)
-            if any(encoding.startswith("DELTA") for encoding in chunk.encodings):
-                plain.add(chunk.path_in_schema)
-    return [f.name for f in file.schema_arrow if pa.types.is_string(f.type) and f.name not in plain]
-
-
-def largest_numbers(file: pq.ParquetFile) -> dict[str, float]:
-    """The largest magnitude in each column of whole numbers, by the footer; else its type's."""
-    kinds = {f.name: f.type for f in file.schema_arrow if pa.types.is_integer(f.type)}
-    found, metadata = dict.fromkeys(kinds, 0.0), file.metadata
-    for column in range(metadata.num_columns if kinds else 0):
-        name = metadata.schema.column(column).path
-        for group in range(metadata.num_row_groups if name in kinds else 0):
-            known = metadata.row_group(group).column(column).statistics
-            told = known is not None and known.has_min_max
-            largest = max(abs(known.min), abs(known.max)) if told else 2.0 ** kinds[name].bit_width
-            found[name] = max(found[name], largest)
-    return found
-
-
-def refuse_bomb(metadata: pq.FileMetaData, size: int, shown: str) -> None:
-    """Refuse a file whose footer promises far more than its bytes can honestly hold."""
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(column)
-            opened = chunk.total_uncompressed_size
-            if opened > MAX_CHUNK_BYTES or opened > max(MAX_RATIO * size, MAX_UNCHECKED_BYTES):
-                raise SourceUnreadable(
-                    f"{shown}: column {chunk.path_in_schema} of row group {group} opens to "
-                    f"{opened >> 20} MB, the file has {size >> 10} KB",
-                    remedy="if the file is what it should be, write it again in smaller row groups",
-                    path=shown,
-                    opened=opened,
-                    size=size,
-                )
+    return [places[name] for name in names]
 
 
 def plain_type(kind: pa.DataType) -> str:
@@ -169,22 +103,26 @@ def plain_type(kind: pa.DataType) -> str:
     return "other"
 
 
-def _batches(file: pq.ParquetFile, groups: list[int], names: list[str]) -> Iterator[pa.RecordBatch]:
-    schema = file.schema_arrow
-    called = column_names(schema)
-    written = [written for written, name in zip(schema.names, called, strict=True) if name in names]
-    # Of a name that is there twice the file gives both; others of that name are left out again.
-    read = [name for w, name in zip(schema.names, called, strict=True) if w in set(written)]
-    # Asked for several row groups at once, pyarrow holds all that it has read.
-    for group in groups:
-        for batch in file.iter_batches(
-            batch_size=16_384,
-            row_groups=[group],
-            columns=list(dict.fromkeys(written)),
-            use_threads=False,
-        ):
-            columns = dict(zip(read, batch.columns, strict=True))
-            yield pa.RecordBatch.from_arrays([columns[name] for name in names], names)
+def _refuse_expansion(values: pa.Array, name: str, shown: str) -> None:
+    """Refuse texts of a few kilobytes that would stand for gigabytes once each row has its own."""
+    if not (pa.types.is_dictionary(values.type) and is_text(values.type)):
+        return
+    sizes = pc.binary_length(values.dictionary.cast(pa.large_binary()))
+    if (
+        values.nbytes >= MAX_TEXT_BYTES
+        or (pc.max(sizes).as_py() or 0) * len(values) <= MAX_TEXT_BYTES
+    ):
+        return
+    opened = pc.sum(sizes.take(values.indices)).as_py() or 0
+    if opened > max(MAX_TEXT_BYTES, MAX_TEXT_RATIO * values.nbytes):
+        raise SourceUnreadable(
+            f"{shown}: {len(values):,} texts of column {name} open to {opened >> 20:,} MB, the "
+            f"file holds {values.nbytes >> 10:,} KB of them, as decompression bombs do",
+            remedy=f"name {name} in dataset.drop, or write shorter texts",
+            path=shown,
+            column=name,
+            opened=opened,
+        )
 
 
 def _sound_texts(values: pa.Array) -> tuple[pa.Array, CellFaults | None]:
@@ -220,6 +158,15 @@ def _decodes(text: bytes) -> bool:
     return True
 
 
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Each once the next is there: who stops at the last one leaves nothing half-read."""
+    ready = next(tables, None)
+    while ready is not None:
+        following = next(tables, None)
+        yield ready
+        ready = following
+
+
 def _recut(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     rows = 0
@@ -239,15 +186,3 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-@contextmanager
-def _readable(shown: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pa.ArrowException) as exc:
-        raise SourceUnreadable(
-            f"{shown} cannot be read as Parquet: {str(exc).splitlines()[0]}",
-            remedy="fetch the file again, or take it out of the source",
-            path=shown,
-        ) from exc

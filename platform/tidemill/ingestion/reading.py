@@ -76,7 +76,7 @@ def read_split(
     Memory: about three times a batch, as text and as columns.
     """
     plan = _Plan(split, schema, dataset, listing)
-    raw_batches = plan.read(root, batch_rows=batch_rows, whole=max_batches is None)
+    raw_batches = plan.read(root, batch_rows=batch_rows, max_batches=max_batches)
     for raw in islice(raw_batches, max_batches):
         yield plan.finish(raw)
 
@@ -107,14 +107,16 @@ class _Plan:
         if not self._wanted:
             self._wanted = {next(iter(self._source)): pa.string()}
 
-    def read(self, root: Path, *, batch_rows: int, whole: bool) -> Iterator[RawBatch]:
+    def read(self, root: Path, *, batch_rows: int, max_batches: int | None) -> Iterator[RawBatch]:
         """Yield raw batches, by the reader of the split's format."""
-        split = self._split
+        split, whole = self._split, max_batches is None
         if split.format == "parquet":
             from tidemill.ingestion.parquet_rows import read_parquet_rows
 
             names = list(self._wanted)
-            return read_parquet_rows(split, root, names=names, batch_rows=batch_rows, whole=whole)
+            return read_parquet_rows(
+                split, root, names=names, batch_rows=batch_rows, max_batches=max_batches
+            )
         if split.format == "jsonl":
             from tidemill.ingestion.json_rows import read_json_rows
 

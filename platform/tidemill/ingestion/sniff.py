@@ -19,13 +19,8 @@ from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.layout import common_width
 from tidemill.ingestion.names import unique_names
 from tidemill.ingestion.numbers import EXACT
-from tidemill.ingestion.parquet_rows import (
-    column_names,
-    largest_numbers,
-    open_parquet,
-    plain_type,
-    read_parquet_rows,
-)
+from tidemill.ingestion.parquet_apart import open_parquet
+from tidemill.ingestion.parquet_rows import column_names, plain_type, read_parquet_rows
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.splits import CsvDialect, Split
@@ -190,8 +185,8 @@ def _sniff_parquet(
             continue
         seen = split.path
         with open_parquet(split.locate(root), split.path) as file:
-            schema, rows = file.schema_arrow, rows + file.metadata.num_rows
-            for name, number in largest_numbers(file).items():
+            schema, rows = file.schema, rows + sum(file.group_rows)
+            for name, number in file.largest.items():
                 largest[name] = max(number, largest.get(name, 0))
         names = column_names(schema)
         if fields is None:
@@ -236,7 +231,7 @@ def _parquet_texts(
     if not names:
         return {}
     for split in splits:
-        batches = read_parquet_rows(split, root, names=names, batch_rows=share, whole=False)
+        batches = read_parquet_rows(split, root, names=names, batch_rows=share, max_batches=1)
         batch = next(batches, None)
         if batch is None:
             continue

@@ -33,6 +33,8 @@ class Split:
         Half-open range of Parquet row groups; None means the whole file.
     first_row : int
         Data rows of the file before this split (Parquet cut by row groups; otherwise 0).
+    checked : bool
+        Whether damage shows: False for zstd and Parquet without checksums of their content.
     """
 
     id: int
@@ -43,6 +45,7 @@ class Split:
     sha256: str
     row_groups: tuple[int, int] | None = None
     first_row: int = 0
+    checked: bool = True
 
     @property
     def digest(self) -> str:
@@ -106,6 +109,21 @@ class SourceListing:
     splits: tuple[Split, ...]
     columns: tuple[SourceColumn, ...]
     dialect: CsvDialect | None
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What to say of files that carry no checksums of their content; nothing if all do."""
+        files = len({split.path for split in self.splits})
+        bare = {split.path for split in self.splits if not split.checked}
+        if not bare:
+            return ()
+        parquet = self.splits[0].format == "parquet"
+        how = "pyarrow: write_page_checksum=True" if parquet else "zstd --check"
+        kind = "Parquet" if parquet else "zstd"
+        return (
+            f"{len(bare):,} of {files:,} files are {kind} without checksums: a byte that changes "
+            f"in one may be read as another value without a word ({how} writes them)",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back."""

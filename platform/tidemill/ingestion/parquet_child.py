@@ -1,0 +1,363 @@
+"""Parse Parquet of unknown origin: a process apart, under limits, which may die of a file.
+
+A script, run by its path with ``python -P``: ``parquet_child.py MEMORY_BYTES CPU_SECONDS``. It
+imports nothing of tidemill, so that it starts in a fifth of a second. Each line of its input asks
+one thing in JSON; a line of JSON answers, and for rows a stream of Arrow batches and one more line.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+__all__ = ["Damaged", "has_checksum", "page_values", "refuse_bomb", "serve"]
+
+MAX_CHUNK_BYTES = 1 << 30
+MAX_RATIO = 1000
+MAX_UNCHECKED_BYTES = 1 << 26
+BATCH_ROWS = 16_384
+IDLE_SECONDS = 30
+"""After so long without a question it ends; whoever asks later starts another."""
+
+_MAX_PAGE_HEADER = 1 << 24  # pyarrow's own limit
+_DATA_PAGE, _DATA_PAGE_V2 = 0, 3
+
+Fields = dict[int, Any]
+
+
+class Damaged(Exception):
+    """The file contradicts itself, or promises more than it can honestly hold."""
+
+    def __init__(self, message: str, remedy: str = "", **fields: Any) -> None:
+        super().__init__(message)
+        self.told = {"message": message, "remedy": remedy, "fields": fields}
+
+
+class _Page:
+    """Thrift's compact protocol, as far as page headers need it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.position = content, 0
+
+    def struct(self) -> Fields:
+        """The fields of a struct by their numbers."""
+        found: Fields = {}
+        number = 0
+        while kind := self._byte():
+            number = number + (kind >> 4) if kind >> 4 else _zigzag(self._varint())
+            found[number] = self._value(kind & 15)
+        return found
+
+    def _value(self, kind: int) -> Any:
+        if kind in (1, 2):
+            return kind == 1
+        if kind in (4, 5, 6):
+            return _zigzag(self._varint())
+        if kind == 12:
+            return self.struct()
+        if kind in (9, 10):
+            head = self._byte()
+            count = head >> 4 if head >> 4 < 15 else self._varint()
+            return [self._value(head & 15) for _ in range(count)]
+        if kind not in (3, 7, 8):
+            raise Damaged(f"a page header has a field of type {kind}")
+        return self._skip({3: 1, 7: 8}.get(kind) or self._varint())
+
+    def _skip(self, count: int) -> None:
+        self.position += count
+        if self.position > len(self.content):
+            raise IndexError
+
+    def _byte(self) -> int:
+        self.position += 1
+        return self.content[self.position - 1]
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+            if shift > 63:
+                raise Damaged("a page header has a number of more than 64 bits")
+
+
+def _zigzag(value: int) -> int:
+    return (value >> 1) ^ -(value & 1)
+
+
+def _page_header(file: BinaryIO, position: int) -> tuple[Fields, int]:
+    """A page's header, and where the page's content begins."""
+    size = 512
+    while True:
+        file.seek(position)
+        content = file.read(size)
+        page = _Page(content)
+        try:
+            return page.struct(), position + page.position
+        except IndexError:
+            if len(content) < size or size >= _MAX_PAGE_HEADER:
+                raise Damaged(f"the page header at byte {position} does not end") from None
+            size *= 16
+
+
+def _begin(chunk: pq.ColumnChunkMetaData) -> int:
+    first: int = chunk.data_page_offset
+    return min(first, chunk.dictionary_page_offset) if chunk.dictionary_page_offset else first
+
+
+def has_checksum(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bool:
+    """Whether the first page of a column chunk carries a checksum of its content."""
+    return 4 in _page_header(file, _begin(chunk))[0]
+
+
+def page_values(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:
+    """Values in the data pages of a column chunk, by the pages' own headers."""
+    position, values = _begin(chunk), 0
+    end = position + chunk.total_compressed_size
+    while position < end and values <= max(chunk.num_values, 0):
+        header, content = _page_header(file, position)
+        of_kind = {_DATA_PAGE: 5, _DATA_PAGE_V2: 8}.get(header.get(1, -1))
+        if of_kind is not None:
+            values += header.get(of_kind, {}).get(1, 0)
+        position = content + max(header.get(3, 0), 0)
+    return values
+
+
+def _check_pages(file: BinaryIO, metadata: pq.FileMetaData, group: int, names: set[str]) -> None:
+    rows = metadata.row_group(group).num_rows
+    for column in range(metadata.num_columns):
+        described = metadata.schema.column(column)
+        if described.path not in names or described.max_repetition_level:
+            continue
+        chunk = metadata.row_group(group).column(column)
+        held = page_values(file, chunk)
+        if not held == chunk.num_values == rows:
+            raise Damaged(
+                f"row group {group} has {rows} rows by the footer, its column {described.path} "
+                f"{chunk.num_values} by the footer and {held} by its pages",
+                group=group,
+                column=described.path,
+            )
+
+
+def refuse_bomb(metadata: pq.FileMetaData, size: int) -> None:
+    """Refuse a file whose footer promises far more than its bytes can honestly hold."""
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            opened = chunk.total_uncompressed_size
+            if opened > MAX_CHUNK_BYTES or opened > max(MAX_RATIO * size, MAX_UNCHECKED_BYTES):
+                raise Damaged(
+                    f"column {chunk.path_in_schema} of row group {group} opens to "
+                    f"{opened >> 20} MB, the file has {size >> 10} KB",
+                    "if the file is what it should be, write it again in smaller row groups",
+                    opened=opened,
+                    size=size,
+                )
+
+
+class _Opened:
+    """A file whose footer has been parsed and found to agree with itself."""
+
+    def __init__(self, path: str) -> None:
+        self._raw = open(path, "rb")  # noqa: SIM115, PTH123 - closed with the next one's opening
+        # INT96 counts nanoseconds, which would end in the year 2262.
+        read = partial(
+            pq.ParquetFile,
+            path,
+            page_checksum_verification=True,
+            memory_map=False,
+            coerce_int96_timestamp_unit="us",
+        )
+        file = read()
+        texts = _dictionary_texts(file)
+        self.file = read(read_dictionary=texts) if texts else file
+        self.schema = self.file.schema_arrow
+        metadata = self.file.metadata
+        self.rows = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+        if min(self.rows, default=0) < 0 or sum(self.rows) != metadata.num_rows:
+            raise Damaged(
+                f"it has {metadata.num_rows} rows by its footer, {sum(self.rows)} by that of its "
+                "row groups"
+            )
+        refuse_bomb(metadata, self._raw.seek(0, 2))
+
+    def close(self) -> None:
+        self.file.close()
+        self._raw.close()
+
+    def told(self) -> dict[str, Any]:
+        """What the footer says."""
+        schema = self.schema.remove_metadata().serialize().to_pybytes()
+        return {
+            "schema": base64.b64encode(schema).decode(),
+            "rows": self.rows,
+            "largest": _largest_numbers(self.file),
+            "checked": self._checked(),
+        }
+
+    def _checked(self) -> bool:
+        held = [group for group, rows in enumerate(self.rows) if rows]
+        if not held or not self.file.metadata.num_columns:
+            return True
+        return has_checksum(self._raw, self.file.metadata.row_group(held[0]).column(0))
+
+    def batches(
+        self, groups: list[int], positions: list[int], most: int | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of some columns, all rows that the footer promises of each row group.
+
+        It stops behind the batch that fills ``most`` rows.
+        """
+        told = 0
+        written = [self.schema.names[p] for p in positions]
+        # Of a name that is there twice the file gives both.
+        read = [p for p, name in enumerate(self.schema.names) if name in set(written)]
+        for group in groups:
+            _check_pages(self._raw, self.file.metadata, group, set(written))
+            rows = 0
+            # Asked for several row groups at once, pyarrow holds all that it has read.
+            for batch in self.file.iter_batches(
+                batch_size=BATCH_ROWS,
+                row_groups=[group],
+                columns=list(dict.fromkeys(written)),
+                use_threads=False,
+            ):
+                columns = dict(zip(read, batch.columns, strict=True))
+                rows, told = rows + batch.num_rows, told + batch.num_rows
+                yield pa.RecordBatch.from_arrays(
+                    [_sound(columns[p]) for p in positions],
+                    names=[str(p) for p in positions],
+                )
+                if most is not None and told >= most:
+                    return
+            if rows != self.rows[group]:
+                raise Damaged(
+                    f"row group {group} has {self.rows[group]} rows by the footer, and {rows} "
+                    "could be read",
+                    group=group,
+                )
+
+
+def _sound(values: pa.Array) -> pa.Array:
+    """The array, within whose bounds its codes and offsets lie; texts may be no UTF-8."""
+    values.validate()
+    if pa.types.is_dictionary(values.type) and len(values) > values.null_count:
+        bounds = pc.min_max(values.indices)
+        if bounds["min"].as_py() < 0 or bounds["max"].as_py() >= len(values.dictionary):
+            raise Damaged("a code stands for no entry of its dictionary")
+    return values
+
+
+def _dictionary_texts(file: pq.ParquetFile) -> list[str]:
+    """Text columns whose repeated texts can stay one; delta encodings refuse to be read so."""
+    metadata = file.metadata
+    plain = set()
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            if any(encoding.startswith("DELTA") for encoding in chunk.encodings):
+                plain.add(chunk.path_in_schema)
+    return [f.name for f in file.schema_arrow if pa.types.is_string(f.type) and f.name not in plain]
+
+
+def _largest_numbers(file: pq.ParquetFile) -> dict[str, float]:
+    """The largest magnitude in each column of whole numbers, by the footer; else its type's."""
+    kinds = {f.name: f.type for f in file.schema_arrow if pa.types.is_integer(f.type)}
+    found, metadata = dict.fromkeys(kinds, 0.0), file.metadata
+    for column in range(metadata.num_columns if kinds else 0):
+        name = metadata.schema.column(column).path
+        for group in range(metadata.num_row_groups if name in kinds else 0):
+            known = metadata.row_group(group).column(column).statistics
+            told = known is not None and known.has_min_max
+            largest = max(abs(known.min), abs(known.max)) if told else 2.0 ** kinds[name].bit_width
+            found[name] = max(found[name], float(largest))
+    return found
+
+
+class _Server:
+    """Answers one question after the other about one file after the other."""
+
+    def __init__(self, out: BinaryIO, seconds: int) -> None:
+        self._out, self._seconds = out, seconds
+        self._opened: _Opened | None = None
+
+    def answer(self, asked: dict[str, Any]) -> None:
+        if "open" in asked:
+            self._guarded(partial(self._open, asked["open"]))
+        else:
+            self._guarded(partial(self._read, **asked))
+
+    def _guarded(self, act: Callable[[], dict[str, Any]]) -> None:
+        self._allow()
+        try:
+            told = act()
+        except Damaged as exc:
+            told = {"damaged": exc.told}
+        except MemoryError:
+            told = {"too_large": True}
+        except BrokenPipeError:
+            raise
+        except Exception as exc:  # whatever pyarrow makes of a damaged file
+            said = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+            told = {"damaged": {"message": said, "remedy": "", "fields": {}}}
+        self._say(told)
+
+    def _open(self, path: str) -> dict[str, Any]:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+        self._opened = _Opened(path)
+        return self._opened.told()
+
+    def _read(self, groups: list[int], columns: list[int], most: int | None) -> dict[str, Any]:
+        assert self._opened is not None, "rows are asked for behind the footer"  # noqa: S101
+        schema = pa.schema([(str(p), self._opened.schema.field(p).type) for p in columns])
+        # Whoever reads the stream learns from the line behind it whether it is whole.
+        with pa.ipc.new_stream(pa.PythonFile(self._out, mode="w"), schema) as stream:
+            for batch in self._opened.batches(groups, columns, most):
+                stream.write_batch(batch)
+                self._allow()
+        return {"whole": True}
+
+    def _say(self, told: dict[str, Any]) -> None:
+        self._out.write(json.dumps(told).encode() + b"\n")
+        self._out.flush()
+
+    def _allow(self) -> None:
+        """From now on, so many seconds of computing; then the system ends this process."""
+        limit = int(time.process_time()) + 1 + self._seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
+def serve(memory_bytes: int, seconds: int) -> None:
+    """Answer until the input ends, or nobody has asked for a while."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks decides; its end is ours
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    server = _Server(sys.stdout.buffer, seconds)
+    asked = sys.stdin.buffer
+    while select.select([asked], [], [], IDLE_SECONDS)[0]:
+        line = asked.readline()
+        if not line:
+            return
+        server.answer(json.loads(line))
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,230 @@
+"""Parquet of unknown origin: parsed in a process apart, whole or refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tidemill.errors import SourceUnreadable, WorkerLost
+from tidemill.ingestion import parquet_apart
+from tidemill.ingestion.discover import has_zstd_checksum
+from tidemill.ingestion.parquet_apart import open_parquet
+from tidemill.ingestion.parquet_child import page_values
+from tidemill.ingestion.parquet_rows import read_parquet_rows
+from tidemill.ingestion.splits import SourceListing, Split
+from tidemill.storage import hash_file
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+ROWS, GROUP = 900, 300
+
+
+def table() -> pa.Table:
+    """Numbers, whole numbers, texts, booleans and times, some of them missing."""
+    rng = np.random.default_rng(5)
+    words = np.array(["red", "green", "blue", None], dtype=object)
+    return pa.table(
+        {
+            "x": rng.normal(size=ROWS),
+            "n": pa.array(range(ROWS), pa.int64()),
+            "c": pa.array(words[rng.integers(0, 4, ROWS)], pa.string()),
+            "b": rng.integers(0, 2, ROWS) == 1,
+            "t": pa.array(rng.integers(0, 10**15, ROWS), pa.timestamp("us")),
+        }
+    )
+
+
+def written(path: Path, **options: Any) -> bytes:
+    """The file's bytes."""
+    given = {"row_group_size": GROUP, "write_page_checksum": True, "compression": "zstd"}
+    pq.write_table(table(), path, **(given | options))
+    return path.read_bytes()
+
+
+def read(path: Path) -> pa.Table:
+    """All rows, by way of the process apart."""
+    with open_parquet(path, path.name) as file:
+        names, columns = file.schema.names, list(range(len(file.schema)))
+        batches = list(file.batches(range(len(file.group_rows)), columns))
+        kinds = [field.type for field in file.schema]
+    empty = pa.schema(zip([str(c) for c in columns], kinds, strict=True))
+    whole = pa.Table.from_batches(batches, empty).rename_columns(names)
+    return whole.set_column(2, "c", whole["c"].cast(pa.string())) if "c" in names else whole
+
+
+def flipped(content: bytes, place: int, bit: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}, {"use_dictionary": False}])
+def test_every_page_tells_its_values(tmp_path: Path, options: dict[str, Any]) -> None:
+    """The page headers of each chunk sum to the footer's count, and all rows come."""
+    path = tmp_path / "a.parquet"
+    written(path, data_page_size=512, **options)
+    metadata = pq.read_metadata(path)
+    with path.open("rb") as file:
+        for group in range(metadata.num_row_groups):
+            for column in range(metadata.num_columns):
+                chunk = metadata.row_group(group).column(column)
+                assert page_values(file, chunk) == GROUP
+    assert read(path).equals(table())
+
+
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param("footer", id="footer"), pytest.param("pages", id="pages")],
+)
+@pytest.mark.parametrize(
+    "flips", [20, pytest.param(1500, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_a_flipped_byte_is_refused_or_does_no_harm(tmp_path: Path, part: str, flips: int) -> None:
+    """Pages have checksums, the footer has none: its counts are compared with what comes."""
+    path = tmp_path / "a.parquet"
+    content = written(path)
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    rng = np.random.default_rng(17)
+    low, high = (footer, len(content)) if part == "footer" else (4, footer)
+    harmless = 0
+    for place, bit in zip(rng.integers(low, high, flips), rng.integers(0, 8, flips), strict=True):
+        path.write_bytes(flipped(content, int(place), 1 << int(bit)))
+        try:
+            found = read(path)
+        except SourceUnreadable:
+            continue
+        harmless += 1
+        told = f"byte {place}, bit {bit}"
+        assert found.num_rows == ROWS, told
+        # Names and types stand in the footer alone; values and their order are the pages'.
+        for was, now in zip(table().columns, found.columns, strict=True):
+            assert now.type != was.type or now.equals(was), told
+    assert harmless < flips
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is absent")
+def test_the_footers_that_were_met(tmp_path: Path) -> None:
+    """One lost 100 of 300 rows in silence, one ended the whole process."""
+    with pytest.raises(SourceUnreadable, match=r"row group 1 has 100 rows.* -96 by the footer"):
+        read(CASES / "footer_flip_loses_100_of_300.parquet")
+    with pytest.raises(SourceUnreadable, match="SIGABRT") as caught:
+        read(CASES / "footer_flip_aborts.parquet")
+    assert "memory" not in caught.value.remedy
+    path = tmp_path / "a.parquet"
+    written(path)
+    assert read(path).equals(table())  # by the next child
+
+
+def test_limits_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs more than the child may hold is refused, with the remedy for that."""
+    path = tmp_path / "a.parquet"
+    texts = pa.table({"t": [letter * (1 << 20) for letter in "abcdef"] * 10})
+    pq.write_table(texts, path, use_dictionary=False, compression="zstd")
+    fresh_children(monkeypatch, MEMORY_BYTES=100 << 20)
+    with pytest.raises(SourceUnreadable, match="more than 100 MB") as caught:
+        read(path)
+    assert "row groups" in caught.value.remedy
+    fresh_children(monkeypatch, MEMORY_BYTES=1 << 30)
+    assert read(path).num_rows == 60
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "said"),
+    [
+        (signal.SIGXCPU, SourceUnreadable, "seconds without a result"),
+        (signal.SIGSEGV, SourceUnreadable, "aborts on it"),
+        (signal.SIGKILL, WorkerLost, "ended with -9"),
+    ],
+)
+def test_how_the_child_ended_is_told(
+    tmp_path: Path, number: int, kind: type[Exception], said: str
+) -> None:
+    """The file is blamed for what the parser does, not for what the system does to the parser."""
+    path = tmp_path / "a.parquet"
+    written(path)
+    with open_parquet(path, path.name) as file:
+        os.kill(file._child._process.pid, number)
+        with pytest.raises(kind, match=said):
+            list(file.batches(range(3), [0]))
+
+
+def test_a_child_serves_many_files_and_is_replaced_when_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not every file costs a process; one that ended while idle is no error."""
+    path = tmp_path / "a.parquet"
+    written(path)
+    fresh_children(monkeypatch)
+    read(path)
+    (child,) = parquet_apart._idle
+    with open_parquet(path, path.name) as file:
+        assert file._child is child
+    with open_parquet(path, path.name) as file:
+        next(file.batches(range(3), [0]))  # half-read: it cannot be asked anything else
+    assert not parquet_apart._idle
+    read(path)
+    (child,) = parquet_apart._idle
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), child._in.fileno())
+    assert child._process.wait() == 0  # as it ends of itself when nobody asks for a while
+    assert read(path).equals(table())
+
+
+def test_texts_that_repeat_may_not_stand_for_gigabytes(tmp_path: Path) -> None:
+    """A file of kilobytes costs its kilobytes."""
+    path = tmp_path / "a.parquet"
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), ["x" * 700_000])
+    pq.write_table(pa.table({"t": text, "y": [0, 1] * 1000}), path, compression="zstd")
+    size = path.stat().st_size
+    assert size < 10_000
+    split = Split(0, path.name, "parquet", "none", size, hash_file(path), (0, 1))
+    with pytest.raises(SourceUnreadable, match="column t open to 1,335 MB") as caught:
+        list(read_parquet_rows(split, tmp_path, names=["t", "y"], batch_rows=65_536))
+    assert "dataset.drop" in caught.value.remedy
+    (batch,) = read_parquet_rows(split, tmp_path, names=["y"], batch_rows=65_536)
+    assert len(batch.rows) == 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.parquet", lambda path: written(path), ""),
+        ("a.parquet", lambda path: written(path, write_page_checksum=False), "pyarrow: write_page"),
+        ("a.csv.zst", lambda path: path.write_bytes(b"\x28\xb5\x2f\xfd\x24" + b"..."), ""),
+        (
+            "a.csv.zst",
+            lambda path: path.write_bytes(pa.compress(b"x,b\n", "zstd", True)),
+            "--check",
+        ),
+    ],
+)
+def test_files_without_checksums_are_told(
+    tmp_path: Path, name: str, content: Callable[[Path], Any], said: str
+) -> None:
+    """Once for all files, with what would write them."""
+    content(tmp_path / name)
+    checked = not said
+    if name.endswith("zst"):
+        assert has_zstd_checksum(tmp_path / name) is checked
+    else:
+        with open_parquet(tmp_path / name, name) as file:
+            assert file.checked is checked
+    form = "parquet" if name.endswith("parquet") else "csv"
+    split = Split(0, name, form, "none", 9, "", checked=checked)
+    told = SourceListing((split, replace(split, path="b", checked=True)), (), None).unchecked
+    assert len(told) == (0 if checked else 1)
+    assert all("1 of 2 files" in line and said in line for line in told)
+
+
+def fresh_children(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+    """End those that wait, and start the next with other limits."""
+    while parquet_apart._idle:
+        parquet_apart._idle.pop().end()
+    for name, limit in limits.items():
+        monkeypatch.setattr(parquet_apart, name, limit)
