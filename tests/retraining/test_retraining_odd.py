@@ -11,7 +11,8 @@ from tidemill.config import load_params
 from tidemill.engines import LocalEngine
 from tidemill.errors import ValidationFailed
 from tidemill.ingestion import live_rows
-from tidemill.stages.live import gather_rows
+from tidemill.stages.gathering import gather_rows
+from tidemill.stages.sides import Sides
 from tidemill.storage import ShardManifest, Workspace, read_blocks
 
 CHANGES = {
@@ -54,7 +55,9 @@ def gathered(finished, tmp_path):
         schema = ShardManifest.read(finished / "data" / "shards").schema
         with LocalEngine(1) as engine:
             rows = _Labelled(Workspace.at(finished), load_params(finished), str(path), engine)
-            return gather_rows(rows(), schema, 0.3, tmp_path / "rows", max_invalid_fraction=limit)
+            return gather_rows(
+                rows(), schema, Sides(0.3), tmp_path / "rows", max_invalid_fraction=limit
+            )
 
     return gather
 

@@ -27,13 +27,14 @@ from tidemill.errors import (
     TooFewRows,
     UsageError,
 )
-from tidemill.ingestion import LiveRows, live_rows
+from tidemill.ingestion import live_rows
 from tidemill.retraining import Order
 from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.sharding import locate, verify
 from tidemill.stages.ancestry import ancestry_of
-from tidemill.stages.live import categories_so_far, live_sets, proof_rows
+from tidemill.stages.live import categories_so_far, live_sets
+from tidemill.stages.sides import Sides
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
 from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
@@ -50,9 +51,17 @@ def champion(root: Path) -> int:
     return registry(root).champion("rides").version
 
 
-def judging(table: pa.Table) -> np.ndarray:
-    """Which events judge."""
-    return proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), SHARE, "cancelled")
+def judging(table: pa.Table, before: pa.Table | None = None) -> np.ndarray:
+    """Which events judge; all of them have a time."""
+    sides = Sides(SHARE)
+    for rows in (before, table):
+        if rows is not None:
+            sides = sides.extended(micros(rows))
+    return sides.judges(micros(table), np.zeros(len(table), np.uint64))
+
+
+def micros(table: pa.Table) -> np.ndarray:
+    return table["at"].cast(pa.int64()).to_numpy()
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, str]]:
@@ -387,20 +396,6 @@ def test_a_labelled_row_that_comes_twice_is_told_with_its_own_remedy(root, live,
     assert caught.value.remedy.startswith("give each labelled row once")
 
 
-def test_sides_depend_on_the_id_alone(live, finished):
-    """However the rows are cut and whatever else they hold, an id stays on its side."""
-    table = live(finished, 600)
-    schema = ShardManifest.read(finished / "data" / "shards").schema
-    whole = judging(table)
-    parts = [
-        proof_rows(live_rows(batch, schema), SHARE, "cancelled") for batch in table.to_batches(70)
-    ]
-    assert (np.concatenate(parts) == whole).all()
-    # The share only ever adds to one side.
-    wider = proof_rows(LiveRows(table, table["event_id"].cast(pa.string()), 0), 0.5, "cancelled")
-    assert (wider | ~whole).all()
-
-
 @pytest.mark.parametrize(("taught", "given"), [("7", "7.0"), ("7.0", "7"), ("7.0", 7)])
 def test_what_live_rows_call_a_category_is_taught_as_it_is_known(finished, taught, given):
     """A frame with gaps writes 7.0 for 7: no second category comes of it; others stay."""
@@ -429,31 +424,13 @@ def test_the_categories_so_far_are_those_of_all_shards(finished):
     assert found[feature] == set(held[feature].to_pylist()) - {None}
 
 
-def test_without_ids_the_truth_decides_no_side(finished):
-    """The same rows with other labels judge, or teach, as they did."""
-    schema = ShardManifest.read(finished / "data" / "shards").schema
-    table = next(iter(read_blocks(next((finished / "data" / "shards").glob("*.parquet")))))
-    table = table.append_column("at", pa.nulls(table.num_rows, pa.timestamp("us")))
-    rows = live_rows(table, schema)
-    turned = rows.table.set_column(
-        rows.table.schema.get_field_index("cancelled"),
-        rows.table.schema.field("cancelled"),
-        pa.array(["yes"] * rows.table.num_rows).dictionary_encode(),
-    )
-    one, two = (
-        proof_rows(LiveRows(each, None, 0), SHARE, "cancelled") for each in (rows.table, turned)
-    )
-    assert 0 < one.sum() < len(one)
-    assert (one == two).all()
-
-
 @pytest.mark.slow
 def test_the_share_of_the_first_retraining_stays(root, live, again, change):
     """Another proof_fraction later does not move rows from one side to the other."""
-    again(root, live(root, 700, seed=1), "d1")
+    first, table = (live(root, 700, seed=seed) for seed in (1, 2))
+    again(root, first, "d1")
     change(root, "monitoring.retraining.proof_fraction=0.6")
-    table = live(root, 700, seed=2)
-    assert again(root, table, "d2").facts["rows_proof"] == judging(table).sum()
+    assert again(root, table, "d2").facts["rows_proof"] == judging(table, first).sum()
 
 
 def test_labels_that_nobody_knows_are_left_out(root, live, again):

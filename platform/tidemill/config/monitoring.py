@@ -241,7 +241,8 @@ class RetrainingConfig(Section):
     monthly_budget: int = Field(8, ge=0, description="retrainings in 30 days")
     approval: bool = Field(False, description="a person must approve each")
     proof_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.3, description="share of labelled live rows, by key hash, that judge and never teach"
+        0.3,
+        description="share of labelled live rows, by stretches of time, that judge, not teach",
     )
     max_regression: float = Field(
         0.02,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import SchemaMismatch
-from tidemill.ingestion.casting import Cells, cast_column
+from tidemill.ingestion.casting import Cells, cast_column, is_text
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_in, oddities_of
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import compile_plan
@@ -59,9 +59,20 @@ def as_labelled(schema: TableSchema, given: Mapping[str, str]) -> TableSchema:
         # As it comes: of a number or a boolean made text, nobody could tell whether it is an id.
         kind, physical = _IDS.get(given[EVENT_ID], (ColumnType.CATEGORICAL, "string"))
         columns.append(Column(EVENT_ID, kind, Purpose.CARRIED, physical))
-    if AT in given and schema.time is not None and schema.time.name not in given:
-        columns.append(Column(AT, ColumnType.DATETIME, Purpose.CARRIED, "timestamp[us]"))
+    if AT in given and AT not in schema.names:
+        columns += _at(schema, given)
     return replace(schema, columns=tuple(columns))
+
+
+def _at(schema: TableSchema, given: Mapping[str, str]) -> list[Column]:
+    """How to read ``at``; where the model knows no time an unreadable one costs no row."""
+    if schema.time is not None and schema.time.name in given:
+        return []
+    if schema.time is not None or given[AT] == "datetime":
+        return [Column(AT, ColumnType.DATETIME, Purpose.CARRIED, "timestamp[us]")]
+    if given[AT] == "text":
+        return [Column(AT, ColumnType.CATEGORICAL, Purpose.CARRIED, "string")]
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +117,16 @@ class LiveRows:
         missing or none (:func:`tidemill.spelling.identifiers`).
     odd : Oddities
         Of all rows that came; the invalid ones are left out too, and not in ``left_out``.
+    times : pyarrow.ChunkedArray or None
+        When each row was, in microseconds, null where that is not known; None where no column
+        tells it.
     """
 
     table: pa.Table
     ids: pa.ChunkedArray | None
     left_out: int
     odd: Oddities = field(default_factory=Oddities)
+    times: pa.ChunkedArray | None = None
 
 
 def live_rows(
@@ -157,16 +172,18 @@ def live_rows(
     told = pc.is_valid(target)
     if schema.task is not Task.REGRESSION:
         told = pc.is_in(target.cast(pa.string()), value_set=pa.array(schema.classes))
-    ids = _ids(table, rows, schema)
+    ids, times = _ids(table, rows, schema), _times(table, rows, schema)
     if ids is not None and EVENT_ID in table.column_names:
         told = pc.and_(told, pc.is_valid(ids))
     told = pc.and_(pc.fill_null(told, False), pa.array(~invalid_rows(parsed)))
     kept = rows.filter(told)
+    ids, times = (None if found is None else found.filter(told) for found in (ids, times))
     return LiveRows(
         kept,
-        None if ids is None else ids.filter(told),
+        ids,
         rows.num_rows - odd.invalid - kept.num_rows,
         before.merge(replace(odd, rows=0 if before.rows else rows.num_rows)),
+        times,
     )
 
 
@@ -212,6 +229,18 @@ def _ids(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArr
 
 def _texts_of(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([identifiers(chunk) for chunk in ids.chunks], pa.string())
+
+
+def _times(events: pa.Table, rows: pa.Table, schema: TableSchema) -> pa.ChunkedArray | None:
+    if schema.time is not None:
+        return rows[schema.time.name]
+    if AT not in events.column_names:
+        return None
+    kind = events[AT].type
+    if not (is_text(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        return None
+    wanted = pa.timestamp("us")
+    return pa.chunked_array([cast_column(at, wanted).values for at in events[AT].chunks], wanted)
 
 
 def _column(table: pa.Table, column: Column, schema: TableSchema) -> Cells:

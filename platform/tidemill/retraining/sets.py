@@ -6,9 +6,15 @@ from pathlib import Path
 
 from tidemill.retraining.order import outcome_of, receipts
 from tidemill.stages.live import LiveSet, live_sets
+from tidemill.stages.sides import Cut, Sides
 from tidemill.storage import Workspace, discard_directory, read_hashed, write_hashed
 
-__all__ = ["proof_share", "set_name", "staying_sets", "take_out_unfinished"]
+__all__ = ["keep_cut", "known_sides", "set_name", "staying_sets", "take_out_unfinished"]
+
+_ANEW = (
+    "delete it and run the same again, with the proof_fraction of the first retraining in "
+    "params.yaml (monitoring.retraining); rows are then cut anew, and what was learnt judges nobody"
+)
 
 
 def staying_sets(workspace: Workspace, decision: str) -> list[LiveSet]:
@@ -45,17 +51,31 @@ def set_name(workspace: Workspace, decision: str) -> str:
     return f"{number:04d}-{decision}"
 
 
-def proof_share(workspace: Workspace, wanted: float) -> float:
-    """The share of the first retraining: another one would let rows change sides."""
-    path = workspace.live / "split.json"
+def known_sides(workspace: Workspace, wanted: float) -> Sides:
+    """The sides of all rows so far, with the share of the first retraining.
+
+    Another share would let rows change sides that go by their hash. An earlier tidemill kept no
+    cuts: its sets stay, and what comes is cut anew.
+    """
+    path = _split(workspace)
     if not path.exists():
-        write_hashed(path, {"proof_fraction": wanted})
-    noted = read_hashed(
-        path,
-        remedy="delete it and run the same again, with the proof_fraction of the first retraining "
-        "in params.yaml (monitoring.retraining)",
-    )
-    return float(noted["proof_fraction"])
+        return Sides(wanted)
+    known = read_hashed(path, remedy=_ANEW)
+    cuts = tuple(Cut.from_json(cut) for cut in known.get("cuts", ()))
+    return Sides(float(known["proof_fraction"]), cuts)
+
+
+def keep_cut(workspace: Workspace, sides: Sides, cut: Cut | None) -> None:
+    """Let the sides of a cut stay for good; again, after a kill: changes nothing."""
+    cuts = sides.cuts if cut is None or cut in sides.cuts else (*sides.cuts, cut)
+    found = {"proof_fraction": sides.share, "cuts": [each.to_json() for each in cuts]}
+    path = _split(workspace)
+    if not path.exists() or read_hashed(path, remedy=_ANEW) != found:
+        write_hashed(path, found)
+
+
+def _split(workspace: Workspace) -> Path:
+    return workspace.live / "split.json"
 
 
 def _stays(workspace: Workspace, live: LiveSet, decision: str) -> bool:

@@ -22,7 +22,8 @@ from tidemill.pipeline import (
 )
 from tidemill.retraining.order import Order, Outcome, Rows, outcome_of, receipts, sweep
 from tidemill.retraining.sets import (
-    proof_share,
+    keep_cut,
+    known_sides,
     set_name,
     staying_sets,
     take_out_unfinished,
@@ -30,7 +31,8 @@ from tidemill.retraining.sets import (
 from tidemill.settings import Settings
 from tidemill.stages import StageContext, StageResult, run_shard
 from tidemill.stages.challenger import Challenger, register_challenger
-from tidemill.stages.live import LiveSet, categories_so_far, gather_rows, take_in
+from tidemill.stages.gathering import gather_rows
+from tidemill.stages.live import LiveSet, categories_so_far, take_in
 from tidemill.stages.relearn import Refitted, refit_challenger
 from tidemill.stages.retrain import Comparison, Proof, compare, deciding_figures
 from tidemill.stages.shard import source_key
@@ -189,15 +191,17 @@ class _Retraining:
     def gather(self) -> StageResult:
         """Write the labelled rows to disk, learn and proof apart."""
         workspace = self.context.workspace
+        sides = known_sides(workspace, self.params.monitoring.retraining.proof_fraction)
         gathered = gather_rows(
             self._rows(),
             self.manifest.schema,
-            proof_share(workspace, self.params.monitoring.retraining.proof_fraction),
+            sides,
             self.folder / "rows",
             staying_sets(workspace, self.order.decision),
             categories_so_far(self.manifest, workspace.shards),
             max_invalid_fraction=self.params.ingestion.max_invalid_fraction,
         )
+        keep_cut(workspace, sides, gathered.cut)
         self.facts |= {
             "rows_unreadable": gathered.unreadable,
             "odd_cells": list(gathered.odd_cells),
@@ -208,6 +212,7 @@ class _Retraining:
             "left out": gathered.left_out,
             "learnt before": gathered.repeated,
             "unreadable": gathered.unreadable,
+            "without a time": gathered.untimed,
         }
         told = (*self.champion.notes, *gathered.said)
         return StageResult("gather", facts, {"odd cells": list(gathered.odd_cells)}, warnings=told)

@@ -1,39 +1,23 @@
-"""Live rows: the sets that were taken over for learning, and how a new one is made.
+"""Live rows: the sets that were taken over for learning, and how gathered rows become one.
 
-Labelled live rows go one of two ways, by the hash of their id: *learn* rows become a set below
-data/live, which the shards of the source are extended with; *proof* rows judge the models that
-learnt from the others, and are never learnt from.
+Labelled live rows go one of two ways (``sides``): *learn* rows become a set below data/live, which
+the shards of the source are extended with; *proof* rows judge the models that learnt from the
+others, and no model that is judged learns from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from tidemill.config import Params
-from tidemill.errors import KeyInvalid, TooFewRows
-from tidemill.ingestion import (
-    LabelledRows,
-    LiveRows,
-    ingest,
-    list_source,
-    live_dataset,
-    live_rows,
-    load_suite,
-    row_wise_suite,
-)
-from tidemill.oddities import Oddities
+from tidemill.errors import KeyInvalid
+from tidemill.ingestion import ingest, list_source, live_dataset, load_suite, row_wise_suite
 from tidemill.profiling import Profile, categories_of
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
-    BlockWriter,
     FileEntry,
     PartEntry,
     ShardManifest,
@@ -45,27 +29,26 @@ from tidemill.storage import (
     place_file,
     read_hashed,
     read_profiles,
-    salted_hash,
-    stable_hash,
-    stable_row_hash,
     write_hashed,
     write_json,
 )
 
 __all__ = [
-    "Gathered",
+    "FILES",
+    "LEARN",
+    "LEARNT_IDS",
+    "PROOF",
     "LiveSet",
     "categories_so_far",
-    "gather_rows",
     "live_sets",
-    "proof_rows",
     "take_in",
 ]
 
-BLOCK_ROWS = 16_384
-_SALT = "learn or proof"
-_FILES, _LEARN, _PROOF = "files", "learn", "proof"
-_IDS = "learnt.npy"
+FILES, LEARN, PROOF = "files", "learn", "proof"
+"""Of gathered rows: their folder, and the stems of its two files."""
+
+LEARNT_IDS = "learnt.npy"
+"""Beside them and in each set: the sorted hashes of the learn rows, uint64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,157 +98,6 @@ def categories_so_far(manifest: ShardManifest, shards: Path) -> dict[str, frozen
     )
 
 
-def proof_rows(rows: LiveRows, share: float, target: str) -> npt.NDArray[np.bool_]:
-    """Which rows judge; the others may be learnt from. (rows,) bool.
-
-    A row's side depends on its id and the share alone, so that it never changes. Without ids all
-    of the row but its target is hashed: the truth must not decide who is judged by it.
-    """
-    if rows.ids is not None:
-        return _judges(stable_hash(rows.ids), share)
-    return _judges(stable_row_hash(rows.table.drop_columns([target])), share)
-
-
-def _row_hashes(rows: LiveRows) -> npt.NDArray[np.uint64]:
-    return stable_row_hash(rows.table) if rows.ids is None else stable_hash(rows.ids)
-
-
-def _judges(hashes: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = salted_hash(hashes, _SALT) < np.uint64(int(share * 2**64))
-    return found
-
-
-def _among(
-    hashes: npt.NDArray[np.uint64], known: Sequence[npt.NDArray[np.uint64]]
-) -> npt.NDArray[np.bool_]:
-    """Which of the hashes are in one of the sorted arrays."""
-    found = np.zeros(len(hashes), np.bool_)
-    for own in known:
-        at = np.searchsorted(own, hashes)
-        inside = at < len(own)
-        found[inside] |= own[at[inside]] == hashes[inside]
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """How many labelled rows came, and which way they went.
-
-    ``left_out`` are rows whose label is none of the model's classes, or whose event id is none;
-    ``repeated`` ones are in a set of another retraining already; of ``unreadable`` ones a cell, or
-    all, could not be read as the model's table was. ``odd_cells`` and ``said`` are
-    :meth:`tidemill.oddities.Oddities.table` and ``sentences`` of all rows that came.
-    """
-
-    learn: int
-    proof: int
-    left_out: int
-    repeated: int = 0
-    unreadable: int = 0
-    odd_cells: Sequence[dict[str, Any]] = ()
-    said: Sequence[str] = ()
-
-
-def gather_rows(
-    batches: Iterable[pa.RecordBatch | pa.Table | LabelledRows],
-    schema: TableSchema,
-    share: float,
-    folder: Path,
-    taken: Sequence[LiveSet] = (),
-    categories: Mapping[str, Container[str]] | None = None,
-    *,
-    max_invalid_fraction: float = 1.0,
-) -> Gathered:
-    """Write labelled rows to ``folder/files``: learn.parquet and proof.parquet, as one.
-
-    Parameters
-    ----------
-    batches : iterable
-        See :func:`tidemill.ingestion.live_rows`.
-    share : float
-        Of the rows that judge.
-    folder : Path
-        Replaced as a whole; where it is finished, nothing is read.
-    taken : sequence of LiveSet
-        Their rows are learnt from, and not taken again.
-    categories : mapping of str to container of str, optional
-        By feature those so far, as for :func:`tidemill.ingestion.live_rows`.
-    max_invalid_fraction : float
-        Of the rows that may be unreadable; they are left out.
-
-    Raises
-    ------
-    ValidationFailed
-        If more are unreadable.
-    TooFewRows
-        If one side has no rows.
-
-    Notes
-    -----
-    Memory: a few batches and two blocks, whatever the rows, and 8 bytes a learnt row; the hashes
-    of earlier sets stay on disk.
-    """
-    receipt = folder / "gathered.json"
-    if receipt.exists():
-        return Gathered(**read_hashed(receipt))
-    staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
-    left_out = repeated = 0
-    odd = Oddities()
-    known = [np.load(live.folder / _IDS, mmap_mode="r") for live in taken]
-    learnt: list[npt.NDArray[np.uint64]] = []
-    arrow = schema.arrow_schema()
-    with (
-        BlockWriter(staged / _FILES / f"{_LEARN}.parquet", arrow, block_rows=BLOCK_ROWS) as learn,
-        BlockWriter(staged / _FILES / f"{_PROOF}.parquet", arrow, block_rows=BLOCK_ROWS) as proof,
-    ):
-        for batch in batches:
-            rows = live_rows(batch, schema, categories)
-            left_out += rows.left_out
-            odd = odd.merge(rows.odd)
-            hashes = _row_hashes(rows)
-            judges = proof_rows(rows, share, schema.target.name)
-            again = _among(hashes, known) & ~judges
-            repeated += int(again.sum())
-            learns = ~judges & ~again
-            learnt.append(hashes[learns])
-            proof.write(rows.table.filter(pa.array(judges)))
-            learn.write(rows.table.filter(pa.array(learns)))
-        _refuse(odd, max_invalid_fraction)
-        gathered = Gathered(
-            learn.close().rows,
-            proof.close().rows,
-            left_out,
-            repeated,
-            odd.invalid,
-            odd.table(),
-            odd.sentences(rows_stay=False),
-        )
-    np.save(staged / _IDS, np.sort(np.concatenate([*learnt, np.empty(0, np.uint64)])))
-    if not (gathered.learn and gathered.proof):
-        raise TooFewRows(
-            f"of the labelled rows {gathered.learn} may be learnt from, {gathered.proof} would "
-            f"judge, {gathered.left_out} have a label that the model does not know, or no event "
-            f"id, {gathered.unreadable} cannot be read, and {gathered.repeated} were learnt from "
-            "before",
-            remedy="wait for more labels, or change monitoring.retraining.proof_fraction",
-            **asdict(gathered),
-        )
-    write_hashed(staged / receipt.name, asdict(gathered))
-    commit_directory(staged, folder)
-    return gathered
-
-
-def _refuse(odd: Oddities, limit: float) -> None:
-    error = odd.refusal(
-        limit,
-        source="the labelled rows",
-        remedy="write them as the model's table was written (dates, decimals, codes, keys), or "
-        "raise ingestion.max_invalid_fraction",
-    )
-    if error is not None:
-        raise error
-
-
 def take_in(
     context: StageContext, params: Params, schema: TableSchema, folder: Path, name: str
 ) -> tuple[LiveSet, tuple[FileEntry, ...], dict[str, int]]:
@@ -302,9 +134,9 @@ def take_in(
                 **exc.fields,
             ) from exc
         manifest = ValidatedManifest.read(folder / "validated")
-        learn = _parts(manifest, _LEARN)
+        learn = _parts(manifest, LEARN)
         _commit_set(live, folder, replace(manifest, schema=schema, parts=learn))
-        proof = _parts(manifest, _PROOF)
+        proof = _parts(manifest, PROOF)
         noted = {
             "proof": [asdict(part.file) for part in proof],
             "facts": {
@@ -319,7 +151,7 @@ def take_in(
 
 
 def _validate(context: StageContext, params: Params, schema: TableSchema, folder: Path) -> None:
-    dataset = live_dataset(params.dataset, str(folder / "rows" / _FILES))
+    dataset = live_dataset(params.dataset, str(folder / "rows" / FILES))
     suite = folder / "suite.json"
     given = load_suite(context.workspace.root / params.ingestion.suite)
     write_json(suite, row_wise_suite(given, schema))
@@ -352,7 +184,7 @@ def _commit_set(live: LiveSet, folder: Path, manifest: ValidatedManifest) -> Non
         place_file(folder / "validated" / part.file.path, staged / "validated" / part.file.path)
     manifest.write(staged / "validated")
     place_file(folder / "validation.json", staged / "validation.json")
-    place_file(folder / "rows" / _IDS, staged / _IDS)
+    place_file(folder / "rows" / LEARNT_IDS, staged / LEARNT_IDS)
     rows = sum(part.file.rows for part in manifest.parts)
     content = hash_json([part.file.sha256 for part in manifest.parts])
     write_json(staged / "set.json", {"name": live.name, "rows": rows, "content": content})
