@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from tidemill.config import HarmConfig
 from tidemill.drift import HeldOut, PerformanceModel, other_answers
+from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
 from tidemill.learning import predict_scores
 from tidemill.metrics import STRETCHES, Lead, figures_of, lead_of
 from tidemill.profiling import fold
-from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema, Task
+from tidemill.settings import Settings
+from tidemill.stages import StageContext
 from tidemill.stages.gate import Evidence, deciding_figure, excuse, rule
-from tidemill.storage import ShardManifest
-from tidemill.tracking import load_champion
+from tidemill.stages.judging import judge, judge_stretches, stretch_ends
+from tidemill.storage import ShardManifest, Workspace
+from tidemill.tracking import Tracker, load_champion
 
 LIMITS = {"min_improvement": 0.0, "max_regression": 0.02}
 SCHEMAS = {
@@ -53,15 +59,16 @@ def shown(task, metric, accused, proof, frozen=None, *, usable=True):
     """Evidence of what challenger and champion say of rows: (new, old, truth) of both sets."""
     figure = deciding_figure(accused, metric, task)
     new, old = (parts(task, scores, proof[2]) for scores in proof[:2])
-    held = [fold(parts(task, scores, (frozen or proof)[2])) for scores in (frozen or proof)[:2]]
+    held = [parts(task, scores, (frozen or proof)[2]) for scores in (frozen or proof)[:2]]
     return Evidence(
         metric=metric,
         figure=figure,
         proof={"challenger": fold(new).values(), "champion": fold(old).values()},
-        frozen={"challenger": held[0].values(), "champion": held[1].values()},
-        leads={name: lead_of(name, new, old) for name in dict.fromkeys((figure, *accused))},
+        frozen={"challenger": fold(held[0]).values(), "champion": fold(held[1]).values()},
+        leads={name: lead_of(name, new, old) for name in dict.fromkeys((figure, *accused, metric))},
         rows=len(proof[2]),
         champion=3,
+        frozen_lead=lead_of(metric, *held),
         frozen_usable=usable,
     )
 
@@ -175,6 +182,63 @@ def test_regression_alike(figure):
     assert turned.reason.startswith("no better on proof")
 
 
+def forgetful(rows, seed, forgets=0.9):
+    """(new, old, truth): the challenger ranks rows a little worse than the champion."""
+    known, truth = logits(rows, seed)
+    return sigmoid(known + np.random.default_rng(99 + seed).normal(0, forgets, rows)), known, truth
+
+
+@pytest.mark.parametrize("where", ["proof", "the frozen test rows"])
+def test_a_loss_within_chance_is_no_objection(where):
+    """Few rows on which it looks worse by more than is allowed, and might be no worse: told."""
+    spared = 0
+    for seed in range(12):
+        new, old, truth = forgetful(150, seed)
+        if where == "proof":
+            evidence = shown(
+                Task.BINARY, "roc_auc", ("log_loss",), (new, sigmoid(4 * old + 3), truth)
+            )
+        else:
+            fewer = (new, sigmoid(old), truth)
+            evidence = shown(Task.BINARY, "roc_auc", ("log_loss",), off_in_calibration(), fewer)
+        loss, lead = evidence.losses()[where]
+        ruling = rule(evidence, **LIMITS)
+        if loss > 0.02 and lead.value >= -lead.by_chance:
+            spared += 1
+            assert ruling.better
+            assert f"that it lost {loss:.4f} of its ROC AUC on {where} may be chance" in (
+                ruling.reason
+            )
+    assert spared
+
+
+@pytest.mark.parametrize("where", ["proof", "the frozen test rows"])
+def test_a_loss_beyond_chance_is_refused(where):
+    """The same challengers on rows enough to tell it."""
+    for seed in range(4):
+        new, old, truth = forgetful(3000, seed)
+        mended = (new, sigmoid(4 * old + 3), truth)
+        proof = mended if where == "proof" else off_in_calibration()
+        frozen = off_in_calibration() if where == "proof" else (new, sigmoid(old), truth)
+        evidence = shown(Task.BINARY, "roc_auc", ("log_loss",), proof, frozen)
+        ruling = rule(evidence, **LIMITS)
+        assert not ruling.better
+        assert ruling.forgot
+        assert f"of its ROC AUC on {where}, 0.02 is allowed" in ruling.reason
+
+
+def test_where_chance_is_not_told_the_loss_alone_counts():
+    """Stretches of the frozen rows without one of the classes: nothing excuses the loss."""
+    truth = np.repeat([0, 1], [397, 3])
+    knows = (np.arange(400) / 400 + truth) / 2
+    frozen = (1 - knows, knows, truth)
+    evidence = shown(Task.BINARY, "roc_auc", ("log_loss",), off_in_calibration(), frozen)
+    assert not np.isfinite(evidence.frozen_lead.error)
+    ruling = rule(evidence, **LIMITS)
+    assert not ruling.better
+    assert "of its ROC AUC on the frozen test rows, 0.02 is allowed" in ruling.reason
+
+
 def inverted(rows=600):
     """Evidence of a world that has turned round, and what shows it."""
     known, truth = logits(rows)
@@ -240,6 +304,53 @@ def test_a_lead_that_rows_do_not_tell_is_not_certain():
     both = [parts(Task.BINARY, np.linspace(0, 1, 100), truth) for _ in range(2)]
     assert lead_of("roc_auc", *both).error == np.inf
     assert not Lead(0.5, np.inf).certain
+
+
+def test_frozen_rows_are_parted_by_time_over_all_shards(finished):
+    """Each shard holds rows of all times: a stretch is of one time, and all make the whole."""
+    manifest = ShardManifest.read(finished / "data" / "shards")
+    tests = [entry.file for entry in manifest.of(Role.TEST)]
+    model = load_champion(f"sqlite:///{finished}/mlflow.db", "rides").judged
+    with LocalEngine(1) as engine:
+        tracker = Tracker(f"sqlite:///{finished}/mlflow.db", "rides")
+        context = StageContext(Workspace.at(finished), Settings(), engine, tracker)
+        ends = stretch_ends(context, manifest, Role.TEST)
+        given = (context, model, tests, finished / "data" / "shards", manifest.schema)
+        found = judge_stretches(*given, label="", ends=ends)
+        whole = judge(context, model, manifest, Role.TEST)
+        early = _Before((manifest.schema.time.name,), ends[0])
+        first = judge(context, model, manifest, Role.TEST, only=early)
+        (alone,) = judge_stretches(*given, label="", ends=ends, only=early)
+        coarse = replace(
+            manifest, schema=replace(manifest.schema, columns=_undated(manifest.schema))
+        )
+        assert stretch_ends(context, coarse, Role.TEST) is None
+    assert fold(found).values() == pytest.approx(whole.values())
+    assert found[0].values() == pytest.approx(first.values())
+    assert alone.values() == pytest.approx(first.values())
+    sizes = [int(part.confusion.sum()) for part in found]
+    assert len(sizes) == STRETCHES
+    assert (np.diff(ends) > 0).all()
+    assert max(sizes) - min(sizes) < 0.1 * sum(sizes) / STRETCHES + 2
+
+
+@dataclass(frozen=True)
+class _Before:
+    """A filter of rows, by time."""
+
+    columns: tuple[str, ...]
+    end: int
+
+    def rows(self, table):
+        return table[self.columns[0]].cast(pa.int64()).to_numpy() < self.end
+
+
+def _undated(schema):
+    """No column is the time any more."""
+    return tuple(
+        replace(c, purpose=Purpose.CARRIED) if c.purpose is Purpose.TIME else c
+        for c in schema.columns
+    )
 
 
 def test_harm_of_calibration_alone_is_mended(root, live, again, change):

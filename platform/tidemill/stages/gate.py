@@ -2,8 +2,9 @@
 
 On *proof*, labelled live rows that nobody learnt from, it must beat the champion by more than
 chance in the figure that confirmed the harm. On the frozen test rows, which show the world as it
-was, it may lose no more than is allowed, and where a meaning has changed no more than the champion
-itself lost from that world to this one: whoever gives today's answers is wrong about the old ones.
+was, it may lose no more than is allowed or than chance is, and where a meaning has changed no more
+than the champion itself lost from that world to this one: whoever gives today's answers is wrong
+about the old ones.
 """
 
 from __future__ import annotations
@@ -40,13 +41,16 @@ class Evidence:
     proof, frozen : mapping
         Figures of each model; NaN where rows do not define one.
     leads : mapping of str to Lead
-        Of the challenger on proof, in ``figure`` and in the others that confirmed the harm.
+        Of the challenger on proof, in ``figure``, in the others that confirmed the harm, and in
+        ``metric``.
     rows : int
         Proof rows.
     champion : int
         Its version.
+    frozen_lead : Lead or None
+        Of the challenger on the frozen rows, in ``metric``; None where they may not judge.
     frozen_usable : bool
-        Whether the frozen rows may judge.
+        Whether they may.
     frozen_said : str
         Why not all of them do; empty where they do.
     """
@@ -58,6 +62,7 @@ class Evidence:
     leads: Mapping[str, Lead]
     rows: int
     champion: int
+    frozen_lead: Lead | None
     frozen_usable: bool = True
     frozen_said: str = ""
 
@@ -72,6 +77,13 @@ class Evidence:
         """What it lost in the tuned figure on proof; below 0 if it gained."""
         before, after = (self.proof[who][self.metric] for who in ("champion", "challenger"))
         return worse_by(self.metric, before, after)
+
+    def losses(self) -> dict[str, tuple[float, Lead | None]]:
+        """What it lost in the tuned figure by where, and what of it is chance."""
+        return {
+            "proof": (self.proof_loss, self.leads[self.metric]),
+            "the frozen test rows": (self.frozen_loss, self.frozen_lead),
+        }
 
     @property
     def world_loss(self) -> float:
@@ -157,18 +169,28 @@ def rule(evidence: Evidence, *, min_improvement: float, max_regression: float) -
         By which it must be ahead in the tuned figure, where that decides.
     max_regression : float
         What it may lose in the tuned figure on the frozen test rows; on proof too, where
-        another figure decides.
+        another figure decides. More than that counts where it is more than chance, or where
+        chance cannot be told.
     """
     said = evidence.said()
     margin = min_improvement if evidence.figure == evidence.metric else 0.0
     if objection := _on_proof(evidence, margin):
         return Ruling(False, False, False, f"{objection}: {said}")
-    losses = {"proof": evidence.proof_loss, "the frozen test rows": evidence.frozen_loss}
-    for where, loss in losses.items():
-        if loss > max_regression:
-            lost = f"lost {loss:.4f} of its {in_words(evidence.metric)} on {where}"
+    spared = ""
+    for where, (loss, lead) in evidence.losses().items():
+        lost = f"lost {loss:.4f} of its {in_words(evidence.metric)} on {where}"
+        if _lost(loss, lead, max_regression):
             return Ruling(False, True, False, f"{lost}, {max_regression:g} is allowed: {said}")
-    return Ruling(True, False, False, f"better on proof: {said}")
+        if loss > max_regression:
+            spared += f"; that it {lost} may be chance"
+    return Ruling(True, False, False, f"better on proof: {said}{spared}")
+
+
+def _lost(loss: float, lead: Lead | None, allowed: float) -> bool:
+    """Whether more is lost than allowed, and not by chance alone."""
+    if lead is None or not math.isfinite(lead.error):
+        return loss > allowed
+    return loss > allowed and lead.value < -lead.by_chance
 
 
 def excuse(
@@ -182,7 +204,7 @@ def excuse(
         Of the champion on proof, see :func:`tidemill.drift.other_answers`; empty: nothing shows
         that the old relation no longer holds, and the ruling stays.
     """
-    if not ruling.forgot or not others or evidence.proof_loss > max_regression:
+    if not ruling.forgot or not others or _lost(*evidence.losses()["proof"], max_regression):
         return ruling
     loss, own = evidence.frozen_loss, evidence.world_loss
     changed = "; ".join(each.said(evidence.rows) for each in others)
@@ -210,6 +232,7 @@ def _on_proof(evidence: Evidence, margin: float) -> str:
     if evidence.rows < MIN_PROOF_ROWS or not lead.certain:
         needed = f"{lead.by_chance:.4f} may be" if math.isfinite(lead.error) else "all of it may be"
         return f"ahead by {lead.value:.4f} on proof, of which {needed} chance"
-    if worse := [n for n, each in evidence.leads.items() if each.value < -each.by_chance]:
+    others = {n: each for n, each in evidence.leads.items() if n != evidence.metric}
+    if worse := [n for n, each in others.items() if each.value < -each.by_chance]:
         return f"worse on proof in {in_words(worse[0])}, which confirmed the harm too"
     return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidemill.errors import ConfigError, nearest
 from tidemill.learning import predict_scores
@@ -41,7 +42,12 @@ __all__ = [
     "judge",
     "judge_baseline",
     "judge_stretches",
+    "stretch_ends",
 ]
+
+_SAMPLED_TIMES = 65_536
+
+Times = npt.NDArray[np.int64]
 
 
 def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
@@ -117,16 +123,33 @@ def judge_stretches(
     schema: TableSchema,
     *,
     label: str,
+    only: Unlearnt | None = None,
+    ends: Times | None = None,
 ) -> tuple[Figures, ...]:
     """Return the figures of ``pipeline`` on each of :data:`STRETCHES` stretches of the rows.
 
-    Stretches follow the order of the rows, equally long; fewer where there are fewer rows.
+    Parameters
+    ----------
+    only : Unlearnt or None
+        Look at these rows only; stretches without any are left out.
+    ends : (STRETCHES - 1,) int64 or None
+        See :func:`stretch_ends`. None: stretches follow the order of the rows, equally long;
+        fewer where there are fewer rows.
+
+    Notes
+    -----
     Memory: one block, its matrix and its scores, per worker; the figures of all stretches.
     """
     total = sum(file.rows for file in files)
     starts = accumulate((file.rows for file in files), initial=0)
     function = partial(
-        _judge_parts, pipeline=pipeline, folder=folder, schema=schema, total=max(total, 1)
+        _judge_parts,
+        pipeline=pipeline,
+        folder=folder,
+        schema=schema,
+        total=max(total, 1),
+        only=only,
+        ends=ends,
     )
     placed = list(zip(files, starts, strict=False))
     found: dict[int, Figures] = {}
@@ -134,6 +157,42 @@ def judge_stretches(
         for at, figures in parts:
             found[at] = fold([found[at], figures]) if at in found else figures
     return tuple(figures for _, figures in sorted(found.items()))
+
+
+def stretch_ends(context: StageContext, manifest: ShardManifest, role: Role) -> Times | None:
+    """When each but the last of :data:`STRETCHES` stretches of about equally many rows ends.
+
+    Returns
+    -------
+    (STRETCHES - 1,) int64 or None
+        Microseconds since 1970, no part of the stretch; None where the rows have no times, or too
+        few different ones.
+
+    Notes
+    -----
+    Memory: about 65,536 times, evenly spaced over the rows of the role.
+    """
+    if manifest.schema.time is None:
+        return None
+    function = partial(
+        _times_of,
+        folder=context.workspace.shards,
+        time=manifest.schema.time.name,
+        step=max(1, manifest.rows(role) // _SAMPLED_TIMES),
+    )
+    files = [entry.file for entry in manifest.of(role)]
+    times = np.sort(np.concatenate(list(context.engine.map(function, files, label="times"))))
+    ends = times[np.arange(1, STRETCHES) * len(times) // STRETCHES]
+    return ends if len(np.unique([times[0], *ends])) == STRETCHES else None
+
+
+def _times_of(file: FileEntry, *, folder: Path, time: str, step: int) -> Times:
+    blocks = read_blocks(verify_file(folder, file), columns=[time])
+    return np.concatenate([_micros(table, time)[::step] for table in blocks])
+
+
+def _micros(table: pa.Table, time: str) -> Times:
+    return np.asarray(pc.fill_null(table[time].cast(pa.int64()), 0).to_numpy(), np.int64)
 
 
 def _judge_shard(
@@ -147,7 +206,7 @@ def _judge_shard(
 ) -> Figures:
     return fold(
         _figures(schema, scores, truth)
-        for scores, truth in _scored(file, pipeline, folder, schema, step=step, only=only)
+        for _, _, scores, truth in _scored(file, pipeline, folder, schema, step=step, only=only)
     )
 
 
@@ -158,17 +217,22 @@ def _judge_parts(
     folder: Path,
     schema: TableSchema,
     total: int,
+    only: Unlearnt | None,
+    ends: Times | None,
 ) -> list[tuple[int, Figures]]:
     """Figures of one file by stretch; ``placed`` with the number of its first row."""
-    file, row = placed
+    file, first = placed
+    also = () if ends is None or schema.time is None else (schema.time.name,)
     parts = []
-    for scores, truth in _scored(file, pipeline, folder, schema):
-        stretches = (row + np.arange(len(truth))) * STRETCHES // total
+    for table, rows, scores, truth in _scored(file, pipeline, folder, schema, only=only, also=also):
+        if ends is None or schema.time is None:
+            stretches = (first + rows) * STRETCHES // total
+        else:
+            stretches = np.searchsorted(ends, _micros(table, schema.time.name), side="right")
         parts += [
             (at, _figures(schema, scores[stretches == at], truth[stretches == at]))
             for at in np.unique(stretches).tolist()
         ]
-        row += len(truth)
     return parts
 
 
@@ -184,19 +248,25 @@ def _scored(
     *,
     step: int = 1,
     only: Unlearnt | None = None,
-) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """What the pipeline says of the rows of every ``step``-th block, and what is true."""
+    also: Sequence[str] = (),
+) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Rows of every ``step``-th block, their numbers, what is said of them, and what is true."""
     path = verify_file(folder, file)
     reducer, learner = pipeline[0], pipeline[-1]
     columns = {*(str(name) for name in reducer.feature_names_in_), schema.target.name}
     columns |= set(() if only is None else only.columns)
-    for table in read_blocks(
-        path, columns=sorted(columns), blocks=range(0, len(file.blocks), step)
+    columns |= set(also)
+    blocks = range(0, len(file.blocks), step)
+    starts = np.cumsum([0, *file.blocks])
+    for block, table in zip(
+        blocks, read_blocks(path, columns=sorted(columns), blocks=blocks), strict=True
     ):
+        rows = starts[block] + np.arange(table.num_rows)
         if only is not None:
-            table = table.filter(pa.array(only.rows(table)))
+            kept = only.rows(table)
+            table, rows = table.filter(pa.array(kept)), rows[kept]
         scores = predict_scores(learner, reducer.transform(table), schema.task)
-        yield scores, encode_target(table[schema.target.name], schema)
+        yield table, rows, scores, encode_target(table[schema.target.name], schema)
 
 
 def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:

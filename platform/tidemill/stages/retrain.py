@@ -7,7 +7,7 @@ which show the world as it was; the rule stands in ``gate``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 from tidemill.config import Params
 from tidemill.drift import other_answers
 from tidemill.errors import IntegrityError
-from tidemill.metrics import Figures, lead_of, metric_names, shortfall
+from tidemill.metrics import Figures, Lead, lead_of, metric_names, shortfall
 from tidemill.profiling import fold
 from tidemill.schema import Role, Task
 from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
 from tidemill.stages.context import StageContext
 from tidemill.stages.gate import Evidence, Ruling, deciding_figure, excuse, rule
-from tidemill.stages.judging import chosen_metric, defined, judge, judge_stretches
+from tidemill.stages.judging import chosen_metric, defined, judge_stretches, stretch_ends
 from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
@@ -189,30 +189,47 @@ def _evidence(
         )
         for who, model in models.items()
     }
+    held = _on_frozen(context, models, manifest, frozen)
+    undefined = dict.fromkeys(metric_names(manifest.schema.task), math.nan)
     evidence = Evidence(
         metric=metric,
         figure=names[0],
         proof={who: fold(parts).values() for who, parts in stretches.items()},
-        frozen={w: _on_frozen(context, model, manifest, frozen) for w, model in models.items()},
-        leads={
-            name: lead_of(name, stretches["challenger"], stretches["champion"])
-            for name in dict.fromkeys(names)
-        },
+        frozen={who: fold(held[who]).values() if held else undefined for who in models},
+        leads={name: _lead(name, stretches) for name in dict.fromkeys((*names, metric))},
         rows=proof.rows,
         champion=champion.version,
+        frozen_lead=_lead(metric, held) if held else None,
         frozen_usable=frozen.usable,
         frozen_said=frozen.said,
     )
     return evidence, stretches["champion"]
 
 
+def _lead(name: str, parts: Mapping[str, Sequence[Figures]]) -> Lead:
+    return lead_of(name, parts["challenger"], parts["champion"])
+
+
 def _on_frozen(
-    context: StageContext, model: Pipeline, manifest: ShardManifest, frozen: Frozen
-) -> dict[str, float]:
-    """Figures on the frozen test rows that may judge; NaN where they cannot."""
+    context: StageContext, models: Mapping[str, Pipeline], manifest: ShardManifest, frozen: Frozen
+) -> dict[str, tuple[Figures, ...]]:
+    """Figures by stretch of the frozen test rows that may judge; empty where they cannot."""
     if not frozen.usable:
-        return dict.fromkeys(metric_names(manifest.schema.task), math.nan)
-    return judge(context, model, manifest, Role.TEST, only=frozen.only).values()
+        return {}
+    ends = stretch_ends(context, manifest, Role.TEST)
+    return {
+        who: judge_stretches(
+            context,
+            model,
+            [entry.file for entry in manifest.of(Role.TEST)],
+            context.workspace.shards,
+            manifest.schema,
+            label="evaluate test",
+            only=frozen.only,
+            ends=ends,
+        )
+        for who, model in models.items()
+    }
 
 
 def _excused(
