@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import pyarrow as pa
+
 from tidemill.config import DatasetConfig, params_schema, read_params, set_params
 from tidemill.contracts import Engine
 from tidemill.errors import UsageError
-from tidemill.ingestion import SourceListing, draft_suite, list_source, look_result, read_split
+from tidemill.ingestion import (
+    SourceListing,
+    Thinned,
+    check_target,
+    draft_suite,
+    leaks,
+    list_source,
+    look_result,
+    read_split,
+    times_unused,
+)
 from tidemill.pipeline import prepare_versions
 from tidemill.profiling import Profile, fold
 from tidemill.schema import TableSchema, Task
@@ -28,6 +41,8 @@ OWN_FILES = ("params.yaml", "params.schema.json", "dvc.yaml", ".dvc", ".dvcignor
 PROFILED_SPLITS = 16
 PROFILED_ROWS = 20_000
 PROFILED_BATCHES = 32
+SAMPLED_CELLS = 8_000_000
+"""Of the rows in which leaks are looked for."""
 
 
 def init_workspace(
@@ -39,13 +54,21 @@ def init_workspace(
     key: str | None,
     assignments: list[str],
     engine: Engine,
+    told: Callable[[str], None] = lambda _: None,
 ) -> StageResult:
     """Make ``workspace`` for the table at ``source``: settings, graph, suite.
+
+    Parameters
+    ----------
+    told : callable
+        Is told what is done now.
 
     Raises
     ------
     UsageError
         If the folder already is a workspace.
+    TargetUnusable
+        If nothing can be learnt from the target.
     """
     if workspace.params.exists():
         raise UsageError(
@@ -64,16 +87,21 @@ def init_workspace(
             path=str(suite),
         )
     with _undone_on_failure(workspace.root, suite):
+        workspace.root.mkdir(parents=True, exist_ok=True)  # a source above is found through it
+        told(f"reading {source}: how it is written, and a hash of every file")
         listing = list_source(params.dataset, workspace.root, engine, named="--source")
+        told(f"looking at the rows of {_size(listing)}")
         found = look_result(params.dataset, listing, workspace.root)
         schema = found.schema
         stated = any(a.startswith("sharding.holdout.by=") for a in assignments)
         if time is None and schema.task is not Task.REGRESSION and not stated:
             text = set_params(text, ["sharding.holdout.by=stratified"])
         text = set_params(text, _found_conventions(params.dataset, schema))
-        count = draft_suite_file(
-            workspace, listing, schema, params.dataset, suite=params.ingestion.suite
-        )
+        told("drafting expectations, and looking for leaks")
+        profile, sample = _profiled(workspace, listing, schema, params.dataset)
+        allowed = params.ingestion.max_target_missing
+        check_target(schema, params.dataset, profile, sample, max_missing=allowed)
+        count = _write_suite(workspace.root / params.ingestion.suite, schema, profile)
         write_json(workspace.root / "params.schema.json", params_schema())
         _write_ignores(workspace)
         # Last but one: DVC wants it, and with it the folder is a workspace.
@@ -95,8 +123,33 @@ def init_workspace(
             "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
             "taken as missing": found.taken_as_missing,
         },
-        warnings=tuple(f"{column}: {note}" for column, note in found.notes.items()) + found.layout,
+        warnings=tuple(f"{column}: {note}" for column, note in found.notes.items())
+        + found.layout
+        + _hints(schema, sample),
     )
+
+
+def _size(listing: SourceListing) -> str:
+    files = {split.path: split.bytes for split in listing.splits}
+    return f"{len(files):,} file(s), {sum(files.values()) / 1e6:,.1f} MB"
+
+
+def _hints(schema: TableSchema, sample: pa.Table) -> tuple[str, ...]:
+    """What people should decide before they learn from the table."""
+    leaking = (
+        f"{name} alone predicts {schema.target.name} nearly perfectly ({gone:.1%} of a constant's "
+        f"errors are gone): if it is known only together with the target, leave it out with "
+        f"dataset.drop: [{_scalar(name)}]"
+        for name, gone in leaks(schema, sample)
+    )
+    times = times_unused(schema, sample)
+    if not times:
+        return tuple(leaking)
+    unused = (
+        f"{' and '.join(times)}: times that order the rows, perhaps; with --time {times[0]} the "
+        "latest rows are held out to judge by, as later rows will be predicted"
+    )
+    return (*leaking, unused)
 
 
 def _found_conventions(dataset: DatasetConfig, schema: TableSchema) -> list[str]:
@@ -139,23 +192,39 @@ def draft_suite_file(
     Memory: one batch of 20,000 rows; at most 16 splits are read, spread over the source, and of
     them some 640,000 rows together.
     """
+    profile, _ = _profiled(workspace, listing, schema, dataset)
+    return _write_suite(workspace.root / suite, schema, profile)
+
+
+def _profiled(
+    workspace: Workspace, listing: SourceListing, schema: TableSchema, dataset: DatasetConfig
+) -> tuple[Profile, pa.Table]:
+    """The profile of a bounded part of the source, and some of its rows in their order."""
     step = max(1, -(-len(listing.splits) // PROFILED_SPLITS))
     splits = listing.splits[::step]
-    profile = fold(
-        Profile.of(batch.table, schema)
-        for split in splits
-        for batch in read_split(
-            split,
-            schema,
-            dataset,
-            listing,
-            workspace.root,
-            batch_rows=PROFILED_ROWS,
-            max_batches=PROFILED_BATCHES // len(splits),
-        )
-    )
+    rows = max(200, min(5000, SAMPLED_CELLS // len(schema.columns)))
+    sample = Thinned(schema.arrow_schema(), rows)
+
+    def profiles() -> Iterator[Profile]:
+        for split in splits:
+            for batch in read_split(
+                split,
+                schema,
+                dataset,
+                listing,
+                workspace.root,
+                batch_rows=PROFILED_ROWS,
+                max_batches=PROFILED_BATCHES // len(splits),
+            ):
+                sample.add(batch.table)
+                yield Profile.of(batch.table, schema)
+
+    return fold(profiles()), sample.table()
+
+
+def _write_suite(path: Path, schema: TableSchema, profile: Profile) -> int:
     document: dict[str, Any] = draft_suite(schema, profile)
-    write_json(workspace.root / suite, document)
+    write_json(path, document)
     return len(document["expectations"])
 
 
@@ -179,7 +248,11 @@ def _relative(source: str, root: Path) -> str:
     if "://" in source:
         return source
     path = Path(source).absolute()
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    if path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    # What stands above may be a link; the last part may be a glob.
+    outside = path.parent.resolve() / path.name
+    return Path(os.path.relpath(outside, root.resolve())).as_posix()
 
 
 def _scalar(value: str | None) -> str:

@@ -550,6 +550,16 @@ def test_the_remedy_for_other_times_can_be_pasted(tmp_path: Path, name: str, kin
     assert first.timestamp() <= schema.time.edges[0] <= first.timestamp() + 366 * 86_400
 
 
+@pytest.mark.parametrize("day", [20240231, 20241301, 19999999])
+def test_an_expression_that_fails_on_a_value_is_not_offered(tmp_path: Path, day: int) -> None:
+    """A remedy is tried on the values looked at before it is offered."""
+    write_csv(tmp_path, {"when": [day, *[20240301] * 59], "y": [i % 2 for i in range(60)]})
+    with pytest.raises(ConfigError, match="are not times") as caught:
+        look_at(tmp_path, time="when")
+    assert "derive" not in caught.value.remedy
+    assert "holdout.by: order" in caught.value.remedy
+
+
 def test_times_that_can_be_read_in_two_ways_are_offered_both(tmp_path: Path) -> None:
     """Each line of the remedy works when it is pasted, and gives its own times."""
     values = [f"0{i % 9 + 1}/0{i % 8 + 1}/2024" for i in range(60)]
@@ -574,18 +584,28 @@ def test_a_boolean_time_is_offered_the_order_of_rows(tmp_path: Path) -> None:
 
 
 def test_numbers_lost_among_texts_are_said(tmp_path: Path) -> None:
-    """A column of numbers with too many codes to be one is ignored, and the reason names them."""
-    values = [
-        str(i / 8) if word == "n" else word
-        for i, word in enumerate(cycled({"n": 80, "unknown": 15, "-": 5}))
-    ]
+    """Too many codes for a column of numbers: the reason names them, in a line that works."""
+    words = cycled({"n": 80, "unknown": 15, "-": 5})
+    values = [str(i / 8) if word == "n" else word for i, word in enumerate(words)]
     write_csv(tmp_path, {"x": values, "y": [i % 2 for i in range(1000)]})
     reason = look_at(tmp_path).ignored["x"]
     assert "80% numbers" in reason
     assert "'unknown'" in reason
-    assert "dataset.missing_values" in reason
-    stated = look_at(tmp_path, csv={"null_values": ("", "unknown", "-")}).schema
-    assert stated["x"].type is ColumnType.NUMERIC
+    offered = re.search(r"dataset\.missing_values: (\[.*?\])", reason)
+    assert offered is not None
+    line = YAML(typ="safe").load(offered[1])
+    assert {"NA", "unknown"} <= set(line)
+    assert look_at(tmp_path, missing_values=line).schema["x"].type is ColumnType.NUMERIC
+
+
+def test_words_are_not_offered_as_missing_where_that_would_not_help(tmp_path: Path) -> None:
+    """Too many different ones: what is offered keeps the texts."""
+    values = [str(i / 8) if i % 10 < 7 else f"word {i}" for i in range(1000)]
+    write_csv(tmp_path, {"x": values, "y": [i % 2 for i in range(1000)]})
+    reason = look_at(tmp_path).ignored["x"]
+    assert "missing_values" not in reason
+    types = YAML(typ="safe").load(reason.partition("dataset.types: ")[2].partition("}")[0] + "}")
+    assert look_at(tmp_path, types=types).schema["x"].type is ColumnType.CATEGORICAL
 
 
 def _called(tmp_path: Path, table: pa.Table, old: str, name: str) -> None:

@@ -50,9 +50,10 @@ def init(
             key=key,
             assignments=settings or [],
             engine=engine,
+            told=screen.note,
         )
     if as_json:
-        screen.document({"workspace": str(folder), **made.facts})
+        screen.document({"workspace": str(folder), **made.facts, "warnings": list(made.warnings)})
         return
     screen.table("columns", made.tables["columns"])
     screen.table("left out", made.tables["left out"])

@@ -15,11 +15,13 @@ from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
+from tidemill.ingestion.prospects import check_target, leaks, times_unused
 from tidemill.ingestion.quarantine import read_quarantine
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sample import write_sample
 from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.suite import Expectation, Suite, load_suite
+from tidemill.ingestion.thinned import Thinned
 
 __all__ = [
     "CellFaults",
@@ -35,10 +37,13 @@ __all__ = [
     "SourceListing",
     "Split",
     "Suite",
+    "Thinned",
     "as_labelled",
+    "check_target",
     "draft_suite",
     "ingest",
     "invalid_rows",
+    "leaks",
     "list_source",
     "live_dataset",
     "live_rows",
@@ -49,5 +54,6 @@ __all__ = [
     "read_quarantine",
     "read_split",
     "row_wise_suite",
+    "times_unused",
     "write_sample",
 ]

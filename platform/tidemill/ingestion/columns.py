@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,8 @@ __all__ = ["WIDEST", "judge_column", "numbers_of_column"]
 MAX_EDGES = 32
 MIN_FREE_TEXTS = 20
 MAX_DISTINCT_SHARE = 0.5
+# Words that a remedy names at most, and the share of numbers that makes a column numeric.
+MAX_WORDS, MIN_NUMBERS = 5, 0.9
 
 #: The physical type that holds every value of a kind: that of the sample.
 WIDEST = {
@@ -53,7 +57,7 @@ def judge_column(
     if name in dataset.drop:
         why = "dataset.drop"
     elif name not in dataset.types:
-        why = _why_useless(name, kind, source, values)
+        why = _why_useless(name, kind, source, values, dataset.missing_values)
     if why is None:
         physical = _physical(kind, values, source, stated=name in dataset.types)
         return Column(name, kind, Purpose.FEATURE, physical, _edges(values))
@@ -74,7 +78,13 @@ def _key_column(name: str, source: SourceColumn, values: pa.Array) -> Column:
     return Column(name, ColumnType.CATEGORICAL, Purpose.KEY, "string")
 
 
-def _why_useless(name: str, kind: ColumnType, source: SourceColumn, values: pa.Array) -> str | None:
+def _why_useless(
+    name: str,
+    kind: ColumnType,
+    source: SourceColumn,
+    values: pa.Array,
+    missing_values: Sequence[str],
+) -> str | None:
     present = len(values) - values.null_count
     if not present:
         what = "time that exists" if kind is ColumnType.DATETIME else "value"
@@ -85,7 +95,7 @@ def _why_useless(name: str, kind: ColumnType, source: SourceColumn, values: pa.A
             hardly = f"{distinct} different texts in {present} rows"
             if source.note:
                 return f"{source.note}; {hardly} ({_remedies(name, source, values)})"
-            return _lost_numbers(values) or (
+            return _lost_numbers(name, values, missing_values) or (
                 f"free text: {hardly} (dataset.types: categorical keeps it)"
             )
     return None
@@ -100,19 +110,24 @@ def _remedies(name: str, source: SourceColumn, texts: pa.Array) -> str:
     return keeps
 
 
-def _lost_numbers(texts: pa.Array) -> str | None:
-    """What to say of free texts most of which are numbers."""
+def _lost_numbers(name: str, texts: pa.Array, missing_values: Sequence[str]) -> str | None:
+    """What to say of free texts most of which are numbers, with lines that were tried."""
     present = texts.drop_null()
     others = present.filter(pc.is_null(cast_column(present, pa.float64()).values))
     share = 1 - len(others) / len(present)
     if not 0.5 <= share < 1:
         return None
-    encoded = others.dictionary_encode()
-    example = encoded.dictionary[pc.mode(encoded.indices)[0]["mode"].as_py()].as_py()
-    return (
-        f"{share:.0%} numbers, and texts such as {example!r} (name those in "
-        "dataset.missing_values if they mean 'missing'; dataset.types: numeric keeps the column)"
-    )
+    numbers = len(present) - len(others)
+    words = Counter(pc.utf8_trim_whitespace(others).to_pylist()).most_common(MAX_WORDS)
+    remedy = f"dataset.types: {{{json.dumps(name)}: categorical}} keeps the texts"
+    for named in range(1, len(words) + 1):
+        rest = len(others) - sum(cells for _, cells in words[:named])
+        if numbers >= MIN_NUMBERS * (numbers + rest):
+            line = [*missing_values, *(word for word, _ in words[:named])]
+            said = json.dumps(line, ensure_ascii=False)
+            remedy = f"dataset.missing_values: {said} reads numbers, {remedy}"
+            break
+    return f"{share:.0%} numbers, and texts such as {words[0][0]!r} ({remedy})"
 
 
 def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:

@@ -20,6 +20,7 @@ from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
 from tidemill.ingestion.splits import SourceListing
+from tidemill.ingestion.thinned import Thinned
 from tidemill.ingestion.trials import setting_that_names
 from tidemill.schema import (
     Column,
@@ -293,18 +294,10 @@ def _sample(
 
 def _thinned(batches: Iterator[ParsedBatch], schema: pa.Schema, share: int) -> pa.Table:
     """Every n-th row of all that is read, at most ``2 * share`` of them."""
-    kept: list[pa.Table] = []
-    rows, seen, step = 0, 0, 1
+    thinned = Thinned(schema, share)
     for batch in batches:
-        table = batch.table
-        first = -seen % step
-        kept.append(table.take(np.arange(first, table.num_rows, step)))
-        rows, seen = rows + kept[-1].num_rows, seen + table.num_rows
-        while rows > 2 * share:
-            whole = pa.concat_tables(kept)
-            kept = [whole.take(np.arange(0, rows, 2))]
-            rows, step = kept[0].num_rows, 2 * step
-    return pa.concat_tables(kept) if kept else schema.empty_table()
+        thinned.add(batch.table)
+    return thinned.table()
 
 
 def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:

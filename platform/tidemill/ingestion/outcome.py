@@ -268,10 +268,12 @@ def class_labels(schema: TableSchema, profile: Profile, positive: str | None) ->
     if positive is None or schema.task is not Task.BINARY:
         return tuple(labels)
     if positive not in labels:
+        close = nearest(positive, labels)
         raise ConfigError(
             f"dataset.positive is {positive!r}, but {schema.target.name} holds "
             f"{' and '.join(map(repr, labels))}",
-            remedy=f"set dataset.positive to one of them (nearest: {nearest(positive, labels)!r})",
+            remedy="set dataset.positive to one of them"
+            + (f" (nearest: {close!r})" if close else ""),
             positive=positive,
             classes=labels,
         )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tidemill.conventions import find_time_conventions
 from tidemill.errors import ConfigError
-from tidemill.ingestion.derive import check_expressions
+from tidemill.ingestion.derive import Deriver, check_expressions
 
 __all__ = ["time_expression", "time_remedy"]
 
@@ -62,10 +62,22 @@ def time_expression(name: str, values: pa.Array) -> str | None:
     whole = bool(pc.all(pc.equal(present, pc.floor(present))).as_py())
     least, most = pc.min(present).as_py() or 0, pc.max(present).as_py() or 0
     if whole and least >= 19_000_101 and most <= 21_001_231:
-        return f"strptime(CAST(CAST({column} AS BIGINT) AS VARCHAR), '%Y%m%d')"
-    factor = next(factor for limit, factor in _EPOCHS if most < limit)
-    counted = f"{column}{factor}"
-    return f"make_timestamp({counted})" if whole else f"make_timestamp(CAST({counted} AS BIGINT))"
+        expression = f"strptime(CAST(CAST({column} AS BIGINT) AS VARCHAR), '%Y%m%d')"
+    else:
+        counted = column + next(factor for limit, factor in _EPOCHS if most < limit)
+        whole_micros = counted if whole else f"CAST({counted} AS BIGINT)"
+        expression = f"make_timestamp({whole_micros})"
+    read = present.cast(pa.int64()) if whole else present  # as expressions are given them
+    return expression if _gives_times(name, expression, read) else None
+
+
+def _gives_times(name: str, expression: str, present: pa.Array) -> bool:
+    """Whether the expression can be computed for every value looked at."""
+    try:
+        Deriver({f"{name}_": expression}).columns(pa.table({name: present}))
+    except ConfigError:
+        return False
+    return True
 
 
 def _identifier(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from tidemill.config import EvaluationConfig
@@ -28,6 +29,11 @@ TRAIN_ROWS = 200_000
 
 COPIES = 0.05
 """Share of test rows with the features of training rows from which figures are of such rows."""
+
+TINY = 0.01
+"""Share of the dummy's loss below which one loss being many times another is no alarm."""
+
+Metrics = Mapping[str, float]
 
 _PARTS = ("test", "baseline", "validation", "train")
 
@@ -63,7 +69,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     write_json(workspace.reports / "metrics.json", document)
     commit_directory(staged, workspace.reports / "figures")
     warnings = []
-    if gap > evaluation.max_gap:
+    if gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline):
         warnings.append(
             f"{in_words(metric)} is {train[metric]:.4f} on training and "
             f"{validation[metric]:.4f} on validation rows: the model may have learnt the training "
@@ -101,6 +107,17 @@ def _copies(context: StageContext, manifest: ShardManifest) -> Copies:
     found = count_copies(manifest, workspace.shards, work, context.engine)
     discard_directory(work)
     return found
+
+
+def _both_tiny(metric: str, train: Metrics, validation: Metrics, baseline: Metrics) -> bool:
+    """Whether both losses are next to nothing beside the dummy's: then their ratio says little.
+
+    >>> _both_tiny("log_loss", {"log_loss": 1e-4}, {"log_loss": 3e-3}, {"log_loss": 0.7})
+    True
+    """
+    if HIGHER_IS_BETTER[metric]:
+        return False
+    return max(train[metric], validation[metric]) <= TINY * baseline[metric]
 
 
 def relative_gap(metric: str, train: float, validation: float) -> float:

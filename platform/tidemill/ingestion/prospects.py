@@ -1,0 +1,248 @@
+"""What a bounded sample tells before anything is learnt: hopeless targets, leaks, times."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill.config import DatasetConfig
+from tidemill.errors import TargetUnusable, first_few
+from tidemill.ingestion.columns import numbers_of_column
+from tidemill.profiling import CategoryProfile, Profile
+from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+
+__all__ = ["check_target", "leaks", "times_unused"]
+
+MAX_LABELS = 1000
+_MIN_ROWS, _MIN_MINORITY = 100, 10
+_UNIQUE = 0.5
+_PERFECT = 0.98
+
+Codes = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+def check_target(
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    profile: Profile,
+    sample: pa.Table,
+    *,
+    max_missing: float,
+) -> None:
+    """Refuse a target from which nothing can be learnt.
+
+    Parameters
+    ----------
+    schema : TableSchema
+    dataset : DatasetConfig
+        A stated type of the target says that an id or thousands of classes are meant.
+    profile : Profile
+        Of some rows.
+    sample : pyarrow.Table
+        Fewer of them, in the order of the source.
+    max_missing : float
+        ``ingestion.max_target_missing``.
+
+    Raises
+    ------
+    TargetUnusable
+        If it is mostly missing, has one value, is an id, or has thousands of classes.
+    """
+    target, found = schema.target, profile.columns[schema.target.name]
+    for why, remedy in _problems(schema, dataset, profile, sample, max_missing):
+        raise TargetUnusable(
+            f"the target {target.name} {why}",
+            remedy=f"name another column with --target; {remedy}",
+            target=target.name,
+            rows=found.rows,
+            missing=found.nulls,
+        )
+
+
+def _problems(
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    profile: Profile,
+    sample: pa.Table,
+    max_missing: float,
+) -> Iterator[tuple[str, str]]:
+    target, found = schema.target, profile.columns[schema.target.name]
+    name, rows, present = target.name, found.rows, found.rows - found.nulls
+    if rows and found.nulls > max_missing * rows:
+        yield (
+            f"is missing in {found.nulls} of the {rows} rows looked at",
+            "or say that this is right: --set ingestion.max_target_missing="
+            f"{math.ceil(100 * found.nulls / rows) / 100}",
+        )
+    if not isinstance(found, CategoryProfile):
+        if name not in dataset.types and _counts_rows(sample[name]):
+            yield (
+                "is a whole number that grows from row to row, as an id does",
+                f"or say that it is a figure: {_set_type(name, 'numeric')}",
+            )
+        return
+    distinct = round(found.n_distinct) if present else 0
+    if present and distinct == 1:
+        yield (
+            f"has one value only, {next(iter(found.counts))!r}, in the {rows} rows looked at",
+            "or give a table with rows of every class",
+        )
+    if name in dataset.types:
+        return
+    shown = first_few(map(repr, list(found.counts)[:3]), 3)
+    if present > _MIN_ROWS and distinct > _UNIQUE * present:
+        yield (
+            f"has {distinct} different values in {present} rows, as an id has: {shown}",
+            _meant(schema, sample),
+        )
+    if distinct > MAX_LABELS:
+        yield f"has {distinct} classes in {present} rows: {shown}", _meant(schema, sample)
+
+
+def _meant(schema: TableSchema, sample: pa.Table) -> str:
+    """What to state if the target is right; tried on the sample."""
+    name = schema.target.name
+    texts = sample[name].combine_chunks().cast(pa.string()).drop_null()
+    classes = f"{_set_type(name, 'categorical')} if these are classes"
+    try:
+        pc.cast(texts, pa.float64())
+    except pa.ArrowInvalid:
+        return f"or {classes}"
+    figure = f"{_set_type(name, 'numeric')} --set dataset.task=auto if these are figures"
+    return f"or {figure}, or {classes}"
+
+
+def _set_type(name: str, kind: str) -> str:
+    return f"--set 'dataset.types={{{json.dumps(name, ensure_ascii=False)}: {kind}}}'"
+
+
+def _counts_rows(values: pa.ChunkedArray) -> bool:
+    """Whether whole numbers grow from each row to the next."""
+    numbers = numbers_of_column(values.combine_chunks())
+    if numbers is None or len(numbers) < _MIN_ROWS:
+        return False
+    return bool((np.diff(numbers) > 0).all() and (numbers == np.floor(numbers)).all())
+
+
+def leaks(schema: TableSchema, sample: pa.Table) -> tuple[tuple[str, float], ...]:
+    """Features each of which alone predicts the target nearly perfectly, and how well.
+
+    Half of the rows teach, the others judge: a number by the row whose number is nearest, a
+    category by what is most frequent there (of a regression: by the mean). How well is the share
+    of a constant's errors (of squares: R2) that is gone.
+
+    Notes
+    -----
+    O(rows log rows) time a feature; memory: a few arrays of rows.
+    """
+    target = _target_of(schema, sample)
+    if target is None:
+        return ()
+    found = []
+    for column in schema.columns:
+        if column.purpose is Purpose.FEATURE:
+            gone = _errors_gone(_feature_of(column, sample), target, schema.task)
+            if gone >= _PERFECT:
+                found.append((column.name, gone))
+    return tuple(found)
+
+
+def _target_of(
+    schema: TableSchema, sample: pa.Table
+) -> tuple[npt.NDArray[np.bool_], Values] | None:
+    """Rows that have a target, and it: classes as codes; None where too few say something."""
+    values = sample[schema.target.name].combine_chunks()
+    present = np.asarray(pc.is_valid(values))
+    if schema.task is Task.REGRESSION:
+        numbers = np.asarray(values.drop_null(), np.float64)
+        judged = numbers[1::2]
+        enough = len(numbers) >= _MIN_ROWS and len(np.unique(judged)) > 1
+        return (present, numbers) if enough else None
+    codes = _codes(values)[present]
+    counts = np.bincount(codes[1::2]) if len(codes) > 1 else np.zeros(1, np.int64)
+    if len(codes) < _MIN_ROWS or counts.sum() - counts.max() < _MIN_MINORITY:
+        return None
+    return present, codes.astype(np.float64)
+
+
+def _feature_of(column: Column, sample: pa.Table) -> tuple[bool, Values]:
+    """Whether the values are categories, and they as numbers; missing ones are a value, too."""
+    values = sample[column.name].combine_chunks()
+    if column.type in (ColumnType.NUMERIC, ColumnType.DATETIME):
+        plain = values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values
+        numbers = np.asarray(plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        finite = np.isfinite(numbers)
+        beyond = 2.0 * np.abs(numbers[finite]).max(initial=1.0)
+        return False, np.where(finite, numbers, beyond)
+    return True, _codes(values).astype(np.float64)
+
+
+def _codes(values: pa.Array) -> Codes:
+    """Each different value as a number from 0, missing ones as the last."""
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    missing = len(encoded.dictionary)
+    codes = encoded.indices.fill_null(missing).to_numpy(zero_copy_only=False)
+    return np.asarray(codes, np.int64)
+
+
+def _errors_gone(
+    feature: tuple[bool, Values], target: tuple[npt.NDArray[np.bool_], Values], task: Task
+) -> float:
+    categories, values = feature
+    present, y = target
+    x = values[present]
+    said = _by_category if categories else _by_nearest
+    guess = said(x[::2], y[::2], x[1::2], task)
+    truth = y[1::2]
+    if task is Task.REGRESSION:
+        left, constant = ((truth - guess) ** 2).sum(), ((truth - truth.mean()) ** 2).sum()
+    else:
+        left = (truth != guess).sum()
+        constant = len(truth) - np.unique(truth, return_counts=True)[1].max()
+    return float(1 - left / constant)
+
+
+def _by_nearest(x: Values, y: Values, asked: Values, _: Task) -> Values:
+    order = np.argsort(x, kind="stable")
+    x, y = x[order], y[order]
+    right = np.clip(np.searchsorted(x, asked), 1, len(x) - 1)
+    nearer = asked - x[right - 1] < x[right] - asked
+    return np.asarray(y[right - nearer], np.float64)
+
+
+def _by_category(x: Values, y: Values, asked: Values, task: Task) -> Values:
+    size = int(max(x.max(initial=0), asked.max(initial=0))) + 1
+    if task is Task.REGRESSION:
+        sums, rows = (
+            np.bincount(x.astype(np.int64), y, size),
+            np.bincount(x.astype(np.int64), minlength=size),
+        )
+        means = np.where(rows > 0, sums / np.maximum(rows, 1), y.mean())
+        return np.asarray(means[asked.astype(np.int64)], np.float64)
+    classes = int(y.max(initial=0)) + 1
+    pairs, counts = np.unique(x * classes + y, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    best = np.full(size, float(np.bincount(y.astype(np.int64)).argmax()))
+    best[(pairs[order] // classes).astype(np.int64)] = pairs[order] % classes
+    return best[asked.astype(np.int64)]
+
+
+def times_unused(schema: TableSchema, sample: pa.Table) -> tuple[str, ...]:
+    """Columns of times, where none is named to order rows; one in the rows' order goes alone."""
+    if schema.time is not None:
+        return ()
+    names = [c.name for c in schema.columns if c.type is ColumnType.DATETIME]
+    sorted_ = [name for name in names if _is_sorted(sample[name])]
+    return tuple(sorted_[:1] or names)
+
+
+def _is_sorted(values: pa.ChunkedArray) -> bool:
+    seconds = numbers_of_column(values.combine_chunks())
+    return seconds is not None and len(seconds) > 1 and bool((np.diff(seconds) >= 0).all())
