@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from itertools import product
 
@@ -108,6 +109,16 @@ class NumberConvention:
         sign = pc.binary_join_element_wise(minus, inner, "")
         joined = pc.binary_join_element_wise(sign, whole, point, fraction, "")
         return pc.if_else(sound, joined, pa.scalar(None, pa.string()))
+
+    def write(self, number: str) -> str:
+        """The text of a plain number in this convention.
+
+        >>> [NumberConvention("$", ".", ",", "").write(number) for number in ("-1.234", "1e-07")]
+        ['-$1,234', '$0,0000001']
+        """
+        digits = f"{Decimal(number):f}"
+        minus, plain = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
+        return f"{minus}{self.prefix}{plain.replace('.', self.decimal)}{self.suffix}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ __all__ = [
     "known_category",
     "missing_of",
     "moments",
+    "whole_micros",
 ]
 
 TRUE_TEXTS = ("true", "t", "yes", "y", "1")
@@ -240,6 +241,22 @@ def finer_than_micros(texts: pa.Array) -> pa.Array:
     [True, False, None]
     """
     return pc.match_substring_regex(texts, r"[.,]\d{6}0*[1-9]")
+
+
+def whole_micros(times: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Times of nanoseconds as microseconds, and which have digits beyond; those are cut off.
+
+    Downwards, as of a text: before 1970 too.
+
+    >>> micros, finer = whole_micros(pa.array([-1, 1_999, 3_000]).cast(pa.timestamp("ns")))
+    >>> micros.cast("int64").to_pylist(), finer.to_pylist()
+    ([-1, 1, 3], [True, True, False])
+    """
+    nanos = times.cast(pa.timestamp("ns")).cast(pa.int64())
+    micros = pc.divide(nanos, 1000)
+    rest = pc.subtract(nanos, pc.multiply(micros, 1000))
+    micros = pc.subtract(micros, pc.less(rest, 0).cast(pa.int64()))
+    return micros.cast(pa.timestamp("us")), pc.not_equal(rest, 0)
 
 
 def _put_together(texts: pa.Array, kind: pa.DataType) -> pa.Array:

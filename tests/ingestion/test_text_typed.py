@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -59,6 +60,17 @@ def test_a_quoted_code_among_numbers_of_json_is_refused(read: Any) -> None:
     _, values, faults = read("jsonl", [*PLAIN, '"1.10"', '"2.25"', '"007"', "7.50"])
     assert faults == {150: "1.10", 152: "007"}
     assert values[150:] == [None, 2.25, None, 7.5]
+
+
+def test_a_number_of_json_is_no_text_of_a_convention(read: Any) -> None:
+    """1.234 among "1.234,5" is itself, and not 1234; in the sample and behind it."""
+    texts = [f'"{n}.500,25"' for n in range(1, 150)]
+    for cells in ([*texts, "1.234", "-7", "2.5"], ["1.234", "-7", *texts, "2.5"]):
+        found, values, faults = read("jsonl", cells)
+        assert [c.convention for c in found.schema.source if c.name == "v"] == ["1.234,5"]
+        assert not faults
+        assert {1.234, -7.0, 2.5, 1500.25} <= set(np.array(values).round(3).tolist())
+        assert 1234.0 not in values
 
 
 @pytest.mark.parametrize("key", [None, "v"])

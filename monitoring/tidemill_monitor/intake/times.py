@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.oddities import Oddity
-from tidemill.spelling import finer_than_micros, moments
+from tidemill.spelling import finer_than_micros, moments, whole_micros
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, is_text, kind_of, search, wrong_type
 
@@ -76,11 +76,12 @@ class TimeCells:
         if pa.types.is_date(kind):
             values = values.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
         values, beyond = self._representable(values)
-        if kind == pa.timestamp("ns", getattr(kind, "tz", None)):
-            micros = values.cast(pa.timestamp("us", kind.tz), safe=False)
-            beyond = [*beyond, *self._cut(pc.not_equal(micros.cast(kind), values))]
-        times = values.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
-        array, faults = self._within(times.cast(pa.timestamp("us")))
+        if values.type.unit == "ns":
+            times, finer = whole_micros(values)
+            beyond = [*beyond, *self._cut(finer)]
+        else:
+            times = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.timestamp("us"))
+        array, faults = self._within(times)
         return array, [*beyond, *faults]
 
     def _cut(self, finer: Any) -> list[Fault]:

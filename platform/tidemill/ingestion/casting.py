@@ -24,6 +24,7 @@ from tidemill.spelling import (
     fits_float32,
     missing_of,
     moments,
+    whole_micros,
 )
 
 __all__ = ["Cells", "booleans_of", "cast_column", "is_text", "times_of"]
@@ -285,12 +286,11 @@ def _to_moment(values: pa.Array, wanted: pa.DataType) -> Cells:
         shown = pc.binary_join_element_wise(counted.cast(pa.string()), f" {unit} since 1970", "")
         faults = _faults(shown, outside)
         counted = pc.if_else(outside, pa.scalar(None, pa.int64()), counted)
-    cut = 0
+    times, cut = counted.cast(pa.timestamp(unit)), 0
     if unit == "ns":
-        whole = pc.multiply(pc.divide(counted, 1000), 1000)
-        cut = pc.sum(pc.not_equal(whole, counted)).as_py() or 0
-    times = counted.cast(pa.timestamp(unit)).cast(wanted, safe=False)
-    return Cells(times, faults, cut=cut)
+        times, finer = whole_micros(times)
+        cut = pc.sum(finer).as_py() or 0
+    return Cells(times.cast(wanted, safe=False), faults, cut=cut)
 
 
 def _guarded(

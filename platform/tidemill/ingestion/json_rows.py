@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.conventions import NumberConvention
 from tidemill.errors import SchemaMismatch
 from tidemill.ingestion.names import second_names
 from tidemill.ingestion.parsed import Reject
@@ -59,13 +60,20 @@ class JsonSample:
 
 
 def read_json_rows(
-    split: Split, root: Path, *, names: Iterable[str], batch_rows: int, whole: bool = True
+    split: Split,
+    root: Path,
+    *,
+    names: Iterable[str],
+    batch_rows: int,
+    whole: bool = True,
+    conventions: Mapping[str, NumberConvention] | None = None,
 ) -> Iterator[RawBatch]:
     """Yield the split's objects as texts, ``batch_rows`` lines at a time; see ``read_csv_rows``.
 
     A line that is no JSON object is rejected; an absent member and NaN are null; nested values
-    are texts of JSON. A number has the shortest spelling that is it, whatever the file's. Of a
-    member that comes twice in an object, the second gets a second name.
+    are texts of JSON. A number has the shortest spelling that is it, whatever the file's, and is
+    written as the column's texts are where these have a convention: 1.234 is no 1234. Of a member
+    that comes twice in an object, the second gets a second name.
     """
     blocks = cut_records(
         line_blocks(split, root, encoding="utf-8", whole=whole)[0],
@@ -83,11 +91,24 @@ def read_json_rows(
         keep = np.ones(len(block.starts), bool)
         keep[list(bad)] = False
         columns = {
-            name: pa.array([_text(value.get(name)) for value in objects], pa.string())
+            name: pa.array(
+                [_text(v) for v in _as_texts_are(name, objects, conventions or {})], pa.string()
+            )
             for name in names
         }
         yield RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects)
         first_row += len(block.starts)
+
+
+def _as_texts_are(
+    name: str, objects: list[dict[str, Any]], conventions: Mapping[str, NumberConvention]
+) -> Iterator[Any]:
+    convention = conventions.get(name)
+    for value in objects:
+        cell = value.get(name)
+        if convention is not None and isinstance(cell, _Number):
+            cell = convention.write(_shortest(cell))
+        yield cell
 
 
 def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
+from tidemill.conventions import NumberConvention, parse_convention
 from tidemill.ingestion.casting import Cells, cast_column
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.numbers import EXACT
@@ -120,8 +121,14 @@ class _Plan:
         if split.format == "jsonl":
             from tidemill.ingestion.json_rows import read_json_rows
 
-            names = list(self._wanted)
-            return read_json_rows(split, root, names=names, batch_rows=batch_rows, whole=whole)
+            return read_json_rows(
+                split,
+                root,
+                names=list(self._wanted),
+                batch_rows=batch_rows,
+                whole=whole,
+                conventions=self._conventions(),
+            )
         from tidemill.ingestion.csv_rows import read_csv_rows
 
         assert self._listing.dialect is not None, "a listing of CSV files has a dialect"  # noqa: S101
@@ -135,6 +142,14 @@ class _Plan:
             batch_rows=batch_rows,
             whole=whole,
         )
+
+    def _conventions(self) -> dict[str, NumberConvention]:
+        said = {
+            c.name: parse_convention(c.convention)
+            for c in self._source.values()
+            if c.convention is not None
+        }
+        return {name: c for name, c in said.items() if isinstance(c, NumberConvention)}
 
     def finish(self, raw: RawBatch) -> ParsedBatch:
         """Take the schema's types, derive, and gather what was wrong with the cells."""
