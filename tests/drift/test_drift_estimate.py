@@ -1,6 +1,7 @@
 """Figures are expected before labels arrive, with bands that hold what is then measured."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -278,14 +279,34 @@ def test_an_estimate_that_proved_wrong_is_trusted_less():
     """Misses widen further bands; a habit of being too rosy takes the estimate's voice away."""
     told = Estimate("roc_auc", 0.80, 0.01, 1000, 0.0)
     fair = reconcile([Reconciled(told, 0.80 + 0.01 * e) for e in (-1, 0.5, 1, -0.5)])
-    once = reconcile([Reconciled(told, 0.80)] * 9 + [Reconciled(told, 0.75)])
-    habit = reconcile([Reconciled(told, 0.72)] * 6)
+    once = reconcile([Reconciled(told, 0.80)] * 9 + [Reconciled(told, 0.75, 0.02)])
+    habit = reconcile([Reconciled(told, 0.72, 0.05)] * 6)
     assert fair.widening == 1.0
     assert 1.0 < once.widening < habit.widening
-    assert not once.wrong(0.03, 0.8)
-    assert habit.wrong(0.03, 0.8)
+    assert once.doubt(0.03, 0.8) == ""
+    assert habit.doubt(0.03, 0.8) == "over 6 windows it was off by 0.080 on average"
     assert habit.bias == pytest.approx(0.08)
     assert habit.inside == 0.0
+
+
+def test_one_window_that_contradicts_an_estimate_takes_its_voice_until_labels_agree_again():
+    """At once, however many agreed before; not for a miss within chance or below harm's limit."""
+    told = Estimate("roc_auc", 0.80, 0.01, 1000, 0.0)
+    good = [Reconciled(told, 0.80, 0.02)] * 30
+    denied = [*good, Reconciled(told, 0.20, 0.02)]
+    said = "the newest window with labels showed 0.200, estimated at 0.800"
+    assert reconcile(denied).doubt(0.03, 0.8) == said
+    assert reconcile(denied[-1:]).doubt(0.03, 0.8) == said
+    assert reconcile([*denied, *good]).doubt(0.03, 0.8) == ""
+    chance = Reconciled(told, 0.74, 0.03)
+    small = Reconciled(replace(told, standard_error=0.001), 0.78, 0.001)
+    assert reconcile([*good, chance]).doubt(0.03, 0.8) == ""
+    assert reconcile([*good, small]).doubt(0.03, 0.8) == ""
+    gloomy = Reconciled(replace(told, value=0.4), 0.8, 0.02)
+    assert "estimated at 0.400" in reconcile([*good, gloomy]).doubt(0.03, 0.8)
+    relative = Estimate("rmse", 10.0, 0.1, 1000, 0.0)
+    assert reconcile([Reconciled(relative, 10.9, 0.1)]).doubt(0.1, 10.0) == ""
+    assert reconcile([Reconciled(relative, 11.1, 0.1)]).doubt(0.1, 10.0) != ""
 
 
 def test_bias_has_the_sign_of_optimism_whatever_the_figure():

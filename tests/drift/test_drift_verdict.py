@@ -1,12 +1,14 @@
 """One word about a window, and one sentence that names features and figures."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
 
 from tidemill.config import HarmConfig
 from tidemill.drift import VERDICTS, Finding, Performance, Verdict, judge
+from tidemill.drift.performance import DENIED
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 
 HARM = HarmConfig()
@@ -174,6 +176,46 @@ def test_sentences_for_every_case_are_one_sentence():
             assert verdict.sentence.endswith(".")
             assert ". " not in verdict.sentence
             assert "nan" not in verdict.sentence
+
+
+FEW = replace(UNLABELLED, labelled_rows=12, measured=0.6, low=0.3, high=0.9, loss=0.2)
+
+
+@pytest.mark.parametrize(
+    ("performance", "said"),
+    [
+        (None, "The mean error has grown."),
+        (
+            replace(FEW, suspected=None, estimated=math.nan),
+            "The mean error has grown; the 12 labelled rows of this window alone are too few to "
+            "measure ROC AUC.",
+        ),
+        (
+            FEW,
+            "The mean error has grown; ROC AUC is estimated at 0.790 from the outputs, which "
+            "cannot see that the same outputs have come to mean something else.",
+        ),
+        (
+            replace(FEW, suspected=None, doubt="it was wrong"),
+            "The mean error has grown; the 12 labelled rows of this window alone are too few to "
+            "measure ROC AUC; the estimate (0.790) is not trusted: it was wrong.",
+        ),
+    ],
+)
+def test_where_only_the_errors_accuse_they_come_first_and_nothing_denies_them(performance, said):
+    """What one window cannot tell, or an estimate cannot see, is no answer to a suspicion."""
+    verdict = judge([CHANGE], performance, HARM)
+    assert (verdict.name, verdict.sentence) == ("suspected harm", said)
+    broken = judge([BROKEN, CHANGE], performance, HARM).sentence
+    assert "beside it suspected harm: the mean error has grown" in broken
+
+
+def test_an_estimate_that_its_own_labels_deny_is_said_to_be_wrong():
+    """Beside what was measured; else an estimate that labels answered needs no word."""
+    denied = replace(HARMED, estimated=0.79, suspected=False, doubt=DENIED)
+    said = judge([], denied, HARM).sentence
+    assert said.endswith("; the estimate (0.790) is not trusted: these labels contradict it.")
+    assert "estimate" not in judge([], replace(denied, doubt=""), HARM).sentence
 
 
 def test_other_rows_are_told_as_such():

@@ -115,6 +115,38 @@ def test_an_estimate_has_no_voice_in_new_territory(station):
     assert "not trusted" not in station.windows()[0].sentence
 
 
+def test_an_estimate_that_labels_contradict_is_not_trusted_until_they_agree(station):
+    """One window with inverted labels is enough; it says so, and so does the next one."""
+    world = World(seed=6)
+    station.send(inverted(hour(world, 0)), labels=True)
+    station.send(hour(world, 1))
+    closed(station, world, 2)
+    denied, later = station.windows()[:2]
+    assert denied.sentence.endswith("is not trusted: these labels contradict it.")
+    assert "is not trusted: the newest window with labels showed 0." in later.sentence
+    trusted = [window_item(w)["performance"]["estimate_trusted"] for w in (denied, later)]
+    assert trusted == [False, False]
+    station.send(hour(world, 2), labels=True)
+    station.send(hour(world, 3))
+    closed(station, world, 4)
+    after = station.windows()[3]
+    assert "not trusted" not in after.sentence
+    assert window_item(after)["performance"]["estimate_trusted"]
+
+
+def test_a_figure_of_too_few_labels_is_not_called_measured(station):
+    """The sentence says that they are too few, and no page or gauge says another thing."""
+    world = World(seed=6)
+    traffic = hour(world, 0)
+    station.send(traffic)
+    station.label(replace(traffic, truth=traffic.truth.slice(0, 20)))
+    (window,) = closed(station, world, 1)
+    assert window.labelled_rows == 20
+    told = window_item(window)["performance"]
+    assert told["measured"] is None
+    assert (told["low"], told["high"]) == (told["estimated_low"], told["estimated_high"])
+
+
 @pytest.mark.parametrize(
     ("fault", "test"),
     [

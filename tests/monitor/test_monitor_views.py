@@ -56,6 +56,7 @@ def test_status_tells_the_whole(client):
 
     assert found["model"] == "rides"
     assert found["champion"]["version"] == 1
+    assert found["champion"]["held"] == found["verdict"]["performance"]["held"]
     assert found["readiness"]["ready"]
     assert {p["name"] for p in found["readiness"]["parts"]} >= {"ledger", "watcher"}
     assert found["traffic"]["rows_total"] == 7600

@@ -8,8 +8,9 @@ from typing import Any
 from tidemill.ledger import Window
 from tidemill_monitor.routes.lineage import mlflow_link, prefect_link
 from tidemill_monitor.routes.normality import question_item
-from tidemill_monitor.routes.shown import decision_item, moment, window_item
+from tidemill_monitor.routes.shown import decision_item, moment, number, window_item
 from tidemill_monitor.service import Service
+from tidemill_monitor.serving import Champion
 from tidemill_monitor.watching.leftout import left_out_sentence
 from tidemill_monitor.watching.stints import since_return
 
@@ -106,10 +107,21 @@ def _champion(service: Service) -> Document | None:
         "run_id": champion.run_id,
         "metric": champion.metric,
         "figures": dict(champion.figures),
+        "held": _held(champion),
         "trouble": fault.message if fault is not None else None,
         "trouble_remedy": fault.remedy if fault is not None else None,
         "notes": list(champion.notes),
     }
+
+
+def _held(champion: Champion) -> float | None:
+    """What live windows are held to: measured on held-out rows as it is on live ones.
+
+    ``figures`` are MLflow's, of test rows alone and of the probabilities of every class.
+    """
+    if champion.reference is None:
+        return None
+    return number(champion.reference.quality.figures.get(champion.metric or ""))
 
 
 def _readiness(service: Service, parts: Mapping[str, Mapping[str, Any]]) -> Document:

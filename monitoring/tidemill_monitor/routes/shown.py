@@ -91,8 +91,10 @@ def _performance(window: Window) -> Document | None:
 
 
 def _trusted(told: Mapping[str, Any]) -> bool | None:
-    """Whether the estimate has a voice; null where there is none."""
-    return None if told.get("estimated") is None else told.get("suspected") is not None
+    """Whether the estimate has a voice that labels do not deny; null where there is none."""
+    if told.get("estimated") is None:
+        return None
+    return told.get("suspected") is not None and not told.get("doubt")
 
 
 def _possible(metric: str, value: float | None) -> float | None:

@@ -130,16 +130,19 @@ class Judgement:
 
     @property
     def rows(self) -> tuple[PerformanceRow, ...]:
-        """The figures as the ledger keeps them; the band is the measured one if there is one."""
+        """The figures as the ledger keeps them; the band is the measured one if there is one.
+
+        What too few labels show is no measured figure: nothing is concluded from it.
+        """
         p = self.performance
         if p is None:
             return ()
-        measured = math.isfinite(p.measured)
+        measured = p.harmed is not None
         low, high = (p.low, p.high) if measured else (p.estimated_low, p.estimated_high)
         return (
             PerformanceRow(
                 metric=p.metric,
-                measured=_known(p.measured),
+                measured=_known(p.measured) if measured else None,
                 estimated=_known(p.estimated),
                 low=_known(low),
                 high=_known(high),
@@ -303,7 +306,8 @@ def _without_estimate(performance: Performance) -> Performance:
     Held-out rows tell what comes of outputs for inputs that they knew.
     """
     mixed = performance.mixed and performance.harmed is not None
-    return replace(performance, suspected=None, mixed=mixed)
+    doubt = "inputs left known territory" if math.isfinite(performance.estimated) else ""
+    return replace(performance, suspected=None, mixed=mixed, doubt=doubt)
 
 
 def _one_class(opened: Opened | None) -> str:

@@ -12,6 +12,7 @@ import structlog
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Estimate, Finding, Reconciled, Trust, family_of, reconcile
+from tidemill.drift.estimate import BAND
 from tidemill.drift.findings import Kind
 from tidemill.errors import TidemillError
 from tidemill.ledger import FindingRow, Ledger, Window, WindowKey
@@ -257,9 +258,12 @@ def _trust(windows: Sequence[Window]) -> Trust:
     """What became of the estimates of earlier windows, oldest first."""
     past = []
     for window in windows:
-        measured = window.performance[0].measured if _is_answered(window) else None
-        if measured is not None:
-            past.append(Reconciled(Estimate(**window.summary["estimate"]), measured))
+        row = window.performance[0] if _is_answered(window) else None
+        if row is None or row.measured is None:
+            continue
+        ends = [abs(row.measured - end) for end in (row.low, row.high) if end is not None]
+        estimate = Estimate(**window.summary["estimate"])
+        past.append(Reconciled(estimate, row.measured, max(ends, default=0.0) / BAND))
     return reconcile(past)
 
 

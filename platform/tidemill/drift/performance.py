@@ -19,14 +19,17 @@ from tidemill.drift.estimate import (
 )
 from tidemill.drift.findings import Finding
 from tidemill.drift.guards import Guard, guard, joint_score, limits_of, unknown_guards
-from tidemill.drift.trust import Trust
+from tidemill.drift.trust import Reconciled, Trust
 from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, Figures, in_words, shortfall
 from tidemill.profiling.floats import from_document, to_document
 
-__all__ = ["RELATIVE", "Performance", "measure", "performance_findings", "worse_by"]
+__all__ = ["DENIED", "RELATIVE", "Performance", "measure", "performance_findings", "worse_by"]
 
 RELATIVE = frozenset({"mae", "rmse"})
 """Figures in the target's own unit: their loss is told as a share of the held-out figure."""
+
+DENIED = "these labels contradict it"
+"""Said of an estimate by the labels of its own window."""
 
 _ONE_SIDED = 1.645
 _ALONE = "held to its share of the rate alone: too few held-out blocks tell how figures go together"
@@ -61,6 +64,9 @@ class Performance:
         The same before labels, from the outputs; the band also holds the doubt of the model.
     suspected : bool or None
         The same of the estimate; None where there is none that is trusted.
+    doubt : str
+        Why an estimate that could be made is not trusted; empty where it is. Labels of its own
+        window that contradict it (``DENIED``) leave ``suspected`` as it was.
     mixed : bool
         Whether only the mean error acquits: the figure fell because other rows came, not
         because they are answered worse.
@@ -92,6 +98,7 @@ class Performance:
     guards: tuple[Guard, ...] = ()
     joint: bool = True
     unguarded: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def measurable(self) -> bool:
@@ -186,7 +193,11 @@ def measure(
         expected = _estimated(quality, held_out, estimate, config, alone, trust or Trust())
         if found.get("harmed") is not None:
             expected["mixed"] = found["mixed"]  # what is measured outweighs what is expected
+            known = Reconciled(estimate, found["measured"], found["error"])
+            if known.contradicts(config.max_loss, held_out):
+                expected["doubt"] = DENIED
         found |= expected
+    found.pop("error", None)
     return Performance(**found)
 
 
@@ -217,7 +228,7 @@ def performance_findings(performance: Performance, config: HarmConfig) -> list[F
             f"{in_words(performance.metric)} estimated at {performance.estimated:.3f} "
             f"({performance.estimated_low:.3f} to {performance.estimated_high:.3f}) "
             f"before labels, held out {performance.held_out:.3f}"
-        )
+        ) + (f"; {performance.doubt}" if performance.doubt else "")
         found.append(_finding("estimate", performance, performance.suspected, config, detail))
     return found
 
@@ -306,6 +317,7 @@ def _measured(
     return {
         "labelled_rows": figures.count,
         "measured": value,
+        "error": error,
         "low": _bounded(metric, value - BAND * error),
         "high": _bounded(metric, value + BAND * error),
         "loss": loss,
@@ -327,7 +339,10 @@ def _estimated(
         return {"rows": estimate.rows}
     error = estimate.standard_error * trust.widening
     loss = worse_by(estimate.metric, held_out, estimate.value)
-    told = estimate.unseen <= MOST_UNSEEN and not trust.wrong(config.max_loss, held_out)
+    doubt = trust.doubt(config.max_loss, held_out)
+    if not doubt and estimate.unseen > MOST_UNSEEN:
+        doubt = "hardly a held-out row had such outputs"
+    told = not doubt
     beyond = loss > config.max_loss and abs(estimate.value - held_out) > strict * error
     behind = estimate.mean_error
     grown = behind is None or _grown(
@@ -341,6 +356,7 @@ def _estimated(
         "estimated_loss": loss,
         "suspected": beyond and grown if told else None,
         "mixed": told and beyond and not grown,
+        "doubt": doubt,
     }
 
 

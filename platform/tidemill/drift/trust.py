@@ -12,6 +12,9 @@ from tidemill.metrics import HIGHER_IS_BETTER
 __all__ = ["Reconciled", "Trust", "reconcile"]
 
 _FORGET_AFTER = 50
+_BEYOND_CHANCE = 3.0
+"""Standard errors: so far apart, an estimate and what was measured contradict each other."""
+
 _BELIEVED = 4.0
 """Windows as expected that are taken to have gone before the first: one miss proves little."""
 
@@ -28,16 +31,30 @@ class Reconciled:
     estimate : Estimate
     measured : float
         The same figure on the window's labelled rows.
+    error : float
+        Its standard error, 0 where it is not known.
     """
 
     estimate: Estimate
     measured: float
+    error: float = 0.0
 
     @property
     def miss(self) -> float:
         """How much better the estimate was than the truth, in the figure's unit."""
         miss = self.estimate.value - self.measured
         return miss if HIGHER_IS_BETTER[self.estimate.metric] else -miss
+
+    def contradicts(self, max_loss: float, held_out: float) -> bool:
+        """Whether the truth denies the estimate: beyond chance, and by more than harm's limit.
+
+        >>> told = Estimate("roc_auc", 0.8, 0.01, 1000, 0.0)
+        >>> [Reconciled(told, auc, 0.02).contradicts(0.03, 0.8) for auc in (0.2, 0.75)]
+        [True, False]
+        """
+        noise = math.hypot(self.estimate.standard_error, self.error)
+        most = _limit(self.estimate.metric, max_loss, held_out)
+        return abs(self.miss) > max(_BEYOND_CHANCE * noise, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,8 @@ class Trust:
         is well).
     widening : float
         What the bands of further estimates are multiplied by, at least 1.
+    newest : Reconciled or None
+        The last of those windows.
     """
 
     metric: str = ""
@@ -63,14 +82,26 @@ class Trust:
     bias: float = 0.0
     inside: float = math.nan
     widening: float = 1.0
+    newest: Reconciled | None = None
 
-    def wrong(self, max_loss: float, held_out: float) -> bool:
-        """Whether estimates were off, on average, by more than the loss that they should find.
+    def doubt(self, max_loss: float, held_out: float) -> str:
+        """Why further estimates have no voice: they are shown, and neither accuse nor acquit.
 
-        Such estimates are shown and accuse nobody. Needs three windows.
+        Labels of the newest window that has them contradict its estimate; or estimates were off,
+        on average over three windows or more, by more than the loss that they should find.
+        Empty where neither holds.
         """
-        unit = abs(held_out) if self.metric in _RELATIVE else 1.0
-        return self.windows >= _LEAST and abs(self.bias) > max_loss * unit
+        if self.newest is not None and self.newest.contradicts(max_loss, held_out):
+            told, true = self.newest.estimate.value, self.newest.measured
+            return f"the newest window with labels showed {true:.3f}, estimated at {told:.3f}"
+        if self.windows >= _LEAST and abs(self.bias) > _limit(self.metric, max_loss, held_out):
+            return f"over {self.windows} windows it was off by {abs(self.bias):.3f} on average"
+        return ""
+
+
+def _limit(metric: str, max_loss: float, held_out: float) -> float:
+    """``max_loss`` in the figure's unit."""
+    return max_loss * (abs(held_out) if metric in _RELATIVE else 1.0)
 
 
 def reconcile(past: Sequence[Reconciled]) -> Trust:
@@ -84,8 +115,8 @@ def reconcile(past: Sequence[Reconciled]) -> Trust:
     >>> reconcile([Reconciled(told, 0.80)] * 5).widening
     1.0
     >>> trust = reconcile([Reconciled(told, 0.70)] * 5)
-    >>> round(trust.bias, 2), trust.inside, round(trust.widening, 1), trust.wrong(0.03, 0.8)
-    (0.1, 0.0, 7.5, True)
+    >>> round(trust.bias, 2), trust.inside, round(trust.widening, 1), trust.doubt(0.03, 0.8)
+    (0.1, 0.0, 7.5, 'the newest window with labels showed 0.700, estimated at 0.800')
     """
     kept = [
         r
@@ -105,4 +136,5 @@ def reconcile(past: Sequence[Reconciled]) -> Trust:
         bias=sum(misses) / len(kept),
         inside=sum(r.estimate.low <= r.measured <= r.estimate.high for r in kept) / len(kept),
         widening=max(1.0, math.sqrt(squares / (len(kept) + _BELIEVED))),
+        newest=kept[-1],
     )

@@ -10,7 +10,7 @@ from typing import Any, Self
 from tidemill.config import HarmConfig
 from tidemill.drift.estimate import MEAN_ERRORS
 from tidemill.drift.findings import Finding
-from tidemill.drift.performance import RELATIVE, Performance
+from tidemill.drift.performance import DENIED, RELATIVE, Performance
 from tidemill.errors import first_few
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 
@@ -107,9 +107,8 @@ def judge(
         return Verdict("broken feed", _sentence(said), _features(broken), harm)
     name = harm or ("harmless drift" if drifted or changed or territory else "healthy")
     cause = _one_class(performance, one_class, config.min_labels)
-    figure = _figures(performance, name, config.max_loss, cause)
-    doubt = _doubt(performance, bool(territory))
-    said = [figure, doubt, _change(changed), _drift(drifted, name), *beside]
+    told = _told(performance, name, changed, config.max_loss, cause)
+    said = [*told, _doubt(performance, bool(territory)), _drift(drifted, name), *beside]
     features = sorted([*drifted, *territory], key=_beyond, reverse=True)
     return Verdict(name, _sentence(said), _features(features), harm)
 
@@ -156,7 +155,7 @@ def _beside(
     """What labels, or an estimate that accuses, say of the model in a broken window."""
     p = performance
     if harm:
-        told = [_figures(p, harm, config.max_loss), _change(changed)]
+        told = _told(p, harm, changed, config.max_loss)
         return f"beside it {harm}: {', and '.join(part for part in told if part)}"
     if p is not None and p.measurable:
         return f"beside it {_figure(p, 'healthy', config.max_loss)}"
@@ -178,13 +177,11 @@ def _repeats(findings: Sequence[Finding]) -> str:
 def _doubt(performance: Performance | None, territory: bool) -> str:
     """Why an estimate that could be made says nothing."""
     p = performance
-    if p is None or p.harmed is not None or p.suspected is not None:
+    if p is None or not math.isfinite(p.estimated):
         return ""
-    if not math.isfinite(p.estimated):
+    if p.doubt != DENIED and (p.harmed is not None or p.suspected is not None):
         return ""
-    why = (
-        "inputs left known territory" if territory else "it was wrong too often, or outputs are new"
-    )
+    why = "inputs left known territory" if territory else p.doubt
     return f"the estimate ({p.estimated:.3f}) is not trusted: {why}"
 
 
@@ -194,6 +191,27 @@ def _one_class(performance: Performance | None, name: str, min_labels: int) -> s
     if p is None or p.harmed is not None or not name or p.labelled_rows < min_labels:
         return ""
     return f"because all {p.labelled_rows:,} labelled rows are of one class, {name!r}"
+
+
+def _told(
+    performance: Performance | None,
+    name: str,
+    changed: Finding | None,
+    max_loss: float,
+    cause: str = "",
+) -> list[str]:
+    """The figures and the change of the errors; where only this accuses, it comes first."""
+    p, change = performance, _change(changed)
+    if p is None:
+        return [change or _figure(p, name, max_loss)]
+    if name != "suspected harm" or p.measurable or p.suspected or cause or not change:
+        return [_figures(p, name, max_loss, cause), change]
+    figure = in_words(p.metric)
+    if p.suspected is None:
+        few = f"the {p.labelled_rows:,} labelled rows of this window alone are too few to measure"
+        return [change, f"{few} {figure}"]
+    blind = "which cannot see that the same outputs have come to mean something else"
+    return [change, f"{figure} is estimated at {p.estimated:.3f} from the outputs, {blind}"]
 
 
 def _figures(performance: Performance | None, name: str, max_loss: float, cause: str = "") -> str:

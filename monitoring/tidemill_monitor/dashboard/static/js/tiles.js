@@ -2,7 +2,7 @@
 
 import { bars } from "./charts/bars.js";
 import { h, icon } from "./dom.js";
-import { compact, count, figure, heldOut, named, time } from "./format.js";
+import { compact, count, figure, named, time } from "./format.js";
 import { tile } from "./parts.js";
 
 /** What the monitor cannot do at the moment; nothing where all is well. */
@@ -47,7 +47,7 @@ export function readiness(status) {
 export function tiles({ status, windows }) {
   const { champion, traffic } = status;
   const unfolded = (status.unfolded?.rows ?? 0) + (status.unfolded?.labels ?? 0);
-  const held = heldOut(champion?.figures)[champion?.metric];
+  const held = champion?.held;
   return h(
     "div",
     { class: "tiles", "data-key": "tiles" },

@@ -102,7 +102,7 @@ export function tooSmall(windows) {
 /** The news of a judged window in one line. */
 export function headline(window, findings = []) {
   const broken = featuresOf(findings, "quality");
-  const { metric, measured, estimated } = window.performance ?? {};
+  const { metric, measured, estimated, estimate_trusted: trusted } = window.performance ?? {};
   const way = lowerIsBetter(metric) ? "rose" : "fell";
   switch (window.verdict) {
     case "healthy":
@@ -116,7 +116,9 @@ export function headline(window, findings = []) {
     case "suspected harm":
       if (typeof measured === "number")
         return `Harm is suspected: ${named(metric)} at ${figure(measured)}`;
-      return typeof estimated === "number"
+      if (flaggedOf(findings, "change").length)
+        return "Harm is suspected: errors have grown, over more windows than this one";
+      return typeof estimated === "number" && trusted !== false
         ? `Harm is suspected: ${named(metric)} estimated at ${figure(estimated)}`
         : "Harm is suspected, labels will tell";
     case "confirmed harm":

@@ -22,6 +22,7 @@ start({
         card(
           { key: "versions", title: "Versions", wide: true },
           models.items.length ? versions(models.items, champion) : nothing(),
+          models.items.length > 0 && live(champion),
           elsewhere({ ...status.links, ...models.links }),
         ),
       ],
@@ -62,6 +63,15 @@ const trouble = (champion) =>
     ),
   );
 
+/** The table's figures are of test rows alone, and of every class's probability. */
+const live = ({ metric, held } = {}) =>
+  typeof held === "number" &&
+  h(
+    "p",
+    {},
+    `Live windows are held to ${named(metric)} ${figure(held)}: what all held-out rows showed, measured as live rows are (of several classes the predicted one's probability alone is known).`,
+  );
+
 function versions(items, champion) {
   const metric = champion?.metric ?? items[0].metric;
   const figures = items.map((item) => heldOut(item.figures));
@@ -74,7 +84,7 @@ function versions(items, champion) {
   const dated = items.some((item) => item.registered_at);
   const linked = items.some((item) => item.links?.mlflow);
   return table({
-    caption: `Versions of the model, newest first; figures on held-out rows${proved ? ", proof: on live rows kept from learning" : ""}`,
+    caption: `Versions of the model, newest first; figures on test rows${proved ? ", proof: on live rows kept from learning" : ""}`,
     hideCaption: false,
     columns: [
       { name: "Version" },
