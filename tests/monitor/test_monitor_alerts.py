@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 
 import pytest
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from tidemill.config.monitoring import AlertRule, AlertsConfig, Silence
 from tidemill_monitor.watching.incidents import (
     Told,
+    ended,
     incident,
     is_over,
     sees_beginning,
@@ -113,6 +115,24 @@ def test_an_incident_is_over_when_a_window_that_can_speak_says_so(rule, windows,
 def test_the_beginning_of_a_run_is_seen_when_a_window_before_it_spoke(rule, windows, seen):
     """Until then the run may have begun before the windows that were read."""
     assert sees_beginning(rule, told(windows)) is seen
+
+
+@pytest.mark.parametrize("rule", [BROKEN, HARM, SUSPECTED, *DAMPED.values()])
+def test_what_is_over_is_found_at_once_as_it_is_one_window_after_the_other(rule):
+    """However many windows are judged between two looks: the same incidents, in order."""
+    for verdicts in itertools.product("HBChs", repeat=5):
+        windows, one_by_one, now = told("".join(verdicts)), [], None
+        for seen in range(1, len(windows) + 1):
+            found = incident(rule, "", windows[:seen])
+            if now is None:
+                now = found
+            elif is_over(rule, windows[:seen]):
+                one_by_one.append(now.key)
+                now = None
+        at_once = [run.incident.key for run in ended(rule, "", windows, whole=True)]
+        assert at_once == one_by_one, verdicts
+        known = [run.incident.key for run in ended(rule, "", windows)]
+        assert known == [key for key in at_once if key in known]
 
 
 def test_the_newest_sentence_is_told():

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 from email.utils import format_datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -561,6 +562,37 @@ def test_what_waits_follows_the_silences_of_the_next_start(
             told.append(len(receiver.taken) - 1)
     assert told == ([1, 1, 1] if change == "gone" else [0, 0, 1])
     assert receiver.taken[-1]["type"] == "alert.resolved"
+
+
+def test_what_came_and_went_between_two_looks_is_listed_and_told(
+    tmp_path, reference, receiver, monkeypatch
+):
+    """Opened and resolved, once; what follows it is an incident of its own."""
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    verdicts = ("broken feed", "healthy", "healthy", "broken feed", "healthy", "healthy")
+    with watched(tmp_path, {1: reference}, alerting_to(receiver)) as station:
+        now, follow, alerts = station.now, station.watcher.alerting.follow, station.ledger.alerts
+        windows = [Told(n, v, f"window {n}", True, now) for n, v in enumerate(verdicts, 1)]
+        assert follow("", 1, windows[:3], now, whole=True, since=now + MINUTE) == []
+        for _ in range(2):
+            follow("", 1, windows[:3], now, whole=True, since=now)
+        assert [(a.key, a.state) for a in alerts.list()] == [("broken-feed//1", "resolved")]
+        follow("", 1, windows[:4], now, whole=True, since=now)
+        assert [a.state for a in alerts.list()] == ["open", "resolved"]
+        more = [replace(w, window_id=w.window_id + 6) for w in windows]
+        follow("", 1, [*windows, *more[:4]], now, whole=True, since=now)
+        dispatcher_of(station).work()
+        listed = [(a.key, a.state) for a in alerts.list()]
+    assert listed == [
+        ("broken-feed//10", "open"),
+        ("broken-feed//7", "resolved"),
+        ("broken-feed//4", "resolved"),
+        ("broken-feed//1", "resolved"),
+    ]
+    told = [(d["type"], d["data"]["incident"]) for d in receiver.taken]
+    for number in (1, 7, 4):
+        key = f"broken-feed//{number}"
+        assert [kind for kind, of in told if of == key] == ["alert.opened", "alert.resolved"]
 
 
 def test_an_alert_of_a_rule_that_was_taken_out_ends_at_the_next_start(

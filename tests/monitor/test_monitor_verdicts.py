@@ -134,6 +134,23 @@ def test_an_estimate_that_labels_contradict_is_not_trusted_until_they_agree(stat
     assert window_item(after)["performance"]["estimate_trusted"]
 
 
+def test_harm_that_came_and_went_between_two_ticks_is_on_the_list(station):
+    """Judged in one tick, over already: opened and resolved; not again when labels come later."""
+    world = World(seed=6)
+    hours = [hour(world, number) for number in range(4)]
+    station.send(inverted(hours[0]), labels=True)
+    for traffic in hours[1:]:
+        station.send(replace(traffic, truth=traffic.truth.slice(100)), labels=True)
+    closed(station, world, 4)
+    listed = [(a.rule, a.state) for a in station.ledger.alerts.list()]
+    assert ("harm", "resolved") in listed
+    assert {state for _, state in listed} == {"resolved"}
+    for traffic in hours[1:]:
+        station.label(replace(traffic, truth=traffic.truth.slice(0, 100)))
+    station.tick(forward=dt.timedelta(minutes=1))
+    assert [(a.rule, a.state) for a in station.ledger.alerts.list()] == listed
+
+
 def test_a_figure_of_too_few_labels_is_not_called_measured(station):
     """The sentence says that they are too few, and no page or gauge says another thing."""
     world = World(seed=6)

@@ -11,7 +11,9 @@ from tidemill.ledger import Alert, Ledger, NewMessage
 from tidemill_monitor.dispatch.channels import NOTIFICATION, Message
 from tidemill_monitor.watching.incidents import (
     Incident,
+    Run,
     Told,
+    ended,
     incident,
     is_over,
     sees_beginning,
@@ -53,9 +55,18 @@ class Alerting:
         self._link = link
 
     def follow(
-        self, segment: str, version: int, windows: Sequence[Told], now: dt.datetime
+        self,
+        segment: str,
+        version: int,
+        windows: Sequence[Told],
+        now: dt.datetime,
+        *,
+        whole: bool = False,
+        since: dt.datetime | None = None,
     ) -> list[Alert]:
         """Bring the alerts of one segment up to date; return those that changed.
+
+        What began and was over since alerts were looked at last is raised and resolved.
 
         Parameters
         ----------
@@ -65,12 +76,21 @@ class Alerting:
             The champion's; its windows only.
         windows : sequence of Told
             The newest windows with a verdict, oldest first.
+        whole : bool
+            Whether no window was before them.
+        since : datetime or None
+            Windows judged before were looked at; None: all were.
         """
         opened = {alert.rule: alert for alert in self._ledger.alerts.open_ones(segment)}
         changed = []
         for rule in self._config.rules:
             alert = opened.get(rule.name)
             found = incident(rule, segment, windows)
+            over = ended(rule, segment, windows, whole=whole)
+            if alert is not None and _is_of_one(alert, over):
+                changed.append(self._resolved(alert, now))
+                alert = None
+            changed += self._passed(rule, over, version, since, now)
             begins = sees_beginning(rule, windows)
             if alert is not None and (
                 is_over(rule, windows) or (self._replaced(alert, rule, version) and not found)
@@ -174,6 +194,27 @@ class Alerting:
         if last is None or last.note == RECOVERED or last.note.startswith(UNWATCHED):
             return True
         return begins and last.key != found.key
+
+    def _passed(
+        self,
+        rule: AlertRule,
+        over: Sequence[Run],
+        version: int,
+        since: dt.datetime | None,
+        now: dt.datetime,
+    ) -> list[Alert]:
+        """Raise and resolve what came and went since then, unless there is an alert of it."""
+        changed = []
+        for run in over:
+            news = since is not None and run.judged_at is not None and run.judged_at >= since
+            found = run.incident
+            if not news or self._ledger.alerts.knows_run(
+                found.key, found.rule, found.segment, version, run.first, run.last
+            ):
+                continue
+            for alert in self._raised(rule, found, version, None, now):
+                changed += [alert, self._resolved(alert, now)]
+        return changed
 
     def _raised(
         self,
@@ -304,6 +345,11 @@ def notices(
         )
         for name in channels
     ]
+
+
+def _is_of_one(alert: Alert, over: Sequence[Run]) -> bool:
+    """Whether an alert tells of a run that is over."""
+    return any(alert.key == run.incident.key for run in over)
 
 
 def _told_note(alert: Alert) -> str:

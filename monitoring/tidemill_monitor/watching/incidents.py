@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from tidemill.config.monitoring import AlertRule, Silence
 
-__all__ = ["Incident", "Told", "incident", "is_over", "sees_beginning", "silent_until"]
+__all__ = [
+    "Incident",
+    "Run",
+    "Told",
+    "ended",
+    "incident",
+    "is_over",
+    "sees_beginning",
+    "silent_until",
+]
 
 _CONFIRMED, _SUSPECTED, _BROKEN = "confirmed harm", "suspected harm", "broken feed"
 
@@ -23,12 +32,14 @@ class Told:
     verdict, sentence : str
     measured : bool
         Whether labels told the verdict, rather than an estimate.
+    judged_at : datetime or None
     """
 
     window_id: int
     verdict: str
     sentence: str
     measured: bool
+    judged_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,25 @@ class Incident:
     channels: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An incident that is over.
+
+    Parameters
+    ----------
+    incident : Incident
+    first, last : int
+        Its first and last window of trouble.
+    judged_at : datetime or None
+        When the last of these was judged.
+    """
+
+    incident: Incident
+    first: int
+    last: int
+    judged_at: dt.datetime | None
+
+
 def incident(rule: AlertRule, segment: str, windows: Sequence[Told]) -> Incident | None:
     """What ``rule`` finds at the end of the windows of one segment, the oldest first.
 
@@ -73,15 +103,47 @@ def incident(rule: AlertRule, segment: str, windows: Sequence[Told]) -> Incident
     if not unbroken or newest[-1].verdict not in rule.on:
         return None
     run = speaking[_beginning(rule, speaking)[0] :]
-    return Incident(
-        key=f"{rule.name}/{segment}/{run[0].window_id}",
-        rule=rule.name,
-        severity=rule.severity,
-        segment=segment,
-        sentence=newest[-1].sentence,
-        window_id=newest[-1].window_id,
-        channels=rule.channels,
-    )
+    return _incident(rule, segment, run[0], newest[-1])
+
+
+def ended(
+    rule: AlertRule, segment: str, windows: Sequence[Told], *, whole: bool = False
+) -> list[Run]:
+    """Incidents that began and were over within ``windows``, the oldest first.
+
+    Where many windows are judged at once, the newest of them alone do not tell these.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether no window was before: else a run whose beginning is not seen is left out.
+
+    >>> rule = AlertRule(name="harm", on=("confirmed harm",), calm=1)
+    >>> windows = [Told(7, "confirmed harm", "f fell.", True), Told(8, "healthy", "", True)]
+    >>> [run.incident.key for run in ended(rule, "", windows, whole=True)]
+    ['harm//7']
+    >>> ended(rule, "", windows)
+    []
+    """
+    keeping, found = _keeping(rule), []
+    run: list[Told] = []
+    streak = quiet = 0
+    told, seen = None, whole
+    for window in _speaking(rule, windows):
+        if window.verdict in keeping:
+            run.append(window)
+            streak, quiet = streak + 1, 0
+            if streak >= rule.windows and window.verdict in rule.on:
+                told = window
+            continue
+        streak, quiet = 0, quiet + 1
+        if quiet == rule.calm:
+            if told is not None and seen:
+                this = _incident(rule, segment, run[0], told)
+                judged = max((w.judged_at for w in run if w.judged_at), default=None)
+                found.append(Run(this, run[0].window_id, run[-1].window_id, judged))
+            run, told, seen = [], None, True
+    return found
 
 
 def is_over(rule: AlertRule, windows: Sequence[Told]) -> bool:
@@ -111,6 +173,18 @@ def silent_until(silences: Sequence[Silence], rule: str, now: dt.datetime) -> dt
         if _utc(silence.start) <= until < _utc(silence.end):
             until = _utc(silence.end)
     return until
+
+
+def _incident(rule: AlertRule, segment: str, first: Told, told: Told) -> Incident:
+    return Incident(
+        key=f"{rule.name}/{segment}/{first.window_id}",
+        rule=rule.name,
+        severity=rule.severity,
+        segment=segment,
+        sentence=told.sentence,
+        window_id=told.window_id,
+        channels=rule.channels,
+    )
 
 
 def _beginning(rule: AlertRule, speaking: Sequence[Told]) -> tuple[int, bool]:

@@ -27,18 +27,17 @@ from tidemill_monitor.watching.closing import is_due
 from tidemill_monitor.watching.deciding import Deciding
 from tidemill_monitor.watching.folding import Folds
 from tidemill_monitor.watching.housekeeping import Housekeeping
-from tidemill_monitor.watching.incidents import Told, sees_beginning
 from tidemill_monitor.watching.leftout import follow_left_out
-from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.metering import WatchMeters
 from tidemill_monitor.watching.newnormal import NewNormal, NormalQuestion, NotAsked
-from tidemill_monitor.watching.stints import Stint, Stints, since_return
+from tidemill_monitor.watching.past import Past, read_past
+from tidemill_monitor.watching.stints import Stint, Stints
 from tidemill_monitor.watching.takeover import end_unwatched, move_messages
 from tidemill_monitor.watching.verdicts import Verdicts
 
 __all__ = ["Tick", "Watcher"]
 
-_LOOK_BACK = 60
+_FOLLOWED = "alerts/followed"
 _ASK_SECONDS = 30.0
 _SETTLE_SECONDS = 5.0
 
@@ -111,7 +110,7 @@ class Watcher:
         self._question: NormalQuestion | None = None
         self._asked_normal_of: int | None = None
         self._housekeeping = Housekeeping(ledger, config, believe_clock=settings.believe_clock)
-        self._past: tuple[int, dict[str, list[Told]]] | None = None
+        self._past: tuple[int, dict[str, Past]] | None = None
         self._asked_at: dt.datetime | None = None
         self._started_at = self._looked_at = clock()
         self._trouble: str | None = None
@@ -281,8 +280,14 @@ class Watcher:
         if champion is None:
             return 0
         changed, segments = [], self._told(champion.version)
-        for segment, told in segments.items():
-            changed += self.alerting.follow(segment, champion.version, told, now)
+        since = self._followed(now)
+        for segment, past in segments.items():
+            changed += self.alerting.follow(
+                segment, champion.version, past.told, now, whole=past.whole, since=since
+            )
+        if news:
+            # Last: killed before it, what came and went is looked for again.
+            self._ledger.notes.put(_FOLLOWED, now.isoformat(), now)
         changed += self.alerting.end_replaced(champion.version, segments, now)
         changed += self._listen(now)
         self._ask_whether_normal(champion.version, bool(news), now)
@@ -290,25 +295,17 @@ class Watcher:
         self.alerting.tell_after_silences(now)
         return len(changed)
 
-    def _told(self, version: int) -> dict[str, list[Told]]:
+    def _followed(self, now: dt.datetime) -> dt.datetime:
+        """Until when alerts follow the verdicts; of a ledger that has none yet, the start."""
+        noted = self._ledger.notes.get(_FOLLOWED)
+        known = self._started_at if noted is None else dt.datetime.fromisoformat(noted)
+        return min(known, now)
+
+    def _told(self, version: int) -> dict[str, Past]:
         if self._past is None or self._past[0] != version:
-            self._past = version, self._read(version)
+            past = read_past(self._ledger, self._config, version, self.stint())
+            self._past = version, past
         return self._past[1]
-
-    def _read(self, version: int) -> dict[str, list[Told]]:
-        """The newest windows, back to where the runs of all rules begin."""
-        whole = look_back(self._ledger, version, "", first=_LOOK_BACK, enough=self._reaches)
-        found = {"": [], **_told_of(since_return(whole, self.stint()))}
-        if self._config.window.segments:
-            many = _LOOK_BACK * self._config.window.max_segments
-            windows = look_back(self._ledger, version, None, first=many, enough=self._reaches)
-            found = {**_told_of(since_return(windows, self.stint())), "": found[""]}
-        return found
-
-    def _reaches(self, windows: Sequence[Window]) -> bool:
-        told = _told_of(windows).values()
-        rules = self._config.alerts.rules
-        return all(sees_beginning(rule, segment) for segment in told for rule in rules)
 
     def _listen(self, now: dt.datetime) -> list[Alert]:
         if self._config.quality.freshness_seconds is None:
@@ -366,14 +363,3 @@ class Watcher:
     def _failed(self, trouble: str) -> None:
         self._trouble = trouble
         self._meters.failures.inc()
-
-
-def _told_of(windows: Sequence[Window]) -> dict[str, list[Told]]:
-    """What the rules see of windows, by segment, oldest first; given newest first."""
-    found: dict[str, list[Told]] = {}
-    for window in reversed(windows):
-        if window.verdict is not None:
-            measured = bool(window.summary.get("measured"))
-            told = Told(window.id, window.verdict, window.sentence, measured)
-            found.setdefault(window.segment, []).append(told)
-    return found

@@ -199,6 +199,26 @@ class Alerts:
             row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else Alert(*row)
 
+    def knows_run(
+        self, key: str, rule: str, segment: str, model_version: int, first: int, last: int
+    ) -> bool:
+        """Whether an incident, open or over, has this key, or tells of a window of a run.
+
+        Parameters
+        ----------
+        first, last : int
+            The first and last window of the run.
+        """
+        t = tables.alerts
+        chosen = sa.select(t.c.id).where(
+            t.c.rule == rule,
+            t.c.segment == segment,
+            t.c.model_version == model_version,
+            (t.c.key == key) | t.c.window_id.between(first, last),
+        )
+        with self._store.read() as connection:
+            return connection.execute(chosen.limit(1)).first() is not None
+
     def open_ones(self, segment: str | None = None) -> builtins.list[Alert]:
         """Every incident that is not resolved, of a segment if one is named, oldest first."""
         t = tables.alerts
