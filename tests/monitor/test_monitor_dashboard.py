@@ -574,12 +574,16 @@ def decision(monitor: Monitor, name: str) -> dict[str, Any]:
 
 
 def test_versions_show_which_one_serves(monitor, visit):
-    """The champion of the registry is the one that serves."""
+    """The champion of the registry serves; what windows are held to is named apart from figures."""
     page = visit(monitor, "/models")
     expect(page.get_by_role("heading", level=1)).to_have_text("Version 1 serves")
     row = page.locator("[data-key=version-1]")
     expect(row).to_contain_text("champion")
     expect(row).to_contain_text("serves")
+    held = f"{monitor.windows(segment='')[0]['performance']['held']:.3f}"
+    expect(page.locator("[data-key=versions]")).to_contain_text(f"held to ROC AUC {held}")
+    page.goto(f"{monitor.url}/")
+    expect(page.locator("[data-key=tile-champion]")).to_contain_text(f"ROC AUC {held} held out")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
