@@ -21,7 +21,7 @@ from tidemill.testing.worlds import START, World
 from tidemill_monitor.intake.faults import Refused
 from tidemill_monitor.routes.overview import status_document
 from tidemill_monitor.testing import watched
-from tidemill_monitor.watching import lookback
+from tidemill_monitor.watching import lookback, watcher
 from tidemill_monitor.watching.bench import harm_level, metric_of
 from tidemill_monitor.watching.folding import unpacked
 from tidemill_monitor.watching.housekeeping import Housekeeping
@@ -579,10 +579,8 @@ def test_the_past_is_read_again_only_when_something_was_closed_or_judged(
     """Ticks of an idle second do not read thousands of windows."""
     with watching() as station:
         reads = itertools.count()
-        real = station.watcher._read
-        monkeypatch.setattr(
-            station.watcher, "_read", lambda version: (next(reads), real(version))[1]
-        )
+        real = watcher.read_past
+        monkeypatch.setattr(watcher, "read_past", lambda *asked: (next(reads), real(*asked))[1])
         for _ in range(3):
             station.tick()
         station.send(hour(world, 0))
