@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 
 from tidemill.testing.commands import Said, run_command
-from tidemill.testing.shells import plain_shell
+from tidemill.testing.shells import forking_shell, plain_shell
 from tidemill.testing.workspaces import copy_workspace, made_once, run_here, small_workspace
 
 ROOT = Path(__file__).parents[2]
@@ -101,24 +99,10 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
 
 
 @pytest.fixture(scope="session")
-def shell() -> Callable[..., str]:
-    """Run a command in a folder; its stdout, or with check=False the finished process."""
-
-    def run(folder: Path, *command: Any, check: bool = True, **variables: str) -> Any:
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=folder,
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-        if not check:
-            return done
-        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    return run
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Run a command in a folder; dvc and tidemill start by a fork, also where dvc starts them."""
+    with forking_shell(tmp_path_factory.getbasetemp()) as run:
+        yield run
 
 
 def stages_run(summary: Any) -> list[str]:

@@ -298,8 +298,10 @@ def check_document(document: dict[str, Any], case: Case) -> None:
 
 #: Seconds each, because they are found after the scan; their rooms hold the same laws.
 LATE = {
+    "a target of one class",
     "a target that is often missing",
     "no valid row",
+    "a key with repetitions",
     "a key with gaps",
     "more shards than rows",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +130,17 @@ def test_dvc_repro_mends_what_tidemill_run_made(finished, copy, shell, ran):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ALL[:-1])
 def test_each_lost_output_comes_back_through_dvc(stage, finished, copy, shell):
-    """Each stage's outputs, lost one stage at a time, are made again by dvc repro, the same."""
+    """Each stage's outputs, lost one stage at a time, are made again by dvc repro, the same.
+
+    The programs are the installed ones, which start the stages as a person's shell does.
+    """
     root = copy(finished)
     expected = output_hashes(root)
     for out in next(s for s in STAGES if s.name == stage).outs:
         forget(root, out.path)
         place = root / out.path
         shutil.rmtree(place) if place.is_dir() else place.unlink()
-    assert dvc_ran(shell(root, "dvc", "repro")) == [stage]
+    assert dvc_ran(shell(root, Path(sys.executable).parent / "dvc", "repro")) == [stage]
     assert output_hashes(root) == expected
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import random
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,9 @@ def test_the_printed_json_is_the_summary(finished, copy, cli):
 def test_the_command_itself_prints_only_json(finished, copy, shell):
     """The installed command, in a process of its own with workers, keeps stdout clean too."""
     root = copy(finished)
+    installed = Path(sys.executable).parent / "tidemill"
     out = shell(
-        root, "tidemill", "run", "--direct", "--force", "--until", "ingest", "--json",
+        root, installed, "run", "--direct", "--force", "--until", "ingest", "--json",
         TIDEMILL_WORKERS="2",
     )  # fmt: skip
     document = json.loads(out)

@@ -107,7 +107,11 @@ def test_few_blocks_share_little():
 
 @pytest.mark.parametrize(
     ("task", "metric"),
-    [(Task.BINARY, "roc_auc"), (Task.MULTICLASS, "accuracy"), (Task.REGRESSION, "mae")],
+    [
+        pytest.param(Task.BINARY, "roc_auc", marks=pytest.mark.slow),
+        (Task.MULTICLASS, "accuracy"),
+        (Task.REGRESSION, "mae"),
+    ],
 )
 def test_all_figures_together_keep_the_one_rate(task, metric):
     """Steady windows, any loss taken for harm: no more are accused than stated."""

@@ -177,7 +177,10 @@ def test_small_fits_take_one_thread_and_large_ones_no_more_than_the_cores():
     assert usable_threads(2_000_000) == min(2, cores)
 
 
-@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(None, "PASSIVE"), pytest.param("ACTIVE", "ACTIVE", marks=pytest.mark.slow)],
+)
 def test_waiting_threads_sleep_unless_told_otherwise(given, found):
     """A fit says so before LightGBM is loaded, for OpenMP reads it once."""
     code = """if True:

@@ -274,7 +274,7 @@ def test_a_season_breaks_no_feed_and_retrains_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("stream", "champion", "first", "column"),
     [
-        pytest.param(BankCalls, bank, NEW_WORLD, "balance", id="bank"),
+        pytest.param(BankCalls, bank, NEW_WORLD, "balance", id="bank", marks=pytest.mark.slow),
         pytest.param(Meters, winter, SPRING + 30 * DAY, "temperature", id="season"),
     ],
 )

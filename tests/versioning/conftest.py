@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tidemill.testing.shells import forking_shell, plain_shell
 
 HERE = Path(__file__).parent
 
@@ -23,31 +23,18 @@ def pipeline():
     return module
 
 
-@pytest.fixture
-def shell():
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings():
+    """The environment of a plain shell."""
+    with plain_shell(PYTHONPATH=str(HERE.parents[1] / "platform")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory):
     """Run a command in a folder; its output, or with check=False the finished process."""
-
-    def shell(folder, *command, check=True):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={
-                **os.environ,
-                "PATH": path,
-                "PYTHONPATH": str(HERE.parents[1] / "platform"),
-                "DVC_NO_ANALYTICS": "1",
-            },
-        )
-        if not check:
-            return done
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return shell
+    with forking_shell(tmp_path_factory.getbasetemp()) as run:
+        yield run
 
 
 @pytest.fixture
@@ -55,8 +42,7 @@ def start(shell):
     """Run pipeline.py in a process of its own."""
 
     def start(root, *options, check=True):
-        return shell("/", sys.executable, str(HERE / "pipeline.py"), str(root), *options,
-                     check=check)  # fmt: skip
+        return shell("/", "forked-python", HERE / "pipeline.py", root, *options, check=check)
 
     return start
 

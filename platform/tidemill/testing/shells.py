@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-__all__ = ["plain_shell"]
+from tidemill.testing.forks import forked_commands
+
+__all__ = ["forking_shell", "plain_shell"]
 
 _SERVERS = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")
 
@@ -35,3 +40,40 @@ def plain_shell(**more: str) -> Iterator[pytest.MonkeyPatch]:
         for name, value in more.items():
             patch.setenv(name, value)
         yield patch
+
+
+@contextmanager
+def forking_shell(base: Path) -> Iterator[Callable[..., Any]]:
+    """Gives ``run(folder, *command, check=True, **variables)``: the command's stdout.
+
+    With ``check=False`` the finished process. The programs of :func:`forked_commands` are found
+    before others once one of them is asked for by its bare name; a path names the installed one.
+
+    Parameters
+    ----------
+    base : Path
+        pytest's base folder.
+    """
+    with ExitStack() as ended:
+
+        @cache
+        def programs() -> Path:
+            return ended.enter_context(forked_commands(base))
+
+        def run(folder: Path, *command: Any, check: bool = True, **variables: str) -> Any:
+            environment = {**os.environ, **variables}
+            if command[0] in ("dvc", "tidemill", "forked-python"):
+                environment["PATH"] = f"{programs()}{os.pathsep}{environment['PATH']}"
+            done = subprocess.run(  # noqa: S603 - what the test says
+                [str(word) for word in command],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=900,
+            )
+            if check and done.returncode:
+                raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+            return done.stdout if check else done
+
+        yield run
