@@ -150,3 +150,23 @@ def test_the_reason_is_the_true_one(
     """A number that is refused is not said to be none."""
     found = why_unread([text, "x"], "a number", physical=physical, convention=convention)
     assert found.tolist() == [why, "is not a number"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_spellings_that_become_one_are_said(read: Any, form: str) -> None:
+    """true and True in a column of truths, with the line that keeps them apart; 7.50 of JSON."""
+    words = ["true", "True", "false", "true"] * 30
+    cells: Any = [json.dumps(word) for word in words] if form == "jsonl" else words
+    found, values, _ = read(form, cells)
+    assert set(values) == {True, False}
+    assert found.notes["v"].startswith("'True' and 'true' are read as one (dataset.types")
+    found, values, _ = read(form, cells, types={"v": "categorical"})
+    assert (set(values), found.notes) == (set(words), {})
+    found, values, _ = read(form, [cell for cell in cells if "True" not in cell])
+    assert (set(values), found.notes) == ({True, False}, {})
+    if form == "jsonl":
+        found, values, _ = read(form, ["7.50", "7.5", '"a"'] * 30)
+        assert (set(values), found.notes) == (
+            {"7.5", "a"},
+            {"v": "a bare number has one text: 7.50 is '7.5'"},
+        )

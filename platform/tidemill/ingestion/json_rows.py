@@ -52,11 +52,14 @@ class JsonSample:
         Which of them are strings in the file.
     written : dict of member to str
         The true name of a member whose name an object has twice.
+    respelled : dict of member to (str, str)
+        The first number that has another text than it is written, and that text.
     """
 
     columns: dict[str, pa.Array]
     quoted: dict[str, npt.NDArray[np.bool_]]
     written: dict[str, str]
+    respelled: dict[str, tuple[str, str]]
 
 
 def read_json_rows(
@@ -128,7 +131,13 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
         {name: pa.array(map(_text, values), pa.string()) for name, values in cells.items()},
         {name: np.array([type(v) is str for v in values]) for name, values in cells.items()},
         {name: name.written for name in names if isinstance(name, _Second)},
+        {name: found for name, values in cells.items() if (found := _first_respelled(values))},
     )
+
+
+def _first_respelled(values: list[Any]) -> tuple[str, str] | None:
+    numbers = (value for value in values if isinstance(value, _Number))
+    return next(((str(n), text) for n in numbers if (text := _shortest(n)) != n), None)
 
 
 def _refuse_met(objects: list[dict[str, Any]], split: Split) -> None:

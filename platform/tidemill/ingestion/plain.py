@@ -145,7 +145,9 @@ class _Finder:
         least = _MIN_SOUND * counts.sum()
         if counts[_said(words)].sum() >= least:
             sound = _mask(pc.is_valid(booleans_of(words)))
-            return text if self._has_code(~sound) else replace(text, type="boolean")
+            if self._has_code(~sound):
+                return text
+            return replace(text, type="boolean", note=_one_truth(self.name, words))
         sound = _mask(pc.is_valid(numbers_of(words)))
         times = _mask(pc.or_kleene(pc.is_valid(times_of(words)), _shaped(words)))
         if not (sound.all() or times.all()):
@@ -289,6 +291,18 @@ def _codes(numbers: pa.Array) -> str:
         numbers[0].as_py(),
     )
     return f"codes: as a number {shown!r} would lose how it is written"
+
+
+def _one_truth(name: str, words: pa.Array) -> str:
+    """What to say where yes or no is spelled in several ways, which become one."""
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for word in words.filter(pa.array(_said(words))).to_pylist():
+        said[word.lower() in TRUE_TEXTS].append(word)
+    mixed = [" and ".join(map(repr, sorted(same))) for same in said.values() if len(same) > 1]
+    if not mixed:
+        return ""
+    keeps = f"dataset.types: {{{json.dumps(name)}: categorical}} keeps them apart"
+    return f"{', '.join(mixed)} are read as one ({keeps})"
 
 
 def _said(words: pa.Array) -> Mask:

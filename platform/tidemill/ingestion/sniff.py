@@ -171,6 +171,10 @@ def _json_column(name: str, samples: list[JsonSample], dataset: DatasetConfig) -
         _stated(dataset, name),
         declared=np.concatenate([sample.quoted[name] for sample in held]),
     )
+    respelled = next((s.respelled[name] for s in held if name in s.respelled), None)
+    if column.type == "text" and respelled is not None:
+        one = f"a bare number has one text: {respelled[0]} is {respelled[1]!r}"
+        column = replace(column, note=f"{column.note}; {one}" if column.note else one)
     written = next((s.written[name] for s in held if name in s.written), name)
     return _told([column], (written,))[0]
 
