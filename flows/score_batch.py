@@ -6,10 +6,10 @@ from typing import Any
 
 from prefect import flow
 
-from tidemill.orchestration import score_in_flow
+from tidemill.orchestration import run_name, score_in_flow
 
 
-@flow(name="score-batch", persist_result=True, result_serializer="json")
+@flow(name="score-batch", flow_run_name=run_name, persist_result=True, result_serializer="json")
 def score_batch(
     workspace: str,
     input: str,  # noqa: A002

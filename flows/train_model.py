@@ -6,10 +6,10 @@ from typing import Any
 
 from prefect import flow
 
-from tidemill.orchestration import train_in_flow
+from tidemill.orchestration import run_name, train_in_flow
 
 
-@flow(name="train-model", persist_result=True, result_serializer="json")
+@flow(name="train-model", flow_run_name=run_name, persist_result=True, result_serializer="json")
 def train_model(
     workspace: str = ".",
     overrides: dict[str, str | int | float | bool | None] | None = None,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tidemill.errors import ConfigError, WorkspaceMissing
+from tidemill.errors import WorkspaceMissing
 from tidemill.orchestration import flows as bodies
-from tidemill.storage import Workspace
+from tidemill.pipeline import RunSummary, overridden
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = {
@@ -73,31 +73,40 @@ def test_flow_files_stay_entry_points():
     assert not (ROOT / "flows" / "__init__.py").exists()
 
 
-def test_overrides_are_written_to_params(tmp_path):
-    """What a flow run was asked for stands in params.yaml, comments kept."""
-    params = tmp_path / "params.yaml"
-    params.write_text("dataset:\n  source: a.csv  # mine\n  target: y\n")
+def test_overrides_are_the_settings_of_the_run(tmp_path, api_url, client, load, monkeypatch):
+    """As --set would give them, by the same code; the flow run is named after the workspace."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    bodies._override(
-        Workspace.at(tmp_path), {"training.learner": "sgd", "seed": 7, "dataset.key": None}
-    )
+    monkeypatch.setenv("PREFECT_API_URL", api_url)
+    given = {}
 
-    text = params.read_text()
-    assert "source: a.csv  # mine" in text
-    assert "learner: sgd" in text
-    assert "seed: 7" in text
+    def pipeline(workspace, *, assignments, links, **_):
+        params = workspace.root / "params.yaml"
+        params.write_text("dataset:\n  source: a.csv  # mine\n  target: y\n")
+        with overridden(workspace, assignments) as changed:
+            given.update(changed=changed, text=params.read_text(), links=links)
+        return RunSummary((), 0.0, {"changed_settings": changed})
 
-
-def test_an_override_that_is_wrong_changes_nothing(tmp_path):
-    """A bad override is refused before anything is written."""
-    params = tmp_path / "params.yaml"
-    params.write_text("dataset:\n  source: a.csv\n  target: y\n")
-    before = params.read_bytes()
-
-    with pytest.raises(ConfigError, match="learner"):
-        bodies._override(Workspace.at(tmp_path), {"training.learnr": "sgd"})
-
-    assert params.read_bytes() == before
+    monkeypatch.setattr(bodies, "_pipeline", lambda: pipeline)
+    train_model = load("train-model")
+    ours = {
+        PREFECT_API_URL: api_url,
+        PREFECT_API_AUTH_STRING: os.environ["PREFECT_API_AUTH_STRING"],
+    }
+    with temporary_settings(ours):
+        train_model(
+            workspace=str(tmp_path), overrides={"tuning.sampler": "grid", "dataset.key": None}
+        )
+    assert given["changed"] == {"tuning.sampler": '"tpe" -> "grid"'}
+    assert "source: a.csv  # mine" in given["text"]
+    (run,) = [r for r in client.read_flow_runs() if r.name == f"train-model {tmp_path.name}"]
+    assert given["links"]["prefect_page"].endswith(str(run.id))
+    (table,) = [
+        found
+        for found in client.read_artifacts()
+        if found.flow_run_id == run.id and found.key == "summary"
+    ]
+    assert "grid" in table.data
 
 
 def test_the_deployed_flow_fails_with_the_reason_on_its_page(

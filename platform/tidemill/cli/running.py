@@ -49,17 +49,22 @@ def run(
     from tidemill.config import params_text, set_params
     from tidemill.errors import GateShut
     from tidemill.settings import load_settings
-    from tidemill.storage import write_bytes
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     environment = load_settings()
     with at_work(place, screen, wait=wait) as observer:
-        if settings:
-            text = set_params(params_text(place.root), settings)
-            write_bytes(place.params, text.encode())
+        if settings:  # before anything is started for them
+            set_params(params_text(place.root), settings)
         through = _run_directly if direct else _run_through_prefect
-        summary = through(place, environment, observer=observer, force=force, until=until)
+        summary = through(
+            place,
+            environment,
+            observer=observer,
+            force=force,
+            until=until,
+            assignments=settings or [],
+        )
     shut = require_promotion and not summary.facts.get("promoted")
     if not (shut and as_json):  # one document on stdout, whatever happens
         _show(screen, summary)
@@ -72,19 +77,37 @@ def run(
 
 
 def _run_directly(
-    place: Workspace, settings: Settings, *, observer: Observer, force: bool, until: str | None
+    place: Workspace,
+    settings: Settings,
+    *,
+    observer: Observer,
+    force: bool,
+    until: str | None,
+    assignments: list[str],
 ) -> RunSummary:
     from tidemill.engines import LocalEngine
     from tidemill.pipeline import run_pipeline
 
     with LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine:
         return run_pipeline(
-            place, settings=settings, engine=engine, observer=observer, force=force, until=until
+            place,
+            settings=settings,
+            engine=engine,
+            observer=observer,
+            force=force,
+            until=until,
+            assignments=assignments,
         )
 
 
 def _run_through_prefect(
-    place: Workspace, settings: Settings, *, observer: Observer, force: bool, until: str | None
+    place: Workspace,
+    settings: Settings,
+    *,
+    observer: Observer,
+    force: bool,
+    until: str | None,
+    assignments: list[str],
 ) -> RunSummary:
     from tidemill.orchestration import run_through_prefect
 
@@ -94,6 +117,7 @@ def _run_through_prefect(
         observer=observer,
         force=force,
         until=until,
+        assignments=assignments,
         preload=("tidemill.pipeline",),
     )
 
@@ -111,6 +135,7 @@ def _show(screen: Screen, summary: RunSummary) -> None:
     screen.result(summary.to_json(), "stages", stages)
     facts = {k: v for k, v in summary.facts.items() if not isinstance(v, dict | list)}
     screen.facts("result", facts)
+    screen.facts("settings changed in params.yaml", summary.facts.get("changed_settings", {}))
 
 
 def stage(

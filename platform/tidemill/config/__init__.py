@@ -5,6 +5,7 @@ nearest known one; every problem in the file is reported at once.
 """
 
 from tidemill.config.document import (
+    changed_settings,
     load_params,
     params_schema,
     params_text,
@@ -59,6 +60,7 @@ __all__ = [
     "TrainingConfig",
     "TuningConfig",
     "WindowConfig",
+    "changed_settings",
     "load_params",
     "params_schema",
     "params_text",

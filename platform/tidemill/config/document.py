@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,14 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from tidemill.config.params import Params
 from tidemill.errors import ConfigError, WorkspaceMissing, nearest
 
-__all__ = ["load_params", "params_schema", "params_text", "read_params", "set_params"]
+__all__ = [
+    "changed_settings",
+    "load_params",
+    "params_schema",
+    "params_text",
+    "read_params",
+    "set_params",
+]
 
 
 def load_params(root: Path) -> Params:
@@ -199,6 +207,46 @@ def set_params(text: str, assignments: list[str]) -> str:
     result = out.getvalue()
     read_params(result)
     return result
+
+
+def changed_settings(before: str, after: str) -> dict[str, str]:
+    r"""What two texts of params.yaml say differently, as ``{"seed": "42 -> 7"}``.
+
+    Defaults count as said, where the text is sound.
+
+    >>> said = "dataset: {source: a, target: y}"
+    >>> changed_settings(said, said + "\nseed: 7")
+    {'seed': '42 -> 7'}
+    """
+    old, new = _leaves(_dumped(before)), _leaves(_dumped(after))
+    return {
+        key: f"{_shown(old.get(key))} -> {_shown(new.get(key))}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    }
+
+
+def _dumped(text: str) -> Mapping[str, Any]:
+    try:
+        return read_params(text).model_dump(mode="json")
+    except ConfigError:  # it is about to be mended
+        found: Mapping[str, Any] = _document(text, YAML(typ="safe", pure=True))
+        return found
+
+
+def _leaves(document: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in document.items():
+        key = f"{above}{name}"
+        if isinstance(value, Mapping) and value:
+            leaves |= _leaves(value, f"{key}.")
+        else:
+            leaves[key] = value
+    return leaves
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def params_schema() -> dict[str, Any]:

@@ -115,6 +115,19 @@ class BinaryFigures:
             "brier": self.squared_error_sum / n if n else nan,
         }
 
+    def operating(self) -> dict[str, float]:
+        """Precision and recall of the decisions at the operating threshold, and it.
+
+        NaN where nothing was called positive, or nothing is.
+        """
+        (_, false_positive), (false_negative, true_positive) = self.confusion.tolist()
+        called, positive = true_positive + false_positive, true_positive + false_negative
+        return {
+            "threshold": OPERATING_THRESHOLD,
+            "precision": true_positive / called if called else float("nan"),
+            "recall": true_positive / positive if positive else float("nan"),
+        }
+
     def roc_curve(self, points: int = 1_000) -> Curve:
         """False (x) against true positive rate (y)."""
         return self.ranks.roc_curve(points)

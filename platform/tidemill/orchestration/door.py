@@ -36,6 +36,7 @@ def run_through_prefect(
     observer: Observer | None = None,
     force: bool = False,
     until: str | None = None,
+    assignments: Sequence[str] = (),
     engine: LocalEngine | None = None,
     preload: Sequence[str] = (),
     pipeline: Pipeline | None = None,
@@ -48,7 +49,7 @@ def run_through_prefect(
     ----------
     settings : Settings
         ``prefect_api_url`` is the server; None starts a temporary one, which ends with us.
-    observer, force, until
+    observer, force, until, assignments
         As for ``run_pipeline``.
     engine : LocalEngine or None
         Does the work; None makes one with ``settings.workers``.
@@ -81,6 +82,7 @@ def run_through_prefect(
             observer=observer,
             force=force,
             until=until,
+            assignments=assignments,
             pipeline=pipeline,
         )
         with _settled(temporary=settings.prefect_api_url is None):

@@ -6,16 +6,16 @@ Prefect is imported inside functions: the command line must not pay for it befor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tidemill.config import load_params, set_params
+from tidemill.config import load_params
 from tidemill.engines import LocalEngine
 from tidemill.errors import GateShut
 from tidemill.orchestration.crashes import mark_crashed, recorded
 from tidemill.orchestration.engine import PrefectEngine
 from tidemill.settings import Settings, load_settings
-from tidemill.storage import Workspace, workspace_lock, write_bytes
+from tidemill.storage import Workspace, workspace_lock
 
 if TYPE_CHECKING:
     from tidemill.pipeline import Execute, Observer, RunSummary
@@ -26,6 +26,7 @@ __all__ = [
     "flow_run_id",
     "mark_the_dead",
     "run_in_flow",
+    "run_name",
     "score_in_flow",
     "train_in_flow",
 ]
@@ -44,6 +45,7 @@ def run_in_flow(
     observer: Observer | None,
     force: bool = False,
     until: str | None = None,
+    assignments: Sequence[str] = (),
     pipeline: Pipeline | None = None,
 ) -> RunSummary:
     """Run the pipeline inside the flow run that this code belongs to.
@@ -58,7 +60,7 @@ def run_in_flow(
     from tidemill.orchestration.artifacts import failures_published
 
     with failures_published():
-        return _run(workspace, settings, engine, observer, force, until, pipeline)
+        return _run(workspace, settings, engine, observer, force, until, assignments, pipeline)
 
 
 def train_in_flow(
@@ -83,8 +85,9 @@ def train_in_flow(
             workspace_lock(place, wait_seconds=LOCK_SECONDS),
             LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
         ):
-            _override(place, overrides or {})
-            summary = _run(place, settings, engine)
+            # JSON is YAML: what params.yaml then says is what was asked for.
+            assignments = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
+            summary = _run(place, settings, engine, assignments=assignments)
         if require_promotion and not summary.facts.get("promoted"):
             raise GateShut(
                 f"not promoted: {summary.facts.get('promotion_reason')}",
@@ -134,6 +137,7 @@ def _run(
     observer: Observer | None = None,
     force: bool = False,
     until: str | None = None,
+    assignments: Sequence[str] = (),
     pipeline: Pipeline | None = None,
 ) -> RunSummary:
     from tidemill.orchestration.artifacts import publish_summary
@@ -150,9 +154,29 @@ def _run(
             observer=observer,
             force=force,
             until=until,
+            assignments=assignments,
+            links=_links(settings),
         )
         publish_summary(summary)
     return summary
+
+
+def _links(settings: Settings) -> dict[str, str]:
+    """The page of this flow run, unless its server ends with it."""
+    from prefect.utilities.urls import url_for
+
+    page = url_for("flow-run", obj_id=flow_run_id())
+    if page is None or settings.prefect_api_url is None:
+        return {}
+    return {"prefect_page": page}
+
+
+def run_name() -> str:
+    """The name of the flow run in whose context this is called: what it does, and where."""
+    from prefect.runtime import flow_run
+
+    place = Workspace.at(flow_run.parameters.get("workspace") or ".")
+    return f"{flow_run.flow_name} {place.root.name}"
 
 
 def _pipeline() -> Pipeline:
@@ -179,12 +203,3 @@ def mark_the_dead(workspace: Workspace) -> None:
     with get_client(sync_client=True) as client:
         for flow_run_id in mark_crashed(workspace, client):
             get_run_logger().warning("flow run %s was killed: marked as Crashed", flow_run_id)
-
-
-def _override(workspace: Workspace, overrides: Mapping[str, Scalar]) -> None:
-    # JSON is YAML: what params.yaml then says is what was asked for, and what dvc.lock records.
-    if overrides:
-        load_params(workspace.root)
-        text = workspace.params.read_text(encoding="utf-8")
-        assignments = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-        write_bytes(workspace.params, set_params(text, assignments).encode())

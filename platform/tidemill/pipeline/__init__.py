@@ -6,6 +6,7 @@
 
 from tidemill.pipeline.graph import STAGES, Stage, find_stage
 from tidemill.pipeline.observing import Observer, Quiet
+from tidemill.pipeline.overriding import overridden
 from tidemill.pipeline.running import (
     Execute,
     context_for,
@@ -28,6 +29,7 @@ __all__ = [
     "context_for",
     "find_stage",
     "measured",
+    "overridden",
     "prepare_versions",
     "run_pipeline",
     "run_stage",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -15,6 +16,7 @@ from tidemill.contracts import Engine
 from tidemill.errors import ConfigError, TidemillError
 from tidemill.pipeline.graph import STAGES, Stage, find_stage, stage_specs
 from tidemill.pipeline.observing import Observer, Quiet
+from tidemill.pipeline.overriding import overridden
 from tidemill.pipeline.summary import RunSummary, StageRun
 from tidemill.settings import Settings
 from tidemill.stages import (
@@ -62,6 +64,8 @@ def run_pipeline(
     observer: Observer | None = None,
     force: bool = False,
     until: str | None = None,
+    assignments: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
 ) -> RunSummary:
     """Run every stage that is not current, in order, and record each with DVC.
 
@@ -73,27 +77,50 @@ def run_pipeline(
         Run current stages too.
     until : str or None
         The last stage to run.
+    assignments : sequence of str
+        ``section.key=value`` to write to params.yaml; a run that fails leaves it as it was.
+    links : mapping of str to str, optional
+        Addresses of pages about this run, for its summary.
     """
     watcher: Observer = observer or Quiet()
     started = time.perf_counter()
-    params = load_params(workspace.root)
     last = find_stage(until).name if until else STAGES[-1].name
-    _require_sections(workspace)
-    context = context_for(workspace, params, settings, engine)
-    prepare_versions(workspace, params)
-    runs: list[StageRun] = []
-    with runs_ended(context), Versions(workspace.root) as versions:
-        versions.repair()
-        for stage in STAGES:
-            run = _advance(stage, versions, context, params, execute, watcher, force)
-            watcher.stage_finished(run)
-            runs.append(run)
-            if stage.name == last:
-                break
-    facts = summarise(workspace, [run.stage for run in runs])
-    summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)
-    write_json(workspace.reports / "summary.json", summary.to_json())
+    with overridden(workspace, assignments) as changed:
+        params = load_params(workspace.root)
+        _require_sections(workspace)
+        context = replace(context_for(workspace, params, settings, engine), changed=changed)
+        prepare_versions(workspace, params)
+        runs: list[StageRun] = []
+        with runs_ended(context), Versions(workspace.root) as versions:
+            versions.repair()
+            for stage in STAGES:
+                run = _advance(stage, versions, context, params, execute, watcher, force)
+                watcher.stage_finished(run)
+                runs.append(run)
+                if stage.name == last:
+                    break
+        facts = _facts(context, [run.stage for run in runs], links or {})
+        summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)
+        write_json(workspace.reports / "summary.json", summary.to_json())
     return summary
+
+
+def _facts(
+    context: StageContext, stages: Sequence[str], links: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the stages left, what was changed for them, and where to look."""
+    workspace = context.workspace
+    facts = summarise(workspace, stages)
+    if context.changed:
+        facts["changed_settings"] = dict(context.changed)
+    if "run_id" in facts:
+        facts["mlflow_run"] = context.tracker.run_page(facts["run_id"])
+    facts |= links
+    facts["reports"] = str(workspace.reports)
+    docs = workspace.hidden / "data_docs" / "index.html"
+    if docs.is_file():
+        facts["data_docs"] = str(docs)
+    return facts
 
 
 def _advance(

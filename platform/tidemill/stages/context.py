@@ -16,13 +16,17 @@ __all__ = ["StageContext", "StageResult"]
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """Where a stage works and with what; the same behind every door."""
+    """Where a stage works and with what; the same behind every door.
+
+    ``changed`` is what the run was told to change in params.yaml: ``{"seed": "42 -> 7"}``.
+    """
 
     workspace: Workspace
     settings: Settings
     engine: Engine
     tracker: Tracker
     progress: Progress | None = None
+    changed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

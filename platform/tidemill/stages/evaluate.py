@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidemill.config import EvaluationConfig
-from tidemill.metrics import HIGHER_IS_BETTER, improves, in_words, metric_names
+from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, improves, in_words, metric_names
 from tidemill.schema import Role
 from tidemill.sharding import Copies, count_copies
 from tidemill.stages.context import StageContext, StageResult
@@ -64,6 +64,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         "rows": {role.value: manifest.rows(role) for role in Role},
         "copies": {"test_rows": copies.known, "share": copies.share},
     }
+    if isinstance(tested, BinaryFigures):
+        document["operating"] = defined(tested.operating())
     staged = fresh_directory(workspace.work("evaluate", "figures"))
     draw_figures(staged, tested, pipeline, manifest)
     write_json(workspace.reports / "metrics.json", document)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tidemill.config import Params
 from tidemill.errors import IntegrityError
+from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import Role
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.promotion import Contest, Promotion
@@ -86,7 +87,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     training = read_json(workspace.candidate / "training.json")
     run_id = tracker.open_run(
         training["key"],
-        name=f"train {training['key'][:8]}",
+        name=f"train {training['learner']} {training['key'][:8]}",
         tags={"tidemill.model": params.model_name},
     )
     registry, versions = Registry(tracker), Versions(workspace.root)
@@ -108,8 +109,38 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     promotion = Contest(
         context, params, registry, number, candidate, manifest, metric, value
     ).settle()
+    _describe(context, params, run_id, training["learner"], metrics, number, promotion)
     tracker.finish(run_id, "FINISHED")
     return _told(context, params, number, run_id, candidate, promotion)
+
+
+def _describe(
+    context: StageContext,
+    params: Params,
+    run_id: str,
+    learner: str,
+    metrics: dict[str, Any],
+    version: int,
+    promotion: Promotion,
+) -> None:
+    """Name the run by what tells it apart, and say what it made."""
+    metric = metrics["metric"]
+    value = metrics["test"][metric]
+    changed = [f"- {key}: {change}" for key, change in context.changed.items()]
+    lines = [
+        f"{params.model_name} version {version} ({learner}): {in_words(metric)} {value:.4f} on the "
+        f"test rows, {metrics['baseline'][metric]:.4f} of a dummy.",
+        f"{'Promoted' if promotion.promoted else 'Not promoted'}: {promotion.reason}.",
+        *(["Settings changed for this run:", "\n".join(changed)] if changed else []),
+        f"Reports: {context.workspace.reports}",
+    ]
+    context.tracker.describe(
+        run_id,
+        name=f"v{version} {learner} {metric} {value:.4f}",
+        text="\n\n".join(lines),
+        judged=f"test/{metric}",
+        greater=HIGHER_IS_BETTER[metric],
+    )
 
 
 def _written_reference(
@@ -170,6 +201,8 @@ def _log(
     tracker = context.tracker
     tracker.log_stage(run_id, "params", params.model_dump(mode="json"), {})
     tracker.log_stage(run_id, "train", training["params"], {"iterations": training["iterations"]})
+    if "operating" in metrics:
+        tracker.log_stage(run_id, "operating", {}, metrics["operating"])
     for part in ("test", "baseline", "validation", "train"):
         tracker.log_stage(run_id, part, {}, metrics[part])
     log_data(context, run_id, params, manifest, versions)

@@ -65,10 +65,12 @@ def _of_refit(workspace: Workspace) -> dict[str, Any]:
 def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
     metrics = read_json(workspace.reports / "metrics.json")
     metric = metrics["metric"]
+    operating = metrics.get("operating", {})
     return {
         "metric": metric,
         "challenger": metrics["test"][metric],
         "baseline": metrics["baseline"][metric],
+        **{name: operating[name] for name in ("threshold", "precision", "recall") if operating},
         "known_test_share": metrics.get("copies", {}).get("share"),
     }
 

@@ -84,7 +84,7 @@ def run_tune(
         seed=seed,
     )
     tracker = context.tracker
-    run_id = tracker.open_run(key, name=f"train {key[:8]}", tags={})
+    run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
     study = search(
         objective,
         tuning.space or default_space(training.learner, schema.task),

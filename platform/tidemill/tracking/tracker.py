@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["RUN_KEY", "Tracker"]
 
 RUN_KEY = "tidemill.run_key"
+# What MLflow's list of runs shows by itself.
+_JUDGED = "mlflow.experiment.primaryMetric.name"
+_GREATER = "mlflow.experiment.primaryMetric.greaterIsBetter"
 
 
 class Tracker:
@@ -230,6 +233,26 @@ class Tracker:
                 else:
                     client.log_artifact(run_id, str(path), artifact_path)
 
+    def describe(self, run_id: str, *, name: str, text: str, judged: str, greater: bool) -> None:
+        """Name the run for people, and let lists of runs show its judged figure first.
+
+        Parameters
+        ----------
+        name : str
+        text : str
+            Markdown, the run's description.
+        judged : str
+            The metric's name in MLflow.
+        greater : bool
+            Whether more is better.
+        """
+        client = self.client()
+        with service_errors(self.uri, timeout_seconds=self.timeout_seconds):
+            client.update_run(run_id, name=name)
+            self._tag(run_id, {"mlflow.note.content": text})
+            for key, value in {_JUDGED: judged, _GREATER: str(greater).lower()}.items():
+                client.set_experiment_tag(self.experiment_id(), key, value)
+
     def finish(
         self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED"
     ) -> None:
@@ -244,6 +267,13 @@ class Tracker:
         """End the runs that this tracker opened and did not finish."""
         for run_id in sorted(self._open_runs):
             self.finish(run_id, status)
+
+    def run_page(self, run_id: str) -> str:
+        """The run's page; of a store that no server serves so far, where one will serve it."""
+        path = f"#/experiments/{self.experiment_id()}/runs/{run_id}"
+        if is_server(self.uri):
+            return f"{self.uri.rstrip('/')}/{path}"
+        return f"http://127.0.0.1:5000/{path} (while `tidemill up` runs)"
 
     def run_url(self, run_id: str) -> str | None:
         """The run's page, if the store is a server."""
