@@ -11,6 +11,7 @@ import pytest
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
+from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.parsed import ParsedBatch
@@ -151,3 +152,16 @@ def test_float32_keeps_what_it_holds() -> None:
     """Rounded as float32 is shown."""
     _, batches = read("c01_zip.csv", target="churned")
     assert [str(np.float32(v)) for v in values(batches, "x")[:2]] == ["0.847", "0.495"]
+
+
+def test_a_dictionary_that_opens_to_gigabytes_is_refused() -> None:
+    """6 KB of it; before a text is spelled out for each row."""
+    with pytest.raises(SourceUnreadable, match="column t open to 1,335 MB"):
+        read("dict_bomb.parquet")
+
+
+def test_every_case_is_in_a_test() -> None:
+    """A file that is added wants its right value shown."""
+    tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
+    cases = {path.stem for path in CASES.iterdir()} - {"README"}
+    assert {case for case in cases if f"{case}." not in tests and f'"{case}"' not in tests} == set()
