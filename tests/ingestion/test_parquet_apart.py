@@ -108,6 +108,43 @@ def test_a_flipped_byte_is_refused_or_does_no_harm(tmp_path: Path, part: str, fl
     assert harmless < flips
 
 
+def test_types_that_arrow_wrote_twice_agree(tmp_path: Path) -> None:
+    """A unit that is another one in half of the footer is damage; all that Arrow writes is none."""
+    path = tmp_path / "a.parquet"
+    content = written(path)
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    refused = 0
+    for place in range(footer, len(content) - 8):
+        if content[place] != 0x2C:  # the second choice of a union: microseconds, of the units
+            continue
+        path.write_bytes(flipped(content, place, 0x10))
+        try:
+            found = read(path)
+        except SourceUnreadable as exc:
+            refused += "elsewhere in the footer" in exc.message
+        else:
+            assert found.equals(table())
+    assert refused
+    whole = pa.array([1, 2], pa.int64())
+    kinds = [pa.timestamp(unit, tz) for unit in ("s", "ms", "us", "ns") for tz in (None, "UTC")]
+    kinds += [pa.int8(), pa.uint8(), pa.uint32(), pa.uint64(), pa.date32(), pa.date64()]
+    columns = {
+        str(kind): whole.cast(pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+        for kind in kinds
+    }
+    columns["d"] = pa.array([1, 2]).cast(pa.decimal128(22, 2))
+    for version in ("1.0", "2.4", "2.6"):
+        for int96 in (False, True):
+            pq.write_table(
+                pa.table(columns),
+                path,
+                version=version,
+                use_deprecated_int96_timestamps=int96,
+                allow_truncated_timestamps=True,
+            )
+            assert read(path).num_rows == 2
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is absent")
 def test_the_footers_that_were_met(tmp_path: Path) -> None:
     """One lost 100 of 300 rows in silence, one ended the whole process."""

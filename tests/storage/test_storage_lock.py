@@ -52,6 +52,19 @@ def test_a_lock_dies_with_its_holder(tmp_path):
         assert (tmp_path / ".tidemill" / "lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_what_a_killed_writer_left_is_swept(tmp_path):
+    """Files under the names of our temporaries, where only the holder writes; no others."""
+    stale = f".manifest.json.{'0a' * 16}.tmp"
+    swept = [tmp_path / folder / stale for folder in ("data/shards", "models", ".tidemill/work/x")]
+    kept = [tmp_path / "data" / "mine.tmp", tmp_path / stale, tmp_path / ".tidemill" / stale]
+    for path in (*swept, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    with workspace_lock(Workspace.at(tmp_path)):
+        assert [path.exists() for path in swept] == [False] * 3
+        assert [path.exists() for path in kept] == [True] * 3
+
+
 def test_waiting_gets_the_lock(tmp_path):
     """With wait_seconds the second process gets the workspace when the first is done."""
     with _holder(tmp_path, 0.5):

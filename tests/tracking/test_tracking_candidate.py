@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tidemill.config import TrainingConfig
-from tidemill.errors import ModelUntrusted, SchemaMismatch
+from tidemill.errors import ModelUntrusted, SchemaMismatch, StorageFailed
 from tidemill.features.reducer import Reducer
 from tidemill.learning import fit, predict_scores
 from tidemill.schema import Task
@@ -302,3 +303,20 @@ def test_the_zip_carries_no_times(place):
     with zipfile.ZipFile(place.candidate / "model.skops") as archive:
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize("most", [100, 2000])
+def test_a_full_disk_is_no_fault_of_the_model(make_pipeline, raw_frame, tmp_path, most):
+    """Whichever file meets the end of the disk: storage failed, by path; nothing is left."""
+    pipeline, rows = make_pipeline(), raw_frame()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        with pytest.raises(StorageFailed) as caught:
+            save_candidate(pipeline, tmp_path / "model", example=rows.head(5), metadata={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(tmp_path / "model") in caught.value.message
+    assert "pickle" not in caught.value.message + caught.value.remedy
+    assert list(tmp_path.iterdir()) == []
+    save_candidate(pipeline, tmp_path / "model", example=rows.head(5), metadata={})

@@ -171,8 +171,8 @@ def test_a_store_that_is_there_is_kept(place):
     assert place.tracker().open_run("key", "run", {}) == run_id
 
 
-def test_the_disk_is_full(place):
-    """A store that cannot grow is a storage failure; the run can go on when there is space."""
+def test_the_disk_is_full(place, capfd):
+    """A store that cannot grow is a storage failure, told once; the run goes on with space."""
     tracker = place.tracker()
     run_id = tracker.open_run("key", "run", {})
     wide = {f"p{n}": "x" * 6000 for n in range(100)}
@@ -185,6 +185,7 @@ def test_the_disk_is_full(place):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.exit_code == 74
     assert "disk" in caught.value.remedy
+    assert "Traceback" not in capfd.readouterr().err
     tracker.log_stage(run_id, "training", wide, {})
 
 

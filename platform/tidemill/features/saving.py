@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import IntegrityError
-from tidemill.storage import read_json, storage_errors, write_bytes, write_json
+from tidemill.storage import hash_bytes, read_output, storage_errors, write_bytes, write_hashed
 
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
@@ -24,22 +24,25 @@ _FORMAT = 1
 
 def save_reducer(reducer: Reducer, folder: Path) -> None:
     """Write ``reducer.json``, and ``components.npy`` and ``center.npy`` where it projects."""
+    arrays = {
+        name: _npy(array) for name in _ARRAYS if (array := getattr(reducer, name)) is not None
+    }
     document = {
         "format": _FORMAT,
         "features": reducer.features,
         "encoded": reducer.encoded,
         "seen": reducer.seen,
         "projects": reducer.components is not None,
+        "arrays": {name: hash_bytes(content) for name, content in arrays.items()},
     }
     for name in _ARRAYS:
-        array = getattr(reducer, name)
         path = folder / f"{name}.npy"
-        if array is None:
+        if name in arrays:
+            write_bytes(path, arrays[name])
+        else:
             with storage_errors(path):
                 path.unlink(missing_ok=True)
-        else:
-            write_bytes(path, _npy(array))
-    write_json(folder / _DESCRIPTION, document)
+    write_hashed(folder / _DESCRIPTION, document)
 
 
 def load_reducer(folder: Path) -> Reducer:
@@ -52,11 +55,15 @@ def load_reducer(folder: Path) -> Reducer:
     """
     from tidemill.features.reducer import Reducer
 
-    document: dict[str, Any] = read_json(folder / _DESCRIPTION)
+    document: dict[str, Any] = read_output(folder / _DESCRIPTION, dict)
+    hashes = document.get("arrays", {})  # reducers of before they were kept have none
     try:
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']}")
-        arrays = [_read(folder / f"{n}.npy") if document["projects"] else None for n in _ARRAYS]
+        arrays = [
+            _read(folder / f"{name}.npy", hashes.get(name)) if document["projects"] else None
+            for name in _ARRAYS
+        ]
         return Reducer(
             features=document["features"],
             encoded=document["encoded"],
@@ -66,8 +73,8 @@ def load_reducer(folder: Path) -> Reducer:
         )
     except (KeyError, TypeError, ValueError, EOFError, FileNotFoundError) as exc:
         raise IntegrityError(
-            f"{folder} holds no reducer that can be read: {exc}",
-            remedy="delete it and run the stage that makes it again: tidemill run",
+            f"{folder / _DESCRIPTION} holds no reducer that can be read: {exc}",
+            remedy=f"bring {folder} back with `dvc checkout`, or delete it and run: tidemill run",
             path=str(folder),
         ) from exc
 
@@ -78,6 +85,9 @@ def _npy(array: npt.NDArray[np.float64]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(path: Path) -> npt.NDArray[np.float64]:
-    array: npt.NDArray[np.float64] = np.load(path, allow_pickle=False)
+def _read(path: Path, sha256: str | None) -> npt.NDArray[np.float64]:
+    content = path.read_bytes()
+    if sha256 is not None and hash_bytes(content) != sha256:
+        raise ValueError(f"{path.name} is not what was written")
+    array: npt.NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
     return array

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import base64
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.errors import SourceUnreadable, TidemillError, WorkerLost
+from tidemill.storage import storage_errors
 
 __all__ = ["ParquetApart", "open_parquet"]
 
@@ -116,7 +118,8 @@ class _Child:
 
     def __init__(self) -> None:
         self.streaming, self._shown = False, ""
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        with storage_errors(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         script = Path(__file__).with_name("parquet_child.py")
         limits = (str(MEMORY_BYTES), str(CPU_SECONDS))
         # Arrow's own allocators set memory aside in large pieces, which the limit would count.

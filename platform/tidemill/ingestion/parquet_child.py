@@ -196,6 +196,7 @@ class _Opened:
                 "row groups"
             )
         refuse_bomb(metadata, self._raw.seek(0, 2))
+        _refuse_other_types(self.schema, metadata.metadata or {})
 
     def close(self) -> None:
         self.file.close()
@@ -252,6 +253,36 @@ class _Opened:
                     "could be read",
                     group=group,
                 )
+
+
+def _refuse_other_types(schema: pa.Schema, told: dict[bytes, bytes]) -> None:
+    """Refuse types that contradict the Arrow schema which Arrow's own writers leave in the footer.
+
+    Bytes that are microseconds by one and nanoseconds by the other are damage.
+    """
+    kept = told.get(b"ARROW:schema")
+    if kept is None:
+        return
+    stored = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept)))
+    if len(stored) != len(schema):
+        raise Damaged(f"it has {len(schema)} columns, or {len(stored)}, by its own footer")
+    for was, found in zip(stored, schema, strict=True):
+        if was.name != found.name or _contradict(was.type, found.type):
+            raise Damaged(
+                f"the column {found.name} ({found.type}) is {was.name} ({was.type}) elsewhere in "
+                "the footer"
+            )
+
+
+def _contradict(was: pa.DataType, found: pa.DataType) -> bool:
+    types, other = pa.types, bool(was != found)
+    if types.is_timestamp(was) and types.is_timestamp(found):
+        # Parquet has no seconds; nanoseconds that it cannot hold are read as microseconds.
+        units = (was.unit, found.unit)
+        return was.unit != found.unit and units not in (("s", "ms"), ("ns", "us"))
+    if types.is_integer(was) and types.is_integer(found):
+        return other and was.bit_width == found.bit_width
+    return other and types.is_decimal(was) and types.is_decimal(found)
 
 
 def _sound(values: pa.Array) -> pa.Array:

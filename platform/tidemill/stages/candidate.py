@@ -14,18 +14,20 @@ from tidemill.storage import (
     fresh_directory,
     read_block,
     read_json,
-    write_json,
+    read_output,
+    write_hashed,
 )
 from tidemill.tracking import save_candidate
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["leave_candidate"]
+__all__ = ["leave_candidate", "read_training"]
 
 EXAMPLE_ROWS = 5
 _TOLD = ("learner", "schema", "continued")
 """Of the document, what the model itself carries along."""
+_READ = ("iterations", "key", "learner", "params", "strategy")
 
 
 def leave_candidate(
@@ -63,7 +65,7 @@ def leave_candidate(
         seal = read_json(judged / "model" / "candidate.json")
         lessons = lessons_metadata(ancestry_of(seal["metadata"]))
     fresh_directory(staged)
-    write_json(staged / name, document)
+    write_hashed(staged / name, document)
     digest = save_candidate(
         pipeline,
         staged / "model",
@@ -73,3 +75,17 @@ def leave_candidate(
     )
     commit_directory(staged, folder)
     return digest
+
+
+def read_training(candidate: Path) -> dict[str, Any]:
+    """How the candidate in a folder came about.
+
+    Raises
+    ------
+    IntegrityError
+        If that is missing, or not what was written.
+    """
+    return read_output(
+        candidate / "training.json",
+        lambda document: {**document, **{name: document[name] for name in _READ}},
+    )

@@ -6,7 +6,7 @@ from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.ingestion import IngestResult, SourceListing, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import discard_directory, hash_file, hash_json, read_json
+from tidemill.storage import discard_directory, hash_file, hash_json, read_output
 
 __all__ = ["run_ingest"]
 
@@ -27,8 +27,8 @@ def run_ingest(
     """
     workspace = context.workspace
     suite = workspace.root / ingestion.suite
-    listing = SourceListing.from_json(read_json(workspace.source_listing))
-    schema = TableSchema.from_json(read_json(workspace.schema))
+    listing = read_output(workspace.source_listing, SourceListing.from_json)
+    schema = read_output(workspace.schema, TableSchema.from_json)
     key = hash_json(
         {
             "listing": listing.to_json(),

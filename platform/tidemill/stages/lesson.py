@@ -16,7 +16,7 @@ from tidemill.stages.ancestry import Learnt
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext
-from tidemill.storage import FileEntry, ShardEntry, ShardManifest, fresh_directory, hashed
+from tidemill.storage import FileEntry, ShardEntry, ShardManifest, fresh_directory
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -117,7 +117,7 @@ class Lesson:
 
         return leave_candidate(
             Pipeline([("reducer", load_reducer(self.reducer_folder)), ("learner", estimator)]),
-            hashed(document),
+            document,
             folder,
             staged=folder.with_name(f".{folder.name}.staged"),
             manifest=self.manifest.of_origin(self.live),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tidemill.config import DatasetConfig
 from tidemill.ingestion import list_source, look_result
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import write_json
+from tidemill.storage import write_hashed
 
 __all__ = ["run_look"]
 
@@ -21,8 +21,8 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     listing = list_source(dataset, workspace.root, context.engine)
     found = look_result(dataset, listing, workspace.root)
     schema = replace(found.schema, derived=tuple(sorted(dataset.derive.items())))
-    write_json(workspace.source_listing, listing.to_json())
-    write_json(workspace.schema, schema.to_json())
+    write_hashed(workspace.source_listing, listing.to_json())
+    write_hashed(workspace.schema, schema.to_json())
     return StageResult(
         stage="look",
         facts={

@@ -20,7 +20,7 @@ from tidemill.learning import fit
 from tidemill.profiling import Profile
 from tidemill.schema import Role
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
-from tidemill.stages.candidate import leave_candidate
+from tidemill.stages.candidate import leave_candidate, read_training
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.meter import Meter
 from tidemill.stages.unseen import unseen_outputs
@@ -33,10 +33,8 @@ from tidemill.storage import (
     hash_file,
     hash_json,
     read_hashed,
-    read_json,
     storage_errors,
     write_hashed,
-    write_json,
 )
 
 __all__ = ["REFIT", "note_refit", "refit_seconds", "run_refit", "unseen_of"]
@@ -109,12 +107,12 @@ def unseen_of(folder: Path) -> Profile | None:
 
 
 def _serve_judged(workspace: Workspace, why: str) -> dict[str, Any]:
-    judged = read_json(workspace.candidate / "training.json")
+    judged = read_training(workspace.candidate)
     document = {**{name: judged[name] for name in ("rows", "iterations")}, "twins": 0, "why": why}
     staged = fresh_directory(workspace.work("refit", "serving"))
     with storage_errors(staged):
         shutil.copytree(workspace.candidate / "model", staged / "model")
-    write_json(staged / REFIT, document)
+    write_hashed(staged / REFIT, document)
     commit_directory(staged, workspace.serving)
     return document
 
@@ -124,7 +122,7 @@ def _refit(
 ) -> dict[str, Any]:
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards).all_training()
-    judged = read_json(workspace.candidate / "training.json")
+    judged = read_training(workspace.candidate)
     key = _key(workspace, reduction)
     work = workspace.work("refit", key[:16])
     blocks = _all_blocks(context, manifest, reduction, work)

@@ -9,6 +9,7 @@ from tidemill.config import Params
 from tidemill.errors import IntegrityError
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import Role
+from tidemill.stages.candidate import read_training
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.promotion import Contest, Promotion
 from tidemill.stages.reference import make_reference
@@ -18,7 +19,7 @@ from tidemill.storage import (
     Workspace,
     hash_file,
     read_hashed,
-    read_json,
+    read_output,
     write_hashed,
     write_json,
 )
@@ -83,8 +84,8 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     """
     workspace, tracker = context.workspace, context.tracker
     manifest = ShardManifest.read(workspace.shards)
-    metrics = read_json(workspace.reports / "metrics.json")
-    training = read_json(workspace.candidate / "training.json")
+    metrics = read_output(workspace.reports / "metrics.json", _judged)
+    training = read_training(workspace.candidate)
     run_id = tracker.open_run(
         training["key"],
         name=f"train {training['learner']} {training['key'][:8]}",
@@ -189,6 +190,16 @@ def _told(
     )
 
 
+_PARTS = ("test", "baseline", "validation", "train")
+
+
+def _judged(document: dict[str, Any]) -> dict[str, Any]:
+    """What evaluate left, with all that is read of it."""
+    parts = {part: dict(document[part]) for part in _PARTS}
+    float(parts["test"][document["metric"]])
+    return {**document, **parts}
+
+
 def _log(
     context: StageContext,
     run_id: str,
@@ -203,7 +214,7 @@ def _log(
     tracker.log_stage(run_id, "train", training["params"], {"iterations": training["iterations"]})
     if "operating" in metrics:
         tracker.log_stage(run_id, "operating", {}, metrics["operating"])
-    for part in ("test", "baseline", "validation", "train"):
+    for part in _PARTS:
         tracker.log_stage(run_id, part, {}, metrics[part])
     log_data(context, run_id, params, manifest, versions)
     tracker.log_artifacts(run_id, context.workspace.reports / "figures", "figures")
@@ -211,7 +222,10 @@ def _log(
 
 def _log_refit(context: StageContext, run_id: str, digest: str) -> None:
     """What the refit cost, and what it learnt from: MLflow's run shows it beside the figures."""
-    told = read_json(context.workspace.serving / REFIT)
+    told = read_output(
+        context.workspace.serving / REFIT,
+        lambda document: {**document, **{name: document[name] for name in ("rows", "iterations")}},
+    )
     figures = {name: told[name] for name in ("rows", "iterations")}
     seconds = refit_seconds(context.workspace.hidden, digest)
     context.tracker.log_stage(run_id, "refit", {}, {**figures, "seconds": seconds})

@@ -14,7 +14,7 @@ from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.context import StageContext
 from tidemill.stages.lesson import Lesson
-from tidemill.storage import ShardManifest, hash_file, hash_json, read_hashed, read_json
+from tidemill.storage import ShardManifest, hash_file, hash_json, read_hashed, read_output
 from tidemill.tracking import LoadedModel
 
 __all__ = ["MAX_CONTINUED", "Taught", "teach"]
@@ -212,8 +212,7 @@ def _why(champion: int | None, rehearse: bool, awoken: tuple[str, ...]) -> str:
 
 def _tuned(context: StageContext) -> dict[str, Scalar]:
     path = context.workspace.best_params
-    found: dict[str, Scalar] = read_json(path)["params"] if path.exists() else {}
-    return found
+    return read_output(path, lambda tuned: dict(tuned["params"])) if path.exists() else {}
 
 
 def _finished(candidate: Path, key: str) -> Taught | None:

@@ -12,7 +12,7 @@ from tidemill.stages.ancestry import lessons_of
 from tidemill.stages.blocks import reduced_blocks
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import ShardManifest, read_json
+from tidemill.storage import ShardManifest, read_output
 
 __all__ = ["run_train"]
 
@@ -30,7 +30,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
     schema = manifest.schema
-    tuned = read_json(workspace.best_params)
+    tuned = read_output(workspace.best_params, _tuned)
     reducer = load_reducer(workspace.reducer)
     choice = choose_strategy(
         training,
@@ -83,3 +83,8 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         },
         tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
     )
+
+
+def _tuned(document: dict[str, Any]) -> dict[str, Any]:
+    """What tune left, with all that is read of it."""
+    return {**document, "key": str(document["key"]), "params": dict(document["params"])}

@@ -15,7 +15,7 @@ from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import chosen_metric
-from tidemill.storage import ShardManifest, Workspace, hash_file, hash_json, write_json
+from tidemill.storage import ShardManifest, Workspace, hash_file, hash_json, write_hashed
 from tidemill.tuning import Report, search
 
 __all__ = ["run_tune"]
@@ -70,7 +70,7 @@ def run_tune(
     manifest = ShardManifest.read(workspace.shards)
     key = _key(workspace, tuning, training, seed)
     if tuning.trials == 0:
-        write_json(workspace.best_params, {"key": key, "params": {}, "trials": 0})
+        write_hashed(workspace.best_params, {"key": key, "params": {}, "trials": 0})
         return StageResult(stage="tune", facts={"trials": 0})
     schema = manifest.schema
     _require_searchable(training, manifest, workspace)
@@ -96,7 +96,7 @@ def run_tune(
         n_workers=tuning.workers,
         on_trial=lambda trial: tracker.log_trials(run_id, [trial]),
     )
-    write_json(
+    write_hashed(
         workspace.best_params,
         {
             "key": key,

@@ -11,7 +11,7 @@ from tidemill.storage.atomic import (
     write_bytes,
     write_json,
 )
-from tidemill.storage.hashed import hashed, read_hashed, write_hashed
+from tidemill.storage.hashed import hashed, read_hashed, read_output, write_hashed
 from tidemill.storage.hashing import (
     hash_bytes,
     hash_file,
@@ -53,6 +53,7 @@ __all__ = [
     "read_blocks",
     "read_hashed",
     "read_json",
+    "read_output",
     "read_profiles",
     "replaced_file",
     "salted_hash",

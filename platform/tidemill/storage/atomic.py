@@ -6,6 +6,7 @@ import errno
 import glob
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ __all__ = [
     "read_json",
     "replaced_file",
     "storage_errors",
+    "sweep_temporaries",
     "write_bytes",
     "write_json",
 ]
@@ -34,6 +36,9 @@ _REMEDIES = {
     errno.EPERM: "make the folder writable and run the same command again",
     errno.EROFS: "make the file system writable and run the same command again",
 }
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
@@ -185,6 +190,15 @@ def place_file(source: Path, target: Path) -> None:
             os.link(source, target)
         except OSError:
             shutil.copyfile(source, target)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Delete what writers that were killed left below ``folder``; nobody may be writing there."""
+    for place, _, files in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, files):
+            path = Path(place, name)
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
 
 
 def _clear_graves(path: Path) -> None:

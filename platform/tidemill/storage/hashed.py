@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tidemill.errors import IntegrityError
 from tidemill.storage.atomic import read_json, write_json
 from tidemill.storage.hashing import hash_json
 
-__all__ = ["hashed", "read_hashed", "write_hashed"]
+__all__ = ["hashed", "read_hashed", "read_output", "write_hashed"]
+
+Built = TypeVar("Built")
 
 _HASH = "sha256"
 _ANEW = "delete it and run the same again"
+_BACK = "bring it back with `dvc checkout`, or delete it and run: tidemill run"
 
 
 def hashed(document: Mapping[str, Any], *, besides: Collection[str] = ()) -> dict[str, Any]:
@@ -62,3 +65,22 @@ def read_hashed(
     if not whole:
         raise IntegrityError(f"{path} is not what was written", remedy=remedy, path=str(path))
     return {name: value for name, value in found.items() if name != _HASH}
+
+
+def read_output(path: Path, build: Callable[[dict[str, Any]], Built]) -> Built:
+    """What ``build`` makes of a note that a stage left.
+
+    Raises
+    ------
+    IntegrityError
+        If it is missing, not what was written, or nothing that ``build`` can read.
+    """
+    found = read_hashed(path, remedy=_BACK)
+    try:
+        return build(found)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise IntegrityError(
+            f"{path} is not what was written: {type(exc).__name__} {exc}",
+            remedy=_BACK,
+            path=str(path),
+        ) from exc

@@ -10,19 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tidemill.errors import WorkspaceBusy
-from tidemill.storage.atomic import storage_errors
+from tidemill.storage.atomic import storage_errors, sweep_temporaries
 from tidemill.storage.workspace import Workspace
 
 __all__ = ["services_lock", "shared_lock", "workspace_lock"]
 
 _POLL_SECONDS = 0.2
+_OURS = ("data", "models", "reports")
 
 
 @contextmanager
 def workspace_lock(workspace: Workspace, *, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold the workspace for writing.
 
-    The lock is the kernel's (flock): it is gone the moment its holder is, however it ended.
+    The lock is the kernel's (flock): it is gone the moment its holder is, however it ended. What
+    a killed holder was writing is swept.
 
     Raises
     ------
@@ -32,6 +34,9 @@ def workspace_lock(workspace: Workspace, *, wait_seconds: float = 0.0) -> Iterat
     busy = f"{workspace.root} is in use"
     remedy = "wait for that run to end, or give --wait SECONDS"
     with _held(workspace.hidden / "lock", workspace, busy, remedy, wait_seconds):
+        # Elsewhere others may be writing: services below .tidemill, editors beside params.yaml.
+        for folder in (*map(workspace.root.joinpath, _OURS), workspace.hidden / "work"):
+            sweep_temporaries(folder)
         yield
 
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
-from tidemill.storage.atomic import read_json, write_json
+from tidemill.storage.atomic import read_json
+from tidemill.storage.hashed import read_output, write_hashed
 from tidemill.storage.hashing import hash_file
 
 __all__ = [
@@ -73,15 +74,24 @@ class ValidatedManifest:
 
     def write(self, folder: Path) -> None:
         """Write ``folder/manifest.json``."""
-        write_json(
+        write_hashed(
             folder / MANIFEST,
             {"schema": self.schema.to_json(), "parts": [asdict(part) for part in self.parts]},
         )
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read ``folder/manifest.json``."""
-        document = read_json(folder / MANIFEST)
+        """Read ``folder/manifest.json``.
+
+        Raises
+        ------
+        IntegrityError
+            If it is missing, or not what was written.
+        """
+        return read_output(folder / MANIFEST, cls._from_json)
+
+    @classmethod
+    def _from_json(cls, document: dict[str, Any]) -> Self:
         return cls(
             schema=TableSchema.from_json(document["schema"]),
             parts=tuple(
@@ -178,12 +188,21 @@ class ShardManifest:
         """Write ``folder/manifest.json``."""
         document = asdict(self)
         document["schema"] = self.schema.to_json()
-        write_json(folder / MANIFEST, document)
+        write_hashed(folder / MANIFEST, document)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read ``folder/manifest.json``."""
-        document = read_json(folder / MANIFEST)
+        """Read ``folder/manifest.json``.
+
+        Raises
+        ------
+        IntegrityError
+            If it is missing, or not what was written.
+        """
+        return read_output(folder / MANIFEST, cls._from_json)
+
+    @classmethod
+    def _from_json(cls, document: dict[str, Any]) -> Self:
         return cls(
             schema=TableSchema.from_json(document["schema"]),
             strategy=document["strategy"],
@@ -224,8 +243,9 @@ def read_profiles(folder: Path, shard: ShardEntry) -> list[dict[str, Any]]:
         If the file is missing or its bytes differ.
     """
     path = folder / shard.profile
+    if path.is_file():
+        _require_hash(path, shard.profile_sha256)
     documents: list[dict[str, Any]] = read_json(path)
-    _require_hash(path, shard.profile_sha256)
     return documents
 
 

@@ -32,7 +32,7 @@ from tidemill.tracking.allowed import TRUSTED_TYPES
 from tidemill.tracking.contents import Contents, FolderContents
 from tidemill.tracking.mlmodel import MODEL_FILE, check_mlmodel, settle_mlmodel
 from tidemill.tracking.seal import Refusal, read_sealed, write_seal
-from tidemill.tracking.service import import_mlflow
+from tidemill.tracking.service import chain_of, import_mlflow
 from tidemill.tracking.skopsfile import canonical, read_pipeline
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> Non
             skops_trusted_types=list(TRUSTED_TYPES),
         )
     except import_mlflow("mlflow.exceptions").MlflowException as exc:
+        for link in chain_of(exc):
+            if isinstance(link, OSError):  # MLflow takes a full disk for a type that skops lacks
+                raise link from exc
         refusal = Refusal(str(folder), _FOREIGN)
         raise refusal.of(MODEL_FILE, f"cannot be saved: {exc}") from exc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import socket
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 __all__ = [
+    "chain_of",
     "check_database",
     "check_server",
     "import_mlflow",
@@ -160,7 +162,7 @@ def service_errors(uri: str, *, timeout_seconds: int | None = None) -> Iterator[
     if timeout_seconds is not None:
         limits["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_seconds)
     try:
-        with _environment.holding(limits):
+        with _environment.holding(limits), _told_once():
             yield
     except (MlflowException, SQLAlchemyError, OSError) as exc:
         raise _translated(uri, exc) from exc
@@ -170,6 +172,23 @@ def service_errors(uri: str, *, timeout_seconds: int | None = None) -> Iterator[
             remedy=f"install it: pip install {exc.name}",
             package=exc.name,
         ) from exc
+
+
+class _Errors(logging.Filter):
+    """Takes the traceback that comes before an error which says the same."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.exc_info
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    named, errors = logging.getLogger("mlflow.store.db.utils"), _Errors()
+    named.addFilter(errors)
+    try:
+        yield
+    finally:
+        named.removeFilter(errors)
 
 
 def _translated(uri: str, exc: Exception) -> TidemillError:
@@ -209,7 +228,8 @@ def _translated(uri: str, exc: Exception) -> TidemillError:
     )
 
 
-def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+def chain_of(exc: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, last to first."""
     while exc is not None:
         yield exc
         exc = exc.__cause__ or exc.__context__
@@ -219,7 +239,7 @@ def _unreachable(exc: BaseException) -> bool:
     from mlflow.exceptions import MlflowException, RestException
     from requests.exceptions import HTTPError, RequestException
 
-    for link in _chain(exc):
+    for link in chain_of(exc):
         if isinstance(link, RestException):
             return _is_servers_own(int(link.get_http_status_code()))  # type: ignore[no-untyped-call]
         if isinstance(link, HTTPError) and link.response is not None:
@@ -238,7 +258,7 @@ def _is_servers_own(status: int) -> bool:
 def _caused_by_database(exc: BaseException) -> bool:
     from sqlalchemy.exc import DBAPIError
 
-    return any(isinstance(link, (DBAPIError, OSError)) for link in _chain(exc))
+    return any(isinstance(link, (DBAPIError, OSError)) for link in chain_of(exc))
 
 
 def _reason(uri: str, exc: Exception) -> str:

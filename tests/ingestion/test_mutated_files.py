@@ -1,0 +1,166 @@
+"""A changed byte in a source file costs what it touches, or the file; never another value."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from tidemill.config import DatasetConfig
+from tidemill.engines import LocalEngine
+from tidemill.errors import TidemillError
+from tidemill.ingestion.listing import list_source
+from tidemill.ingestion.look import look_result
+from tidemill.ingestion.reading import read_split
+
+N = 120
+TYPES = {"n": "numeric", "x": "numeric", "c": "categorical", "t": "datetime", "y": "categorical"}
+STEMS = ("red", "green, light", "blue", 'the "new" one', "über", "")
+
+Row = tuple[Any, ...]
+
+
+def rows() -> list[Row]:
+    """Whole numbers, fractions, texts that need quotes, times, labels."""
+    rng = np.random.default_rng(11)
+    return [
+        (
+            n,
+            round(float(rng.normal()), 3),
+            STEMS[rng.integers(0, len(STEMS))],
+            f"2024-{rng.integers(1, 13):02}-{rng.integers(1, 29):02} 10:{n % 60:02}:00",
+            "yes" if rng.random() < 0.5 else "no",
+        )
+        for n in range(N)
+    ]
+
+
+def as_csv() -> bytes:
+    """Plain text, as Python's csv writes it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(TYPES)
+    writer.writerows(rows())
+    return out.getvalue().encode()
+
+
+def as_zstd() -> bytes:
+    """A raw zstd frame (RFC 8878) with a checksum of its content, which pyarrow does not write."""
+    import pandas as pd
+
+    out = io.BytesIO()
+    handles = pd.io.common.get_handle(
+        out, "wb", compression={"method": "zstd", "write_checksum": True}, is_text=False
+    )
+    handles.handle.write(as_csv())
+    handles.close()
+    return out.getvalue()
+
+
+def as_parquet() -> bytes:
+    """Three row groups with checksums on their pages."""
+    n, x, c, t, y = zip(*rows(), strict=True)
+    times = pc.strptime(pa.array(t), "%Y-%m-%d %H:%M:%S", "us")
+    table = pa.table({"n": pa.array(n), "x": pa.array(x), "c": c, "t": times, "y": y})
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=40, write_page_checksum=True, compression="zstd")
+    return out.getvalue()
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "a.csv": as_csv,
+    "a.csv.gz": lambda: gzip.compress(as_csv(), mtime=0),
+    "a.parquet": as_parquet,
+}
+
+
+def read(root: Path, name: str) -> list[Row]:
+    """All rows that are accepted, cells at fault as None; raises what the product raises."""
+    dataset = DatasetConfig.model_validate({"source": name, "target": "y", "types": TYPES})
+    listing = list_source(dataset, root, LocalEngine())
+    found = look_result(dataset, listing, root)
+    columns: list[list[Any]] = [[] for _ in TYPES]
+    for split in listing.splits:
+        for batch in read_split(split, found.schema, dataset, listing, root, batch_rows=64):
+            for cells, column in zip(columns, TYPES, strict=True):
+                if column in found.schema.names:
+                    cells += batch.table[column].cast(pa.string()).to_pylist()
+                else:
+                    cells += [None] * batch.table.num_rows
+    return list(zip(*columns, strict=True))
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> tuple[bytes, int]:
+    """The content with one byte flipped, replaced, put in, taken out, or all behind it cut off."""
+    place = int(rng.integers(0, len(content)))
+    kind = rng.integers(0, 9)
+    old = content[place]
+    if kind < 3:
+        new = bytes([old ^ (1 << int(rng.integers(0, 8)))])
+    elif kind < 5:
+        new = bytes([int(rng.integers(0, 256))])
+    elif kind < 6:
+        new = bytes([rng.choice(list(b',"\n\r;\\ 0'))])
+    elif kind < 7:
+        new = bytes([old, rng.choice(list(b',"\n\r5x'))])
+    elif kind < 8:
+        new = b""
+    else:
+        return content[:place], place
+    return content[:place] + new + content[place + 1 :], place
+
+
+def altered(whole: list[Row], found: list[Row]) -> list[tuple[Row, ...]]:
+    """Rows read that were not written, each beside those written at its place."""
+    begin = 0
+    while begin < min(len(whole), len(found)) and whole[begin] == found[begin]:
+        begin += 1
+    end = 0
+    while end < min(len(whole), len(found)) - begin and whole[-1 - end] == found[-1 - end]:
+        end += 1
+    written = whole[begin : len(whole) - end]
+    return [(row, *written) for row in found[begin : len(found) - end] if row not in written]
+
+
+def cells_apart(a: Row, b: Row) -> int:
+    """In how many cells two rows differ; one at fault is told, not silently another."""
+    return sum(one != other and one is not None for one, other in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "count", [14, pytest.param(1000, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_a_changed_byte_changes_one_cell_or_is_told(tmp_path: Path, name: str, count: int) -> None:
+    """Rows go missing (they are rejected), files are refused; other values come from nowhere."""
+    content = FILES[name]()
+    (tmp_path / name).write_bytes(content)
+    whole = read(tmp_path, name)
+    assert len(whole) == N
+    rng = np.random.default_rng(29)
+    refused = 0
+    for number in range(count):
+        changed, place = mutated(content, rng)
+        (tmp_path / name).write_bytes(changed)
+        try:
+            found = read(tmp_path, name)
+        except TidemillError:
+            refused += 1
+            continue
+        told = f"{number}: byte {place} of {name}"
+        if name != "a.csv":
+            assert found == whole, told
+        strange = altered(whole, found)
+        assert len(strange) <= 1, told
+        for row, *written in strange:
+            assert min(cells_apart(row, other) for other in written) <= 1, f"{told}: {row}"
+    assert refused or name == "a.csv"
