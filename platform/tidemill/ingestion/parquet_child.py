@@ -196,7 +196,7 @@ class _Opened:
                 "row groups"
             )
         refuse_bomb(metadata, self._raw.seek(0, 2))
-        _refuse_other_types(self.schema, metadata.metadata or {})
+        _refuse_other_types(self.schema, metadata)
 
     def close(self) -> None:
         self.file.close()
@@ -255,19 +255,23 @@ class _Opened:
                 )
 
 
-def _refuse_other_types(schema: pa.Schema, told: dict[bytes, bytes]) -> None:
+def _refuse_other_types(schema: pa.Schema, metadata: pq.FileMetaData) -> None:
     """Refuse types that contradict the Arrow schema which Arrow's own writers leave in the footer.
 
     Bytes that are microseconds by one and nanoseconds by the other are damage.
     """
-    kept = told.get(b"ARROW:schema")
+    kept = (metadata.metadata or {}).get(b"ARROW:schema")
     if kept is None:
         return
     stored = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(kept)))
     if len(stored) != len(schema):
         raise Damaged(f"it has {len(schema)} columns, or {len(stored)}, by its own footer")
+    leaves = (metadata.schema.column(leaf) for leaf in range(metadata.num_columns))
+    # INT96 has no unit; we read it as microseconds.
+    unitless = {leaf.path for leaf in leaves if leaf.physical_type == "INT96"}
     for was, found in zip(stored, schema, strict=True):
-        if was.name != found.name or _contradict(was.type, found.type):
+        contradict = found.name not in unitless and _contradict(was.type, found.type)
+        if was.name != found.name or contradict:
             raise Damaged(
                 f"the column {found.name} ({found.type}) is {was.name} ({was.type}) elsewhere in "
                 "the footer"
