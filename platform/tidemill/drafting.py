@@ -265,7 +265,9 @@ def _scalar(value: str | None) -> str:
 
 
 def _write_ignores(workspace: Workspace) -> None:
-    lines = "/data/\n/models/\n/reports/\n/.tidemill/\n/mlflow.db*\n/mlartifacts/\n"
+    # Git keeps the figures: `dvc metrics diff` and `dvc exp show` read them from commits.
+    reports = "/reports/*\n!/reports/metrics.json\n"
+    lines = f"/data/\n/models/\n{reports}/.tidemill/\n/mlflow.db*\n/mlartifacts/\n"
     for name in (".gitignore",):
         path = workspace.root / name
         if not path.exists():

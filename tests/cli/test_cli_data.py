@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
 
+from tidemill.ingestion.refused import offending
 from tidemill.storage import ShardManifest
 
 
@@ -107,6 +111,64 @@ def test_quarantine_show_tells_position_and_reasons(finished, cli):
     assert str(json.loads(first["values"])["ride_id"]) == lines[first["row"] + 1].split(",")[0]
     assert len(cli("quarantine", "show", "-w", finished, "--limit", 2, "--json").document) == 2
     assert first["reasons"][0] in cli("quarantine", "show", "-w", finished).out
+
+
+def test_quarantine_show_puts_the_value_beside_its_reason(finished, copy, cli):
+    """On screen, as JSON and as CSV, which has every row; with counts over all of them."""
+    root = copy(finished)
+    path = root / "data/raw/rides-2024-03.csv"
+    header, *lines = path.read_text().splitlines()
+    names = header.split(",")
+    for at, word in ((0, "far"), (1, "fär, away")):
+        cells = lines[at].split(",")
+        cells[names.index("distance_km")] = f'"{word}"'
+        lines[at] = ",".join(cells)
+    lines[2] = 'broken "line'
+    path.write_text("\n".join([header, *lines]) + "\n")
+    assert cli("run", "--direct", "--until", "ingest", "-w", root).code == 0
+
+    rows = cli("quarantine", "show", "-w", root, "--limit", 10_000, "--json").document
+    said = Counter(why for row in rows for why in row["reasons"])
+    found = [
+        (why, cells)
+        for row in rows
+        for why, cells in zip(row["reasons"], row["offending"], strict=True)
+    ]
+    assert ("distance_km is not a number", {"distance_km": "fär, away"}) in found
+    assert any(cells.get("record") == 'broken "line' for _, cells in found)
+    assert all(cells for why, cells in found if why != "target is missing")
+
+    counts = cli("quarantine", "show", "-w", root, "--counts", "--json").document
+    assert {row["reason"]: row["rows"] for row in counts} == said
+    assert said["distance_km is not a number"] >= 2
+
+    listed = cli("quarantine", "show", "-w", root, "--csv").out
+    table = list(csv.DictReader(io.StringIO(listed)))
+    assert len(table) == sum(said.values())
+    (away,) = [line for line in table if line["value"] == "fär, away"]
+    assert (away["column"], away["row"]) == ("distance_km", "1")
+    assert json.loads(away["values"])["distance_km"] == "fär, away"
+
+    shown = cli("quarantine", "show", "-w", root, "--limit", 10_000).out
+    assert "fär, away" in shown
+    assert "reasons" in shown
+
+
+@pytest.mark.parametrize(
+    ("reason", "columns"),
+    [
+        ("the length of a b is not at most 3", {"a b"}),
+        ("a is not greater than or equal to a b", {"a", "a b"}),
+        ("a b is not equal to a", {"a", "a b"}),
+        ("a is missing", {"a"}),
+        ("expect_multicolumn_sum_to_equal(a, is) (where a > 1)", {"a", "is"}),
+        ("is is not one of 'a', 'b'", {"is"}),
+        ("target is missing", set()),
+    ],
+)
+def test_a_reason_names_its_cells(reason, columns):
+    """The longest name that fits, the second of a pair, the columns of an expectation."""
+    assert set(offending(reason, {"a": 1, "a b": None, "is": "x"})) == columns
 
 
 def test_texts_that_look_like_markup_are_printed_as_they_are(finished, copy, cli):

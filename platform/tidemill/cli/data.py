@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -132,19 +137,56 @@ def verify(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
 
 def show_quarantine(
     workspace: WorkspaceOption = Path(),
-    limit: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Rows to show: 20; with --csv all.")
+    ] = None,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Only how often each reason is.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A line a reason, as CSV.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show refused rows with their position and every reason."""
-    from tidemill.ingestion import read_quarantine
+    """Show refused rows with their position, every reason and the value that offends."""
+    from tidemill.ingestion import count_reasons, read_quarantine, refused_rows
 
     screen = Screen(as_json=as_json)
-    rows = read_quarantine(existing(workspace).quarantine, limit=limit)
-    screen.result(
-        rows,
-        "refused rows",
-        [
-            {**row, "reasons": "; ".join(row["reasons"]), "values": row["values"][:80]}
-            for row in rows
-        ],
-    )
+    folder = existing(workspace).quarantine
+    if as_csv:
+        _write_csv(islice(refused_rows(folder), limit))
+        return
+    told = [{"reason": why, "rows": rows} for why, rows in count_reasons(folder).most_common()]
+    if counts:
+        screen.result(told, "reasons", told)
+        return
+    rows = read_quarantine(folder, limit=limit or 20)
+    lines = [
+        {
+            "source": row["source"],
+            "row": row["row"],
+            "line": row["line"],
+            "reason": why,
+            "value": _shown(cells),
+        }
+        for row in rows
+        for why, cells in zip(row["reasons"], row["offending"], strict=True)
+    ]
+    screen.result(rows, "refused rows", lines)
+    screen.table("reasons", told)
+
+
+def _write_csv(rows: Iterable[dict[str, Any]]) -> None:
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(["source", "row", "line", "reason", "column", "value", "values"])
+    for row in rows:
+        for why, cells in zip(row["reasons"], row["offending"], strict=True):
+            place = [row["source"], row["row"], row["line"], why]
+            values = cells.values()
+            out.writerow([*place, " ".join(cells), " ".join(map(_text, values)), row["values"]])
+
+
+def _shown(cells: Mapping[str, Any]) -> str:
+    return ", ".join(_text(value) for value in cells.values())[:80]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -16,8 +16,8 @@ from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
 from tidemill.ingestion.prospects import check_target, leaks, times_unused
-from tidemill.ingestion.quarantine import read_quarantine
 from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.refused import count_reasons, read_quarantine, refused_rows
 from tidemill.ingestion.sample import write_sample
 from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.suite import Expectation, Suite, load_suite
@@ -40,6 +40,7 @@ __all__ = [
     "Thinned",
     "as_labelled",
     "check_target",
+    "count_reasons",
     "draft_suite",
     "ingest",
     "invalid_rows",
@@ -53,6 +54,7 @@ __all__ = [
     "oddities_of",
     "read_quarantine",
     "read_split",
+    "refused_rows",
     "row_wise_suite",
     "times_unused",
     "write_sample",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ import pyarrow.compute as pc
 
 from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
 from tidemill.ingestion.view import Mask, plain_table
-from tidemill.storage import read_blocks
 
-__all__ = ["QUARANTINE_SCHEMA", "quarantine_table", "read_quarantine"]
+__all__ = ["QUARANTINE_SCHEMA", "quarantine_table"]
 
 #: ``source``: the file; ``row``: 0-based data row in the file; ``line``: 1-based, where known;
 #: ``reasons``: all of them; ``values``: the row as JSON, wrong cells as the source has them.
@@ -152,14 +150,3 @@ def _json_texts(column: Any) -> pa.Array:
             array = pc.if_else(pc.is_finite(array), array, pa.scalar(None, array.type))
         texts = array.cast(pa.string())
     return texts.fill_null("null")
-
-
-def read_quarantine(folder: Path, *, limit: int) -> list[dict[str, Any]]:
-    """The first ``limit`` quarantined rows, in the order of the source, as plain rows."""
-    rows: list[dict[str, Any]] = []
-    for path in sorted(folder.glob("*.parquet")):
-        for table in read_blocks(path):
-            rows += table.slice(0, limit - len(rows)).to_pylist()
-            if len(rows) >= limit:
-                return rows
-    return rows
