@@ -37,7 +37,7 @@ def test_commits_and_experiments_are_compared(finished, copy, shell):
     run_here(root)
     commit(root, shell)
     diff = json.loads(shell(root, "dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json"))
-    change = diff["diff"]["reports/metrics.json"]["test.roc_auc"]
+    change = diff["reports/metrics.json"]["test.roc_auc"]
     assert change["old"] != change["new"]
     assert "index.html" in shell(root, "dvc", "plots", "diff", "HEAD~1", "HEAD")
     shell(root, "dvc", "exp", "run", "-S", "training.params.num_iterations=5")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tidemill.errors import SuiteInvalid
+from tidemill.ingestion.offline import read_offline
 from tidemill.ingestion.oracle import Findings, Oracle, Unanswerable
 from tidemill.ingestion.stock import GX_LOCK, Stock, stock
 from tidemill.ingestion.suite import Suite
@@ -155,6 +156,7 @@ class GxSession:
         )
         _add_site(self._context, docs)
         self._context.build_data_docs(site_names=["tidemill"])
+        read_offline(docs)
 
     def _shown(self, result: Any) -> Any:
         """The result for Data Docs; the suite's page then is as harmless.

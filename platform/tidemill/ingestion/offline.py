@@ -1,0 +1,53 @@
+"""Data Docs that need no network: nothing is fetched, and a small style of our own reads well."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tidemill.storage import write_bytes
+
+__all__ = ["made_offline", "read_offline"]
+
+# What Great Expectations' templates fetch: styles, scripts, pictures.
+_FETCHED = re.compile(
+    r"""<link\b[^>]*\bhref=["']?(?:https?:)?//[^>]*>"""
+    r"""|<script\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>\s*</script>"""
+    r"""|<img\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>""",
+    re.IGNORECASE,
+)
+_BACKGROUND = re.compile(r"""url\(\s*["']?(?:https?:)?//[^)]*\)""", re.IGNORECASE)
+_STYLE = """<style>
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #fff; margin: 0 1rem; }
+table { border-collapse: collapse; margin: .5rem 0 1rem; max-width: 100%; }
+td, th { border: 1px solid #c6ccd6; padding: .3rem .6rem; text-align: left; vertical-align: top; }
+td, th, pre { overflow-wrap: anywhere; }
+h1, h2, h3, h4, h5, h6, .h6 { font-size: 1.1rem; font-weight: 600; margin: .6rem 0; }
+ul { padding-left: 1.2rem; }
+.alert, .card-header, .ge-section { border: 1px solid #dde1e8; padding: .4rem .8rem; }
+.alert, .card-header, .ge-section { margin: .4rem 0; }
+.badge { border: 1px solid #c6ccd6; border-radius: .3rem; padding: 0 .3rem; }
+.fa-check-circle::before { content: "\\2713"; color: #1a7f37; font-style: normal; }
+.fa-times::before { content: "\\2717"; color: #b42318; font-style: normal; }
+.fa-exclamation-triangle::before { content: "!"; color: #9a6700; font-style: normal; }
+.modal { display: none; }
+</style>
+"""
+
+
+def made_offline(page: str) -> str:
+    """The page without what it would fetch, with a style in its place.
+
+    >>> "https" in made_offline('<head><link rel="stylesheet" href="https://a.b/c.css"></head>')
+    False
+    """
+    kept = _BACKGROUND.sub("none", _FETCHED.sub("", page))
+    return kept.replace("</head>", f"{_STYLE}</head>", 1)
+
+
+def read_offline(docs: Path) -> None:
+    """Let every page in the folder be read without network."""
+    for path in sorted(docs.rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        if _STYLE not in text:
+            write_bytes(path, made_offline(text).encode())
