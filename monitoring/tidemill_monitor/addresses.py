@@ -32,8 +32,9 @@ def refuse_unless_public(address: str, host: str) -> None:
     found = ipaddress.ip_address(address.split("%")[0])
     if all(_is_public(one) for one in _forms(found)):
         return
+    named = host if host == address else f"{host} is {address}, which"
     raise AddressRefused(
-        f"{host} is {address}, which is not a public address",
+        f"{named} is not a public address",
         remedy="correct the channel's address, or set its allow_private: true in params.yaml",
         host=host,
         address=address,
