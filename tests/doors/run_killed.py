@@ -20,19 +20,8 @@ import sys
 import threading
 from pathlib import Path
 
+from tidemill.testing.forks import IMPORTED
 from tidemill.testing.kills import Changes
-
-IMPORTED = (
-    "tidemill.pipeline",
-    "tidemill.ingestion.gx",
-    "dvc.repo",
-    "lightgbm",
-    "matplotlib.figure",
-    "mlflow.sklearn",
-    "optuna",
-    "sklearn.pipeline",
-    "skops.io",
-)
 
 
 def run(order: dict) -> None:

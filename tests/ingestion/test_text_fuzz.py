@@ -307,8 +307,9 @@ def _judge_values(column: Texts, cells: Cells, kind: ColumnType, how: SourceColu
     wanted = {ColumnType.NUMERIC: "DOUBLE", ColumnType.DATETIME: "TIMESTAMPTZ"}.get(kind)
     if wanted is None or how.convention is not None:
         return
-    texts = pa.table({"t": [text.strip() for text in column.texts]})  # noqa: F841
+    texts = pa.table({"t": [text.strip() for text in column.texts]})
     with duckdb.connect() as connection:
+        connection.register("texts", texts)
         connection.execute("SET TimeZone = 'UTC'")
         found = connection.execute(
             f"SELECT epoch_us(TRY_CAST(t AS {wanted})) FROM texts"

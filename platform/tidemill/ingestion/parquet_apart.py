@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import base64
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -118,11 +117,10 @@ class _Child:
 
     def __init__(self) -> None:
         self.streaming, self._shown = False, ""
-        with storage_errors(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108
+        with storage_errors(Path(tempfile.gettempdir())):
             self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         script = Path(__file__).with_name("parquet_child.py")
         limits = (str(MEMORY_BYTES), str(CPU_SECONDS))
-        # Arrow's own allocators set memory aside in large pieces, which the limit would count.
         self._process = subprocess.Popen(  # noqa: S603 - a fixed program
             [sys.executable, "-P", str(script), *limits],
             stdin=subprocess.PIPE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tidemill.config import EvaluationConfig
@@ -54,12 +54,10 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     baseline = judge_baseline(context, manifest).values()
     gap = relative_gap(metric, train[metric], validation[metric])
     copies = _copies(context, manifest)
+    parts = dict(zip(_PARTS, (test, baseline, validation, train), strict=True))
     document: dict[str, Any] = {
         "metric": metric,
-        "test": defined(test),
-        "baseline": defined(baseline),
-        "validation": defined(validation),
-        "train": defined(train),
+        **{part: defined(figures) for part, figures in parts.items()},
         "gap": gap,
         "rows": {role.value: manifest.rows(role) for role in Role},
         "copies": {"test_rows": copies.known, "share": copies.share},
@@ -70,25 +68,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     draw_figures(staged, tested, pipeline, manifest)
     write_json(workspace.reports / "metrics.json", document)
     commit_directory(staged, workspace.reports / "figures")
-    warnings = []
-    if gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline):
-        warnings.append(
-            f"{in_words(metric)} is {train[metric]:.4f} on training and "
-            f"{validation[metric]:.4f} on validation rows: the model may have learnt the training "
-            "rows by heart"
-        )
-    if not improves(metric, test[metric], baseline[metric]):
-        warnings.append(
-            f"{in_words(metric)} on the test rows is {test[metric]:.4f}, no better than the "
-            f"{baseline[metric]:.4f} of a dummy that knows the target's shares only"
-        )
-    if copies.share > COPIES:
-        warnings.append(
-            f"{copies.share:.1%} of the test rows have exactly the features of a training row: the "
-            "figures tell how well such rows are known, and less how new ones are predicted; if "
-            "they are copies of one another, drop them from the source, or hold out by time or "
-            "file (sharding.holdout.by)"
-        )
+    warned = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
     return StageResult(
         stage="evaluate",
         facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap}
@@ -99,8 +79,31 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
                 for name in metric_names(schema.task)
             ]
         },
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(metric, parts, copies, by_heart=warned)),
     )
+
+
+def _warnings(
+    metric: str, parts: Mapping[str, Metrics], copies: Copies, *, by_heart: bool
+) -> Iterator[str]:
+    test, baseline, validation, train = (parts[part][metric] for part in _PARTS)
+    if by_heart:
+        yield (
+            f"{in_words(metric)} is {train:.4f} on training and {validation:.4f} on validation "
+            "rows: the model may have learnt the training rows by heart"
+        )
+    if not improves(metric, test, baseline):
+        yield (
+            f"{in_words(metric)} on the test rows is {test:.4f}, no better than the "
+            f"{baseline:.4f} of a dummy that knows the target's shares only"
+        )
+    if copies.share > COPIES:
+        yield (
+            f"{copies.share:.1%} of the test rows have exactly the features of a training row: the "
+            "figures tell how well such rows are known, and less how new ones are predicted; if "
+            "they are copies of one another, drop them from the source, or hold out by time or "
+            "file (sharding.holdout.by)"
+        )
 
 
 def _copies(context: StageContext, manifest: ShardManifest) -> Copies:

@@ -30,9 +30,9 @@ from typing import Any
 
 from tidemill.testing.workspaces import made_once
 
-__all__ = ["forked_commands"]
+__all__ = ["IMPORTED", "forked_commands"]
 
-_IMPORTED = (
+IMPORTED = (
     "dvc.cli",
     "dvc.commands.repro",
     "dvc.repo",
@@ -119,7 +119,7 @@ def _start(home: Path) -> socket.socket:
 
 
 def _serve(home: Path) -> None:
-    for name in _IMPORTED:
+    for name in IMPORTED:
         importlib.import_module(name)
     if threading.active_count() > 1:
         raise RuntimeError("a fork would leave threads behind")
