@@ -13,7 +13,7 @@ import pytest
 
 from tidemill.errors import ModelMissing, ServiceUnavailable, StorageFailed, UsageError
 from tidemill.tracking import Tracker, load_champion
-from tidemill.tracking.service import _environment, service_errors
+from tidemill.tracking.service import _defaults, import_mlflow, service_errors
 from tidemill.tracking.store import make_store, sqlite_path
 
 
@@ -99,34 +99,53 @@ def test_no_store_means_no_model(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environment_is_as_it_was(place, monkeypatch):
-    """Limits for MLflow's requests are gone after a call, and a user's own value wins."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
-    before = dict(os.environ)
+def setting(name):
+    """The value that MLflow takes for one of its settings now."""
+    return getattr(import_mlflow("mlflow.environment_variables"), name).get()
+
+
+def test_limits_hold_inside_a_call_alone(place, monkeypatch):
+    """Limits of MLflow's requests are gone after a call, and a user's own value wins."""
+    names = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
+    ordinary = [setting(name) for name in names]
     with service_errors(place.uri, timeout_seconds=3):
-        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
-        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    place.tracker().open_run("key", "run", {})
-    assert dict(os.environ) == before
+        assert [setting(name) for name in names] == [2, 3]
+    assert [setting(name) for name in names] == ordinary
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    with service_errors(place.uri, timeout_seconds=3):
+        assert [setting(name) for name in names] == [2, 77]
 
 
-def test_the_environment_when_calls_overlap():
-    """Two threads inside at once: the variable stays until the last has left."""
+def test_limits_when_calls_overlap():
+    """Two threads inside at once: the limit stays until the last has left."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    ordinary = setting(name)
     entered, leave = threading.Event(), threading.Event()
 
     def other():
-        with _environment.holding({"TIDEMILL_PROBE": "2"}):
+        with _defaults.holding({name: 2}):
             entered.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
-    with _environment.holding({"TIDEMILL_PROBE": "1"}):
+    with _defaults.holding({name: 1}):
         thread.start()
         entered.wait(10)
-    assert os.environ["TIDEMILL_PROBE"] == "1"
+    assert setting(name) == 1
     leave.set()
     thread.join()
-    assert "TIDEMILL_PROBE" not in os.environ
+    assert setting(name) == ordinary
+
+
+def test_the_environment_loses_nothing_to_other_threads(place):
+    """Whoever goes through the environment meanwhile (Great Expectations, requests) goes on."""
+    import_mlflow()  # telemetry's variable, which stays, is there from here on
+    before, inside = dict(os.environ), []
+    with service_errors(place.uri, timeout_seconds=3):
+        inside.append(dict(os.environ))
+        place.tracker().open_run("key", "run", {})
+        inside.append(dict(os.environ))
+    assert [*inside, dict(os.environ)] == [before] * 3
 
 
 KILLS = """

@@ -35,13 +35,12 @@ __all__ = [
     "shown",
 ]
 
-_LIMITS = {
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+_LIMITS: Mapping[str, object] = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": False,
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": 1,
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 2,
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": True,
 }
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def is_server(uri: str) -> bool:
@@ -61,44 +60,51 @@ def shown(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-class _Environment:
-    """Sets variables while any caller is inside, whichever thread; a user's own value wins.
+class _Defaults:
+    """Other defaults of MLflow's settings while any caller is inside, whichever thread.
 
-    MLflow reads its limits from the environment at every request and takes them nowhere else.
+    A user's own variable wins over a default. The environment itself is left alone: a variable
+    that one thread takes away breaks every other that goes through the environment meanwhile.
     """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._inside = 0
-        self._added: list[str] = []
+        self._before: dict[str, object] = {}
 
     @contextmanager
-    def holding(self, variables: Mapping[str, str]) -> Iterator[None]:
+    def holding(self, values: Mapping[str, object]) -> Iterator[None]:
+        settings = import_mlflow("mlflow.environment_variables")
         with self._guard:
             self._inside += 1
-            for name, value in variables.items():
-                if name not in os.environ:
-                    os.environ[name] = value
-                    self._added.append(name)
+            for name, value in values.items():
+                if name not in self._before:
+                    self._before[name] = getattr(settings, name).default
+                    getattr(settings, name).default = value
         try:
             yield
         finally:
             with self._guard:
                 self._inside -= 1
                 if not self._inside:
-                    for name in self._added:
-                        os.environ.pop(name, None)
-                    self._added.clear()
+                    for name, value in self._before.items():
+                        getattr(settings, name).default = value
+                    self._before.clear()
 
 
-_environment = _Environment()
+_defaults = _Defaults()
 _importing = threading.Lock()
 
 
 def import_mlflow(name: str = "mlflow") -> Any:
-    """Import an MLflow module, without its calls home and its warnings about itself (1 to 3 s)."""
-    with _importing, _environment.holding(_QUIET), warnings.catch_warnings():
+    """Import an MLflow module (1 to 3 s), without its warnings about itself.
+
+    Its calls home stay off in this process and those that it starts, unless the owner's own
+    ``MLFLOW_DISABLE_TELEMETRY`` says otherwise.
+    """
+    with _importing, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         return importlib.import_module(name)
 
 
@@ -160,9 +166,9 @@ def service_errors(uri: str, *, timeout_seconds: int | None = None) -> Iterator[
 
     limits = dict(_LIMITS)
     if timeout_seconds is not None:
-        limits["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_seconds)
+        limits["MLFLOW_HTTP_REQUEST_TIMEOUT"] = timeout_seconds
     try:
-        with _environment.holding(limits), _told_once():
+        with _defaults.holding(limits), _told_once():
             yield
     except (MlflowException, SQLAlchemyError, OSError) as exc:
         raise _translated(uri, exc) from exc
