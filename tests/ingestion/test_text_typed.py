@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
+from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.json_rows import _Number, _text
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
@@ -170,3 +171,47 @@ def test_spellings_that_become_one_are_said(read: Any, form: str) -> None:
             {"7.5", "a"},
             {"v": "a bare number has one text: 7.50 is '7.5'"},
         )
+
+
+@pytest.mark.parametrize("stated", ["boolean", "datetime"])
+@pytest.mark.parametrize("kind", ["int64", "float64", "decimal128"])
+def test_numbers_are_truths_and_times_as_their_texts_are(read: Any, stated: str, kind: str) -> None:
+    """2 is not true in Parquet either, and no number is a time there: as in CSV and JSON lines."""
+    numbers = [n % 2 for n in range(60)] + [2, -1, 1_700_000_000]
+    arrow = pa.decimal128(12, 2) if kind == "decimal128" else getattr(pa, kind)()
+    cells = pa.array([Decimal(n) for n in numbers] if kind == "decimal128" else numbers, arrow)
+    said = {"types": {"v": stated}}
+    forms = [read("parquet", cells, **said)]
+    forms += [read(form, list(map(str, numbers)), **said) for form in ("csv", "jsonl")]
+    told = [(values, faults) for _, values, faults in forms]
+    assert told[0] == told[1] == told[2]
+    lost = [60, 61, 62] if stated == "boolean" else list(range(63))
+    assert list(told[0][1]) == lost
+    assert told[0][1][60] == "2"
+
+
+def test_a_type_that_has_no_way_to_the_wanted_one_is_a_fault_of_its_rows() -> None:
+    """A time where truths are, a list where numbers are: refused by row, no crash."""
+    given = {
+        "time": pa.array([0, None, 1]).cast(pa.timestamp("us")),
+        "list": pa.array([[1], None, []]),
+        "clock": pa.array([1, None, 2], pa.int32()).cast(pa.time32("s")),
+        "truth": pa.array([True, None, False]),
+        "bytes": pa.array([b"\xff", None, b"x"]),
+    }
+    readable = {("time", "double"), ("truth", "double"), ("time", "timestamp[us]")}
+    readable |= {("truth", "bool"), *((name, "string") for name in ("time", "clock", "truth"))}
+    for name, values in given.items():
+        for wanted in (pa.bool_(), pa.timestamp("us"), pa.float64(), pa.int64(), pa.string()):
+            cells = cast_column(values, wanted)
+            assert cells.values.type == wanted
+            found = [] if cells.faults is None else cells.faults.indices.tolist()
+            if (name, str(wanted)) in readable:
+                assert not found
+            elif (name, wanted) == ("bytes", pa.string()):
+                assert (found, cells.values.to_pylist()) == ([0], [None, None, "x"])
+            else:
+                assert (found, cells.values.null_count) == ([0, 2], 3), (name, wanted)
+    infinite = cast_column(pa.array([float("inf"), 1.0, 0.5]), pa.bool_())
+    assert infinite.values.to_pylist() == [None, True, None]
+    assert infinite.faults.texts == ["inf", "0.5"]

@@ -6,7 +6,7 @@ The one place where a text becomes a value, whatever file it came in.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -67,11 +67,13 @@ def cast_column(
 ) -> Cells:
     """Cast an array of any plain type to the physical type of a column.
 
-    NaN becomes null; infinities, and texts that are not of the type, become null and faults.
+    NaN becomes null; infinities, and what is not of the type, become null and faults.
 
     Parameters
     ----------
     values : pyarrow.Array
+        Numbers are numbers, times and dates are times (numbers of them are seconds since 1970);
+        what is neither texts nor of the wanted kind is what its text says.
     wanted : pyarrow.DataType
         One of the physical types of a schema's column.
     missing_values : collection of str
@@ -83,17 +85,28 @@ def cast_column(
     >>> cells.values.to_pylist(), cells.faults.indices.tolist(), cells.faults.texts
     ([1.0, None, None, None], [1, 2], ['x', '-inf'])
     """
+    try:
+        return _cast(values, wanted, missing_values, column)
+    except pa.ArrowNotImplementedError:  # a list where a number is wanted: no value of it
+        return Cells(pa.nulls(len(values), wanted), _faults(values, values.is_valid()))
+
+
+def _cast(
+    values: pa.Array, wanted: pa.DataType, missing_values: Collection[str], column: SourceColumn
+) -> Cells:
     if pa.types.is_dictionary(values.type) and not is_text(values.type):
         values = values.dictionary_decode()
     if is_text(values.type):
-        if pa.types.is_string(wanted) or pa.types.is_dictionary(wanted):
+        if _is_textual(wanted):
             return Cells(_categories(values, wanted, missing_values))
         return _of_texts(values, wanted, missing_values, column)
-    if pa.types.is_string(wanted) or pa.types.is_dictionary(wanted):
-        texts = categories(values)
-        lost = pc.and_(pc.is_null(texts), _infinite(values))
-        whole = texts if pa.types.is_string(wanted) else texts.dictionary_encode()
-        return Cells(whole, _faults(values, lost))
+    if _is_textual(wanted):
+        texts, faults = _as_texts(values)
+        return Cells(texts if pa.types.is_string(wanted) else texts.dictionary_encode(), faults)
+    if not _is_such(values.type, wanted):
+        texts, faults = _as_texts(values)
+        cells = _of_texts(texts, wanted, missing_values, column)
+        return replace(cells, faults=_all(faults, cells.faults))
     if pa.types.is_floating(wanted):
         return _to_float(values, wanted, exact=bool(column.style))
     if pa.types.is_timestamp(wanted):
@@ -101,6 +114,32 @@ def cast_column(
     if pa.types.is_integer(wanted) and pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
     return Cells(*_guarded(values, lambda array: array.cast(wanted)))
+
+
+def _is_textual(wanted: pa.DataType) -> bool:
+    return bool(pa.types.is_string(wanted) or pa.types.is_dictionary(wanted))
+
+
+def _is_such(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether values of a type are what is wanted; others are what their texts say.
+
+    So 2 is neither true nor false, and no number is a time, in whatever format.
+    """
+    time = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    if pa.types.is_timestamp(wanted):
+        return bool(time)
+    if pa.types.is_boolean(wanted):
+        return bool(pa.types.is_boolean(kind))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return True
+    counted = time or pa.types.is_duration(kind) or pa.types.is_boolean(kind)
+    return bool(counted and pa.types.is_floating(wanted))
+
+
+def _as_texts(values: pa.Array) -> tuple[pa.Array, CellFaults | None]:
+    """The texts of numbers, booleans, times; infinities have none and are faults."""
+    texts, unread = _guarded(values, categories)
+    return texts, _all(unread, _faults(values, pc.and_(pc.is_null(texts), _infinite(values))))
 
 
 def booleans_of(words: pa.Array) -> pa.Array:
@@ -216,8 +255,7 @@ def _narrowed(cells: Cells, original: pa.Array, wanted: pa.DataType) -> Cells:
     if pc.any(beyond).as_py():  # what float32 cannot hold at all is no number of the column
         fits |= pc.fill_null(beyond, True).to_numpy(zero_copy_only=False)
         narrow = pc.if_else(beyond, pa.scalar(None, wanted), narrow)
-        more = _faults(original, beyond)
-        both = cells.faults if more is None else _merged(cells.faults, more)
+        both = _all(cells.faults, _faults(original, beyond))
     else:
         both = cells.faults
     return Cells(narrow, both, _faults(original, pa.array(~fits)), cells.cut)
@@ -272,8 +310,6 @@ def _to_moment(values: pa.Array, wanted: pa.DataType) -> Cells:
     kind = values.type
     if pa.types.is_date(kind):
         values = values.cast(pa.timestamp("s" if pa.types.is_date32(kind) else "ms"))
-    if not pa.types.is_timestamp(values.type):
-        return Cells(values.cast(wanted, safe=False))
     unit = values.type.unit
     counted = values.cast(pa.timestamp(unit, values.type.tz)).cast(pa.int64())
     scale, micros = _PER_SECOND[unit], 10**6
@@ -329,8 +365,8 @@ def _faults(original: pa.Array, faulty: pa.Array) -> CellFaults | None:
     )
 
 
-def _merged(a: CellFaults | None, b: CellFaults) -> CellFaults:
-    return b if a is None else a.merge(b)
+def _all(a: CellFaults | None, b: CellFaults | None) -> CellFaults | None:
+    return b if a is None else a if b is None else a.merge(b)
 
 
 def _encoded(values: pa.Array) -> pa.Array:
