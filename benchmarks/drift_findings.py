@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from benchmarks.drift_streams import reference_of_blocks
 
+from tidemill.casting import cast_column
 from tidemill.config import DriftConfig
 from tidemill.drift import Reference, Thresholds, calibrate, compare, judged_columns, rows_for
-from tidemill.ingestion.casting import cast_column
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.storage import read_json, write_json

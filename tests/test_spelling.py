@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemill.casting import cast_column
 from tidemill.features.columns import read_codes
-from tidemill.ingestion.casting import cast_column
 from tidemill.spelling import categories, category, moments
 
 TIMES = {

@@ -118,7 +118,7 @@ class SourceColumn:
     words : (str, str) or None
         Those for false and for true, where most texts say one or the other.
     style : str
-        How numbers are spelled (:mod:`tidemill.ingestion.numbers`); one spelled otherwise is a
+        How numbers are spelled (:mod:`tidemill.numbers`); one spelled otherwise is a
         code and refused. Empty: every spelling is taken.
     narrow : bool
         Whether the files themselves hold float32.

@@ -18,18 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, PrecisionLost
-from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.numbers import SHORTEST, numbers_of, strays, style_of
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.scan import ScanJob, scan_split
 from tidemill.ingestion.suite import read_suite
+from tidemill.numbers import SHORTEST, numbers_of, strays, style_of
 from tidemill.schema import ColumnType, SourceColumn, TableSchema
 from tidemill.spelling import fits_float32
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
-from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.json_rows import _Number, _text
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result

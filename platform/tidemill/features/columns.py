@@ -1,27 +1,33 @@
 """Raw columns out of whatever holds them: a pyarrow Table, a pandas DataFrame, a dict of arrays.
 
-Every reader returns a numpy array of the frame's rows; what is missing is NaN, NaT or the
-value that the lookup has for None.
+Cells are read as those of the table that was learnt from (:mod:`tidemill.casting`): a frame gives
+what ``tidemill score`` makes of the same rows in a file, or is refused by column and row. What
+the readers return are numpy arrays; what is missing is NaN, NaT or what the lookup has for None.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from tidemill.casting import cast_column
 from tidemill.errors import SchemaMismatch, first_few, nearest
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, category, known_category
+from tidemill.schema import SourceColumn
+from tidemill.spelling import category, known_category
 
 __all__ = [
     "Frame",
     "Lookup",
     "Raw",
+    "Reading",
     "read_codes",
     "read_flags",
     "read_numbers",
@@ -31,20 +37,95 @@ __all__ = [
 
 # pyarrow ships no types, so a union with its classes would say no more than Any does.
 Frame: TypeAlias = Any  # pandas.DataFrame | pyarrow.Table | pyarrow.RecordBatch | Mapping
-Raw: TypeAlias = Any  # pyarrow.ChunkedArray | pandas.Categorical | numpy.ndarray
+Raw: TypeAlias = Any  # pyarrow.ChunkedArray | pandas.Series | numpy.ndarray
 Lookup: TypeAlias = Mapping[str | None, float]
 
-_FEW = 64
 _LONG = 1024
-_FLAGS: Lookup = {
-    None: -1.0,
-    **{
-        form: flag
-        for flag, texts in ((1.0, TRUE_TEXTS), (0.0, FALSE_TEXTS))
-        for text in texts
-        for form in (text, text.title(), text.upper())
-    },
+_BEYOND = "a number beyond all"
+_GAPS = {type(None), type(pd.NA), type(pd.NaT)}
+_CODES = pa.dictionary(pa.int32(), pa.string())
+_WANTED: Mapping[str, tuple[pa.DataType, str]] = {
+    "numeric": (pa.float64(), "numbers"),
+    "boolean": (pa.bool_(), "true or false"),
+    "datetime": (pa.timestamp("us"), "times"),
+    "one_hot": (_CODES, "categories"),
+    "ordinal": (_CODES, "categories"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the cells of a feature are read.
+
+    Parameters
+    ----------
+    name : str
+    wanted : pyarrow.DataType
+        As in the table that was learnt from.
+    words : str
+        What that is called.
+    source : SourceColumn
+        How its texts were written there.
+    missing : tuple of str
+        Texts that mean 'missing'.
+    settled : bool
+        Whether ``wanted`` is known. Reducers of earlier revisions tell the kind alone; Arrow's
+        numbers of any width are taken as they are then.
+    """
+
+    name: str
+    wanted: pa.DataType
+    words: str
+    source: SourceColumn
+    missing: tuple[str, ...]
+    settled: bool
+
+    @classmethod
+    def of(cls, feature: Mapping[str, Any], missing: Sequence[str] = ()) -> Self:
+        """That of a feature as :class:`tidemill.features.reducer.Reducer` describes it."""
+        wanted, words = _WANTED[feature["kind"]]
+        narrow, source = feature.get("narrow"), feature.get("source", {})
+        return cls(
+            feature["name"],
+            pa.float32() if narrow else wanted,
+            words,
+            SourceColumn(feature["name"], **{"type": "text", **source}),
+            tuple(missing),
+            settled=narrow is not None or feature["kind"] != "numeric",
+        )
+
+    def typed(self, column: Raw) -> pa.Array:
+        """The column in the wanted type, an Arrow array or chunked array.
+
+        Raises
+        ------
+        SchemaMismatch
+            Of a cell that cannot be read; an infinite number is a missing one.
+        """
+        if isinstance(column, pa.ChunkedArray):
+            if self._is_typed(column.type):
+                return column
+            cells = column.combine_chunks()
+        else:
+            cells = _arrow(column)
+        found = cast_column(cells, self.wanted, self.missing, self.source)
+        number = pa.types.is_floating(cells.type) and pa.types.is_floating(self.wanted)
+        if found.faults is not None and not number:
+            self._refuse(column, int(found.faults.indices[0]))
+        return found.values
+
+    def _is_typed(self, kind: pa.DataType) -> bool:
+        if self.settled:
+            return bool(kind == self.wanted)
+        return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+    def _refuse(self, column: Raw, row: int) -> NoReturn:
+        raise SchemaMismatch(
+            f"the column {self.name!r} cannot be read as {self.words}: {_shown(column, row)}",
+            remedy=f"give {self.words} in {self.name!r}, written as in the model's table",
+            column=self.name,
+            row=row,
+        )
 
 
 def take(frame: Frame, names: Sequence[str]) -> tuple[list[Raw], int]:
@@ -77,6 +158,13 @@ def take(frame: Frame, names: Sequence[str]) -> tuple[list[Raw], int]:
             missing=missing,
             nearest=close,
         )
+    times = Counter(available)
+    if twice := [name for name in names if times[name] > 1]:
+        raise SchemaMismatch(
+            f"the data have several columns of one name: {first_few(twice, 10)}",
+            remedy="keep one of each, or give the others names of their own",
+            columns=twice,
+        )
     columns = [_column(frame, name) for name in names]
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
@@ -88,121 +176,106 @@ def take(frame: Frame, names: Sequence[str]) -> tuple[list[Raw], int]:
     return columns, lengths.pop() if lengths else 0
 
 
-def read_numbers(column: Raw, name: str) -> npt.NDArray[Any]:
+def read_numbers(values: pa.Array) -> npt.NDArray[Any]:
     """Numbers as they are stored; (rows,) of an integer or float type, NaN where missing."""
-    if isinstance(column, pa.ChunkedArray):
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            column = _guarded(name, "numbers", column, lambda part: part.cast(pa.float64()))
-        result: npt.NDArray[Any] = column.to_numpy()
-        return result
-    array = np.asarray(column)
-    if array.dtype.kind in "fiu":
-        return array
-    return np.asarray(_guarded(name, "numbers", array, _to_floats))
+    return _numpy(values)
 
 
-def read_flags(column: Raw, name: str) -> npt.NDArray[np.float32]:
-    """Booleans as 0 and 1; (rows,) float32, NaN where missing; texts such as Yes and f too."""
-    if isinstance(column, pa.ChunkedArray) and pa.types.is_boolean(column.type):
-        flags: npt.NDArray[np.float32] = column.cast(pa.float32()).to_numpy()
-        return flags
-    if isinstance(column, np.ndarray) and column.dtype.kind in "bfiu":
-        return np.asarray(column, np.float32)
-    labels = read_codes(column, _FLAGS, -2.0)
-    strange = np.flatnonzero(labels == -2.0)
-    if len(strange):
-        row = int(strange[0])
-        raise SchemaMismatch(
-            f"the column {name!r} holds texts that are not true or false: {_shown(column, row)}",
-            remedy="give booleans, or texts such as true and false",
-            column=name,
-            row=row,
-        )
-    return np.where(labels < 0, np.nan, labels).astype(np.float32)
+def read_flags(values: pa.Array) -> npt.NDArray[np.float32]:
+    """Booleans as 0 and 1; (rows,) float32, NaN where missing."""
+    return _numpy(values.cast(pa.float32()))
 
 
-def read_times(column: Raw, name: str) -> npt.NDArray[np.datetime64]:
-    """Times as UTC-naive (rows,) datetime64[us], NaT where missing; ISO texts are read."""
-    if isinstance(column, pa.ChunkedArray) and pa.types.is_temporal(column.type):
-        stamps = _guarded(
-            name, "times", column, lambda part: part.cast(pa.timestamp("us"), safe=False)
-        )
-        times: npt.NDArray[np.datetime64] = stamps.to_numpy()
-        return times
-    array = column.to_numpy() if isinstance(column, pa.ChunkedArray) else np.asarray(column)
-    if array.dtype.kind == "M":
-        return array.astype("M8[us]")
-    if array.dtype.kind in "fiub" and not np.isnan(array.astype(np.float64)).all():
-        raise SchemaMismatch(
-            f"the column {name!r} holds numbers where times are expected",
-            remedy="give timestamps or ISO 8601 texts",
-            column=name,
-        )
-    parsed = _guarded(name, "times", array, _to_times)
-    return np.asarray(parsed.dt.tz_localize(None), dtype="M8[us]")
+def read_times(values: pa.Array) -> npt.NDArray[np.datetime64]:
+    """Times as UTC-naive (rows,) datetime64[us], NaT where missing."""
+    return _numpy(values)
 
 
-def read_codes(column: Raw, lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
+def read_codes(values: pa.Array, lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
     """What ``lookup`` has for each label (for None where missing), else ``default``; (rows,).
 
-    Dictionaries are looked up once for each of their labels, not for each row.
+    Each label of the dictionary is looked up once, not each row.
     """
-    if isinstance(column, pa.ChunkedArray):
-        parts = [_arrow_codes(chunk, lookup, default) for chunk in column.chunks]
-        return np.concatenate(parts) if parts else np.empty(0)
-    if isinstance(column, pd.Categorical):
-        table = _table(column.categories.tolist(), lookup, default)
-        return np.asarray(table[column.codes])
-    try:
-        codes, labels = pd.factorize(column) if len(column) > _FEW else (None, None)
-    except TypeError:  # a list or an object among the cells
-        codes, labels = None, None
-    if codes is None or labels is None:
-        return np.array([_looked_up(v, lookup, default) for v in column.tolist()], np.float64)
-    return _table(labels.tolist(), lookup, default)[codes]
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+    parts = [_codes(chunk, lookup, default) for chunk in chunks]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _codes(chunk: pa.Array, lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
+    labels = chunk.dictionary.to_pylist()
+    found = [_looked_up(label, lookup, default) for label in [*labels, None]]
+    codes: npt.NDArray[np.float64] = np.array(found, np.float64)[
+        chunk.indices.fill_null(len(labels)).to_numpy()
+    ]
+    return codes
+
+
+def _looked_up(label: str | None, lookup: Lookup, default: float) -> float:
+    return lookup.get(label if label is None else known_category(label, lookup), default)
+
+
+def _numpy(values: pa.Array) -> npt.NDArray[Any]:
+    if isinstance(values, pa.ChunkedArray):
+        found: npt.NDArray[Any] = values.to_numpy()
+        return found
+    array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return array
 
 
 def _column(frame: Frame, name: str) -> Raw:
     column = frame[name]
-    if isinstance(column, pd.Series):
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            return column.array
-        if isinstance(column.dtype, pd.DatetimeTZDtype):
-            return np.asarray(column.dt.tz_convert(None))
-        return np.asarray(column)
+    if isinstance(column, (pd.Series, pa.ChunkedArray)):
+        zoned = isinstance(getattr(column, "dtype", None), pd.DatetimeTZDtype)
+        return column.dt.tz_convert(None) if zoned else column
     if isinstance(column, pa.Array):
         return pa.chunked_array([column])
-    if isinstance(column, pa.ChunkedArray):
-        return column
     array = np.asarray(column)
     if array.dtype.kind in "US":
         array = array.astype(object)
     return array.reshape(1) if array.ndim == 0 else array
 
 
-def _arrow_codes(chunk: pa.Array, lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
-    if not pa.types.is_dictionary(chunk.type):
-        chunk = chunk.dictionary_encode()
-    labels = chunk.dictionary.to_pylist()
-    indices = chunk.indices
-    if indices.null_count:
-        indices = indices.fill_null(len(labels))
-    codes: npt.NDArray[np.float64] = _table(labels, lookup, default)[indices.to_numpy()]
-    return codes
+def _arrow(column: Raw) -> pa.Array:
+    """A column of pandas or numpy in the type that Arrow has for it, else as texts."""
+    if _is_mixed(column):  # of a number among times Arrow would make a time
+        return _texts(column)
+    try:
+        cells = pa.array(column, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return _texts(column)
+    if isinstance(cells, pa.ChunkedArray):
+        cells = cells.combine_chunks()
+    return _texts(column) if pa.types.is_nested(cells.type) else cells
 
 
-def _table(labels: list[Any], lookup: Lookup, default: float) -> npt.NDArray[np.float64]:
-    # The last entry serves what is missing: index len(labels) as well as -1.
-    values = [_looked_up(label, lookup, default) for label in labels]
-    return np.array([*values, lookup.get(None, default)], np.float64)
+def _is_mixed(column: Raw) -> bool:
+    """Whether the cells are objects of several kinds."""
+    cells = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if cells.dtype != object or len(set(map(type, cells)) - _GAPS) < 2:
+        return False
+    return len({_kind(cell) for cell in cells if not _is_missing(cell)}) > 1
 
 
-def _looked_up(value: Any, lookup: Lookup, default: float) -> float:
-    if value is None or value is pd.NA or value is pd.NaT or _is_nan(value):
-        return lookup.get(None, default)
-    if isinstance(value, (np.bool_, np.number)):
-        value = value.item()
-    return lookup.get(known_category(category(value), lookup), default)
+def _kind(cell: Any) -> type:
+    kinds = ((bool, np.bool_), (int, float, np.number), (dt.datetime, np.datetime64))
+    return next((kind[0] for kind in kinds if isinstance(cell, kind)), type(cell))
+
+
+def _texts(column: Raw) -> pa.Array:
+    return pa.array([None if _is_missing(c) else _text(c) for c in column], pa.string())
+
+
+def _text(cell: Any) -> str:
+    """The text of a cell among cells of other types."""
+    if isinstance(cell, np.generic):
+        cell = str(cell) if isinstance(cell, np.datetime64) else cell.item()
+    if isinstance(cell, int) and cell.bit_length() > _LONG:
+        return _BEYOND
+    return category(cell).encode(errors="replace").decode()
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell is pd.NA or cell is pd.NaT or _is_nan(cell)
 
 
 def _is_nan(value: Any) -> bool:
@@ -210,56 +283,10 @@ def _is_nan(value: Any) -> bool:
     return isinstance(unequal, (bool, np.bool_)) and bool(unequal)  # not of an array in a cell
 
 
-def _fill_missing(array: npt.NDArray[Any], value: float) -> npt.NDArray[Any]:
-    missing = pd.isna(array)
-    if missing.any():
-        array = array.copy()
-        array[missing] = value
-    return array
-
-
-def _to_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return _fill_missing(array, np.nan).astype(np.float64)
-
-
-def _to_times(array: npt.NDArray[Any]) -> Any:
-    if any(isinstance(c, (int, float, np.number)) and c == c for c in array.tolist()):
-        raise TypeError("a number is no time")
-    return pd.to_datetime(pd.Series(array, dtype=object), utc=True, format="ISO8601")
-
-
-_CANNOT = (ValueError, TypeError, OverflowError, pa.ArrowException)
-
-
-def _guarded(name: str, wanted: str, column: Raw, convert: Callable[[Raw], Any]) -> Any:
-    """What ``convert`` makes of a column; where it cannot, the first row of that is named."""
-    try:
-        return convert(column)
-    except _CANNOT as exc:
-        row = _first_bad(column, convert)
-        where = str(exc).splitlines()[0][:200] if row is None else _shown(column, row)
-        raise SchemaMismatch(
-            f"the column {name!r} cannot be read as {wanted}: {where}",
-            remedy=f"give {wanted} in {name!r}",
-            column=name,
-            row=row,
-        ) from exc
-
-
-def _first_bad(column: Raw, convert: Callable[[Raw], Any]) -> int | None:
-    """The first row that ``convert`` refuses; None if it refuses the type of all."""
-
-    def fails(rows: int) -> bool:
-        try:
-            convert(column[:rows])
-        except _CANNOT:
-            return True
-        return False
-
-    return None if fails(0) else bisect_left(range(1, len(column)), True, key=fails)
-
-
 def _shown(column: Raw, row: int) -> str:
-    value = column[row].as_py() if isinstance(column, pa.ChunkedArray) else column[row]
+    if isinstance(column, pa.ChunkedArray):
+        value = column[row].as_py()
+    else:
+        value = column.iloc[row] if isinstance(column, pd.Series) else column[row]
     long = isinstance(value, int) and value.bit_length() > _LONG
-    return f"row {row} (counted from 0) holds {'a number beyond all' if long else repr(value)[:80]}"
+    return f"row {row} (counted from 0) holds {_BEYOND if long else repr(value)[:80]}"

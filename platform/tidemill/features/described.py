@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tidemill.conventions import parse_convention
 from tidemill.features.kernels import LARGEST
 from tidemill.features.reducer import Reducer
 
 __all__ = ["check_reducer"]
 
+_STYLE = re.compile(r"(?:shortest|exact|(?:decimals|digits) [0-9]{1,3})?")
 # Components are rows of length one.
 _LONGEST = 1.0 + 1e-6
 
@@ -29,10 +32,12 @@ def check_reducer(reducer: Reducer) -> int:
         lists and arrays differ in length.
     """
     width = len(_texts(reducer.encoded))
+    _texts(reducer.missing_values or [])
     if not isinstance(reducer.features, list):
         raise ValueError("its reducer has no list of features")
     for feature in reducer.features:
         _check_feature(feature, width)
+        _check_reading(feature)
     components, center = reducer.components, reducer.center
     if components is not None and center is not None:
         _check_array("components", components, (len(components), width), _LONGEST)
@@ -79,6 +84,22 @@ def _check_feature(feature: Mapping[str, Any], width: int) -> None:
         written = [(fill - mean) / scale for fill, mean, scale in parts if fill is not None]
     if not all(abs(number) <= LARGEST for number in written):
         raise ValueError(f"the reducer's feature {name[:80]!r} writes what float32 cannot hold")
+
+
+def _check_reading(feature: Mapping[str, Any]) -> None:
+    """How its cells are read: words that are known, before anything is read by them."""
+    source, narrow = feature.get("source", {}), feature.get("narrow")
+    sound = isinstance(source, dict) and narrow in (None, True, False)
+    sound = sound and set(source) <= {"type", "style", "convention"}
+    given = source.get("convention") if sound else None
+    texts = [source.get("type", ""), source.get("style", "")] if sound else []
+    sound = sound and all(type(text) is str for text in [*texts, given or ""])
+    if not (
+        sound
+        and _STYLE.fullmatch(source.get("style", ""))
+        and (given is None or parse_convention(given) is not None)
+    ):
+        raise ValueError(f"the reducer's feature {feature['name'][:80]!r} is read in no known way")
 
 
 def _texts(values: Any) -> list[str]:

@@ -25,11 +25,18 @@ class Encoder:
         As :class:`tidemill.features.reducer.Reducer` describes them.
     width : int
         Encoded columns.
+    missing_values : sequence of str
+        Texts that mean 'missing'.
     """
 
-    def __init__(self, features: Sequence[Mapping[str, Any]], width: int) -> None:
+    def __init__(
+        self,
+        features: Sequence[Mapping[str, Any]],
+        width: int,
+        missing_values: Sequence[str] = (),
+    ) -> None:
         self._names = [feature["name"] for feature in features]
-        self._kernels = [compile_feature(feature) for feature in features]
+        self._kernels = [compile_feature(feature, missing_values) for feature in features]
         self._width = width
 
     def encode(

@@ -19,7 +19,7 @@ from tidemill.features.selection import correlated, still
 from tidemill.features.training_shards import Counts, Encoding, count_calendar, encoded_moments
 from tidemill.features.training_shards import training_profile as profiled
 from tidemill.profiling import CategoryProfile, Moments, NumericProfile, Profile
-from tidemill.schema import Column, ColumnType, Purpose, Role
+from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema
 from tidemill.storage import ShardManifest
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def fit_reducer(
     projection = None
     if moments is not None and config.project == "pca":
         projection = principal_components(_only(moments, encoding.names), config.components)
-    return _reducer(drafts, encoding, projection), _report(
+    return _reducer(drafts, encoding, projection, manifest.schema), _report(
         drafts, dropped, encoding, projection, profile.rows
     )
 
@@ -160,18 +160,39 @@ def _by_feature(drafts: list[Draft], dropped: Mapping[str, str]) -> dict[str, st
     return reasons
 
 
-def _reducer(drafts: list[Draft], encoding: Encoding, projection: Projection | None) -> Reducer:
+def _reducer(
+    drafts: list[Draft], encoding: Encoding, projection: Projection | None, schema: TableSchema
+) -> Reducer:
     # Imported here: workers, which import this room, have no use for scikit-learn.
     from tidemill.features.reducer import Reducer
 
-    features: list[dict[str, Any]] = [dict(feature) for feature in encoding.features]
+    reading = _reading(schema)
+    features: list[dict[str, Any]] = [{**f, **reading[f["name"]]} for f in encoding.features]
     return Reducer(
         features=features,
         encoded=list(encoding.names),
         components=None if projection is None else projection.components,
         center=None if projection is None else projection.center,
         seen=[draft.feature["name"] for draft in drafts],
+        missing_values=list(schema.missing_values),
     )
+
+
+def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
+    """How the cells of each feature are read, as a reducer stores it."""
+    known = {column.name: column for column in schema.source}
+    found: dict[str, dict[str, Any]] = {}
+    for column in schema.features:
+        said = found[column.name] = {}
+        if (source := known.get(column.name)) is not None:
+            said["source"] = {
+                "type": source.type,
+                "style": source.style,
+                "convention": source.convention,
+            }
+        if column.type is ColumnType.NUMERIC:
+            said["narrow"] = column.physical == "float32"
+    return found
 
 
 def _report(

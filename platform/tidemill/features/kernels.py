@@ -7,14 +7,14 @@ A slot of -1 is a column that the selection dropped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tidemill.features.calendar import calendar_codes
-from tidemill.features.columns import Raw, read_codes, read_flags, read_numbers, read_times
+from tidemill.features.columns import Raw, Reading, read_codes, read_flags, read_numbers, read_times
 
 __all__ = ["LARGEST", "Kernel", "compile_feature"]
 
@@ -53,8 +53,8 @@ class _Scaled:
 
 
 class _Number:
-    def __init__(self, feature: Mapping[str, Any]) -> None:
-        self.name = feature["name"]
+    def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
+        self._reading = reading
         self._read = read_flags if feature["kind"] == "boolean" else read_numbers
         self._scaled = _Scaled(
             feature["slots"][0], feature["fills"][0], feature["means"][0], feature["scales"][0]
@@ -62,7 +62,7 @@ class _Number:
         self._missing_slot = feature["missing_slot"]
 
     def read(self, column: Raw) -> Values:
-        return self._read(column, self.name)
+        return self._read(self._reading.typed(column))
 
     def write(self, values: Values, out: Values) -> None:
         missing = self._scaled.write(values, out)
@@ -71,8 +71,8 @@ class _Number:
 
 
 class _Time:
-    def __init__(self, feature: Mapping[str, Any]) -> None:
-        self.name = feature["name"]
+    def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
+        self._reading = reading
         wanted = [i for i, slot in enumerate(feature["slots"]) if slot >= 0]
         self._parts = tuple(feature["parts"][i] for i in wanted)
         self._scaled = [
@@ -84,7 +84,7 @@ class _Time:
         self._missing_slot = feature["missing_slot"]
 
     def read(self, column: Raw) -> Values:
-        return read_times(column, self.name)
+        return read_times(self._reading.typed(column))
 
     def write(self, values: Values, out: Values) -> None:
         missing = np.isnat(values)
@@ -98,13 +98,15 @@ class _Time:
 
 
 class _OneHot:
-    def __init__(self, feature: Mapping[str, Any]) -> None:
+    def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
+        self._reading = reading
         slots = dict(zip(feature["labels"], feature["slots"], strict=True))
         self._default = feature["rare_slot"]
         self._lookup = {**slots, None: feature["missing_slot"]}
 
     def read(self, column: Raw) -> Values:
-        return read_codes(column, self._lookup, self._default).astype(np.int64)
+        codes = read_codes(self._reading.typed(column), self._lookup, self._default)
+        return codes.astype(np.int64)
 
     def write(self, values: Values, out: Values) -> None:
         present = np.flatnonzero(values >= 0)
@@ -112,7 +114,8 @@ class _OneHot:
 
 
 class _Ordinal:
-    def __init__(self, feature: Mapping[str, Any]) -> None:
+    def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
+        self._reading = reading
         self._slot = feature["slots"][0]
         self._default = feature["rare_value"]
         missing = feature["missing_value"]
@@ -120,7 +123,7 @@ class _Ordinal:
         self._lookup[None] = np.nan if missing is None else missing
 
     def read(self, column: Raw) -> Values:
-        return read_codes(column, self._lookup, self._default)
+        return read_codes(self._reading.typed(column), self._lookup, self._default)
 
     def write(self, values: Values, out: Values) -> None:
         out[:, self._slot] = values
@@ -135,6 +138,6 @@ _KERNELS: dict[str, type[_Number] | type[_Time] | type[_OneHot] | type[_Ordinal]
 }
 
 
-def compile_feature(feature: Mapping[str, Any]) -> Kernel:
+def compile_feature(feature: Mapping[str, Any], missing_values: Sequence[str] = ()) -> Kernel:
     """The kernel of one feature's description; see :class:`~tidemill.features.reducer.Reducer`."""
-    return _KERNELS[feature["kind"]](feature)
+    return _KERNELS[feature["kind"]](feature, Reading.of(feature, missing_values))

@@ -29,7 +29,10 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ``scales`` (one entry, or one for each of ``parts``) and ``missing_slot``;
         ``one_hot``: ``labels``, ``slots``, ``rare_slot`` and ``missing_slot``;
         ``ordinal``: ``slots`` (one), ``labels``, ``values``, ``rare_value``, ``missing_value``.
-        A slot is a position in ``encoded``; -1 is a column that the selection dropped.
+        A slot is a position in ``encoded``; -1 is a column that the selection dropped. How cells
+        are read stands in ``source`` (``type``, ``style``, ``convention`` of
+        :class:`tidemill.schema.SourceColumn`) and, of numbers, in ``narrow`` (whether float32);
+        reducers of earlier revisions have neither, and read any spelling.
     encoded : list of str
         Names of the encoded, scaled and selected columns.
     components : (n_components, n_encoded) float64 or None
@@ -38,6 +41,8 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Mean of the encoded columns, taken off before projecting.
     seen : list of str
         Names of the raw feature columns of the training table, used or not.
+    missing_values : list of str or None
+        Texts that mean 'missing' there.
 
     Notes
     -----
@@ -55,6 +60,8 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
            [ 1.5]], dtype=float32)
     """
 
+    missing_values: list[str] | None = None  # stored reducers of earlier revisions have none
+
     def __init__(
         self,
         features: list[dict[str, Any]],
@@ -62,19 +69,21 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         components: npt.NDArray[np.float64] | None = None,
         center: npt.NDArray[np.float64] | None = None,
         seen: list[str] | None = None,
+        missing_values: list[str] | None = None,
     ) -> None:
         self.features = features
         self.encoded = encoded
         self.components = components
         self.center = center
         self.seen = seen
+        self.missing_values = missing_values
 
     def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ARG002
         """Return self: a reducer is fitted when it is made."""
         return self
 
     def transform(self, X: Frame) -> npt.NDArray[np.float32]:
-        """Reduce the rows of ``X``.
+        """Reduce the rows of ``X``, read as the table was that was learnt from.
 
         Parameters
         ----------
@@ -88,7 +97,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         SchemaMismatch
-            If columns are missing or cannot be read as what they should be.
+            If columns are missing or there twice, or a cell cannot be read as what it should be.
         """
         encoder = self._compiled()
         if self.components is None or self.center is None:
@@ -126,5 +135,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _compiled(self) -> Encoder:
         encoder: Encoder | None = self.__dict__.get("_encoder")
         if encoder is None:
-            encoder = self._encoder = Encoder(self.features, len(self.encoded))
+            encoder = self._encoder = Encoder(
+                self.features, len(self.encoded), self.missing_values or ()
+            )
         return encoder

@@ -32,6 +32,7 @@ def save_reducer(reducer: Reducer, folder: Path) -> None:
         "features": reducer.features,
         "encoded": reducer.encoded,
         "seen": reducer.seen,
+        "missing_values": reducer.missing_values,
         "projects": reducer.components is not None,
         "arrays": {name: hash_bytes(content) for name, content in arrays.items()},
     }
@@ -70,6 +71,7 @@ def load_reducer(folder: Path) -> Reducer:
             components=arrays[0],
             center=arrays[1],
             seen=document["seen"],
+            missing_values=document.get("missing_values"),
         )
     except (KeyError, TypeError, ValueError, EOFError, FileNotFoundError) as exc:
         raise IntegrityError(

@@ -73,7 +73,7 @@ def _shard_calendar(
     total: Counts = {}
     for table in read_blocks(verified(folder, shard.file), columns=list(parts)):
         for name, wanted in parts.items():
-            counts = calendar_counts(read_times(table[name], name), wanted)
+            counts = calendar_counts(read_times(table[name]), wanted)
             held = total.setdefault(name, {part: np.zeros_like(c) for part, c in counts.items()})
             for part, count in counts.items():
                 held[part] += count

@@ -1,5 +1,6 @@
 """Sources to validated rows: list, look, read, judge (Great Expectations), quarantine, write."""
 
+from tidemill.casting import CellFaults
 from tidemill.ingestion.draft import draft_suite
 from tidemill.ingestion.ingest import IngestResult, ingest
 from tidemill.ingestion.listing import list_source
@@ -14,7 +15,7 @@ from tidemill.ingestion.live import (
 from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.outcome import FailedExpectation
-from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
+from tidemill.ingestion.parsed import ParsedBatch, Reject
 from tidemill.ingestion.prospects import check_target, leaks, times_unused
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.refused import count_reasons, read_quarantine, refused_rows

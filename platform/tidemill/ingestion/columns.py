@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError
-from tidemill.ingestion.casting import cast_column
 from tidemill.ingestion.times import time_remedy
 from tidemill.schema import Column, ColumnType, Purpose, SourceColumn
 from tidemill.spelling import fits_float32

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.casting import Cells, cast_column, is_text
 from tidemill.config import DatasetConfig
 from tidemill.errors import SchemaMismatch
-from tidemill.ingestion.casting import Cells, cast_column, is_text
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_in, oddities_of
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import compile_plan

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.ingestion.parsed import CellFaults, ParsedBatch
+from tidemill.casting import CellFaults
+from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.splits import Split
 from tidemill.oddities import OddCells, Oddities, Oddity
 from tidemill.profiling import CategoryProfile

@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.casting import CellFaults, is_text
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.casting import is_text
 from tidemill.ingestion.names import second_names
 from tidemill.ingestion.parquet_apart import open_parquet
-from tidemill.ingestion.parsed import CellFaults
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import Split
 from tidemill.storage import hash_file

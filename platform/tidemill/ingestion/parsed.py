@@ -8,30 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["CellFaults", "ParsedBatch", "Reject"]
+from tidemill.casting import CellFaults
 
-
-@dataclass(frozen=True, slots=True)
-class CellFaults:
-    """Cells of one column whose content is not of the column's type; null in the table.
-
-    Parameters
-    ----------
-    indices : (n,) int64
-        Rows of the batch's table, ascending.
-    texts : list of str
-        What the source holds there, at most 200 characters each.
-    """
-
-    indices: npt.NDArray[np.int64]
-    texts: list[str]
-
-    def merge(self, other: CellFaults) -> CellFaults:
-        """Both, by row."""
-        indices = np.concatenate([self.indices, other.indices])
-        order = np.argsort(indices, kind="stable")
-        texts = [*self.texts, *other.texts]
-        return CellFaults(indices[order], [texts[i] for i in order])
+__all__ = ["ParsedBatch", "Reject"]
 
 
 @dataclass(frozen=True, slots=True)

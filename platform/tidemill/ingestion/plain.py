@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.casting import booleans_of, times_of
 from tidemill.conventions import (
     Convention,
     find_number_conventions,
@@ -23,8 +24,7 @@ from tidemill.conventions import (
     parse_convention,
 )
 from tidemill.errors import ConfigError
-from tidemill.ingestion.casting import booleans_of, times_of
-from tidemill.ingestion.numbers import (
+from tidemill.numbers import (
     SHORTEST,
     clean_numbers,
     numbers_of,

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.ingestion.parsed import CellFaults, ParsedBatch, Reject
+from tidemill.casting import CellFaults
+from tidemill.ingestion.parsed import ParsedBatch, Reject
 from tidemill.ingestion.view import Mask, plain_table
 
 __all__ = ["QUARANTINE_SCHEMA", "quarantine_table"]

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.ingestion.parsed import CellFaults, Reject
+from tidemill.casting import CellFaults
+from tidemill.ingestion.parsed import Reject
 
 __all__ = ["RawBatch"]
 

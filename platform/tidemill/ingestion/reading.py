@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.casting import CellFaults, Cells, cast_column
 from tidemill.config import DatasetConfig
 from tidemill.conventions import NumberConvention, parse_convention
-from tidemill.ingestion.casting import Cells, cast_column
 from tidemill.ingestion.derive import Deriver, check_expressions
-from tidemill.ingestion.numbers import EXACT
-from tidemill.ingestion.parsed import CellFaults, ParsedBatch
+from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import SourceListing, Split
+from tidemill.numbers import EXACT
 from tidemill.schema import Column, Purpose, SourceColumn, TableSchema
 
 __all__ = ["derive_type", "read_split"]

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tidemill.casting import is_text
 from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty, SourceUnreadable
-from tidemill.ingestion.casting import is_text
 from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, head_lines, read_head
 from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.layout import common_width
 from tidemill.ingestion.names import unique_names
-from tidemill.ingestion.numbers import EXACT
 from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.parquet_rows import column_names, plain_type, read_parquet_rows
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.trials import setting_that_reads
+from tidemill.numbers import EXACT
 from tidemill.schema import ColumnType, SourceColumn
 
 __all__ = ["share_of_look", "sniff"]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.ingestion.casting import times_of
-from tidemill.ingestion.numbers import numbers_of
+from tidemill.casting import times_of
+from tidemill.numbers import numbers_of
 
 __all__ = ["why_unread"]
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.conventions import parse_convention
-from tidemill.ingestion.numbers import clean_numbers, numbers_of, strays
-from tidemill.ingestion.parsed import CellFaults
+from tidemill.numbers import clean_numbers, numbers_of, strays
 from tidemill.schema import SourceColumn
 from tidemill.spelling import (
     FALSE_TEXTS,
@@ -27,7 +27,7 @@ from tidemill.spelling import (
     whole_micros,
 )
 
-__all__ = ["Cells", "booleans_of", "cast_column", "is_text", "times_of"]
+__all__ = ["CellFaults", "Cells", "booleans_of", "cast_column", "is_text", "times_of"]
 
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
 _MAX_TEXT = 200
@@ -35,6 +35,29 @@ _ANY = SourceColumn("", "text")
 # Microseconds since 1970 of the years 1 to 9999.
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class CellFaults:
+    """Cells of one column whose content is not of the column's type; null in the table.
+
+    Parameters
+    ----------
+    indices : (n,) int64
+        Rows of the batch's table, ascending.
+    texts : list of str
+        What the source holds there, at most 200 characters each.
+    """
+
+    indices: npt.NDArray[np.int64]
+    texts: list[str]
+
+    def merge(self, other: CellFaults) -> CellFaults:
+        """Both, by row."""
+        indices = np.concatenate([self.indices, other.indices])
+        order = np.argsort(indices, kind="stable")
+        texts = [*self.texts, *other.texts]
+        return CellFaults(indices[order], [texts[i] for i in order])
 
 
 @dataclass(frozen=True, slots=True)
