@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from tidemill.storage import read_json
+from tidemill.storage import read_json, write_hashed
 from tidemill.testing.commands import Said
 
 READERS = {
@@ -21,6 +22,7 @@ READERS = {
     "models/candidate/training.json": "refit",
     "models/serving/refit.json": "register",
     "reports/metrics.json": "register",
+    "reports/reduction.json": "register",
 }
 
 
@@ -41,9 +43,8 @@ def test_a_stage_refuses_what_another_did_not_leave(
     whole = path.read_bytes()
     document = read_json(path)
     key = next(key for key in document if key != "sha256")
-    others = ({**document, key: "another"}, {"x": 1}, [])
-    # What DVC shows as a metric has no hash of its own.
-    for other in others if "sha256" in document else others[1:]:
+    assert "sha256" in document
+    for other in ({**document, key: "another"}, {"x": 1}, []):
         path.write_text(json.dumps(other))
         done = cli("stage", stage, "-w", root, "--json")
         assert (done.code, done.document["error"]) == (3, "IntegrityError"), done.err
@@ -51,6 +52,50 @@ def test_a_stage_refuses_what_another_did_not_leave(
         assert "tidemill run" in done.document["remedy"]
         assert "Traceback" not in done.err
     path.write_bytes(whole)
+
+
+def refused(root: Path, cli: Callable[..., Said], word: str) -> None:
+    """``tidemill stage register`` says ``word`` and what to do, and registers nothing."""
+    noted = (root / ".tidemill" / "registered.json").read_bytes()
+    done = cli("stage", "register", "-w", root, "--json")
+    assert (done.code, done.document["error"]) == (3, "IntegrityError"), done.err
+    assert word in done.document["message"]
+    assert "tidemill run" in done.document["remedy"]
+    assert (root / ".tidemill" / "registered.json").read_bytes() == noted
+
+
+def test_pictures_go_to_mlflow_as_they_were_drawn(root: Path, cli: Callable[..., Said]) -> None:
+    """A changed byte in one is refused by its name."""
+    picture = root / "reports" / "figures" / "roc.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
+    refused(root, cli, "roc.png")
+    picture.write_bytes(whole)
+
+
+def test_figures_of_one_model_are_not_registered_with_another(
+    root: Path, cli: Callable[..., Said]
+) -> None:
+    """Whoever runs stages by hand and leaves evaluate out, or refit, is told."""
+    path = root / "reports" / "metrics.json"
+    whole = path.read_bytes()
+    document = read_json(path)
+    write_hashed(path, {**document, "judged": ["0" * 64]}, listed=True)
+    refused(root, cli, "another model")
+    path.write_bytes(whole)
+
+
+def test_the_version_of_the_data_is_that_of_the_shards(
+    root: Path, cli: Callable[..., Said]
+) -> None:
+    """Another value in dvc.lock is refused, and a run records what lies there again."""
+    path = root / "dvc.lock"
+    whole = path.read_text()
+    version = YAML(typ="safe").load(whole)["stages"]["shard"]["outs"][0]["md5"]
+    path.write_text(whole.replace(version, f"{'0' * 32}.dir"))
+    refused(root, cli, "dvc.lock")
+    assert cli("run", "--direct", "-w", root).code == 0
+    assert path.read_text() == whole
 
 
 def test_a_run_makes_anew_what_was_altered(

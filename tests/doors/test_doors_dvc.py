@@ -39,6 +39,7 @@ def test_commits_and_experiments_are_compared(finished, copy, shell):
     diff = json.loads(shell(root, "dvc", "metrics", "diff", "HEAD~1", "HEAD", "--json"))
     change = diff["reports/metrics.json"]["test.roc_auc"]
     assert change["old"] != change["new"]
+    assert not [name for name in diff["reports/metrics.json"] if "sha256" in name]
     assert "index.html" in shell(root, "dvc", "plots", "diff", "HEAD~1", "HEAD")
     shell(root, "dvc", "exp", "run", "-S", "training.params.num_iterations=5")
     shown = json.loads(shell(root, "dvc", "exp", "show", "--json"))

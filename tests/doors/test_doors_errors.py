@@ -441,7 +441,10 @@ def test_a_flipped_byte_in_a_kept_matrix_teaches_nobody(finished, copy, cli):
     for file in kept:
         if file.suffix in (".x", ".y"):
             flip(file)
-    assert cli("stage", "train", "-w", root).code == 0
+    done = cli("stage", "train", "-w", root)
+    assert done.code == 0
+    assert "reduced matrices" in done.err
+    assert "made again" in done.err
     assert output_hashes(root) == output_hashes(finished)
     for file in kept:
         if file.suffix == ".json":

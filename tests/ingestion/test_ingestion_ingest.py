@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,6 +199,23 @@ def test_a_larger_fraction_accepts_the_same_rows_without_another_scan(tmp_path: 
     result = run(tmp_path, max_invalid_fraction=0.5)
     assert (result.splits_scanned, result.splits_resumed) == (0, FILES)
     assert result.rows_quarantined == 350
+
+
+@pytest.mark.parametrize("place", ["parts", "quarantine", "keys", "receipts"])
+def test_a_finished_split_that_is_damaged_is_scanned_again(tmp_path: Path, place: str) -> None:
+    """Its size tells nothing: what it holds would be committed, and refused for ever after."""
+    write_files(tmp_path, {(0, r): {"zone": "moon"} for r in range(0, ROWS, 2)})
+    shutil.copytree(tmp_path, tmp_path / "calm")
+    run(tmp_path / "calm", max_invalid_fraction=0.5)
+    with pytest.raises(ValidationFailed):
+        run(tmp_path)
+    damaged = min((tmp_path / "work" / place).iterdir())
+    content = bytearray(damaged.read_bytes())
+    content[-9] ^= 1
+    damaged.write_bytes(content)
+    result = run(tmp_path, max_invalid_fraction=0.5)
+    assert (result.splits_scanned, result.splits_resumed) == (1, FILES - 1)
+    assert outputs(tmp_path) == outputs(tmp_path / "calm")
 
 
 def test_another_suite_scans_again(tmp_path: Path) -> None:

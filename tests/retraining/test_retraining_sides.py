@@ -19,7 +19,14 @@ from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.stages.gathering import Gathered, gather_rows
 from tidemill.stages.live import LiveSet
 from tidemill.stages.sides import UNTIMED, Cut, Sides, stretch_numbers
-from tidemill.storage import Workspace, read_blocks, read_hashed, write_json
+from tidemill.storage import (
+    Workspace,
+    hash_file,
+    read_blocks,
+    read_hashed,
+    write_hashed,
+    write_json,
+)
 
 HOUR = 3_600_000_000
 SCHEMA = TableSchema(
@@ -200,6 +207,7 @@ def test_what_was_learnt_judges_nobody(tmp_path):
     """A set of an earlier rule, by hash: its rows are left out on both sides."""
     table = events(np.arange(1000) * HOUR)
     _, old, _ = gathered(table.drop_columns(["at"]), tmp_path / "old")
+    write_json(tmp_path / "old" / "set.json", {"name": "0001-d0"})
     earlier = LiveSet("0001-d0", tmp_path / "old")
     found, learn, proof = gathered(table, tmp_path / "new", taken=[earlier])
     assert found.repeated == len(old)
@@ -220,9 +228,34 @@ def test_what_was_gathered_is_read_again(tmp_path):
     start = int(dt.datetime(2025, 1, 1, tzinfo=dt.UTC).timestamp()) * 10**6
     found, *_ = gathered(events(start + np.arange(300) * HOUR), tmp_path / "rows")
     kept = read_hashed(tmp_path / "rows" / "gathered.json")
+    kept.pop("files_sha256")
     assert Gathered.from_json(kept) == found
     kept.pop("cut")
     assert Gathered.from_json(kept).cut is None
+
+
+@pytest.mark.parametrize("name", ["gathered.json", "files/learn.parquet", "learnt.npy"])
+def test_gathered_rows_that_are_damaged_are_gathered_again(tmp_path, name):
+    """Nothing else would tell: a footer and a list of hashes have no checksum."""
+    table, folder = events(np.arange(300) * HOUR), tmp_path / "rows"
+    gathered(table, folder)
+    whole = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    damaged = bytearray(whole[folder / name])
+    damaged[-9] ^= 1
+    (folder / name).write_bytes(damaged)
+    gathered(table, folder)
+    assert {file: file.read_bytes() for file in whole} == whole
+
+
+def test_hashes_of_rows_that_taught_are_those_that_were_written(tmp_path):
+    """Else rows that a model has learnt would judge it."""
+    (tmp_path / "learnt.npy").write_bytes(b"x")
+    write_hashed(tmp_path / "set.json", {"learnt": hash_file(tmp_path / "learnt.npy")})
+    live = LiveSet("0001-d0", tmp_path)
+    assert live.learnt_ids().read_bytes() == b"x"
+    (tmp_path / "learnt.npy").write_bytes(b"y")
+    with pytest.raises(IntegrityError, match=r"learnt\.npy is not what was written"):
+        live.learnt_ids()
 
 
 def test_cuts_are_kept_once_and_those_of_before_had_none(tmp_path):

@@ -20,7 +20,9 @@ from tidemill.storage import (
     ValidatedManifest,
     read_json,
     read_output,
+    read_receipt,
     write_hashed,
+    write_receipt,
 )
 
 SCHEMA = TableSchema(
@@ -106,6 +108,25 @@ def test_what_is_no_document_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(IntegrityError, match=r"params\.json"):
         read_output(path, lambda document: document["params"])
+
+
+def test_work_without_a_sound_receipt_is_not_finished(tmp_path: Path) -> None:
+    """No note, a changed note, a changed file, one of an earlier release."""
+    note, file = tmp_path / "a.json", tmp_path / "a.x"
+    file.write_bytes(b"12")
+    assert read_receipt(note, [file]) is None
+    write_receipt(note, {"rows": 3}, [file])
+    assert read_receipt(note, [file]) == {"rows": 3}
+    assert read_receipt(note, []) is None
+    whole = note.read_text()
+    for damaged in (whole.replace("3", "4", 1), whole[:-9], "[]", '{"rows": 3}'):
+        note.write_text(damaged)
+        assert read_receipt(note, [file]) is None
+    note.write_text(whole)
+    file.write_bytes(b"13")
+    assert read_receipt(note, [file]) is None
+    file.unlink()
+    assert read_receipt(note, [file]) is None
 
 
 def test_a_reducer_is_as_it_was_saved_or_refused(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tidemill.errors import IntegrityError
 from tidemill.ingestion.figures import ColumnFigures
 from tidemill.ingestion.tally import RowTally
 from tidemill.profiling import Profile
-from tidemill.storage import FileEntry, read_json, write_json
+from tidemill.storage import FileEntry, hash_file, read_hashed, write_hashed
 
 __all__ = ["Receipt", "finished", "receipt_path"]
 
@@ -39,7 +39,7 @@ class Receipt:
         Times whose digits beyond the microsecond were cut off.
     left_out : dict of str to int
         Lines of text that are no rows, by what they are.
-    spills : dict of file name to bytes
+    spills : dict of file name to SHA-256
     """
 
     key: str
@@ -58,11 +58,11 @@ class Receipt:
     quarantine: FileEntry
     cut: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
-    spills: Mapping[str, int] = field(default_factory=dict)
+    spills: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the receipt; the split's files must be whole by then."""
-        write_json(
+        write_hashed(
             path,
             {
                 **{name: getattr(self, name) for name in _PLAIN},
@@ -82,7 +82,7 @@ class Receipt:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what :meth:`write` wrote."""
-        document: dict[str, Any] = read_json(path)
+        document = read_hashed(path)
         return cls(
             **{name: document[name] for name in _PLAIN},
             reasons={reason: RowTally.from_json(t) for reason, t in document["reasons"]},
@@ -127,9 +127,9 @@ def finished(work: Path, split: int, key: str) -> Receipt | None:
 
 
 def _whole(work: Path, receipt: Receipt) -> bool:
-    sizes = {
-        work / "parts" / receipt.part.path: receipt.part.bytes,
-        work / "quarantine" / receipt.quarantine.path: receipt.quarantine.bytes,
-        **{work / "keys" / name: size for name, size in receipt.spills.items()},
+    hashes = {
+        work / "parts" / receipt.part.path: receipt.part.sha256,
+        work / "quarantine" / receipt.quarantine.path: receipt.quarantine.sha256,
+        **{work / "keys" / name: digest for name, digest in receipt.spills.items()},
     }
-    return all(path.is_file() and path.stat().st_size == size for path, size in sizes.items())
+    return all(path.is_file() and hash_file(path) == digest for path, digest in hashes.items())

@@ -229,7 +229,7 @@ class _Scan:
             part=self._part.close(),
             quarantine=self._quarantine.close(),
             spills={
-                path.name: path.stat().st_size
+                path.name: hash_file(path)
                 for path in (
                     spill_path(self._job.work, self._split.id, name) for name in self._spills
                 )

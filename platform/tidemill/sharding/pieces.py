@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.errors import IntegrityError, StorageFailed
+from tidemill.errors import IntegrityError
 from tidemill.sharding.facts import Place, facts_of
 from tidemill.sharding.plan import Plan, row_bytes
 from tidemill.storage import (
     ValidatedManifest,
     hash_json,
     read_blocks,
-    read_json,
+    read_receipt,
     replaced_file,
     storage_errors,
-    write_json,
+    write_receipt,
 )
 
 __all__ = ["PieceTask", "pieces_of", "read_segments", "write_piece"]
@@ -98,17 +98,20 @@ def write_piece(work: Path, plan: Plan, task: PieceTask) -> npt.NDArray[np.int64
     Memory: about three times the piece.
     """
     receipt = work / f"piece-{task.number:05d}.json"
-    if _finished(receipt, task.key):
-        return np.array(read_json(receipt)["rows"], np.int64)
+    files = [_path(work, task.number, kind) for kind in ("ipc", "npy")]
+    # The pieces are not flushed to the disk: after a power cut a receipt may outlive them.
+    finished = read_receipt(receipt, files)
+    if finished is not None and finished["key"] == task.key:
+        return np.array(finished["rows"], np.int64)
     table = pa.concat_tables(read_blocks(task.path, blocks=task.blocks)).unify_dictionaries()
     facts = facts_of(table, plan.wanted, task.place)
     slots, order = plan.slot_of(facts), plan.order_of(facts)
-    with replaced_file(_path(work, task.number, "ipc")) as file:
+    with replaced_file(files[0]) as file:
         index = _write_segments(file, table, slots, order, plan.groups)
-    with replaced_file(_path(work, task.number, "npy")) as file:
+    with replaced_file(files[1]) as file:
         np.save(file, index)
     rows = np.bincount(slots[slots >= 0], minlength=len(plan.slots))
-    write_json(receipt, {"key": task.key, "rows": rows.tolist()})
+    write_receipt(receipt, {"key": task.key, "rows": rows.tolist()}, files)
     return rows
 
 
@@ -132,19 +135,6 @@ def read_segments(work: Path, pieces: int, slot: int, group: int) -> Iterator[pa
 
 def _path(work: Path, number: int, kind: str) -> Path:
     return work / f"piece-{number:05d}.{kind}"
-
-
-def _finished(receipt: Path, key: str) -> bool:
-    if not receipt.exists() or read_json(receipt)["key"] != key:
-        return False
-    # The pieces are not flushed to the disk: after a power cut a receipt may outlive them.
-    try:
-        index = np.load(receipt.with_suffix(".npy"))
-        for _, _, offset, size, checksum in index:
-            _read_segment(receipt.with_suffix(".ipc"), int(offset), int(size), int(checksum))
-    except (IntegrityError, StorageFailed, OSError, ValueError):
-        return False
-    return True
 
 
 def _write_segments(

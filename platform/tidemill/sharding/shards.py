@@ -22,11 +22,11 @@ from tidemill.storage import (
     FileEntry,
     ShardEntry,
     hash_bytes,
-    read_json,
+    read_receipt,
     storage_errors,
     verify_file,
     write_bytes,
-    write_json,
+    write_receipt,
 )
 
 __all__ = ["ShardTask", "even_blocks", "write_shard"]
@@ -110,7 +110,8 @@ def write_shard(work: Path, out: Path, schema: TableSchema, task: ShardTask) -> 
     with storage_errors(out / name):
         temporary.replace(out / name)
     entry = _entry(out, task, file, tally)
-    write_json(receipt, {"key": task.key, "entry": asdict(entry)})
+    # The entry has the hashes of its files.
+    write_receipt(receipt, {"key": task.key, "entry": asdict(entry)}, ())
     return entry
 
 
@@ -205,10 +206,8 @@ def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardE
 
 
 def _finished(receipt: Path, out: Path, task: ShardTask) -> ShardEntry | None:
-    if not receipt.exists():
-        return None
-    document = read_json(receipt)
-    if document["key"] != task.key:
+    document = read_receipt(receipt, ())
+    if document is None or document["key"] != task.key:
         return None
     entry = entry_from_json(document["entry"])
     try:

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.contracts import FloatMatrix
-from tidemill.errors import IntegrityError
 from tidemill.features import load_reducer
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.context import StageContext
@@ -29,11 +28,11 @@ from tidemill.storage import (
     hash_file,
     hash_json,
     read_blocks,
-    read_json,
+    read_receipt,
     replaced_file,
     storage_errors,
     verify_file,
-    write_json,
+    write_receipt,
 )
 
 __all__ = ["ReducePart", "ReducedBlocks", "encode_target", "reduce_parts", "reduced_blocks"]
@@ -52,12 +51,15 @@ class ReducedBlocks:
         File stem, first row in the file, rows.
     target_dtype : str
         ``float64`` or ``int32``.
+    healed : tuple of str
+        Stems of files that were found damaged, and made again.
     """
 
     folder: Path
     names: tuple[str, ...]
     blocks: tuple[tuple[str, int, int], ...]
     target_dtype: str
+    healed: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -80,6 +82,16 @@ class ReducedBlocks:
 
     def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
         return (self.read(block) for block in range(len(self.blocks)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the files."""
+        if not self.healed:
+            return ()
+        return (
+            f"{len(self.healed)} reduced matrices in {self.folder} were not what had been written, "
+            "and were made again: look at the disk",
+        )
 
     def sample(self, max_rows: int) -> ReducedBlocks:
         """The same share of every block, at most ``max_rows`` rows in all."""
@@ -163,7 +175,7 @@ def reduce_parts(
         reducer_folder=reducer_folder,
         schema=schema,
     )
-    context.engine.map(function, parts, label=label, progress=context.progress)
+    healed = context.engine.map(function, parts, label=label, progress=context.progress)
     for left in folder.glob(".*.tmp"):
         left.unlink(missing_ok=True)  # by a killed run
     blocks = []
@@ -174,7 +186,8 @@ def reduce_parts(
             first += count
     names = tuple(str(name) for name in load_reducer(reducer_folder).get_feature_names_out())
     dtype = "float64" if schema.task is Task.REGRESSION else "int32"
-    return ReducedBlocks(folder, names, tuple(blocks), dtype)
+    damaged = tuple(part.stem for part, was in zip(parts, healed, strict=True) if was)
+    return ReducedBlocks(folder, names, tuple(blocks), dtype, damaged)
 
 
 def _forget_others(folder: Path) -> None:
@@ -187,26 +200,19 @@ def _forget_others(folder: Path) -> None:
 
 def _reduce_part(
     part: ReducePart, *, folder: Path, shards: Path, reducer_folder: Path, schema: TableSchema
-) -> None:
+) -> bool:
+    """Make the files of a part, or find them finished; whether they were there and damaged."""
     stem = part.stem
     receipt = folder / f"{stem}.json"
     files = [folder / f"{stem}.{kind}" for kind in ("x", "y")]
-    if _is_whole(receipt, files):
-        return
+    if read_receipt(receipt, files) is not None:
+        return False
+    damaged = receipt.exists()
     path = verify_file(shards, part.file)
     reducer = load_reducer(reducer_folder)
     with replaced_file(files[0]) as xs, replaced_file(files[1]) as ys:
         for table in read_blocks(path, blocks=part.blocks):
             reducer.transform(table).tofile(xs)
             encode_target(table[schema.target.name], schema).tofile(ys)
-    write_json(receipt, {"sha256": [hash_file(file) for file in files]})
-
-
-def _is_whole(receipt: Path, files: Sequence[Path]) -> bool:
-    """Whether the matrices are what was written: nothing else would notice a damaged value."""
-    if not receipt.exists():
-        return False
-    try:
-        return bool(read_json(receipt).get("sha256") == [hash_file(file) for file in files])
-    except (IntegrityError, OSError, AttributeError):
-        return False
+    write_receipt(receipt, {}, files)
+    return damaged

@@ -21,7 +21,7 @@ from tidemill.stages.register import log_data, origin_tags
 from tidemill.stages.relearn import Refitted
 from tidemill.stages.retrain import Comparison, Proof
 from tidemill.stages.teach import Taught
-from tidemill.storage import ShardManifest, read_blocks, write_json
+from tidemill.storage import ShardManifest, read_blocks, verify_file, write_json
 from tidemill.tracking import LoadedModel, Registered, Registry, open_candidate
 from tidemill.versioning import Versions
 
@@ -198,7 +198,7 @@ def _held_out(pipeline: Pipeline, schema: TableSchema, proof: Proof) -> list[Hel
     size = max(MIN_BLOCK_ROWS, -(-proof.rows // PROOF_BLOCKS))
     found = []
     for file in proof.files:
-        for table in read_blocks(proof.folder / file.path):
+        for table in read_blocks(verify_file(proof.folder, file)):
             if schema.time is not None:
                 table = table.take(pc.sort_indices(table[schema.time.name]))
             scores = predict_scores(pipeline[-1], pipeline[0].transform(table), schema.task)

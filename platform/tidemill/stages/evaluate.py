@@ -18,9 +18,10 @@ from tidemill.storage import (
     commit_directory,
     discard_directory,
     fresh_directory,
-    write_json,
+    hash_file,
+    write_hashed,
 )
-from tidemill.tracking import load_candidate
+from tidemill.tracking import open_candidate
 
 __all__ = ["run_evaluate"]
 
@@ -44,7 +45,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     manifest = ShardManifest.read(workspace.shards)
     schema = manifest.schema
     metric = chosen_metric(evaluation.metric, schema.task, setting="evaluation.metric")
-    pipeline = load_candidate(workspace.candidate / "model")
+    candidate = open_candidate(workspace.candidate / "model")
+    pipeline = candidate.pipeline
     tested = judge(context, pipeline, manifest, Role.TEST)
     test = tested.values()
     validation = dict.fromkeys(metric_names(schema.task), math.nan)
@@ -61,12 +63,15 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         "gap": gap,
         "rows": {role.value: manifest.rows(role) for role in Role},
         "copies": {"test_rows": copies.known, "share": copies.share},
+        # In a list, which DVC does not take for a metric.
+        "judged": [candidate.judged_sha256],
     }
     if isinstance(tested, BinaryFigures):
         document["operating"] = defined(tested.operating())
     staged = fresh_directory(workspace.work("evaluate", "figures"))
     draw_figures(staged, tested, pipeline, manifest)
-    write_json(workspace.reports / "metrics.json", document)
+    document["figures"] = [[p.name, hash_file(p)] for p in sorted(staged.iterdir())]
+    write_hashed(workspace.reports / "metrics.json", document, listed=True)
     commit_directory(staged, workspace.reports / "figures")
     warned = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
     return StageResult(

@@ -23,16 +23,17 @@ from tidemill.storage import (
     commit_directory,
     fresh_directory,
     read_blocks,
-    read_hashed,
+    read_receipt,
     stable_hash,
     stable_row_hash,
-    write_hashed,
+    write_receipt,
 )
 
 __all__ = ["Gathered", "gather_rows"]
 
 _BLOCK_ROWS = 16_384
 _ALL = "all.parquet"
+_RECEIPT = "gathered.json"
 
 Mask = npt.NDArray[np.bool_]
 
@@ -117,14 +118,14 @@ def gather_rows(
     Memory: a few batches and two blocks, whatever the rows, and 32 bytes a row; the hashes of
     earlier sets stay on disk. The rows are written twice.
     """
-    receipt = folder / "gathered.json"
-    if receipt.exists():
-        return Gathered.from_json(read_hashed(receipt))
+    finished = read_receipt(folder / _RECEIPT, _files(folder))
+    if finished is not None:
+        return Gathered.from_json(finished)
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     with BlockWriter(staged / _ALL, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer:
         every = _Spooled.of(batches, schema, categories, writer)
     _refuse(every.odd, max_invalid_fraction)
-    again = _among(every.hashes, [np.load(s.folder / LEARNT_IDS, mmap_mode="r") for s in taken])
+    again = _among(every.hashes, [np.load(s.learnt_ids(), mmap_mode="r") for s in taken])
     known = sides.extended(every.times[~again])
     judges = known.judges(every.times, every.names) & ~again
     learns = ~judges & ~again
@@ -143,9 +144,13 @@ def gather_rows(
     _write_sides(staged, schema, learns, judges, every.times)
     np.save(staged / LEARNT_IDS, np.sort(every.hashes[learns]))
     (staged / _ALL).unlink()
-    write_hashed(staged / receipt.name, asdict(gathered))
+    write_receipt(staged / _RECEIPT, asdict(gathered), _files(staged))
     commit_directory(staged, folder)
     return gathered
+
+
+def _files(folder: Path) -> list[Path]:
+    return [*(folder / FILES / f"{side}.parquet" for side in (LEARN, PROOF)), folder / LEARNT_IDS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.config import Params
-from tidemill.errors import KeyInvalid
+from tidemill.errors import IntegrityError, KeyInvalid
 from tidemill.ingestion import ingest, list_source, live_dataset, load_suite, row_wise_suite
 from tidemill.profiling import Profile, categories_of
 from tidemill.schema import TableSchema
@@ -25,6 +25,7 @@ from tidemill.storage import (
     Workspace,
     commit_directory,
     fresh_directory,
+    hash_file,
     hash_json,
     place_file,
     read_hashed,
@@ -50,6 +51,12 @@ FILES, LEARN, PROOF = "files", "learn", "proof"
 LEARNT_IDS = "learnt.npy"
 """Beside them and in each set: the sorted hashes of the learn rows, uint64."""
 
+_SET = "set.json"
+_LOST = (
+    "bring the folder back from a copy of the workspace; or delete it and run `tidemill run`: its "
+    "rows teach no more, and may judge models that learnt them"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveSet:
@@ -70,6 +77,22 @@ class LiveSet:
         """Its typed rows and their manifest."""
         return self.folder / "validated"
 
+    def learnt_ids(self) -> Path:
+        """The file of the hashes of its rows, as it was written.
+
+        Raises
+        ------
+        IntegrityError
+            If it is not: rows that taught would judge. Sets of earlier releases noted no hash.
+        """
+        path = self.folder / LEARNT_IDS
+        if read_hashed(self.folder / _SET, remedy=_LOST).get("learnt", "") not in (
+            "",
+            hash_file(path) if path.is_file() else None,
+        ):
+            raise IntegrityError(f"{path} is not what was written", remedy=_LOST, path=str(path))
+        return path
+
     def fits(self, schema: TableSchema) -> bool:
         """Whether its rows have the columns, types and classes of ``schema``."""
         own = ValidatedManifest.read(self.validated).schema
@@ -85,7 +108,7 @@ def live_sets(workspace: Workspace) -> tuple[LiveSet, ...]:
     """The sets below data/live, in the order in which they were appended."""
     if not workspace.live.is_dir():
         return ()
-    folders = sorted(f.parent for f in workspace.live.glob("*/set.json"))
+    folders = sorted(f.parent for f in workspace.live.glob(f"*/{_SET}"))
     return tuple(LiveSet(f.name, f) for f in folders if not f.name.startswith("."))
 
 
@@ -124,7 +147,7 @@ def take_in(
     """
     live = LiveSet(name, context.workspace.live / name)
     receipt = folder / "taken_in.json"
-    if not (receipt.exists() and (live.folder / "set.json").exists()):
+    if not (receipt.exists() and (live.folder / _SET).exists()):
         try:
             _validate(context, params, schema, folder)
         except KeyInvalid as exc:
@@ -187,5 +210,8 @@ def _commit_set(live: LiveSet, folder: Path, manifest: ValidatedManifest) -> Non
     place_file(folder / "rows" / LEARNT_IDS, staged / LEARNT_IDS)
     rows = sum(part.file.rows for part in manifest.parts)
     content = hash_json([part.file.sha256 for part in manifest.parts])
-    write_json(staged / "set.json", {"name": live.name, "rows": rows, "content": content})
+    learnt = hash_file(staged / LEARNT_IDS)
+    write_hashed(
+        staged / _SET, {"name": live.name, "rows": rows, "content": content, "learnt": learnt}
+    )
     commit_directory(staged, live.folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidemill.config import ReductionConfig
 from tidemill.features import fit_reducer, save_reducer
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_json
+from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_hashed
 
 __all__ = ["run_reduce"]
 
@@ -24,7 +24,7 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
     document = report.to_json()
     staged = fresh_directory(workspace.work("reduce", "reducer"))
     save_reducer(reducer, staged)
-    write_json(workspace.reports / "reduction.json", document)
+    write_hashed(workspace.reports / "reduction.json", document)
     commit_directory(staged, workspace.reducer)
     return StageResult(
         stage="reduce",

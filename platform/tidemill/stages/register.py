@@ -84,15 +84,19 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     """
     workspace, tracker = context.workspace, context.tracker
     manifest = ShardManifest.read(workspace.shards)
-    metrics = read_output(workspace.reports / "metrics.json", _judged)
+    metrics = _figures_of(workspace)
+    read_output(workspace.reports / "reduction.json", dict)
     training = read_training(workspace.candidate)
+    candidate = open_candidate(workspace.serving / "model")
+    _require_judged(metrics, candidate, workspace)
+    versions = Versions(workspace.root)
+    versions.require_dataset("register")
     run_id = tracker.open_run(
         training["key"],
         name=f"train {training['learner']} {training['key'][:8]}",
         tags={"tidemill.model": params.model_name},
     )
-    registry, versions = Registry(tracker), Versions(workspace.root)
-    candidate = open_candidate(workspace.serving / "model")
+    registry = Registry(tracker)
     _log(context, run_id, params, manifest, metrics, training, versions)
     _log_refit(context, run_id, candidate.digest)
     registered = registry.register(
@@ -191,6 +195,32 @@ def _told(
 
 
 _PARTS = ("test", "baseline", "validation", "train")
+
+
+def _figures_of(workspace: Workspace) -> dict[str, Any]:
+    """What evaluate left, its pictures as it drew them."""
+    metrics = read_output(workspace.reports / "metrics.json", _judged)
+    folder = workspace.reports / "figures"
+    for name, digest in metrics.get("figures", ()):  # earlier releases noted none
+        path = folder / name
+        if not path.is_file() or hash_file(path) != digest:
+            raise IntegrityError(
+                f"{path} is not what evaluate drew",
+                remedy=f"delete {folder} and run: tidemill run",
+                path=str(path),
+            )
+    return metrics
+
+
+def _require_judged(metrics: dict[str, Any], candidate: Candidate, workspace: Workspace) -> None:
+    """Refuse figures of one model for another: a stage between them was left out."""
+    if metrics.get("judged", [candidate.judged_sha256]) != [candidate.judged_sha256]:
+        raise IntegrityError(
+            f"{workspace.reports / 'metrics.json'} tells of another model than the one that "
+            f"{workspace.serving} was judged by",
+            remedy="let every stage between them run: tidemill run",
+            path=str(workspace.serving),
+        )
 
 
 def _judged(document: dict[str, Any]) -> dict[str, Any]:

@@ -40,11 +40,13 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         n_classes=len(schema.classes),
     )
     params = {**tuned["params"], **training.params}
+    train = reduced_blocks(context, manifest, Role.TRAIN)
+    validation = reduced_blocks(context, manifest, Role.VALIDATION)
     fitted = fit(
         training,
         params,
-        reduced_blocks(context, manifest, Role.TRAIN),
-        reduced_blocks(context, manifest, Role.VALIDATION),
+        train,
+        validation,
         task=schema.task,
         classes=schema.classes,
         seed=seed,
@@ -82,6 +84,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
             "why": choice.why,
         },
         tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
+        warnings=(*train.warnings, *validation.warnings),
     )
 
 

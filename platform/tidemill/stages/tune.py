@@ -110,6 +110,7 @@ def run_tune(
         stage="tune",
         facts={"trials": len(study.trials), f"best_{metric}": study.best_value},
         tables={"trials": [_row(trial, metric) for trial in study.trials]},
+        warnings=(*objective.train.warnings, *objective.validation.warnings),
     )
 
 

@@ -11,7 +11,14 @@ from tidemill.storage.atomic import (
     write_bytes,
     write_json,
 )
-from tidemill.storage.hashed import hashed, read_hashed, read_output, write_hashed
+from tidemill.storage.hashed import (
+    hashed,
+    read_hashed,
+    read_output,
+    read_receipt,
+    write_hashed,
+    write_receipt,
+)
 from tidemill.storage.hashing import (
     hash_bytes,
     hash_file,
@@ -55,6 +62,7 @@ __all__ = [
     "read_json",
     "read_output",
     "read_profiles",
+    "read_receipt",
     "replaced_file",
     "salted_hash",
     "services_lock",
@@ -67,4 +75,5 @@ __all__ = [
     "write_bytes",
     "write_hashed",
     "write_json",
+    "write_receipt",
 ]

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage.atomic import read_json, write_json
-from tidemill.storage.hashing import hash_json
+from tidemill.storage.hashing import hash_file, hash_json
 
-__all__ = ["hashed", "read_hashed", "read_output", "write_hashed"]
+__all__ = [
+    "hashed",
+    "read_hashed",
+    "read_output",
+    "read_receipt",
+    "write_hashed",
+    "write_receipt",
+]
 
 Built = TypeVar("Built")
 
 _HASH = "sha256"
+_FILES = "files_sha256"
 _ANEW = "delete it and run the same again"
 _BACK = "bring it back with `dvc checkout`, or delete it and run: tidemill run"
 
@@ -29,9 +37,18 @@ def hashed(document: Mapping[str, Any], *, besides: Collection[str] = ()) -> dic
     return {**document, _HASH: hash_json(told)}
 
 
-def write_hashed(path: Path, document: Mapping[str, Any], *, besides: Collection[str] = ()) -> None:
-    """Write a note, atomically."""
-    write_json(path, hashed(document, besides=besides))
+def write_hashed(
+    path: Path, document: Mapping[str, Any], *, besides: Collection[str] = (), listed: bool = False
+) -> None:
+    """Write a note, atomically.
+
+    Parameters
+    ----------
+    listed : bool
+        The hash stands in a list, which DVC does not take for a metric.
+    """
+    told = hashed(document, besides=besides)
+    write_json(path, {**told, _HASH: [told[_HASH]]} if listed else told)
 
 
 def read_hashed(
@@ -58,13 +75,33 @@ def read_hashed(
         if not path.exists():
             raise
         found = None
-    whole = isinstance(found, dict) and found.get(_HASH, None) in (
-        None,
-        hashed(found, besides=besides)[_HASH],
-    )
-    if not whole:
+    if not isinstance(found, dict) or not _is_whole(found, besides):
         raise IntegrityError(f"{path} is not what was written", remedy=remedy, path=str(path))
     return {name: value for name, value in found.items() if name != _HASH}
+
+
+def _is_whole(found: dict[str, Any], besides: Collection[str]) -> bool:
+    digest = hashed(found, besides=besides)[_HASH]
+    return found.get(_HASH) in (None, digest, [digest])
+
+
+def write_receipt(path: Path, document: Mapping[str, Any], files: Iterable[Path]) -> None:
+    """Note that work is finished, with the hash of each file that it left."""
+    write_hashed(path, {**document, _FILES: {file.name: hash_file(file) for file in files}})
+
+
+def read_receipt(path: Path, files: Iterable[Path]) -> dict[str, Any] | None:
+    """The note that work is finished; None where it is not, or the note or a file has changed.
+
+    Nothing else would notice a damaged value; what has no sound receipt is made again. Those of
+    earlier releases say less than their files, and are none.
+    """
+    try:
+        found = read_hashed(path)
+        held = {file.name: hash_file(file) for file in files}
+    except (IntegrityError, StorageFailed):
+        return None
+    return found if found.pop(_FILES, None) == held else None
 
 
 def read_output(path: Path, build: Callable[[dict[str, Any]], Built]) -> Built:

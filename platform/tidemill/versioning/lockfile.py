@@ -55,8 +55,8 @@ def read_lock(root: Path) -> Mapping[str, Any]:
     stages = _parse(content)
     if stages is None:
         raise IntegrityError(
-            f"{path} is damaged: its writer was killed",
-            remedy="start tidemill run: it restores the file",
+            f"{path} is not what DVC wrote: it was changed, or its writer was killed",
+            remedy="run: tidemill run (it restores the file)",
             path=str(path),
         )
     return stages
@@ -93,7 +93,7 @@ def _repair_lock(root: Path) -> str | None:
     if content == kept:
         return None
     what = "restored its last state" if kept is not None else "deleted it"
-    return f"dvc.lock was left unfinished by a killed process: {what}"
+    return f"dvc.lock was not what DVC wrote, or left unfinished by a killed process: {what}"
 
 
 def _restore(path: Path, content: bytes | None) -> None:

@@ -132,6 +132,32 @@ class Versions(AbstractContextManager["Versions"]):
                 return found
         return None
 
+    def require_dataset(self, stage: str) -> None:
+        """Refuse shards that are not the version of the dataset that dvc.lock names.
+
+        Parameters
+        ----------
+        stage : str
+            One that reads the dataset.
+
+        Raises
+        ------
+        IntegrityError
+            If they are not: either was changed, or the shards were made without DVC.
+        """
+        noted = self.dataset_version()
+        if noted is None:
+            return
+        found = self.dep_digests(stage).get(_DATASET)
+        if found != noted:
+            raise IntegrityError(
+                f"{_DATASET} is {found}, and dvc.lock has {noted}: one of them was changed",
+                remedy="run: tidemill run (it makes anew what is damaged, and records it)",
+                path=str(self.root / "dvc.lock"),
+                expected=noted,
+                found=found,
+            )
+
     def close(self) -> None:
         """Let DVC's repository go; a later call opens it again."""
         opened, self._opened = self._opened, None
