@@ -212,6 +212,39 @@ def test_a_bomb_costs_an_error(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500 << 10  # KB
 
 
+def _wide_csv(path: Path) -> None:
+    path.write_text(",".join(f"c{i}" for i in range(MANY)) + "\n" + ",".join("1" * MANY) + "\n")
+
+
+def _wide_json(path: Path) -> None:
+    path.write_text("{" + ", ".join(f'"c{i}": 1' for i in range(MANY)) + "}\n")
+
+
+def _wide_parquet(path: Path) -> None:
+    column = pa.array([1])
+    pq.write_table(pa.table([column] * MANY, names=[f"c{i}" for i in range(MANY)]), path)
+
+
+MANY = 1_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("a.csv", _wide_csv), ("a.jsonl", _wide_json), ("a.parquet", _wide_parquet)],
+)
+def test_a_million_columns_cost_an_error(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    """They are counted, and nothing more is done with them."""
+    make(tmp_path / name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    dataset = DatasetConfig.model_validate({"source": name, "target": "c5"})
+    with pytest.raises(SourceUnreadable, match=r"1,000,000 columns|more than 2,048 MB"):
+        list_source(dataset, tmp_path, LocalEngine())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 << 20  # KB
+
+
 @pytest.mark.slow
 def test_a_stray_quote_costs_its_line_in_a_large_file(tmp_path: Path) -> None:
     """Far from both ends of 30 MB, and by the right line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from tidemill.errors import SourceUnreadable, WorkerLost
@@ -253,6 +255,30 @@ def test_files_without_checksums_are_told(
     told = SourceListing((split, replace(split, path="b", checked=True)), (), None).unchecked
     assert len(told) == (0 if checked else 1)
     assert all("1 of 2 files" in line and said in line for line in told)
+
+
+class _Keys(pe.KmsClient):
+    """Wraps a key by writing it down."""
+
+    def wrap_key(self, key: bytes, _: str) -> bytes:
+        return base64.b64encode(key)
+
+    def unwrap_key(self, wrapped: bytes, _: str) -> bytes:
+        return base64.b64decode(wrapped)
+
+
+def test_encrypted_columns_are_called_so(tmp_path: Path) -> None:
+    """The reader aborts on them; nothing is damaged."""
+    table = pa.table({"x": [1, 2], "y": [0, 1]})
+    properties = pe.CryptoFactory(lambda _: _Keys()).file_encryption_properties(
+        pe.KmsConnectionConfig(),
+        pe.EncryptionConfiguration(footer_key="a", column_keys={"b": ["x"]}, plaintext_footer=True),
+    )
+    path = tmp_path / "a.parquet"
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    with pytest.raises(SourceUnreadable, match="encrypted columns"), open_parquet(path, "a"):
+        pass
 
 
 def fresh_children(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,6 +254,54 @@ def test_sources_that_cannot_be_used(
     with pytest.raises(error) as caught:
         list_source(dataset_of(), tmp_path, LocalEngine(), named="--input")
     assert "dataset.source" not in f"{caught.value} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said", "helps"),
+    [
+        (
+            "a.csv",
+            b"PK\x03\x04\x14\x00\x00",
+            "a ZIP archive (or an Excel workbook)",
+            "save its table",
+        ),
+        ("a.csv.xz", b"\xfd7zXZ\x00\x00", "compressed by xz", "unpack"),
+        ("a.jsonl", b"%PDF-1.7", "a PDF document", "CSV or Parquet"),
+        ("a.parquet", b"PARE" + bytes(40) + b"PARE", "encrypted Parquet", "decrypt"),
+        ("a.jsonl", b"x,y\n1,2\n", "line 1 is not valid JSON", "dataset.format"),
+        ("a.json", b'[{"x": 1, "y": 0},\n {"x": 2, "y": 1}]\n', "line 1 is not valid JSON", "jq"),
+        ("a.jsonl", b"[1]\n3\n", "none of the 2 lines looked at is a JSON object", "on each line"),
+    ],
+)
+def test_what_is_no_table_is_called_by_its_name(
+    tmp_path: Path, name: str, content: bytes, said: str, helps: str
+) -> None:
+    """Another encoding would not help, and it is not without rows."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceUnreadable, match=re.escape(said)) as caught:
+        look_at(tmp_path, source=name)
+    assert helps in caught.value.remedy
+
+
+def test_what_is_there_and_no_file_is_not_missing(tmp_path: Path) -> None:
+    """An empty folder, a link to itself, a pipe: no other name is offered."""
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    said = {"folder.csv": "without files", "loop.csv": "leads to nothing", "pipe.csv": "a pipe"}
+    for name, what in said.items():
+        with pytest.raises(SourceMissing, match=what) as caught:
+            look_at(tmp_path, source=name)
+        assert "did you mean" not in caught.value.remedy
+
+
+def test_zstd_may_begin_with_a_frame_that_is_skipped(tmp_path: Path) -> None:
+    """As pzstd writes it."""
+    with pa.CompressedOutputStream(str(tmp_path / "a.csv.zst"), "zstd") as out:
+        out.write(b"x,y\n" + b"1,no\n2,yes\n" * 50)
+    content = (tmp_path / "a.csv.zst").read_bytes()
+    (tmp_path / "a.csv.zst").write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + content)
+    assert look_at(tmp_path, source="a.csv.zst").schema.names == ("x", "y")
 
 
 def test_a_similar_file_name_is_offered(tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def test_what_is_left_out_is_counted(make, rows):
     assert make().left_out == made.left_out  # the finished spool remembers
 
 
+def test_a_damaged_spool_is_made_again(make):
+    """Other events would be sent in silence: its pages have no checksums."""
+    made = make()
+    whole = made.path.read_bytes()
+    place = len(whole) // 3
+    made.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert make().path.read_bytes() == whole
+
+
 def test_it_can_be_read_from_any_row(make):
     """What resuming needs: the rest of the rows, and only some columns."""
     rest = list(make().batches(100, ["at"]))

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tidemill.errors import IntegrityError, WorkspaceBusy
-from tidemill.versioning import Versions, read_lock, repair
+from tidemill.versioning import Versions, read_lock, repair, write_dvc_yaml
 
 CLEAN = "Data and pipelines are up to date."
 
@@ -67,6 +67,40 @@ def test_torn_by_somebody_else(workspace, pipeline):
     lock.write_bytes(edited)
     assert repair(workspace) == ()
     assert lock.read_bytes() == edited
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"schema: '2.0'", b"schema: '9.9'"),
+        (b"    params:\n", b"    params: 3\n    x:\n"),
+        (b"    deps:\n", b"    depths:\n"),
+        (b"stages:\n", b"stages: []\nx:\n"),
+    ],
+)
+def test_what_dvc_would_refuse_is_restored(workspace, pipeline, change):
+    """Whole YAML with a wrong key or type would stop every command of DVC's."""
+    pipeline.run(workspace)
+    lock = workspace / "dvc.lock"
+    last = lock.read_bytes()
+    assert change[0] in last
+    lock.write_bytes(last.replace(*change, 1))
+    assert "restored" in repair(workspace)[0]
+    assert lock.read_bytes() == last
+    running = workspace / ".dvc/tmp/rwlock"
+    running.write_text('{"read": [], "write": {"x": 5}}')
+    assert "rwlock" in repair(workspace)[0]
+    assert pipeline.run(workspace) == []
+
+
+def test_a_dvc_yaml_that_is_no_mapping_is_written_anew(workspace, pipeline):
+    """Valid YAML of another kind."""
+    path = workspace / "dvc.yaml"
+    whole = path.read_bytes()
+    for other in ("- a\n", "3\n", "stages: 3\n"):
+        path.write_text(other)
+        assert write_dvc_yaml(workspace, pipeline.document())
+        assert path.read_bytes().endswith(whole[whole.index(b"stages:") :])
 
 
 def test_torn_without_a_copy_is_dropped(workspace, pipeline):

@@ -9,12 +9,12 @@ from typing import Any
 
 from tidemill.config import Params, load_params
 from tidemill.engines import LocalEngine
-from tidemill.errors import IntegrityError, UsageError
+from tidemill.errors import UsageError
 from tidemill.monitor_client import MonitorClient
 from tidemill.schema import TableSchema
 from tidemill.screen import Screen
 from tidemill.settings import load_settings
-from tidemill.storage import Workspace, hash_json, read_json
+from tidemill.storage import Workspace, hash_json, read_output
 from tidemill_monitor.replay.player import Played, Player
 from tidemill_monitor.replay.spool import Spool, spool
 
@@ -115,14 +115,13 @@ def _require_champion(client: MonitorClient) -> None:
 
 
 def _schema(place: Workspace) -> TableSchema:
-    try:
-        return TableSchema.from_json(read_json(place.schema))
-    except IntegrityError as exc:
+    if not place.schema.is_file():
         raise UsageError(
             f"{place.root} has no data/schema.json, which says what the columns are",
             remedy="run `tidemill run` in the workspace first, or name it with --workspace",
             path=str(place.schema),
-        ) from exc
+        )
+    return read_output(place.schema, TableSchema.from_json)
 
 
 def _facts(rows: Spool, told: Played) -> dict[str, Any]:

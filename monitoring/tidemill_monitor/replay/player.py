@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tidemill.errors import IntegrityError
 from tidemill.monitor_client import ARROW, MonitorClient, MonitorRefused
-from tidemill.storage import read_json, write_json
+from tidemill.storage import read_hashed, write_hashed
 from tidemill_monitor.replay.spool import AT, EVENT_ID, TRUTH, Spool
 
 __all__ = ["Played", "Player"]
@@ -191,14 +191,14 @@ class Player:
         if not self.state.exists():
             return start
         try:
-            noted = read_json(self.state)
+            noted = read_hashed(self.state)
         except IntegrityError:
             return start
-        return {**start, **noted["at"]} if noted.get("key") == self.rows.key else start
+        return {**start, **noted.get("at", {})} if noted.get("key") == self.rows.key else start
 
     def _note(self, events: int, labels: int) -> None:
         at = {"events": events, "labels": labels}
-        write_json(self.state, {"key": self.rows.key, "at": at})
+        write_hashed(self.state, {"key": self.rows.key, "at": at})
 
 
 class _Cursor:

@@ -18,7 +18,13 @@ from tidemill.contracts import Engine
 from tidemill.errors import SchemaMismatch
 from tidemill.ingestion import SourceListing, Split, list_source, read_split
 from tidemill.schema import Purpose, TableSchema
-from tidemill.storage import fresh_directory, hash_json, read_json, storage_errors, write_json
+from tidemill.storage import (
+    fresh_directory,
+    hash_json,
+    read_receipt,
+    storage_errors,
+    write_receipt,
+)
 
 __all__ = ["Spool", "spool"]
 
@@ -116,12 +122,13 @@ def spool(
     )[:16]
     timed, target = read.time is not None, _target(read)
     done = folder / key / "rows.parquet"
-    # A spool of an earlier version did not count what it left out.
-    if not (done.exists() and done.with_name(_LEFT_OUT).exists()):
+    receipt = done.with_name(_LEFT_OUT)
+    left_out = read_receipt(receipt, [done])
+    if left_out is None:
         _write(listing, read, dataset, root, folder / key, features, also, progress)
+        left_out = read_receipt(receipt, [done]) or {}
     with pq.ParquetFile(done) as file:
         rows = file.metadata.num_rows
-    left_out = read_json(done.with_name(_LEFT_OUT))
     return Spool(done, rows, timed, target is not None, key, left_out)
 
 
@@ -200,8 +207,8 @@ def _write(
         if not ordered:
             _sort(raw, folder / "sorted.parquet")
             (folder / "sorted.parquet").replace(raw)
-        write_json(folder / _LEFT_OUT, dict(left_out))
         raw.replace(done)
+        write_receipt(folder / _LEFT_OUT, dict(left_out), [done])
 
 
 def _events(

@@ -13,6 +13,7 @@ from tidemill.ingestion.splits import Compression, Format
 __all__ = ["compression_of", "find_files", "format_of", "has_zstd_checksum"]
 
 _GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_ENCRYPTED, _SKIPPED = b"PARE", b"\x2a\x4d\x18"
 _JSON_SUFFIXES = {".jsonl", ".ndjson", ".jsonlines", ".json"}
 _TEXT_SUFFIXES = {".csv", ".tsv", ".txt", ".psv", ".data"}
 # In a folder that holds a README beside the data, only files of these are meant.
@@ -65,6 +66,8 @@ def _visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
 
 def _missing(source: str, place: Path, named: str) -> SourceMissing:
     beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+    if place.name in beside:
+        return _nothing_to_read(source, place, named)
     close = nearest(place.name, beside)
     hint = f"did you mean {close!r}? " if close else ""
     return SourceMissing(
@@ -76,20 +79,38 @@ def _missing(source: str, place: Path, named: str) -> SourceMissing:
     )
 
 
+def _nothing_to_read(source: str, place: Path, named: str) -> SourceMissing:
+    """What is there, and is no file with data."""
+    if place.is_dir():
+        what = "is a folder without files (hidden ones do not count)"
+    elif not place.exists():
+        what = "is a link that leads to nothing"
+    else:
+        what = "is no file on a disk, but a pipe or a device, which cannot be read twice"
+    return SourceMissing(
+        f"{named} {source!r} {what}: {place}",
+        remedy=f"let {named} name a file, a folder or a glob",
+        source=source,
+        path=str(place),
+    )
+
+
 def compression_of(path: Path) -> Compression:
     """How a file is compressed, by its first bytes."""
     with path.open("rb") as file:
         head = file.read(4)
     if head.startswith(_GZIP):
         return "gzip"
-    return "zstd" if head == _ZSTD else "none"
+    # Some writers (pzstd) begin with a frame that readers skip (RFC 8878).
+    skipped = head[1:] == _SKIPPED and head[0] >> 4 == 5
+    return "zstd" if head == _ZSTD or skipped else "none"
 
 
 def has_zstd_checksum(path: Path) -> bool:
     """Whether the first frame of a zstd file ends in a checksum of its content (RFC 8878)."""
     with path.open("rb") as file:
         head = file.read(5)
-    return len(head) == 5 and bool(head[4] & 4)
+    return len(head) == 5 and head.startswith(_ZSTD) and bool(head[4] & 4)
 
 
 def format_of(path: Path, stated: str, head: bytes) -> Format:
@@ -100,6 +121,10 @@ def format_of(path: Path, stated: str, head: bytes) -> Format:
     SourceUnreadable
         If the statement or the name and the content contradict each other.
     """
+    if head.startswith(_ENCRYPTED):
+        raise SourceUnreadable(
+            f"{path} is encrypted Parquet", remedy="decrypt it: no keys are known here"
+        )
     is_parquet = head.startswith(_PARQUET)
     name = path.name.lower()
     for suffix in (".gz", ".zst", ".zstd"):

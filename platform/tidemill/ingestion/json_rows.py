@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.conventions import NumberConvention
-from tidemill.errors import SchemaMismatch
-from tidemill.ingestion.names import second_names
+from tidemill.errors import SchemaMismatch, SourceUnreadable
+from tidemill.ingestion.names import refuse_more_columns, second_names
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.records import RecordBlock, cut_records
@@ -123,8 +123,11 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
         path=split.path,
     )
     block = next(blocks, None)
-    objects = [] if block is None else _objects(block)[0]
+    objects, bad = ([], {}) if block is None else _objects(block)
+    if block is not None and bad and not objects:
+        raise _no_object(split, block, bad)
     names = dict.fromkeys(name for value in objects for name in value)
+    refuse_more_columns(len(names), split.path)
     _refuse_met(objects, split)
     cells = {name: [value.get(name) for value in objects] for name in names}
     return JsonSample(
@@ -132,6 +135,21 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
         {name: np.array([type(v) is str for v in values]) for name, values in cells.items()},
         {name: name.written for name in names if isinstance(name, _Second)},
         {name: found for name, values in cells.items() if (found := _first_respelled(values))},
+    )
+
+
+def _no_object(split: Split, block: RecordBlock, bad: dict[int, str]) -> SourceUnreadable:
+    """Why none of the lines looked at is a row, with the first of them."""
+    first = min(bad)
+    whole = block.record(first).lstrip().startswith(b"[")
+    return SourceUnreadable(
+        f"{split.path}: none of the {len(bad)} lines looked at is a JSON object: line "
+        f"{block.line(first)} is {bad[first]}: {_shown(block.record(first))[:80]!r}",
+        remedy="write one JSON object on each line"
+        + (" (jq -c '.[]' makes such lines of an array)" if whole else "")
+        + ", or set dataset.format to what the file is",
+        path=split.path,
+        line=block.line(first),
     )
 
 

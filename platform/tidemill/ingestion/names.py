@@ -1,8 +1,31 @@
-"""Names of columns: never empty, never twice."""
+"""Names of columns: never empty, never twice, and not without number."""
 
 from __future__ import annotations
 
-__all__ = ["second_names", "unique_names"]
+from tidemill.errors import SourceUnreadable
+
+__all__ = ["refuse_more_columns", "second_names", "unique_names"]
+
+MOST_COLUMNS = 250_000
+"""Each costs some 10 KB in the look alone."""
+
+
+def refuse_more_columns(found: int, path: str) -> None:
+    """Refuse a table that is wider than any that can be looked at.
+
+    Raises
+    ------
+    SourceUnreadable
+        If it has more than ``MOST_COLUMNS`` columns.
+    """
+    if found > MOST_COLUMNS:
+        raise SourceUnreadable(
+            f"{path} has {found:,} columns; at most {MOST_COLUMNS:,} are read",
+            remedy="write fewer, or a line for each measurement; if it has fewer, set how it is "
+            "written (dataset.csv.delimiter)",
+            path=path,
+            columns=found,
+        )
 
 
 def unique_names(header: list[str]) -> list[str]:

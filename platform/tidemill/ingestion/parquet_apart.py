@@ -180,7 +180,7 @@ class _Child:
             raise SourceUnreadable(
                 f"{self._shown} takes more than {MEMORY_BYTES >> 20:,} MB to read",
                 remedy="if the file is what it should be, write it again in smaller row groups "
-                "and pages",
+                "and pages, or with fewer columns",
                 path=self._shown,
             )
         if "damaged" in told:
@@ -208,6 +208,12 @@ class _Child:
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if -code in _FAULTS and "decrypt" in last:
+            return SourceUnreadable(
+                f"{self._shown} has encrypted columns",
+                remedy="decrypt them: no keys are known here",
+                path=self._shown,
+            )
         if -code in _FAULTS:
             name = signal.Signals(-code).name
             return SourceUnreadable(

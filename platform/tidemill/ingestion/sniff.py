@@ -17,7 +17,7 @@ from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, head_lines, read_head
 from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.layout import common_width
-from tidemill.ingestion.names import unique_names
+from tidemill.ingestion.names import refuse_more_columns, unique_names
 from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.parquet_rows import column_names, plain_type, read_parquet_rows
 from tidemill.ingestion.parsed import Reject
@@ -132,6 +132,7 @@ def _csv_fields(
     dataset: DatasetConfig, head: bytes, dialect: CsvDialect, split: Split
 ) -> tuple[str, ...]:
     lines = head_lines(head, dialect, split.path)
+    refuse_more_columns(len((lines and lines[0].fields) or ()), split.path)
     if dialect.header:
         return (lines and lines[0].fields) or ("",)
     width = common_width(lines)[0] - dialect.trailing
@@ -190,6 +191,7 @@ def _sniff_parquet(
         seen = split.path
         with open_parquet(split.locate(root), split.path) as file:
             schema, rows = file.schema, rows + sum(file.group_rows)
+            refuse_more_columns(len(schema), split.path)
             for name, number in file.largest.items():
                 largest[name] = max(number, largest.get(name, 0))
         names = column_names(schema)

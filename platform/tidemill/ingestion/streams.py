@@ -25,6 +25,21 @@ MAX_RATIO = 400
 MAX_UNCHECKED_BYTES = 1 << 27
 
 
+_OTHERS = {
+    b"PK\x03\x04": "a ZIP archive (or an Excel workbook)",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ\x00": "compressed by xz",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"%PDF-": "a PDF document",
+    b"SQLite format 3\x00": "an SQLite database",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"ARROW1\x00\x00": "an Arrow file",
+    b"Obj\x01": "an Avro file",
+}
+"""Files that begin so are no text, whatever their names say."""
+
+
 class _HashingReader(io.RawIOBase):
     """Hashes what is read, so that a file which changed since the look is noticed."""
 
@@ -115,6 +130,13 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
         except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException, OSError) as exc:
             if split.compression == "none":
                 raise
+            if "too much memory" in str(exc):
+                raise SourceUnreadable(
+                    f"{split.path} was compressed with a window that takes too much memory to open",
+                    remedy="compress it again without --long, or decompress it and name the plain "
+                    "file",
+                    path=split.path,
+                ) from exc
             raise SourceUnreadable(
                 f"{split.path} is damaged or cut off: {str(exc).splitlines()[0]} (after "
                 f"{expanded} bytes of text, at byte {reader.position} of {split.bytes})",
@@ -138,15 +160,16 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
 
 
 def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[bytes]:
+    first = next(blocks, b"")
+    _refuse_others(first, split)
     if codecs.lookup(encoding).name == "utf-8":
-        first = next(blocks, b"")
         yield first.removeprefix(codecs.BOM_UTF8)
         yield from blocks
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     position = 0
     try:
-        for block in blocks:
+        for block in chain([first], blocks):
             yield decoder.decode(block).encode()
             position += len(block)
         yield decoder.decode(b"", final=True).encode()
@@ -158,6 +181,16 @@ def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[b
             position=position,
             encoding=encoding,
         ) from exc
+
+
+def _refuse_others(first: bytes, split: Split) -> None:
+    kind = next((said for begin, said in _OTHERS.items() if first.startswith(begin)), None)
+    if kind is not None:
+        raise SourceUnreadable(
+            f"{split.path} is {kind}, no text",
+            remedy="unpack it, or save its table as CSV or Parquet, and name that file",
+            path=split.path,
+        )
 
 
 def _compare(reader: _HashingReader, split: Split) -> None:

@@ -92,9 +92,10 @@ def run_pipeline(
         prepare_versions(workspace, params)
         runs: list[StageRun] = []
         with runs_ended(context), Versions(workspace.root) as versions:
-            versions.repair()
+            mended = versions.repair()
             for stage in STAGES:
                 run = _advance(stage, versions, context, params, execute, watcher, force)
+                run, mended = _also_saying(mended, run), ()
                 watcher.stage_finished(run)
                 runs.append(run)
                 if stage.name == last:
@@ -103,6 +104,12 @@ def run_pipeline(
         summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)
         write_json(workspace.reports / "summary.json", summary.to_json())
     return summary
+
+
+def _also_saying(mended: tuple[str, ...], run: StageRun) -> StageRun:
+    """A run that also warns of what was mended before it."""
+    warnings = (*mended, *run.result.warnings)
+    return replace(run, result=replace(run.result, warnings=warnings))
 
 
 def _facts(

@@ -85,7 +85,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     workspace, tracker = context.workspace, context.tracker
     manifest = ShardManifest.read(workspace.shards)
     metrics = _figures_of(workspace)
-    read_output(workspace.reports / "reduction.json", dict)
+    read_output(workspace.reports / "reduction.json", lambda said: said["features_out"])
     training = read_training(workspace.candidate)
     candidate = open_candidate(workspace.serving / "model")
     _require_judged(metrics, candidate, workspace)

@@ -112,7 +112,8 @@ def write_dvc_yaml(root: Path, document: Mapping[str, Any]) -> bool:
     with storage_errors(path):
         text = path.read_text(encoding="utf-8") if path.exists() else _HEADER + "stages: {}\n"
     written = yaml.load(text)
-    if not isinstance(written.get("stages") if written else None, Mapping):
+    stages = written.get("stages") if isinstance(written, Mapping) else None
+    if not isinstance(stages, Mapping):
         written = {"stages": {}}
     written["stages"] = {**document["stages"], **_strangers(written["stages"], document)}
     out = io.StringIO()

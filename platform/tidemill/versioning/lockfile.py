@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +55,7 @@ def read_lock(root: Path) -> Mapping[str, Any]:
     stages = _parse(content)
     if stages is None:
         raise IntegrityError(
-            f"{path} is not what DVC wrote: it was changed, or its writer was killed",
+            f"{path} is damaged: it was changed, or its writer was killed",
             remedy="run: tidemill run (it restores the file)",
             path=str(path),
         )
@@ -86,14 +86,14 @@ def _repair_lock(root: Path) -> str | None:
     with storage_errors(path):
         content = path.read_bytes() if path.exists() else None
         kept = last.read_bytes() if last.exists() else None
-    if not mark.exists() and (content is None or _parse(content) is not None):
+    if not mark.exists() and (content is None or _is_sound(content)):
         return None
-    _restore(path, kept if kept is not None and _parse(kept) is not None else None)
+    _restore(path, kept if kept is not None and _is_sound(kept) else None)
     mark.unlink(missing_ok=True)
     if content == kept:
         return None
     what = "restored its last state" if kept is not None else "deleted it"
-    return f"dvc.lock was not what DVC wrote, or left unfinished by a killed process: {what}"
+    return f"dvc.lock was damaged, or left unfinished by a killed process: {what}"
 
 
 def _restore(path: Path, content: bytes | None) -> None:
@@ -104,9 +104,29 @@ def _restore(path: Path, content: bytes | None) -> None:
         path.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=4)
+def _is_sound(content: bytes) -> bool:
+    """Whether DVC itself would read such a dvc.lock; else it would refuse every command."""
+    if _parse(content) is None:
+        return False
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+
+    return _fits(COMPILED_LOCKFILE_SCHEMA, YAML(typ="safe", pure=True).load(content.decode()))
+
+
+def _fits(schema: Callable[[Any], Any], document: object) -> bool:
+    from voluptuous import Invalid
+
+    try:
+        schema(document)
+    except Invalid:
+        return False
+    return True
+
+
 def _repair_rwlock(root: Path) -> str | None:
     path = root / ".dvc" / "tmp" / "rwlock"
-    if _is_json(path):
+    if _is_rwlock(path):
         return None
     from dvc.lock import LockError, make_lock
 
@@ -114,7 +134,7 @@ def _repair_rwlock(root: Path) -> str | None:
     guard = make_lock(str(path.with_name("rwlock.lock")), tmp_dir=str(path.parent))
     try:
         with guard:
-            if _is_json(path):
+            if _is_rwlock(path):
                 return None
             with storage_errors(path):
                 path.unlink()
@@ -127,15 +147,17 @@ def _repair_rwlock(root: Path) -> str | None:
     return "DVC's lock file .dvc/tmp/rwlock was torn by a killed process: removed it"
 
 
-def _is_json(path: Path) -> bool:
+def _is_rwlock(path: Path) -> bool:
     with storage_errors(path):
         if not path.exists():
             return True
         try:
-            json.loads(path.read_bytes())
+            document = json.loads(path.read_bytes())
         except ValueError:
             return False
-    return True
+    from dvc.rwlock import SCHEMA
+
+    return _fits(SCHEMA, document)
 
 
 @contextmanager

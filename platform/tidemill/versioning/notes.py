@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tidemill.storage import read_json, write_json
+from tidemill.storage import read_output, write_hashed
 
 __all__ = ["note_version", "version_notes"]
 
@@ -17,11 +17,10 @@ def version_notes(root: Path) -> list[dict[str, Any]]:
     Raises
     ------
     IntegrityError
-        If the file of notes is not JSON.
+        If the file of notes is not what was written.
     """
     path = _notes(root)
-    found: list[dict[str, Any]] = read_json(path)["versions"] if path.exists() else []
-    return found
+    return read_output(path, lambda noted: list(noted["versions"])) if path.exists() else []
 
 
 def note_version(root: Path, version: str, message: str, facts: Mapping[str, Any]) -> None:
@@ -29,7 +28,7 @@ def note_version(root: Path, version: str, message: str, facts: Mapping[str, Any
     note = {"version": version, "message": message, **facts}
     known = version_notes(root)
     if note not in known:
-        write_json(_notes(root), {"versions": [*known, note]})
+        write_hashed(_notes(root), {"versions": [*known, note]})
 
 
 def _notes(root: Path) -> Path:
