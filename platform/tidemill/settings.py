@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["APART", "Settings", "load_settings"]
+__all__ = ["APART", "CLIENTS", "Settings", "load_settings", "told_clients"]
 
 APART = "TIDEMILL_APART"
 """Marks, in a process's environment, a server whose memory is not that of a stage."""
+
+CLIENTS = Path(".tidemill", "up", "clients.sh")
+"""What `tidemill up` writes into a workspace for shells: where its services answer."""
 
 
 def _usable_cores() -> int:
@@ -43,7 +47,22 @@ class Settings(BaseSettings):
         """The MLflow store of the workspace at ``root``."""
         return self.mlflow_tracking_uri or f"sqlite:///{root / 'mlflow.db'}"
 
+    def mlflow_pages(self, root: Path) -> str:
+        """Where `tidemill up` serves the workspace's own store, or served it last, or would."""
+        told = told_clients(root)
+        own = told.get("MLFLOW_TRACKING_URI") if "MLFLOW_TRACKING_PASSWORD" in told else None
+        return own or "http://127.0.0.1:5000"
+
 
 def load_settings() -> Settings:
     """Read the environment now (never at import)."""
     return Settings()
+
+
+def told_clients(root: Path) -> dict[str, str]:
+    """What a workspace's ``tidemill up`` told its clients last; empty before the first time."""
+    try:
+        text = (root / CLIENTS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return dict(re.findall(r"^export ([A-Z_]+)='([^'\n]*)'$", text, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""A table of few distinct rows is judged as it is; the summary says how many rows are known."""
+"""What evaluate warns of: rows that are known, and rows that are learnt by heart."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tidemill.config import load_params
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.storage import Workspace, read_json
 from tidemill.testing.workspaces import run_here
 
+PARTS = ("train", "validation")
 
-def _workspace(root, table: pd.DataFrame):
+
+def _workspace(root, table: pd.DataFrame, *settings: str):
     (root / "data" / "raw").mkdir(parents=True)
     table.to_csv(root / "data" / "raw" / "all.csv", index=False)
     with LocalEngine(1) as engine:
@@ -27,6 +30,7 @@ def _workspace(root, table: pd.DataFrame):
                 "dataset.name=few",
                 "tuning.trials=0",
                 "training.params={num_iterations: 10, learning_rate: 0.3}",
+                *settings,
             ],
             engine=engine,
         )
@@ -51,3 +55,29 @@ def test_few_distinct_rows_are_judged_as_they_are(tmp_path, bits):
     assert summary.facts["known_test_share"] == 1.0
     (said,) = [s.result.warnings for s in summary.stages if s.stage == "evaluate"]
     assert any("100.0% of the test rows have exactly the features" in text for text in said)
+
+
+@pytest.mark.parametrize(("turned", "alarm"), [(0.0, False), (0.2, True)], ids=["sure", "noisy"])
+def test_two_tiny_losses_are_no_alarm(tmp_path, turned, alarm):
+    """However many times the one is the other; rows with noise that were learnt by heart are."""
+    rng = np.random.default_rng(5)
+    # Rare in training, and therefore shrunk; common afterwards.
+    share = np.where(np.arange(1500) < 960, 0.05, 0.9)
+    code = rng.integers(0, 2, 1500) + 2 * (rng.random(1500) < share)
+    table = pd.DataFrame({"code": code, "noise": rng.normal(size=1500)})
+    table["bought"] = np.where((code % 2 == 1) ^ (rng.random(1500) < turned), "yes", "no")
+    root = _workspace(
+        tmp_path / "ws",
+        table,
+        "evaluation.metric=log_loss",
+        "training.params={num_iterations: 60, learning_rate: 0.5, min_child_samples: 1, "
+        "reg_lambda: 1.0}",
+        "sharding.holdout={by: order, validation: 0.2, test: 0.2}",
+    )
+    summary = run_here(root, until="evaluate")
+    metrics = read_json(root / "reports" / "metrics.json")
+    assert metrics["gap"] > load_params(root).evaluation.max_gap
+    losses = [metrics[part]["log_loss"] / metrics["baseline"]["log_loss"] for part in PARTS]
+    assert (max(losses) < 0.01) is not alarm, losses
+    said = [text for stage in summary.stages for text in stage.result.warnings]
+    assert any("by heart" in text for text in said) is alarm

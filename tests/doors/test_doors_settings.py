@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tidemill.engines import LocalEngine
 from tidemill.errors import ColumnMissing, ConfigError
-from tidemill.pipeline import RunSummary, overridden, run_pipeline
+from tidemill.pipeline import Quiet, RunSummary, overridden, run_pipeline
 from tidemill.settings import Settings
 from tidemill.storage import Workspace, read_json
 
@@ -23,6 +26,13 @@ def run(root, *assignments: str, **options: Any) -> RunSummary:
             assignments=assignments,
             **options,
         )
+
+
+class Listener(Quiet):
+    """Keeps what it is warned of."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.warned = told.append
 
 
 def fail_inside(root, error: BaseException, act: Callable[[], object]) -> None:
@@ -61,6 +71,72 @@ def test_what_somebody_wrote_meanwhile_stays(blank, copy):
     root = copy(blank)
     fail_inside(root, ValueError("late"), lambda: (root / "params.yaml").write_text("theirs"))
     assert (root / "params.yaml").read_text() == "theirs"
+
+
+def killed_inside(root, *assignments: str) -> None:
+    """A process that dies under changed settings, as by kill -9: nothing of it runs on."""
+    child = os.fork()
+    if not child:
+        with overridden(Workspace.at(root), assignments):
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("door", ["run", "retrain"])
+def test_what_a_killed_run_set_is_taken_back_and_said(finished, copy, cli, door):
+    """By the next run, or retraining, byte by byte, and once."""
+    root = copy(finished)
+    params = root / "params.yaml"
+    before = params.read_bytes()
+    killed_inside(root, "seed=7")
+    assert b"seed: 7" in params.read_bytes()
+    run_it = {
+        "run": ("run", "-w", root, "--direct", "--until", "look"),
+        "retrain": ("retrain", "-w", root, "--labelled", root / "params.yaml"),
+    }[door]
+    said = cli(*run_it)
+    assert "taken back: seed 7 -> 42; to have it, set it again (--set)" in said.err, said.err
+    assert params.read_bytes() == before
+    assert "taken back" not in cli(*run_it).err
+
+
+def test_what_a_killed_run_set_is_no_stages_setting(blank, copy, cli):
+    """DVC's door refuses it; kept by hand, or taken back by a run, as the remedy says."""
+    root = copy(blank)
+    killed_inside(root, "seed=7")
+    refused = cli("stage", "look", "-w", root, "--json")
+    assert (refused.code, refused.document["error"]) == (2, "ConfigError")
+    assert "seed 42 -> 7" in refused.document["message"]
+    note = Path(refused.document["fields"]["path"])
+    assert refused.document["remedy"].endswith(f"delete {note}")
+    kept = note.read_text()
+    note.unlink()
+    assert cli("stage", "look", "-w", root).code == 0
+    assert b"seed: 7" in (root / "params.yaml").read_bytes()
+
+    note.write_text(kept.replace("42", "43"))
+    damaged = cli("run", "-w", root, "--direct", "--until", "look")
+    assert damaged.code == 3
+    assert "see that params.yaml says what you mean" in damaged.err
+    note.write_text(kept)
+    assert cli("run", "-w", root, "--direct", "--until", "look").code == 0
+    assert cli("stage", "look", "-w", root).code == 0
+
+
+def test_what_was_edited_after_a_kill_stays(blank, copy):
+    """And is told; before anything was written there is nothing to tell."""
+    root, told = copy(blank), []
+    params = root / "params.yaml"
+    killed_inside(root, "seed=7")
+    params.write_text(params.read_text() + "# mine\n")
+    run(root, until="look", observer=Listener(told))
+    assert params.read_text().endswith("# mine\n")
+    (said,) = told
+    assert "had set seed 42 -> 7; the file was edited since, and stays as it is" in said
+    killed_inside(root, "seed=9")
+    params.write_text(params.read_text().replace("seed: 9", "seed: 7"))
+    run(root, until="look", observer=Listener(told))
+    assert len(told) == 1, "as it was before"
 
 
 def test_settings_mend_params_that_are_wrong(blank, copy):

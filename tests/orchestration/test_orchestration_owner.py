@@ -10,8 +10,8 @@ import pytest
 from tidemill.errors import ConfigError, ServiceUnavailable
 from tidemill.orchestration import links, services
 from tidemill.orchestration.environments import flow_environment
-from tidemill.orchestration.owner import Installation, known_auth, told_clients
-from tidemill.settings import Settings
+from tidemill.orchestration.owner import Installation, known_auth
+from tidemill.settings import Settings, told_clients
 from tidemill.storage import Workspace
 
 SECRETS = {
@@ -111,7 +111,7 @@ def test_the_secret_is_made_once_and_for_its_owner_only(place):
     owner.tell_clients({"PREFECT_API_URL": "http://127.0.0.1:4200/api", "A_B": "it"})
     for name in ("secret", "clients.sh"):
         assert (owner.folder / name).stat().st_mode & 0o777 == 0o600
-    assert told_clients(place)["A_B"] == "it"
+    assert told_clients(place.root)["A_B"] == "it"
 
     (owner.folder / "secret").write_text("no secret\n")
     with pytest.raises(ConfigError, match="secret of this installation") as caught:

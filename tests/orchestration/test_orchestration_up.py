@@ -23,9 +23,8 @@ import pytest
 from tidemill.errors import Busy, ConfigError, WorkspaceBusy
 from tidemill.monitor_client import MonitorClient
 from tidemill.orchestration import services, up
-from tidemill.orchestration.owner import told_clients
 from tidemill.orchestration.server import database_lock
-from tidemill.settings import Settings
+from tidemill.settings import Settings, told_clients
 from tidemill.storage import Workspace, services_lock
 from tidemill.testing.ports import free_ports
 
@@ -185,7 +184,7 @@ def test_up_serves_deploys_works_and_leaves_nothing(place, start):
     process, said = start(prefect_port, mlflow_port, monitor_port)
     api = f"http://127.0.0.1:{prefect_port}/api"
     said.wait_for("ready")
-    clients = told_clients(place)
+    clients = told_clients(place.root)
     auth = clients["PREFECT_API_AUTH_STRING"]
     mlflow_auth = f"tidemill:{clients['MLFLOW_TRACKING_PASSWORD']}"
     assert ask(f"http://127.0.0.1:{mlflow_port}/version", auth=mlflow_auth)
@@ -342,7 +341,7 @@ class Installed:
         return self._ask(self.prefect, f"/api/{what}", {})
 
     def _ask(self, base: str, path: str, document):
-        told = told_clients(self.place)
+        told = told_clients(self.place.root)
         auth = told["PREFECT_API_AUTH_STRING"]
         if base == self.mlflow:
             auth = f"{told['MLFLOW_TRACKING_USERNAME']}:{told['MLFLOW_TRACKING_PASSWORD']}"

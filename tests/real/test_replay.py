@@ -35,8 +35,7 @@ from sklearn.metrics import roc_auc_score
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tidemill.monitor_client import MonitorClient
-from tidemill.orchestration.owner import told_clients
-from tidemill.storage import Workspace
+from tidemill.settings import told_clients
 from tidemill.testing.ports import free_ports
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -311,7 +310,7 @@ class Loop:
 
     def asked(self, method: str, path: str, **given: Any) -> Any:
         """What Prefect answers its owner."""
-        auth = tuple(told_clients(Workspace.at(self.root))["PREFECT_API_AUTH_STRING"].split(":"))
+        auth = tuple(told_clients(self.root)["PREFECT_API_AUTH_STRING"].split(":"))
         return httpx.request(method, self.prefect + path, auth=auth, timeout=30, **given).json()
 
     def better_champion(self, decision: dict[str, Any]) -> dict[str, float]:

@@ -157,6 +157,24 @@ def test_what_serves_has_learnt_the_rows_that_judged_too(retrained):
     assert metrics["refit/seconds"] > 0
 
 
+def test_the_run_says_what_it_is(retrained):
+    """Its name tells whose challenger it is and of which days; the judged figure is in the list."""
+    root, table, _, outcome = retrained
+    tracker = Tracker(f"sqlite:///{root}/mlflow.db", "rides")
+    run = tracker.client().get_run(outcome.facts["run_id"])
+    first, last = (f(table["at"]).as_py().date() for f in (pc.min, pc.max))
+    value = outcome.facts["challenger_frozen_roc_auc"]
+    name = f"v2 challenger of v1, {first} to {last}, roc_auc {value:.4f}"
+    assert run.info.run_name == name
+    assert run.data.metrics["test/roc_auc"] == pytest.approx(value)
+    note = run.data.tags["mlflow.note.content"]
+    assert f"challenger of version 1: labelled live rows from {first} to {last}." in note
+    assert "Asked for by decision d1: the answer has turned round." in note
+    assert f"Promoted: {outcome.facts['reason']}." in note
+    tags = tracker.client().get_experiment(tracker.experiment_id()).tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "test/roc_auc"
+
+
 def test_a_retraining_without_a_refit_registers_one_model(root, live, again, change):
     """refit: none: what was judged serves."""
     change(root, "training.refit=none")

@@ -8,7 +8,9 @@ import pytest
 
 from tidemill.errors import ConfigError
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.settings import Settings
 from tidemill.tracking import Tracker
+from tidemill.tracking.serve_mlflow import runs_page
 from tidemill.tuning import Trial
 
 TRIALS = (
@@ -198,6 +200,33 @@ def test_nothing_is_opened_before_the_first_use(tmp_path):
     tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "rides")
     assert list(tmp_path.iterdir()) == []
     assert tracker.run_url("abc") is None
+
+
+def test_pages_are_where_up_serves_them(place, tmp_path, monkeypatch):
+    """Of a run and of all: at the port that `up` took, with nobody's password in an address."""
+    tracker = place.tracker("rides")
+    monkeypatch.setenv("TIDEMILL_MLFLOW_STORE", tracker.uri)
+    monkeypatch.setenv("TIDEMILL_MLFLOW_EXPERIMENT", "other")
+    run_id = tracker.open_run("key", "run", {})
+    assert runs_page() == "/"
+    monkeypatch.setenv("TIDEMILL_MLFLOW_EXPERIMENT", "rides")
+    assert runs_page() == f"/#/experiments/{tracker.experiment_id()}/runs"
+
+    settings = Settings(MLFLOW_TRACKING_URI=None)
+    assert settings.mlflow_pages(tmp_path) == "http://127.0.0.1:5000"
+    clients = tmp_path / ".tidemill" / "up" / "clients.sh"
+    clients.parent.mkdir(parents=True)
+    told = "export MLFLOW_TRACKING_URI='http://127.0.0.1:5999'\n"
+    clients.write_text(told)
+    assert settings.mlflow_pages(tmp_path) == "http://127.0.0.1:5000", "a server of somebody else"
+    clients.write_text(told + "export MLFLOW_TRACKING_PASSWORD='x'\n")
+    served = Tracker(tracker.uri, "rides", served_at=settings.mlflow_pages(tmp_path))
+    page = f"http://127.0.0.1:5999/#/experiments/{tracker.experiment_id()}/runs/{run_id}"
+    assert served.run_page(run_id) == f"{page} (while `tidemill up` runs)"
+
+    remote = Tracker("https://me:secret@mlflow.example/", "rides")
+    remote._client, remote._experiment_id = tracker.client(), "7"
+    assert remote.run_page("abc") == "https://mlflow.example/#/experiments/7/runs/abc"
 
 
 def test_preparing_in_a_thread(place):

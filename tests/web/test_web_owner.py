@@ -13,7 +13,7 @@ import websockets.sync.client
 from starlette.middleware.gzip import GZipMiddleware
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tidemill.web import HeadAsGet, Passes, addressed, guarded, is_foreign
+from tidemill.web import HeadAsGet, OwnerOnly, Passes, addressed, guarded, is_foreign
 from tidemill.web.asgi import json_changed
 
 HERE = "http://127.0.0.1:4200"
@@ -132,6 +132,15 @@ def test_a_link_opens_one_session(owned, passes):
     assert ask(owned, headers={"cookie": beside}).status_code == 200, "cookies of other services"
     assert ask(owned, path=link).status_code == 401
     assert ask(owned, headers={"cookie": f"{passes.cookie}={link[-40:]}"}).status_code == 401
+
+
+def test_who_is_let_in_begins_at_home(echo, passes):
+    """On the page that the service names, whichever way; a name is text there."""
+    owned = OwnerOnly(echo, passes=passes, home=lambda: '/#/runs/"1')
+    by_link = ask(owned, path=f"/tidemill/open?token={passes.link()}")
+    given = {"password": CREDENTIAL.partition(":")[2]}
+    for opened in (by_link, ask(owned, "POST", "/tidemill/open", data=given)):
+        assert 'content="0;url=/#/runs/&quot;1"' in opened.text
 
 
 def test_the_page_asks_for_the_password(owned, echo):

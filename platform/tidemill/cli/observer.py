@@ -127,3 +127,7 @@ class TerminalObserver:
             self._bars.stop_task(task)
         for warning in run.result.warnings:
             self._screen.note(f"warning: {run.stage}: {warning}")
+
+    def warned(self, text: str) -> None:
+        """Show what is of no stage."""
+        self._screen.note(f"warning: {text}")

@@ -54,23 +54,28 @@ def retrain(
     from tidemill.cli.observer import at_work
     from tidemill.config import load_params
     from tidemill.engines import LocalEngine
+    from tidemill.pipeline import context_for, take_back
     from tidemill.retraining import Order
     from tidemill.retraining import retrain as run
     from tidemill.settings import load_settings
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
-    params, settings = load_params(place.root), load_settings()
+    settings = load_settings()
     with (
         at_work(place, screen, wait=wait) as observer,
         LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
     ):
+        take_back(place, observer.warned)  # before anything is read as params.yaml says
+        params = load_params(place.root)
         rows = _Labelled(place, params, labelled, engine)
         order = Order(decision or rows.name, reason, tuple(accused or ()))
         done = run(place, rows, order, settings=settings, engine=engine, observer=observer)
+        tracker = context_for(place, params, settings, engine).tracker
+    facts = {**done.facts, "mlflow_run": tracker.run_page(done.facts["run_id"])}
     if as_json:
-        screen.document(done.facts)
-    screen.facts("retraining", {k: v for k, v in done.facts.items() if k != "odd_cells"})
+        screen.document(facts)
+    screen.facts("retraining", {k: v for k, v in facts.items() if k != "odd_cells"})
     screen.table("odd cells", done.facts.get("odd_cells", ()))
 
 

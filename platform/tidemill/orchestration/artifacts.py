@@ -19,12 +19,21 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from tidemill.errors import TidemillError
+from tidemill.pipeline import Quiet
 
 if TYPE_CHECKING:
     from tidemill.pipeline import RunSummary, StageRun
     from tidemill.stages import StageResult
 
-__all__ = ["failures_published", "publish_result", "publish_stage", "publish_summary"]
+__all__ = ["RunLog", "failures_published", "publish_result", "publish_stage", "publish_summary"]
+
+
+class RunLog(Quiet):
+    """An observer whose warnings are in the flow run's log; its stages are tasks anyway."""
+
+    def warned(self, text: str) -> None:
+        """Log it."""
+        get_run_logger().warning("%s", text)
 
 
 def publish_stage(run: StageRun) -> None:

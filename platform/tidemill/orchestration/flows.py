@@ -140,7 +140,7 @@ def _run(
     assignments: Sequence[str] = (),
     pipeline: Pipeline | None = None,
 ) -> RunSummary:
-    from tidemill.orchestration.artifacts import publish_summary
+    from tidemill.orchestration.artifacts import RunLog, publish_summary
     from tidemill.orchestration.tasks import execute_as_task
 
     run = pipeline or _pipeline()
@@ -151,7 +151,7 @@ def _run(
             settings=settings,
             engine=PrefectEngine(engine),
             execute=execute,
-            observer=observer,
+            observer=observer or RunLog(),
             force=force,
             until=until,
             assignments=assignments,

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidemill.errors import ConfigError
+from tidemill.settings import CLIENTS, told_clients
 from tidemill.storage import Workspace, storage_errors, write_bytes
 from tidemill.web import Passes
 from tidemill.web.owner_only import OPEN_PATH
 
-__all__ = ["Installation", "known_auth", "told_clients"]
+__all__ = ["Installation", "known_auth"]
 
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
 _USER = "tidemill"
-_CLIENTS = "clients.sh"
 _SECRET = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,7 +98,7 @@ class Installation:
     @property
     def clients_file(self) -> Path:
         """The environment of clients, for shells: ``. .tidemill/up/clients.sh``."""
-        return self.folder / _CLIENTS
+        return self.folder / CLIENTS.name
 
     def tell_clients(self, environment: Mapping[str, str]) -> None:
         """Write the file for the owner's shells and ``tidemill run``."""
@@ -113,14 +113,5 @@ def known_auth(workspace: Workspace, api_url: str) -> str | None:
     """
     if given := os.environ.get(AUTH_VARIABLE):
         return given
-    told = told_clients(workspace)
+    told = told_clients(workspace.root)
     return told.get(AUTH_VARIABLE) if told.get("PREFECT_API_URL") == api_url.rstrip("/") else None
-
-
-def told_clients(workspace: Workspace) -> dict[str, str]:
-    """What the workspace's ``tidemill up`` told its clients last; empty before the first time."""
-    try:
-        text = (workspace.hidden / "up" / _CLIENTS).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return {}
-    return dict(re.findall(r"^export ([A-Z_]+)='([^'\n]*)'$", text, re.MULTILINE))

@@ -115,6 +115,7 @@ def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:
 
 
 def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
+    from tidemill.orchestration.artifacts import RunLog
     from tidemill.orchestration.tasks import execute_as_task
     from tidemill.retraining import retrain
 
@@ -131,6 +132,7 @@ def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
             settings=settings,
             engine=PrefectEngine(engine),
             execute=execute_as_task,
+            observer=RunLog(),
         )
 
 

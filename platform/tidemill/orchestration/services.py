@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tidemill
+from tidemill.config import load_params
 from tidemill.errors import ConfigError
 from tidemill.orchestration.environments import (
     flow_environment,
@@ -146,6 +147,7 @@ def mlflow_server(
             "TIDEMILL_MLFLOW_STORE": _own_store(workspace, settings),
             # Plain folders, not addresses of this server: `tidemill run` without it must find them.
             "TIDEMILL_MLFLOW_ARTIFACTS": (workspace.root / "mlartifacts").as_uri(),
+            "TIDEMILL_MLFLOW_EXPERIMENT": load_params(workspace.root).experiment_name,
             CREDENTIAL_VARIABLE: owner.credential("mlflow"),
             HOSTS_VARIABLE: _hosts(at),
         },

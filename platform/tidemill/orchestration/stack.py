@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import Busy, ConfigError, ServiceUnavailable, TidemillError
 from tidemill.orchestration.monitor_keys import MonitorKeys, monitor_keys
-from tidemill.orchestration.owner import Installation, told_clients
+from tidemill.orchestration.owner import Installation
 from tidemill.orchestration.server import database_lock, health_status
 from tidemill.orchestration.services import (
     POOL,
@@ -27,7 +27,7 @@ from tidemill.orchestration.services import (
     worker,
 )
 from tidemill.orchestration.supervisor import Supervisor, leashed
-from tidemill.settings import Settings
+from tidemill.settings import Settings, told_clients
 from tidemill.storage import Workspace, services_lock
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def links(workspace: Workspace) -> dict[str, str]:
     ServiceUnavailable
         If it does not run.
     """
-    told = told_clients(workspace)
+    told = told_clients(workspace.root)
     api = told.get("PREFECT_API_URL", "")
     if not api or health_status(f"{api}/health", timeout_seconds=5.0) != 200:
         raise ServiceUnavailable(

@@ -6,7 +6,7 @@
 
 from tidemill.pipeline.graph import STAGES, Stage, find_stage
 from tidemill.pipeline.observing import Observer, Quiet
-from tidemill.pipeline.overriding import overridden
+from tidemill.pipeline.overriding import overridden, take_back
 from tidemill.pipeline.running import (
     Execute,
     context_for,
@@ -34,4 +34,5 @@ __all__ = [
     "run_pipeline",
     "run_stage",
     "runs_ended",
+    "take_back",
 ]

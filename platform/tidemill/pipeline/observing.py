@@ -21,6 +21,9 @@ class Observer(Protocol):
     def stage_finished(self, run: StageRun) -> None:
         """Take note of a finished or current stage."""
 
+    def warned(self, text: str) -> None:
+        """Take note of what a person should know, of no stage."""
+
 
 class Quiet:
     """An observer that says nothing."""
@@ -32,4 +35,7 @@ class Quiet:
         """Say nothing."""
 
     def stage_finished(self, run: StageRun) -> None:
+        """Say nothing."""
+
+    def warned(self, text: str) -> None:
         """Say nothing."""

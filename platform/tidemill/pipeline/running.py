@@ -16,7 +16,7 @@ from tidemill.contracts import Engine
 from tidemill.errors import ConfigError, TidemillError
 from tidemill.pipeline.graph import STAGES, Stage, find_stage, stage_specs
 from tidemill.pipeline.observing import Observer, Quiet
-from tidemill.pipeline.overriding import overridden
+from tidemill.pipeline.overriding import overridden, refuse_overridden, take_back
 from tidemill.pipeline.summary import RunSummary, StageRun
 from tidemill.settings import Settings
 from tidemill.stages import (
@@ -49,6 +49,7 @@ def run_stage(
     name: str, workspace: Workspace, *, settings: Settings, engine: Engine, observer: Observer
 ) -> StageRun:
     """Run one stage, whether it is current or not: what ``dvc repro`` calls."""
+    refuse_overridden(workspace)
     params = load_params(workspace.root)
     context = context_for(workspace, params, settings, engine)
     with runs_ended(context):
@@ -85,6 +86,7 @@ def run_pipeline(
     watcher: Observer = observer or Quiet()
     started = time.perf_counter()
     last = find_stage(until).name if until else STAGES[-1].name
+    take_back(workspace, watcher.warned)
     with overridden(workspace, assignments) as changed:
         params = load_params(workspace.root)
         _require_sections(workspace)
@@ -205,7 +207,11 @@ def context_for(
     workspace: Workspace, params: Params, settings: Settings, engine: Engine
 ) -> StageContext:
     """What every stage of a run is given."""
-    tracker = Tracker(settings.tracking_uri(workspace.root), params.experiment_name)
+    tracker = Tracker(
+        settings.tracking_uri(workspace.root),
+        params.experiment_name,
+        served_at=settings.mlflow_pages(workspace.root),
+    )
     return StageContext(workspace=workspace, settings=settings, engine=engine, tracker=tracker)
 
 

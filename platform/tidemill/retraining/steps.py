@@ -19,6 +19,7 @@ from tidemill.pipeline import (
     measured,
     prepare_versions,
     runs_ended,
+    take_back,
 )
 from tidemill.retraining.order import Order, Outcome, Rows, outcome_of, receipts, sweep
 from tidemill.retraining.sets import (
@@ -85,9 +86,10 @@ def retrain(
     if done is not None:
         sweep(workspace, order.decision)
         return done
+    watcher: Observer = observer or Quiet()
+    take_back(workspace, watcher.warned)
     params = load_params(workspace.root)
     context = context_for(workspace, params, settings, engine)
-    watcher: Observer = observer or Quiet()
     with runs_ended(context):
         work = _Retraining(context, params, order, rows)
         runs = [_step(name, call, work, execute, watcher) for name, call in work.steps()]
@@ -203,6 +205,8 @@ class _Retraining:
         )
         keep_cut(workspace, sides, gathered.cut)
         self.facts |= {
+            "rows_since": gathered.since,
+            "rows_until": gathered.until,
             "rows_unreadable": gathered.unreadable,
             "odd_cells": list(gathered.odd_cells),
         }
@@ -331,6 +335,7 @@ class _Retraining:
             decision=self.order.decision,
             reason=self.order.reason,
             live=self.live.name,
+            days=(self.facts["rows_since"], self.facts["rows_until"]),
             taught=self.taught,
             refitted=self.refitted,
             champion=self.champion,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from tidemill.config import Params
 from tidemill.drift import HeldOut
 from tidemill.learning import predict_scores
+from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
@@ -44,6 +46,8 @@ class Challenger:
         What asked for it, and why.
     live : str
         Name of the set of live rows that it learnt.
+    days : (str or None, str or None)
+        The first and the last day of the rows that taught and judged it.
     taught : Taught
         What was judged.
     refitted : Refitted
@@ -59,6 +63,7 @@ class Challenger:
     decision: str
     reason: str
     live: str
+    days: tuple[str | None, str | None]
     taught: Taught
     refitted: Refitted
     champion: LoadedModel
@@ -93,6 +98,7 @@ def register_challenger(
             replaces=challenger.champion.version,
             evidence=comparison.evidence,
         )
+    _describe(context, params, run_id, challenger, made.version)
     tracker.finish(run_id, "FINISHED")
     return {
         "model": params.model_name,
@@ -108,13 +114,61 @@ def register_challenger(
 def _run(context: StageContext, params: Params, challenger: Challenger) -> str:
     return context.tracker.open_run(
         f"retrain-{challenger.decision}",
-        name=f"retrain {challenger.decision[:12]}",
+        name=f"challenger of v{challenger.champion.version}, decision {challenger.decision[:12]}",
         tags={
             "tidemill.model": params.model_name,
             "tidemill.decision": challenger.decision,
             "tidemill.reason": challenger.reason,
         },
     )
+
+
+def _describe(
+    context: StageContext, params: Params, run_id: str, challenger: Challenger, version: int
+) -> None:
+    """Name the run by what tells it apart, and say what asked for it and what came of it."""
+    metric = challenger.comparison.metric
+    since, until = challenger.days
+    value = challenger.comparison.frozen["challenger"][metric]
+    parts = (
+        f"v{version} challenger of v{challenger.champion.version}",
+        since and f"{since} to {until}",
+        None if value is None else f"{metric} {value:.4f}",
+    )
+    context.tracker.describe(
+        run_id,
+        name=", ".join(part for part in parts if part),
+        text="\n\n".join(_told(challenger, f"{params.model_name} version {version}")),
+        judged=f"test/{metric}",
+        greater=HIGHER_IS_BETTER[metric],
+    )
+
+
+def _told(challenger: Challenger, made: str) -> Iterator[str]:
+    """The run's description."""
+    found, (since, until) = challenger.comparison, challenger.days
+    yield (
+        f"{made} ({challenger.taught.document['learner']}), challenger of version "
+        f"{challenger.champion.version}: labelled live rows "
+        + (f"from {since} to {until}." if since else "without times.")
+    )
+    why = f": {challenger.reason}" if challenger.reason else ""
+    yield f"Asked for by decision {challenger.decision}{why}."
+    for name in dict.fromkeys((found.figure, found.metric)):
+        yield (
+            f"{in_words(name)}: {_both(found.proof, name)} on {challenger.proof.rows:,} live rows "
+            f"that judge; {_both(found.frozen, name)} on the frozen test rows."
+        )
+    yield f"{'Promoted' if found.accepted else 'Not promoted'}: {found.ruling.reason}."
+
+
+def _both(side: Mapping[str, Mapping[str, float | None]], name: str) -> str:
+    mine, theirs = (_figure(side[who][name]) for who in ("challenger", "champion"))
+    return f"{mine}, of the champion {theirs}"
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
 
 
 def _registered(
@@ -166,6 +220,8 @@ def _log(
     for where, figures in (("proof", comparison.proof), ("frozen", comparison.frozen)):
         for who, values in figures.items():
             tracker.log_stage(run_id, f"{where}_{who}", {}, values)
+    # Under the name that lists of runs compare, of challengers and of those before them.
+    tracker.log_stage(run_id, "test", {}, comparison.frozen["challenger"])
     log_data(context, run_id, params, manifest, versions)
 
 

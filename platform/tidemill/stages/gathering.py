@@ -58,6 +58,8 @@ class Gathered:
         Of the learn and proof rows those without a time, which go by their hash.
     cut : Cut or None
         The sides of rows whose time no earlier cut holds; None where there are none.
+    since, until : str or None
+        The first and the last day (UTC) of the learn and proof rows that have a time.
     """
 
     learn: int
@@ -69,6 +71,8 @@ class Gathered:
     said: Sequence[str] = ()
     untimed: int = 0
     cut: Cut | None = None
+    since: str | None = None
+    until: str | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -129,6 +133,7 @@ def gather_rows(
     known = sides.extended(every.times[~again])
     judges = known.judges(every.times, every.names) & ~again
     learns = ~judges & ~again
+    since, until = _days(every.times[~again])
     gathered = Gathered(
         learn=int(learns.sum()),
         proof=int(judges.sum()),
@@ -139,6 +144,8 @@ def gather_rows(
         said=every.odd.sentences(rows_stay=False),
         untimed=int((every.times[~again] == UNTIMED).sum()),
         cut=known.cuts[-1] if len(known.cuts) > len(sides.cuts) else None,
+        since=since,
+        until=until,
     )
     _require_both(gathered)
     _write_sides(staged, schema, learns, judges, every.times)
@@ -205,6 +212,15 @@ def _times(rows: LiveRows) -> npt.NDArray[np.int64]:
     return np.asarray(micros.to_numpy(), np.int64)
 
 
+def _days(times: npt.NDArray[np.int64]) -> tuple[str | None, str | None]:
+    """The first and the last day of rows."""
+    timed = times[times != UNTIMED]
+    if not len(timed):
+        return None, None
+    first, last = np.array([timed.min(), timed.max()]).astype("datetime64[us]")
+    return str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
+
+
 def _among(hashes: npt.NDArray[np.uint64], known: Sequence[npt.NDArray[np.uint64]]) -> Mask:
     """Which of the hashes are in one of the sorted arrays."""
     found = np.zeros(len(hashes), np.bool_)
@@ -229,7 +245,7 @@ def _refuse(odd: Oddities, limit: float) -> None:
 def _require_both(gathered: Gathered) -> None:
     if gathered.learn and gathered.proof:
         return
-    counts = {k: v for k, v in asdict(gathered).items() if k != "cut"}
+    counts = {k: v for k, v in asdict(gathered).items() if k not in ("cut", "since", "until")}
     raise TooFewRows(
         f"of the labelled rows {gathered.learn} may be learnt from, {gathered.proof} would "
         f"judge, {gathered.left_out} have a label that the model does not know, or no event "

@@ -1,7 +1,8 @@
 """MLflow's server behind our guard: ``serve_mlflow.py [--users] HOST PORT``.
 
 A script, run by its path with ``python -P`` or by its name. ``TIDEMILL_MLFLOW_STORE`` and
-``TIDEMILL_MLFLOW_ARTIFACTS`` say what it serves. It answers its owner alone, who is named by
+``TIDEMILL_MLFLOW_ARTIFACTS`` say what it serves; a browser begins on the runs of the experiment
+``TIDEMILL_MLFLOW_EXPERIMENT``, where there are any. It answers its owner alone, who is named by
 ``TIDEMILL_OWNER_CREDENTIAL``; with ``--users`` those whom MLflow's own user store knows
 (``mlflow[auth]``, ``MLFLOW_AUTH_CONFIG_PATH``). What ``mlflow server --no-serve-artifacts`` does,
 in one process instead of several, with our guard in front instead of MLflow's checks of Host and
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from tidemill.web import addressed, guarded, server_for
 from tidemill.web.asgi import App
@@ -25,7 +27,10 @@ def main() -> None:
     if options not in ([], ["--users"]):
         sys.exit("serve_mlflow.py [--users] HOST PORT")
     open_store()
-    app = addressed(_with_users()) if options else guarded(_application(), open_paths=HEALTH)
+    if options:
+        app = addressed(_with_users())
+    else:
+        app = guarded(_application(), open_paths=HEALTH, home=runs_page)
     server_for(app, host=host, port=int(port)).run()
 
 
@@ -45,6 +50,19 @@ def open_store() -> None:
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(store, store, artifacts)
+
+
+def runs_page() -> str:
+    """The path of the page with our runs; of MLflow's first page where there are none."""
+    from mlflow import MlflowClient
+
+    store = os.environ["TIDEMILL_MLFLOW_STORE"]
+    name = os.environ.get("TIDEMILL_MLFLOW_EXPERIMENT", "")
+    with suppress(Exception):  # a store that fails says so on MLflow's own pages
+        found = MlflowClient(tracking_uri=store).get_experiment_by_name(name) if name else None
+        if found is not None and found.lifecycle_stage == "active":
+            return f"/#/experiments/{found.experiment_id}/runs"
+    return "/"
 
 
 def _application() -> App:

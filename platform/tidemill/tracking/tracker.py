@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tidemill.errors import ConfigError
 from tidemill.tracking.inputs import dataset_input
-from tidemill.tracking.service import is_server, service_errors
+from tidemill.tracking.service import is_server, service_errors, shown
 from tidemill.tracking.store import artifact_root, connect
 from tidemill.tracking.trials import log_trial
 from tidemill.tracking.values import flatten, metric_name
@@ -43,6 +43,8 @@ class Tracker:
         Its name; made if absent.
     timeout_seconds : int
         For one answer of a server; requests are tried three times.
+    served_at : str
+        Where pages about a store that is no server are served at times.
 
     Raises
     ------
@@ -50,8 +52,15 @@ class Tracker:
         By every method, see :func:`tidemill.tracking.service.service_errors`.
     """
 
-    def __init__(self, uri: str, experiment: str, *, timeout_seconds: int = 10) -> None:
-        self.uri = uri
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        *,
+        timeout_seconds: int = 10,
+        served_at: str = "http://127.0.0.1:5000",
+    ) -> None:
+        self.uri, self._served_at = uri, served_at
         self.experiment = experiment
         self.timeout_seconds = timeout_seconds
         self._guard = threading.RLock()
@@ -270,16 +279,18 @@ class Tracker:
 
     def run_page(self, run_id: str) -> str:
         """The run's page; of a store that no server serves so far, where one will serve it."""
-        path = f"#/experiments/{self.experiment_id()}/runs/{run_id}"
-        if is_server(self.uri):
-            return f"{self.uri.rstrip('/')}/{path}"
-        return f"http://127.0.0.1:5000/{path} (while `tidemill up` runs)"
+        if (url := self.run_url(run_id)) is not None:
+            return url
+        return f"{self._run_at(self._served_at, run_id)} (while `tidemill up` runs)"
 
     def run_url(self, run_id: str) -> str | None:
         """The run's page, if the store is a server."""
         if not is_server(self.uri):
             return None
-        return f"{self.uri.rstrip('/')}/#/experiments/{self.experiment_id()}/runs/{run_id}"
+        return self._run_at(shown(self.uri), run_id)
+
+    def _run_at(self, server: str, run_id: str) -> str:
+        return f"{server.rstrip('/')}/#/experiments/{self.experiment_id()}/runs/{run_id}"
 
 
 def _quoted(key: str) -> str:

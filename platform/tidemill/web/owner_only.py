@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Collection
+from html import escape
 from urllib.parse import parse_qs
 
 from tidemill.web.asgi import ADMIT, App, Headers, Message, Receive, Scope, Send, answer
@@ -46,7 +47,7 @@ docker/secrets/prefect_auth. For a browser: `tidemill links`, in the workspace, 
 """
 # No redirect: after a link in another site's page, a browser withholds the new cookie from it.
 _OPENED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Open</title>
-<meta http-equiv="refresh" content="0;url=/"><a href="/">Go on</a></html>
+<meta http-equiv="refresh" content="0;url={home}"><a href="{home}">Go on</a></html>
 """
 
 
@@ -62,6 +63,9 @@ class OwnerOnly:
     handshake : str or None
         A websocket's subprotocol whose first message carries the credential (Prefect's); None
         where every websocket needs a pass in its headers.
+    home : callable
+        The page of the service on which a browser that was let in begins; asked each time, in a
+        thread.
     """
 
     def __init__(
@@ -71,10 +75,11 @@ class OwnerOnly:
         passes: Passes,
         open_paths: Collection[str] = (),
         handshake: str | None = None,
+        home: Callable[[], str] = lambda: "/",
     ) -> None:
         self._app, self._passes = app, passes
         self._open_paths = frozenset(open_paths)
-        self._handshake = handshake
+        self._handshake, self._home = handshake, home
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or open one websocket."""
@@ -122,9 +127,9 @@ class OwnerOnly:
             given = await _password(scope, receive)
             opened = given is not None and self._passes.opens(given)
         if opened:
-            await answer(
-                send, 200, _OPENED, kind=_HTML, headers=(*_PAGE, self._session_cookie(scope))
-            )
+            page = _OPENED.format(home=escape(await asyncio.to_thread(self._home)))
+            headers = (*_PAGE, self._session_cookie(scope))
+            await answer(send, 200, page, kind=_HTML, headers=headers)
         else:
             await _closed(scope, send)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from tidemill.web.asgi import App
@@ -29,10 +29,21 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MESSAGE_BYTES = 4 << 20
 
 
-def guarded(app: App, *, open_paths: Collection[str], handshake: str | None = None) -> App:
+def guarded(
+    app: App,
+    *,
+    open_paths: Collection[str],
+    handshake: str | None = None,
+    home: Callable[[], str] = lambda: "/",
+) -> App:
     """Put the guard in front of an application; the environment says who the owner is.
 
     Takes the credential out of the environment, so that nothing this process starts has it.
+
+    Parameters
+    ----------
+    open_paths, handshake, home
+        As for :class:`OwnerOnly`.
 
     Raises
     ------
@@ -45,7 +56,8 @@ def guarded(app: App, *, open_paths: Collection[str], handshake: str | None = No
     passes = Passes(credential)
     # A link works once, for GET: what looks at it with HEAD before does not use it up.
     served = HeadAsGet(app)
-    return _here(OwnerOnly(served, passes=passes, open_paths=open_paths, handshake=handshake))
+    owned = OwnerOnly(served, passes=passes, open_paths=open_paths, handshake=handshake, home=home)
+    return _here(owned)
 
 
 def addressed(app: App) -> App:
