@@ -38,6 +38,7 @@ from tidemill.storage import Workspace, write_bytes, write_json
 __all__ = ["draft_suite_file", "init_workspace"]
 
 OWN_FILES = ("params.yaml", "params.schema.json", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")
+OPTIONS = {f"dataset.{name}": f"--{name}" for name in ("source", "target", "time", "key")}
 PROFILED_SPLITS = 16
 PROFILED_ROWS = 20_000
 PROFILED_BATCHES = 32
@@ -77,7 +78,7 @@ def init_workspace(
             path=str(workspace.params),
         )
     text = _draft_params(workspace, source, target, time, key)
-    text = set_params(text, assignments)
+    text = set_params(text, assignments, options=OPTIONS)
     params = read_params(text)
     suite = workspace.root / params.ingestion.suite
     if suite.exists():

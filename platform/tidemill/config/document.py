@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +163,25 @@ _SpelledOut.add_representer(type(None), _SpelledOut.represent_none)
 _ASSIGNMENT = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)=(?P<value>.*)$", re.DOTALL)
 
 
-def set_params(text: str, assignments: list[str]) -> str:
+def set_params(
+    text: str, assignments: Sequence[str], *, options: Mapping[str, str] | None = None
+) -> str:
     r"""Return params.yaml's text with ``section.key=value`` set, comments kept.
 
     Values are read as YAML. The result is checked as a whole before it is returned.
+
+    Parameters
+    ----------
+    text : str
+    assignments : sequence of str
+    options : mapping of str to str, optional
+        Settings that other options of a command gave: ``{"dataset.key": "--key"}``.
+
+    Raises
+    ------
+    ConfigError
+        If one is wrong, or all together are; where a value would be right in quotes, or as a
+        list, the remedy says so.
 
     >>> print(set_params("dataset:\n  source: a  # mine\n  target: y\n", ["dataset.source=b"]))
     dataset:
@@ -173,6 +189,18 @@ def set_params(text: str, assignments: list[str]) -> str:
       target: y
     <BLANKLINE>
     """
+    try:
+        result = _assigned(text, assignments)
+        read_params(result)
+    except ConfigError as exc:
+        blamed = _blamed(exc, text, assignments, options or {})
+        if blamed is None:
+            raise
+        raise blamed from exc
+    return result
+
+
+def _assigned(text: str, assignments: Sequence[str]) -> str:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -199,14 +227,55 @@ def set_params(text: str, assignments: list[str]) -> str:
         except YAMLError as exc:
             raise ConfigError(
                 f"--set {match['key']}: {match['value']!r} is not a YAML value",
-                remedy="quote the value",
+                remedy="write a YAML value: a text in quotes, a list as [a, b], a mapping as "
+                "{a: b}",
                 assignment=assignment,
+                problems={match["key"]: "is not a YAML value"},
             ) from exc
     out = io.StringIO()
     yaml.dump(document, out)
-    result = out.getvalue()
-    read_params(result)
-    return result
+    return out.getvalue()
+
+
+def _blamed(
+    exc: ConfigError, text: str, assignments: Sequence[str], options: Mapping[str, str]
+) -> ConfigError | None:
+    """The error of what was given on a command line, which is not in params.yaml; or None."""
+    problems: Mapping[str, str] = exc.fields.get("problems", {})
+    for index, assignment in enumerate(assignments):
+        key, _, value = assignment.partition("=")
+        if not any(_same_branch(key, problem) for problem in problems):
+            continue
+        for spelled in (json.dumps(value, ensure_ascii=False), f"[{value}]"):
+            other = [*assignments[:index], f"{key}={spelled}", *assignments[index + 1 :]]
+            if _sound(text, other):
+                right = f"write: --set {shlex.quote(other[index])}"
+                return ConfigError(_of_no_file(exc), remedy=right, **exc.fields)
+    given = {a.partition("=")[0]: f"--set {a.partition('=')[0]}" for a in assignments}
+    blamed = [
+        option
+        for key, option in {**options, **given}.items()
+        if any(_same_branch(key, problem) for problem in problems)
+    ]
+    if not blamed or "assignment" in exc.fields:
+        return None
+    return ConfigError(_of_no_file(exc), remedy=f"correct {', '.join(blamed)}", **exc.fields)
+
+
+def _same_branch(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def _of_no_file(exc: ConfigError) -> str:
+    return exc.message.removeprefix("params.yaml: ")
+
+
+def _sound(text: str, assignments: Sequence[str]) -> bool:
+    try:
+        read_params(_assigned(text, assignments))
+    except ConfigError:
+        return False
+    return True
 
 
 def changed_settings(before: str, after: str) -> dict[str, str]:

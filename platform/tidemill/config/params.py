@@ -61,6 +61,11 @@ class Params(Section):
             raise ValueError("sharding.holdout.test: a text needs holdout.by: time or file")
         if holdout.by == "file" and not isinstance(holdout.test, str):
             raise ValueError("sharding.holdout.by: file needs holdout.test: a glob")
+        for role in ("time", "key"):
+            if getattr(self.dataset, role) == self.dataset.target:
+                raise ValueError(
+                    f"dataset.{role}: is dataset.target too; name another column, or null"
+                )
         for role in ("target", "time", "key"):
             if getattr(self.dataset, role) in self.dataset.drop:
                 raise ValueError(f"dataset.drop: holds dataset.{role}; take it out of one of them")

@@ -148,7 +148,7 @@ def _check_text(head: bytes, stated: CsvFormat, path: str) -> None:
     if b"\0" in head[:4096] and stated.delimiter == "auto":
         raise SourceUnreadable(
             f"{path} is not text: it holds zero bytes",
-            remedy="set dataset.format or dataset.csv.encoding, or take the file out of the source",
+            remedy="set dataset.csv.encoding, or take the file out of the source",
             path=path,
         )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,10 @@ _MAX_RAW = 500
 _SURELY_HELD = 16
 """Characters of a number with a sign and a point: at most 15 digits, which float64 holds."""
 _LINES = CsvDialect(",", "", "utf-8", header=False)  # nothing quotes: each line is a record
+_LINE_BY_LINE = (
+    'python -c "import json, sys; [print(json.dumps(row)) for row in json.load(sys.stdin)]"'
+)
+_ARRAY = re.compile(rb"\s*\[\s*(\{|$)")
 _NO_TEXT = "holds half a surrogate pair, which is no text"
 
 
@@ -124,7 +130,7 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
     )
     block = next(blocks, None)
     objects, bad = ([], {}) if block is None else _objects(block)
-    if block is not None and bad and not objects:
+    if block is not None and bad and (not objects or _begins_an_array(block)):
         raise _no_object(split, block, bad)
     names = dict.fromkeys(name for value in objects for name in value)
     refuse_more_columns(len(names), split.path)
@@ -138,16 +144,26 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
     )
 
 
+def _begins_an_array(block: RecordBlock) -> bool:
+    return _ARRAY.match(block.record(0)) is not None
+
+
 def _no_object(split: Split, block: RecordBlock, bad: dict[int, str]) -> SourceUnreadable:
     """Why none of the lines looked at is a row, with the first of them."""
-    first = min(bad)
-    whole = block.record(first).lstrip().startswith(b"[")
+    first, array = min(bad), _begins_an_array(block)
+    what = f"none of the {len(bad)} lines looked at is a JSON object"
+    remedy = "write one JSON object on each line, or set dataset.format to what the file is"
+    if array:
+        what = "one array of JSON, where each line should be an object"
+        made = shlex.quote(PurePath(split.path).stem + ".lines.jsonl")
+        remedy = (
+            "write one JSON object on each line, as jq -c '.[]' does, or this: "
+            f"{_LINE_BY_LINE} < {shlex.quote(split.path)} > {made}"
+        )
     return SourceUnreadable(
-        f"{split.path}: none of the {len(bad)} lines looked at is a JSON object: line "
-        f"{block.line(first)} is {bad[first]}: {_shown(block.record(first))[:80]!r}",
-        remedy="write one JSON object on each line"
-        + (" (jq -c '.[]' makes such lines of an array)" if whole else "")
-        + ", or set dataset.format to what the file is",
+        f"{split.path}: {what}: line {block.line(first)} is {bad[first]}: "
+        f"{_shown(block.record(first))[:80]!r}",
+        remedy=remedy,
         path=split.path,
         line=block.line(first),
     )

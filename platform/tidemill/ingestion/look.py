@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
-from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty
+from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty, TargetUnusable
 from tidemill.ingestion.columns import WIDEST, judge_column, numbers_of_column
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.dialect import said_of
@@ -162,10 +162,19 @@ def look_result(
         schema,
         ignored,
         sample.num_rows,
-        {c.name: c.note for c in kept if c.note},
+        {c.name: c.note for c in kept if c.note} | _unread(dataset, columns, sample),
         {c.name: c.missing for c in kept if c.missing},
         (said_of(listing.dialect) if listing.dialect else ()) + listing.unchecked,
     )
+
+
+def _unread(dataset: DatasetConfig, columns: Sequence[Column], sample: pa.Table) -> dict[str, str]:
+    """Columns of which nothing can be read as the type that params.yaml says."""
+    return {
+        c.name: f"no value looked at can be read as {c.type.value} (dataset.types)"
+        for c in columns
+        if c.name in dataset.types and sample[c.name].null_count == sample.num_rows
+    }
 
 
 def _read_as(
@@ -302,6 +311,7 @@ def _thinned(batches: Iterator[ParsedBatch], schema: pa.Schema, share: int) -> p
 
 def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:
     numeric = target.type in (ColumnType.NUMERIC, ColumnType.DATETIME)
+    distinct = pc.count_distinct(values).as_py()
     if dataset.task != "auto":
         if dataset.task is Task.REGRESSION and target.type is not ColumnType.NUMERIC:
             raise ConfigError(
@@ -311,8 +321,15 @@ def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:
                 column=target.name,
                 type=target.type.value,
             )
+        if dataset.task is Task.BINARY and distinct > 2:
+            raise TargetUnusable(
+                f"dataset.task: binary needs two classes, and {target.name!r} has {distinct} in "
+                "the rows looked at",
+                remedy="set dataset.task: auto, or name a target of two classes",
+                target=target.name,
+                classes=distinct,
+            )
         return dataset.task
-    distinct = pc.count_distinct(values).as_py()
     if distinct <= 2:
         return Task.BINARY
     if numeric and (distinct > MAX_CLASSES or not _all_whole(values)):

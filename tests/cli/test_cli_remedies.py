@@ -1,0 +1,106 @@
+"""Mistakes at init: what is wrong is told as it is, and what the remedy says works."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+RNG = np.random.default_rng(8)
+TABLE = pd.DataFrame(
+    {
+        "x": RNG.normal(size=200).round(2),
+        "city": RNG.choice(["Ulm", "Bonn", "Hamm"], 200),
+        "y": RNG.choice(["yes", "no"], 200),
+    }
+)
+CSV = TABLE.to_csv(index=False).encode()
+OBJECTS = TABLE.to_dict("records")
+
+
+@pytest.fixture
+def init(tmp_path, cli):
+    """Makes a workspace of a file with this content, and gives what is said."""
+
+    def run(content: bytes, *options: str, name: str = "a.csv", target: str = "y"):
+        (tmp_path / name).write_bytes(content)
+        source = ["--source", tmp_path / name, "--target", target]
+        return cli("init", tmp_path / "ws", *source, *options, "--json")
+
+    return run
+
+
+SETTINGS = {
+    "a delimiter that YAML reads": ("dataset.csv.delimiter=,", "is not a YAML value"),
+    "a truth that is a label": ("dataset.positive=true", "valid string"),
+    "a word for missing": ("dataset.missing_values=NA", "valid tuple"),
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_value_that_is_right_in_quotes_or_as_a_list(init, kind):
+    """Is offered so, as the shell takes it."""
+    given, said = SETTINGS[kind]
+    refused = init(CSV, "--set", given)
+    assert refused.code == 2
+    assert said in refused.document["message"]
+    offered = shlex.split(refused.document["remedy"].removeprefix("write: "))
+    assert init(CSV, *offered).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "blamed"),
+    [
+        (["--set", "training.learner=xgboost"], "--set training.learner"),
+        (["--set", "trainin.learner=sgd"], "--set trainin.learner"),
+        (["--set", "seed=1", "--set", "dataset.drop=[x"], "a list as [a, b]"),
+        (["--key", "y"], "correct --key"),
+        (["--time", "y"], "correct --time"),
+        (["--set", "dataset.drop=[y]"], "correct --set dataset.drop"),
+    ],
+)
+def test_what_was_given_is_blamed(init, options, blamed):
+    """By its own name: there is no params.yaml to correct."""
+    refused = init(CSV, *options)
+    assert refused.code == 2
+    assert blamed in refused.document["remedy"]
+    assert "params.yaml" not in refused.document["message"] + refused.document["remedy"]
+
+
+def test_three_classes_are_not_two(init):
+    """A binary target is refused before anything is scanned."""
+    refused = init(CSV, "--set", "dataset.task=binary", target="city")
+    assert (refused.code, refused.document["error"]) == (3, "TargetUnusable")
+    assert "'city' has 3" in refused.document["message"]
+    (offered,) = re.findall(r"dataset\.task: \w+", refused.document["remedy"])
+    assert init(CSV, "--set", offered.replace(": ", "="), target="city").code == 0
+
+
+def test_a_stated_type_that_fits_no_value_is_told(init):
+    """Before every cell is lost to it."""
+    done = init(CSV, "--set", "dataset.types={city: numeric}")
+    assert done.code == 0
+    said = "city: no value looked at can be read as numeric (dataset.types)"
+    assert said in done.document["warnings"]
+
+
+@pytest.mark.parametrize("indent", [None, 1], ids=["one line", "many lines"])
+def test_an_array_of_json_is_written_anew_by_the_remedy(init, tmp_path, indent):
+    """The command that is offered makes lines that are read."""
+    refused = init(json.dumps(OBJECTS, indent=indent).encode(), name="a.json")
+    assert refused.code == 3
+    assert "one array of JSON" in refused.document["message"]
+    command = refused.document["remedy"].partition("or this: ")[2]
+    made = re.search(r"> (\S+)$", command)[1]
+    shell = command.replace("python", shlex.quote(sys.executable), 1)
+    subprocess.run(shell, shell=True, check=True, cwd=tmp_path)
+    path = Path(tmp_path, made)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == OBJECTS
+    assert init(path.read_bytes(), name="b.jsonl").code == 0
