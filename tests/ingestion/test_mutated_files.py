@@ -220,19 +220,11 @@ def _wide_json(path: Path) -> None:
     path.write_text("{" + ", ".join(f'"c{i}": 1' for i in range(MANY)) + "}\n")
 
 
-def _wide_parquet(path: Path) -> None:
-    column = pa.array([1])
-    pq.write_table(pa.table([column] * MANY, names=[f"c{i}" for i in range(MANY)]), path)
-
-
 MANY = 1_000_000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "make"),
-    [("a.csv", _wide_csv), ("a.jsonl", _wide_json), ("a.parquet", _wide_parquet)],
-)
+@pytest.mark.parametrize(("name", "make"), [("a.csv", _wide_csv), ("a.jsonl", _wide_json)])
 def test_a_million_columns_cost_an_error(
     tmp_path: Path, name: str, make: Callable[[Path], None]
 ) -> None:
@@ -240,9 +232,9 @@ def test_a_million_columns_cost_an_error(
     make(tmp_path / name)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     dataset = DatasetConfig.model_validate({"source": name, "target": "c5"})
-    with pytest.raises(SourceUnreadable, match=r"1,000,000 columns|more than 2,048 MB"):
+    with pytest.raises(SourceUnreadable, match="1,000,000 columns"):
         list_source(dataset, tmp_path, LocalEngine())
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 << 20  # KB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10  # KB
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 from tidemill.errors import SourceUnreadable, WorkerLost
-from tidemill.ingestion import parquet_apart
+from tidemill.ingestion import parquet_apart, parquet_child
 from tidemill.ingestion.discover import has_zstd_checksum
 from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.parquet_child import page_values
@@ -255,6 +255,21 @@ def test_files_without_checksums_are_told(
     told = SourceListing((split, replace(split, path="b", checked=True)), (), None).unchecked
     assert len(told) == (0 if checked else 1)
     assert all("1 of 2 files" in line and said in line for line in told)
+
+
+def test_too_many_columns_are_refused_by_the_footer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything goes through them."""
+    monkeypatch.setattr(parquet_child, "MOST_COLUMNS", 2)
+    for columns in (2, 3):
+        pq.write_table(pa.table({f"c{n}": [1] for n in range(columns)}), tmp_path / "a")
+        footer = pq.read_metadata(tmp_path / "a")
+        if columns == 2:
+            parquet_child.refuse_bomb(footer, 1000)
+        else:
+            with pytest.raises(parquet_child.Damaged, match="3 columns; at most 2"):
+                parquet_child.refuse_bomb(footer, 1000)
 
 
 class _Keys(pe.KmsClient):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from tidemill.errors import SourceUnreadable
+from tidemill.ingestion.parquet_child import MOST_COLUMNS
 
 __all__ = ["refuse_more_columns", "second_names", "unique_names"]
-
-MOST_COLUMNS = 250_000
-"""Each costs some 10 KB in the look alone."""
 
 
 def refuse_more_columns(found: int, path: str) -> None:
@@ -21,8 +19,8 @@ def refuse_more_columns(found: int, path: str) -> None:
     if found > MOST_COLUMNS:
         raise SourceUnreadable(
             f"{path} has {found:,} columns; at most {MOST_COLUMNS:,} are read",
-            remedy="write fewer, or a line for each measurement; if it has fewer, set how it is "
-            "written (dataset.csv.delimiter)",
+            remedy="write fewer, or a line for each measurement; if a text file has fewer, set "
+            "dataset.csv.delimiter",
             path=path,
             columns=found,
         )

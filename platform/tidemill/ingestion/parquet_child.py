@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["Damaged", "has_checksum", "page_values", "refuse_bomb", "serve"]
+__all__ = ["MOST_COLUMNS", "Damaged", "has_checksum", "page_values", "refuse_bomb", "serve"]
 
+MOST_COLUMNS = 250_000
 MAX_CHUNK_BYTES = 1 << 30
 MAX_RATIO = 1000
 MAX_UNCHECKED_BYTES = 1 << 26
@@ -157,6 +158,8 @@ def _check_pages(file: BinaryIO, metadata: pq.FileMetaData, group: int, names: s
 
 def refuse_bomb(metadata: pq.FileMetaData, size: int) -> None:
     """Refuse a file whose footer promises far more than its bytes can honestly hold."""
+    if (wide := metadata.num_columns) > MOST_COLUMNS:
+        raise Damaged(f"{wide:,} columns; at most {MOST_COLUMNS:,} are read", "write fewer columns")
     for group in range(metadata.num_row_groups):
         for column in range(metadata.num_columns):
             chunk = metadata.row_group(group).column(column)
@@ -181,10 +184,10 @@ class _Opened:
             pq.ParquetFile,
             path,
             page_checksum_verification=True,
-            memory_map=False,
             coerce_int96_timestamp_unit="us",
         )
         file = read()
+        refuse_bomb(file.metadata, self._raw.seek(0, 2))
         texts = _dictionary_texts(file)
         self.file = read(read_dictionary=texts) if texts else file
         self.schema = self.file.schema_arrow
@@ -195,7 +198,6 @@ class _Opened:
                 f"it has {metadata.num_rows} rows by its footer, {sum(self.rows)} by that of its "
                 "row groups"
             )
-        refuse_bomb(metadata, self._raw.seek(0, 2))
         _refuse_other_types(self.schema, metadata)
 
     def close(self) -> None:
