@@ -16,6 +16,7 @@ from tidemill.errors import SchemaMismatch
 from tidemill.features import fit_reducer
 from tidemill.features.described import check_reducer
 from tidemill.features.saving import load_reducer, save_reducer
+from tidemill.numbers import EXACT
 from tidemill.schema import SourceColumn
 
 SOURCE = (
@@ -67,6 +68,7 @@ SAME = {
         ["3", " 3 ", "3.0", "NA", ""],
         pd.array([3, None], "Int64"),
         [Decimal(3), None],
+        ["3.10", "2.5"],
         [True, False],
         [0.1, 1e39, np.inf, 1 / 3],
         pd.Categorical([3, 4]),
@@ -107,6 +109,7 @@ def test_a_frame_is_read_as_a_file_of_it(reducer, column, cells):
     column_of = schema[column]
     arrow = pa.array(pd.Series(cells), from_pandas=True)
     source = next(s for s in SOURCE if s.name == column)
+    source = replace(source, style=EXACT if source.style else "")
     typed = cast_column(arrow, column_of.arrow_type, MISSING, source)
     expected = matrix(fitted, column, typed.values.to_pandas())
     np.testing.assert_array_equal(matrix(fitted, column, cells), expected)

@@ -18,6 +18,7 @@ from tidemill.features.report import ReductionReport
 from tidemill.features.selection import correlated, still
 from tidemill.features.training_shards import Counts, Encoding, count_calendar, encoded_moments
 from tidemill.features.training_shards import training_profile as profiled
+from tidemill.numbers import EXACT
 from tidemill.profiling import CategoryProfile, Moments, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema
 from tidemill.storage import ShardManifest
@@ -179,7 +180,10 @@ def _reducer(
 
 
 def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
-    """How the cells of each feature are read, as a reducer stores it."""
+    """How the cells of each feature are read, as a reducer stores it.
+
+    How fractions end is the habit of who wrote the table, and a frame may be by another.
+    """
     known = {column.name: column for column in schema.source}
     found: dict[str, dict[str, Any]] = {}
     for column in schema.features:
@@ -187,7 +191,7 @@ def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
         if (source := known.get(column.name)) is not None:
             said["source"] = {
                 "type": source.type,
-                "style": source.style,
+                "style": EXACT if source.style else "",
                 "convention": source.convention,
             }
         if column.type is ColumnType.NUMERIC:
