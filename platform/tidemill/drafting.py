@@ -15,10 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.config import DatasetConfig, params_schema, read_params, set_params
+from tidemill.config import DatasetConfig, Params, params_schema, read_params, set_params
 from tidemill.contracts import Engine
 from tidemill.errors import UsageError
 from tidemill.ingestion import (
+    LookResult,
     SourceListing,
     Thinned,
     check_target,
@@ -71,15 +72,33 @@ def init_workspace(
     TargetUnusable
         If nothing can be learnt from the target.
     """
+    _refuse_workspace(workspace)
+    drafted = _draft_params(workspace, source, target, time, key)
+    params = read_params(text := set_params(drafted, assignments, options=OPTIONS))
+    suite = _new_suite(workspace, params)
+    with _undone_on_failure(workspace.root, suite):
+        workspace.root.mkdir(parents=True, exist_ok=True)  # a source above is found through it
+        listing, found = _looked_at(workspace, params.dataset, source, engine, told)
+        text = set_params(text, _found_settings(params.dataset, found.schema, assignments))
+        told("drafting expectations, and looking for leaks")
+        profile, sample = _profiled(workspace, listing, found.schema, params.dataset)
+        allowed = params.ingestion.max_target_missing
+        check_target(found.schema, params.dataset, profile, sample, max_missing=allowed)
+        count = _write_suite(suite, found.schema, profile)
+        _write_workspace(workspace, params, text)
+    return _said(found, count, _hints(found.schema, sample))
+
+
+def _refuse_workspace(workspace: Workspace) -> None:
     if workspace.params.exists():
         raise UsageError(
             f"{workspace.root} is a workspace already",
             remedy="edit its params.yaml, or give another folder",
             path=str(workspace.params),
         )
-    text = _draft_params(workspace, source, target, time, key)
-    text = set_params(text, assignments, options=OPTIONS)
-    params = read_params(text)
+
+
+def _new_suite(workspace: Workspace, params: Params) -> Path:
     suite = workspace.root / params.ingestion.suite
     if suite.exists():
         raise UsageError(
@@ -87,34 +106,50 @@ def init_workspace(
             remedy="move it away, or name another with --set ingestion.suite=...",
             path=str(suite),
         )
-    with _undone_on_failure(workspace.root, suite):
-        workspace.root.mkdir(parents=True, exist_ok=True)  # a source above is found through it
-        told(f"reading {source}: how it is written, and a hash of every file")
-        listing = list_source(params.dataset, workspace.root, engine, named="--source")
-        told(f"looking at the rows of {_size(listing)}")
-        found = look_result(params.dataset, listing, workspace.root)
-        schema = found.schema
-        stated = any(a.startswith("sharding.holdout.by=") for a in assignments)
-        if time is None and schema.task is not Task.REGRESSION and not stated:
-            text = set_params(text, ["sharding.holdout.by=stratified"])
-        text = set_params(text, _found_conventions(params.dataset, schema))
-        told("drafting expectations, and looking for leaks")
-        profile, sample = _profiled(workspace, listing, schema, params.dataset)
-        allowed = params.ingestion.max_target_missing
-        check_target(schema, params.dataset, profile, sample, max_missing=allowed)
-        count = _write_suite(workspace.root / params.ingestion.suite, schema, profile)
-        write_json(workspace.root / "params.schema.json", params_schema())
-        _write_ignores(workspace)
-        # Last but one: DVC wants it, and with it the folder is a workspace.
-        write_bytes(workspace.params, text.encode())
-        prepare_versions(workspace, params)
+    return suite
+
+
+def _looked_at(
+    workspace: Workspace,
+    dataset: DatasetConfig,
+    source: str,
+    engine: Engine,
+    told: Callable[[str], None],
+) -> tuple[SourceListing, LookResult]:
+    told(f"reading {source}: how it is written, and a hash of every file")
+    listing = list_source(dataset, workspace.root, engine, named="--source")
+    told(f"looking at the rows of {_size(listing)}")
+    return listing, look_result(dataset, listing, workspace.root)
+
+
+def _found_settings(
+    dataset: DatasetConfig, schema: TableSchema, assignments: list[str]
+) -> list[str]:
+    """What is written down of what was found: how columns are written, how to hold out."""
+    settings = _found_conventions(dataset, schema)
+    stated = any(a.startswith("sharding.holdout.by=") for a in assignments)
+    if dataset.time is None and schema.task is not Task.REGRESSION and not stated:
+        settings.append("sharding.holdout.by=stratified")
+    return settings
+
+
+def _write_workspace(workspace: Workspace, params: Params, text: str) -> None:
+    write_json(workspace.root / "params.schema.json", params_schema())
+    _write_ignores(workspace)
+    # Last but one: DVC wants it, and with it the folder is a workspace.
+    write_bytes(workspace.params, text.encode())
+    prepare_versions(workspace, params)
+
+
+def _said(found: LookResult, expectations: int, hints: tuple[str, ...]) -> StageResult:
+    schema = found.schema
     return StageResult(
         stage="init",
         facts={
             "task": schema.task.value,
             "target": schema.target.name,
             "columns": len(schema.columns),
-            "expectations": count,
+            "expectations": expectations,
         },
         tables={
             "columns": [
@@ -124,9 +159,11 @@ def init_workspace(
             "left out": [{"column": c, "reason": why} for c, why in found.ignored.items()],
             "taken as missing": found.taken_as_missing,
         },
-        warnings=tuple(f"{column}: {note}" for column, note in found.notes.items())
-        + found.layout
-        + _hints(schema, sample),
+        warnings=(
+            *(f"{column}: {note}" for column, note in found.notes.items()),
+            *found.layout,
+            *hints,
+        ),
     )
 
 
