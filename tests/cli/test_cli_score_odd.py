@@ -6,12 +6,15 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
+from tidemill.errors import SchemaMismatch
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import QUICK, run_here
 
@@ -236,3 +239,28 @@ def test_the_case_of_200_unreadable_rows(cli, tmp_path):
         for row in csv.DictReader(file):
             assert row["decision"] == row["prediction"]
             assert (float(row["score"]) > 0.5) == (row["decision"] == "stayed")
+
+
+def test_mlflow_predicts_what_score_writes(kinds, score, tmp_path):
+    """The same frame through pyfunc and as a Parquet file: texts, gaps, zones, `NA` and all."""
+    import mlflow
+
+    frame = pd.DataFrame(rows(60), columns=NAMES).astype({"price": float})
+    frame["seen"] = pd.to_datetime(frame["seen"]).dt.tz_localize("Asia/Tokyo")
+    frame.loc[:2, "town"] = ["NA", "Atlantis", None]
+    frame.loc[3:5, "price"] = [16777217.25, np.nan, 1 / 3]
+    frame.to_parquet(tmp_path / "t.parquet")
+    done, path = score(source=tmp_path / "t.parquet")
+    assert done.code == 0, done.err
+    written = pq.read_table(path).to_pandas()
+    served = mlflow.pyfunc.load_model(str(kinds / "models" / "serving" / "model"))
+    told = served.predict(frame[["kind", "seen", "town", "price"]])
+    assert list(told) == list(written["prediction"])
+    pipeline = mlflow.sklearn.load_model(str(kinds / "models" / "serving" / "model"))
+    names = [f"probability_{kind}" for kind in ("high", "low", "middle")]
+    np.testing.assert_array_equal(pipeline.predict_proba(frame), written[names])
+    for column, cell in (("price", "007"), ("seen", 7), ("price", "1_0")):
+        odd = frame.astype(object)
+        odd.loc[8, column] = cell
+        with pytest.raises(SchemaMismatch, match=f"{column!r} .* row 8 "):
+            served.predict(odd)
