@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.conventions import parse_convention
-from tidemill.numbers import clean_numbers, numbers_of, strays
+from tidemill.numbers import clean_numbers, inexact, numbers_of, strays
 from tidemill.schema import SourceColumn
 from tidemill.spelling import (
     FALSE_TEXTS,
@@ -73,7 +73,8 @@ class Cells:
     misfits : CellFaults or None
         Numbers that float32 would alter; the nearest is in ``values``.
     cut : int
-        Times whose digits beyond the microsecond were cut off.
+        Times whose digits beyond the microsecond were cut off, and whole numbers of a column that
+        is stated to be numeric which float64 does not hold: the nearest is in ``values``.
     """
 
     values: pa.Array
@@ -213,7 +214,9 @@ def _of_texts(
     cut = 0
     if pa.types.is_timestamp(wanted):
         finer = pc.and_(finer_than_micros(trimmed), pc.is_valid(cast))
-        cut = pc.sum(finer.take(encoded.indices)).as_py() or 0
+        cut = _count(finer, encoded)
+    elif pa.types.is_float64(wanted) and not column.style:
+        cut = _count(pa.array(inexact(trimmed, cast)), encoded)
     faults = _faults(encoded, unfit.take(encoded.indices))
     return _narrowed(Cells(cast.take(encoded.indices), faults, cut=cut), encoded, wanted)
 
@@ -224,8 +227,10 @@ def _at_once(texts: pa.Array, wanted: pa.DataType, column: SourceColumn) -> Cell
         return None
     if pa.types.is_floating(wanted):
         values = clean_numbers(texts)
+        if values is None or (not column.style and _beyond(values)):
+            return None
         whole = column.type == "integer"
-        if values is not None and not strays(texts, values, column.style, whole=whole).any():
+        if not strays(texts, values, column.style, whole=whole).any():
             return Cells(values)
     if pa.types.is_timestamp(wanted):
         try:
@@ -296,15 +301,17 @@ def _to_float(values: pa.Array, wanted: pa.DataType, *, exact: bool) -> Cells:
     else:
         numbers = values.cast(held, safe=False)
     infinite = pc.is_inf(numbers)
-    faults = _faults(values, infinite)
+    faults, cut = _faults(values, infinite), 0
     if pc.all(pc.is_finite(numbers), skip_nulls=True).as_py() is False:
         numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, held))
-    if exact and pa.types.is_integer(kind) and pa.types.is_integer(values.type):
-        lost = _altered(values, numbers)
-        if lost is not None:
+    if (pa.types.is_integer(kind) or pa.types.is_decimal(kind)) and _beyond(numbers):
+        lost = pa.array(inexact(values.cast(pa.string()), numbers))
+        if exact:
             faults = _faults(values, lost)
             numbers = pc.if_else(lost, pa.scalar(None, pa.float64()), numbers)
-    return _narrowed(Cells(numbers, faults), values, wanted)
+        elif pa.types.is_float64(wanted):
+            cut = pc.sum(lost).as_py() or 0
+    return _narrowed(Cells(numbers, faults, cut=cut), values, wanted)
 
 
 def _to_seconds(values: pa.Array) -> Cells:
@@ -317,16 +324,15 @@ def _to_seconds(values: pa.Array) -> Cells:
     return Cells(pc.divide(micros, 1e6), moments.faults, cut=moments.cut)
 
 
-def _altered(values: pa.Array, numbers: pa.Array) -> pa.Array | None:
-    """Which whole numbers float64 does not hold; None if it holds all."""
+def _beyond(numbers: pa.Array) -> bool:
+    """Whether there is a number of which float64 does not hold every next whole one."""
     largest = pc.max(pc.abs(numbers)).as_py()
-    if largest is None or largest < 2.0**53:
-        return None
-    altered = [
-        v is not None and int(n) != v
-        for v, n in zip(values.to_pylist(), numbers.to_pylist(), strict=True)
-    ]
-    return pa.array(altered) if any(altered) else None
+    return largest is not None and largest >= 2.0**53
+
+
+def _count(marked: pa.Array, encoded: pa.Array) -> int:
+    """How many rows have a marked word."""
+    return pc.sum(marked.take(encoded.indices)).as_py() or 0
 
 
 def _to_moment(values: pa.Array, wanted: pa.DataType) -> Cells:

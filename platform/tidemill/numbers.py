@@ -20,6 +20,7 @@ __all__ = [
     "EXACT",
     "SHORTEST",
     "clean_numbers",
+    "inexact",
     "numbers_of",
     "one_number",
     "strays",
@@ -36,6 +37,7 @@ _PARTS = (
 )
 _NAMES = ("sign", "whole", "point", "fraction", "mark", "up", "exponent")
 _LARGEST = 2.0**53
+_MAX_DIGITS = 400
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -200,21 +202,25 @@ def _strange(
     exponent = _mask(pc.not_equal(parts["mark"], ""))
     if whole:
         found |= exponent & _mask(pc.equal(parts["up"], ""))
-    values = _floats(numbers_of(texts))
     if exact:
-        found |= _inexact(texts, parts, values)
+        found |= inexact(texts, numbers_of(texts))
     return found | _of_other_length(parts, style)
 
 
-def _inexact(texts: pa.Array, parts: dict[str, pa.Array], values: Floats) -> Mask:
-    """Whole numbers, written out, that are not what float64 makes of them."""
-    plain = _mask(
-        pc.and_(pc.equal(parts["mark"], ""), pc.match_substring_regex(parts["fraction"], "^0*$"))
-    )
-    found = np.zeros(len(texts), np.bool_)
-    for row in np.flatnonzero(plain & (np.abs(values) >= _LARGEST)):
-        text = texts[int(row)].as_py().partition(".")[0]
-        found[row] = len(text) > 400 or int(text) != int(values[row])
+def inexact(texts: pa.Array, values: pa.Array) -> Mask:
+    """Whole numbers, written out, that are not what float64 makes of them; (rows,) bool.
+
+    >>> texts = pa.array(["9007199254740993", "9007199254740992", "1e400", None])
+    >>> inexact(texts, numbers_of(texts)).tolist()
+    [True, False, False, False]
+    """
+    found, floats = np.zeros(len(texts), np.bool_), _floats(values)
+    with np.errstate(invalid="ignore"):
+        large = np.flatnonzero(np.abs(floats) >= _LARGEST)
+    for row in large.tolist():
+        whole, _, fraction = texts[row].as_py().partition(".")
+        if whole.lstrip("+-").isdigit() and not fraction.strip("0"):
+            found[row] = len(whole) > _MAX_DIGITS or int(whole) != int(floats[row])
     return found
 
 

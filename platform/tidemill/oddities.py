@@ -30,7 +30,7 @@ class Oddity(StrEnum):
     NO_KEY = "no key"  # a key that is empty, or a word that means missing
     NEVER_SEEN = "never seen"  # a category that training rows did not have
     ROUNDED = "rounded"  # a number that the column's float32 alters
-    CUT = "cut"  # a time finer than microseconds
+    CUT = "cut"  # a time finer than microseconds, a whole number that float64 does not hold
 
     @property
     def invalid(self) -> bool:
@@ -48,7 +48,7 @@ _SAID = {
     Oddity.NO_KEY: "are empty, or a word for missing: their rows have no key",
     Oddity.NEVER_SEEN: "are categories that training rows never had",
     Oddity.ROUNDED: "are rounded to float32, as the model has the column",
-    Oddity.CUT: "lose digits beyond the microsecond",
+    Oddity.CUT: "lose digits (times have microseconds, whole numbers the 53 bits of float64)",
 }
 _LEFT_OUT = {
     Oddity.UNREADABLE: "cannot be read: their rows are left out",

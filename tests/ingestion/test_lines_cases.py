@@ -161,7 +161,9 @@ def test_whether_the_first_line_names_columns(tmp_path: Path, text: str, header:
 
 
 @pytest.mark.parametrize("batch_rows", [1, 3, 6, 1000])
-@pytest.mark.parametrize("again", ["a,b,y\n", '"a","b",y\n', " a,b , y\n"])
+@pytest.mark.parametrize(
+    "again", ["a,b,y\n", '"a","b",y\n', " a,b , y\n", "\ufeffa,b,y\n", '\ufeff"a",b,y\n']
+)
 def test_a_header_that_comes_again_is_left_out_and_counted(
     tmp_path: Path, batch_rows: int, again: str
 ) -> None:
@@ -289,3 +291,15 @@ def test_a_backslash_is_read_only_where_all_agree(tmp_path: Path) -> None:
     _, rows, rejects, _ = read_text(tmp_path, "a,b,y\n" + good + '"8\\\'9\\", f",4,1\n')
     assert [row["a"] for row in rows] == ['a "b", c', "d", "e\\"]
     assert [reject.line for reject in rejects] == [5]
+
+
+def test_odd_rows_that_are_no_text_print_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A row of another width that is not UTF-8 is refused by line, and no traceback shows."""
+    rows = b"1,a\n2,b\n" * 20
+    (tmp_path / "t.csv").write_bytes(b"v,y\n" + rows + b"3,\xe9,\xe9\n" + rows)
+    _, found, rejects, _ = read(tmp_path, "t.csv")
+    assert len(found) == 80
+    assert [reject.line for reject in rejects] == [42]
+    assert capfd.readouterr().err == ""

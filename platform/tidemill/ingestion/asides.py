@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,35 +44,34 @@ class Asides:
     def among(self, text: bytes, starts: Offsets, ends: Offsets, kept: Mask) -> Mask:
         """Which of the kept records are no rows."""
         aside = np.zeros(len(starts), np.bool_)
-        if not kept.any():
-            return aside
-        first = np.frombuffer(text, np.uint8)[starts]
         if self._dialect.comment:
+            first = np.frombuffer(text, np.uint8)[starts]
             aside = kept & (first == ord(self._dialect.comment))
             self._count(COMMENTS, int(aside.sum()))
-        rows = np.flatnonzero(kept & ~aside)
-        if self._awaited and len(rows):
-            self._awaited = False
-            self._names = tuple(self._fields(text[starts[rows[0]] : ends[rows[0]]]))
-            rows = rows[1:]
-        again = [i for i in self._alike(first, starts, ends, rows) if self._is_header(text, i)]
+        rows = kept & ~aside
+        if self._awaited and rows.any():
+            header = int(rows.argmax())
+            self._awaited, rows[header] = False, False
+            self._names = tuple(self._fields(text[starts[header] : ends[header]]))
+        again = [i for i in self._alike(text, starts, ends, rows) if self._is_header(text, i)]
         aside[[i[0] for i in again]] = True
         self._count(HEADERS, len(again))
         return aside
 
     def _alike(
-        self, first: npt.NDArray[np.uint8], starts: Offsets, ends: Offsets, rows: Offsets
+        self, text: bytes, starts: Offsets, ends: Offsets, rows: Mask
     ) -> list[tuple[int, int, int]]:
-        """Records that begin like the header and are about as long."""
+        """Records that are about as long as the header and begin like it."""
         if len(self._names) < 2:  # a label may well be called like its column
             return []
         least = len(self._dialect.delimiter.join(self._names).encode())
-        most = least + 4 * len(self._names) + 2
-        begins = {self._dialect.quote, self._names[0][:1] or self._dialect.delimiter, " "}
+        most = least + 4 * len(self._names) + 2 + len(BOM_UTF8)
+        length = ends - starts
+        near = np.flatnonzero(rows & (length >= least) & (length <= most))
+        begins = {self._dialect.quote, self._names[0][:1] or self._dialect.delimiter, " ", "\ufeff"}
         like = np.zeros(256, np.bool_)
         like[[begin.encode()[0] for begin in begins if begin]] = True
-        length = ends[rows] - starts[rows]
-        found = rows[like[first[rows]] & (length >= least) & (length <= most)]
+        found = near[like[np.frombuffer(text, np.uint8)[starts[near]]]]
         return [(int(i), int(starts[i]), int(ends[i])) for i in found]
 
     def _is_header(self, text: bytes, place: tuple[int, int, int]) -> bool:
@@ -81,7 +82,8 @@ class Asides:
         return tuple(self._fields(text[start:end])) == self._names
 
     def _fields(self, record: bytes) -> list[str]:
-        decoded = record.rstrip(b"\r\n").decode(errors="replace")
+        # Where files were joined, the second brings its byte order mark.
+        decoded = record.rstrip(b"\r\n").removeprefix(BOM_UTF8).decode(errors="replace")
         fields = [field.strip() for field in cut_fields(decoded, self._dialect) or []]
         return fields[:-1] if self._dialect.trailing and fields and not fields[-1] else fields
 

@@ -46,7 +46,8 @@ def judge_column(
     """The column as the schema holds it, or why it is ignored."""
     if values is None:
         stated = name in dataset.types
-        return "dataset.types" if stated else f"{source.type} values cannot be learnt from"
+        what = source.note or source.type
+        return "dataset.types" if stated else f"{what} values cannot be learnt from"
     if name == dataset.target:
         return Column(name, kind, Purpose.TARGET, WIDEST[kind], _edges(values))
     if name == dataset.time:

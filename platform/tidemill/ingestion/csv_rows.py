@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from tidemill.ingestion.asides import Asides
 from tidemill.ingestion.fields import cut_fields, flaw
 from tidemill.ingestion.names import unique_names
 from tidemill.ingestion.parsed import Reject
-from tidemill.ingestion.raw import RawBatch
+from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.streams import line_blocks
@@ -26,6 +26,7 @@ __all__ = ["read_csv_rows"]
 _MAX_RAW = 500
 # Not a column's name, which is never empty: what stands behind the last delimiter of every row.
 _NOTHING = ""
+_OnOddRow = Callable[[pacsv.InvalidRow], str]
 _NOT_UTF8 = "not valid UTF-8 text (dataset.csv.encoding names another encoding)"
 
 
@@ -45,7 +46,7 @@ def read_csv_rows(
     Parameters
     ----------
     names : tuple of str
-        Columns of a file without a header, in its order.
+        The source's columns, in the order of a file without a header. Others are left out.
     wanted : dict of column name to pyarrow.DataType
         What to read: strings, or a dictionary of them. Files with a header may hold the columns
         in any order.
@@ -72,6 +73,7 @@ def read_csv_rows(
         first_rows=1 if dialect.header else 0,
         asides=asides,
     )
+    listed = names
     if dialect.header:
         names = _header(next(blocks, None), dialect, split)
     absent = [name for name in wanted if name not in names]
@@ -86,7 +88,9 @@ def read_csv_rows(
     parser = _Parser(dialect, names, wanted, null_values, swapped=swapped)
     first_row = 0
     for block in blocks:
-        yield parser.parse(block, first_row, asides.counted())
+        batch = parser.parse(block, first_row, asides.counted())
+        batch.left_out.update((unlisted(n), len(batch.rows)) for n in names if n not in listed)
+        yield batch
         first_row += len(block.starts)
     if left := asides.counted():
         none = RecordBlock(b"", np.zeros(0, np.int64), np.zeros(0, np.int64), 0, clean=False)
@@ -163,8 +167,8 @@ class _Parser:
             bad[row.number - 1] = _wrong_width(row.expected_columns, row.actual_columns)
             return "skip"
 
-        try:
-            table = self._arrow_table(text, note)
+        try:  # PyArrow shows odd rows as texts, and prints a traceback where one is none
+            table = self._arrow_table(text, note if _is_utf8(text) else None)
         except pa.ArrowInvalid:
             return None
         if table.num_rows + len(bad) != len(block.starts):
@@ -172,7 +176,7 @@ class _Parser:
         columns = table.combine_chunks()
         return {name: _whole(columns.column(name)) for name in self._wanted}, bad
 
-    def _arrow_table(self, text: bytes, note: object) -> pa.Table:
+    def _arrow_table(self, text: bytes, note: _OnOddRow | None) -> pa.Table:
         quote = self._dialect.quote
         return pacsv.read_csv(
             pa.BufferReader(text),
@@ -245,6 +249,19 @@ def _swapped_back(texts: pa.Array) -> pa.Array:
 
 def _encodable(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    ends = pa.py_buffer(np.array([0, len(text)], np.int64))
+    try:
+        pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(text)]).validate(
+            full=True
+        )
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

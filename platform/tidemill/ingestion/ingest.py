@@ -61,7 +61,7 @@ class IngestResult:
     splits_scanned, splits_resumed : int
         Scanned now; taken over from an interrupted run.
     cut : dict of column name to int
-        Times whose digits beyond the microsecond were cut off.
+        Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
         Lines of text that are no rows, by what they are.
     """

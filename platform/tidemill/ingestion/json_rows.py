@@ -7,7 +7,7 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PurePath
@@ -21,7 +21,7 @@ from tidemill.conventions import NumberConvention
 from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion.names import refuse_more_columns, second_names
 from tidemill.ingestion.parsed import Reject
-from tidemill.ingestion.raw import RawBatch
+from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.records import RecordBlock, cut_records
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.streams import line_blocks
@@ -76,13 +76,15 @@ def read_json_rows(
     batch_rows: int,
     whole: bool = True,
     conventions: Mapping[str, NumberConvention] | None = None,
+    known: Set[str] | None = None,
 ) -> Iterator[RawBatch]:
     """Yield the split's objects as texts, ``batch_rows`` lines at a time; see ``read_csv_rows``.
 
     A line that is no JSON object is rejected; an absent member and NaN are null; nested values
     are texts of JSON. A number has the shortest spelling that is it, whatever the file's, and is
     written as the column's texts are where these have a convention: 1.234 is no 1234. Of a member
-    that comes twice in an object, the second gets a second name.
+    that comes twice in an object, the second gets a second name. Cells of members that are not
+    ``known`` are counted as left out.
     """
     blocks = cut_records(
         line_blocks(split, root, encoding="utf-8", whole=whole)[0],
@@ -105,8 +107,14 @@ def read_json_rows(
             )
             for name in names
         }
-        yield RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects)
+        left = {} if known is None else _unlisted(objects, known)
+        yield RawBatch(columns, first_row + np.flatnonzero(keep), {}, rejects, left)
         first_row += len(block.starts)
+
+
+def _unlisted(objects: list[dict[str, Any]], known: Set[str]) -> dict[str, int]:
+    more = Counter(n for value in objects if not value.keys() <= known for n in value)
+    return {unlisted(name): cells for name, cells in more.items() if name not in known}
 
 
 def _as_texts_are(

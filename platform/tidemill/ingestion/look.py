@@ -122,12 +122,12 @@ def look_result(
     source = {column.name: column for column in listing.columns}
     _check_names(dataset, plain, carry, listing, root)
     types = {name: dataset.types.get(name, _TYPES[kind]) for name, kind in plain.items()}
-    _check_plain(dataset, plain, types, carry)
+    _check_plain(dataset, listing, types, carry)
     for name in (dataset.target, dataset.time, dataset.key, *carry):
         if name is not None and types[name] is ColumnType.IGNORED:
             types[name] = ColumnType.CATEGORICAL
     left = {n: t for n, t in types.items() if n not in dataset.drop or n in carry}
-    sample = _sample(dataset, listing, root, left, plain)
+    sample, aside = _sample(dataset, listing, root, left, plain)
     if not sample.num_rows:
         raise SourceEmpty(
             "none of the rows looked at can be read",
@@ -164,7 +164,7 @@ def look_result(
         sample.num_rows,
         {c.name: c.note for c in kept if c.note} | _unread(dataset, columns, sample),
         {c.name: c.missing for c in kept if c.missing},
-        (said_of(listing.dialect) if listing.dialect else ()) + listing.unchecked,
+        (said_of(listing.dialect) if listing.dialect else ()) + aside + listing.unchecked,
     )
 
 
@@ -217,8 +217,9 @@ def _plain_types(dataset: DatasetConfig, listing: SourceListing) -> dict[str, st
             nested = [column for column in sorted(columns) if plain[column] == "other"]
             if nested:
                 raise ConfigError(
-                    f"dataset.derive.{name} reads {nested[0]!r}, whose values are nested or binary",
-                    remedy="derive from plain columns",
+                    f"dataset.derive.{name} reads {nested[0]!r}, which holds "
+                    f"{_held(listing, nested[0])} values",
+                    remedy="derive from numbers, texts, times and booleans",
                     column=nested[0],
                 )
         fields = [(name, derive_type(kind)) for name, kind in plain.items()]
@@ -226,6 +227,10 @@ def _plain_types(dataset: DatasetConfig, listing: SourceListing) -> dict[str, st
         derived = Deriver(dataset.derive).columns(empty)
         plain |= {name: plain_type(array.type) for name, array in derived.items()}
     return plain
+
+
+def _held(listing: SourceListing, name: str) -> str:
+    return next(column.note for column in listing.columns if column.name == name)
 
 
 def _check_names(
@@ -252,17 +257,19 @@ def _check_names(
 
 def _check_plain(
     dataset: DatasetConfig,
-    plain: dict[str, str],
+    listing: SourceListing,
     types: dict[str, ColumnType],
     carry: tuple[str, ...],
 ) -> None:
-    """Nested and binary values can only be ignored."""
+    """Nested and binary values, and hours without a day, can only be ignored."""
     asked = {dataset.target, dataset.time, dataset.key, *carry}
-    for name, kind in plain.items():
-        if kind == "other" and (name in asked or types[name] is not ColumnType.IGNORED):
+    for column in listing.columns:
+        name, left = column.name, types[column.name] is ColumnType.IGNORED
+        if column.type == "other" and (name in asked or not left):
             raise ConfigError(
-                f"the column {name!r} holds nested or binary values, which cannot be used",
-                remedy="name another column, or derive a plain one with dataset.derive",
+                f"the column {name!r} holds {column.note} values, which cannot be used",
+                remedy="name another column, or write it to the files as numbers, texts, times or "
+                "booleans",
                 column=name,
             )
 
@@ -273,9 +280,9 @@ def _sample(
     root: Path,
     types: dict[str, ColumnType],
     plain: dict[str, str],
-) -> pa.Table:
-    """The first rows of every split, each column of the widest physical type of its kind."""
-    columns = []
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Rows of every split, each column of the widest type of its kind; and what was left out."""
+    columns, aside = [], dict[str, int]()
     for name, kind in types.items():
         if kind is not ColumnType.IGNORED:
             whole = name == dataset.key and plain[name] == "integer"
@@ -295,16 +302,20 @@ def _sample(
             ),
             schema.arrow_schema(),
             share,
+            aside,
         )
         for split in listing.splits
     ]
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables), tuple(f"{what}: left out" for what in aside)
 
 
-def _thinned(batches: Iterator[ParsedBatch], schema: pa.Schema, share: int) -> pa.Table:
+def _thinned(
+    batches: Iterator[ParsedBatch], schema: pa.Schema, share: int, aside: dict[str, int]
+) -> pa.Table:
     """Every n-th row of all that is read, at most ``2 * share`` of them."""
     thinned = Thinned(schema, share)
     for batch in batches:
+        aside.update(batch.left_out)
         thinned.add(batch.table)
     return thinned.table()
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.parquet_child import MOST_COLUMNS
+from tidemill.schema import SourceColumn
 
-__all__ = ["refuse_more_columns", "second_names", "unique_names"]
+__all__ = ["refuse_more_columns", "second_names", "unique_names", "with_written_names"]
 
 
 def refuse_more_columns(found: int, path: str) -> None:
@@ -53,3 +57,16 @@ def second_names(names: list[str]) -> list[str]:
         taken.add(name)
         found.append(name)
     return found
+
+
+def with_written_names(
+    columns: Iterable[SourceColumn], written: Iterable[str]
+) -> tuple[SourceColumn, ...]:
+    """The columns, with a note on those that have another name in the data."""
+    said = "the data have the name {!r} more than once; this is a further one"
+    return tuple(
+        column
+        if not name or column.name == name
+        else replace(column, note="; ".join(filter(None, [said.format(name), column.note])))
+        for column, name in zip(columns, written, strict=True)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from tidemill.casting import CellFaults, is_text
 from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion.names import second_names
 from tidemill.ingestion.parquet_apart import open_parquet
-from tidemill.ingestion.raw import RawBatch
+from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.splits import Split
 from tidemill.storage import hash_file
 
@@ -24,11 +24,18 @@ MAX_TEXT_RATIO = 100
 
 
 def read_parquet_rows(
-    split: Split, root: Path, *, names: list[str], batch_rows: int, max_batches: int | None = None
+    split: Split,
+    root: Path,
+    *,
+    names: list[str],
+    batch_rows: int,
+    max_batches: int | None = None,
+    known: Collection[str] | None = None,
 ) -> Iterator[RawBatch]:
     """Yield the split's rows, ``batch_rows`` at a time, whatever its row groups and pages.
 
-    With ``max_batches`` the rest of the file is neither read nor compared.
+    With ``max_batches`` the rest of the file is neither read nor compared. Cells of columns that
+    are not ``known`` are counted as left out.
 
     Raises
     ------
@@ -50,6 +57,7 @@ def read_parquet_rows(
     with open_parquet(path, split.path) as file:
         groups = range(first, len(file.group_rows) if last is None else last)
         columns = _positions(file.schema, names, split.path)
+        more = [n for n in column_names(file.schema) if known is not None and n not in known]
         begin = 0
         most = None if max_batches is None else max_batches * batch_rows
         tables = _recut(file.batches(groups, columns, most), batch_rows)
@@ -62,7 +70,7 @@ def read_parquet_rows(
                 if found is not None:
                     faults[name] = found
             rows = begin + np.arange(table.num_rows, dtype=np.int64)
-            yield RawBatch(read, rows, faults, ())
+            yield RawBatch(read, rows, faults, (), {unlisted(n): table.num_rows for n in more})
             begin += table.num_rows
 
 
@@ -86,7 +94,10 @@ def _positions(schema: pa.Schema, names: list[str], shown: str) -> list[int]:
 
 
 def plain_type(kind: pa.DataType) -> str:
-    """The plain type of an Arrow type: text, integer, number, boolean, datetime or other."""
+    """The plain type of an Arrow type: text, integer, number, boolean, datetime or other.
+
+    A column without any value, of the null type, is one of texts.
+    """
     if pa.types.is_dictionary(kind):
         return plain_type(kind.value_type)
     if pa.types.is_boolean(kind):
@@ -97,7 +108,7 @@ def plain_type(kind: pa.DataType) -> str:
         return "number"
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return "datetime"
-    if is_text(kind):
+    if is_text(kind) or pa.types.is_null(kind):
         return "text"
     return "other"
 

@@ -51,9 +51,10 @@ class ParsedBatch:
     misfits : dict of column name to CellFaults
         Numbers that the column's float32 alters; they stand rounded in the table.
     cut : dict of column name to int
-        Times whose digits beyond the microsecond were cut off.
+        Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
-        Lines of text that are no rows, by what they are, as far as they were met.
+        Lines of text that are no rows, and cells of columns that look did not find, by what they
+        are, as far as they were met.
     """
 
     table: pa.Table

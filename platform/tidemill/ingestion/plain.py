@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.casting import booleans_of, times_of
+from tidemill.config import DatasetConfig
 from tidemill.conventions import (
     Convention,
     find_number_conventions,
@@ -72,6 +73,16 @@ class Stated:
     type: ColumnType | None = None
     convention: str | None = None
     key: bool = False
+
+    @classmethod
+    def of(cls, dataset: DatasetConfig, name: str) -> Stated:
+        """What the dataset section says of the column."""
+        return cls(
+            missing=dataset.missing_values,
+            type=dataset.types.get(name),
+            convention=dataset.conventions.get(name),
+            key=name == dataset.key,
+        )
 
 
 def column_of_texts(

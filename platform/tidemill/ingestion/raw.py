@@ -11,7 +11,7 @@ import pyarrow as pa
 from tidemill.casting import CellFaults
 from tidemill.ingestion.parsed import Reject
 
-__all__ = ["RawBatch"]
+__all__ = ["RawBatch", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class RawBatch:
         Those that the reader found already.
     rejects : tuple of Reject
     left_out : dict of str to int
-        Lines that are no rows, by what they are.
+        Lines that are no rows, and cells of columns that the listing lacks, by what they are.
     """
 
     columns: dict[str, pa.Array]
@@ -35,3 +35,8 @@ class RawBatch:
     faults: dict[str, CellFaults]
     rejects: tuple[Reject, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+
+
+def unlisted(name: str) -> str:
+    """What the cells of a column are that a file has and the listing lacks."""
+    return f"cells of {name!r}, which is no column that look found"

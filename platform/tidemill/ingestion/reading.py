@@ -116,7 +116,12 @@ class _Plan:
 
             names = list(self._wanted)
             return read_parquet_rows(
-                split, root, names=names, batch_rows=batch_rows, max_batches=max_batches
+                split,
+                root,
+                names=names,
+                batch_rows=batch_rows,
+                max_batches=max_batches,
+                known=self._source,
             )
         if split.format == "jsonl":
             from tidemill.ingestion.json_rows import read_json_rows
@@ -128,6 +133,7 @@ class _Plan:
                 batch_rows=batch_rows,
                 whole=whole,
                 conventions=self._conventions(),
+                known=self._source.keys(),
             )
         from tidemill.ingestion.csv_rows import read_csv_rows
 

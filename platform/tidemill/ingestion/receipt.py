@@ -36,7 +36,7 @@ class Receipt:
         Of the valid rows; None if there are none.
     part, quarantine : FileEntry
     cut : dict of column name to int
-        Times whose digits beyond the microsecond were cut off.
+        Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
         Lines of text that are no rows, by what they are.
     spills : dict of file name to SHA-256

@@ -234,7 +234,11 @@ class _Queue:
         self._pieces: list[tuple[bytes, Offsets, Offsets, bool]] = []
         self.records = 0
         self._line = line
-        self.end_line = line
+
+    @property
+    def end_line(self) -> int:
+        """The line behind all that was put here."""
+        return self._line + sum(piece[0].count(b"\n") for piece in self._pieces)
 
     def put(self, text: bytes, ends: Offsets, clean: bool) -> None:
         starts = np.concatenate([[0], ends[:-1]])
@@ -245,9 +249,10 @@ class _Queue:
             aside = self._asides.among(text, starts, ends, kept)
             clean = clean and not aside.any()  # PyArrow would read them as rows
             kept &= ~aside
-        self._pieces.append((text, starts[kept], ends[kept], clean))
-        self.records += int(kept.sum())
-        self.end_line += text.count(b"\n")
+        if not kept.all():
+            starts, ends = starts[kept], ends[kept]
+        self._pieces.append((text, starts, ends, clean))
+        self.records += len(starts)
 
     def ready(self, wanted: int) -> bool:
         return self.records >= wanted
@@ -276,9 +281,12 @@ class _Queue:
 
 def _blank(text: bytes, starts: Offsets, ends: Offsets) -> npt.NDArray[np.bool_]:
     """Which records are empty lines."""
-    bytes_ = np.frombuffer(text, np.uint8)
     length = ends - starts
-    blank: npt.NDArray[np.bool_] = (length == 1) | ((length == 2) & (bytes_[starts] == _CR))
-    odd = np.flatnonzero((length > 2) & (bytes_[starts] == _CR))  # carriage returns alone
+    blank: npt.NDArray[np.bool_] = length == 1
+    if b"\r" not in text:
+        return blank
+    returns = np.frombuffer(text, np.uint8)[starts] == _CR
+    blank |= (length == 2) & returns
+    odd = np.flatnonzero((length > 2) & returns)  # carriage returns alone
     blank[odd] = [not text[starts[i] : ends[i]].strip(b"\r\n") for i in odd]
     return blank

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from tidemill.casting import is_text
 from tidemill.config import DatasetConfig
-from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty, SourceUnreadable
+from tidemill.errors import ConfigError, SourceEmpty, SourceUnreadable
 from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, head_lines, read_head
 from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.layout import common_width
-from tidemill.ingestion.names import refuse_more_columns, unique_names
-from tidemill.ingestion.parquet_apart import open_parquet
-from tidemill.ingestion.parquet_rows import column_names, plain_type, read_parquet_rows
+from tidemill.ingestion.names import refuse_more_columns, unique_names, with_written_names
+from tidemill.ingestion.parquet_columns import sniff_parquet
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.trials import setting_that_reads
-from tidemill.numbers import EXACT
-from tidemill.schema import ColumnType, SourceColumn
+from tidemill.schema import SourceColumn
 
 __all__ = ["share_of_look", "sniff"]
 
-_FLOAT32_HOLDS, _FLOAT64_HOLDS = 2**24, 2**53
-"""Every whole number up to these."""
+_AS_IT_IS = (
+    "mend the file, or set dataset.csv.delimiter, quote, escape, header or skip_lines to how it is "
+    "written"
+)
 
 Sniffed = tuple[tuple[SourceColumn, ...], CsvDialect | None]
 
@@ -41,7 +39,8 @@ def sniff(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: 
     ``named`` is what errors call the source.
     """
     if splits[0].format == "parquet":
-        return _sniff_parquet(dataset, splits, root, named), None
+        share = share_of_look(dataset, splits)
+        return sniff_parquet(dataset, splits, root, named, share), None
     if splits[0].format == "jsonl":
         return _sniff_json(dataset, splits, root, named), None
     return _sniff_csv(dataset, splits, root, named)
@@ -50,15 +49,6 @@ def sniff(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: 
 def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...]) -> int:
     """Rows that the look reads from the beginning of each split."""
     return max(-(-dataset.look_rows // len(splits)), 100)
-
-
-def _stated(dataset: DatasetConfig, name: str) -> Stated:
-    return Stated(
-        missing=dataset.missing_values,
-        type=dataset.types.get(name),
-        convention=dataset.conventions.get(name),
-        key=name == dataset.key,
-    )
 
 
 def _sniff_csv(
@@ -96,20 +86,21 @@ def _sniff_csv(
                 columns[name].append(batch.columns[name])
     if not any(len(array) for arrays in columns.values() for array in arrays):
         if rejects:
-            raise _no_row(rejects, setting_that_reads(dataset.csv, encoding, head, first.path))
+            helps = setting_that_reads(dataset.csv, encoding, head, first.path)
+            raise _no_row(rejects, f"set {helps}" if helps else _AS_IT_IS)
         raise SourceEmpty(
             f"{named} {dataset.source!r} has no rows (a header at most)",
             remedy="put data there, or set dataset.csv.header: false if the first line is data",
             source=dataset.source,
         )
     found = (
-        column_of_texts(name, pa.concat_arrays(arrays), _stated(dataset, name))
+        column_of_texts(name, pa.concat_arrays(arrays), Stated.of(dataset, name))
         for name, arrays in columns.items()
     )
-    return _told(found, tuple(field.strip() for field in written)), dialect
+    return with_written_names(found, [field.strip() for field in written]), dialect
 
 
-def _no_row(rejects: list[tuple[Split, Reject]], helps: str) -> SourceUnreadable:
+def _no_row(rejects: list[tuple[Split, Reject]], remedy: str) -> SourceUnreadable:
     """Why none of the lines looked at is a row, with the first of them."""
     split, first = rejects[0]
     reasons = Counter(reject.reason for _, reject in rejects).most_common(3)
@@ -118,10 +109,7 @@ def _no_row(rejects: list[tuple[Split, Reject]], helps: str) -> SourceUnreadable
     return SourceUnreadable(
         f"{split.path}: none of the {len(rejects)} lines looked at can be read as a row: {said}. "
         f"{shown}",
-        remedy=f"set {helps}"
-        if helps
-        else "mend the file, or set dataset.csv.delimiter, quote, "
-        "escape, header or skip_lines to how it is written",
+        remedy=remedy,
         path=split.path,
         line=first.line,
         reasons=tuple(reason for reason, _ in reasons),
@@ -154,7 +142,7 @@ def _sniff_json(
 ) -> tuple[SourceColumn, ...]:
     share = share_of_look(dataset, splits)
     samples = [read_json_sample(split, root, rows=share) for split in splits]
-    names = tuple(samples[0].columns)
+    names = dict.fromkeys(name for sample in samples for name in sample.columns)
     if not any(len(array) for sample in samples for array in sample.columns.values()):
         raise SourceEmpty(
             f"{named} {dataset.source!r} has no rows",
@@ -169,7 +157,7 @@ def _json_column(name: str, samples: list[JsonSample], dataset: DatasetConfig) -
     column = column_of_texts(
         name,
         pa.concat_arrays([sample.columns[name] for sample in held]),
-        _stated(dataset, name),
+        Stated.of(dataset, name),
         declared=np.concatenate([sample.quoted[name] for sample in held]),
     )
     respelled = next((s.respelled[name] for s in held if name in s.respelled), None)
@@ -177,108 +165,4 @@ def _json_column(name: str, samples: list[JsonSample], dataset: DatasetConfig) -
         one = f"a bare number has one text: {respelled[0]} is {respelled[1]!r}"
         column = replace(column, note=f"{column.note}; {one}" if column.note else one)
     written = next((s.written[name] for s in held if name in s.written), name)
-    return _told([column], (written,))[0]
-
-
-def _sniff_parquet(
-    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
-) -> tuple[SourceColumn, ...]:
-    fields: tuple[pa.Field, ...] | None = None
-    rows, seen, largest = 0, "", dict[str, float]()
-    for split in splits:
-        if split.path == seen:
-            continue
-        seen = split.path
-        with open_parquet(split.locate(root), split.path) as file:
-            schema, rows = file.schema, rows + sum(file.group_rows)
-            for name, number in file.largest.items():
-                largest[name] = max(number, largest.get(name, 0))
-        names = column_names(schema)
-        if fields is None:
-            written, fields = (
-                schema.names,
-                tuple(f.with_name(n) for f, n in zip(schema, names, strict=True)),
-            )
-        absent = [field.name for field in fields if field.name not in names]
-        if absent:
-            raise SchemaMismatch(
-                f"{split.path} lacks the columns {', '.join(absent)} that {splits[0].path} has",
-                remedy="add them to the file, or take the file out of the source",
-                path=split.path,
-                columns=tuple(absent),
-            )
-    if not rows or not fields:
-        raise SourceEmpty(
-            f"the Parquet files of {named} have no rows",
-            remedy=f"put data there, or let {named} name others",
-        )
-    asked = [
-        field.name
-        for field, name in zip(fields, written, strict=True)
-        if is_text(field.type) or largest.get(name, 0) > _FLOAT64_HOLDS
-    ]
-    texts = _parquet_texts(dataset, splits, root, asked)
-    columns = (
-        replace(
-            _parquet_column(field, texts.get(field.name), dataset),
-            wide=largest.get(name, 0) > _FLOAT32_HOLDS,
-        )
-        for field, name in zip(fields, written, strict=True)
-    )
-    return _told(columns, tuple(written))
-
-
-def _parquet_texts(
-    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, names: list[str]
-) -> dict[str, pa.Array]:
-    """The first texts of columns of texts; those of long whole numbers, which may be codes."""
-    share, read = share_of_look(dataset, splits), dict[str, list[pa.Array]]()
-    if not names:
-        return {}
-    for split in splits:
-        batches = read_parquet_rows(split, root, names=names, batch_rows=share, max_batches=1)
-        batch = next(batches, None)
-        if batch is None:
-            continue
-        for name in names:
-            values = batch.columns[name]  # a long text that is repeated stays one
-            encoded = pa.types.is_dictionary(values.type)
-            values = values if encoded else values.cast(pa.string()).dictionary_encode()
-            read.setdefault(name, []).append(values.cast(pa.dictionary(pa.int32(), pa.string())))
-    return {
-        name: pa.chunked_array(arrays).unify_dictionaries().combine_chunks()
-        for name, arrays in read.items()
-    }
-
-
-def _parquet_column(
-    field: pa.Field, texts: pa.Array | None, dataset: DatasetConfig
-) -> SourceColumn:
-    plain, stated = plain_type(field.type), _stated(dataset, field.name)
-    if texts is not None and (plain == "text" or stated.type is None):
-        return column_of_texts(field.name, texts, stated, declared=plain == "text")
-    if plain != "other" and stated.type not in (None, ColumnType.IGNORED):
-        whole = (stated.type, plain) == (ColumnType.NUMERIC, "integer")
-        plain = "integer" if whole else _STATED[stated.type]
-    narrow = pa.types.is_float32(field.type) or pa.types.is_float16(field.type)
-    style = "" if stated.type else EXACT
-    return SourceColumn(field.name, plain, style=style, narrow=narrow)
-
-
-def _told(columns: Iterable[SourceColumn], written: tuple[str, ...]) -> tuple[SourceColumn, ...]:
-    """The columns, with a note on those that have another name in the data."""
-    said = "the data have the name {!r} more than once; this is a further one"
-    return tuple(
-        column
-        if not name or column.name == name
-        else replace(column, note="; ".join(filter(None, [said.format(name), column.note])))
-        for column, name in zip(columns, written, strict=True)
-    )
-
-
-_STATED = {
-    ColumnType.NUMERIC: "number",
-    ColumnType.BOOLEAN: "boolean",
-    ColumnType.CATEGORICAL: "text",
-    ColumnType.DATETIME: "datetime",
-}
+    return with_written_names([column], [written])[0]

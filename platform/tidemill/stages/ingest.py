@@ -74,7 +74,8 @@ def run_ingest(
 def _warnings(result: IngestResult) -> tuple[str, ...]:
     """What was accepted and should be known: codes, cut times, lines that are no rows."""
     cut = (
-        f"{column}: digits beyond the microsecond were cut off in {cells} cells"
+        f"{column}: {cells} cells lost digits (times have microseconds, whole numbers the 53 bits "
+        "of float64)"
         for column, cells in result.cut.items()
     )
     codes = (
