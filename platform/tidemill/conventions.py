@@ -31,7 +31,7 @@ __all__ = [
 
 _DAYS = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
-    *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
+    *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", ", %H:%M:%S")
 
@@ -225,7 +225,17 @@ def find_time_conventions(words: pa.Array) -> tuple[TimeConvention, ...]:
         return ()
     first = words[0].as_py()  # tells most formats apart at once
     found = (TimeConvention(form) for form in _forms() if re.match(_time_regex(form), first))
-    return tuple(convention for convention in found if _keeps(convention, words))
+    fitting = tuple(convention for convention in found if _keeps(convention, words))
+    if len(fitting) > 1 and not _begin_with_years(words):
+        return tuple(each for each in fitting if not each.form.startswith("%y"))
+    return fitting
+
+
+def _begin_with_years(words: pa.Array) -> bool:
+    """Whether what comes first differs less than what comes last, as years do beside days."""
+    parts = pc.extract_regex(words, r"^(?P<first>\d+)/\d+/(?P<last>\d+)")
+    first, last = (pc.count_distinct(pc.struct_field(parts, [n])) for n in ("first", "last"))
+    return bool(first.as_py() < last.as_py())
 
 
 def _keeps(convention: TimeConvention, words: pa.Array) -> bool:

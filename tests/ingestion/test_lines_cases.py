@@ -231,6 +231,7 @@ def test_only_files_without_rows_have_none(tmp_path: Path, text: str) -> None:
         ),
         ("a;b;y\n" + ROWS.replace(",", ";"), {"delimiter": ","}, {"delimiter": "auto"}),
         ("a,b,y\n" + ROWS, {"skip_lines": 1}, {"skip_lines": 0, "header": True}),
+        ("a^b^y\n" + ROWS.replace(",", "^"), {}, {"delimiter": "^"}),
     ],
 )
 def test_a_target_that_another_line_has_is_found_there(
@@ -303,3 +304,25 @@ def test_odd_rows_that_are_no_text_print_nothing(
     assert len(found) == 80
     assert [reject.line for reject in rejects] == [42]
     assert capfd.readouterr().err == ""
+
+
+def test_aligned_columns_are_refused(tmp_path: Path) -> None:
+    """Blanks that fill up columns shift values in silence where they are taken as separators."""
+    rows = ["Rome  10 a", "Milan 5  a", "Oslo  20 b", "Paris 7  b"] * 5
+    text = "\n".join(["town  nr y", *rows]) + "\n"
+    with pytest.raises(SourceUnreadable, match="aligned") as refused:
+        read_text(tmp_path, text)
+    assert "dataset.csv.delimiter: ' '" in refused.value.remedy
+    read_text(tmp_path, text, csv={"delimiter": " "})
+    _, rows_, _, _ = read_text(tmp_path, " t n y\n" + " 1 2 a\n 3 4 b\n" * 5)
+    assert (rows_[1]["t"], rows_[1]["n"]) == (3, 4)
+
+
+def test_columns_in_single_quotes_are_quoted(tmp_path: Path) -> None:
+    """Where each cell stands in them, though no separator does; a name may begin with one."""
+    rows = "1,'x',a\n2,'z',b\n" * 5
+    found, cells, _, _ = read_text(tmp_path, "v,w,y\n" + rows)
+    assert [row["w"] for row in cells[:2]] == ["x", "z"]
+    assert "' quotes (dataset.csv.quote)" in found.layout
+    _, cells, _, _ = read_text(tmp_path, "v,w,y\n" + rows.replace("'z'", "'t Veld"))
+    assert [row["w"] for row in cells[:2]] == ["'x'", "'t Veld"]

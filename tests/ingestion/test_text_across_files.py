@@ -163,3 +163,28 @@ def test_a_column_of_hours_is_called_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds time32\[ms\] values") as refused:
         read(tmp_path, types={"v": "numeric"})
     assert "derive" not in refused.value.remedy
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_keys_beyond_64_bits_are_texts(tmp_path: Path, form: str) -> None:
+    """None is lost, and none is another's."""
+    keys = [2**64 - 20 + i for i in range(20)]
+    if form == "csv":
+        lines = [f"{key},{label}" for key, label in zip(keys, Y, strict=True)]
+        (tmp_path / "t.csv").write_text("\n".join(["v,y", *lines]))
+    else:
+        files(tmp_path, pa.array(keys, pa.uint64()))
+    _, batches = read(tmp_path, key="v")
+    assert values(batches, "v") == [str(key) for key in keys]
+
+
+def test_days_that_may_begin_with_the_year_are_not_guessed(tmp_path: Path) -> None:
+    """24/02/13 is a day of February 2024, or of 2013; what differs less is more likely a year."""
+    for name, form in (("a.csv", "{0}/0{1}/{2}"), ("b.csv", "{2}/0{1}/{0}")):
+        days = [form.format(20 + i % 5, 1 + i % 9, 10 + i) for i in range(19)]
+        lines = [f"{day},{label}" for day, label in zip(days, Y, strict=False)]
+        (tmp_path / name).write_text("\n".join(["v,y", *lines]))
+    found, _ = read(tmp_path, source="a.csv", types={"y": "categorical"})
+    assert "'%d/%m/%y' or '%y/%m/%d'" in found.notes["v"]
+    _, batches = read(tmp_path, source="b.csv")
+    assert values(batches, "v")[0].year == 2020

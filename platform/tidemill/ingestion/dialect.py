@@ -69,6 +69,8 @@ def find_dialect(stated: CsvFormat, encoding: str, head: bytes, path: str) -> Cs
     if _all_spaced(lines) and dialect.delimiter != " ":
         dialect = replace(dialect, skip_blanks=True)
     lines = head_lines(head, dialect, path)
+    if stated.delimiter == "auto" and dialect.delimiter == " ":
+        _refuse_alignment(lines, path)
     layout = find_layout(
         lines,
         header=stated.header,
@@ -189,7 +191,18 @@ def _quotes(delimiter: str, head: bytes) -> list[str]:
     d = re.escape(delimiter.encode())
     double = re.search(rb'(?:^|%b *|\n)"' % d, head)
     single = re.search(rb"(?:^|%b *|\n)'[^\n]*'(?:%b|\r?\n)" % (d, d), head)
-    return ['"', "'"] if single and not double else ['"']
+    if not single or double:
+        return ['"']
+    return ["'", '"'] if _wrapped(delimiter, head) else ['"', "'"]
+
+
+def _wrapped(delimiter: str, head: bytes) -> bool:
+    """Whether every cell of some column stands in single quotes, below the header."""
+    lines = [line for line in head.split(b"\n")[1:_HEAD_RECORDS] if line.strip()]
+    columns = zip(*(line.split(delimiter.encode()) for line in lines), strict=False)
+    return len(lines) > 1 and any(
+        all(re.fullmatch(rb"'[^']*'", cell.strip()) for cell in column) for column in columns
+    )
 
 
 def _escapes(quote: str, head: bytes) -> list[str]:
@@ -222,6 +235,20 @@ def _all_spaced(lines: Sequence[HeadLine]) -> bool:
     """Whether a blank stands behind every delimiter of the rows."""
     cells = [f for line in lines[1:] if line.fields is not None for f in line.fields[1:] if f]
     return bool(cells) and all(cell.startswith(" ") for cell in cells)
+
+
+def _refuse_alignment(lines: Sequence[HeadLine], path: str) -> None:
+    """Refuse columns that blanks fill up: an empty field and a filled-up one look alike."""
+    for line in lines:
+        if line.fields is not None and "" in line.fields[1:-1]:
+            raise SourceUnreadable(
+                f"{path}: line {line.line} has several blanks in a row, as columns have that are "
+                f"aligned; which column a value stands in cannot be told: {line.text[:200]!r}",
+                remedy="write the table with a delimiter, or set dataset.csv.delimiter: ' ' if "
+                "every single blank separates two fields",
+                path=path,
+                line=line.line,
+            )
 
 
 def _refuse_two_meanings(

@@ -181,6 +181,8 @@ class _Finder:
         style = self._style(numbers)
         if style is None:
             return replace(text, note=_codes(numbers))
+        if self.said.key and _beyond_int64(numbers):
+            return replace(text, note="keys beyond 64 bits are texts")
         if self.declared:
             return replace(text, note="numbers that the source writes as texts")
         return SourceColumn("", "integer" if self._are_whole(sound) else "number", style=style)
@@ -262,6 +264,10 @@ class _Finder:
         ):
             often[word] = often.get(word, 0) + int(count)
         return max(often.values(), default=0) > max(1.0, _MAX_SLIP * float(self.counts.sum()))
+
+
+def _beyond_int64(numbers: pa.Array) -> bool:
+    return bool(pc.any(pc.greater_equal(pc.abs(numbers_of(numbers)), 2.0**63)).as_py())
 
 
 def _either(words: pa.Array, fitting: Sequence[Convention]) -> str:

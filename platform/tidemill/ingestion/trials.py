@@ -41,7 +41,11 @@ def setting_that_names(column: str, stated: CsvFormat, listing: SourceListing, r
     held = [number for number, text in enumerate(texts) if column in text]
     changes: list[dict[str, Any]] = [{"skip_lines": number, "header": True} for number in held]
     if held:
-        changes += [{"delimiter": delimiter} for delimiter in ("auto", *_DELIMITERS)]
+        marks = sorted(
+            {m for m in texts[held[0]] if not (m.isalnum() or m in "\"'\r_-") and m < "\x7f"}
+        )
+        delimiters = dict.fromkeys(("auto", *_DELIMITERS, *marks))
+        changes += [{"delimiter": delimiter} for delimiter in delimiters]
     for change in changes:
         line = _line_of(column, _changed(stated, change), encoding, head, split.path)
         if line:
