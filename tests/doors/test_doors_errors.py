@@ -133,7 +133,7 @@ CASES = {
     ),
     "folder without files": Case(
         each_file(Path.unlink), 2, "SourceMissing",
-        ("names no file", "data/raw"), "dataset.source", {"source": "data/raw"},
+        ("is a folder without files", "data/raw"), "dataset.source", {"source": "data/raw"},
     ),
     "empty files": Case(
         each_file(lambda path: path.write_text("")), 3, "SourceEmpty",
