@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.casting import cast_column
-from tidemill.features.columns import read_codes
+from tidemill.features.columns import Reading, read_codes
 from tidemill.spelling import categories, category, moments
+
+
+def codes_of(column, known):
+    """What a reducer has for the categories of a column."""
+    reading = Reading.of({"name": "c", "kind": "one_hot"})
+    return read_codes(reading.typed(column), known, 0.0).tolist()
+
 
 TIMES = {
     "2024-01-01": "2024-01-01 00:00:00",
@@ -90,19 +97,18 @@ def test_a_category_has_one_text_wherever_it_comes_from(value, text):
     for array in arrays:
         assert categories(array).to_pylist() == [text, None]
         assert cast_column(array, pa.string()).values.to_pylist() == [text, None]
-    codes = read_codes(np.array([value, None], object), {text: 7.0, None: 1.0}, 0.0)
-    assert codes.tolist() == [7.0, 1.0]
+    assert codes_of(np.array([value, None], object), {text: 7.0, None: 1.0}) == [7.0, 1.0]
 
 
 def test_a_whole_number_with_a_point_is_the_known_one():
     """As frames with gaps write it; what is known itself, and leading zeros, stay apart."""
     known = {"3": 1.0, "01": 2.0, "4.0": 3.0, "4": 4.0, "02134": 5.0}
     texts = ["3.0", "3.00", "3", "01", "1", "1.0", "4.0", "02134", "2134", "3.5", "+3.0", "03.0"]
-    assert read_codes(np.array(texts, object), known, 0.0).tolist() == [
+    assert codes_of(np.array(texts, object), known) == [
         *(1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 3.0, 5.0, 0.0, 0.0, 0.0, 0.0)
     ]
     chunked = pa.chunked_array([pa.array(texts).dictionary_encode()])
-    assert read_codes(chunked, known, 0.0)[:3].tolist() == [1.0] * 3
+    assert codes_of(chunked, known)[:3] == [1.0] * 3
 
 
 def test_a_number_is_the_category_that_has_a_point():
@@ -110,10 +116,9 @@ def test_a_number_is_the_category_that_has_a_point():
     known = {"7.0": 1.0, "1.0": 2.0}
     values = [7, 7.0, "7", "7.0", "7.00", "07", 8, "1"]
     expected = [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 2.0]
-    for column in (values, values * 20):  # few are looked up one by one, many by their labels
-        codes = read_codes(np.array(column, object), known, 0.0)
-        assert codes.tolist() == expected * (len(column) // len(values))
-    assert read_codes(np.array([7, 1, 8]), known, 0.0).tolist() == [1.0, 2.0, 0.0]
-    assert read_codes(pa.chunked_array([pa.array([7.0, 8.0])]), known, 0.0).tolist() == [1.0, 0.0]
+    for column in (values, values * 20):
+        assert codes_of(np.array(column, object), known) == expected * (len(column) // len(values))
+    assert codes_of(np.array([7, 1, 8]), known) == [1.0, 2.0, 0.0]
+    assert codes_of(pa.chunked_array([pa.array([7.0, 8.0])]), known) == [1.0, 0.0]
     both = known | {"7": 3.0}
-    assert read_codes(np.array([7, "7.0", "7.00"], object), both, 0.0).tolist() == [3.0, 1.0, 3.0]
+    assert codes_of(np.array([7, "7.0", "7.00"], object), both) == [3.0, 1.0, 3.0]

@@ -14,10 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.conventions import parse_convention
-from tidemill.numbers import clean_numbers, inexact, numbers_of, strays
+from tidemill.numbers import WHOLE, clean_numbers, inexact, numbers_of, strays
 from tidemill.schema import SourceColumn
 from tidemill.spelling import (
     FALSE_TEXTS,
+    FIRST_MICROS,
+    LARGEST_WHOLE,
+    LAST_MICROS,
     TRUE_TEXTS,
     categories,
     finer_than_micros,
@@ -27,13 +30,10 @@ from tidemill.spelling import (
     whole_micros,
 )
 
-__all__ = ["CellFaults", "Cells", "booleans_of", "cast_column", "is_text", "times_of"]
+__all__ = ["CellFaults", "Cells", "booleans_of", "cast_column", "is_text"]
 
-_WHOLE = r"^[+-]?\d+(\.0*)?$"
 _MAX_TEXT = 200
 _ANY = SourceColumn("", "text")
-# Microseconds since 1970 of the years 1 to 9999.
-_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -174,11 +174,6 @@ def booleans_of(words: pa.Array) -> pa.Array:
     return pc.if_else(known, true, pa.scalar(None, pa.bool_()))
 
 
-def times_of(words: pa.Array) -> pa.Array:
-    """Times in microseconds, by the rule of :mod:`tidemill.spelling`."""
-    return moments(words, pa.timestamp("us"))
-
-
 def is_text(kind: pa.DataType) -> bool:
     """Whether texts, or a dictionary of them."""
     if pa.types.is_dictionary(kind):
@@ -234,11 +229,12 @@ def _at_once(texts: pa.Array, wanted: pa.DataType, column: SourceColumn) -> Cell
             return Cells(values)
     if pa.types.is_timestamp(wanted):
         try:
-            ends = pc.min_max(texts.cast(wanted).cast(pa.int64())).as_py()
+            times = texts.cast(wanted)
         except pa.ArrowInvalid:
             return None
-        if ends["min"] is not None and ends["min"] >= _FIRST and ends["max"] <= _LAST:
-            return Cells(texts.cast(wanted))
+        ends = pc.min_max(times.cast(pa.int64())).as_py()
+        if ends["min"] is not None and ends["min"] >= FIRST_MICROS and ends["max"] <= LAST_MICROS:
+            return Cells(times)
     return None
 
 
@@ -254,7 +250,7 @@ def _each(words: pa.Array, wanted: pa.DataType, column: SourceColumn) -> pa.Arra
     if convention is not None and convention.plain == "number":
         words = convention.read(words)
     if pa.types.is_integer(wanted):
-        sound = pc.match_substring_regex(words, _WHOLE)
+        sound = pc.match_substring_regex(words, WHOLE)
         whole = pc.if_else(sound, words, pa.scalar(None, pa.string()))
         whole = pc.replace_substring_regex(whole, r"^\+|\.0*$", "")
         values = _guarded(whole, lambda array: array.cast(pa.int64()))[0]
@@ -327,7 +323,7 @@ def _to_seconds(values: pa.Array) -> Cells:
 def _beyond(numbers: pa.Array) -> bool:
     """Whether there is a number of which float64 does not hold every next whole one."""
     largest = pc.max(pc.abs(numbers)).as_py()
-    return largest is not None and largest >= 2.0**53
+    return largest is not None and largest >= LARGEST_WHOLE
 
 
 def _count(marked: pa.Array, encoded: pa.Array) -> int:
@@ -342,7 +338,7 @@ def _to_moment(values: pa.Array, wanted: pa.DataType) -> Cells:
     unit = values.type.unit
     counted = values.cast(pa.timestamp(unit, values.type.tz)).cast(pa.int64())
     scale, micros = _PER_SECOND[unit], 10**6
-    low, high = _FIRST * scale // micros, -(-_LAST * scale // micros)
+    low, high = FIRST_MICROS * scale // micros, -(-LAST_MICROS * scale // micros)
     outside = pc.or_(
         pc.less(counted, max(low, -(2**63))), pc.greater(counted, min(high, 2**63 - 1))
     )

@@ -240,7 +240,7 @@ def _begin_with_years(words: pa.Array) -> bool:
 
 def _keeps(convention: TimeConvention, words: pa.Array) -> bool:
     read = convention.read(words)
-    return not read.null_count and not moments(read, pa.timestamp("us")).null_count
+    return not read.null_count and not moments(read).null_count
 
 
 def _forms() -> Iterator[str]:

@@ -306,7 +306,6 @@ def _write_ignores(workspace: Workspace) -> None:
     # Git keeps the figures: `dvc metrics diff` and `dvc exp show` read them from commits.
     reports = "/reports/*\n!/reports/metrics.json\n"
     lines = f"/data/\n/models/\n{reports}/.tidemill/\n/mlflow.db*\n/mlartifacts/\n"
-    for name in (".gitignore",):
-        path = workspace.root / name
-        if not path.exists():
-            write_bytes(path, lines.encode())
+    path = workspace.root / ".gitignore"
+    if not path.exists():
+        write_bytes(path, lines.encode())

@@ -11,16 +11,22 @@ that the format itself calls so have no spelling of their own.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.spelling import LARGEST_WHOLE
+
 __all__ = [
     "EXACT",
     "SHORTEST",
+    "WHOLE",
     "clean_numbers",
     "inexact",
+    "is_style",
     "numbers_of",
     "one_number",
     "strays",
@@ -29,6 +35,10 @@ __all__ = [
 
 SHORTEST = "shortest"
 EXACT = "exact"
+WHOLE = r"^[+-]?\d+(\.0*)?$"
+"""Whole numbers, written out."""
+
+_STYLE = re.compile(r"(?:shortest|exact|(?:decimals|digits) [0-9]{1,3})?")
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _PARTS = (
@@ -36,7 +46,6 @@ _PARTS = (
     r"(?P<mark>[eE]?)(?P<up>[+-]?)(?P<exponent>\d*)$"
 )
 _NAMES = ("sign", "whole", "point", "fraction", "mark", "up", "exponent")
-_LARGEST = 2.0**53
 _MAX_DIGITS = 400
 
 Mask = npt.NDArray[np.bool_]
@@ -99,6 +108,15 @@ def style_of(words: pa.Array, *, exact: bool = True) -> str | None:
     if style is None or _strange(words, parts, style, whole=_all_whole(parts), exact=exact).any():
         return None
     return None if one_number(words) else style
+
+
+def is_style(text: str) -> bool:
+    """Whether :func:`strays` knows a style; the empty one, too.
+
+    >>> [is_style(text) for text in ("shortest", "decimals 2", "", "decimals")]
+    [True, True, True, False]
+    """
+    return _STYLE.fullmatch(text) is not None
 
 
 def _plain_style(words: pa.Array) -> str | None:
@@ -181,7 +199,7 @@ def _doubtful(texts: pa.Array, values: Floats, style: str) -> Mask:
         doubtful[np.searchsorted(ends, signs, side="right")] = True
     with np.errstate(invalid="ignore"):
         broken: Mask = long & (values != np.floor(values))
-        doubtful |= np.abs(values) >= _LARGEST
+        doubtful |= np.abs(values) >= LARGEST_WHOLE
     if style == SHORTEST:
         broken &= held[ends - 1] == _byte("0")
     elif style == EXACT:
@@ -216,7 +234,7 @@ def inexact(texts: pa.Array, values: pa.Array) -> Mask:
     """
     found, floats = np.zeros(len(texts), np.bool_), _floats(values)
     with np.errstate(invalid="ignore"):
-        large = np.flatnonzero(np.abs(floats) >= _LARGEST)
+        large = np.flatnonzero(np.abs(floats) >= LARGEST_WHOLE)
     for row in large.tolist():
         whole, _, fraction = texts[row].as_py().partition(".")
         if whole.lstrip("+-").isdigit() and not fraction.strip("0"):

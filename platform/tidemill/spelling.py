@@ -27,8 +27,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 __all__ = [
-    "EXACT",
     "FALSE_TEXTS",
+    "FIRST_MICROS",
+    "LARGEST_WHOLE",
+    "LAST_MICROS",
     "TRUE_TEXTS",
     "as_known",
     "categories",
@@ -46,10 +48,15 @@ TRUE_TEXTS = ("true", "t", "yes", "y", "1")
 FALSE_TEXTS = ("false", "f", "no", "n", "0")
 """Booleans, in small letters or capitals; opposites in order."""
 
-EXACT = 2**53
+LARGEST_WHOLE = 2**53
 """Whole numbers up to here are the same as floats."""
 
+FIRST_MICROS, LAST_MICROS = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds since 1970 of the years 1 to 9999."""
+
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
+
+_MICROS = pa.timestamp("us")
 
 _TRUTH_LENGTHS = (4, 5)
 
@@ -73,7 +80,7 @@ def category(value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_WHOLE:
         return str(int(value))
     if isinstance(value, Decimal):
         text = f"{value:f}"
@@ -103,7 +110,7 @@ def categories(values: pa.Array) -> pa.Array:
     return pa.array(texts, pa.string()).take(numbers.indices)
 
 
-_HELD = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): EXACT}
+_HELD = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): LARGEST_WHOLE}
 """Below these a whole number is the only one that a float of the type stands for."""
 
 
@@ -203,11 +210,7 @@ def fits_float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return fits
 
 
-# Microseconds since 1970 of the years 1 to 9999.
-_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
-
-
-def moments(texts: pa.Array, kind: pa.DataType, *, bounded: bool = True) -> pa.Array:
+def moments(texts: pa.Array, kind: pa.DataType = _MICROS, *, bounded: bool = True) -> pa.Array:
     """ISO 8601 days and times, UTC; what is none is null.
 
     Parameters
@@ -219,7 +222,7 @@ def moments(texts: pa.Array, kind: pa.DataType, *, bounded: bool = True) -> pa.A
     bounded : bool
         Whether what lies outside the years 1 to 9999 is null too; else the caller bounds it.
 
-    >>> found = moments(pa.array(["2026-01-31T09:30+01:00", "2024-W01-1"]), pa.timestamp("us"))
+    >>> found = moments(pa.array(["2026-01-31T09:30+01:00", "2024-W01-1"]))
     >>> [str(moment) for moment in found]
     ['2026-01-31 08:30:00', 'None']
     """
@@ -274,10 +277,10 @@ def _put_together(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 def _possible(moments: pa.Array) -> pa.Array:
     """Year 0, and what an offset leads out of the years that Python knows: null there."""
     ends = pc.min_max(moments.cast(pa.timestamp("us")).cast(pa.int64())).as_py()
-    if ends["min"] is None or (ends["min"] >= _FIRST and ends["max"] <= _LAST):
+    if ends["min"] is None or (ends["min"] >= FIRST_MICROS and ends["max"] <= LAST_MICROS):
         return moments
     micros = moments.cast(pa.timestamp("us")).cast(pa.int64())
-    inside = pc.and_(pc.greater_equal(micros, _FIRST), pc.less_equal(micros, _LAST))
+    inside = pc.and_(pc.greater_equal(micros, FIRST_MICROS), pc.less_equal(micros, LAST_MICROS))
     return pc.if_else(inside, moments, pa.scalar(None, moments.type))
 
 

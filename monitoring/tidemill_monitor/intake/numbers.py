@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.oddities import Oddity
-from tidemill.spelling import EXACT, fits_float32
+from tidemill.spelling import LARGEST_WHOLE, fits_float32
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, kind_of, search, wrong_type
 
@@ -135,7 +135,7 @@ class WholeCells:
         def cell(value: Any) -> int:
             if type(value) is float and value.is_integer():
                 # JSON parsers give floats for whole numbers beyond 64 bits.
-                value = int(value) if abs(value) <= EXACT else 2**63
+                value = int(value) if abs(value) <= LARGEST_WHOLE else 2**63
             if type(value) is not int:
                 raise Faulty("type", f"must be a whole number, not {kind_of(value)}")
             if not -(2**63) <= value < 2**63:
@@ -197,7 +197,7 @@ def _rounded(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
 
 def _lost(numbers: npt.NDArray[np.float64], values: Any) -> npt.NDArray[np.bool_] | None:
     """Which whole numbers float64 does not hold, of a list or an Arrow array; None for none."""
-    large = np.flatnonzero(np.abs(numbers) >= EXACT).tolist()
+    large = np.flatnonzero(np.abs(numbers) >= LARGEST_WHOLE).tolist()
     if not large:
         return None
     lost = np.zeros(len(numbers), np.bool_)

@@ -11,7 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.spelling import EXACT, as_known, categories, category, identifiers, missing_of
+from tidemill.spelling import (
+    LARGEST_WHOLE,
+    as_known,
+    categories,
+    category,
+    identifiers,
+    missing_of,
+)
 from tidemill_monitor.intake.faults import Fault
 from tidemill_monitor.intake.values import NONE, Faulty, Read, is_text, kind_of, search, wrong_type
 
@@ -209,7 +216,7 @@ class IdCells:
 
 
 def _identifier(value: Any) -> str | int:
-    if type(value) is float and value.is_integer() and abs(value) < EXACT:
+    if type(value) is float and value.is_integer() and abs(value) < LARGEST_WHOLE:
         return int(value)
     if type(value) is float and not math.isfinite(value):
         raise Faulty("not_finite", _FINITE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +11,10 @@ import numpy as np
 from tidemill.conventions import parse_convention
 from tidemill.features.kernels import LARGEST
 from tidemill.features.reducer import Reducer
+from tidemill.numbers import is_style
 
 __all__ = ["check_reducer"]
 
-_STYLE = re.compile(r"(?:shortest|exact|(?:decimals|digits) [0-9]{1,3})?")
 # Components are rows of length one.
 _LONGEST = 1.0 + 1e-6
 
@@ -96,7 +95,7 @@ def _check_reading(feature: Mapping[str, Any]) -> None:
     sound = sound and all(type(text) is str for text in [*texts, given or ""])
     if not (
         sound
-        and _STYLE.fullmatch(source.get("style", ""))
+        and is_style(source.get("style", ""))
         and (given is None or parse_convention(given) is not None)
     ):
         raise ValueError(f"the reducer's feature {feature['name'][:80]!r} is read in no known way")

@@ -16,7 +16,7 @@ from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError
 from tidemill.ingestion.times import time_remedy
 from tidemill.schema import Column, ColumnType, Purpose, SourceColumn
-from tidemill.spelling import fits_float32
+from tidemill.spelling import LARGEST_WHOLE, fits_float32
 
 __all__ = ["WIDEST", "judge_column", "numbers_of_column"]
 
@@ -73,7 +73,9 @@ def _key_column(name: str, source: SourceColumn, values: pa.Array) -> Column:
     whole = source.type == "integer"
     if source.type == "number" and values.null_count < len(values):
         numbers = _array(values)
-        whole = bool((numbers == np.floor(numbers)).all() and (np.abs(numbers) <= 2.0**53).all())
+        whole = bool(
+            (numbers == np.floor(numbers)).all() and (np.abs(numbers) <= LARGEST_WHOLE).all()
+        )
     if whole:
         return Column(name, ColumnType.NUMERIC, Purpose.KEY, "int64")
     return Column(name, ColumnType.CATEGORICAL, Purpose.KEY, "string")

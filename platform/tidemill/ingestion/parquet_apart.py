@@ -26,7 +26,6 @@ MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 60
 _FAULTS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 _FETCH = "fetch the file again, or take it out of the source"
-_PIPE_BYTES = 1 << 20
 
 _idle: list[_Child] = []
 """Children that wait for the next file, so that not every file costs the start of a process."""

@@ -18,12 +18,12 @@ from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.splits import Split
 from tidemill.numbers import EXACT
 from tidemill.schema import ColumnType, SourceColumn
-from tidemill.spelling import categories
+from tidemill.spelling import LARGEST_WHOLE, categories
 
 __all__ = ["sniff_parquet"]
 
-_FLOAT32_HOLDS, _FLOAT64_HOLDS = 2**24, 2**53
-"""Every whole number up to these."""
+_FLOAT32_HOLDS = 2**24
+"""Every whole number up to this."""
 _FLOAT64_DIGITS = 15
 """Every decimal number of so many."""
 _SHOWN = 60
@@ -63,7 +63,7 @@ class _Column:
         """Whether it holds texts, or maybe whole numbers that float64 does not hold."""
         if "other" in self.plain:
             return False
-        return is_text(self.kind) or self.largest > _FLOAT64_HOLDS or any(map(_is_long, self.kinds))
+        return is_text(self.kind) or self.largest > LARGEST_WHOLE or any(map(_is_long, self.kinds))
 
 
 def sniff_parquet(

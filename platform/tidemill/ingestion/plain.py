@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.casting import booleans_of, times_of
+from tidemill.casting import booleans_of
 from tidemill.config import DatasetConfig
 from tidemill.conventions import (
     Convention,
@@ -27,6 +27,7 @@ from tidemill.conventions import (
 from tidemill.errors import ConfigError
 from tidemill.numbers import (
     SHORTEST,
+    WHOLE,
     clean_numbers,
     numbers_of,
     one_number,
@@ -34,7 +35,7 @@ from tidemill.numbers import (
     style_of,
 )
 from tidemill.schema import ColumnType, SourceColumn
-from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, missing_of
+from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, missing_of, moments
 
 __all__ = ["Stated", "column_of_texts"]
 
@@ -46,7 +47,6 @@ _MAX_SLIP = 0.005
 # would lose what they measure.
 _FEW_VALUES = 20
 _OPPOSITES = dict(zip(TRUE_TEXTS, FALSE_TEXTS, strict=True))
-_WHOLE = r"^[+-]?\d+(\.0*)?$"
 _TIME_SHAPE = r"^\d{4}-\d{2}-\d{2}([ Tt][\d:.,]+ ?([Zz]|[+-][\d:]+)?)?$"
 
 Mask = npt.NDArray[np.bool_]
@@ -160,7 +160,7 @@ class _Finder:
                 return text
             return replace(text, type="boolean", note=_one_truth(self.name, words))
         sound = _mask(pc.is_valid(numbers_of(words)))
-        times = _mask(pc.or_kleene(pc.is_valid(times_of(words)), _shaped(words)))
+        times = _mask(pc.or_kleene(pc.is_valid(moments(words)), _shaped(words)))
         if not (sound.all() or times.all()):
             unusual = self._unusual()
             if unusual is not None:
@@ -232,7 +232,7 @@ class _Finder:
         fitting: tuple[Convention, ...] = ()
         if kind is ColumnType.NUMERIC and numbers_of(self.words).null_count:
             fitting = find_number_conventions(self.words)
-        elif kind is ColumnType.DATETIME and times_of(self.words).null_count:
+        elif kind is ColumnType.DATETIME and moments(self.words).null_count:
             fitting = find_time_conventions(self.words)
         if len(fitting) > 1:
             raise self._undecided(fitting)
@@ -251,7 +251,7 @@ class _Finder:
         )
 
     def _are_whole(self, sound: Mask) -> bool:
-        whole = _mask(pc.match_substring_regex(self.words, _WHOLE))
+        whole = _mask(pc.match_substring_regex(self.words, WHOLE))
         return bool(sound.any() and (whole | ~sound).all())
 
     def _has_code(self, unfit: Mask) -> bool:

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.casting import times_of
 from tidemill.numbers import numbers_of
+from tidemill.spelling import moments
 
 __all__ = ["why_unread"]
 
-_PLAIN_READERS = {"a number": numbers_of, "a time": times_of}
+_PLAIN_READERS = {"a number": numbers_of, "a time": moments}
 _OTHERWISE = "is not written in the column's convention"
 _NOT_WHOLE = "is not a whole number"
 _TOO_LARGE = "is beyond what float32 holds"
