@@ -152,7 +152,8 @@ class Versions(AbstractContextManager["Versions"]):
         if found != noted:
             raise IntegrityError(
                 f"{_DATASET} is {found}, and dvc.lock has {noted}: one of them was changed",
-                remedy="run: tidemill run (it makes anew what is damaged, and records it)",
+                remedy="run: tidemill run (it makes anew what is damaged, and records it); "
+                "`tidemill shards verify` names a damaged shard",
                 path=str(self.root / "dvc.lock"),
                 expected=noted,
                 found=found,
