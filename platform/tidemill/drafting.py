@@ -78,7 +78,8 @@ def init_workspace(
     suite = _new_suite(workspace, params)
     with _undone_on_failure(workspace.root, suite):
         workspace.root.mkdir(parents=True, exist_ok=True)  # a source above is found through it
-        listing, found = _looked_at(workspace, params.dataset, source, engine, told)
+        with _named_by_options(assignments):
+            listing, found = _looked_at(workspace, params.dataset, source, engine, told)
         text = set_params(text, _found_settings(params.dataset, found.schema, assignments))
         told("drafting expectations, and looking for leaks")
         profile, sample = _profiled(workspace, listing, found.schema, params.dataset)
@@ -195,6 +196,21 @@ def _found_conventions(dataset: DatasetConfig, schema: TableSchema) -> list[str]
     found = {c.name: c.convention for c in schema.source if c.convention}
     said = json.dumps({**found, **dataset.conventions}, ensure_ascii=False)
     return [f"dataset.conventions={said}"] if found else []
+
+
+@contextmanager
+def _named_by_options(assignments: list[str]) -> Iterator[None]:
+    """Tell what is wrong with an option by its name; ``setting: value`` is a line to write."""
+    try:
+        yield
+    except UsageError as exc:
+        message, remedy = exc.message, exc.remedy
+        for setting, option in OPTIONS.items():
+            if not any(a.startswith(f"{setting}=") for a in assignments):
+                named = re.compile(rf"{re.escape(setting)}(?![:\w])")
+                message, remedy = named.sub(option, message), named.sub(option, remedy)
+        exc.message, exc.remedy = message, remedy
+        raise
 
 
 @contextmanager

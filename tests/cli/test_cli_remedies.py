@@ -74,6 +74,26 @@ def test_what_was_given_is_blamed(init, options, blamed):
     assert "params.yaml" not in refused.document["message"] + refused.document["remedy"]
 
 
+@pytest.mark.parametrize(("option", "column"), [("--key", "cty"), ("--time", "city")])
+def test_a_column_that_an_option_names_is_blamed_on_the_option(init, option, column):
+    """So is one of which the data say that it is missing, or no time."""
+    refused = init(CSV, option, column)
+    assert refused.code == 2
+    assert refused.document["message"].startswith(f"{option} names ")
+    assert f"dataset.{option[2:]} " not in refused.document["remedy"]
+    by_set = init(CSV, "--set", f"dataset.{option[2:]}={column}")
+    assert by_set.document["message"].startswith(f"dataset.{option[2:]} names ")
+
+
+def test_the_order_of_rows_in_the_place_of_a_time_that_is_none(init):
+    """Works as the remedy writes it, line by line."""
+    refused = init(CSV, "--time", "city").document["remedy"]
+    lines = re.findall(r"[\w.]+: \w+", refused)
+    assert lines
+    followed = [part for line in lines for part in ("--set", line.replace(": ", "="))]
+    assert init(CSV, "--time", "city", *followed).code == 0
+
+
 def test_three_classes_are_not_two(init):
     """A binary target is refused before anything is scanned."""
     refused = init(CSV, "--set", "dataset.task=binary", target="city")

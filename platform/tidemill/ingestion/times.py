@@ -20,7 +20,7 @@ _EPOCHS = ((1e10, " * 1000000"), (1e13, " * 1000"), (float("inf"), ""))
 
 def time_remedy(name: str, values: pa.Array) -> str:
     """What to do where ``dataset.time`` names a column of such values, ready to be pasted."""
-    by_rows = "order by rows with sharding.holdout.by: order"
+    by_rows = "order by rows with dataset.time: null and sharding.holdout.by: order"
     if pa.types.is_string(values.type):
         return _written(name, values, by_rows)
     expression = time_expression(name, values)
