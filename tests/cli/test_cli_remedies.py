@@ -22,6 +22,7 @@ TABLE = pd.DataFrame(
     }
 )
 CSV = TABLE.to_csv(index=False).encode()
+TRUTHS = CSV.replace(b",yes\n", b",true\n").replace(b",no\n", b",false\n")
 OBJECTS = TABLE.to_dict("records")
 
 
@@ -48,11 +49,11 @@ SETTINGS = {
 def test_a_value_that_is_right_in_quotes_or_as_a_list(init, kind):
     """Is offered so, as the shell takes it."""
     given, said = SETTINGS[kind]
-    refused = init(CSV, "--set", given)
+    refused = init(TRUTHS, "--set", given)
     assert refused.code == 2
     assert said in refused.document["message"]
     offered = shlex.split(refused.document["remedy"].removeprefix("write: "))
-    assert init(CSV, *offered).code == 0
+    assert init(TRUTHS, *offered).code == 0
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,13 @@ def test_the_order_of_rows_in_the_place_of_a_time_that_is_none(init):
     assert lines
     followed = [part for line in lines for part in ("--set", line.replace(": ", "="))]
     assert init(CSV, "--time", "city", *followed).code == 0
+
+
+def test_a_positive_class_that_the_target_does_not_hold(init):
+    """Is refused before anything is made, with the classes that are there."""
+    refused = init(CSV, "--set", "dataset.positive=ja")
+    assert (refused.code, refused.document["error"]) == (2, "ConfigError")
+    assert refused.document["fields"]["classes"] == ["no", "yes"]
 
 
 def test_three_classes_are_not_two(init):

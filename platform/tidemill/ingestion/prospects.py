@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from tidemill.config import DatasetConfig
 from tidemill.errors import TargetUnusable, first_few
 from tidemill.ingestion.columns import numbers_of_column
+from tidemill.ingestion.outcome import class_labels
 from tidemill.profiling import CategoryProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
@@ -54,6 +55,8 @@ def check_target(
     ------
     TargetUnusable
         If it is mostly missing, has one value, is an id, or has thousands of classes.
+    ConfigError
+        If ``dataset.positive`` is none of its two classes.
     """
     target, found = schema.target, profile.columns[schema.target.name]
     for why, remedy in _problems(schema, dataset, profile, sample, max_missing):
@@ -64,6 +67,7 @@ def check_target(
             rows=found.rows,
             missing=found.nulls,
         )
+    class_labels(schema, profile, dataset.positive)
 
 
 def _problems(
