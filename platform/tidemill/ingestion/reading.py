@@ -92,7 +92,7 @@ class _Plan:
         self._missing = schema.missing_values if schema.source else dataset.missing_values
         # The model's own way of reading wins over what look finds in a later table.
         known = {column.name: column for column in schema.source}
-        self._source = {c.name: _as_known(c, known.get(c.name)) for c in listing.columns}
+        self._source = {c.name: _as_learnt(c, known.get(c.name)) for c in listing.columns}
         reads = check_expressions(dataset.derive, self._source) if dataset.derive else {}
         self._inputs = sorted(set().union(*reads.values())) if reads else []
         self._deriver = Deriver(dataset.derive) if dataset.derive else None
@@ -201,7 +201,7 @@ class _Plan:
         return pa.table(inputs)
 
 
-def _as_known(found: SourceColumn, known: SourceColumn | None) -> SourceColumn:
+def _as_learnt(found: SourceColumn, known: SourceColumn | None) -> SourceColumn:
     """As the model reads the column; how fractions end is the habit of who wrote the table."""
     if known is None or not known.style:
         return known or found

@@ -72,7 +72,7 @@ def run_ingest(
 
 
 def _warnings(result: IngestResult) -> tuple[str, ...]:
-    """What was accepted and should be known: codes, cut times, lines that are no rows."""
+    """What was accepted and should be known: codes, lost digits, lines that are no rows."""
     cut = (
         f"{column}: {cells} cells lost digits (times have microseconds, whole numbers the 53 bits "
         "of float64)"

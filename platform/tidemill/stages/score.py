@@ -186,7 +186,7 @@ def _counts(rows: int, found: Oddities) -> dict[str, int]:
         "missing_keys": found.count(Oddity.NO_KEY),
         "never_seen_categories": found.count(Oddity.NEVER_SEEN),
         "rounded_numbers": found.count(Oddity.ROUNDED),
-        "cut_times": found.count(Oddity.CUT),
+        "cut_values": found.count(Oddity.CUT),
     }
 
 
