@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,17 @@ def test_a_flipped_byte_is_refused_or_does_no_harm(tmp_path: Path, part: str, fl
         for was, now in zip(table().columns, found.columns, strict=True):
             assert now.type != was.type or now.equals(was), told
     assert harmless < flips
+
+
+def test_rows_that_could_be_read_are_those_of_the_footer(tmp_path: Path) -> None:
+    """Of nested values, whose pages tell no rows, nothing else would notice lost ones."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"v": [[1, 2], [3]]}), path)
+    with closing(parquet_child._Opened(str(path))) as opened:
+        assert sum(batch.num_rows for batch in opened.batches([0], [0], None)) == 2
+        opened.rows = [3]
+        with pytest.raises(parquet_child.Damaged, match="3 rows by the footer, and 2 could be"):
+            list(opened.batches([0], [0], None))
 
 
 def test_types_that_arrow_wrote_twice_agree(tmp_path: Path) -> None:
