@@ -142,6 +142,14 @@ def test_what_a_file_would_not_give_is_refused(reducer, column, cell, alone):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("time", [dt.date(1970, 1, 2), dt.datetime(1970, 1, 2, tzinfo=dt.UTC)])
+def test_a_number_behind_a_time_is_none(reducer, time):
+    """Arrow would make microseconds since 1970 of it, or days."""
+    with pytest.raises(SchemaMismatch) as caught:
+        matrix(reducer[0], "day", [time, 5])
+    assert caught.value.fields["row"] == 1
+
+
 def test_columns_of_one_name_are_refused(reducer):
     """Which of them is meant nobody knows."""
     frame = pd.DataFrame([[1, 2]], columns=["whole", "whole"])
