@@ -27,6 +27,7 @@ from tidemill.errors import (
 )
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.look import LookResult, look_result
+from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.splits import SourceListing
 from tidemill.schema import RESERVED, ColumnType, Purpose, TableSchema, Task
@@ -458,6 +459,15 @@ def test_a_frequent_further_word_is_a_category(
     assert not batch.faults
     if kind == "categorical":
         assert set(batch.table["x"].to_pylist()) == set(shares)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [(("?", "-"), "boolean"), (("NO IDEA", "no idea"), "text")]
+)
+def test_a_word_in_another_case_comes_again(words: tuple[str, str], kind: str) -> None:
+    """Two slips of the pen are two; one word in two spellings is a value of its own."""
+    texts = pa.array([*["yes", "no"] * 40, *words])
+    assert column_of_texts("x", texts, Stated()).type == kind
 
 
 @pytest.mark.parametrize(
