@@ -137,6 +137,9 @@ class TimeConvention:
 
         >>> TimeConvention("%d/%m/%Y").read(pa.array(["31/12/2024", "2024-12-31"])).to_pylist()
         ['2024-12-31T00:00:00', None]
+        >>> clock = TimeConvention("%d/%m/%y %I:%M %p")
+        >>> clock.read(pa.array(["31/12/69 12:05 AM", "1/2/68 12:05 pm"])).to_pylist()
+        ['1969-12-31T00:05:00', '2068-02-01T12:05:00']
         """
         found = pc.extract_regex(texts, _time_regex(self.form))
         part = {f.name: pc.struct_field(found, [f.name]) for f in found.type}

@@ -158,7 +158,12 @@ class Oddities:
         return said
 
     def refusal(self, limit: float, *, source: str, remedy: str) -> ValidationFailed | None:
-        """The error to raise where more than ``limit`` of the rows are invalid, or all are."""
+        """The error to raise where more than ``limit`` of the rows are invalid, or all are.
+
+        >>> of = {"source": "a.csv", "remedy": "mend it"}
+        >>> [Oddities(4, bad).refusal(1.0, **of) is None for bad in (0, 3, 4)]
+        [True, True, False]
+        """
         if not self.invalid or not (self.invalid / self.rows > limit or self.invalid == self.rows):
             return None
         worst = [
