@@ -155,7 +155,7 @@ def test_a_run_tells_what_was_changed_and_where_to_look(finished, copy, cli):
     assert said.code == 0, said.err
     summary = read_json(root / "reports" / "summary.json")
     assert summary["changed_settings"] == {"registration.min_improvement": "0.0 -> 0.25"}
-    assert "registration.min improvement" in said.out
+    assert "registration.min_improvement" in said.out, "as --set takes it"
     assert "0.0 -> 0.25" in said.out
 
     metrics = read_json(root / "reports" / "metrics.json")

@@ -135,7 +135,9 @@ def _show(screen: Screen, summary: RunSummary) -> None:
     screen.result(summary.to_json(), "stages", stages)
     facts = {k: v for k, v in summary.facts.items() if not isinstance(v, dict | list)}
     screen.facts("result", facts)
-    screen.facts("settings changed in params.yaml", summary.facts.get("changed_settings", {}))
+    changed = summary.facts.get("changed_settings", {})
+    settings = [{"setting": name, "change": change} for name, change in changed.items()]
+    screen.table("settings changed in params.yaml", settings)
 
 
 def stage(

@@ -286,6 +286,8 @@ def changed_settings(before: str, after: str) -> dict[str, str]:
     >>> said = "dataset: {source: a, target: y}"
     >>> changed_settings(said, said + "\nseed: 7")
     {'seed': '42 -> 7'}
+    >>> changed_settings(said, said + "\ntraining: {params: {max_depth: 3}}")
+    {'training.params.max_depth': 'absent -> 3'}
     """
     old, new = _leaves(_dumped(before)), _leaves(_dumped(after))
     return {
@@ -307,7 +309,7 @@ def _leaves(document: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     for name, value in document.items():
         key = f"{above}{name}"
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):  # an empty one says nothing
             leaves |= _leaves(value, f"{key}.")
         else:
             leaves[key] = value
