@@ -321,7 +321,7 @@ def _scalar(value: str | None) -> str:
 def _write_ignores(workspace: Workspace) -> None:
     # Git keeps the figures: `dvc metrics diff` and `dvc exp show` read them from commits.
     reports = "/reports/*\n!/reports/metrics.json\n"
-    lines = f"/data/\n/models/\n{reports}/.tidemill/\n/mlflow.db*\n/mlartifacts/\n"
+    lines = f"/data/\n/models/\n{reports}/.tidemill/\n/mlflow.db*\n/mlartifacts/\n/dvc_plots/\n"
     path = workspace.root / ".gitignore"
     if not path.exists():
         write_bytes(path, lines.encode())

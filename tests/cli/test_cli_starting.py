@@ -97,6 +97,7 @@ def test_init_makes_a_workspace_that_runs(table, tmp_path, cli):
     params = load_params(root)
     assert (params.dataset.target, params.dataset.key) == ("fare_total", "ride_id")
     assert (params.dataset.name, params.tuning.trials) == ("ws", 0)
+    assert "/dvc_plots/" in (root / ".gitignore").read_text().splitlines(), "what DVC draws"
     made = {p.name for p in root.iterdir()}
     assert made >= {"params.yaml", "params.schema.json", "dvc.yaml", ".dvc", "expectations"}
     suite = json.loads((root / "expectations" / "suite.json").read_text())
