@@ -20,6 +20,7 @@ RESULTS = Path(__file__).with_name("results")
 BENCHES = (
     "make_run",
     "job",
+    "wide",
     "refit_origins",
     "drift_window",
     "drift_alarms",

@@ -19,11 +19,14 @@ from tidemill.config import DatasetConfig, Params, params_schema, read_params, s
 from tidemill.contracts import Engine
 from tidemill.errors import UsageError
 from tidemill.ingestion import (
+    LOOK_CELLS,
     LookResult,
     SourceListing,
     Thinned,
+    bounded_rows,
     check_target,
     draft_suite,
+    drafted_columns,
     leaks,
     list_source,
     look_result,
@@ -243,10 +246,10 @@ def draft_suite_file(
 ) -> int:
     """Write a suite drafted from a bounded profile; return its number of expectations.
 
-    Memory: one batch of 20,000 rows; at most 16 splits are read, spread over the source, and of
-    them some 640,000 rows together.
+    Memory: one batch of 20,000 rows, fewer of many columns; at most 16 splits are read, spread
+    over the source, and of them some 640,000 rows together.
     """
-    profile, _ = _profiled(workspace, listing, schema, dataset)
+    profile, _ = _profiled(workspace, listing, drafted_columns(schema), dataset)
     return _write_suite(workspace.root / suite, schema, profile)
 
 
@@ -258,6 +261,9 @@ def _profiled(
     splits = listing.splits[::step]
     rows = max(200, min(5000, SAMPLED_CELLS // len(schema.columns)))
     sample = Thinned(schema.arrow_schema(), rows)
+    batch_rows = bounded_rows(PROFILED_ROWS, len(listing.columns), LOOK_CELLS)
+    # Of many columns one batch of each split, few enough rows to be held.
+    batches = PROFILED_BATCHES // len(splits) if batch_rows == PROFILED_ROWS else 1
 
     def profiles() -> Iterator[Profile]:
         for split in splits:
@@ -267,8 +273,8 @@ def _profiled(
                 dataset,
                 listing,
                 workspace.root,
-                batch_rows=PROFILED_ROWS,
-                max_batches=PROFILED_BATCHES // len(splits),
+                batch_rows=batch_rows,
+                max_batches=batches,
             ):
                 sample.add(batch.table)
                 yield Profile.of(batch.table, schema)

@@ -25,6 +25,7 @@ __all__ = [
     "SHORTEST",
     "WHOLE",
     "clean_numbers",
+    "doubtful_texts",
     "inexact",
     "is_style",
     "numbers_of",
@@ -125,14 +126,14 @@ def _plain_style(words: pa.Array) -> str | None:
     if values is None or pc.any(pc.starts_with(words, ".")).as_py():
         return None
     floats = _floats(values)
-    if not _doubtful(words, floats, SHORTEST).any():
+    if not doubtful_texts(words, floats, SHORTEST).any():
         return SHORTEST
     broken = np.flatnonzero(floats != np.floor(floats))
     if not len(broken):
         return None
     decimals = len(words[int(broken[0])].as_py().partition(".")[2])
     style = f"decimals {decimals}"
-    return None if _doubtful(words, floats, style).any() else style
+    return None if doubtful_texts(words, floats, style).any() else style
 
 
 def one_number(words: pa.Array) -> tuple[str, str] | None:
@@ -174,7 +175,7 @@ def strays(
     """
     if not style or not len(texts):
         return np.zeros(len(texts), np.bool_)
-    doubtful = _doubtful(texts, _floats(values), style)
+    doubtful = doubtful_texts(texts, _floats(values), style)
     rows = np.flatnonzero(doubtful & _mask(pc.is_valid(values)))
     found = np.zeros(len(texts), np.bool_)
     if len(rows):
@@ -183,8 +184,18 @@ def strays(
     return found
 
 
-def _doubtful(texts: pa.Array, values: Floats, style: str) -> Mask:
-    """Which texts may be codes, by their first and last bytes; never misses one."""
+def doubtful_texts(texts: pa.Array, values: Floats, style: str) -> Mask:
+    """Which texts may be codes, by their first and last bytes; never misses one.
+
+    Parameters
+    ----------
+    texts, values : (rows,) pyarrow.Array of string, (rows,) float64
+        What each is worth; NaN where it is no number.
+    style : str
+
+    >>> doubtful_texts(pa.array(["0.5", "007", "1.10"]), np.array([0.5, 7, 1.1]), SHORTEST).tolist()
+    [False, True, True]
+    """
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
     begin, data = int(offsets[0]), texts.buffers()[2]
     held = np.frombuffer(data, np.uint8)[begin : offsets[-1]] if data is not None else np.empty(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -144,7 +144,7 @@ class SourceColumn:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> SourceColumn:
-        """Read what ``dataclasses.asdict`` made of one, of any earlier revision too.
+        """Read what :meth:`TableSchema.to_json` made of one, of any earlier revision too.
 
         Raises
         ------
@@ -190,12 +190,17 @@ class TableSchema:
     derived: tuple[tuple[str, str], ...] = ()
     source: tuple[SourceColumn, ...] = ()
     missing_values: tuple[str, ...] = ()
+    # Looked up once for every expectation and column: a search each time would be quadratic.
+    _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {column.name: column for column in self.columns})
 
     def __getitem__(self, name: str) -> Column:
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(name)
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -232,7 +237,14 @@ class TableSchema:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back."""
-        return asdict(self)
+        return {
+            "columns": [_document(column) for column in self.columns],
+            "task": self.task,
+            "classes": self.classes,
+            "derived": self.derived,
+            "source": [_document(column) for column in self.source],
+            "missing_values": self.missing_values,
+        }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> TableSchema:
@@ -290,3 +302,8 @@ def taken_name(column: Column) -> str | None:
     if column.purpose is Purpose.KEY:
         return "a column that tidemill score writes of each row"
     return "a field that every event has"
+
+
+def _document(column: Column | SourceColumn) -> dict[str, Any]:
+    # Its values are plain and never change: the copies of ``asdict`` cost seconds of many columns.
+    return {name: getattr(column, name) for name in column.__slots__}

@@ -18,6 +18,9 @@ from tidemill.errors import TidemillError
 
 __all__ = ["Screen", "fitted", "format_value"]
 
+#: Rows of a table that are printed: nobody reads more, and making them readable takes seconds.
+_MOST_ROWS = 1_000
+
 _TABLES = ("table", "reasons", "expectations")
 """Fields of errors that are lists of rows."""
 
@@ -67,9 +70,11 @@ class Screen:
     ) -> None:
         """Print rows of like keys as a table (on stdout); numbers stand right, texts wrap.
 
-        Where there are no rows, or JSON is asked for, nothing is printed.
+        Where there are no rows, or JSON is asked for, nothing is printed. Of more than 1,000 rows
+        the first are, and how many follow.
         """
         listed = list(rows)
+        left, listed = max(len(listed) - _MOST_ROWS, 0), listed[:_MOST_ROWS]
         if self.as_json or not listed:
             return
         console = out or self.out
@@ -98,6 +103,8 @@ class Screen:
         for row in zip(*(cells[1:] for cells in columns), strict=True):
             table.add_row(*row)
         console.print(table)
+        if left:
+            console.print(f"and {left:,} more", markup=False)
 
     def failure(self, error: TidemillError) -> None:
         """Say what failed and what to do about it."""

@@ -359,13 +359,20 @@ def test_a_refusal_is_readable_and_hinders_nothing(finished, copy, cli):
     assert done.out == ""
     table = [line for line in done.err.splitlines() if "distance_km is not a number" in line]
     assert "data/raw/rides-2024-01.csv, row" in table[-1]
-    assert "remedy:" in done.err
-    report = read_json(root / REPORT)["tidemill"]
+    assert "tidemill suite docs" in done.err.partition("remedy:")[2]
+    report = read_json(root / REPORT)["meta"]["tidemill"]
     assert report["accepted"] is False
     assert sum(reason["rows"] for reason in report["reasons"]) >= report["rows_invalid"]
-    assert list((root / ".tidemill" / "data_docs").rglob("index.html"))
+    pages = root / ".tidemill" / "data_docs" / "index.html"
+    assert not pages.exists()
+    made = cli("suite", "docs", "-w", root, "--json")
+    assert made.document == {"data_docs": str(pages)}
+    assert pages.exists()
     (root / "params.yaml").write_text(kept)
-    assert cli("run", "--direct", "-w", root).code == 0
+    done = cli("run", "--direct", "-w", root)
+    assert done.code == 0
+    assert f"tidemill suite docs makes {pages}" in " ".join(done.out.split())
+    assert not pages.exists()  # they spoke of the validation that was refused
     assert output_hashes(root) == output_hashes(finished)
 
 

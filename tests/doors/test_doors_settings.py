@@ -163,7 +163,8 @@ def test_a_run_tells_what_was_changed_and_where_to_look(finished, copy, cli):
     assert 0 < summary["precision"] == metrics["operating"]["precision"] <= 1
     assert 0 < summary["recall"] == metrics["operating"]["recall"] <= 1
     assert summary["reports"] == str(root / "reports")
-    assert summary["data_docs"].endswith("data_docs/index.html")
+    pages = root / ".tidemill" / "data_docs" / "index.html"
+    assert summary["data_docs"] == f"tidemill suite docs makes {pages}"
     assert "prefect_page" not in summary
 
     from mlflow import MlflowClient

@@ -49,5 +49,5 @@ def test_a_strftime_expectation_is_reported_through_every_door(
     assert all(report == reports[0] for report in reports)
     (entry,) = reports[0]["results"]
     assert entry["expectation_config"]["type"] == "expect_column_values_to_match_strftime_format"
-    assert entry["result"]["element_count"] == lines == reports[0]["tidemill"]["rows_valid"]
+    assert entry["result"]["element_count"] == lines == reports[0]["meta"]["tidemill"]["rows_valid"]
     assert entry["result"]["unexpected_count"] > 0

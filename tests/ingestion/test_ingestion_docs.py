@@ -11,6 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
+from tidemill.ingestion import write_data_docs
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import run_here
 
@@ -73,3 +74,4 @@ def _ingested(root: Path) -> None:
             engine=engine,
         )
     run_here(root, until="ingest")
+    write_data_docs(root / "reports" / "validation.json", root / ".tidemill" / "data_docs")

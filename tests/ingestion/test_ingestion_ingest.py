@@ -86,7 +86,6 @@ def run(
     *,
     described: DatasetConfig = DATASET,
     workers: int = 1,
-    docs: bool = False,
     relisted: bool = True,
     **settings: Any,
 ) -> IngestResult:
@@ -107,7 +106,6 @@ def run(
             out=root / "validated",
             quarantine=root / "quarantine",
             report=root / "report.json",
-            docs=root / "docs" if docs else None,
             engine=engine,
         )
 
@@ -175,7 +173,7 @@ def test_too_many_bad_rows_refuse_and_leave_the_earlier_outputs(tmp_path: Path) 
     changes = {(f, r): {"zone": "moon"} for f in range(FILES) for r in range(0, ROWS, 5)}
     write_files(tmp_path, changes)
     with pytest.raises(ValidationFailed) as caught:
-        run(tmp_path, docs=True)
+        run(tmp_path)
     error = caught.value
     assert error.exit_code == 3
     assert error.remedy
@@ -186,9 +184,8 @@ def test_too_many_bad_rows_refuse_and_leave_the_earlier_outputs(tmp_path: Path) 
     }
     assert {k: v for k, v in outputs(tmp_path).items() if k != "report.json"} == good
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["tidemill"]["accepted"] is False
+    assert report["meta"]["tidemill"]["accepted"] is False
     assert report["results"][1]["result"]["unexpected_count"] == 420
-    assert (tmp_path / "docs" / "index.html").exists()
 
 
 def test_a_larger_fraction_accepts_the_same_rows_without_another_scan(tmp_path: Path) -> None:

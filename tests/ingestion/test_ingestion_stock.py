@@ -48,7 +48,7 @@ for force in (False, True):
     run_here(root / "ws", until="ingest", force=force)
     report = read_json(root / "ws" / "reports" / "validation.json")
     found = [entry["result"]["unexpected_count"] for entry in report["results"]]
-    print(report["tidemill"]["rows_valid"], found)
+    print(report["meta"]["tidemill"]["rows_valid"], found)
 """
 
 

@@ -1,4 +1,4 @@
-"""``tidemill init``, ``sample``, ``suite draft``."""
+"""``tidemill init``, ``sample``, ``suite draft``, ``suite docs``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("sample")(sample)
     suite = typer.Typer(no_args_is_help=True, help="The Great Expectations suite.")
     suite.command("draft")(draft)
+    suite.command("docs")(docs)
     app.add_typer(suite, name="suite")
 
 
@@ -113,3 +114,17 @@ def draft(
     schema = look(params.dataset, listing, place.root)
     count = draft_suite_file(place, listing, schema, params.dataset, suite=params.ingestion.suite)
     screen.note(f"{count} expectations written to {path}; read them before you trust them")
+
+
+def docs(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Make Great Expectations' Data Docs of the last validation, refused or not."""
+    from tidemill.ingestion import write_data_docs
+    from tidemill.storage import Workspace
+
+    place = Workspace.at(workspace)
+    screen = Screen(as_json=as_json)
+    made = write_data_docs(place.reports / "validation.json", place.data_docs)
+    if as_json:
+        screen.document({"data_docs": str(made)})
+    else:
+        screen.note(f"Data Docs of the last validation: {made}")

@@ -7,9 +7,11 @@ needs scikit-learn, and the workers that gather statistics for it do not.
 from tidemill.features.fitting import fit_reducer
 from tidemill.features.report import ReductionReport
 from tidemill.features.saving import load_reducer, save_reducer
+from tidemill.features.selection import CORRELATED_COLUMNS
 from tidemill.features.training_shards import training_profile
 
 __all__ = [
+    "CORRELATED_COLUMNS",
     "ReductionReport",
     "fit_reducer",
     "load_reducer",

@@ -15,8 +15,14 @@ from tidemill.features.drafts import Draft, distinct
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
 from tidemill.features.projection import Projection, principal_components
 from tidemill.features.report import ReductionReport
-from tidemill.features.selection import correlated, still
-from tidemill.features.training_shards import Counts, Encoding, count_calendar, encoded_moments
+from tidemill.features.selection import CORRELATED_COLUMNS, copies, correlated, still
+from tidemill.features.training_shards import (
+    Counts,
+    Encoding,
+    count_calendar,
+    encoded_hashes,
+    encoded_moments,
+)
 from tidemill.features.training_shards import training_profile as profiled
 from tidemill.numbers import EXACT
 from tidemill.profiling import CategoryProfile, Moments, NumericProfile, Profile
@@ -65,7 +71,9 @@ def fit_reducer(
     -----
     Means, deviations, categories and variances come from the shards' profiles; calendar parts
     from a pass over time columns; correlation and principal components from one pass over all
-    features. Memory: one block a worker and O(n_features^2).
+    features. Memory: one block a worker and O(n_features^2); above 4,000 encoded columns only
+    copies are looked for, by a hash of each column, and nothing is quadratic but principal
+    components where they are asked for.
     """
     _check(manifest, config)
     profile = profiled(manifest, folder)
@@ -76,9 +84,16 @@ def fit_reducer(
     dropped = still([c for draft in drafts for c in draft.columns], config.min_variance)
     encoding = _encoding(drafts, dropped, config)
     moments = None
-    if encoding.names and (config.max_correlation < 1.0 or config.project == "pca"):
+    by_hash = len(encoding.names) > CORRELATED_COLUMNS and config.max_correlation < 1.0
+    if by_hash:
+        hashes = encoded_hashes(manifest, folder, encoding, engine, progress)
+        dropped |= copies(encoding.names, hashes)
+        encoding = _encoding(drafts, dropped, config)
+    if encoding.names and (
+        (config.max_correlation < 1.0 and not by_hash) or config.project == "pca"
+    ):
         moments = encoded_moments(manifest, folder, encoding, engine, progress)
-        if config.max_correlation < 1.0:
+        if config.max_correlation < 1.0 and not by_hash:
             dropped |= correlated(moments, config.max_correlation)
             encoding = _encoding(drafts, dropped, config)
     if not encoding.names:
@@ -87,7 +102,7 @@ def fit_reducer(
     if moments is not None and config.project == "pca":
         projection = principal_components(_only(moments, encoding.names), config.components)
     return _reducer(drafts, encoding, projection, manifest.schema), _report(
-        drafts, dropped, encoding, projection, profile.rows
+        drafts, dropped, encoding, projection, profile.rows, by_hash=by_hash
     )
 
 
@@ -205,6 +220,8 @@ def _report(
     encoding: Encoding,
     projection: Projection | None,
     rows: int,
+    *,
+    by_hash: bool,
 ) -> ReductionReport:
     names = encoding.names
     explained: tuple[float, ...] = ()
@@ -220,4 +237,5 @@ def _report(
         rare_categories={d.feature["name"]: d.rare for d in drafts if d.rare is not None},
         explained_variance=explained,
         rows=rows,
+        redundancy="copies" if by_hash else "correlation",
     )

@@ -31,6 +31,8 @@ class ReductionReport:
         Share of each component; empty without projection.
     rows : int
         Training rows behind it.
+    redundancy : str
+        What columns were compared by: ``correlation``, or of more than 4,000 ``copies``.
     """
 
     features_in: int
@@ -41,6 +43,7 @@ class ReductionReport:
     rare_categories: dict[str, int]
     explained_variance: tuple[float, ...]
     rows: int
+    redundancy: str = "correlation"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tidemill.features.drafts import EncodedColumn
 from tidemill.profiling import Moments
 
-__all__ = ["correlated", "still"]
+__all__ = ["CORRELATED_COLUMNS", "copies", "correlated", "still"]
 
 _DIGITS = 9
+
+#: Columns up to which correlations are computed: n x n numbers, 128 MB of these.
+CORRELATED_COLUMNS = 4_000
 
 
 def still(columns: Sequence[EncodedColumn], min_variance: float) -> dict[str, str]:
@@ -51,4 +55,19 @@ def correlated(moments: Moments, max_correlation: float) -> dict[str, str]:
             )
         else:
             kept.append(column)
+    return dropped
+
+
+def copies(names: Sequence[str], hashes: npt.NDArray[np.uint64]) -> dict[str, str]:
+    """Columns of which every value is that of an earlier one, by the hash of their values.
+
+    >>> copies(("a", "b", "c"), np.array([1, 2, 1], np.uint64))
+    {'c': 'is a copy of a'}
+    """
+    first: dict[int, str] = {}
+    dropped = {}
+    for name, value in zip(names, hashes.tolist(), strict=True):
+        earlier = first.setdefault(value, name)
+        if earlier != name:
+            dropped[name] = f"is a copy of {earlier}"
     return dropped

@@ -21,7 +21,13 @@ from tidemill.schema import Role
 from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles
 from tidemill.storage import verify_file as verified
 
-__all__ = ["Encoding", "count_calendar", "encoded_moments", "training_profile"]
+__all__ = [
+    "Encoding",
+    "count_calendar",
+    "encoded_hashes",
+    "encoded_moments",
+    "training_profile",
+]
 
 Counts = dict[str, dict[str, npt.NDArray[np.int64]]]
 
@@ -114,3 +120,42 @@ def _shard_moments(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> Mo
     # One thread: sums do not depend on the machine's cores, and workers share them anyway.
     with threadpool_limits(1, user_api="blas"):
         return fold(moments(table) for table in read_blocks(path, columns=columns))
+
+
+def encoded_hashes(
+    manifest: ShardManifest,
+    folder: Path,
+    encoding: Encoding,
+    engine: Engine,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.uint64]:
+    """A hash of the values of each encoded column over all training rows, (n_columns,) uint64.
+
+    Columns of equal values hash alike, others but for one in 2^64. The sum, modulo 2^64, of every
+    value's bits times a number that its row gives: it merges exactly, in whatever order. Memory:
+    one block a worker and O(n_columns).
+    """
+    found = engine.map(
+        partial(_shard_hashes, folder=folder, encoding=encoding),
+        manifest.of(Role.TRAIN),
+        label="hashes of columns",
+        progress=progress,
+    )
+    hashes: npt.NDArray[np.uint64] = np.sum(np.stack(found), axis=0, dtype=np.uint64)
+    return hashes
+
+
+def _shard_hashes(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> npt.NDArray[np.uint64]:
+    path = verified(folder, shard.file)
+    encoder = Encoder(encoding.features, len(encoding.names))
+    columns: Sequence[str] = [feature["name"] for feature in encoding.features]
+    weights = np.random.default_rng(int(shard.file.sha256[:16], 16))
+    hashes = np.zeros(len(encoding.names), np.uint64)
+    for table in read_blocks(path, columns=columns):
+        matrix = encoder.encode(table, np.float64) + 0.0  # -0 is 0
+        matrix[np.isnan(matrix)] = np.nan  # of one kind
+        by_row = weights.integers(1, 2**64, len(matrix), np.uint64)
+        for bits, weight in zip(matrix.view(np.uint64), by_row, strict=True):
+            # The low bits of a number are often 0, and a product has no better ones.
+            hashes += (bits ^ (bits >> np.uint64(32))) * weight
+    return hashes

@@ -1,7 +1,8 @@
 """Sources to validated rows: list, look, read, judge (Great Expectations), quarantine, write."""
 
 from tidemill.casting import CellFaults
-from tidemill.ingestion.draft import draft_suite
+from tidemill.ingestion.data_docs import docs_offer, write_data_docs
+from tidemill.ingestion.draft import draft_suite, drafted_columns
 from tidemill.ingestion.ingest import IngestResult, ingest
 from tidemill.ingestion.listing import list_source
 from tidemill.ingestion.live import (
@@ -23,8 +24,10 @@ from tidemill.ingestion.sample import write_sample
 from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.suite import Expectation, Suite, load_suite
 from tidemill.ingestion.thinned import Thinned
+from tidemill.ingestion.width import LOOK_CELLS, bounded_rows
 
 __all__ = [
+    "LOOK_CELLS",
     "CellFaults",
     "CsvDialect",
     "Expectation",
@@ -40,9 +43,12 @@ __all__ = [
     "Suite",
     "Thinned",
     "as_labelled",
+    "bounded_rows",
     "check_target",
     "count_reasons",
+    "docs_offer",
     "draft_suite",
+    "drafted_columns",
     "ingest",
     "invalid_rows",
     "leaks",
@@ -58,5 +64,6 @@ __all__ = [
     "refused_rows",
     "row_wise_suite",
     "times_unused",
+    "write_data_docs",
     "write_sample",
 ]

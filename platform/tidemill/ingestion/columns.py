@@ -7,20 +7,22 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.errors import ConfigError
+from tidemill.ingestion.spread import Spread, present_numbers
 from tidemill.ingestion.times import time_remedy
 from tidemill.schema import Column, ColumnType, Purpose, SourceColumn
-from tidemill.spelling import LARGEST_WHOLE, fits_float32
+from tidemill.spelling import LARGEST_WHOLE
 
-__all__ = ["WIDEST", "judge_column", "numbers_of_column"]
+__all__ = ["MAX_EDGES", "WIDEST", "WIDE_EDGES", "judge_column"]
 
 MAX_EDGES = 32
+#: Of a table of many columns.
+WIDE_EDGES = 8
 MIN_FREE_TEXTS = 20
 MAX_DISTINCT_SHARE = 0.5
 # Words that a remedy names at most, and the share of numbers that makes a column numeric.
@@ -42,6 +44,8 @@ def judge_column(
     values: pa.Array | None,
     dataset: DatasetConfig,
     carry: tuple[str, ...],
+    *,
+    spread: Spread,
 ) -> Column | str:
     """The column as the schema holds it, or why it is ignored."""
     if values is None:
@@ -49,9 +53,9 @@ def judge_column(
         what = source.note or source.type
         return "dataset.types" if stated else f"{what} values cannot be learnt from"
     if name == dataset.target:
-        return Column(name, kind, Purpose.TARGET, WIDEST[kind], _edges(values))
+        return Column(name, kind, Purpose.TARGET, WIDEST[kind], spread.edges)
     if name == dataset.time:
-        return _time_column(name, kind, values)
+        return _time_column(name, kind, values, spread)
     if name == dataset.key:
         return _key_column(name, source, values)
     why = None
@@ -60,11 +64,11 @@ def judge_column(
     elif name not in dataset.types:
         why = _why_useless(name, kind, source, values, dataset.missing_values)
     if why is None:
-        physical = _physical(kind, values, source, stated=name in dataset.types)
-        return Column(name, kind, Purpose.FEATURE, physical, _edges(values))
+        physical = _physical(kind, spread, source, stated=name in dataset.types)
+        return Column(name, kind, Purpose.FEATURE, physical, spread.edges)
     if name in carry:
         physical = "dictionary" if kind is ColumnType.CATEGORICAL else WIDEST[kind]
-        return Column(name, kind, Purpose.CARRIED, physical, _edges(values))
+        return Column(name, kind, Purpose.CARRIED, physical, spread.edges)
     return why
 
 
@@ -72,7 +76,7 @@ def _key_column(name: str, source: SourceColumn, values: pa.Array) -> Column:
     # Codes of a key column are never learnt from; its type says how it compares.
     whole = source.type == "integer"
     if source.type == "number" and values.null_count < len(values):
-        numbers = _array(values)
+        numbers = present_numbers(values)
         whole = bool(
             (numbers == np.floor(numbers)).all() and (np.abs(numbers) <= LARGEST_WHOLE).all()
         )
@@ -133,7 +137,7 @@ def _lost_numbers(name: str, texts: pa.Array, missing_values: Sequence[str]) -> 
     return f"{share:.0%} numbers, and texts such as {words[0][0]!r} ({remedy})"
 
 
-def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
+def _time_column(name: str, kind: ColumnType, values: pa.Array, spread: Spread) -> Column:
     if kind is not ColumnType.DATETIME:
         raise ConfigError(
             f"dataset.time names {name!r}, whose values are not times but {kind.value}",
@@ -141,40 +145,15 @@ def _time_column(name: str, kind: ColumnType, values: pa.Array) -> Column:
             column=name,
             type=kind.value,
         )
-    return Column(name, kind, Purpose.TIME, "timestamp[us]", _edges(values))
+    return Column(name, kind, Purpose.TIME, "timestamp[us]", spread.edges)
 
 
-def _physical(kind: ColumnType, values: pa.Array, source: SourceColumn, *, stated: bool) -> str:
+def _physical(kind: ColumnType, spread: Spread, source: SourceColumn, *, stated: bool) -> str:
     """Float32 only where it holds every number; what is stated to be numeric is float64."""
     if kind is ColumnType.CATEGORICAL:
         return "dictionary"
     if kind is ColumnType.NUMERIC:
         wide = stated or source.wide
-        fits = source.narrow or (not wide and fits_float32(_array(values)).all())
+        fits = source.narrow or (not wide and spread.narrow)
         return "float32" if fits else "float64"
     return WIDEST[kind]
-
-
-def _edges(values: pa.Array) -> tuple[float, ...]:
-    """At most 32 inner edges between quantiles; they separate values that differ."""
-    numbers = numbers_of_column(values)
-    if numbers is None or not len(numbers):
-        return ()
-    cuts = np.quantile(numbers, np.arange(1, MAX_EDGES + 1) / (MAX_EDGES + 1))
-    edges = np.unique(cuts.astype(np.float64))
-    return tuple(float(edge) for edge in edges[edges > numbers.min()])
-
-
-def numbers_of_column(values: pa.Array) -> npt.NDArray[np.float64] | None:
-    """The present values of numbers, or of times in seconds since 1970; None of other kinds."""
-    if pa.types.is_timestamp(values.type):
-        seconds = pc.divide(values.cast(pa.int64()).cast(pa.float64(), safe=False), 1e6)
-        return _array(seconds)
-    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
-        return _array(values)
-    return None
-
-
-def _array(values: pa.Array) -> npt.NDArray[np.float64]:
-    numbers = pc.drop_null(values).to_numpy(zero_copy_only=False)
-    return np.asarray(numbers, dtype=np.float64)

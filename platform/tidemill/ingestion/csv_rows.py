@@ -76,7 +76,8 @@ def read_csv_rows(
     listed = names
     if dialect.header:
         names = _header(next(blocks, None), dialect, split)
-    absent = [name for name in wanted if name not in names]
+    known = set(names)
+    absent = [name for name in wanted if name not in known]
     if absent:
         raise SchemaMismatch(
             f"{split.path} lacks the columns {', '.join(absent)} that other files of the source "
@@ -204,7 +205,8 @@ class _Parser:
     def _read_slow(self, block: RecordBlock) -> tuple[dict[str, pa.Array], dict[int, str]]:
         bad: dict[int, str] = {}
         rows: list[list[str]] = []
-        read = [self._names.index(name) for name in self._wanted]
+        places = {name: at for at, name in enumerate(self._names)}
+        read = [places[name] for name in self._wanted]
         for index in range(len(block.starts)):
             text = block.record(index).decode(errors="surrogateescape")
             fields = cut_fields(text, self._dialect)
@@ -218,7 +220,7 @@ class _Parser:
                 rows.append(fields)
         columns = {}
         for name, kind in self._wanted.items():
-            at = self._names.index(name)
+            at = places[name]
             texts = pa.array((row[at] for row in rows), pa.string())
             columns[name] = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts
         return columns, bad

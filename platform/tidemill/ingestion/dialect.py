@@ -22,6 +22,8 @@ __all__ = ["find_dialect", "find_encoding", "head_lines", "read_head", "said_of"
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_RECORDS = 200
 _HEAD_BYTES = 1 << 18
+# Of lines that are longer: a header says nothing without rows below it.
+_HEAD_LINES = 16
 _DECLARED = re.compile(rb'"?sep=([ -~\t])"?\r?\n', re.I)
 
 
@@ -121,17 +123,28 @@ def head_lines(head: bytes, dialect: CsvDialect, path: str) -> list[HeadLine]:
 
 
 def read_head(split: Split, root: Path, encoding: str) -> bytes:
-    """Whole lines from the beginning of the text, some 256 KB; at least one, if it ends."""
+    """Whole lines from the beginning of the text: some 256 KB, or 16 lines where they are long."""
     head, whole = bytearray(), True
     for block in line_blocks(split, root, encoding=encoding, whole=False)[0]:
         head += block
-        if len(head) > _HEAD_BYTES and b"\n" in head:
+        if len(head) > _HEAD_BYTES and head.count(b"\n") >= _HEAD_LINES:
             whole = False
             break
     if whole and len(head) <= _HEAD_BYTES:
         return bytes(head)
-    end = head.rfind(b"\n", 0, _HEAD_BYTES) + 1 or head.find(b"\n") + 1
+    end = max(head.rfind(b"\n", 0, _HEAD_BYTES) + 1, _behind_lines(head, _HEAD_LINES))
     return bytes(head[:end] or head)
+
+
+def _behind_lines(text: bytearray, lines: int) -> int:
+    """Where so many lines end, or as many as there are."""
+    end = 0
+    for _ in range(lines):
+        behind = text.find(b"\n", end) + 1
+        if not behind:
+            break
+        end = behind
+    return end
 
 
 def _check_text(head: bytes, stated: CsvFormat, path: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+from dataclasses import replace
 from typing import Any
 
+from tidemill.ingestion.width import WIDE
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
-__all__ = ["draft_suite"]
+__all__ = ["draft_suite", "drafted_columns"]
 
 _REPORT = {"tidemill": "report"}
 
@@ -36,11 +38,14 @@ def draft_suite(schema: TableSchema, profile: Profile) -> dict[str, Any]:
     ones where the profile has none. Everything else only reports (``meta: {"tidemill":
     "report"}``).
 
+    Of a table of more than 2,000 columns the suite is thin: it speaks of the table, the target,
+    the key and the time, and of no single feature.
+
     Parameters
     ----------
     schema : TableSchema
     profile : Profile
-        Of the look's sample, or of validated rows.
+        Of the look's sample, or of validated rows: of :func:`drafted_columns` at least.
 
     Returns
     -------
@@ -54,7 +59,8 @@ def draft_suite(schema: TableSchema, profile: Profile) -> dict[str, Any]:
             {"column_set": list(schema.names), "exact_match": True},
         ),
     ]
-    for column in schema.columns:
+    thin = len(schema.columns) > WIDE
+    for column in drafted_columns(schema).columns:
         drafted += _of_column(column, profile.columns[column.name], schema.task)
     return {
         "name": "tidemill",
@@ -62,8 +68,27 @@ def draft_suite(schema: TableSchema, profile: Profile) -> dict[str, Any]:
         "expectations": drafted,
         "meta": {"great_expectations_version": importlib.metadata.version("great-expectations")},
         "notes": "Drafted by tidemill from a profile; yours to correct. Row-wise expectations "
-        'send rows to quarantine unless their meta says {"tidemill": "report"}.',
+        'send rows to quarantine unless their meta says {"tidemill": "report"}.'
+        + (f" Above {WIDE:,} columns nothing is drafted for single features." if thin else ""),
     }
+
+
+def drafted_columns(schema: TableSchema) -> TableSchema:
+    """The schema of the columns of which a draft speaks: all, or of many those that are no feature.
+
+    >>> from tidemill.schema import Task
+    >>> label = Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary")
+    >>> features = [
+    ...     Column(f"x{n}", ColumnType.NUMERIC, Purpose.FEATURE, "float32") for n in range(2_000)
+    ... ]
+    >>> [len(drafted_columns(TableSchema((label, *some), Task.BINARY)).columns)
+    ...     for some in (features[:-1], features)]
+    [2000, 1]
+    """
+    if len(schema.columns) <= WIDE:
+        return schema
+    few = tuple(c for c in schema.columns if c.purpose is not Purpose.FEATURE)
+    return replace(schema, columns=few)
 
 
 def _of_column(

@@ -1,4 +1,4 @@
-"""The seam to Great Expectations: its suite, its results and its Data Docs, our scan's figures.
+"""The seam to Great Expectations: its suite and its results, our scan's figures.
 
 Great Expectations is shown an empty, correctly typed batch. Its execution engine, ours here,
 answers what it asks about columns and types as ever, and everything about rows from what the
@@ -8,14 +8,12 @@ scan has found. What the scan did not gather makes the expectation fail by name.
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from tidemill.errors import SuiteInvalid
-from tidemill.ingestion.offline import read_offline
+from tidemill.ingestion.answers import NO_EXCEPTION
 from tidemill.ingestion.oracle import Findings, Oracle, Unanswerable
 from tidemill.ingestion.stock import GX_LOCK, Stock, stock
 from tidemill.ingestion.suite import Suite
@@ -106,9 +104,12 @@ class GxSession:
             context: Any = stock().gx.get_context(mode="ephemeral")
             self._context = context
             self._context.variables.progress_bars = {"globally": False}
-            self._gx_suite = self._load(suite.document)
+            self._gx_suite = self._load()
             # It gives every expectation an id of its own: how results find their place again.
-            self._ids = {str(e.id): i for i, e in enumerate(self._gx_suite.expectations)}
+            self._ids = {
+                str(e.id): given.index
+                for e, given in zip(self._gx_suite.expectations, suite.expectations, strict=True)
+            }
             source = datasource_class(name="tidemill")
             source = self._context.data_sources.add_or_update_tidemill_scan(datasource=source)
             self._definition = source.add_dataframe_asset(
@@ -118,20 +119,13 @@ class GxSession:
             source.get_execution_engine().oracle = self._oracle
             self._rehearse()
 
-    def validate(self, findings: Findings, *, docs: Path | None = None) -> dict[str, Any]:
+    def validate(self, findings: Findings) -> dict[int, dict[str, Any]]:
         """Let Great Expectations judge the findings.
-
-        Parameters
-        ----------
-        findings : Findings
-        docs : Path, optional
-            Folder for its Data Docs (they carry times and are no stage output).
 
         Returns
         -------
         dict
-            Its result document in BASIC format, without times and run ids, the results in
-            the order of the suite.
+            Its results in BASIC format, without ids, by index of the expectation.
         """
         self._oracle.findings = findings
         with warnings.catch_warnings():
@@ -141,50 +135,16 @@ class GxSession:
             for entry in result.results:
                 # Some are numpy's, which its own store cannot write.
                 entry.success = bool(entry.success)
-            if docs is not None:
-                self._build_docs(result, batch.id, docs)
-        return self._document(result.to_json_dict())
+        return dict(map(self._entry, result.to_json_dict()["results"]))
 
-    def _build_docs(self, result: Any, batch_id: str, docs: Path) -> None:
-        found = stock()
-        run = found.run(run_time=datetime.now(UTC))
-        suite = found.suite_identifier(self._suite.name)
-        shown = self._shown(result)
-        shown.meta.update(run_id=run, validation_time=run.run_time)
-        self._context.validation_results_store.set(
-            found.result_identifier(suite, run, batch_id), shown
-        )
-        _add_site(self._context, docs)
-        self._context.build_data_docs(site_names=["tidemill"])
-        read_offline(docs)
-
-    def _shown(self, result: Any) -> Any:
-        """The result for Data Docs; the suite's page then is as harmless.
-
-        Some of Great Expectations' templates write names and values into the page as they are.
-        """
-        document = result.to_json_dict()
-        if harmless(document) == document and harmless(self._suite.document) == (
-            self._suite.document
-        ):
-            return result
-        # An update compares each expectation with each: a quarter of the seconds of an ingest.
-        self._context.suites.delete(self._suite.name)
-        self._load(harmless(self._suite.document))
-        return stock().result_schema.load(harmless(document))
-
-    def _load(self, document: dict[str, Any]) -> Any:
+    def _load(self) -> Any:
+        document = self._suite.document
         entries = [
-            {key: value for key, value in entry.items() if key != "id"}
-            for entry in document["expectations"]
+            {k: v for k, v in document["expectations"][e.index].items() if k != "id"}
+            for e in self._suite.expectations
         ]
         try:
-            loaded = stock().gx.ExpectationSuite(
-                name=self._suite.name,
-                expectations=entries,
-                meta=document.get("meta"),
-                notes=document.get("notes"),
-            )
+            loaded = stock().gx.ExpectationSuite(name=self._suite.name, expectations=entries)
         except Exception as exc:  # pydantic's, marshmallow's or its own
             raise SuiteInvalid(
                 f"Great Expectations does not accept the suite {self._suite.name!r}: {exc}",
@@ -204,51 +164,13 @@ class GxSession:
         empty = pa.Table.from_batches([], schema=self._schema.arrow_schema())
         return plain_table(empty).to_pandas(date_as_object=False)
 
-    def _document(self, result: dict[str, Any]) -> dict[str, Any]:
-        results = sorted(
-            result["results"], key=lambda r: self._ids[r["expectation_config"].get("id")]
-        )
-        for entry in results:
-            entry["expectation_config"].pop("id", None)
-            entry["expectation_config"]["kwargs"].pop("batch_id", None)
-            entry["exception_info"] = _message(entry["exception_info"])
-        met = sum(entry["success"] for entry in results)
-        return {
-            "success": met == len(results),
-            "suite_name": result["suite_name"],
-            "statistics": {
-                "evaluated_expectations": len(results),
-                "successful_expectations": met,
-                "unsuccessful_expectations": len(results) - met,
-                "success_percent": 100.0 * met / len(results),
-            },
-            "results": results,
-            "great_expectations_version": result["meta"]["great_expectations_version"],
-        }
-
-
-def harmless(value: Any) -> Any:
-    """A document whose texts, keys included, can open no tag and end no attribute of HTML.
-
-    Conditions are left: Great Expectations reads them.
-
-    >>> harmless({"column": "<b>", "n": 3})
-    {'column': '&lt;b&gt;', 'n': 3}
-    """
-    if isinstance(value, str):
-        return value.translate(_HARMLESS)
-    if isinstance(value, dict):
-        return {
-            harmless(key): each if key == "row_condition" else harmless(each)
-            for key, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [harmless(each) for each in value]
-    return value
-
-
-# An ampersand alone does no harm, and where a template does escape it would be seen twice.
-_HARMLESS = str.maketrans({"<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+    def _entry(self, entry: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        config = entry["expectation_config"]
+        index = self._ids[config.pop("id")]
+        config["kwargs"].pop("batch_id", None)
+        message = _message(entry["exception_info"])
+        raised = {"raised_exception": message is not None, "exception_message": message}
+        return index, {**entry, "exception_info": {**NO_EXCEPTION, **raised}}
 
 
 def _message(info: dict[str, Any]) -> str | None:
@@ -256,19 +178,3 @@ def _message(info: dict[str, Any]) -> str | None:
     if "raised_exception" in info:
         return info["exception_message"] if info["raised_exception"] else None
     return next((str(each["exception_message"]) for each in info.values()), None)
-
-
-def _add_site(context: Any, docs: Path) -> None:
-    for name in list(context.get_site_names()):
-        context.delete_data_docs_site(name)
-    context.add_data_docs_site(
-        site_name="tidemill",
-        site_config={
-            "class_name": "SiteBuilder",
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(docs.resolve()),
-            },
-        },
-    )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.contracts import Engine, Progress
 from tidemill.ingestion.commit import commit_rows
 from tidemill.ingestion.figures import ColumnFigures
+from tidemill.ingestion.judges import Judges
 from tidemill.ingestion.keys import BucketCheck, bucket_count, check_bucket
 from tidemill.ingestion.oracle import Findings
 from tidemill.ingestion.outcome import (
@@ -28,15 +28,13 @@ from tidemill.ingestion.plan import Plan, compile_plan
 from tidemill.ingestion.receipt import Receipt
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
 from tidemill.ingestion.splits import SourceListing, Split
-from tidemill.ingestion.suite import Suite, load_suite
+from tidemill.ingestion.suite import load_suite
 from tidemill.ingestion.tally import RowTally
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
 from tidemill.storage import ValidatedManifest, discard_directory, write_json
 
 __all__ = ["IngestResult", "ingest"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,6 @@ def ingest(
     out: Path,
     quarantine: Path,
     report: Path,
-    docs: Path | None,
     engine: Engine,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -136,8 +133,6 @@ def ingest(
         Where finished splits wait; outlives a crash, deleted after success.
     out, quarantine, report : Path
         The stage's outputs: data/validated, data/quarantine, reports/validation.json.
-    docs : Path or None
-        Folder for Great Expectations' Data Docs; None leaves them out.
     engine : Engine
     progress : Progress, optional
         Told of finished splits.
@@ -148,8 +143,8 @@ def ingest(
         Before any row is read.
     SourceEmpty, SourceUnreadable, IntegrityError
     ValidationFailed, TargetUnusable, KeyInvalid
-        The report and the Data Docs are written all the same; ``out`` and ``quarantine``
-        keep what they held, and the refused rows lie in ``work/quarantine``.
+        The report is written all the same; ``out`` and ``quarantine`` keep what they held, and
+        the refused rows lie in ``work/quarantine``.
 
     Notes
     -----
@@ -157,7 +152,7 @@ def ingest(
     """
     suite = load_suite(root / config.suite)
     plan = compile_plan(suite, schema)
-    session = _Background(partial(_open_session, suite, schema))
+    judges = Judges(suite, plan, schema)
     job = ScanJob(
         listing=replace(listing, splits=()),
         schema=schema,
@@ -177,7 +172,7 @@ def ingest(
     keyed = ([KEY_SPILL] if schema.key else []) + [str(rule.index) for rule in plan.uniqueness]
     checks = {name: _check_keys(job, name, splits, engine) for name in keyed}
     findings = _findings(plan, receipts, checks)
-    document = session.result().validate(findings, docs=docs)
+    document = judges.document(findings)
     row_wise = {rule.index for rule in plan.rules}
     failed = failed_expectations(document, suite, findings.tallies, row_wise)
     refusal = (
@@ -194,36 +189,6 @@ def ingest(
     discard_directory(work)
     fresh = sum(was_scanned for _, was_scanned in scanned)
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=len(scanned) - fresh)
-
-
-class _Background(Generic[T]):
-    """Calls a function in a thread: importing Great Expectations takes as long as a small scan."""
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._function = function
-        self._value: list[T] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="great-expectations", daemon=True)
-        self._thread.start()
-
-    def result(self) -> T:
-        """What the function returned or raised, once it has."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._value[0]
-
-    def _run(self) -> None:
-        try:
-            self._value.append(self._function())
-        except BaseException as exc:
-            self._error = exc
-
-
-def _open_session(suite: Suite, schema: TableSchema) -> Any:
-    from tidemill.ingestion.gx import GxSession
-
-    return GxSession(suite, schema)
 
 
 def _check_shared_files(splits: Sequence[Split], root: Path, engine: Engine) -> None:
@@ -273,20 +238,33 @@ def _report(
     config: IngestionConfig,
     refusal: Exception | None,
 ) -> dict[str, Any]:
+    # Where Great Expectations' schema lets others write: it refuses what it does not know.
     return {
         **document,
-        "tidemill": {
-            "accepted": refusal is None,
-            "refused_because": None if refusal is None else str(refusal),
-            "rows_read": totals.rows_read,
-            "rows_valid": totals.rows_valid,
-            "rows_invalid": totals.rows_invalid,
-            "rows_target_missing": totals.rows_target_missing,
-            "rows_quarantined": totals.rows_quarantined,
-            "max_invalid_fraction": config.max_invalid_fraction,
-            "reasons": [_reason(reason) for reason in totals.reasons],
-            "failed_expectations": [asdict(each) for each in failed],
+        "meta": {
+            **document["meta"],
+            "tidemill": _decided(totals, failed, config, refusal),
         },
+    }
+
+
+def _decided(
+    totals: Totals,
+    failed: Sequence[FailedExpectation],
+    config: IngestionConfig,
+    refusal: Exception | None,
+) -> dict[str, Any]:
+    return {
+        "accepted": refusal is None,
+        "refused_because": None if refusal is None else str(refusal),
+        "rows_read": totals.rows_read,
+        "rows_valid": totals.rows_valid,
+        "rows_invalid": totals.rows_invalid,
+        "rows_target_missing": totals.rows_target_missing,
+        "rows_quarantined": totals.rows_quarantined,
+        "max_invalid_fraction": config.max_invalid_fraction,
+        "reasons": [_reason(reason) for reason in totals.reasons],
+        "failed_expectations": [asdict(each) for each in failed],
     }
 
 

@@ -13,15 +13,17 @@ import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty, TargetUnusable
-from tidemill.ingestion.columns import WIDEST, judge_column, numbers_of_column
+from tidemill.ingestion.columns import MAX_EDGES, WIDE_EDGES, WIDEST, judge_column
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.dialect import said_of
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
 from tidemill.ingestion.splits import SourceListing
+from tidemill.ingestion.spread import Spread, numbers_of_column, spreads_of
 from tidemill.ingestion.thinned import Thinned
 from tidemill.ingestion.trials import setting_that_names
+from tidemill.ingestion.width import BATCH_CELLS, WIDE, bounded_rows
 from tidemill.schema import (
     Column,
     ColumnType,
@@ -136,12 +138,22 @@ def look_result(
         )
     ignored = {name: "dataset.drop" for name in dataset.drop if name not in carry}
     columns = []
+    wide = len(types) > WIDE
+    sampled = {name: sample[name].combine_chunks() for name in sample.column_names}
+    features = {name for name in sampled if name not in (dataset.target, dataset.time)}
+    edges = {n: WIDE_EDGES if wide and n in features else MAX_EDGES for n in sampled}
+    spreads = spreads_of(sampled, edges)
     for name, kind in types.items():
         if name in ignored:
             continue
-        values = sample[name].combine_chunks() if name in sample.column_names else None
         found = judge_column(
-            name, kind, source.get(name, SourceColumn(name, plain[name])), values, dataset, carry
+            name,
+            kind,
+            source.get(name, SourceColumn(name, plain[name])),
+            sampled.get(name),
+            dataset,
+            carry,
+            spread=spreads.get(name, Spread()),
         )
         if isinstance(found, Column):
             columns.append(found)
@@ -164,7 +176,22 @@ def look_result(
         sample.num_rows,
         {c.name: c.note for c in kept if c.note} | _unread(dataset, columns, sample),
         {c.name: c.missing for c in kept if c.missing},
-        (said_of(listing.dialect) if listing.dialect else ()) + aside + listing.unchecked,
+        (said_of(listing.dialect) if listing.dialect else ())
+        + aside
+        + listing.unchecked
+        + _said_of_width(dataset, listing),
+    )
+
+
+def _said_of_width(dataset: DatasetConfig, listing: SourceListing) -> tuple[str, ...]:
+    columns = len(listing.columns)
+    if columns <= WIDE:
+        return ()
+    rows = share_of_look(dataset, listing.splits, columns) * len(listing.splits)
+    return (
+        f"{columns:,} columns, above {WIDE:,}: histograms have {WIDE_EDGES} edges at most, the "
+        f"drafted suite says nothing of single features, and some {rows:,} rows are looked at "
+        f"(dataset.look_rows: {dataset.look_rows:,})",
     )
 
 
@@ -288,7 +315,9 @@ def _sample(
             whole = name == dataset.key and plain[name] == "integer"
             columns.append(Column(name, kind, Purpose.FEATURE, "int64" if whole else WIDEST[kind]))
     schema = TableSchema(tuple(columns), Task.REGRESSION)
-    share = share_of_look(dataset, listing.splits)
+    share = share_of_look(dataset, listing.splits, len(columns))
+    batch_rows = bounded_rows(_BATCH_ROWS, len(columns), BATCH_CELLS)
+    scanned = _SCANNED if len(columns) <= WIDE else dict.fromkeys(_SCANNED, 1)
     tables = [
         _thinned(
             read_split(
@@ -297,8 +326,8 @@ def _sample(
                 dataset,
                 listing,
                 root,
-                batch_rows=_BATCH_ROWS,
-                max_batches=-(-share * _SCANNED[split.format] // _BATCH_ROWS),
+                batch_rows=batch_rows,
+                max_batches=-(-share * scanned[split.format] // batch_rows),
             ),
             schema.arrow_schema(),
             share,

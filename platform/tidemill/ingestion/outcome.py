@@ -128,7 +128,8 @@ class Totals:
         return ValidationFailed(
             "; ".join(problems),
             remedy="mend the source, correct the suite, or raise ingestion.max_invalid_fraction; "
-            "reports/validation.json says more",
+            "reports/validation.json says more, and tidemill suite docs makes pages of it "
+            "(.tidemill/data_docs/index.html)",
             rows_read=self.rows_read,
             rows_invalid=self.rows_invalid,
             rows_valid=self.rows_valid,
@@ -176,7 +177,7 @@ def failed_expectations(
         )
         if entry["success"] and not vacuous:
             continue
-        erred = entry["exception_info"] is not None
+        erred = entry["exception_info"]["raised_exception"]
         deciding = expectation.index not in row_wise or vacuous or erred
         failed.append(
             FailedExpectation(
@@ -192,8 +193,8 @@ def failed_expectations(
 
 
 def _observed(entry: Mapping[str, Any]) -> str:
-    if entry["exception_info"] is not None:
-        return str(entry["exception_info"]).strip().splitlines()[0]
+    if entry["exception_info"]["raised_exception"]:
+        return str(entry["exception_info"]["exception_message"]).strip().splitlines()[0]
     result = entry["result"]
     if "unexpected_count" in result and "element_count" in result:
         examples = ", ".join(repr(v) for v in (result.get("partial_unexpected_list") or [])[:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,7 +68,11 @@ class _Column:
 
 
 def sniff_parquet(
-    dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str, share: int
+    dataset: DatasetConfig,
+    splits: tuple[Split, ...],
+    root: Path,
+    named: str,
+    share: Callable[[int], int],
 ) -> tuple[SourceColumn, ...]:
     """The first file's columns, from the footers of all files and some rows of each split.
 
@@ -75,8 +80,8 @@ def sniff_parquet(
     ----------
     named : str
         What errors call the source.
-    share : int
-        Rows to read of each split, where texts or long numbers want a look.
+    share : callable
+        Rows to read of each split where so many columns of texts or long numbers want a look.
 
     Raises
     ------
@@ -94,7 +99,7 @@ def sniff_parquet(
     for name, column in columns.items():
         _refuse_other_type(name, column, dataset)
     asked = [name for name, column in columns.items() if column.wants_a_look]
-    texts = _texts(splits, root, asked, share)
+    texts = _texts(splits, root, asked, share(len(asked)))
     found = [_resolved(n, c, texts.get(n), Stated.of(dataset, n)) for n, c in columns.items()]
     return with_written_names(found, [column.written for column in columns.values()])
 

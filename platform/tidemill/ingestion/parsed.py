@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.casting import CellFaults
+from tidemill.alike import Alike
+from tidemill.casting import CellFaults, Cells
 
-__all__ = ["ParsedBatch", "Reject"]
+__all__ = ["ParsedBatch", "Reject", "cells_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,21 @@ class ParsedBatch:
     misfits: dict[str, CellFaults] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+
+
+def cells_of(group: Alike, cells: Cells) -> Iterator[tuple[str, Cells]]:
+    """What was made of all cells of a group, column by column; its ``cut`` must be 0."""
+    faults, misfits = (_by_column(found, group) for found in (cells.faults, cells.misfits))
+    for at, (name, values) in enumerate(zip(group.names, group.parts(cells.values), strict=True)):
+        yield name, Cells(values, faults.get(at), misfits.get(at))
+
+
+def _by_column(found: CellFaults | None, group: Alike) -> dict[int, CellFaults]:
+    if found is None:
+        return {}
+    ends = np.searchsorted(found.indices, np.arange(len(group.names) + 1) * group.rows)
+    return {
+        at: CellFaults(found.indices[start:end] - at * group.rows, found.texts[start:end])
+        for at, (start, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True))
+        if start < end
+    }

@@ -47,6 +47,8 @@ _MAX_SLIP = 0.005
 # would lose what they measure.
 _FEW_VALUES = 20
 _OPPOSITES = dict(zip(TRUE_TEXTS, FALSE_TEXTS, strict=True))
+# Digits, of other scripts too.
+_FIGURES = r"[\d\pN]"
 _TIME_SHAPE = r"^\d{4}-\d{2}-\d{2}([ Tt][\d:.,]+ ?([Zz]|[+-][\d:]+)?)?$"
 
 Mask = npt.NDArray[np.bool_]
@@ -159,6 +161,8 @@ class _Finder:
             if self._has_code(~sound):
                 return text
             return replace(text, type="boolean", note=_one_truth(self.name, words))
+        if not pc.any(pc.match_substring_regex(words, _FIGURES)).as_py():
+            return text  # no number and no time, whatever the convention
         sound = _mask(pc.is_valid(numbers_of(words)))
         times = _mask(pc.or_kleene(pc.is_valid(moments(words)), _shaped(words)))
         if not (sound.all() or times.all()):

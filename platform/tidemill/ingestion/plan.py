@@ -119,6 +119,7 @@ def compile_plan(suite: Suite, schema: TableSchema) -> Plan:
         if expectation.type in _QUESTIONS:
             column = next(iter(expectation.columns), None)
             needs = _QUESTIONS[expectation.type]
+            _check_figures(expectation, schema, needs)
             questions.append(Question(expectation.index, column, condition, needs))
         elif expectation.type in _KERNELS or expectation.type in _FOREIGN:
             rules.append(_rule(expectation, schema, condition))
@@ -147,7 +148,7 @@ def _rule(expectation: Expectation, schema: TableSchema, condition: str | None) 
 
 def _check_columns(expectation: Expectation, schema: TableSchema) -> None:
     for column in expectation.columns:
-        if column not in schema.names:
+        if column not in schema:
             raise ColumnMissing(
                 column=str(column),
                 available=schema.names,
@@ -155,8 +156,21 @@ def _check_columns(expectation: Expectation, schema: TableSchema) -> None:
             )
 
 
-def _refused(expectation: Expectation) -> SuiteInvalid:
-    why = _IMPOSSIBLE.get(expectation.type, "tidemill has no way to answer it")
+def _check_figures(expectation: Expectation, schema: TableSchema, needs: frozenset[str]) -> None:
+    """Refuse figures that the values of the column do not have."""
+    if not needs & {"moments", "sample"}:
+        return
+    kind = _kind(schema, expectation.kwargs["column"])
+    if kind == "text":
+        raise _refused(expectation, "of texts it keeps neither sums nor an order")
+    if kind == "time" and expectation.type in _OF_NUMBERS:
+        raise _refused(expectation, "times have no sum")
+
+
+def _refused(
+    expectation: Expectation, why: str = "tidemill has no way to answer it"
+) -> SuiteInvalid:
+    why = _IMPOSSIBLE.get(expectation.type, why)
     return SuiteInvalid(
         f"expectation {expectation.index + 1} ({expectation}) cannot be answered in one bounded "
         f"scan: {why}",
@@ -341,6 +355,8 @@ _QUESTIONS: dict[str, frozenset[str]] = {
     "expect_table_row_count_to_equal": frozenset(),
 }
 
+_OF_NUMBERS = ("expect_column_stdev_to_be_between", "expect_column_sum_to_be_between")
+
 _UNIQUE = frozenset(
     {
         "expect_column_proportion_of_unique_values_to_be_between",
@@ -377,5 +393,6 @@ _IMPOSSIBLE = {
     "expect_column_values_to_not_match_like_pattern": _SQL,
     "expect_column_values_to_not_match_like_pattern_list": _SQL,
     "expect_query_results_to_match_comparison": _SQL,
+    "unexpected_rows_expectation": _SQL,
     "expect_table_row_count_to_equal_other_table": _SQL,
 }

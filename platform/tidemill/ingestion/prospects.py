@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.alike import Alike, alike
 from tidemill.config import DatasetConfig
 from tidemill.errors import TargetUnusable, first_few
-from tidemill.ingestion.columns import numbers_of_column
 from tidemill.ingestion.outcome import class_labels
+from tidemill.ingestion.spread import numbers_of_column
 from tidemill.profiling import CategoryProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
@@ -144,18 +145,19 @@ def leaks(schema: TableSchema, sample: pa.Table) -> tuple[tuple[str, float], ...
 
     Notes
     -----
-    O(rows log rows) time a feature; memory: a few arrays of rows.
+    O(rows log rows) time a feature; memory: a few arrays of some 65,536 cells, or of the rows.
     """
     target = _target_of(schema, sample)
     if target is None:
         return ()
-    found = []
-    for column in schema.columns:
-        if column.purpose is Purpose.FEATURE:
-            gone = _errors_gone(_feature_of(column, sample), target, schema.task)
-            if gone >= _PERFECT:
-                found.append((column.name, gone))
-    return tuple(found)
+    features = [column for column in schema.columns if column.purpose is Purpose.FEATURE]
+    columns = {c.name: (_is_number(c), sample[c.name].combine_chunks()) for c in features}
+    gone: dict[str, float] = {}
+    for numeric, group in alike(columns):
+        values = _numbers(group) if numeric else _codes(group.cells)[None].astype(np.float64)
+        shares = _errors_gone(values, target, schema.task, numeric=bool(numeric))
+        gone |= zip(group.names, shares.tolist(), strict=True)
+    return tuple((c.name, gone[c.name]) for c in features if gone[c.name] >= _PERFECT)
 
 
 def _target_of(
@@ -176,16 +178,17 @@ def _target_of(
     return present, codes.astype(np.float64)
 
 
-def _feature_of(column: Column, sample: pa.Table) -> tuple[bool, Values]:
-    """Whether the values are categories, and they as numbers; missing ones are a value, too."""
-    values = sample[column.name].combine_chunks()
-    if column.type in (ColumnType.NUMERIC, ColumnType.DATETIME):
-        plain = values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values
-        numbers = np.asarray(plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
-        finite = np.isfinite(numbers)
-        beyond = 2.0 * np.abs(numbers[finite]).max(initial=1.0)
-        return False, np.where(finite, numbers, beyond)
-    return True, _codes(values).astype(np.float64)
+def _is_number(column: Column) -> bool:
+    return column.type in (ColumnType.NUMERIC, ColumnType.DATETIME)
+
+
+def _numbers(group: Alike) -> Values:
+    """(columns, rows); missing ones are a value, too, beyond the others."""
+    plain = group.cells.cast(pa.int64()) if pa.types.is_timestamp(group.cells.type) else group.cells
+    numbers = group.matrix(plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    finite = np.isfinite(numbers)
+    largest = np.abs(numbers).max(axis=1, initial=1.0, where=finite, keepdims=True)
+    return np.where(finite, numbers, 2.0 * largest)
 
 
 def _codes(values: pa.Array) -> Codes:
@@ -197,28 +200,40 @@ def _codes(values: pa.Array) -> Codes:
 
 
 def _errors_gone(
-    feature: tuple[bool, Values], target: tuple[npt.NDArray[np.bool_], Values], task: Task
-) -> float:
-    categories, values = feature
+    values: Values, target: tuple[npt.NDArray[np.bool_], Values], task: Task, *, numeric: bool
+) -> Values:
+    """Of each of (features, rows) values; (features,)."""
     present, y = target
-    x = values[present]
-    said = _by_category if categories else _by_nearest
-    guess = said(x[::2], y[::2], x[1::2], task)
-    truth = y[1::2]
-    if task is Task.REGRESSION:
-        left, constant = ((truth - guess) ** 2).sum(), ((truth - truth.mean()) ** 2).sum()
+    x, truth = values[:, present], y[1::2]
+    if numeric:
+        guess = _by_nearest(x[:, ::2], y[::2], x[:, 1::2])
     else:
-        left = (truth != guess).sum()
+        guess = np.stack([_by_category(row[::2], y[::2], row[1::2], task) for row in x])
+    if task is Task.REGRESSION:
+        left, constant = ((truth - guess) ** 2).sum(axis=1), ((truth - truth.mean()) ** 2).sum()
+    else:
+        left = (truth != guess).sum(axis=1)
         constant = len(truth) - np.unique(truth, return_counts=True)[1].max()
-    return float(1 - left / constant)
+    return np.asarray(1 - left / constant, np.float64)
 
 
-def _by_nearest(x: Values, y: Values, asked: Values, _: Task) -> Values:
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    right = np.clip(np.searchsorted(x, asked), 1, len(x) - 1)
-    nearer = asked - x[right - 1] < x[right] - asked
-    return np.asarray(y[right - nearer], np.float64)
+def _by_nearest(x: Values, y: Values, asked: Values) -> Values:
+    """Of each feature: the target of the row whose number is nearest, (features, asked)."""
+    order = np.argsort(x, axis=1, kind="stable")
+    x, y = np.take_along_axis(x, order, axis=1), y[order]
+    right = np.clip(_below(x, asked), 1, x.shape[1] - 1)
+    before, after = (np.take_along_axis(x, at, axis=1) for at in (right - 1, right))
+    nearer = asked - before < after - asked
+    return np.take_along_axis(y, right - nearer, axis=1)
+
+
+def _below(x: Values, asked: Values) -> npt.NDArray[np.intp]:
+    """How many of each row of ``x`` are less than each of ``asked``; many searches at once."""
+    order = np.argsort(np.concatenate([asked, x], axis=1), axis=1, kind="stable")
+    taught = np.cumsum(order >= asked.shape[1], axis=1)
+    found = np.empty(order.shape, np.intp)
+    np.put_along_axis(found, order, taught, axis=1)
+    return found[:, : asked.shape[1]]
 
 
 def _by_category(x: Values, y: Values, asked: Values, task: Task) -> Values:

@@ -87,16 +87,16 @@ def _table(
 
 
 def _reasons(findings: tuple[tuple[str, Indices], ...], n: int, indices: Indices) -> pa.Array:
-    names = list(dict.fromkeys(reason for reason, _ in findings))
+    places = {reason: at for at, reason in enumerate(dict.fromkeys(r for r, _ in findings))}
     pairs = [
-        np.column_stack([rows, np.full(len(rows), names.index(reason), np.int64)])
+        np.column_stack([rows, np.full(len(rows), places[reason], np.int64)])
         for reason, rows in findings
     ]
     if not pairs:
         return pa.array([[]] * len(indices), pa.list_(pa.string()))
     joined = np.unique(np.concatenate(pairs), axis=0)
     offsets = np.searchsorted(joined[:, 0], np.append(indices, n))
-    texts = pa.array(names, pa.string()).take(pa.array(joined[:, 1]))
+    texts = pa.array(list(places), pa.string()).take(pa.array(joined[:, 1]))
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts)
 
 

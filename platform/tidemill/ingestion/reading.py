@@ -10,11 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.alike import alike
 from tidemill.casting import CellFaults, Cells, cast_column
 from tidemill.config import DatasetConfig
 from tidemill.conventions import NumberConvention, parse_convention
 from tidemill.ingestion.derive import Deriver, check_expressions
-from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.parsed import ParsedBatch, cells_of
 from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.numbers import EXACT
@@ -107,6 +108,15 @@ class _Plan:
         self._wanted = {name: wanted[name] for name in self._source if name in wanted}
         if not self._wanted:
             self._wanted = {next(iter(self._source)): pa.string()}
+        # All on which it depends how a cell is read; each column of categories has its own words.
+        self._keys = {
+            name: (kind, self._how(name), name if pa.types.is_dictionary(kind) else "")
+            for name, kind in self._wanted.items()
+        }
+
+    def _how(self, name: str) -> tuple[str, str, str | None]:
+        source = self._source[name]
+        return source.type, source.style, source.convention
 
     def read(self, root: Path, *, batch_rows: int, max_batches: int | None) -> Iterator[RawBatch]:
         """Yield raw batches, by the reader of the split's format."""
@@ -160,10 +170,8 @@ class _Plan:
     def finish(self, raw: RawBatch) -> ParsedBatch:
         """Take the schema's types, derive, and gather what was wrong with the cells."""
         found = _Found(raw.faults)
-        read = {
-            name: found.taken(name, self._cast(name, raw.columns[name], kind))
-            for name, kind in self._wanted.items()
-        }
+        cast = self._cast_all(raw)
+        read = {name: found.taken(name, cast[name]) for name in self._wanted}
         columns = dict(read)
         if self._deriver is not None:
             columns |= self._deriver.columns(self._derive_table(raw, read))
@@ -187,6 +195,20 @@ class _Plan:
             cut={name: found.cut[name] for name in names if name in found.cut},
             left_out=raw.left_out,
         )
+
+    def _cast_all(self, raw: RawBatch) -> dict[str, Cells]:
+        """Every column of the raw batch; those that are read alike at once."""
+        columns = {name: (self._keys[name], raw.columns[name]) for name in self._wanted}
+        cast: dict[str, Cells] = {}
+        for _, group in alike(columns):
+            name = group.names[0]
+            cells = self._cast(name, group.cells, self._wanted[name])
+            if cells.cut and len(group.names) > 1:  # counted by column
+                kind = self._wanted[name]
+                cast |= {n: self._cast(n, raw.columns[n], kind) for n in group.names}
+            else:
+                cast |= {name: cells} if len(group.names) == 1 else dict(cells_of(group, cells))
+        return cast
 
     def _cast(self, name: str, values: pa.Array, kind: pa.DataType) -> Cells:
         return cast_column(values, kind, self._missing, self._source[name])

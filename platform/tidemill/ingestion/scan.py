@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
-from tidemill.ingestion.blocks import BLOCK_ROWS, Reblocker
+from tidemill.ingestion.blocks import BLOCK_ROWS, Reblocker, block_rows_of
 from tidemill.ingestion.figures import FigureKeeper, keepers
 from tidemill.ingestion.judge import TARGET_MISSING, Verdict, judge
 from tidemill.ingestion.keys import KeySpill
@@ -27,6 +27,7 @@ from tidemill.ingestion.receipt import Receipt, finished, receipt_path
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.view import BatchView, Mask
+from tidemill.ingestion.width import BATCH_CELLS, bounded_rows
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
 from tidemill.storage import BlockWriter, hash_file, hash_json, storage_errors
@@ -144,8 +145,9 @@ def spill_path(work: Path, split: int, name: str) -> Path:
 def _scan(job: ScanJob, split: Split, key: str) -> Receipt:
     with ExitStack() as stack:
         scan = _Scan(job, split, stack)
+        rows = bounded_rows(job.batch_rows, len(job.listing.columns), BATCH_CELLS)
         for batch in read_split(
-            split, job.schema, job.dataset, job.listing, job.root, batch_rows=job.batch_rows
+            split, job.schema, job.dataset, job.listing, job.root, batch_rows=rows
         ):
             scan.add(batch)
         return scan.close(key)
@@ -157,8 +159,9 @@ class _Scan:
     def __init__(self, job: ScanJob, split: Split, stack: ExitStack) -> None:
         self._job, self._split = job, split
         arrow, name = job.schema.arrow_schema(), f"part-{split.id:05d}.parquet"
+        block_rows = block_rows_of(len(job.schema.columns))
         self._part = stack.enter_context(
-            BlockWriter(job.work / "parts" / name, arrow, block_rows=BLOCK_ROWS)
+            BlockWriter(job.work / "parts" / name, arrow, block_rows=block_rows)
         )
         self._quarantine = stack.enter_context(
             BlockWriter(job.work / "quarantine" / name, QUARANTINE_SCHEMA, block_rows=BLOCK_ROWS)
@@ -173,7 +176,7 @@ class _Scan:
             )
             for name, columns in _spilled(job).items()
         }
-        self._blocks = Reblocker(arrow)
+        self._blocks = Reblocker(arrow, block_rows)
         self._keepers: list[FigureKeeper] = list(keepers(job.plan.questions, split.sha256))
         self._profile: Profile | None = None
         self._tallies: dict[int, RowTally] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from tidemill.ingestion.names import refuse_more_columns, unique_names, with_wri
 from tidemill.ingestion.parquet_columns import sniff_parquet
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.plain import Stated, column_of_texts
+from tidemill.ingestion.plain_many import columns_of_texts
 from tidemill.ingestion.splits import CsvDialect, Split
 from tidemill.ingestion.trials import setting_that_reads
+from tidemill.ingestion.width import LOOK_CELLS, bounded_rows
 from tidemill.schema import SourceColumn
 
 __all__ = ["share_of_look", "sniff"]
@@ -39,16 +42,17 @@ def sniff(dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: 
     ``named`` is what errors call the source.
     """
     if splits[0].format == "parquet":
-        share = share_of_look(dataset, splits)
+        share = partial(share_of_look, dataset, splits)
         return sniff_parquet(dataset, splits, root, named, share), None
     if splits[0].format == "jsonl":
         return _sniff_json(dataset, splits, root, named), None
     return _sniff_csv(dataset, splits, root, named)
 
 
-def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...]) -> int:
-    """Rows that the look reads from the beginning of each split."""
-    return max(-(-dataset.look_rows // len(splits)), 100)
+def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...], columns: int) -> int:
+    """Rows that the look reads from the beginning of each split, fewer of many columns."""
+    rows = bounded_rows(dataset.look_rows, columns, LOOK_CELLS)
+    return max(-(-rows // len(splits)), 100)
 
 
 def _sniff_csv(
@@ -77,7 +81,7 @@ def _sniff_csv(
             names=names,
             whole=False,
             wanted=dict.fromkeys(names, pa.string()),
-            batch_rows=share_of_look(dataset, splits),
+            batch_rows=share_of_look(dataset, splits, len(names)),
         )
         batch = next(rows, None)
         if batch is not None:
@@ -93,11 +97,11 @@ def _sniff_csv(
             remedy="put data there, or set dataset.csv.header: false if the first line is data",
             source=dataset.source,
         )
-    found = (
-        column_of_texts(name, pa.concat_arrays(arrays), Stated.of(dataset, name))
-        for name, arrays in columns.items()
+    found = columns_of_texts(
+        {name: pa.concat_arrays(arrays) for name, arrays in columns.items()},
+        {name: Stated.of(dataset, name) for name in names},
     )
-    return with_written_names(found, [field.strip() for field in written]), dialect
+    return with_written_names(found.values(), [field.strip() for field in written]), dialect
 
 
 def _no_row(rejects: list[tuple[Split, Reject]], remedy: str) -> SourceUnreadable:
@@ -140,7 +144,7 @@ def _csv_fields(
 def _sniff_json(
     dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
 ) -> tuple[SourceColumn, ...]:
-    share = share_of_look(dataset, splits)
+    share = share_of_look(dataset, splits, 1)
     samples = [read_json_sample(split, root, rows=share) for split in splits]
     names = dict.fromkeys(name for sample in samples for name in sample.columns)
     if not any(len(array) for sample in samples for array in sample.columns.values()):

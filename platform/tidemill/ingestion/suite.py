@@ -142,7 +142,7 @@ def known_expectations() -> tuple[str, ...]:
             sorted(
                 path.stem
                 for folder in folders
-                for path in Path(folder, "expectations", "core").glob("expect_*.py")
+                for path in Path(folder, "expectations", "core").glob("*expect*.py")
             )
         )
     return _KNOWN["names"]

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from tidemill.config import Params, load_params
 from tidemill.contracts import Engine
 from tidemill.errors import ConfigError, TidemillError
+from tidemill.ingestion import docs_offer
 from tidemill.pipeline.graph import STAGES, Stage, find_stage, stage_specs
 from tidemill.pipeline.observing import Observer, Quiet
 from tidemill.pipeline.overriding import overridden, refuse_overridden, take_back
@@ -126,9 +127,8 @@ def _facts(
         facts["mlflow_run"] = context.tracker.run_page(facts["run_id"])
     facts |= links
     facts["reports"] = str(workspace.reports)
-    docs = workspace.hidden / "data_docs" / "index.html"
-    if docs.is_file():
-        facts["data_docs"] = str(docs)
+    if (workspace.reports / "validation.json").is_file():
+        facts["data_docs"] = docs_offer(workspace.data_docs)
     return facts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -83,6 +83,35 @@ class NumericProfile:
             edges=frozen,
             counts=_histogram(values, frozen, lowest, highest),
         )
+
+    @classmethod
+    def of_each(
+        cls, values: npt.NDArray[Any], edges: Sequence[Sequence[float] | npt.NDArray[np.float64]]
+    ) -> list[Self]:
+        """Profile each of (n_columns, rows) values, to the same bits as :meth:`of` does.
+
+        Columns without gaps are profiled at once. Memory beyond the result: two copies of the
+        values.
+
+        >>> both = NumericProfile.of_each(np.array([[1.0, 3.0], [2.0, np.nan]]), [(2.0,), ()])
+        >>> [(p.mean, p.nulls, p.counts.tolist()) for p in both]
+        [(2.0, 0, [1, 1]), (2.0, 1, [1])]
+        """
+        if values.dtype not in (np.float32, np.float64):
+            values = values.astype(np.float64)
+        lowest, highest = _ranges(values)
+        found: list[Self | None] = [None] * len(values)
+        whole = np.flatnonzero(np.isfinite(lowest) & np.isfinite(highest))
+        places = whole.tolist() if len(values) > 1 else []
+        if places:
+            frozen = [np.asarray(edges[at], dtype=np.float64) for at in places]
+            some = values if len(places) == len(values) else values[whole]
+            mean, m2 = _centred_each(some)
+            ends = lowest[whole].tolist(), highest[whole].tolist()
+            counts, rows = _histograms(some, frozen), values.shape[1]
+            for at, *ours in zip(places, mean, m2, *ends, frozen, counts, strict=True):
+                found[at] = cls(rows, 0, *ours)  # in the order of its fields
+        return [p or cls.of(v, e) for p, v, e in zip(found, values, edges, strict=True)]
 
     @property
     def count(self) -> int:
@@ -173,11 +202,44 @@ class NumericProfile:
         )
 
 
+_FEW_VALUES = 4096
+
+
 def _range(values: npt.NDArray[Any]) -> tuple[float, float]:
     if not len(values):
         return math.nan, math.nan
     # Adding zero turns -0 into 0: which of the two is met first must not show.
     return float(values.min()) + 0.0, float(values.max()) + 0.0
+
+
+def _ranges(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    if not values.shape[1]:
+        return (np.full(len(values), np.nan),) * 2
+    ends = (values.min(axis=1), values.max(axis=1))
+    lowest, highest = (end.astype(np.float64) + 0.0 for end in ends)
+    return lowest, highest
+
+
+def _centred_each(values: npt.NDArray[Any]) -> tuple[list[float], list[float]]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = values.mean(axis=1, dtype=np.float64)
+        deviations = values.astype(np.float64)
+        deviations -= mean[:, None]
+        return mean.tolist(), np.square(deviations, out=deviations).sum(axis=1).tolist()
+
+
+def _histograms(
+    values: npt.NDArray[Any], edges: list[npt.NDArray[np.float64]]
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Of each column; as many comparisons as the longest list has edges."""
+    rows = values.shape[1]
+    at_least = np.zeros((len(values), max(map(len, edges)) + 2), np.int64)
+    at_least[:, 0] = rows
+    for i in range(max(map(len, edges))):
+        edge = np.array([e[i] if i < len(e) else np.inf for e in edges])
+        at_least[:, i + 1] = (values >= _ceiling(edge, values.dtype)[:, None]).sum(axis=1)
+    counts = at_least[:, :-1] - at_least[:, 1:]
+    return (row[: len(e) + 1] for row, e in zip(counts, edges, strict=True))
 
 
 def _centred(values: npt.NDArray[Any]) -> tuple[float, float]:
@@ -191,7 +253,13 @@ def _centred(values: npt.NDArray[Any]) -> tuple[float, float]:
 def _histogram(
     values: npt.NDArray[Any], edges: npt.NDArray[np.float64], lowest: float, highest: float
 ) -> npt.NDArray[np.int64]:
-    """Count by comparing with every edge: branch-free, several times faster than a search."""
+    """Count by comparing with every edge: branch-free, several times faster than a search.
+
+    Of few values it is the number of steps that costs, and a search is one.
+    """
+    if len(values) < _FEW_VALUES:
+        bins = np.searchsorted(_ceiling(edges, values.dtype), values, side="right")
+        return np.bincount(bins, minlength=len(edges) + 1).astype(np.int64)
     at_least = np.empty(len(edges) + 2, np.int64)
     at_least[0], at_least[-1] = len(values), 0
     above = np.empty(len(values), np.bool_)

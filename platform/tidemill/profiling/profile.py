@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.alike import alike
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling.category import CATEGORY_LIMIT, CategoryProfile
 from tidemill.profiling.numeric import NumericProfile
@@ -18,6 +19,7 @@ from tidemill.schema import Column, ColumnType, Purpose, TableSchema
 __all__ = ["ColumnProfile", "Profile", "categories_of"]
 
 ColumnProfile = NumericProfile | CategoryProfile
+Values: TypeAlias = pa.ChunkedArray | pa.Array
 
 _KINDS: dict[str, type[NumericProfile] | type[CategoryProfile]] = {
     "numeric": NumericProfile,
@@ -66,9 +68,14 @@ class Profile:
                 remedy="profile a table with all columns of the schema",
                 missing=tuple(sorted(missing)),
             )
+        values = {column.name: table[column.name] for column in schema.columns}
+        numbers = _of_numbers(values, schema)
         return cls(
             table.num_rows,
-            {column.name: _profile(table[column.name], column) for column in schema.columns},
+            {
+                name: numbers[name] if name in numbers else _categories(values[name], schema[name])
+                for name in values
+            },
         )
 
     def merge(self, other: Self) -> Self:
@@ -121,13 +128,33 @@ def categories_of(profiles: Iterable[Profile]) -> dict[str, frozenset[str]]:
     return {name: frozenset(names) for name, names in found.items()}
 
 
-def _profile(values: pa.ChunkedArray | pa.Array, column: Column) -> ColumnProfile:
-    kind = values.type
-    if column.type in (ColumnType.BOOLEAN, ColumnType.CATEGORICAL) or not (
+def _is_number(column: Column, kind: pa.DataType) -> bool:
+    return column.type not in (ColumnType.BOOLEAN, ColumnType.CATEGORICAL) and bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)
-    ):
-        return _categories(values, column)
-    return NumericProfile.of(_numbers(values), column.edges)
+    )
+
+
+def _of_numbers(values: Mapping[str, Values], schema: TableSchema) -> dict[str, NumericProfile]:
+    columns = {c.name: c for c in schema.columns if _is_number(c, values[c.name].type)}
+    found: dict[str, NumericProfile] = {}
+    pieces: dict[str, tuple[Hashable, pa.Array]] = {}
+    for name, column in columns.items():
+        piece = _one_piece(values[name])
+        if piece is None:
+            found[name] = NumericProfile.of(_numbers(values[name]), column.edges)
+        else:
+            pieces[name] = (None, piece)
+    for _, group in alike(pieces):
+        matrix = group.matrix(_numbers(group.cells))
+        profiles = NumericProfile.of_each(matrix, [columns[name].edges for name in group.names])
+        found |= zip(group.names, profiles, strict=True)
+    return found
+
+
+def _one_piece(values: Values) -> pa.Array | None:
+    if not isinstance(values, pa.ChunkedArray):
+        return values
+    return values.chunk(0) if values.num_chunks == 1 else None
 
 
 def _numbers(values: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidemill.config import DatasetConfig, IngestionConfig
-from tidemill.ingestion import IngestResult, SourceListing, ingest
+from tidemill.ingestion import IngestResult, SourceListing, docs_offer, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import discard_directory, hash_file, hash_json, read_output
@@ -18,7 +18,8 @@ def run_ingest(
 ) -> StageResult:
     """Leave data/validated, data/quarantine and reports/validation.json.
 
-    A killed run continues after its last finished split.
+    A killed run continues after its last finished split. Data Docs of an earlier validation
+    are taken away: they would be read as those of this one.
 
     Raises
     ------
@@ -39,6 +40,7 @@ def run_ingest(
         }
     )
     work = workspace.work("ingest", key[:16])
+    discard_directory(workspace.data_docs)  # pages of another validation
     result = ingest(
         listing,
         schema,
@@ -49,7 +51,6 @@ def run_ingest(
         out=workspace.validated,
         quarantine=workspace.quarantine,
         report=workspace.reports / "validation.json",
-        docs=workspace.hidden / "data_docs",
         engine=context.engine,
         progress=context.progress,
     )
@@ -60,6 +61,7 @@ def run_ingest(
             "rows_read": result.rows_read,
             "rows_valid": result.rows_valid,
             "rows_quarantined": result.rows_quarantined,
+            "data_docs": docs_offer(workspace.data_docs),
         },
         tables={
             "quarantined": [

@@ -189,7 +189,6 @@ def _validate(context: StageContext, params: Params, schema: TableSchema, folder
         out=folder / "validated",
         quarantine=folder / "quarantine",
         report=folder / "validation.json",
-        docs=None,
         engine=context.engine,
         progress=context.progress,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidemill.config import ReductionConfig
-from tidemill.features import fit_reducer, save_reducer
+from tidemill.features import CORRELATED_COLUMNS, fit_reducer, save_reducer
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_hashed
 
@@ -34,4 +34,10 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
                 {"feature": name, "reason": reason} for name, reason in report.dropped.items()
             ]
         },
+        warnings=(
+            f"more than {CORRELATED_COLUMNS:,} encoded columns: only copies were dropped, "
+            "reduction.max_correlation was not applied",
+        )
+        if report.redundancy == "copies"
+        else (),
     )

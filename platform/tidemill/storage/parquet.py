@@ -177,11 +177,14 @@ def _plain(table: pa.Table) -> pa.Table:
     the whole batch, and the bytes would tell how the rows were cut.
     """
     table = table.unify_dictionaries().combine_chunks()
-    for position, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type) and table.num_rows:
-            column = _compact(table.column(position).chunk(0))
-            table = table.set_column(position, field, column)
-    return table
+    if not table.num_rows:
+        return table
+    # Made once of all columns: to set them one by one would be quadratic in them.
+    columns = [
+        _compact(column.chunk(0)) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def _compact(column: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -90,6 +90,11 @@ class Workspace:
         """State that is no output: work in progress, studies, logs."""
         return self.root / ".tidemill"
 
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' pages of the last validation, once they were asked for."""
+        return self.hidden / "data_docs"
+
     def work(self, stage: str, key: str) -> Path:
         """Work in progress of one stage on inputs named by ``key``; outlives a crash."""
         return self.hidden / "work" / stage / key
