@@ -51,6 +51,10 @@ def test_no_name_and_no_value_runs_in_data_docs(tmp_path: Path) -> None:
                 assert "\u2713" in page.evaluate(tick)
             if path.name != "index.html":
                 assert "window.hacked=1" in page.inner_text("body")
+            else:
+                links = page.eval_on_selector_all("li a", "all => all.map(each => each.href)")
+                others = {other.as_uri() for other in pages if other != path}
+                assert others <= set(links), "found without the scripts that draw its tables"
             page.close()
         browser.close()
     assert not [url for url in asked if not url.startswith("file:")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from tidemill.storage import write_bytes
 
@@ -46,8 +48,24 @@ def made_offline(page: str) -> str:
 
 
 def read_offline(docs: Path) -> None:
-    """Let every page in the folder be read without network."""
+    """Let every page in the folder be read without network, and found from its index."""
     for path in sorted(docs.rglob("*.html")):
         text = path.read_text(encoding="utf-8")
         if _STYLE not in text:
-            write_bytes(path, made_offline(text).encode())
+            page = made_offline(text)
+            if path == docs / "index.html":
+                head, body, rest = page.partition("<body>")
+                page = f"{head}{body}{_links(docs)}{rest}"
+            write_bytes(path, page.encode())
+
+
+def _links(docs: Path) -> str:
+    """All other pages, the newest validation first: the index's own tables need scripts."""
+    found = [page for kind in ("validations", "expectations") for page in _pages(docs / kind)]
+    names = [page.relative_to(docs).as_posix() for page in found]
+    items = (f'<li><a href="{quote(name)}">{html.escape(name)}</a></li>' for name in names)
+    return f"<h2>Pages</h2><ul>{''.join(items)}</ul>"
+
+
+def _pages(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.html"), reverse=True)
