@@ -154,7 +154,7 @@ def leaks(schema: TableSchema, sample: pa.Table) -> tuple[tuple[str, float], ...
     columns = {c.name: (_is_number(c), sample[c.name].combine_chunks()) for c in features}
     gone: dict[str, float] = {}
     for numeric, group in alike(columns):
-        values = _numbers(group) if numeric else _codes(group.cells)[None].astype(np.float64)
+        values = _numbers(group) if numeric else _categories(group)
         shares = _errors_gone(values, target, schema.task, numeric=bool(numeric))
         gone |= zip(group.names, shares.tolist(), strict=True)
     return tuple((c.name, gone[c.name]) for c in features if gone[c.name] >= _PERFECT)
@@ -189,6 +189,11 @@ def _numbers(group: Alike) -> Values:
     finite = np.isfinite(numbers)
     largest = np.abs(numbers).max(axis=1, initial=1.0, where=finite, keepdims=True)
     return np.where(finite, numbers, 2.0 * largest)
+
+
+def _categories(group: Alike) -> Values:
+    """(columns, rows); each column counts its own values."""
+    return np.stack([_codes(part) for part in group.parts(group.cells)]).astype(np.float64)
 
 
 def _codes(values: pa.Array) -> Codes:
