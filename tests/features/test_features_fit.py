@@ -9,6 +9,7 @@ from tidemill.config import ReductionConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, IntegrityError, NoFeatures, TooFewRows
 from tidemill.features import fit_reducer
+from tidemill.features.selection import CORRELATED_COLUMNS
 from tidemill.schema import Role
 
 ENGINE = LocalEngine()
@@ -265,3 +266,20 @@ def test_an_altered_shard_is_refused_where_only_its_times_are_read(make_shards):
     (folder / name).write_bytes((other / name).read_bytes())
     with pytest.raises(IntegrityError, match="not what its manifest recorded"):
         fit((manifest, folder))
+
+
+def test_of_very_many_columns_copies_are_dropped_whatever_the_blocks(make_shards):
+    """By the hash of their values over all shards; what correlates only, stays."""
+    random, rows = np.random.default_rng(5), 60
+    columns = {f"x{at}": random.normal(size=rows) for at in range(CORRELATED_COLUMNS + 1)}
+    columns["again"] = columns["x7"].copy()
+    columns["alike"] = columns["x7"] * 2.0 + 1e-3 * random.normal(size=rows)
+    columns["almost"] = columns["x7"].copy()
+    columns["almost"][-1] += 1.0
+    table = pa.table({**columns, "y": np.arange(float(rows))})
+    halves = [table.slice(0, 25), table.slice(25)]
+    shards = make_shards(halves, block_rows=10)
+    reducer, report = fit(shards, scale="none", max_correlation=0.95)
+    assert report.redundancy == "copies"
+    assert report.dropped == {"again": "is a copy of x7"}
+    assert len(reducer.encoded) == CORRELATED_COLUMNS + 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidemill.config import DatasetConfig, IngestionConfig
-from tidemill.ingestion import IngestResult, SourceListing, docs_offer, ingest
+from tidemill.ingestion import IngestResult, SourceListing, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import discard_directory, hash_file, hash_json, read_output
@@ -61,7 +61,6 @@ def run_ingest(
             "rows_read": result.rows_read,
             "rows_valid": result.rows_valid,
             "rows_quarantined": result.rows_quarantined,
-            "data_docs": docs_offer(workspace.data_docs),
         },
         tables={
             "quarantined": [
