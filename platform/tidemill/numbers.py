@@ -28,6 +28,7 @@ __all__ = [
     "doubtful_texts",
     "inexact",
     "is_style",
+    "mask_of",
     "numbers_of",
     "one_number",
     "strays",
@@ -176,7 +177,7 @@ def strays(
     if not style or not len(texts):
         return np.zeros(len(texts), np.bool_)
     doubtful = doubtful_texts(texts, _floats(values), style)
-    rows = np.flatnonzero(doubtful & _mask(pc.is_valid(values)))
+    rows = np.flatnonzero(doubtful & mask_of(pc.is_valid(values)))
     found = np.zeros(len(texts), np.bool_)
     if len(rows):
         some = texts.take(pa.array(rows))
@@ -226,11 +227,11 @@ def _strange(
     texts: pa.Array, parts: dict[str, pa.Array], style: str, *, whole: bool, exact: bool
 ) -> Mask:
     digits = pc.binary_length(parts["whole"])
-    found = _mask(pc.equal(parts["sign"], "+"))
-    found |= _mask(pc.and_(pc.greater(digits, 1), pc.starts_with(parts["whole"], "0")))
-    exponent = _mask(pc.not_equal(parts["mark"], ""))
+    found = mask_of(pc.equal(parts["sign"], "+"))
+    found |= mask_of(pc.and_(pc.greater(digits, 1), pc.starts_with(parts["whole"], "0")))
+    exponent = mask_of(pc.not_equal(parts["mark"], ""))
     if whole:
-        found |= exponent & _mask(pc.equal(parts["up"], ""))
+        found |= exponent & mask_of(pc.equal(parts["up"], ""))
     if exact:
         found |= inexact(texts, numbers_of(texts))
     return found | _of_other_length(parts, style)
@@ -290,15 +291,15 @@ def _fractions(parts: dict[str, pa.Array]) -> tuple[Mask, Mask]:
     """Which fractions are not zero, and which end in one."""
     fraction = parts["fraction"]
     return (
-        _mask(pc.match_substring_regex(fraction, "[1-9]")),
-        _mask(pc.ends_with(fraction, "0")),
+        mask_of(pc.match_substring_regex(fraction, "[1-9]")),
+        mask_of(pc.ends_with(fraction, "0")),
     )
 
 
 def _all_whole(parts: dict[str, pa.Array]) -> bool:
     """Whether no number, exponents left aside, has a fraction."""
     nonzero, _ = _fractions(parts)
-    pointed = nonzero | _mask(
+    pointed = nonzero | mask_of(
         pc.and_(pc.not_equal(parts["point"], ""), pc.not_equal(parts["mark"], ""))
     )
     return not pointed.any()
@@ -323,6 +324,7 @@ def _byte(character: str) -> int:
     return ord(character)
 
 
-def _mask(values: pa.Array) -> Mask:
+def mask_of(values: pa.Array) -> Mask:
+    """Booleans; a missing one is False."""
     mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
     return mask

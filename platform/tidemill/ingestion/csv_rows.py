@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from tidemill.errors import SchemaMismatch, SourceUnreadable
+from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.asides import Asides
 from tidemill.ingestion.fields import cut_fields, flaw
-from tidemill.ingestion.names import unique_names
+from tidemill.ingestion.names import require_columns, unique_names
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.records import RecordBlock, cut_records
@@ -76,16 +76,7 @@ def read_csv_rows(
     listed = names
     if dialect.header:
         names = _header(next(blocks, None), dialect, split)
-    known = set(names)
-    absent = [name for name in wanted if name not in known]
-    if absent:
-        raise SchemaMismatch(
-            f"{split.path} lacks the columns {', '.join(absent)} that other files of the source "
-            "have",
-            remedy="add them to the file, or take the file out of the source",
-            path=split.path,
-            columns=tuple(absent),
-        )
+    require_columns(wanted, set(names), split.path)
     parser = _Parser(dialect, names, wanted, null_values, swapped=swapped)
     first_row = 0
     for block in blocks:

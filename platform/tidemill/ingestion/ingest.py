@@ -180,7 +180,7 @@ def ingest(
         or key_problem(schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), splits)
         or target_problem(schema, totals.profile)
     )
-    write_json(report, _report(document, totals, failed, config, refusal))
+    write_json(report, _report(document, _decided(totals, failed, config, refusal)))
     if refusal is not None:
         raise refusal
     assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
@@ -231,21 +231,9 @@ def _findings(plan: Plan, receipts: Sequence[Receipt], checks: dict[str, BucketC
     return Findings(rows=rows, tallies=tallies, figures=figures, distinct=distinct)
 
 
-def _report(
-    document: dict[str, Any],
-    totals: Totals,
-    failed: Sequence[FailedExpectation],
-    config: IngestionConfig,
-    refusal: Exception | None,
-) -> dict[str, Any]:
+def _report(document: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
     # Where Great Expectations' schema lets others write: it refuses what it does not know.
-    return {
-        **document,
-        "meta": {
-            **document["meta"],
-            "tidemill": _decided(totals, failed, config, refusal),
-        },
-    }
+    return {**document, "meta": {**document["meta"], "tidemill": decided}}
 
 
 def _decided(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from tidemill.errors import SourceUnreadable
+from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion.parquet_child import MOST_COLUMNS
 from tidemill.schema import SourceColumn
 
-__all__ = ["refuse_more_columns", "second_names", "unique_names", "with_written_names"]
+__all__ = [
+    "refuse_more_columns",
+    "require_columns",
+    "second_names",
+    "unique_names",
+    "with_written_names",
+]
 
 
 def refuse_more_columns(found: int, path: str) -> None:
@@ -27,6 +33,24 @@ def refuse_more_columns(found: int, path: str) -> None:
             "dataset.csv.delimiter",
             path=path,
             columns=found,
+        )
+
+
+def require_columns(wanted: Iterable[str], found: Container[str], path: str) -> None:
+    """Refuse a file that lacks columns of its source.
+
+    Raises
+    ------
+    SchemaMismatch
+        If one of ``wanted`` is not ``found`` in it.
+    """
+    absent = [name for name in wanted if name not in found]
+    if absent:
+        raise SchemaMismatch(
+            f"{path} lacks the columns {', '.join(absent)} that other files of the source have",
+            remedy="add them to the file, or take the file out of the source",
+            path=path,
+            columns=tuple(absent),
         )
 
 

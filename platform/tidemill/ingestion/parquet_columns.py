@@ -12,7 +12,7 @@ import pyarrow as pa
 from tidemill.casting import is_text
 from tidemill.config import DatasetConfig
 from tidemill.errors import SchemaMismatch, SourceEmpty
-from tidemill.ingestion.names import with_written_names
+from tidemill.ingestion.names import require_columns, with_written_names
 from tidemill.ingestion.parquet_apart import ParquetApart, open_parquet
 from tidemill.ingestion.parquet_rows import column_names, plain_type, read_parquet_rows
 from tidemill.ingestion.plain import Stated, column_of_texts
@@ -113,22 +113,15 @@ def _by_footers(splits: tuple[Split, ...], root: Path) -> tuple[dict[str, _Colum
             names = column_names(file.schema)
             if not columns:
                 columns = {n: _Column(w) for n, w in zip(names, file.schema.names, strict=True)}
-            _note_types(columns, names, file, path, first=splits[0].path)
+            _note_types(columns, names, file, path)
             rows += sum(file.group_rows)
     return columns, rows
 
 
 def _note_types(
-    columns: dict[str, _Column], names: list[str], file: ParquetApart, path: str, *, first: str
+    columns: dict[str, _Column], names: list[str], file: ParquetApart, path: str
 ) -> None:
-    absent = [name for name in columns if name not in names]
-    if absent:
-        raise SchemaMismatch(
-            f"{path} lacks the columns {', '.join(absent)} that {first} has",
-            remedy="add them to the file, or take the file out of the source",
-            path=path,
-            columns=tuple(absent),
-        )
+    require_columns(columns, set(names), path)
     for name, kind in zip(names, file.schema.types, strict=True):
         if name in columns:
             columns[name].kinds.setdefault(kind, path)

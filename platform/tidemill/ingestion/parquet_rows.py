@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.casting import CellFaults, is_text
-from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.names import second_names
+from tidemill.errors import SourceUnreadable
+from tidemill.ingestion.names import require_columns, second_names
 from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.splits import Split
@@ -82,14 +82,7 @@ def column_names(schema: pa.Schema) -> list[str]:
 def _positions(schema: pa.Schema, names: list[str], shown: str) -> list[int]:
     """Where columns stand in the file."""
     places = {name: position for position, name in enumerate(column_names(schema))}
-    absent = [name for name in names if name not in places]
-    if absent:
-        raise SchemaMismatch(
-            f"{shown} lacks the columns {', '.join(absent)} that other files of the source have",
-            remedy="add them to the file, or take the file out of the source",
-            path=shown,
-            columns=tuple(absent),
-        )
+    require_columns(names, places, shown)
     return [places[name] for name in names]
 
 

@@ -29,6 +29,7 @@ from tidemill.numbers import (
     SHORTEST,
     WHOLE,
     clean_numbers,
+    mask_of,
     numbers_of,
     one_number,
     strays,
@@ -136,7 +137,7 @@ class _Finder:
                 return self.found()
             return SourceColumn("", convention.plain, convention=str(convention))
         if kind is ColumnType.NUMERIC:
-            sound = _mask(pc.is_valid(numbers_of(self.words)))
+            sound = mask_of(pc.is_valid(numbers_of(self.words)))
             whole = convention is None and self._are_whole(sound)
             plain = "integer" if whole else "number"
         else:
@@ -157,14 +158,14 @@ class _Finder:
             return text
         least = _MIN_SOUND * counts.sum()
         if counts[_said(words)].sum() >= least:
-            sound = _mask(pc.is_valid(booleans_of(words)))
+            sound = mask_of(pc.is_valid(booleans_of(words)))
             if self._has_code(~sound):
                 return text
             return replace(text, type="boolean", note=_one_truth(self.name, words))
         if not pc.any(pc.match_substring_regex(words, _FIGURES)).as_py():
             return text  # no number and no time, whatever the convention
-        sound = _mask(pc.is_valid(numbers_of(words)))
-        times = _mask(pc.or_kleene(pc.is_valid(moments(words)), _shaped(words)))
+        sound = mask_of(pc.is_valid(numbers_of(words)))
+        times = mask_of(pc.or_kleene(pc.is_valid(moments(words)), _shaped(words)))
         if not (sound.all() or times.all()):
             unusual = self._unusual()
             if unusual is not None:
@@ -255,7 +256,7 @@ class _Finder:
         )
 
     def _are_whole(self, sound: Mask) -> bool:
-        whole = _mask(pc.match_substring_regex(self.words, WHOLE))
+        whole = mask_of(pc.match_substring_regex(self.words, WHOLE))
         return bool(sound.any() and (whole | ~sound).all())
 
     def _has_code(self, unfit: Mask) -> bool:
@@ -289,7 +290,7 @@ def _words(
     words, codes = trimmed.dictionary, trimmed.indices.to_numpy(zero_copy_only=False)
     counts = np.bincount(codes, times, len(words)).astype(np.int64)
     words, counts = words.filter(pa.array(counts > 0)), counts[counts > 0]
-    missing = _mask(missing_of(words, {*missing_values, ""}))
+    missing = mask_of(missing_of(words, {*missing_values, ""}))
     absent = zip(words.filter(pa.array(missing)).to_pylist(), counts[missing].tolist(), strict=True)
     return words.filter(pa.array(~missing)), counts[~missing], tuple(sorted(absent))
 
@@ -299,7 +300,7 @@ def _is_declared(texts: pa.Array, declared: Mask | bool | None, counts: Counts) 
     if declared is None or isinstance(declared, bool):
         return declared
     trimmed = pc.utf8_trim_whitespace(texts)
-    quoted = _mask(pc.is_valid(numbers_of(trimmed))) & declared
+    quoted = mask_of(pc.is_valid(numbers_of(trimmed))) & declared
     return bool(quoted.sum() > (1 - _MIN_SOUND) * counts.sum())
 
 
@@ -329,7 +330,7 @@ def _one_truth(name: str, words: pa.Array) -> str:
 def _said(words: pa.Array) -> Mask:
     """Which words say true or false; a column of 0 and 1 holds numbers."""
     known = pa.array([w for w in (*TRUE_TEXTS, *FALSE_TEXTS) if w not in "01"])
-    return _mask(pc.is_in(pc.utf8_lower(words), value_set=known))
+    return mask_of(pc.is_in(pc.utf8_lower(words), value_set=known))
 
 
 def _shaped(words: pa.Array) -> pa.Array:
@@ -361,8 +362,3 @@ def _spelling(truth: bool, said: dict[bool, tuple[int, str]]) -> str:
     if other.isupper():
         return word.upper()
     return word.capitalize() if other[0].isupper() else word
-
-
-def _mask(values: pa.Array) -> Mask:
-    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return mask

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tidemill.alike import Alike, alike
 from tidemill.ingestion.plain import Stated, column_of_texts
-from tidemill.numbers import SHORTEST, doubtful_texts, numbers_of
+from tidemill.numbers import SHORTEST, doubtful_texts, mask_of, numbers_of
 from tidemill.schema import SourceColumn
 from tidemill.spelling import missing_of
 
@@ -51,13 +51,13 @@ def columns_of_texts(
 
 def _clean(group: Alike, said: Stated) -> Iterator[tuple[str, SourceColumn]]:
     """Of the columns of which every text is a number, and none of them doubtful."""
-    missing: Mask = group.matrix(_mask(missing_of(group.cells, {*said.missing, ""})))
+    missing: Mask = group.matrix(mask_of(missing_of(group.cells, {*said.missing, ""})))
     other: Mask = group.matrix(_of_other_bytes(group.cells)) & ~missing
     some = np.flatnonzero(~other.any(axis=1) & ~missing.all(axis=1))
     numbers, missing = group.of(some), missing[some]
     texts = pc.if_else(pa.array(missing.ravel()), pa.scalar(None, pa.string()), numbers.cells)
     values = numbers_of(texts)
-    lost = numbers.matrix(_mask(pc.and_(pc.is_null(values), pc.is_valid(texts))))
+    lost = numbers.matrix(mask_of(pc.and_(pc.is_null(values), pc.is_valid(texts))))
     floats = numbers.matrix(values.to_numpy(zero_copy_only=False))
     whole = ((floats == np.floor(floats)) | np.isnan(floats)).all(axis=1)
     for at, style in _styles(Alike(numbers.names, texts, numbers.rows), floats):
@@ -87,7 +87,7 @@ def _of_other_bytes(texts: pa.Array) -> Mask:
 def _styles(group: Alike, floats: Floats) -> Iterator[tuple[int, str]]:
     """How each column spells its numbers, where a look at first and last bytes can tell."""
     begins = pc.or_(pc.starts_with(group.cells, "."), pc.starts_with(group.cells, "-."))
-    open_ = ~group.matrix(_mask(begins)).any(axis=1)
+    open_ = ~group.matrix(mask_of(begins)).any(axis=1)
     plain = ~group.matrix(doubtful_texts(group.cells, floats.ravel(), SHORTEST)).any(axis=1)
     yield from ((at, SHORTEST) for at in np.flatnonzero(open_ & plain).tolist())
     broken = floats != np.floor(floats)
@@ -109,8 +109,3 @@ def _counted(texts: pa.Array, missing: npt.NDArray[np.bool_]) -> tuple[tuple[str
         return ()
     words = pc.utf8_trim_whitespace(texts.filter(pa.array(missing)))
     return tuple(sorted(Counter(words.to_pylist()).items()))
-
-
-def _mask(values: pa.Array) -> Mask:
-    mask: Mask = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return mask
