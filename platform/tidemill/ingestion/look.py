@@ -137,28 +137,13 @@ def look_result(
             source=dataset.source,
         )
     ignored = {name: "dataset.drop" for name in dataset.drop if name not in carry}
-    columns = []
-    wide = len(types) > WIDE
-    sampled = {name: sample[name].combine_chunks() for name in sample.column_names}
-    features = {name for name in sampled if name not in (dataset.target, dataset.time)}
-    edges = {n: WIDE_EDGES if wide and n in features else MAX_EDGES for n in sampled}
-    spreads = spreads_of(sampled, edges)
-    for name, kind in types.items():
-        if name in ignored:
-            continue
-        found = judge_column(
-            name,
-            kind,
-            source.get(name, SourceColumn(name, plain[name])),
-            sampled.get(name),
-            dataset,
-            carry,
-            spread=spreads.get(name, Spread()),
-        )
-        if isinstance(found, Column):
-            columns.append(found)
-        else:
-            ignored[name] = found
+    asked = {
+        name: (kind, source.get(name, SourceColumn(name, plain[name])))
+        for name, kind in types.items()
+        if name not in ignored
+    }
+    columns, idle = _judged(dataset, asked, sample, carry, wide=len(types) > WIDE)
+    ignored |= idle
     target = next(c for c in columns if c.purpose is Purpose.TARGET)
     task = _task(dataset, target, sample[target.name].combine_chunks())
     columns = [_as_target(c, task) if c is target else c for c in columns]
@@ -181,6 +166,32 @@ def look_result(
         + listing.unchecked
         + _said_of_width(dataset, listing),
     )
+
+
+def _judged(
+    dataset: DatasetConfig,
+    asked: dict[str, tuple[ColumnType, SourceColumn]],
+    sample: pa.Table,
+    carry: tuple[str, ...],
+    *,
+    wide: bool,
+) -> tuple[list[Column], dict[str, str]]:
+    """The columns that are kept, and why each other one is not."""
+    sampled = {name: sample[name].combine_chunks() for name in sample.column_names}
+    features = {name for name in sampled if name not in (dataset.target, dataset.time)}
+    edges = {n: WIDE_EDGES if wide and n in features else MAX_EDGES for n in sampled}
+    spreads = spreads_of(sampled, edges)
+    columns: list[Column] = []
+    idle: dict[str, str] = {}
+    for name, (kind, source) in asked.items():
+        spread = spreads.get(name, Spread())
+        values = sampled.get(name)
+        found = judge_column(name, kind, source, values, dataset, carry, spread=spread)
+        if isinstance(found, Column):
+            columns.append(found)
+        else:
+            idle[name] = found
+    return columns, idle
 
 
 def _said_of_width(dataset: DatasetConfig, listing: SourceListing) -> tuple[str, ...]:
