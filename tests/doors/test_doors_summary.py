@@ -238,6 +238,31 @@ def test_a_worse_challenger_is_not_promoted(weaker, finished):
     assert registry(weaker)["aliases"] == {"champion": 1, "challenger": 2}
 
 
+def test_a_model_that_decides_like_a_dummy_is_called_so_wherever_one_looks(
+    weaker, finished, copy, cli
+):
+    """In the summary, the figures, on screen, and in MLflow at the run and at the version."""
+    said = read_json(weaker / "reports" / "summary.json")
+    word = said["no_better_than_dummy"]
+    assert word.startswith("every one of the ")
+    assert "is decided '0'" in word
+    assert said["challenger"] > 0.65  # which alone would not tell
+    assert read_json(weaker / "reports" / "metrics.json")["no_better_than_dummy"] == [word]
+    assert [f"on the test rows {word}"] == [
+        warning
+        for stage in said["stages"]
+        for warning in stage.get("warnings", [])
+        if word in warning
+    ]
+    found = client(weaker)
+    run, version = found.get_run(said["run_id"]), found.get_model_version("rides", "2")
+    for text in (run.data.tags["mlflow.note.content"], version.description):
+        assert f"**No better than a dummy**: on the test rows {word}." in text
+    shown = cli("run", "--direct", "-w", copy(weaker)).out
+    assert "no better than dummy" in shown
+    assert read_json(finished / "reports" / "summary.json")["no_better_than_dummy"] is None
+
+
 def test_require_promotion_ends_with_4(weaker, copy, cli):
     """--require-promotion turns a shut gate into exit code 4, with one JSON document."""
     root = copy(weaker)

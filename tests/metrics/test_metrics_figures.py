@@ -20,6 +20,7 @@ from tidemill.metrics import (
     figures_of,
     improves,
     metric_names,
+    no_better_than_dummy,
 )
 from tidemill.profiling import fold
 from tidemill.schema import Task
@@ -319,3 +320,36 @@ def test_scores_that_do_not_fit_are_refused(task, scores, y):
     with pytest.raises(SchemaMismatch) as refusal:
         figures_of(task, scores, y, classes=("a", "b", "c"))
     assert refusal.value.remedy
+
+
+KINDS_OF_DECISIONS = {
+    "one class of two": (Task.BINARY, [0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], "is decided 'a'"),
+    "the rarer class of two": (Task.BINARY, [0.6, 0.7, 0.8, 0.9], [0, 0, 0, 1], "is decided 'b'"),
+    "as often wrong as one answer": (Task.BINARY, [0.1, 0.6, 0.2, 0.6], [0, 0, 0, 1], "0.7500"),
+    "two classes": (Task.BINARY, [0.1, 0.2, 0.3, 0.6], [0, 0, 0, 1], ""),
+    "of one class nobody can tell": (Task.BINARY, [0.1, 0.2], [0, 0], ""),
+    "no rows": (Task.BINARY, [], [], ""),
+    "one class of three": (
+        Task.MULTICLASS,
+        [[0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.0, 0.9, 0.1]],
+        [0, 1, 2],
+        "is decided 'b'",
+    ),
+    "three classes": (Task.MULTICLASS, np.eye(3) * 0.7 + 0.1, [0, 1, 2], ""),
+    "the mean": (Task.REGRESSION, [2.0, 2.0, 2.0], [1.0, 2.0, 3.0], "R2 0.0000"),
+    "worse than the mean": (Task.REGRESSION, [9.0, 2.0, 2.0], [1.0, 2.0, 3.0], "R2 -"),
+    "near": (Task.REGRESSION, [1.5, 2.0, 2.5], [1.0, 2.0, 3.0], ""),
+    "one row": (Task.REGRESSION, [1.5], [1.0], ""),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_DECISIONS)
+def test_decisions_that_one_answer_for_all_rows_would_match_are_called_so(kind):
+    """Whatever the ranks are worth; silent where they are worth more, or nobody can tell."""
+    task, scores, y, said = KINDS_OF_DECISIONS[kind]
+    classes = () if task is Task.REGRESSION else ("a", "b", "c")[: 2 + (task is Task.MULTICLASS)]
+    edges = np.linspace(0, 4, 65)
+    figures = figures_of(task, np.array(scores), np.array(y), classes=classes, edges=edges)
+    found = no_better_than_dummy(figures, classes)
+    assert said in found
+    assert bool(found) == bool(said)

@@ -15,6 +15,7 @@ from tidemill.metrics.choice import (
     metric_names,
     shortfall,
 )
+from tidemill.metrics.dummy import no_better_than_dummy
 from tidemill.metrics.measurable import LARGEST, ROUNDING, measurable, probable
 from tidemill.metrics.multiclass import MulticlassFigures
 from tidemill.metrics.paired import STRETCHES, Lead, lead_of
@@ -45,6 +46,7 @@ __all__ = [
     "lead_of",
     "measurable",
     "metric_names",
+    "no_better_than_dummy",
     "probable",
     "shortfall",
 ]

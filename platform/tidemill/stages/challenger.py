@@ -141,6 +141,7 @@ def _describe(
         text="\n\n".join(_told(challenger, f"{params.model_name} version {version}")),
         judged=f"test/{metric}",
         greater=HIGHER_IS_BETTER[metric],
+        version=(params.model_name, version),
     )
 
 

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tidemill.config import EvaluationConfig
-from tidemill.metrics import HIGHER_IS_BETTER, BinaryFigures, improves, in_words, metric_names
+from tidemill.metrics import (
+    HIGHER_IS_BETTER,
+    BinaryFigures,
+    improves,
+    in_words,
+    metric_names,
+    no_better_than_dummy,
+)
 from tidemill.schema import Role
 from tidemill.sharding import Copies, count_copies
 from tidemill.stages.context import StageContext, StageResult
@@ -55,6 +62,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     train = judge(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
     baseline = judge_baseline(context, manifest).values()
     gap = relative_gap(metric, train[metric], validation[metric])
+    doubt = no_better_than_dummy(tested, schema.classes)
     copies = _copies(context, manifest)
     parts = dict(zip(_PARTS, (test, baseline, validation, train), strict=True))
     document: dict[str, Any] = {
@@ -65,6 +73,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         "copies": {"test_rows": copies.known, "share": copies.share},
         # In a list, which DVC does not take for a metric.
         "judged": [candidate.judged_sha256],
+        "no_better_than_dummy": [doubt] if doubt else [],
     }
     if isinstance(tested, BinaryFigures):
         document["operating"] = defined(tested.operating())
@@ -73,7 +82,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     document["figures"] = [[p.name, hash_file(p)] for p in sorted(staged.iterdir())]
     write_hashed(workspace.reports / "metrics.json", document, listed=True)
     commit_directory(staged, workspace.reports / "figures")
-    warned = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
+    by_heart = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
+    warnings = _warnings(metric, parts, copies, by_heart=by_heart)
     return StageResult(
         stage="evaluate",
         facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap}
@@ -84,7 +94,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
                 for name in metric_names(schema.task)
             ]
         },
-        warnings=tuple(_warnings(metric, parts, copies, by_heart=warned)),
+        warnings=(*([f"on the test rows {doubt}"] if doubt else ()), *warnings),
     )
 
 

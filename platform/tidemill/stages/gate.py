@@ -53,6 +53,8 @@ class Evidence:
         Whether they may.
     frozen_said : str
         Why not all of them do; empty where they do.
+    doubt : str
+        What :func:`tidemill.metrics.no_better_than_dummy` says of the challenger on proof.
     """
 
     metric: str
@@ -65,6 +67,7 @@ class Evidence:
     frozen_lead: Lead | None
     frozen_usable: bool = True
     frozen_said: str = ""
+    doubt: str = ""
 
     @property
     def frozen_loss(self) -> float:
@@ -101,7 +104,8 @@ class Evidence:
             one, other = (self.proof[who][self.metric] for who in ("challenger", "champion"))
             tuned = f"; {in_words(self.metric)} is {one:.4f} there against {other:.4f}"
         told = f"{name}{decides} is {new:.4f} on {self.rows} proof rows against champion "
-        return f"{told}{self.champion}'s {old:.4f}{tuned}{self._frozen_said()}"
+        doubt = f"; of the challenger on proof, {self.doubt}" if self.doubt else ""
+        return f"{told}{self.champion}'s {old:.4f}{tuned}{self._frozen_said()}{doubt}"
 
     def _frozen_said(self) -> str:
         doubt = f" ({self.frozen_said})" if self.frozen_said else ""

@@ -136,6 +136,10 @@ def _describe(
         f"{params.model_name} version {version} ({learner}): {in_words(metric)} {value:.4f} on the "
         f"test rows, {metrics['baseline'][metric]:.4f} of a dummy.",
         f"{'Promoted' if promotion.promoted else 'Not promoted'}: {promotion.reason}.",
+        *(
+            f"**No better than a dummy**: on the test rows {said}."
+            for said in metrics.get("no_better_than_dummy", ())
+        ),
         *(["Settings changed for this run:", "\n".join(changed)] if changed else []),
         f"Reports: {context.workspace.reports}",
     ]
@@ -145,6 +149,7 @@ def _describe(
         text="\n\n".join(lines),
         judged=f"test/{metric}",
         greater=HIGHER_IS_BETTER[metric],
+        version=(params.model_name, version),
     )
 
 

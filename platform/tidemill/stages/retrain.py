@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 from tidemill.config import Params
 from tidemill.drift import other_answers
 from tidemill.errors import IntegrityError
-from tidemill.metrics import Figures, Lead, lead_of, metric_names, shortfall
+from tidemill.metrics import (
+    Figures,
+    Lead,
+    lead_of,
+    metric_names,
+    no_better_than_dummy,
+    shortfall,
+)
 from tidemill.profiling import fold
 from tidemill.schema import Role, Task
 from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
@@ -202,6 +209,7 @@ def _evidence(
         frozen_lead=_lead(metric, held) if held else None,
         frozen_usable=frozen.usable,
         frozen_said=frozen.said,
+        doubt=no_better_than_dummy(fold(stretches["challenger"]), manifest.schema.classes),
     )
     return evidence, stretches["champion"]
 

@@ -72,6 +72,7 @@ def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
         "baseline": metrics["baseline"][metric],
         **{name: operating[name] for name in ("threshold", "precision", "recall") if operating},
         "known_test_share": metrics.get("copies", {}).get("share"),
+        "no_better_than_dummy": "; ".join(metrics.get("no_better_than_dummy", ())) or None,
     }
 
 

@@ -242,23 +242,36 @@ class Tracker:
                 else:
                     client.log_artifact(run_id, str(path), artifact_path)
 
-    def describe(self, run_id: str, *, name: str, text: str, judged: str, greater: bool) -> None:
+    def describe(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        text: str,
+        judged: str,
+        greater: bool,
+        version: tuple[str, int],
+    ) -> None:
         """Name the run for people, and let lists of runs show its judged figure first.
 
         Parameters
         ----------
         name : str
         text : str
-            Markdown, the run's description.
+            Markdown, the description of the run and of the version that it made.
         judged : str
             The metric's name in MLflow.
         greater : bool
             Whether more is better.
+        version : (str, int)
+            Name and number of the model.
         """
         client = self.client()
         with service_errors(self.uri, timeout_seconds=self.timeout_seconds):
             client.update_run(run_id, name=name)
             self._tag(run_id, {"mlflow.note.content": text})
+            model, number = version
+            client.update_model_version(model, str(number), description=text)
             for key, value in {_JUDGED: judged, _GREATER: str(greater).lower()}.items():
                 client.set_experiment_tag(self.experiment_id(), key, value)
 
