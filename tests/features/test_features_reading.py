@@ -77,7 +77,7 @@ SAME = {
     ],
     "price": [["1.234,5", "-7,25"], [1.5, np.nan], [2**53 + 1, 5]],
     "flag": [
-        ["yes", "N", "tRuE", " false", "NA", "1", "0"],
+        ["yes", "N", "tRuE", " false", "NA", "1", "0", "1.0", "0."],
         [1, 0],
         [1.0, np.nan],
         pd.array([True, None], "boolean"),
@@ -122,7 +122,7 @@ REFUSED = [
     *(("whole", cell) for cell in ("1_0", "1e5", "+7", "007", "inf", "nan", "0x10", "1,5", 1j)),
     *(("whole", cell) for cell in (2**53 + 1, 10**30, [2])),
     ("price", "1234.5"),
-    *(("flag", cell) for cell in (2, -1, 0.5, "2", ".5", "1.0", "on", np.inf, Decimal(2))),
+    *(("flag", cell) for cell in (2, -1, 0.5, "2", ".5", "01", "on", np.inf, Decimal(2))),
     ("flag", pd.Timestamp("2024-01-01")),
     *(("day", cell) for cell in (1_700_000_000, 0.5, True, "now", "2024", "2024-03", "20240305")),
     *(("day", cell) for cell in ("NaT", "2024-W05-1", "2024-02-30")),

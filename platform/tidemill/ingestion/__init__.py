@@ -1,6 +1,6 @@
 """Sources to validated rows: list, look, read, judge (Great Expectations), quarantine, write."""
 
-from tidemill.casting import CellFaults
+from tidemill.cells import CellFaults
 from tidemill.ingestion.data_docs import docs_offer, write_data_docs
 from tidemill.ingestion.draft import draft_suite, drafted_columns
 from tidemill.ingestion.ingest import IngestResult, ingest

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.casting import Cells, cast_column, is_text
+from tidemill.casting import cast_column, is_text
+from tidemill.cells import Cells
 from tidemill.config import DatasetConfig
 from tidemill.errors import SchemaMismatch
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_in, oddities_of

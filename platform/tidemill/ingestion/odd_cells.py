@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.casting import CellFaults
+from tidemill.cells import CellFaults
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.splits import Split
 from tidemill.oddities import OddCells, Oddities, Oddity

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.casting import CellFaults, is_text
+from tidemill.casting import is_text
+from tidemill.cells import CellFaults
 from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.names import require_columns, second_names
 from tidemill.ingestion.parquet_apart import open_parquet

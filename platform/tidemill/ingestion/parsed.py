@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.alike import Alike
-from tidemill.casting import CellFaults, Cells
+from tidemill.cells import CellFaults, Cells
 
 __all__ = ["ParsedBatch", "Reject", "cells_of"]
 

@@ -317,9 +317,11 @@ def _codes(numbers: pa.Array) -> str:
 
 def _one_truth(name: str, words: pa.Array) -> str:
     """What to say where yes or no is spelled in several ways, which become one."""
+    truths = booleans_of(words)
     said: dict[bool, list[str]] = {True: [], False: []}
-    for word in words.filter(pa.array(_said(words))).to_pylist():
-        said[word.lower() in TRUE_TEXTS].append(word)
+    for word, truth in zip(words.to_pylist(), truths.to_pylist(), strict=True):
+        if truth is not None:
+            said[truth].append(word)
     mixed = [" and ".join(map(repr, sorted(same))) for same in said.values() if len(same) > 1]
     if not mixed:
         return ""

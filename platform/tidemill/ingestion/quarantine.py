@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.casting import CellFaults
+from tidemill.cells import CellFaults
 from tidemill.ingestion.parsed import ParsedBatch, Reject
 from tidemill.ingestion.view import Mask, plain_table
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.casting import CellFaults
+from tidemill.cells import CellFaults
 from tidemill.ingestion.parsed import Reject
 
 __all__ = ["RawBatch", "unlisted"]

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.alike import alike
-from tidemill.casting import CellFaults, Cells, cast_column
+from tidemill.casting import cast_column
+from tidemill.cells import CellFaults, Cells
 from tidemill.config import DatasetConfig
 from tidemill.conventions import NumberConvention, parse_convention
 from tidemill.ingestion.derive import Deriver, check_expressions

@@ -1,0 +1,93 @@
+"""Yes and no, names and blanks mean one thing in CSV, JSON lines and Parquet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tidemill.config import DatasetConfig
+from tidemill.engines import LocalEngine
+from tidemill.ingestion.listing import list_source
+from tidemill.ingestion.look import LookResult, look_result
+from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.reading import read_split
+from tidemill.schema import ColumnType
+
+FORMS = ("csv", "jsonl", "parquet")
+Y = ["a", "b"] * 30
+
+
+def read(root: Path, source: str, **stated: Any) -> tuple[LookResult, list[ParsedBatch]]:
+    """What look finds in the files, and their rows."""
+    dataset = DatasetConfig.model_validate({"source": source, "target": "y", **stated})
+    listing = list_source(dataset, root, LocalEngine())
+    found = look_result(dataset, listing, root)
+    return found, [
+        batch
+        for split in listing.splits
+        for batch in read_split(split, found.schema, dataset, listing, root, batch_rows=64)
+    ]
+
+
+def values(batches: list[ParsedBatch], column: str) -> list[Any]:
+    """A column's cells."""
+    return [value for batch in batches for value in batch.table[column].to_pylist()]
+
+
+def faults(batches: list[ParsedBatch], column: str) -> list[str]:
+    """The texts of a column's cells that could not be read."""
+    return [t for b in batches if column in b.faults for t in b.faults[column].texts]
+
+
+def write(root: Path, form: str, names: list[str], columns: list[list[Any]]) -> str:
+    """The columns as a file; a name may come twice."""
+    path = root / f"t.{form}"
+    if form == "parquet":
+        pq.write_table(pa.table([pa.array(c) for c in columns], names=names), path)
+    elif form == "jsonl":
+        rows = zip(*columns, strict=True)
+        members = (
+            ", ".join(f"{json.dumps(n)}: {json.dumps(v)}" for n, v in zip(names, row, strict=True))
+            for row in rows
+        )
+        path.write_text("".join(f"{{{line}}}\n" for line in members))
+    else:
+        lines = [names, *zip(*columns, strict=True)]
+        path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    return path.name
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_is_true_however_it_is_written(tmp_path: Path, form: str) -> None:
+    """As the text 1.0, as the number 1.0, and where the type is stated; 2 and 01 are neither."""
+    texts = [["yes", "1.0"][i % 9 == 0] if i % 2 else ["no", "0.0"][i % 22 == 0] for i in range(60)]
+    source = write(tmp_path, form, ["v", "y"], [texts, Y])
+    found, batches = read(tmp_path, source)
+    assert found.schema["v"].type is ColumnType.BOOLEAN
+    assert "'1.0' and 'yes', '0.0' and 'no' are read as one" in found.notes["v"]
+    assert values(batches, "v") == [bool(i % 2) for i in range(60)]
+    numbers = [[1.0, 0.0][i % 2] for i in range(58)] + [2.0, -0.0]
+    source = write(tmp_path, form, ["v", "y"], [numbers, Y])
+    _, batches = read(tmp_path, source, types={"v": "boolean"})
+    assert values(batches, "v") == [i % 2 == 0 for i in range(58)] + [None, False]
+    assert len(faults(batches, "v")) == 1
+
+
+def test_words_and_bare_numbers_in_one_column_are_one_law(tmp_path: Path) -> None:
+    """In JSON the cells of one column may be words, truths and numbers."""
+    cells = [[True, "no", 1, 0.0, "1.", "yes"][i % 6] for i in range(60)]
+    wanted = [[True, False, True, False, True, True][i % 6] for i in range(60)]
+    source = write(tmp_path, "jsonl", ["v", "y"], [cells, Y])
+    _, batches = read(tmp_path, source, types={"v": "boolean"})
+    assert values(batches, "v") == wanted
+    source = write(tmp_path, "csv", ["v", "y"], [cells, Y])
+    _, batches = read(tmp_path, source, types={"v": "boolean"})
+    assert values(batches, "v") == wanted
+    source = write(tmp_path, "csv", ["v", "y"], [["01" if i == 7 else i % 2 for i in range(60)], Y])
+    _, batches = read(tmp_path, source, types={"v": "boolean"})
+    assert faults(batches, "v") == ["01"]
