@@ -14,6 +14,7 @@ from tidemill.config import ReductionConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SchemaMismatch
 from tidemill.features import fit_reducer
+from tidemill.features.columns import Reading
 from tidemill.features.described import check_reducer
 from tidemill.features.saving import load_reducer, save_reducer
 from tidemill.numbers import EXACT
@@ -148,6 +149,36 @@ def test_a_number_behind_a_time_is_none(reducer, time):
     with pytest.raises(SchemaMismatch) as caught:
         matrix(reducer[0], "day", [time, 5])
     assert caught.value.fields["row"] == 1
+
+
+@pytest.mark.parametrize("number", [1.234, np.float64(1.234), Decimal("1.234"), 1234, 1234.5, 5])
+@pytest.mark.parametrize("kind", [object, "category"])
+def test_only_texts_keep_a_convention(reducer, number, kind):
+    """A number among texts is itself, as in JSON lines: 1.234 beside 2.500,25 is no 1234."""
+    cells = pd.Series(["2.500,25", number, None, "1.234"], dtype=kind)
+    values = matrix(reducer[0], "price", cells)
+    expected = matrix(reducer[0], "price", [2500.25, float(number), np.nan, 1234.0])
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_a_truth_among_texts_of_a_convention_is_refused_by_its_row(reducer):
+    """Of the faults of both kinds the first is told."""
+    with pytest.raises(SchemaMismatch, match=r"row 1 .* True"):
+        matrix(reducer[0], "price", ["1,5", True, "much"])
+
+
+def test_only_texts_keep_a_convention_of_days(reducer):
+    """The 2nd of January is not read as the 1st of February where texts begin with days."""
+    feature = next(f for f in reducer[0].features if f["name"] == "day")
+    reading = Reading.of({**feature, "source": {"type": "datetime", "convention": "%Y-%d-%m"}})
+    found = reading.typed(pd.Series([dt.date(1970, 1, 2), "1970-01-02"], dtype=object))
+    assert [str(time) for time in found] == ["1970-01-02 00:00:00", "1970-02-01 00:00:00"]
+
+
+def test_bytes_among_texts_are_texts(reducer):
+    """As a column of nothing but bytes is."""
+    values = matrix(reducer[0], "code", [b"01", "01", b"1"])
+    np.testing.assert_array_equal(values, matrix(reducer[0], "code", ["01", "01", "1"]))
 
 
 def test_columns_of_one_name_are_refused(reducer):

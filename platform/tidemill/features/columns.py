@@ -10,15 +10,16 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tidemill.casting import cast_column
+from tidemill.casting import Cells, cast_column
 from tidemill.errors import SchemaMismatch, first_few, nearest
 from tidemill.schema import SourceColumn
 from tidemill.spelling import category, known_category
@@ -108,11 +109,23 @@ class Reading:
             cells = column.combine_chunks()
         else:
             cells = _arrow(column)
-        found = cast_column(cells, self.wanted, self.missing, self.source)
+        found = self._cast(cells, column)
         number = pa.types.is_floating(cells.type) and pa.types.is_floating(self.wanted)
         if found.faults is not None and not number:
             self._refuse(column, int(found.faults.indices[0]))
         return found.values
+
+    def _cast(self, cells: pa.Array, column: Raw) -> Cells:
+        plain = replace(self.source, convention=None)
+        if self.source == plain or isinstance(column, pa.ChunkedArray) or not _is_mixed(column):
+            return cast_column(cells, self.wanted, self.missing, self.source)
+        # Texts alone keep the convention: a number 1.234 beside "2.500,25" is no 1234.
+        text = pa.array([isinstance(cell, (str, bytes)) for cell in column])
+        ours, others = (pc.if_else(those, cells, None) for those in (text, pc.invert(text)))
+        a = cast_column(ours, self.wanted, self.missing, self.source)
+        b = cast_column(others, self.wanted, self.missing, plain)
+        faults = a.faults.merge(b.faults) if a.faults and b.faults else a.faults or b.faults
+        return Cells(pc.coalesce(a.values, b.values), faults)
 
     def _is_typed(self, kind: pa.DataType) -> bool:
         if self.settled:
@@ -269,6 +282,8 @@ def _text(cell: Any) -> str:
     """The text of a cell among cells of other types."""
     if isinstance(cell, np.generic):
         cell = str(cell) if isinstance(cell, np.datetime64) else cell.item()
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
     if isinstance(cell, int) and cell.bit_length() > _LONG:
         return _BEYOND
     return category(cell).encode(errors="replace").decode()
