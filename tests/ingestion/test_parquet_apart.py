@@ -21,9 +21,9 @@ from tidemill.errors import SourceUnreadable, WorkerLost
 from tidemill.ingestion import parquet_apart, parquet_child
 from tidemill.ingestion.discover import has_zstd_checksum
 from tidemill.ingestion.parquet_apart import open_parquet
-from tidemill.ingestion.parquet_child import page_values
 from tidemill.ingestion.parquet_rows import read_parquet_rows
 from tidemill.ingestion.splits import SourceListing, Split
+from tidemill.parquet_pages import Damaged, page_values
 from tidemill.storage import hash_file
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -118,7 +118,7 @@ def test_rows_that_could_be_read_are_those_of_the_footer(tmp_path: Path) -> None
     with closing(parquet_child._Opened(str(path))) as opened:
         assert sum(batch.num_rows for batch in opened.batches([0], [0], None)) == 2
         opened.rows = [3]
-        with pytest.raises(parquet_child.Damaged, match="3 rows by the footer, and 2 could be"):
+        with pytest.raises(Damaged, match="3 rows by the footer, and 2 could be"):
             list(opened.batches([0], [0], None))
 
 
@@ -280,7 +280,7 @@ def test_too_many_columns_are_refused_by_the_footer(
         if columns == 2:
             parquet_child.refuse_bomb(footer, 1000)
         else:
-            with pytest.raises(parquet_child.Damaged, match="3 columns; at most 2"):
+            with pytest.raises(Damaged, match="3 columns; at most 2"):
                 parquet_child.refuse_bomb(footer, 1000)
 
 

@@ -74,6 +74,37 @@ def test_a_member_that_only_a_later_file_has_is_a_column(tmp_path: Path) -> None
     assert values(batches, "z") == [None, None, 7, 8]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_files_may_hold_their_columns_in_any_order(tmp_path: Path, form: str) -> None:
+    """Of columns of one type none takes another's values; of a name that comes twice neither."""
+    rows = [{"a": i, "b": 100 + i, "c": 200 + i, "y": "ab"[i % 2]} for i in range(20)]
+    for number, order in enumerate(["abcy", "ycba", "byca"]):
+        table = pa.table({name: [row[name] for row in rows] for name in order})
+        if form == "parquet":
+            pq.write_table(table, tmp_path / f"{number}.parquet")
+        elif form == "jsonl":
+            lines = (json.dumps(row) + "\n" for row in table.to_pylist())
+            (tmp_path / f"{number}.jsonl").write_text("".join(lines))
+        else:
+            lines = (",".join(map(str, row.values())) + "\n" for row in table.to_pylist())
+            (tmp_path / f"{number}.csv").write_text(",".join(order) + "\n" + "".join(lines))
+    _, batches = read(tmp_path)
+    for name in "abcy":
+        assert values(batches, name) == [row[name] for row in rows] * 3
+
+
+def test_a_name_that_comes_twice_may_stand_anywhere(tmp_path: Path) -> None:
+    """The first of it is the first in every file."""
+    for number, names in enumerate(["vwvy", "ywvv"]):
+        held = {"w": [3] * 20, "y": Y}
+        seen = iter(([1] * 20, [2] * 20))
+        columns = [pa.array(held[n] if n in held else next(seen)) for n in names]
+        pq.write_table(pa.table(columns, names=list(names)), tmp_path / f"{number}.parquet")
+    _, batches = read(tmp_path)
+    for name, value in (("v", 1), ("w", 3), ("v_2", 2)):
+        assert set(values(batches, name)) == {value}
+
+
 NUMBERS = pa.array([*range(18), 0, 1])
 TIMES = pa.array(range(20), pa.timestamp("s"))
 

@@ -91,3 +91,41 @@ def test_words_and_bare_numbers_in_one_column_are_one_law(tmp_path: Path) -> Non
     source = write(tmp_path, "csv", ["v", "y"], [["01" if i == 7 else i % 2 for i in range(60)], Y])
     _, batches = read(tmp_path, source, types={"v": "boolean"})
     assert faults(batches, "v") == ["01"]
+
+
+NAMES = [" amount ", "", "amount", "plain", "\tname\u00a0", "y"]
+CALLED = ("amount", "column_2", "amount_2", "plain", "name", "y")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_names_are_one_law(tmp_path: Path, form: str) -> None:
+    """Blanks around them are left out, which is said; two that become one are told apart."""
+    columns = [[n * 100 + i for i in range(60)] for n in range(5)]
+    source = write(tmp_path, form, NAMES, [*columns, Y])
+    found, batches = read(tmp_path, source)
+    assert found.schema.names == CALLED
+    for name, written in zip(CALLED[:5], columns, strict=True):
+        assert values(batches, name) == written
+    assert found.notes["amount"] == "the data call it ' amount ': blanks around names are left out"
+    assert found.notes["column_2"] == "the column has no name in the data"
+    assert "more than once" in found.notes["amount_2"]
+    assert set(found.notes) == {"amount", "column_2", "amount_2", "name"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_files_may_write_a_name_with_blanks_and_without(tmp_path: Path, form: str) -> None:
+    """It is one column, and its numbers beyond float32 are seen in every file."""
+    write(tmp_path, form, ["v", "y"], [[1.5] * 30 if form != "parquet" else [1] * 30, Y[:30]])
+    (tmp_path / f"t.{form}").rename(tmp_path / f"a.{form}")
+    write(tmp_path, form, ["y", " v "], [Y[:30], [2**24 + 1] * 30])
+    found, batches = read(tmp_path, f"*.{form}", look_rows=100)
+    assert found.schema.names == ("v", "y")
+    assert values(batches, "v")[30:] == [2**24 + 1] * 30
+
+
+def test_members_of_nested_objects_keep_their_names(tmp_path: Path) -> None:
+    """What stands in a cell is its text."""
+    lines = [{" v ": {" a ": i % 2, "": 1}, "y": "ab"[i % 2]} for i in range(40)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, batches = read(tmp_path, "t.jsonl")
+    assert set(values(batches, "v")) == {'{" a ": 0, "": 1}', '{" a ": 1, "": 1}'}

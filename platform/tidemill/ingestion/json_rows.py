@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from tidemill.conventions import NumberConvention
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.names import refuse_more_columns, second_names
+from tidemill.ingestion.names import refuse_more_columns, second_names, unique_names
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.records import RecordBlock, cut_records
@@ -57,7 +58,8 @@ class JsonSample:
     quoted : dict of member to (rows,) bool
         Which of them are strings in the file.
     written : dict of member to str
-        The true name of a member whose name an object has twice.
+        The true name of a member that is called otherwise: an object has it twice, blanks stand
+        around it, or it is empty.
     respelled : dict of member to (str, str)
         The first number that has another text than it is written, and that text.
     """
@@ -82,9 +84,9 @@ def read_json_rows(
 
     A line that is no JSON object is rejected; an absent member and NaN are null; nested values
     are texts of JSON. A number has the shortest spelling that is it, whatever the file's, and is
-    written as the column's texts are where these have a convention: 1.234 is no 1234. Of a member
-    that comes twice in an object, the second gets a second name. Cells of members that are not
-    ``known`` are counted as left out.
+    written as the column's texts are where these have a convention: 1.234 is no 1234. Members are
+    called as columns are in every format (``unique_names``), nested ones as they are. Cells of
+    members that are not ``known`` are counted as left out.
     """
     blocks = cut_records(
         line_blocks(split, root, encoding="utf-8", whole=whole)[0],
@@ -147,7 +149,7 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
     return JsonSample(
         {name: pa.array(map(_text, values), pa.string()) for name, values in cells.items()},
         {name: np.array([type(v) is str for v in values]) for name, values in cells.items()},
-        {name: name.written for name in names if isinstance(name, _Second)},
+        {n: n.written for value in objects for n in value if isinstance(n, _Renamed)},
         {name: found for name, values in cells.items() if (found := _first_respelled(values))},
     )
 
@@ -183,27 +185,37 @@ def _first_respelled(values: list[Any]) -> tuple[str, str] | None:
 
 
 def _refuse_met(objects: list[dict[str, Any]], split: Split) -> None:
-    """Refuse a second name that is another object's first."""
-    kinds: dict[str, set[type]] = {}
+    """Refuse a name of our making that another object has of its own."""
+    kinds: dict[str, set[bool]] = {}
     for value in objects:
         for name in value:
-            kinds.setdefault(name, set()).add(type(name))
+            made = isinstance(name, _Renamed) and name.written.strip() != name
+            kinds.setdefault(name, set()).add(made)
     for name, found in kinds.items():
         if len(found) > 1:
             raise SchemaMismatch(
-                f"{split.path}: an object has a member twice, and {name!r}, which the second "
-                "would be called, is a member of another object",
+                f"{split.path}: an object has a member twice or without a name, and {name!r}, "
+                "which that would be called, is a member of another object",
                 remedy="rename one of the members in the data",
                 path=split.path,
                 column=name,
             )
 
 
-class _Second(str):
-    """The second name of a member that comes again."""
+class _Renamed(str):
+    """The name of a member that is written otherwise."""
 
     __slots__ = ("written",)
     written: str
+
+    @classmethod
+    def of(cls, name: str, written: str) -> str:
+        """The name, which knows how it is written where that is not the same."""
+        if name == written:
+            return written
+        renamed = cls(name)
+        renamed.written = getattr(written, "written", written)
+        return renamed
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -211,16 +223,31 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) == len(pairs):
         return found
     given = [name for name, _ in pairs]
-    names = second_names(given)
-    plain = [f"{name}_2" for name, count in Counter(given).items() if count > 1]
-    if set(plain) & set(given):
-        raise ValueError(f"a member comes twice, and {plain[0]!r} is another")
-    renamed: dict[str, Any] = {}
-    for name, (written, value) in zip(names, pairs, strict=True):
-        called = _Second(name)
-        called.written = written
-        renamed[name if name == written else called] = value
-    return renamed
+    _refuse_third(given)
+    named = zip(second_names(given), pairs, strict=True)
+    return {_Renamed.of(name, written): cell for name, (written, cell) in named}
+
+
+def _named(value: dict[str, Any]) -> dict[str, Any]:
+    """The object with its members called as columns are."""
+    if _are_plain(tuple(value)):
+        return value
+    _refuse_third([name.strip() for name in value])
+    named = zip(unique_names(list(value)), value.items(), strict=True)
+    return {_Renamed.of(name, written): cell for name, (written, cell) in named}
+
+
+@lru_cache(maxsize=1024)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    """Whether all names are columns' names; most objects of a file have the same."""
+    return all(name and name == name.strip() for name in names)
+
+
+def _refuse_third(given: list[str]) -> None:
+    """Refuse a member that is called as the second of another would be."""
+    seconds = [f"{name}_2" for name, count in Counter(given).items() if count > 1]
+    if not set(seconds).isdisjoint(given):
+        raise ValueError(f"a member comes twice, and {seconds[0]!r} is another")
 
 
 def _objects(block: RecordBlock) -> tuple[list[dict[str, Any]], dict[int, str]]:
@@ -231,6 +258,7 @@ def _objects(block: RecordBlock) -> tuple[list[dict[str, Any]], dict[int, str]]:
         record = block.record(index)
         try:
             value = decoder.decode(record.decode())
+            value = _named(value) if isinstance(value, dict) else value
         except UnicodeDecodeError:
             bad[index] = "not valid UTF-8 text"
         except (ValueError, RecursionError) as exc:

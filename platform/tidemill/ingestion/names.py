@@ -87,10 +87,21 @@ def with_written_names(
     columns: Iterable[SourceColumn], written: Iterable[str]
 ) -> tuple[SourceColumn, ...]:
     """The columns, with a note on those that have another name in the data."""
-    said = "the data have the name {!r} more than once; this is a further one"
     return tuple(
         column
-        if not name or column.name == name
-        else replace(column, note="; ".join(filter(None, [said.format(name), column.note])))
+        if column.name == name
+        else replace(
+            column, note="; ".join(filter(None, [_renaming(name, column.name), column.note]))
+        )
         for column, name in zip(columns, written, strict=True)
     )
+
+
+def _renaming(written: str, name: str) -> str:
+    """Why a column is not called as it is written."""
+    plain = written.strip()
+    if not plain:
+        return "the column has no name in the data"
+    if plain == name:
+        return f"the data call it {written!r}: blanks around names are left out"
+    return f"the data have the name {plain!r} more than once; this is a further one"

@@ -1,7 +1,7 @@
 """Parse Parquet of unknown origin: a process apart, under limits, which may die of a file.
 
 A script, run by its path with ``python -P``: ``parquet_child.py MEMORY_BYTES CPU_SECONDS``. It
-imports nothing of tidemill, so that it starts in a fifth of a second. Each line of its input asks
+imports no room of tidemill, so that it starts in a fifth of a second. Each line of its input asks
 one thing in JSON; a line of JSON answers, and for rows a stream of Arrow batches and one more line.
 """
 
@@ -22,7 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["MOST_COLUMNS", "Damaged", "has_checksum", "page_values", "refuse_bomb", "serve"]
+from tidemill.parquet_pages import Damaged, has_checksum, page_values
+
+__all__ = ["MOST_COLUMNS", "refuse_bomb", "serve"]
 
 MOST_COLUMNS = 250_000
 MAX_CHUNK_BYTES = 1 << 30
@@ -31,112 +33,6 @@ MAX_UNCHECKED_BYTES = 1 << 26
 BATCH_ROWS = 16_384
 IDLE_SECONDS = 30
 """After so long without a question it ends; whoever asks later starts another."""
-
-_MAX_PAGE_HEADER = 1 << 24  # pyarrow's own limit
-_DATA_PAGE, _DATA_PAGE_V2 = 0, 3
-
-Fields = dict[int, Any]
-
-
-class Damaged(Exception):
-    """The file contradicts itself, or promises more than it can honestly hold."""
-
-    def __init__(self, message: str, remedy: str = "", **fields: Any) -> None:
-        super().__init__(message)
-        self.told = {"message": message, "remedy": remedy, "fields": fields}
-
-
-class _Page:
-    """Thrift's compact protocol, as far as page headers need it."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content, self.position = content, 0
-
-    def struct(self) -> Fields:
-        """The fields of a struct by their numbers."""
-        found: Fields = {}
-        number = 0
-        while kind := self._byte():
-            number = number + (kind >> 4) if kind >> 4 else _zigzag(self._varint())
-            found[number] = self._value(kind & 15)
-        return found
-
-    def _value(self, kind: int) -> Any:
-        if kind in (1, 2):
-            return kind == 1
-        if kind in (4, 5, 6):
-            return _zigzag(self._varint())
-        if kind == 12:
-            return self.struct()
-        if kind in (9, 10):
-            head = self._byte()
-            count = head >> 4 if head >> 4 < 15 else self._varint()
-            return [self._value(head & 15) for _ in range(count)]
-        if kind not in (3, 7, 8):
-            raise Damaged(f"a page header has a field of type {kind}")
-        return self._skip({3: 1, 7: 8}.get(kind) or self._varint())
-
-    def _skip(self, count: int) -> None:
-        self.position += count
-        if self.position > len(self.content):
-            raise IndexError
-
-    def _byte(self) -> int:
-        self.position += 1
-        return self.content[self.position - 1]
-
-    def _varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-            if shift > 63:
-                raise Damaged("a page header has a number of more than 64 bits")
-
-
-def _zigzag(value: int) -> int:
-    return (value >> 1) ^ -(value & 1)
-
-
-def _page_header(file: BinaryIO, position: int) -> tuple[Fields, int]:
-    """A page's header, and where the page's content begins."""
-    size = 512
-    while True:
-        file.seek(position)
-        content = file.read(size)
-        page = _Page(content)
-        try:
-            return page.struct(), position + page.position
-        except IndexError:
-            if len(content) < size or size >= _MAX_PAGE_HEADER:
-                raise Damaged(f"the page header at byte {position} does not end") from None
-            size *= 16
-
-
-def _begin(chunk: pq.ColumnChunkMetaData) -> int:
-    first: int = chunk.data_page_offset
-    return min(first, chunk.dictionary_page_offset) if chunk.dictionary_page_offset else first
-
-
-def has_checksum(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bool:
-    """Whether the first page of a column chunk carries a checksum of its content."""
-    return 4 in _page_header(file, _begin(chunk))[0]
-
-
-def page_values(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:
-    """Values in the data pages of a column chunk, by the pages' own headers."""
-    position, values = _begin(chunk), 0
-    end = position + chunk.total_compressed_size
-    while position < end and values <= max(chunk.num_values, 0):
-        header, content = _page_header(file, position)
-        of_kind = {_DATA_PAGE: 5, _DATA_PAGE_V2: 8}.get(header.get(1, -1))
-        if of_kind is not None:
-            values += header.get(of_kind, {}).get(1, 0)
-        position = content + max(header.get(3, 0), 0)
-    return values
 
 
 def _check_pages(file: BinaryIO, metadata: pq.FileMetaData, group: int, names: set[str]) -> None:
@@ -229,8 +125,6 @@ class _Opened:
         """
         told = 0
         written = [self.schema.names[p] for p in positions]
-        # Of a name that is there twice the file gives both.
-        read = [p for p, name in enumerate(self.schema.names) if name in set(written)]
         for group in groups:
             _check_pages(self._raw, self.file.metadata, group, set(written))
             rows = 0
@@ -241,7 +135,7 @@ class _Opened:
                 columns=list(dict.fromkeys(written)),
                 use_threads=False,
             ):
-                columns = dict(zip(read, batch.columns, strict=True))
+                columns = self._by_position(batch)
                 rows, told = rows + batch.num_rows, told + batch.num_rows
                 yield pa.RecordBatch.from_arrays(
                     [_sound(columns[p]) for p in positions],
@@ -255,6 +149,17 @@ class _Opened:
                     "could be read",
                     group=group,
                 )
+
+    def _by_position(self, batch: pa.RecordBatch) -> dict[int, pa.Array]:
+        """Columns by their place in the file.
+
+        They come in the order that was asked for, all of a name that is there twice together.
+        """
+        places: dict[str, list[int]] = {}
+        for position in reversed(range(len(self.schema))):
+            places.setdefault(self.schema.field(position).name, []).append(position)
+        named = zip(batch.schema.names, batch.columns, strict=True)
+        return {places[name].pop(): column for name, column in named}
 
 
 def _refuse_other_types(schema: pa.Schema, metadata: pq.FileMetaData) -> None:

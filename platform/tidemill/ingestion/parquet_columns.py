@@ -122,10 +122,10 @@ def _note_types(
     columns: dict[str, _Column], names: list[str], file: ParquetApart, path: str
 ) -> None:
     require_columns(columns, set(names), path)
-    for name, kind in zip(names, file.schema.types, strict=True):
+    for name, described in zip(names, file.schema, strict=True):
         if name in columns:
-            columns[name].kinds.setdefault(kind, path)
-            largest = file.largest.get(columns[name].written, 0.0)
+            columns[name].kinds.setdefault(described.type, path)
+            largest = file.largest.get(described.name, 0.0)
             columns[name].largest = max(columns[name].largest, largest)
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tidemill.casting import is_text
 from tidemill.cells import CellFaults
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.names import require_columns, second_names
+from tidemill.ingestion.names import require_columns, unique_names
 from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.splits import Split
@@ -76,8 +76,8 @@ def read_parquet_rows(
 
 
 def column_names(schema: pa.Schema) -> list[str]:
-    """The columns' names; of those that come again, second names."""
-    return second_names(schema.names)
+    """The columns' names as in every format; of those that come again, second names."""
+    return unique_names(schema.names)
 
 
 def _positions(schema: pa.Schema, names: list[str], shown: str) -> list[int]:

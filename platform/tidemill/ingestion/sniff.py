@@ -101,7 +101,7 @@ def _sniff_csv(
         {name: pa.concat_arrays(arrays) for name, arrays in columns.items()},
         {name: Stated.of(dataset, name) for name in names},
     )
-    return with_written_names(found.values(), [field.strip() for field in written]), dialect
+    return with_written_names(found.values(), written), dialect
 
 
 def _no_row(rejects: list[tuple[Split, Reject]], remedy: str) -> SourceUnreadable:
