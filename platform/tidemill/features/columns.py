@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.casting import Cells, cast_column
+from tidemill.casting import cast_column
+from tidemill.cells import Cells
 from tidemill.errors import SchemaMismatch, first_few, nearest
 from tidemill.schema import SourceColumn
 from tidemill.spelling import category, known_category
