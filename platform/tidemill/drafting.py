@@ -121,7 +121,7 @@ def _looked_at(
     told: Callable[[str], None],
 ) -> tuple[SourceListing, LookResult]:
     told(f"reading {source}: how it is written, and a hash of every file")
-    listing = list_source(dataset, workspace.root, engine, named="--source")
+    listing = list_source(dataset, workspace.root, engine, named="--source", given=source)
     told(f"looking at the rows of {_size(listing)}")
     return listing, look_result(dataset, listing, workspace.root)
 

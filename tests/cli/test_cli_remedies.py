@@ -8,10 +8,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tidemill.config import changed_settings, read_params, set_params
+from tidemill.errors import ConfigError
 
 RNG = np.random.default_rng(8)
 TABLE = pd.DataFrame(
@@ -132,3 +136,82 @@ def test_an_array_of_json_is_written_anew_by_the_remedy(init, tmp_path, indent):
     path = Path(tmp_path, made)
     assert [json.loads(line) for line in path.read_text().splitlines()] == OBJECTS
     assert init(path.read_bytes(), name="b.jsonl").code == 0
+
+
+ELSEWHERE = {
+    "beside": ("tickets.csv", "tickts.csv", "tickets.csv"),
+    "below": ("data/tickets.csv", "data/tickts.csv", "data/tickets.csv"),
+    "above": ("../tickets.csv", "../tickts.csv", "../tickets.csv"),
+    "a folder misspelt": ("data/raw/tickets.csv", "dta/raw/tickets.csv", "data/raw/tickets.csv"),
+    "a folder": ("tickets/a.csv", "ticket", "tickets"),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_a_source_that_is_not_there_is_told_as_it_was_written(kind, tmp_path, monkeypatch, cli):
+    """What is offered in its place works from where one stands, wherever the workspace is."""
+    there, given, meant = ELSEWHERE[kind]
+    here = tmp_path / "here"
+    (here / there).parent.mkdir(parents=True, exist_ok=True)
+    (here / there).write_bytes(CSV)
+    monkeypatch.chdir(here)
+    command = ["init", "deep/er/ws", "--target", "y", "--json", "--source"]
+    refused = cli(*command, given)
+    assert (refused.code, refused.document["error"]) == (2, "SourceMissing")
+    assert refused.document["message"].startswith(f"--source {given!r} names no file (")
+    (offered,) = re.findall(r"did you mean '(.*?)'\?", refused.document["remedy"])
+    assert offered == meant
+    assert cli(*command, offered).code == 0
+
+
+def test_a_path_that_nothing_is_like_has_no_offer(tmp_path, monkeypatch, cli):
+    """Nor one whose folder alone could be meant."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for given in ("qqq.csv", "dta/a.csv", "nowhere/at/all.csv", "dta/*.csv"):
+        refused = cli("init", "ws", "--target", "y", "--json", "--source", given)
+        assert refused.document["error"] == "SourceMissing"
+        assert "did you mean" not in refused.document["remedy"]
+
+
+MISPLACED = {
+    "dataset.skip_lines=1": "dataset.csv.skip_lines",
+    "dataset.delimiter=';'": "dataset.csv.delimiter",
+    "skip_lines=1": "dataset.csv.skip_lines",
+    "dataset.csv.skip_line=1": "dataset.csv.skip_lines",
+    "tuning.trails=1": "tuning.trials",
+    "training.trials=1": "tuning.trials",
+    "trainin.learner=sgd": "training",
+    "sharding.test=0.3": "sharding.holdout.test",
+    "training.learning_rate=0.1": "training.params.learning_rate",
+    "sead=1": "seed",
+    "dataset.quux=1": None,
+}
+
+
+@pytest.mark.parametrize("given", MISPLACED)
+def test_an_unknown_setting_offers_the_whole_path_that_was_meant(given):
+    """The same for a command line, Prefect's overrides and params.yaml itself."""
+    text = "dataset: {source: a, target: y}"
+    with pytest.raises(ConfigError) as by_set:
+        set_params(text, [given])
+    found = re.findall(r"unknown key; did you mean '(.*?)'\?", by_set.value.message)
+    assert found == ([MISPLACED[given]] if MISPLACED[given] else [])
+    with pytest.raises(ConfigError) as in_file:
+        read_params(_written(given))
+    assert in_file.value.message == f"params.yaml: {by_set.value.message}"
+    if found and "." in found[0]:
+        right = f"{found[0]}={given.partition('=')[2]}"
+        assert list(changed_settings(text, set_params(text, [right]))) == found
+
+
+def _written(assignment: str) -> str:
+    """A params.yaml that says it."""
+    name, _, value = assignment.partition("=")
+    document: dict[str, Any] = {"dataset": {"source": "a", "target": "y"}}
+    *sections, key = name.split(".")
+    node = document
+    for section in sections:
+        node = node.setdefault(section, {})
+    node[key] = value.strip("'")
+    return json.dumps(document)

@@ -129,7 +129,7 @@ def asked(name: str, setting_name: str, close: str) -> dict[str, Any]:
 CASES = {
     "missing source": Case(
         setting("dataset.source=data/rwa"), 2, "SourceMissing",
-        ("dataset.source", "'data/rwa'"), "did you mean 'raw'?", {"nearest": "raw"},
+        ("dataset.source", "'data/rwa'"), "did you mean 'data/raw'?", {"nearest": "data/raw"},
     ),
     "folder without files": Case(
         each_file(Path.unlink), 2, "SourceMissing",
@@ -194,7 +194,7 @@ CASES = {
     ),
     "unknown key": Case(
         text("trials: 2", "trails: 2"), 2, "ConfigError",
-        ("tuning.trails: unknown key", "did you mean 'trials'?"), "correct tuning.trails",
+        ("tuning.trails: unknown key", "did you mean 'tuning.trials'?"), "correct tuning.trails",
         {"problems": lambda problems: list(problems) == ["tuning.trails"]},
     ),
     "unknown section": Case(

@@ -97,6 +97,7 @@ def _spooled(
             root=place.root,
             folder=place.hidden / "monitor" / "replay",
             engine=engine,
+            given=source,
             also=[name for name in (prediction, score) if name is not None],
             progress=progress,
         )

@@ -83,6 +83,7 @@ def spool(
     root: Path,
     folder: Path,
     engine: Engine,
+    given: str | None = None,
     also: Collection[str] = (),
     progress: Callable[[int], None] = lambda _rows: None,
 ) -> Spool:
@@ -98,6 +99,8 @@ def spool(
         What the champion reads.
     source : str
         A file, folder or glob of any kind that tidemill reads; absolute, or from ``root``.
+    given : str or None
+        How the reader of an error wrote it.
     folder : Path
         Spools lie below it, each under its key; one that is finished is used again.
     also : collection of str
@@ -115,7 +118,7 @@ def spool(
     Memory: some batches; DuckDB sorts out of memory where rows are not in order.
     """
     dataset = params.dataset.model_copy(update={"source": source})
-    listing = list_source(dataset, root, engine, named="--input")
+    listing = list_source(dataset, root, engine, named="--input", given=given)
     read = _readable(schema, listing, dataset, features, also, source)
     key = hash_json(
         [listing.to_json(), read.to_json(), sorted(features), sorted(also), params.dataset.derive]

@@ -89,7 +89,9 @@ class _Labelled:
         self._place, self._params = place, params
         where = source if "://" in source else str(Path(source).absolute())
         self._dataset = params.dataset.model_copy(update={"source": where})
-        self._listing = list_source(self._dataset, place.root, engine, named="--labelled")
+        self._listing = list_source(
+            self._dataset, place.root, engine, named="--labelled", given=source
+        )
         given = dict.fromkeys(params.dataset.derive, "")
         # A CSV file holds texts: a number in it is as it is written.
         typed = all(split.format != "csv" for split in self._listing.splits)

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from tidemill.config.params import Params
-from tidemill.errors import ConfigError, WorkspaceMissing, nearest
+from tidemill.config.tree import nearest_setting, setting_of
+from tidemill.errors import ConfigError, WorkspaceMissing
 
 __all__ = [
     "changed_settings",
@@ -102,10 +103,10 @@ def _document(text: str, yaml: YAML) -> Any:
 def _config_error(exc: ValidationError) -> ConfigError:
     problems = {}
     for problem in exc.errors():
-        location = _setting_of([str(part) for part in problem["loc"]])
+        location = setting_of([str(part) for part in problem["loc"]])
         key = ".".join(location)
         if problem["type"] == "extra_forbidden":
-            close = nearest(location[-1], _known_keys(location[:-1]))
+            close = nearest_setting(location)
             hint = f"; did you mean {close!r}?" if close else ""
             problems[key] = f"unknown key{hint}"
         elif problem["type"] == "missing":
@@ -122,33 +123,6 @@ def _config_error(exc: ValidationError) -> ConfigError:
         remedy=f"correct {', '.join(problems)} in params.yaml",
         problems=problems,
     )
-
-
-def _setting_of(location: list[str]) -> list[str]:
-    """The setting that pydantic means: without the branch of a union that it tried."""
-    model: type[BaseModel] = Params
-    for depth, part in enumerate(location):
-        field = model.model_fields.get(part)
-        if field is None:
-            return location[: depth + 1]
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
-        else:
-            is_mapping = str(field.annotation).startswith("dict")
-            return location[: depth + 2] if is_mapping else location[: depth + 1]
-    return location
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    model: type[BaseModel] = Params
-    for part in location:
-        field = model.model_fields.get(part)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
 
 
 class _SpelledOut(RoundTripRepresenter):

@@ -21,17 +21,21 @@ _KNOWN = {*_JSON_SUFFIXES, *_TEXT_SUFFIXES, ".parquet", ".pq", ".gz", ".zst", ".
 
 
 def find_files(
-    dataset: DatasetConfig, root: Path, named: str = "dataset.source"
+    dataset: DatasetConfig,
+    root: Path,
+    named: str = "dataset.source",
+    given: str | None = None,
 ) -> tuple[Path, ...]:
     """Return the files that ``dataset.source`` names (a file, folder or glob), sorted by path.
 
     Empty files are left out; hidden files and, in a folder, files of other kinds too. ``named`` is
-    what the reader calls the setting that says so.
+    what the reader calls the setting that says so, ``given`` what he wrote there, if another text
+    stands in the settings.
 
     Raises
     ------
     SourceMissing
-        If it names no file; a similar name beside it is offered.
+        If it names no file; a similar name that is there is offered, as it would be written.
     SourceEmpty
         If all its files are empty.
     """
@@ -45,11 +49,11 @@ def find_files(
         found = (Path(name) for name in glob.glob(str(place), recursive=True))  # noqa: PTH207
         files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
     if not files:
-        raise _missing(dataset.source, place, named)
+        raise _missing(dataset.source if given is None else given, place, named)
     filled = tuple(path for path in files if path.stat().st_size)
     if not filled:
         raise SourceEmpty(
-            f"{named} {dataset.source!r} holds no data: every file is empty",
+            f"{named} {(given or dataset.source)!r} holds no data: every file is empty",
             remedy=f"put data there, or let {named} name another file",
             source=dataset.source,
         )
@@ -65,10 +69,9 @@ def _visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
 
 
 def _missing(source: str, place: Path, named: str) -> SourceMissing:
-    beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
-    if place.name in beside:
+    if place.is_symlink() or place.exists():
         return _nothing_to_read(source, place, named)
-    close = nearest(place.name, beside)
+    close = _nearest_path(source, place)
     hint = f"did you mean {close!r}? " if close else ""
     return SourceMissing(
         f"{named} {source!r} names no file ({place})",
@@ -77,6 +80,22 @@ def _missing(source: str, place: Path, named: str) -> SourceMissing:
         path=str(place),
         nearest=close,
     )
+
+
+def _nearest_path(source: str, place: Path) -> str | None:
+    """What could stand in the place of ``source``: one of its parts is another, and it is there."""
+    written = Path(source)
+    absent = [place, *place.parents]
+    depth = next((i for i, path in enumerate(absent) if path.parent.is_dir()), len(absent))
+    if depth >= len(written.parts):
+        return None
+    wrong = absent[depth]
+    close = nearest(wrong.name, [path.name for path in wrong.parent.iterdir()])
+    if close is None or not wrong.with_name(close).joinpath(place.relative_to(wrong)).exists():
+        return None
+    parts = list(written.parts)
+    parts[len(parts) - 1 - depth] = close
+    return str(Path(*parts))
 
 
 def _nothing_to_read(source: str, place: Path, named: str) -> SourceMissing:

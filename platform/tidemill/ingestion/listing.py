@@ -28,7 +28,12 @@ SPLIT_ROWS = 1_000_000
 
 
 def list_source(
-    dataset: DatasetConfig, root: Path, engine: Engine, *, named: str = "dataset.source"
+    dataset: DatasetConfig,
+    root: Path,
+    engine: Engine,
+    *,
+    named: str = "dataset.source",
+    given: str | None = None,
 ) -> SourceListing:
     """Find the files that ``dataset.source`` names, hash them, and find how they are written.
 
@@ -45,6 +50,8 @@ def list_source(
         Hashes the files.
     named : str
         What errors call the source: the option that took the place of ``dataset.source``.
+    given : str or None
+        What was written there, from where the reader stands; None: ``dataset.source`` itself.
 
     Raises
     ------
@@ -59,7 +66,9 @@ def list_source(
     -----
     Memory: the sample of ``look_rows`` rows as texts.
     """
-    files = find_files(dataset, root, named)
+    files = find_files(dataset, root, named, given)
+    if given is not None:  # from here on it is only told
+        dataset = dataset.model_copy(update={"source": given})
     found = engine.map(
         partial(_describe, root=root, stated=dataset.format), files, label="hash the source"
     )

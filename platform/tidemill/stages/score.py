@@ -80,7 +80,7 @@ def score_files(
     )
     dataset = _dataset(params.dataset, source, loaded.schema)
     root = context.workspace.root
-    listing = list_source(dataset, root, context.engine, named=INPUT)
+    listing = list_source(dataset, root, context.engine, named=INPUT, given=source)
     _require_apart(output, listing, root)
     schema = _readable(loaded, {column.name for column in listing.columns}, dataset, source)
     # Named by the output: two tables may be scored at once, and a killed score leaves nothing

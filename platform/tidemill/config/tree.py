@@ -1,0 +1,84 @@
+"""Which settings there are, by their dotted paths, and which one was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+from pydantic import BaseModel
+
+from tidemill.config.params import Params
+from tidemill.errors import nearest
+
+__all__ = ["nearest_setting", "setting_of"]
+
+LIKE = 0.75
+"""From here on two names are one, misspelt; a parameter of a learner may be like a setting's."""
+
+
+def setting_of(location: Sequence[str]) -> list[str]:
+    """The setting that pydantic means: without the branch of a union that it tried."""
+    model: type[BaseModel] = Params
+    for depth, part in enumerate(location):
+        field = model.model_fields.get(part)
+        if field is None:
+            return list(location[: depth + 1])
+        if (inner := _section(field.annotation)) is not None:
+            model = inner
+        else:
+            is_mapping = str(field.annotation).startswith("dict")
+            return list(location[: depth + 2] if is_mapping else location[: depth + 1])
+    return list(location)
+
+
+def nearest_setting(location: Sequence[str]) -> str | None:
+    """The dotted path that was meant by one that there is not; None if none is close.
+
+    One of the same last part wherever it stands; else a misspelt one beside it, a parameter of
+    what stands there, or a misspelt one elsewhere.
+
+    >>> nearest_setting(["dataset", "skip_lines"]), nearest_setting(["tuning", "trails"])
+    ('dataset.csv.skip_lines', 'tuning.trials')
+    >>> nearest_setting(["training", "learning_rate"]), nearest_setting(["sead"])
+    ('training.params.learning_rate', 'seed')
+    """
+    *above, name = location
+    paths = list(_paths(Params))
+    if same := [path for path in paths if path.split(".")[-1] == name]:
+        return _most_like(".".join(location), same)
+    start = ".".join([*above, ""])
+    beside = [p.removeprefix(start) for p in paths if p.startswith(start)]
+    close = nearest(name, [p for p in beside if "." not in p])
+    if close is not None and _alike(name, close) >= LIKE:
+        return start + close
+    if above and f"{start}params" in paths:
+        return f"{start}params.{name}"
+    if close is not None:
+        return start + close
+    misspelt = nearest(name, {p.split(".")[-1] for p in paths})
+    if misspelt is None or _alike(name, misspelt) < LIKE:
+        return None
+    return _most_like(".".join(location), [p for p in paths if p.split(".")[-1] == misspelt])
+
+
+def _most_like(path: str, paths: Sequence[str]) -> str:
+    return max(paths, key=lambda other: _alike(path, other))
+
+
+def _alike(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Of every section and setting."""
+    for name, field in model.model_fields.items():
+        yield f"{above}{name}"
+        if (inner := _section(field.annotation)) is not None:
+            yield from _paths(inner, f"{above}{name}.")
+
+
+def _section(annotation: object) -> type[BaseModel] | None:
+    """The section that a field is."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return None
