@@ -47,7 +47,8 @@ class _Page:
         if kind in (9, 10):
             head = self._byte()
             count = head >> 4 if head >> 4 < 15 else self._varint()
-            return [self._value(head & 15) for _ in range(count)]
+            # A truth in a list takes a byte; in a struct its kind says it.
+            return [self._value(max(head & 15, 3)) for _ in range(count)]
         if kind not in (3, 7, 8):
             raise Damaged(f"a page header has a field of type {kind}")
         return self._skip({3: 1, 7: 8}.get(kind) or self._varint())
@@ -62,7 +63,10 @@ class _Page:
         return self.content[self.position - 1]
 
     def _varint(self) -> int:
-        value = shift = 0
+        value = self._byte()
+        if value < 128:
+            return value
+        value, shift = value & 127, 7
         while True:
             byte = self._byte()
             value |= (byte & 127) << shift

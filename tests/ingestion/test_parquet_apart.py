@@ -122,6 +122,23 @@ def test_rows_that_could_be_read_are_those_of_the_footer(tmp_path: Path) -> None
             list(opened.batches([0], [0], None))
 
 
+def test_small_row_groups_are_read_together(tmp_path: Path) -> None:
+    """20,000 groups of ten rows cost what 200,000 rows do, and a lost one is told by its place."""
+    path = tmp_path / "a.parquet"
+    numbers = pa.table({"v": range(1_000), "t": [str(n % 7) for n in range(1_000)]})
+    pq.write_table(numbers, path, row_group_size=10, write_page_checksum=True)
+    with closing(parquet_child._Opened(str(path))) as opened:
+        assert [batch.num_rows for batch in opened.batches(list(range(100)), [0, 1], None)] == [
+            1_000
+        ]
+        assert list(opened._runs([0, 1, 2])) == [[0, 1, 2]]
+        opened.rows = [16_000, 300, 100, 16_384, 1]
+        assert list(opened._runs([0, 1, 2, 3, 4])) == [[0, 1], [2], [3], [4]]
+        opened.rows = [10] * 5 + [11] + [10] * 94
+        with pytest.raises(Damaged, match="group 0 to 99 has 1001 rows by the footer, and 1000 co"):
+            list(opened.batches(list(range(100)), [0], None))
+
+
 def test_types_that_arrow_wrote_twice_agree(tmp_path: Path) -> None:
     """A unit that is another one in half of the footer is damage; all that Arrow writes is none."""
     path = tmp_path / "a.parquet"

@@ -31,24 +31,35 @@ MAX_CHUNK_BYTES = 1 << 30
 MAX_RATIO = 1000
 MAX_UNCHECKED_BYTES = 1 << 26
 BATCH_ROWS = 16_384
+MAX_RUN_BYTES = 1 << 24
+"""Opened, of small row groups that are read at once: pyarrow takes long over each one alone."""
 IDLE_SECONDS = 30
 """After so long without a question it ends; whoever asks later starts another."""
 
 
-def _check_pages(file: BinaryIO, metadata: pq.FileMetaData, group: int, names: set[str]) -> None:
-    rows = metadata.row_group(group).num_rows
-    for column in range(metadata.num_columns):
-        described = metadata.schema.column(column)
-        if described.path not in names or described.max_repetition_level:
-            continue
-        chunk = metadata.row_group(group).column(column)
+def _flat_columns(metadata: pq.FileMetaData, names: set[str]) -> dict[int, str]:
+    """Columns whose pages tell their rows: those that are not nested."""
+    found = {}
+    for number in range(metadata.num_columns):
+        described = metadata.schema.column(number)
+        if described.path in names and not described.max_repetition_level:
+            found[number] = described.path
+    return found
+
+
+def _check_pages(
+    file: BinaryIO, metadata: pq.FileMetaData, group: int, flat: dict[int, str]
+) -> None:
+    described = metadata.row_group(group)
+    for number, name in flat.items():
+        chunk = described.column(number)
         held = page_values(file, chunk)
-        if not held == chunk.num_values == rows:
+        if not held == chunk.num_values == described.num_rows:
             raise Damaged(
-                f"row group {group} has {rows} rows by the footer, its column {described.path} "
+                f"row group {group} has {described.num_rows} rows by the footer, its column {name} "
                 f"{chunk.num_values} by the footer and {held} by its pages",
                 group=group,
-                column=described.path,
+                column=name,
             )
 
 
@@ -124,31 +135,52 @@ class _Opened:
         It stops behind the batch that fills ``most`` rows.
         """
         told = 0
-        written = [self.schema.names[p] for p in positions]
-        for group in groups:
-            _check_pages(self._raw, self.file.metadata, group, set(written))
-            rows = 0
-            # Asked for several row groups at once, pyarrow holds all that it has read.
-            for batch in self.file.iter_batches(
-                batch_size=BATCH_ROWS,
-                row_groups=[group],
-                columns=list(dict.fromkeys(written)),
-                use_threads=False,
-            ):
-                columns = self._by_position(batch)
+        written = {self.schema.names[p] for p in positions}
+        flat = _flat_columns(self.file.metadata, written)
+        for run in self._runs(groups):
+            for group in run:
+                _check_pages(self._raw, self.file.metadata, group, flat)
+            rows, promised = 0, sum(self.rows[group] for group in run)
+            found = self._sound_batches(run, positions)
+            for batch in found if len(run) == 1 else _joined(found):
                 rows, told = rows + batch.num_rows, told + batch.num_rows
-                yield pa.RecordBatch.from_arrays(
-                    [_sound(columns[p]) for p in positions],
-                    names=[str(p) for p in positions],
-                )
+                yield batch
                 if most is not None and told >= most:
                     return
-            if rows != self.rows[group]:
+            if rows != promised:
+                where = f"row group {run[0]}" + (f" to {run[-1]}" if len(run) > 1 else "")
                 raise Damaged(
-                    f"row group {group} has {self.rows[group]} rows by the footer, and {rows} "
-                    "could be read",
-                    group=group,
+                    f"{where} has {promised} rows by the footer, and {rows} could be read",
+                    group=run[0],
                 )
+
+    def _sound_batches(self, run: list[int], positions: list[int]) -> Iterator[pa.RecordBatch]:
+        written = [self.schema.names[p] for p in positions]
+        # Asked for many row groups at once, pyarrow holds all that it has read.
+        for batch in self.file.iter_batches(
+            batch_size=BATCH_ROWS,
+            row_groups=run,
+            columns=list(dict.fromkeys(written)),
+            use_threads=False,
+        ):
+            columns = self._by_position(batch)
+            yield pa.RecordBatch.from_arrays(
+                [_sound(columns[p]) for p in positions], names=[str(p) for p in positions]
+            )
+
+    def _runs(self, groups: list[int]) -> Iterator[list[int]]:
+        """The row groups, small ones that follow each other together, a batch of rows at most."""
+        run, rows, opened = list[int](), 0, 0
+        for group in groups:
+            size = self.file.metadata.row_group(group).total_byte_size
+            full = rows + self.rows[group] > BATCH_ROWS or opened + size > MAX_RUN_BYTES
+            if run and full:
+                yield run
+                run, rows, opened = [], 0, 0
+            run.append(group)
+            rows, opened = rows + self.rows[group], opened + size
+        if run:
+            yield run
 
     def _by_position(self, batch: pa.RecordBatch) -> dict[int, pa.Array]:
         """Columns by their place in the file.
@@ -160,6 +192,15 @@ class _Opened:
             places.setdefault(self.schema.field(position).name, []).append(position)
         named = zip(batch.schema.names, batch.columns, strict=True)
         return {places[name].pop(): column for name, column in named}
+
+
+def _joined(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """One batch of those of small row groups, each of which has dictionaries of its own."""
+    small = list(batches)
+    if len(small) < 2:
+        return small
+    joined = pa.Table.from_batches(small).unify_dictionaries().combine_chunks()
+    return list(joined.to_batches())
 
 
 def _refuse_other_types(schema: pa.Schema, metadata: pq.FileMetaData) -> None:
