@@ -3,7 +3,8 @@
 A number's convention is 1234.5 as the column would write it: ``1.234,5``, ``1234,5``, ``$1,234.5``,
 ``1234.5%``, ``1 234,5 €``. The unit is left aside (5% is 5); the mark of thousands stands between
 groups of three digits or not at all. A time's is a format of ``strptime``: ``%d/%m/%Y``,
-``%m/%d/%Y %I:%M %p``; years of two digits are 1969 to 2068.
+``%m/%d/%Y %I:%M %p``; years of two digits are 1969 to 2068, names of months and days are English,
+and a weekday must be the date's. A zone is an offset (``%z``) or UTC and GMT by name (``%Z``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from itertools import product
+from itertools import chain, product
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,25 +27,42 @@ __all__ = [
     "TimeConvention",
     "find_number_conventions",
     "find_time_conventions",
+    "find_unread_zone",
+    "may_be_grouped",
     "parse_convention",
 ]
 
 _DAYS = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
+    *("%d-%b-%y", "%d %b %y", "%d/%b/%Y", "%d%b%Y", "%d %B %Y", "%d-%B-%Y", "%d. %B %Y"),
+    *("%B %d, %Y", "%B %d %Y", "%b %d %Y", "%a, %d %b %Y", "%a %d %b %Y", "%A, %d %B %Y"),
+    *("%a, %b %d, %Y", "%A, %B %d, %Y"),
 )
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", ", %H:%M:%S")
+_CLOCKS = (
+    *(" %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %I:%M%p"),
+    *("T%H:%M:%S", ", %H:%M", ", %H:%M:%S", ", %I:%M:%S %p", ":%H:%M:%S"),
+)
+_ZONES = ("", "%z", " %z", "%Z", " %Z")
+# As the C library's ctime and date write times.
+_WHOLE = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y")
 
 _THOUSANDS = (",", ".", " ", "\u00a0", "\u202f", "'", "\u2019")
 _CURRENCIES = "[$€£¥₹₽₩₺]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL"
 _EXAMPLE = re.compile(r"(?P<prefix>\D*)1(?P<thousands>\D?)234(?P<decimal>[.,])5(?P<suffix>\D*)")
+_GROUPED = re.compile(r"^-?(0|[1-9]\d{0,2}(\.\d{3})?)$")
 _SPLIT = (
     rf"^-?(?P<prefix>(?:(?:{_CURRENCIES})[ \x{{a0}}]?)?)-?"
     rf"(?P<body>\d(?:[\d.,' \x{{a0}}\x{{202f}}\x{{2019}}]*\d)?)"
     rf"(?P<suffix>(?:[ \x{{a0}}]?(?:%|{_CURRENCIES}))?)$"
 )
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_NO_ZONES = ("AM", "PM", "UTC", "GMT")
 _DIRECTIVES = {
     "d": r"(?P<d>\d{1,2})",
     "m": r"(?P<m>\d{1,2})",
@@ -57,6 +75,11 @@ _DIRECTIVES = {
     "S": r"(?P<S>\d{2})",
     "f": r"(?P<f>\d{1,6})",
     "p": r"(?P<p>[AaPp][Mm])",
+    "B": r"(?P<B>[A-Za-z]{3,9})",
+    "a": r"(?P<a>[A-Za-z]{3})",
+    "A": r"(?P<A>[A-Za-z]{6,9})",
+    "z": r"(?P<z>[Zz]|[+-]\d{2}:?\d{2})",
+    "Z": r"(?P<Z>UTC|GMT)",
 }
 
 
@@ -123,7 +146,7 @@ class NumberConvention:
 
 @dataclass(frozen=True, slots=True)
 class TimeConvention:
-    """Days, or days and clocks, by a format of ``strptime``; they are UTC."""
+    """Days, or days and clocks, by a format of ``strptime``; without an offset they are UTC."""
 
     form: str
 
@@ -140,6 +163,9 @@ class TimeConvention:
         >>> clock = TimeConvention("%d/%m/%y %I:%M %p")
         >>> clock.read(pa.array(["31/12/69 12:05 AM", "1/2/68 12:05 pm"])).to_pylist()
         ['1969-12-31T00:05:00', '2068-02-01T12:05:00']
+        >>> mail = TimeConvention("%a, %d %b %Y %H:%M:%S %z")
+        >>> mail.read(pa.array([f"{d}, 02 Jan 2006 15:04:05 -0700" for d in ("Mon", "Tue")]))[0]
+        <pyarrow.StringScalar: '2006-01-02T15:04:05-0700'>
         """
         found = pc.extract_regex(texts, _time_regex(self.form))
         part = {f.name: pc.struct_field(found, [f.name]) for f in found.type}
@@ -148,15 +174,19 @@ class TimeConvention:
             old = pc.greater_equal(part["y"], "69")
             year = pc.binary_join_element_wise(pc.if_else(old, "19", "20"), part["y"], "")
         if month is None:
-            index = pc.index_in(pc.utf8_lower(part["b"]), value_set=pa.array(_MONTHS))
-            month = pc.add(index, 1).cast(pa.string())
+            month = pc.add(_place(part, "b", "B", _MONTHS), 1).cast(pa.string())
         zero = pc.if_else(pc.is_valid(year), "00", pa.scalar(None, pa.string()))
         day = pc.binary_join_element_wise(year, _two(month), _two(part["d"]), "-")
+        if {"a", "A"} & part.keys():
+            same = pc.equal(_place(part, "a", "A", _WEEKDAYS), pc.day_of_week(moments(day)))
+            day = pc.if_else(same, day, pa.scalar(None, pa.string()))
         clock = pc.binary_join_element_wise(
             _hour(part, zero), part.get("M", zero), part.get("S", zero), ":"
         )
         moment = pc.binary_join_element_wise(day, clock, "T")
-        return pc.binary_join_element_wise(moment, part["f"], ".") if "f" in part else moment
+        if "f" in part:
+            moment = pc.binary_join_element_wise(moment, part["f"], ".")
+        return pc.binary_join_element_wise(moment, part["z"], "") if "z" in part else moment
 
 
 Convention = NumberConvention | TimeConvention
@@ -180,7 +210,7 @@ def parse_convention(text: str) -> Convention | None:
     except (KeyError, re.error):
         return None
     groups = re.compile(regex).groupindex
-    whole = ("d" in groups) and ({"m", "b"} & set(groups)) and ({"Y", "y"} & set(groups))
+    whole = ("d" in groups) and ({"m", "b", "B"} & set(groups)) and ({"Y", "y"} & set(groups))
     twelve = ("I" in groups) == ("p" in groups)
     return TimeConvention(text) if whole and twelve else None
 
@@ -216,8 +246,21 @@ def find_number_conventions(words: pa.Array) -> tuple[NumberConvention, ...]:
     return tuple(sorted(found.values(), key=lambda c: (c.decimal == ",", c.thousands)))
 
 
+def may_be_grouped(words: pa.Array) -> bool:
+    """Whether plain numbers are as well whole ones with a point between thousands: 1.234.
+
+    >>> [may_be_grouped(pa.array(w)) for w in (["1.234", "12"], ["1.234", "0.512"], ["12"])]
+    [True, False, False]
+    """
+    # Thousands as NumberConvention reads them, of which 1.234.567 would be no plain number.
+    if not len(words) or not _GROUPED.match(words[0].as_py()):
+        return False
+    every = pc.all(pc.match_substring_regex(words, _GROUPED.pattern))
+    return bool(every.as_py() and pc.any(pc.match_substring(words, ".")).as_py())
+
+
 def find_time_conventions(words: pa.Array) -> tuple[TimeConvention, ...]:
-    """The formats that every text keeps.
+    """The formats that every text keeps; of May, which is short and long, the short one.
 
     >>> [str(c) for c in find_time_conventions(pa.array(["01/02/2024", "03/04/2024"]))]
     ['%d/%m/%Y', '%m/%d/%Y']
@@ -226,9 +269,12 @@ def find_time_conventions(words: pa.Array) -> tuple[TimeConvention, ...]:
     """
     if not len(words):
         return ()
-    first = words[0].as_py()  # tells most formats apart at once
-    found = (TimeConvention(form) for form in _forms() if re.match(_time_regex(form), first))
-    fitting = tuple(convention for convention in found if _keeps(convention, words))
+    found: dict[str, TimeConvention] = {}
+    for form in _forms_of(words[0].as_py()):  # it tells most formats apart at once
+        read = moments(TimeConvention(form).read(words))
+        if not read.null_count:
+            found.setdefault(form.replace("%B", "%b"), TimeConvention(form))
+    fitting = tuple(found.values())
     if len(fitting) > 1 and not _begin_with_years(words):
         return tuple(each for each in fitting if not each.form.startswith("%y"))
     return fitting
@@ -241,13 +287,38 @@ def _begin_with_years(words: pa.Array) -> bool:
     return bool(first.as_py() < last.as_py())
 
 
-def _keeps(convention: TimeConvention, words: pa.Array) -> bool:
-    read = convention.read(words)
-    return not read.null_count and not moments(read).null_count
+def find_unread_zone(words: pa.Array) -> str | None:
+    """The word behind the first of texts that would be times without such, but UTC and GMT.
+
+    Of EST or IST nobody can say which offset is meant.
+
+    >>> find_unread_zone(pa.array(["2024-01-02 10:00 EST", "2024-07-02 10:00 UTC"]))
+    'EST'
+    """
+    parts = pc.extract_regex(words, r"^(?P<time>.*\d) ?(?P<zone>[A-Z]{2,5})$")
+    if not len(words) or parts.null_count:
+        return None
+    times, zones = (pc.struct_field(parts, [name]) for name in ("time", "zone"))
+    unread = zones.filter(pc.invert(pc.is_in(zones, value_set=pa.array(_NO_ZONES))))
+    if not len(unread) or (moments(times).null_count and not find_time_conventions(times)):
+        return None
+    found: str = unread[0].as_py()
+    return found
 
 
-def _forms() -> Iterator[str]:
-    return (day + clock for day, clock in product(_DAYS, _CLOCKS))
+def _forms_of(text: str) -> Iterator[str]:
+    """The formats that a text keeps, by its looks."""
+    days = (day for day in _DAYS if _pattern(day, whole=False).match(text))
+    clocks = [clock + zone for clock, zone in product(_CLOCKS, _ZONES)]
+    forms = chain(_WHOLE, (day + clock for day, clock in product(days, ["", *clocks])))
+    return (form for form in forms if _pattern(form).match(text))
+
+
+def _place(part: dict[str, pa.Array], short: str, long: str, names: tuple[str, ...]) -> pa.Array:
+    """Where each name stands among the English ones, of which the short have three letters."""
+    known = [name[:3] for name in names] if short in part else names
+    written = part[short] if short in part else part[long]
+    return pc.index_in(pc.utf8_lower(written), value_set=pa.array(known))
 
 
 def _unused(thousands: str, words: pa.Array, convention: NumberConvention) -> bool:
@@ -283,9 +354,16 @@ def _re2(text: str) -> str:
 @cache
 def _time_regex(form: str) -> str:
     pieces = re.split(r"%(.)", form)
-    literals = (re.escape(piece) for piece in pieces[::2])
+    # Like strptime: single figures may be filled up with a blank.
+    literals = (re.escape(piece).replace(r"\ ", " +") for piece in pieces[::2])
     directives = [_DIRECTIVES[letter] for letter in pieces[1::2]]
     return "^" + "".join(a + b for a, b in zip(literals, [*directives, ""], strict=True)) + "$"
+
+
+@cache
+def _pattern(form: str, *, whole: bool = True) -> re.Pattern[str]:
+    regex = _time_regex(form)
+    return re.compile(regex if whole else regex.removesuffix("$"))
 
 
 def _two(numbers: pa.Array) -> pa.Array:

@@ -66,7 +66,7 @@ _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
     r"(?:[ Tt](?P<hour>[01]\d|2[0-3])(?::(?P<minute>[0-5]\d)"
     r"(?::(?P<second>[0-5]\d)(?:[.,](?P<part>\d{1,6})\d*)?)?)?"
-    r" ?(?P<zone>[Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
+    r" ?(?P<zone>[Zz]|UTC|GMT|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?$"
 )
 
 
@@ -216,7 +216,8 @@ def moments(texts: pa.Array, kind: pa.DataType = _MICROS, *, bounded: bool = Tru
     Parameters
     ----------
     texts : pyarrow.Array of string
-        Without an offset they are UTC; digits beyond the microsecond are cut off.
+        Without an offset, or with UTC or GMT for one, they are UTC; digits beyond the microsecond
+        are cut off.
     kind : pyarrow.DataType
         A timestamp without a zone.
     bounded : bool
@@ -307,8 +308,8 @@ def _offsets(zones: pa.Array) -> pa.Array:
 
 
 def _minutes(zone: str) -> int:
-    digits = zone.replace(":", "")[1:]
-    if not digits:
+    if zone[:1] not in ("+", "-"):
         return 0
+    digits = zone.replace(":", "")[1:]
     minutes = int(digits[:2]) * 60 + int(digits[2:4] or 0)
     return -minutes if zone[0] == "-" else minutes

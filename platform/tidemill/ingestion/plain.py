@@ -22,6 +22,8 @@ from tidemill.conventions import (
     Convention,
     find_number_conventions,
     find_time_conventions,
+    find_unread_zone,
+    may_be_grouped,
     parse_convention,
 )
 from tidemill.errors import ConfigError
@@ -48,9 +50,10 @@ _MAX_SLIP = 0.005
 # would lose what they measure.
 _FEW_VALUES = 20
 _OPPOSITES = dict(zip(TRUE_TEXTS, FALSE_TEXTS, strict=True))
+_GROUPS = "1.234,5"
 # Digits, of other scripts too.
 _FIGURES = r"[\d\pN]"
-_TIME_SHAPE = r"^\d{4}-\d{2}-\d{2}([ Tt][\d:.,]+ ?([Zz]|[+-][\d:]+)?)?$"
+_TIME_SHAPE = r"^\d{4}-\d{2}-\d{2}([ Tt][\d:.,]+ ?([Zz]|UTC|GMT|[+-][\d:]+)?)?$"
 
 Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -143,9 +146,11 @@ class _Finder:
         else:
             plain = kind.value
         words = _spellings(self.words, self.counts) if plain == "boolean" else None
-        return SourceColumn(
-            "", plain, words, convention=None if convention is None else str(convention)
-        )
+        if convention is not None:
+            return SourceColumn("", plain, words, convention=str(convention))
+        asked = kind is ColumnType.NUMERIC
+        note = self._points(self.words.filter(pa.array(sound))) if asked else ""
+        return SourceColumn("", plain, words, note=note)
 
     def found(self) -> SourceColumn:
         """What the texts say."""
@@ -190,7 +195,19 @@ class _Finder:
             return replace(text, note="keys beyond 64 bits are texts")
         if self.declared:
             return replace(text, note="numbers that the source writes as texts")
-        return SourceColumn("", "integer" if self._are_whole(sound) else "number", style=style)
+        plain = "integer" if self._are_whole(sound) else "number"
+        return SourceColumn("", plain, style=style, note=self._points(numbers))
+
+    def _points(self, numbers: pa.Array) -> str:
+        """What to say where a point may stand between thousands; JSON's and Parquet's never do."""
+        if self.declared is False or not may_be_grouped(numbers):
+            return ""
+        line = json.dumps({self.name: _GROUPS}, ensure_ascii=False)
+        shown = next(word for word in numbers.to_pylist() if "." in word)
+        return (
+            f"{shown!r} and all others may have a point for decimals, as they are read, or between "
+            f"thousands: dataset.conventions: {line} reads thousands"
+        )
 
     def _style(self, numbers: pa.Array) -> str | None:
         exact = not self.said.key
@@ -216,6 +233,10 @@ class _Finder:
             if fitting:
                 note = f"{_either(self.words, fitting)}: say which in dataset.conventions"
                 return SourceColumn("", "text", note=note)
+        zone = find_unread_zone(self.words)
+        if zone is not None:
+            note = f"times of the zone {zone!r}, which has no one offset: write UTC or offsets"
+            return SourceColumn("", "text", note=note)
         return None
 
     def _convention(self, kind: ColumnType | None) -> Convention | None:

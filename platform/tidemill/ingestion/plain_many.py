@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.alike import Alike, alike
+from tidemill.conventions import may_be_grouped
 from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.numbers import SHORTEST, doubtful_texts, mask_of, numbers_of
 from tidemill.schema import SourceColumn
@@ -61,17 +62,20 @@ def _clean(group: Alike, said: Stated) -> Iterator[tuple[str, SourceColumn]]:
     floats = numbers.matrix(values.to_numpy(zero_copy_only=False))
     whole = ((floats == np.floor(floats)) | np.isnan(floats)).all(axis=1)
     for at, style in _styles(Alike(numbers.names, texts, numbers.rows), floats):
-        if not lost[at].any():
-            cells = numbers.cells.slice(at * numbers.rows, numbers.rows)
-            yield (
-                numbers.names[at],
-                SourceColumn(
-                    numbers.names[at],
-                    "integer" if whole[at] else "number",
-                    style=style,
-                    missing=_counted(cells, missing[at]),
-                ),
-            )
+        place = slice(at * numbers.rows, (at + 1) * numbers.rows)
+        if lost[at].any() or _may_be_grouped(floats[at], texts[place]):
+            continue
+        name, plain = numbers.names[at], "integer" if whole[at] else "number"
+        counted = _counted(numbers.cells[place], missing[at])
+        yield name, SourceColumn(name, plain, style=style, missing=counted)
+
+
+def _may_be_grouped(numbers: Floats, texts: pa.Array) -> bool:
+    """Whether the points of a column may group thousands: a look at its values clears most."""
+    present = np.abs(numbers[~np.isnan(numbers)])
+    if not ((present >= 1) | (present == 0)).all() or (present >= 1000).any():
+        return False
+    return may_be_grouped(texts.drop_null())
 
 
 def _of_other_bytes(texts: pa.Array) -> Mask:
