@@ -16,7 +16,7 @@ PARALLEL := -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 3) + 1
 help:
 	@echo "make run       the whole job on sample data, to a registered model"
 	@echo "make up        Prefect and MLflow servers with the deployments, on localhost"
-	@echo "make test      the tests (a quarter of an hour on 2 cores); make test-all: the slow ones too"
+	@echo "make test      the tests (about ten minutes on 2 cores); make test-all: the slow ones too"
 	@echo "make check     lint, types, layers"
 	@echo "make bench     the figures of docs/benchmarks.md"
 

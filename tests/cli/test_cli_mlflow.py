@@ -72,6 +72,7 @@ def go_on(root, cli):
     assert LEFT in back.err
 
 
+@pytest.mark.slow
 def test_python_of_the_page_and_then_the_whole_life(workspace, python, cli):
     """Every load that the page shows works on a table as pandas reads it, and breaks nothing."""
     found = python()

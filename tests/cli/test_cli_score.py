@@ -87,6 +87,7 @@ def test_score_does_not_depend_on_batches_or_workers(finished, copy, cli, tmp_pa
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_score_takes_champion_challenger_or_version(two_versions, cli, tmp_path):
     """--model names an alias or a version; they are different models."""
     source = two_versions / "data/raw/rides-2024-01.csv"

@@ -85,6 +85,7 @@ def test_figures_of_one_model_are_not_registered_with_another(
     path.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_the_version_of_the_data_is_that_of_the_shards(
     root: Path, cli: Callable[..., Said]
 ) -> None:

@@ -123,6 +123,7 @@ def test_rows_of_which_nothing_is_known_do_not_judge():
     assert 0.4 < only.rows(table).mean() < 0.6
 
 
+@pytest.mark.slow
 def test_another_hold_out_gives_the_champion_no_advantage(finished, copy: Callable[..., Path]):
     """Rows that the champion learnt are test rows now: both are judged by the others."""
     root = copy(finished)
@@ -138,7 +139,7 @@ def test_another_hold_out_gives_the_champion_no_advantage(finished, copy: Callab
 def test_better_parameters_on_unchanged_data_are_promoted(finished, copy: Callable[..., Path]):
     """The frozen rows judge both: the candidate that beats the champion serves."""
     root = copy(finished)
-    change(root, "training.params={num_iterations: 60, learning_rate: 0.1}")
+    change(root, "training.params={num_iterations: 60, learning_rate: 0.1}", "training.refit=none")
     facts = run_here(root).facts
     assert facts["promoted"] is True
     assert "beats champion 1" in facts["promotion_reason"]

@@ -57,11 +57,12 @@ def test_few_distinct_rows_are_judged_as_they_are(tmp_path, bits):
     assert any("100.0% of the test rows have exactly the features" in text for text in said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noise", "alarm"),
     [
         pytest.param(0.0, False, id="sure"),
-        pytest.param(3.0, True, id="noisy", marks=pytest.mark.slow),
+        pytest.param(3.0, True, id="noisy"),
     ],
 )
 def test_two_tiny_losses_are_no_alarm(tmp_path, noise, alarm):

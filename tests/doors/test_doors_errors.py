@@ -386,6 +386,7 @@ def odd(blank, tmp_path_factory):
     return root, run_here(root, until="evaluate")
 
 
+@pytest.mark.slow
 def test_constant_and_empty_features_are_dropped_and_said(odd):
     """A constant and an all-null column do not reach the model, and the run says why."""
     root, summary = odd
@@ -396,6 +397,7 @@ def test_constant_and_empty_features_are_dropped_and_said(odd):
     assert not {"tolls", "discount"} & set(report["names"])
 
 
+@pytest.mark.slow
 def test_categories_unseen_in_training_are_handled(odd):
     """Categories that occur in the test rows only do not stop the run, and count as one bucket."""
     _, summary = odd

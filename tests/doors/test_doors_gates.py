@@ -45,6 +45,7 @@ def statuses(root: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_champion_of_another_question_is_not_beaten(finished_copy):
     """With the classes turned round, the mirrored champion looks bad and still stays."""
     classes = read_json(finished_copy / "data/validated/manifest.json")["schema"]["classes"]
@@ -68,6 +69,7 @@ def test_no_run_stays_running(finished_copy):
     assert set(found.values()) == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_without_validation_rows_a_run_ends_with_a_model(finished_copy):
     """validation: 0 is no error; a search without validation rows is one that says so."""
     with pytest.raises(ConfigError, match="needs validation rows"):

@@ -53,6 +53,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
         root: Path,
         *,
         workers: int = 1,
+        until: str = "register",
         kill_at: int | None = None,
         kill_past: str | None = None,
         kill_after: float | None = None,
@@ -60,7 +61,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
     ) -> Ended:
         token, log = uuid.uuid4().hex, logs / f"{uuid.uuid4().hex}.log"
         order = {
-            "arguments": ["run", "--direct", "-w", str(root), "--wait", "30"],
+            "arguments": ["run", "--direct", "-w", str(root), "--wait", "30", "--until", until],
             "environment": {TOKEN: token, "TIDEMILL_WORKERS": str(workers)},
             "root": str(root),
             "log": str(log),
@@ -224,18 +225,36 @@ def points(seed: int, number: int, total: int) -> list[int]:
     return [1 + int((i + draw.random()) * (total - 1) / number) for i in range(number)]
 
 
-def test_a_killed_run_goes_on(fresh, start, finished):
-    """Killed while two worker processes scan, and again once a stage past sharding is recorded.
-
-    The workers are gone, what was finished stays, and in the end all is as if it was not killed.
-    """
-    whole = Whole(output_hashes(finished), Versions(finished).dataset_version())
-    receipts = fresh / ".tidemill" / "work" / "ingest"
-    scanning = start(fresh, workers=2, kill_when=lambda: any(receipts.glob("*/receipts/*")))
-    assert scanning.code == -signal.SIGKILL, scanning.log
-    assert check_whole_or_absent(fresh, whole.hashes) == ["data/source.json", "data/schema.json"]
-    scanned = finished_work(fresh)
+def kill_scanning(root: Path, start: Any, hashes: dict[str, str]) -> Finished:
+    """Kill a run while its two worker processes scan; what it had finished by then."""
+    receipts = root / ".tidemill" / "work" / "ingest"
+    ended = start(root, workers=2, kill_when=lambda: any(receipts.glob("*/receipts/*")))
+    assert ended.code == -signal.SIGKILL, ended.log
+    assert check_whole_or_absent(root, hashes) == ["data/source.json", "data/schema.json"]
+    scanned = finished_work(root)
     assert 1 <= len(scanned.splits) <= 3
+    return scanned
+
+
+def test_a_killed_run_goes_on(fresh, start, finished):
+    """Killed while two worker processes scan: they are gone, and what was finished stays.
+
+    The shards are those of a run that was not killed.
+    """
+    scanned = kill_scanning(fresh, start, output_hashes(finished))
+    again = start(fresh, until="shard")
+    assert again.code == 0, again.log
+    stages = ("look", "ingest", "shard")
+    assert output_hashes(fresh, *stages) == output_hashes(finished, *stages)
+    assert Versions(fresh).dataset_version() == Versions(finished).dataset_version()
+    check_not_redone(fresh, scanned, again.log)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_twice_goes_on(fresh, start, finished):
+    """While two worker processes scan, and again once a stage past sharding is recorded."""
+    whole = Whole(output_hashes(finished), Versions(finished).dataset_version())
+    scanned = kill_scanning(fresh, start, whole.hashes)
     kept = kill_and_resume(fresh, start, whole, kill_past="models/params.json")
     assert {"look", "ingest", "shard", "reduce"} <= kept.stages
     check_not_redone(fresh, scanned._replace(stages=set()), "")

@@ -70,6 +70,7 @@ def test_its_figures_are_those_of_the_evaluation(finished):
     assert estimate.value == pytest.approx(reference.figures["roc_auc"])
 
 
+@pytest.mark.slow
 def test_without_a_time_column_blocks_follow_the_shards(tmp_path):
     """Neighbouring blocks, all rows once, and no claim of time order."""
     settings = ["dataset.time=null", "sharding.holdout={by: hash}", "ingestion.batch_rows=256"]

@@ -255,6 +255,7 @@ def test_the_seconds_of_the_refit_are_told(finished):
     assert metrics["refit/rows"] == summary["rows_serving"]
 
 
+@pytest.mark.slow
 def test_without_a_refit_one_model_does_both(finished, copy: Callable[..., Path], ran):
     """refit: none registers the candidate itself; back again, what serves is promoted anew."""
     root = copy(finished)
@@ -273,6 +274,7 @@ def test_without_a_refit_one_model_does_both(finished, copy: Callable[..., Path]
         fetch_reference(f"sqlite:///{root / 'mlflow.db'}", "rides", version, root / "reference")
 
 
+@pytest.mark.slow
 def test_where_all_rows_need_too_much_memory_the_judged_model_serves(
     finished, copy: Callable[..., Path], monkeypatch
 ):

@@ -181,12 +181,13 @@ def test_registering_the_same_candidate_again_changes_nothing(finished, copy, ra
     assert summary.facts["promotion_reason"] == "it is the champion already"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         ('"version": 1', '"version": 7'),
-        pytest.param("promotion_reason", "promotion_reasom", marks=pytest.mark.slow),
-        pytest.param("{", "[", marks=pytest.mark.slow),
+        ("promotion_reason", "promotion_reasom"),
+        ("{", "["),
     ],
 )
 def test_a_note_of_the_registration_that_changed_is_written_anew(
@@ -275,6 +276,7 @@ def test_require_promotion_ends_with_4(weaker, copy, cli):
     assert cli("run", "--direct", "-w", root, "--json").code == 0
 
 
+@pytest.mark.slow
 def test_a_better_challenger_becomes_champion_if_the_margin_lets_it(weaker, copy, cli):
     """Better by less than the stated margin: the gate stays shut. Without it the alias moves.
 
@@ -305,6 +307,7 @@ def test_a_better_challenger_becomes_champion_if_the_margin_lets_it(weaker, copy
     assert evidence["roc_auc"] > evidence["champion_roc_auc"]
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_nothing(blank, copy):
     """With labels dealt at random roc_auc is near one half: a floor on quality can fail."""
     root = copy(blank)

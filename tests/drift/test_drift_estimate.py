@@ -96,12 +96,12 @@ def test_held_out_rows_are_expected_to_do_as_they_did(task):
 @pytest.mark.parametrize(
     ("task", "metric", "shift"),
     [
-        (Task.BINARY, "roc_auc", 0.0),
+        pytest.param(Task.BINARY, "roc_auc", 0.0, marks=pytest.mark.slow),
         (Task.BINARY, "roc_auc", 1.0),
-        (Task.BINARY, "average_precision", 0.8),
-        (Task.BINARY, "accuracy", -0.8),
+        pytest.param(Task.BINARY, "average_precision", 0.8, marks=pytest.mark.slow),
+        pytest.param(Task.BINARY, "accuracy", -0.8, marks=pytest.mark.slow),
         (Task.BINARY, "log_loss", 1.0),
-        (Task.BINARY, "f1", 0.5),
+        pytest.param(Task.BINARY, "f1", 0.5, marks=pytest.mark.slow),
         (Task.MULTICLASS, "log_loss", 0.3),
         (Task.MULTICLASS, "accuracy", 0.3),
         (Task.REGRESSION, "mae", 1.0),

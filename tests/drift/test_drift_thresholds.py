@@ -53,7 +53,9 @@ def alarmed(window, whole, thresholds):
     return False
 
 
-@pytest.mark.parametrize("rows", [300, 1000, 2500])
+@pytest.mark.parametrize(
+    "rows", [300, *(pytest.param(n, marks=pytest.mark.slow) for n in (1000, 2500))]
+)
 def test_steady_windows_alarm_at_the_stated_rate_at_most(rows):
     """Blocks of 1,000 rows; windows smaller, as large, and larger; no floor to hide behind."""
     rng = np.random.default_rng(rows)

@@ -24,6 +24,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs chromium")
 def test_no_name_and_no_value_runs_in_data_docs(tmp_path: Path) -> None:
     """Hostile headers and values stand on every page as they are, and no script of theirs runs."""

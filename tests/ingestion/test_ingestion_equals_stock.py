@@ -320,7 +320,7 @@ def same(ours: object, theirs: object) -> bool:
     return ours == theirs
 
 
-@pytest.mark.parametrize("batch_rows", [37, 250])
+@pytest.mark.parametrize("batch_rows", [37, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "expectations",
     [ROW_WISE, AGGREGATES, SCHEMA_LEVEL],

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 INGESTION = Path(__file__).parents[2] / "platform" / "tidemill" / "ingestion"
 
 # In an interpreter of its own: here other tests have imported it long since.
@@ -52,6 +54,7 @@ for force in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_what_has_no_kernel_runs_where_scan_and_judgement_share_a_process(tmp_path: Path) -> None:
     """One process scans and judges with Great Expectations' own code, and does so again."""
     done = subprocess.run(

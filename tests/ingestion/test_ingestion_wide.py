@@ -106,6 +106,7 @@ def test_four_times_the_columns_take_four_times_the_steps_and_bytes(
     assert sizes[1] < 4.5 * sizes[0]
 
 
+@pytest.mark.slow
 def test_the_suite_of_a_wide_table_is_thin_and_that_is_said(tmp_path: Path) -> None:
     """Above 2,000 columns: every column is there, no feature has an expectation of its own."""
     root = validated(tmp_path / "wide", 2_100)

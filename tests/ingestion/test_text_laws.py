@@ -385,8 +385,21 @@ CONVENTIONS = {
 }
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-@pytest.mark.parametrize("convention", CONVENTIONS)
+FOUND_IN = [
+    pytest.param(
+        form,
+        convention,
+        # One of times and one of numbers: each Parquet file is read in a child of its own.
+        marks=[pytest.mark.slow]
+        if form == "parquet" and convention not in ("%d/%m/%Y", "1.234,5")
+        else [],
+    )
+    for form in ("csv", "jsonl", "parquet")
+    for convention in CONVENTIONS
+]
+
+
+@pytest.mark.parametrize(("form", "convention"), FOUND_IN)
 def test_a_convention_that_all_keep_is_found_said_and_checked(
     tmp_path: Path, form: str, convention: str
 ) -> None:

@@ -41,6 +41,7 @@ class TestSqlite(StoreContract):
         return f"sqlite:///{tmp_path / 'store' / 'ledger.db'}"
 
 
+@pytest.mark.slow
 class TestPostgres(StoreContract):
     @pytest.fixture
     def url(self, postgres: PostgresServer) -> str:

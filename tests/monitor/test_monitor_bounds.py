@@ -71,6 +71,7 @@ def said(port: int, *pieces: bytes, seconds: float = 20.0) -> bytes:
     return found
 
 
+@pytest.mark.slow
 def test_a_flood_of_headers_costs_nothing(process):
     """100 MB of small headers over every route: refused, and the memory does not grow."""
     port, service, _ = process

@@ -47,6 +47,7 @@ def in_(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_commands_find_the_monitor_of_the_workspace_they_stand_in(place):
     """No variable is set: address and key come from a file that only its owner may read."""
     (port,) = free_ports(1)

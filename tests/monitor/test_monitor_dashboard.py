@@ -325,6 +325,7 @@ def test_an_empty_monitor_shows_a_command_that_works(fresh, visit):
     expect(page.get_by_role("heading", level=1)).to_have_text("Collecting the first window")
 
 
+@pytest.mark.slow
 def test_windows_without_rows_enough_are_told_with_the_setting(workspace, visit, tmp_path):
     """No page waits for a first window where all are closed and too small; labels have come."""
     root = copy_workspace(workspace, tmp_path / "ws")
@@ -368,6 +369,7 @@ def test_the_page_changes_by_itself_and_keeps_the_readers_place(fresh, visit):
     assert page.title().startswith(news.inner_text())
 
 
+@pytest.mark.slow
 def test_without_a_stream_the_page_asks_every_few_seconds(fresh, visit):
     """A proxy that cuts server-sent events only slows the page down."""
     fresh.feed()
@@ -384,6 +386,7 @@ def test_without_a_stream_the_page_asks_every_few_seconds(fresh, visit):
     visit.said[:] = [line for line in visit.said if "ERR_FAILED" not in line]
 
 
+@pytest.mark.slow
 def test_a_monitor_that_does_not_answer_is_told_with_a_remedy(monitor, visit):
     """The last answer stays on the page, marked as old, and the page recovers alone."""
     page = visit(monitor)
@@ -447,6 +450,7 @@ def test_a_feature_shows_training_beside_the_window(monitor, visit):
     expect(page.locator("[data-key=findings]")).to_contain_text("finding")
 
 
+@pytest.mark.slow
 def test_charts_tell_their_values_to_the_keyboard(monitor, visit):
     """Arrow keys walk from window to window, Enter opens the window."""
     page = visit(monitor, "/performance")
@@ -586,6 +590,7 @@ def test_versions_show_which_one_serves(monitor, visit):
     expect(page.locator("[data-key=tile-champion]")).to_contain_text(f"ROC AUC {held} held out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_page_has_a_fault_that_a_checker_would_find(monitor, visit, size):
     """Contrast in both themes, names, labels, headings, targets, nothing inline, no wider page."""
@@ -602,6 +607,7 @@ def test_no_page_has_a_fault_that_a_checker_would_find(monitor, visit, size):
     assert faults == []
 
 
+@pytest.mark.slow
 def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path):
     """Before the first event, on a broken feed, and without a champion: no page is wider."""
     page = visit(fresh, viewport=PHONE)
@@ -624,6 +630,7 @@ def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path
         visit.said[:] = [line for line in visit.said if "status of" not in line]
 
 
+@pytest.mark.slow
 def test_a_break_that_persists_is_answered_as_the_page_says(fresh, visit):
     """Both commands of the card work as they stand, in the folder of the workspace.
 
@@ -652,6 +659,7 @@ def test_a_break_that_persists_is_answered_as_the_page_says(fresh, visit):
     until(lambda: "broken feed" not in {w["verdict"] for w in fresh.windows(state="closed")})
 
 
+@pytest.mark.slow
 def test_a_version_that_serves_again_is_said_until_and_beside_its_verdict(
     monitor, workspace, visit, tmp_path
 ):
@@ -717,6 +725,7 @@ def too_wide(page: Page, monitor: Monitor, paths: Iterable[str]) -> list[tuple[s
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_names_of_versions_do_not_lie_on_each_other(monitor, visit, size):
     """A version a window, and figures at the very top: every name is free, or left to the tip."""
@@ -784,6 +793,7 @@ def test_hostile_names_are_only_names(monitor, visit):
         assert page.evaluate("window.hacked") is None
 
 
+@pytest.mark.slow
 def test_every_stop_of_the_tab_key_is_seen(monitor, visit):
     """From the first stop, which skips the menu, to the last: the focus is always visible."""
     page = visit(monitor)
@@ -821,6 +831,7 @@ def test_skipping_leads_into_the_content(monitor, visit):
     assert page.evaluate("document.activeElement.closest('main') !== null")
 
 
+@pytest.mark.slow
 def test_the_theme_is_chosen_and_kept(monitor, visit):
     """The switch overrides the system's theme, also after a reload and on other pages."""
     page = visit(monitor, color_scheme="light")
@@ -836,6 +847,7 @@ def test_the_theme_is_chosen_and_kept(monitor, visit):
     assert page.get_by_role("radio", name="Dark").is_checked()
 
 
+@pytest.mark.slow
 def test_the_menu_folds_on_a_phone(monitor, visit):
     """It opens by keyboard and leads on."""
     page = visit(monitor, viewport=PHONE)
@@ -848,6 +860,7 @@ def test_the_menu_folds_on_a_phone(monitor, visit):
     expect(page).to_have_url(f"{monitor.url}/alerts")
 
 
+@pytest.mark.slow
 def test_times_are_told_in_the_readers_zone(monitor, visit):
     """UTC stands in the title."""
     page = visit(monitor, "/alerts", timezone_id="Asia/Kolkata")
@@ -859,6 +872,7 @@ def test_times_are_told_in_the_readers_zone(monitor, visit):
     assert told.get_attribute("title") == moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+@pytest.mark.slow
 def test_paper_has_the_content_alone(monitor, visit):
     """Printed pages have no menu and no buttons."""
     page = visit(monitor)
@@ -868,6 +882,7 @@ def test_paper_has_the_content_alone(monitor, visit):
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
+@pytest.mark.slow
 def test_nothing_moves_for_who_asked_for_stillness(monitor, visit):
     """prefers-reduced-motion ends every animation and transition."""
     page = visit(monitor, reduced_motion="reduce")

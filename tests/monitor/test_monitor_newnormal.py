@@ -308,6 +308,7 @@ def test_a_volume_that_is_accepted_is_usual_from_then_on(station):
     assert "distance" in station.windows(segment="")[9].sentence
 
 
+@pytest.mark.slow
 def test_segments_learn_anew_from_what_is_accepted(tmp_path, reference):
     """Their windows of the break are judged anew too: none stays broken, eight are learnt from."""
     window = {"segments": ["zone"], "max_segments": 1, "min_rows": 50}

@@ -203,7 +203,7 @@ def test_requests_made_up_from_the_description_are_never_5xx(shared, operations,
     """Whatever the description allows, and what it does not."""
     asked = set()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=st.one_of([one.as_strategy(generation_mode=mode) for one in operations]))
     def ask(case):
         made = case.as_transport_kwargs(base_url="http://testserver")

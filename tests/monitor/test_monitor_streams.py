@@ -258,6 +258,7 @@ def test_a_changed_world_ends_with_one_retraining_that_is_better(tmp_path):
         assert np.mean(measured[3:]) > np.mean(measured[:3]) + 0.05
 
 
+@pytest.mark.slow
 def test_a_season_breaks_no_feed_and_retrains_nothing(tmp_path):
     """A model of winter sees spring and June: warm is new territory, and no harm."""
     with playing(tmp_path, Meters(seed=2), winter()) as play:
@@ -271,10 +272,11 @@ def test_a_season_breaks_no_feed_and_retrains_nothing(tmp_path):
         assert sum(w.verdict == "confirmed harm" for w in windows) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stream", "champion", "first", "column"),
     [
-        pytest.param(BankCalls, bank, NEW_WORLD, "balance", id="bank", marks=pytest.mark.slow),
+        pytest.param(BankCalls, bank, NEW_WORLD, "balance", id="bank"),
         pytest.param(Meters, winter, SPRING + 30 * DAY, "temperature", id="season"),
     ],
 )

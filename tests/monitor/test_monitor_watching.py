@@ -628,6 +628,7 @@ def test_windows_by_count(watching, world):
         assert [w.verdict for w in windows] == ["healthy", "healthy", None]
 
 
+@pytest.mark.slow
 def test_segments_learn_from_their_first_windows_then_are_judged(watching, world):
     """Eight windows make a segment's reference; a fault of one segment is then found there."""
     window = {"segments": ["zone"], "max_segments": 2, "min_rows": 300}

@@ -77,6 +77,7 @@ def test_a_refusal_comes_back_as_itself_and_stays_on_the_page(
     assert '| reasons | {"fare": 3} |' in page
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_marked_crashed_at_the_next_start(
     workspace, settings, api_url, pipeline_of, said, client
 ):

@@ -52,6 +52,7 @@ def test_the_server_ends_with_its_starter(prefect_home, gone):
     assert health_status(f"{address}/health") is None
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     """A database that cannot be opened: the server's last words, and nothing is left behind."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))

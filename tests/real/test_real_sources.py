@@ -86,6 +86,7 @@ def test_fraud(unpack) -> None:
     assert found.schema.time is not None
 
 
+@pytest.mark.slow
 def test_kddcup99(unpack) -> None:
     """Headerless gzip text without a telling name, and Parquet with a derived target."""
     root = unpack("kddcup99.tar.gz")
@@ -153,6 +154,7 @@ def _label(text: str) -> str | None:
     return text if text else None
 
 
+@pytest.mark.slow
 def test_pollock_and_bad_parquet_end_in_rows_or_in_an_error_of_ours(unpack) -> None:
     """No polluted file ends in a foreign exception; corrupt checksums are refused."""
     root = unpack("dirty_small.tar.gz")

@@ -353,6 +353,7 @@ def _undated(schema):
     )
 
 
+@pytest.mark.slow
 def test_harm_of_calibration_alone_is_mended(root, live, again, change):
     """Scores are off, the order of rows stands: by its ROC AUC nobody would be promoted."""
     change(

@@ -292,6 +292,7 @@ def test_shuffled_labels_are_not_promoted(root, live, again):
     assert "tidemill.promotion" not in challenger.tags
 
 
+@pytest.mark.slow
 def test_a_world_that_has_turned_round_is_learnt_by_default(root, live, again, change):
     """Old rows are rehearsed first, and ask for the old answers: who learnt without them serves."""
     change(root, "monitoring.retraining.max_regression=0.02")
@@ -338,6 +339,7 @@ def test_the_next_decision_appends_and_leaves_the_rest(root, live, again):
     assert second.facts["continues"] == 2
 
 
+@pytest.mark.slow
 def test_test_rows_that_were_played_again_do_not_judge(root, again):
     """Labelled live rows are test rows in truth: only those that nobody learnt judge."""
     manifest = ShardManifest.read(root / "data" / "shards")
@@ -363,6 +365,7 @@ def champion_metadata(root: Path, version: int) -> Mapping[str, Any]:
     return load_champion(f"sqlite:///{root}/mlflow.db", "rides", version=version).metadata
 
 
+@pytest.mark.slow
 def test_a_learner_that_cannot_go_on_starts_from_scratch(root, live, again, change):
     """hist_gradient_boosting is fitted on old and live rows together."""
     change(root, "training.learner=hist_gradient_boosting", "training.params={max_iter: 10}")
@@ -376,6 +379,7 @@ def test_a_learner_that_cannot_go_on_starts_from_scratch(root, live, again, chan
     assert next(r for r in outcome.stages if r.stage == "teach").result.facts["rows"] == rows
 
 
+@pytest.mark.slow
 def test_a_feature_that_comes_alive_is_learnt(tmp_path, live, again):
     """The champion left out what never varied; when it varies, the challenger reads it.
 
@@ -451,6 +455,7 @@ def test_the_share_of_the_first_retraining_stays(root, live, again, change):
     assert again(root, table, "d2").facts["rows_proof"] == judging(table, first).sum()
 
 
+@pytest.mark.slow
 def test_labels_that_nobody_knows_are_left_out(root, live, again):
     """Rows whose truth is none of the model's classes, or missing, teach and judge nothing."""
     table = live(root, 900)
@@ -569,6 +574,7 @@ class Stopped(Exception):
     """The process was killed there."""
 
 
+@pytest.mark.slow
 def test_a_changed_note_of_a_retraining_is_refused_by_name(root, live, again):
     """With the way to make it anew, which then works; the outcome's note too."""
     table = live(root)
@@ -599,6 +605,7 @@ def test_a_changed_note_of_a_retraining_is_refused_by_name(root, live, again):
         again(root, table)
 
 
+@pytest.mark.slow
 def test_the_note_of_the_champion_that_was_beaten_is_checked(root, live, again):
     """It is read where the challenger has taken its place and the process died."""
     table = live(root)

@@ -70,6 +70,7 @@ def after_one(finished, live, again, tmp_path_factory):
     return root, again(root, live(root, 300), "d1")
 
 
+@pytest.mark.slow
 def test_sets_of_a_workspace_whose_receipts_are_gone_stay(after_one, tmp_path, live, again):
     """A copy of the data without .tidemill: nothing says that they are unfinished."""
     root = copy_workspace(after_one[0], tmp_path / "ws")
@@ -78,6 +79,7 @@ def test_sets_of_a_workspace_whose_receipts_are_gone_stay(after_one, tmp_path, l
     assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1", "0002-d2"]
 
 
+@pytest.mark.slow
 def test_rows_of_a_finished_retraining_are_not_learnt_again(after_one, tmp_path, live, again):
     """Also where the ledger thinks that it failed, and gives its rows to the next decision."""
     made, first = after_one

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.tracking._tracking_service import utils
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline
 
 from tidemill.features.reducer import Reducer
+from tidemill.testing.workspaces import copy_workspace
 from tidemill.tracking import Registry, Tracker, save_candidate
 from tidemill.tracking.store import make_store
 
@@ -93,6 +95,13 @@ class Place:
         folder = self.root / "models" / f"candidate-{seed}"
         return Place(self.root, folder, save_candidate(pipeline(seed), folder, example=frame(5)))
 
+    def copied(self, folder: Path) -> Place:
+        """The same in another folder, with all that is registered."""
+        # MLflow remembers by run where its files lie, and a copy holds the same runs.
+        utils._artifact_repos_cache.clear()
+        root = copy_workspace(self.root, folder / self.root.name)
+        return Place(root, root / "models" / "candidate", self.digest)
+
     def stored(self) -> Path:
         """The one model folder in the artifact store."""
         (seal,) = self.root.glob("mlartifacts/**/candidate.json")
@@ -122,10 +131,19 @@ def template(tmp_path_factory):
     return root, digest
 
 
-@pytest.fixture
-def place(template, tmp_path):
-    """A fresh store (in a folder with a space and a hash in its name) and a candidate."""
+@pytest.fixture(scope="session")
+def make_place(template):
+    """Makes a fresh store (in a folder with a space and a hash in its name) and a candidate."""
     made, digest = template
-    root = tmp_path / "my rides #1"
-    shutil.copytree(made, root)
-    return Place(root, root / "models" / "candidate", digest)
+
+    def place_in(folder: Path) -> Place:
+        root = Path(shutil.copytree(made, folder / "my rides #1"))
+        return Place(root, root / "models" / "candidate", digest)
+
+    return place_in
+
+
+@pytest.fixture
+def place(make_place, tmp_path):
+    """A fresh store and a candidate."""
+    return make_place(tmp_path)

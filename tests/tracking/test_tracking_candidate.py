@@ -91,6 +91,7 @@ def test_every_allowed_type_exists():
     assert set(TRUSTED_TYPES) <= set().union(*ALLOWED.values())
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(place, raw_frame, tmp_path):
     """Neither addresses, times, hash seeds nor random ids reach the folder."""
     script = textwrap.dedent("""

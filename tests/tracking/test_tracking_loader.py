@@ -42,12 +42,19 @@ def canary(tmp_path):
     assert not path.exists(), "code of the artifact ran"
 
 
-@pytest.fixture
-def champion(place):
-    """A registered champion, with the folder of the artifact store."""
+@pytest.fixture(scope="module")
+def registered(make_place, tmp_path_factory):
+    """A store with a champion, made once; never change it, take a copy (fixture ``champion``)."""
+    place = make_place(tmp_path_factory.mktemp("registered"))
     place.register()
     Registry(place.tracker()).promote("rides", 1, replaces=None, evidence={})
     return place
+
+
+@pytest.fixture
+def champion(registered, tmp_path):
+    """A registered champion, with the folder of the artifact store."""
+    return registered.copied(tmp_path)
 
 
 def reseal(place):

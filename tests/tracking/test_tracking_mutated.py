@@ -87,10 +87,10 @@ def held(results, count):
 
 
 def test_mutated_models_sealed_anew(models):
-    """Some hundreds: each is refused or answers with finite numbers."""
-    results = [tried(models, 0, 300)]
-    held(results, 300)
-    assert results[0]["refused"] > 150
+    """A hundred: each is refused or answers with finite numbers."""
+    results = [tried(models, 0, 100)]
+    held(results, 100)
+    assert results[0]["refused"] > 50
 
 
 @pytest.mark.slow

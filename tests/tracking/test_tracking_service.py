@@ -166,6 +166,7 @@ KILLS = """
 """
 
 
+@pytest.mark.slow
 def test_a_store_is_whole_or_absent(tmp_path):
     """kill -9 while the tables are made, or before the rename, leaves no store; the next run
     makes one and clears up.

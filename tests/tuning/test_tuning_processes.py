@@ -43,7 +43,7 @@ def undisturbed(tmp_path_factory):
     return run(tmp_path_factory.mktemp("alone") / "study")
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_same_study_for_any_number_of_workers(tmp_path, undisturbed, workers):
     """Processes change nothing: values, order, pruning, best."""
     study = run(tmp_path / "many", "--workers", workers)
@@ -51,7 +51,7 @@ def test_same_study_for_any_number_of_workers(tmp_path, undisturbed, workers):
     assert {trial["state"] for trial in study["trials"]} == {"complete", "pruned"}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_study_goes_on_to_the_same_end(tmp_path, undisturbed, workers):
     """kill -9 in the middle: no finished trial runs again, and the result is the same."""
     folder = tmp_path / "killed"

@@ -25,7 +25,7 @@ from tidemill.contracts import Partial
 
 __all__ = ["PartialContract", "documents_agree"]
 
-_SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+_SETTINGS = settings(deadline=None, derandomize=True, database=None)
 
 
 class PartialContract(ABC):

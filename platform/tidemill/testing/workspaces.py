@@ -120,6 +120,7 @@ def copy_workspace(source: Path, target: Path) -> Path:
     store, record = target / "mlflow.db", target / ".tidemill" / "registered.json"
     if store.exists():
         with closing(sqlite3.connect(store)) as connection, connection:
+            _replace_text(connection, source.as_uri(), target.as_uri())
             _replace_text(connection, str(source), str(target))
     if record.exists():
         record.write_text(record.read_text().replace(str(source), str(target)))
