@@ -21,6 +21,7 @@ BENCHES = (
     "make_run",
     "job",
     "wide",
+    "reading",
     "refit_origins",
     "drift_window",
     "drift_alarms",
