@@ -129,3 +129,25 @@ def test_members_of_nested_objects_keep_their_names(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     _, batches = read(tmp_path, "t.jsonl")
     assert set(values(batches, "v")) == {'{" a ": 0, "": 1}', '{" a ": 1, "": 1}'}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0"])
+def test_categories_that_differ_in_blanks_are_said(tmp_path: Path, form: str, blank: str) -> None:
+    """They stay apart, as in the file; the line that makes them one was tried and does so."""
+    texts = [["red", f"red{blank}", "blue"][i % 3] for i in range(60)]
+    source = write(tmp_path, form, ["a b", "y"], [texts, Y])
+    found, batches = read(tmp_path, source)
+    assert values(batches, "a b") == texts
+    note = found.notes["a b"]
+    assert note.startswith("20 cells differ from others only in blanks around them (")
+    derive, drop = (
+        json.loads(part.split(" make")[0])
+        for part in note.split("dataset.")[1:]
+        for part in [part.partition(": ")[2].removesuffix(" and ")]
+    )
+    found, batches = read(tmp_path, source, derive=derive, drop=drop)
+    assert values(batches, "a_b_trimmed") == [text.strip() for text in texts]
+    padded = [text + blank for text in texts if text == "red"] + ["blue"] * 40
+    source = write(tmp_path, form, ["a b", "y"], [padded, Y])
+    assert "a b" not in read(tmp_path, source)[0].notes

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tidemill.errors import ConfigError, first_few
 
-__all__ = ["Deriver", "check_expressions"]
+__all__ = ["Deriver", "check_expressions", "sql_name"]
 
 _NOT_ROW_WISE = {"WINDOW": "a window", "SUBQUERY": "a subquery"}
 
@@ -131,6 +131,20 @@ def _database() -> Any:
     return duckdb.connect(
         config={"threads": 1, "memory_limit": "256MB", "enable_external_access": False}
     )
+
+
+def sql_name(name: str) -> str:
+    """The name as SQL reads it: quoted where it is a keyword or not a plain word.
+
+    >>> [sql_name(name) for name in ("price", "order", "unit price")]
+    ['price', '"order"', '"unit price"']
+    """
+    try:
+        if check_expressions({f"{name}_": name}, (name,)) == {f"{name}_": {name}}:
+            return name
+    except ConfigError:
+        pass
+    return '"' + name.replace('"', '""') + '"'
 
 
 class Deriver:

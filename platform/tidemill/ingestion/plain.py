@@ -27,6 +27,7 @@ from tidemill.conventions import (
     parse_convention,
 )
 from tidemill.errors import ConfigError
+from tidemill.ingestion.blanks import said_of_blanks
 from tidemill.numbers import (
     SHORTEST,
     WHOLE,
@@ -113,12 +114,13 @@ def column_of_texts(
     '%d/%m/%Y'
     """
     words, counts, missing = _words(texts, stated.missing)
-    column = SourceColumn(name, "text", missing=missing)
-    if stated.type is ColumnType.CATEGORICAL:
-        return column
-    finder = _Finder(name, words, counts, stated, _is_declared(texts, declared, counts))
-    found = finder.stated() if stated.type or stated.convention else finder.found()
-    return replace(found, name=name, missing=missing)
+    found = SourceColumn("", "text")
+    if stated.type is not ColumnType.CATEGORICAL:
+        finder = _Finder(name, words, counts, stated, _is_declared(texts, declared, counts))
+        found = finder.stated() if stated.type or stated.convention else finder.found()
+    blanks = said_of_blanks(name, texts, stated.missing) if found.type == "text" else ""
+    note = "; ".join(filter(None, [found.note, blanks]))
+    return replace(found, name=name, missing=missing, note=note)
 
 
 @dataclass(frozen=True, slots=True)

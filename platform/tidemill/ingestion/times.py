@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tidemill.conventions import find_time_conventions
 from tidemill.errors import ConfigError
-from tidemill.ingestion.derive import Deriver, check_expressions
+from tidemill.ingestion.derive import Deriver, sql_name
 
 __all__ = ["time_expression", "time_remedy"]
 
@@ -55,7 +55,7 @@ def time_expression(name: str, values: pa.Array) -> str | None:
     >>> time_expression("seen", pa.array([1_700_000_000, 1_700_000_060]))
     'make_timestamp(seen * 1000000)'
     """
-    column = _identifier(name)
+    column = sql_name(name)
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return None
     present = values.drop_null()
@@ -78,13 +78,3 @@ def _gives_times(name: str, expression: str, present: pa.Array) -> bool:
     except ConfigError:
         return False
     return True
-
-
-def _identifier(name: str) -> str:
-    """The name as SQL reads it: quoted where it is a keyword or not a plain word."""
-    try:
-        if check_expressions({f"{name}_": name}, (name,)) == {f"{name}_": {name}}:
-            return name
-    except ConfigError:
-        pass
-    return '"' + name.replace('"', '""') + '"'
