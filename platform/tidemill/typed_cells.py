@@ -69,7 +69,7 @@ def moments_of(values: pa.Array, wanted: pa.DataType) -> Cells:
     unit = values.type.unit
     counted = values.cast(pa.timestamp(unit, values.type.tz)).cast(pa.int64())
     scale, micros = _PER_SECOND[unit], 10**6
-    low, high = FIRST_MICROS * scale // micros, -(-LAST_MICROS * scale // micros)
+    low, high = FIRST_MICROS * scale // micros, LAST_MICROS * scale // micros
     outside = pc.or_(
         pc.less(counted, max(low, -(2**63))), pc.greater(counted, min(high, 2**63 - 1))
     )

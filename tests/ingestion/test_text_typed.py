@@ -112,6 +112,18 @@ def test_typed_numbers_as_categories_have_one_text(read: Any) -> None:
         assert set(read(form, cells, **stated)[1]) == set(spelled)
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_year_10000_is_no_time_in_any_unit(unit: str) -> None:
+    """Its first moment, too: one second after the last of 9999."""
+    scale = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    ends = (-62_135_596_800 * scale - 1, -62_135_596_800 * scale, 253_402_300_800 * scale)
+    known = [n for n in (*ends, ends[-1] - 1) if abs(n) < 2**63]
+    cells = cast_column(pa.array(known, pa.timestamp(unit)), pa.timestamp("us"))
+    faulty = [] if cells.faults is None else cells.faults.indices.tolist()
+    assert [known[row] for row in faulty] == [n for n in (ends[0], ends[-1]) if abs(n) < 2**63]
+    assert cells.values.null_count == len(faulty)
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 3))
 def test_the_text_of_a_json_number_is_its_category(number: float, zeros: int) -> None:
     """Whatever the spelling; digits that float64 does not hold are kept."""

@@ -42,6 +42,8 @@ _READ_SECONDS = 60.0
 _SEARCHED_BYTES = 4 << 20
 _COUNTED_BYTES = 1 << 20
 _VALUES_A_ROW = 2_000
+_ALL_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_BEYOND_64_BITS = (b"0" * 20, b"-" + b"0" * 19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ def parse_lines(body: Body, *, max_rows: int) -> tuple[list[Any], list[Fault]]:
     searched = _SEARCHED_BYTES
     for number, line in enumerate(lines):
         try:
-            found.append(orjson.loads(line))
+            found.append(_strict(line))
         except orjson.JSONDecodeError:
             searched -= len(line)
             try:
@@ -251,7 +253,7 @@ def _replaced(rows: list[Any], found: list[Any]) -> list[Any]:
 
 def _loads(content: bytes | bytearray) -> Any:
     try:
-        return orjson.loads(content)
+        return _strict(content)
     except orjson.JSONDecodeError as exc:
         if len(content) <= _SEARCHED_BYTES:
             try:
@@ -266,6 +268,18 @@ def _loads(content: bytes | bytearray) -> Any:
             line=exc.lineno,
             column=exc.colno,
         ) from exc
+
+
+def _strict(content: bytes | bytearray) -> Any:
+    """What JSON says; whole numbers beyond 64 bits, of which orjson makes floats, stay whole."""
+    found = orjson.loads(content)
+    zeros = content.translate(_ALL_ZERO)
+    if not any(digits in zeros for digits in _BEYOND_64_BITS):
+        return found
+    try:
+        return _lenient(content)
+    except (ValueError, RecursionError):  # more digits than Python makes a number of
+        return found
 
 
 def _lenient(content: bytes | bytearray) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from tidemill.schema import Column, ColumnType
+from tidemill.schema import Column, ColumnType, SourceColumn
 from tidemill_monitor.intake.numbers import FlagCells, NumberCells, WholeCells
 from tidemill_monitor.intake.texts import TextCells
 from tidemill_monitor.intake.times import TimeCells
@@ -19,8 +19,19 @@ from tidemill_monitor.intake.values import Cells
 __all__ = ["cells_of"]
 
 
-def cells_of(column: Column, missing_values: Collection[str] = ()) -> Cells:
-    """The reader of a feature; ``missing_values`` mean 'missing' among its texts."""
+def cells_of(
+    column: Column, missing_values: Collection[str] = (), source: SourceColumn | None = None
+) -> Cells:
+    """The reader of a feature.
+
+    Parameters
+    ----------
+    column : Column
+    missing_values : collection of str
+        They mean 'missing' among its texts.
+    source : SourceColumn or None
+        How the table that was learnt from has it, where the model knows.
+    """
     if column.type is ColumnType.DATETIME:
         return TimeCells(column.name)
     if column.type is ColumnType.BOOLEAN:
@@ -28,5 +39,6 @@ def cells_of(column: Column, missing_values: Collection[str] = ()) -> Cells:
     if column.type is ColumnType.NUMERIC:
         if pa.types.is_integer(column.arrow_type):
             return WholeCells(column.name, column.arrow_type)
-        return NumberCells(column.name, column.arrow_type)
+        exact = source is not None and bool(source.style)
+        return NumberCells(column.name, column.arrow_type, exact=exact)
     return TextCells(column.name, column.arrow_type, missing_values=missing_values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,20 @@ class NumberCells:
     within : (float, float, str) or None
         The least and the largest number that is taken, and how that is said; None: what the
         type holds.
+    exact : bool
+        Whether a whole number that float64 does not hold is refused, as in a file of such rows;
+        else the nearest is taken, and told.
     """
 
     def __init__(
-        self, name: str, kind: Any, within: tuple[float, float, str] | None = None
+        self,
+        name: str,
+        kind: Any,
+        within: tuple[float, float, str] | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
-        self.name, self.kind = name, kind
+        self.name, self.kind, self._exact = name, kind, exact
         self._narrow = bool(pa.types.is_float32(kind))
         if within is None and self._narrow:
             within = (-_FLOAT32, _FLOAT32, "must lie within ±3.4e38")
@@ -83,13 +91,11 @@ class NumberCells:
     ) -> Read:
         """``lost``: which were whole numbers that float64 does not hold."""
         faults: list[Fault] = []
-        if self._within is not None:
-            low, high, detail = self._within
-            beyond = (numbers < low) | (numbers > high)
-            if beyond.any():
-                faults.append(Fault(self.name, "out_of_range", detail, np.flatnonzero(beyond)))
-                missing = beyond if missing is None else missing | beyond
-                numbers = np.where(beyond, 0.0, numbers)
+        for bad, detail in self._refused(numbers, lost):
+            faults.append(Fault(self.name, "out_of_range", detail, np.flatnonzero(bad)))
+            missing = bad if missing is None else missing | bad
+            numbers = np.where(bad, 0.0, numbers)
+            lost = None if lost is None else lost & ~bad
         if self._narrow:
             lost = _rounded(numbers) if lost is None else lost | _rounded(numbers)
             numbers = numbers.astype(np.float32)
@@ -98,6 +104,17 @@ class NumberCells:
             detail = f"is rounded to what {self.kind} holds"
             faults.append(Fault(self.name, Oddity.ROUNDED, detail, np.flatnonzero(lost)))
         return pa.array(numbers, self.kind, mask=missing), faults
+
+    def _refused(
+        self, numbers: npt.NDArray[np.float64], lost: npt.NDArray[np.bool_] | None
+    ) -> Iterator[tuple[npt.NDArray[np.bool_], str]]:
+        if self._within is not None:
+            low, high, detail = self._within
+            beyond = (numbers < low) | (numbers > high)
+            if beyond.any():
+                yield beyond, detail
+        if self._exact and lost is not None and lost.any():
+            yield lost, "must be a number that float64 holds"
 
     def _search(self, values: Sequence[Any]) -> Read:
         def cell(value: Any) -> float:

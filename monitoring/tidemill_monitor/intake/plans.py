@@ -76,8 +76,10 @@ class Shape:
             )
         self.schema = schema
         time = schema.time.name if schema.time is not None else None
+        sources = {source.name: source for source in schema.source}
         features = {
-            column.name: cells_of(column, schema.missing_values) for column in schema.features
+            column.name: cells_of(column, schema.missing_values, sources.get(column.name))
+            for column in schema.features
         }
         if time is not None:
             features[time] = TimeCells(time, bounds)

@@ -189,7 +189,8 @@ class IdCells:
 
     def read(self, values: Sequence[Any]) -> Read:
         """JSON texts and numbers."""
-        if set(map(type, values)) <= {str, int, NONE}:
+        kinds = set(map(type, values))
+        if kinds <= {str, NONE} or (kinds <= {str, int, NONE} and all(map(_fits_64_bits, values))):
             return self._texts.read(values)
         found, faults = search(self.name, values, _identifier)
         texts, more = self._texts.read(found)
@@ -215,13 +216,17 @@ class IdCells:
         return texts, faults
 
 
+def _fits_64_bits(value: Any) -> bool:
+    return type(value) is not int or -(2**63) <= value < 2**64
+
+
 def _identifier(value: Any) -> str | int:
     if type(value) is float and value.is_integer() and abs(value) < LARGEST_WHOLE:
         return int(value)
     if type(value) is float and not math.isfinite(value):
         raise Faulty("not_finite", _FINITE)
-    if type(value) not in (str, int):
-        kind = "another number" if type(value) is float else kind_of(value)
+    if type(value) not in (str, int) or not _fits_64_bits(value):
+        kind = "another number" if type(value) in (int, float) else kind_of(value)
         raise Faulty("type", f"{_NO_ID}{kind}")
     return value  # type: ignore[no-any-return]
 

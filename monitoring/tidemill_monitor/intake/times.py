@@ -126,7 +126,7 @@ def _short_texts(values: Any) -> Any:
 _LONGEST = 64
 _FAR_SECONDS = 253_402_300_800  # the year 10000
 _FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
-_LAST = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+_LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
 _ORIGIN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
