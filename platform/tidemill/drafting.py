@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -24,6 +26,7 @@ from tidemill.ingestion import (
     SourceListing,
     Thinned,
     bounded_rows,
+    check_key,
     check_target,
     draft_suite,
     drafted_columns,
@@ -85,12 +88,37 @@ def init_workspace(
             listing, found = _looked_at(workspace, params.dataset, source, engine, told)
         text = set_params(text, _found_settings(params.dataset, found.schema, assignments))
         told("drafting expectations, and looking for leaks")
-        profile, sample = _profiled(workspace, listing, found.schema, params.dataset)
+        by = any(a.startswith("dataset.key=") for a in assignments)
+        check = partial(check_key, found.schema, option="dataset.key" if by else "--key")
+        profile, sample = _profiled(workspace, listing, found.schema, params.dataset, check=check)
         allowed = params.ingestion.max_target_missing
-        check_target(found.schema, params.dataset, profile, sample, max_missing=allowed)
+        classes = check_target(found.schema, params.dataset, profile, sample, max_missing=allowed)
         count = _write_suite(suite, found.schema, profile)
-        _write_workspace(workspace, params, text)
-    return _said(found, count, _hints(found.schema, sample))
+        _write_workspace(workspace, params, _with_positive(text, params.dataset, classes))
+    hints = (*_of_positive(params.dataset, classes), *_hints(found.schema, sample))
+    return _said(found, count, hints, classes)
+
+
+_LAST = "null: the last in order"
+
+
+def _with_positive(text: str, dataset: DatasetConfig, classes: Sequence[str]) -> str:
+    """params.yaml's text whose comment names the class that null stands for."""
+    if dataset.positive is not None or not classes:
+        return text
+    return text.replace(_LAST, f"{_LAST}, {_quoted(classes[-1])}", 1)
+
+
+def _of_positive(dataset: DatasetConfig, classes: Sequence[str]) -> tuple[str, ...]:
+    """Which class is taken as the positive one where none is stated, and how to have the other."""
+    if dataset.positive is not None or not classes:
+        return ()
+    other, positive = classes
+    setting = shlex.quote(f"dataset.positive={_scalar(other)}")
+    return (
+        f"{dataset.target}: {positive!r} is taken as the positive class, the last in order (its "
+        f"probability, precision and recall are told); for {other!r}: --set {setting}",
+    )
 
 
 def _refuse_workspace(workspace: Workspace) -> None:
@@ -145,7 +173,9 @@ def _write_workspace(workspace: Workspace, params: Params, text: str) -> None:
     prepare_versions(workspace, params)
 
 
-def _said(found: LookResult, expectations: int, hints: tuple[str, ...]) -> StageResult:
+def _said(
+    found: LookResult, expectations: int, hints: tuple[str, ...], classes: Sequence[str]
+) -> StageResult:
     schema = found.schema
     return StageResult(
         stage="init",
@@ -154,6 +184,7 @@ def _said(found: LookResult, expectations: int, hints: tuple[str, ...]) -> Stage
             "target": schema.target.name,
             "columns": len(schema.columns),
             "expectations": expectations,
+            **({"positive_class": classes[-1]} if classes else {}),
         },
         tables={
             "columns": [
@@ -254,9 +285,17 @@ def draft_suite_file(
 
 
 def _profiled(
-    workspace: Workspace, listing: SourceListing, schema: TableSchema, dataset: DatasetConfig
+    workspace: Workspace,
+    listing: SourceListing,
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    *,
+    check: Callable[[pa.Table], None] = lambda _: None,
 ) -> tuple[Profile, pa.Table]:
-    """The profile of a bounded part of the source, and some of its rows in their order."""
+    """The profile of a bounded part of the source, and some of its rows in their order.
+
+    ``check`` is given each batch.
+    """
     step = max(1, -(-len(listing.splits) // PROFILED_SPLITS))
     splits = listing.splits[::step]
     rows = max(200, min(5000, SAMPLED_CELLS // len(schema.columns)))
@@ -276,6 +315,7 @@ def _profiled(
                 batch_rows=batch_rows,
                 max_batches=batches,
             ):
+                check(batch.table)
                 sample.add(batch.table)
                 yield Profile.of(batch.table, schema)
 
@@ -321,7 +361,12 @@ def _scalar(value: str | None) -> str:
         return "null"
     plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", value)
     reserved = value.lower() in {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
-    return value if plain and not reserved else json.dumps(value, ensure_ascii=False)
+    return value if plain and not reserved else _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, on one line; what no eye sees is escaped."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _write_ignores(workspace: Workspace) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -153,3 +155,77 @@ def test_init_names_a_leak_and_the_time(tmp_path, cli):
     assert "dataset.drop: [late]" in said
     assert "--time when" in said
     assert "x alone" not in said
+
+
+KEYS = {
+    "three values": (["a", "b", "c"] * (ROWS // 3), "3 different values, of which 3 repeat"),
+    "numbers": ([i // 2 for i in range(ROWS)], "1,500 different values, of which 1,500 repeat"),
+    "gaps": (["" if i % 100 == 0 else f"k{i}" for i in range(ROWS)], "is missing in 30"),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_init_stops_at_a_key_that_does_not_name_one_row_each(kind, tmp_path, cli):
+    """As the run would; by the option's name, and each way of the remedy works."""
+    values, why = KEYS[kind]
+    write(tmp_path / "data", id=range(ROWS), k=values, x=NOISE, y=["p", "q"] * (ROWS // 2))
+    command = ["init", tmp_path / "ws", "--source", tmp_path / "data", "--target", "y", "--json"]
+    done = cli(*command, "--key", "k")
+    assert (done.code, done.document["error"]) == (3, "KeyInvalid")
+    assert done.document["message"].startswith("--key k ")
+    assert why in done.document["message"]
+    assert "leave --key out" in done.document["remedy"]
+    by_set = cli(*command, "--set", "dataset.key=k").document
+    assert by_set["message"].startswith("dataset.key k ")
+    assert not (tmp_path / "ws").exists()
+    assert cli(*command, "--key", "id").code == 0
+    shutil.rmtree(tmp_path / "ws")
+    assert cli(*command).code == 0
+    if kind == "three values":  # what init lets through, the run does too
+        assert cli("stage", "look", "-w", tmp_path / "ws").code == 0
+        assert cli("stage", "ingest", "-w", tmp_path / "ws").code == 0
+
+
+CLASSES = {
+    "words": (["no", "yes"], "yes", "no"),
+    "numbers": (["0.0", "1.0"], "1", "0"),
+    "truths": (["TRUE", "FALSE"], "TRUE", "FALSE"),
+    "with a quote": (["it's", "a b"], "it's", "a b"),
+    "no plain text": (["über", "\x7fx"], "über", "\x7fx"),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_class_that_is_taken_as_positive_is_named(kind, tmp_path, cli):
+    """By init, in its params.yaml and by look; the setting that is offered makes it the other."""
+    labels, positive, other = CLASSES[kind]
+    write(tmp_path / "data", x=NOISE, y=labels * (ROWS // 2))
+    command = ["init", "--source", tmp_path / "data", "--target", "y", "--json"]
+    said = cli(*command, tmp_path / "a").document
+    assert said["positive_class"] == positive
+    (word,) = [each for each in said["warnings"] if "positive class" in each]
+    assert word.startswith(f"y: {positive!r} is taken as the positive class")
+    text = (tmp_path / "a" / "params.yaml").read_text(encoding="utf-8")
+    (comment,) = re.findall(r"positive: null .*null: the last in order, (.*)", text)
+    assert json.loads(comment) == positive
+    looked = cli("stage", "look", "-w", tmp_path / "a", "--json").document
+    assert looked["dataset.positive"] == positive
+    setting = shlex.split(word[word.index("--set") :])
+    turned = cli(*command, tmp_path / "b", *setting).document
+    assert turned["positive_class"] == other
+    assert not [each for each in turned["warnings"] if "positive class" in each]
+    assert load_params(tmp_path / "b").dataset.positive == other
+    assert (
+        cli("stage", "look", "-w", tmp_path / "b", "--json").document["dataset.positive"] == other
+    )
+
+
+def test_only_of_two_classes_one_is_positive(tmp_path, cli):
+    """Nothing is said of three, or of figures."""
+    for name, values in (("three", ["a", "b", "c"] * (ROWS // 3)), ("figure", NOISE)):
+        write(tmp_path / name, x=NOISE[::-1], y=values)
+        place = tmp_path / f"{name}-ws"
+        done = cli("init", place, "--source", tmp_path / name, "--target", "y", "--json")
+        assert "positive" not in json.dumps(done.document)
+        assert "the last in order\n" in (place / "params.yaml").read_text()
+        assert "dataset.positive" not in cli("stage", "look", "-w", place, "--json").document

@@ -17,7 +17,13 @@ from tidemill.ingestion.look import LookResult, look, look_result
 from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.outcome import FailedExpectation
 from tidemill.ingestion.parsed import ParsedBatch, Reject
-from tidemill.ingestion.prospects import check_target, leaks, times_unused
+from tidemill.ingestion.prospects import (
+    check_key,
+    check_target,
+    leaks,
+    positive_class,
+    times_unused,
+)
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.refused import count_reasons, read_quarantine, refused_rows
 from tidemill.ingestion.sample import write_sample
@@ -44,6 +50,7 @@ __all__ = [
     "Thinned",
     "as_labelled",
     "bounded_rows",
+    "check_key",
     "check_target",
     "count_reasons",
     "docs_offer",
@@ -59,6 +66,7 @@ __all__ = [
     "look",
     "look_result",
     "oddities_of",
+    "positive_class",
     "read_quarantine",
     "read_split",
     "refused_rows",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +15,23 @@ import pyarrow.compute as pc
 
 from tidemill.alike import Alike, alike
 from tidemill.config import DatasetConfig
-from tidemill.errors import TargetUnusable, first_few
+from tidemill.errors import KeyInvalid, TargetUnusable, first_few
 from tidemill.ingestion.outcome import class_labels
+from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.splits import SourceListing
 from tidemill.ingestion.spread import numbers_of_column
+from tidemill.ingestion.view import plain
+from tidemill.ingestion.width import LOOK_CELLS, bounded_rows
 from tidemill.profiling import CategoryProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
-__all__ = ["check_target", "leaks", "times_unused"]
+__all__ = ["check_key", "check_target", "leaks", "positive_class", "times_unused"]
 
 MAX_LABELS = 1000
 _MIN_ROWS, _MIN_MINORITY = 100, 10
 _UNIQUE = 0.5
 _PERFECT = 0.98
+_TARGET_ROWS, _TARGET_SPLITS = 4096, 16
 
 Codes = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -37,8 +44,8 @@ def check_target(
     sample: pa.Table,
     *,
     max_missing: float,
-) -> None:
-    """Refuse a target from which nothing can be learnt.
+) -> tuple[str, ...]:
+    """Refuse a target from which nothing can be learnt; else tell its classes.
 
     Parameters
     ----------
@@ -51,6 +58,11 @@ def check_target(
         Fewer of them, in the order of the source.
     max_missing : float
         ``ingestion.max_target_missing``.
+
+    Returns
+    -------
+    tuple of str
+        The two classes of a binary target, the positive one last; empty of another.
 
     Raises
     ------
@@ -68,7 +80,78 @@ def check_target(
             rows=found.rows,
             missing=found.nulls,
         )
-    class_labels(schema, profile, dataset.positive)
+    labels = class_labels(schema, profile, dataset.positive)
+    return labels if schema.task is Task.BINARY and len(labels) == 2 else ()
+
+
+def positive_class(
+    dataset: DatasetConfig, schema: TableSchema, listing: SourceListing, root: Path
+) -> str | None:
+    """The class of a binary target that is taken as the positive one; None where none is known.
+
+    It is stated, or the last in order of those in the first rows of a few splits.
+
+    Notes
+    -----
+    Memory: a batch of rows, of which only the target is kept.
+    """
+    if schema.task is not Task.BINARY or dataset.positive is not None:
+        return dataset.positive if schema.task is Task.BINARY else None
+    alone = replace(schema, columns=(schema.target,))
+    profile = Profile.of(alone.arrow_schema().empty_table(), alone)
+    labels: tuple[str, ...] = ()
+    batch_rows = bounded_rows(_TARGET_ROWS, len(listing.columns), LOOK_CELLS)
+    for split in listing.splits[:_TARGET_SPLITS]:
+        for batch in read_split(
+            split, alone, dataset, listing, root, batch_rows=batch_rows, max_batches=1
+        ):
+            profile = profile.merge(Profile.of(batch.table, alone))
+        labels = class_labels(alone, profile, None)
+        if len(labels) > 1:
+            break
+    return labels[-1] if len(labels) == 2 else None
+
+
+def check_key(schema: TableSchema, rows: pa.Table, option: str) -> None:
+    """Refuse a key that does not name each of these rows.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Some of the source.
+    option : str
+        What names the key.
+
+    Raises
+    ------
+    KeyInvalid
+        If a row has none, or two have the same.
+    """
+    if schema.key is None:
+        return
+    name = schema.key.name
+    keys = rows[name].combine_chunks()
+    found = pc.value_counts(keys.drop_null())
+    repeated = found.filter(pc.greater(found.field("counts"), 1))
+    said = []
+    if keys.null_count:
+        said.append(f"is missing in {keys.null_count:,}")
+    if len(repeated):
+        shown = first_few((repr(plain(v.as_py())) for v in repeated.field("values")[:3]), 3)
+        said.append(
+            f"has {len(found):,} different values, of which {len(repeated):,} repeat ({shown}),"
+        )
+    if not said:
+        return
+    raise KeyInvalid(
+        f"{option} {name} {' and '.join(said)} in the {len(keys):,} rows looked at: it must name "
+        "one row each",
+        remedy=f"leave {option} out (rows are then told apart by all their values), or name a "
+        "column without gaps and repetitions",
+        key=name,
+        missing=keys.null_count,
+        repeated_keys=len(repeated),
+    )
 
 
 def _problems(

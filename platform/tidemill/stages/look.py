@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion import list_source, look_result
+from tidemill.ingestion import list_source, look_result, positive_class
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import write_hashed
 
@@ -23,13 +23,16 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     schema = replace(found.schema, derived=tuple(sorted(dataset.derive.items())))
     write_hashed(workspace.source_listing, listing.to_json())
     write_hashed(workspace.schema, schema.to_json())
+    positive = positive_class(dataset, schema, listing, workspace.root)
     return StageResult(
         stage="look",
         facts={
             "files": len({split.path for split in listing.splits}),
-            "bytes": sum(split.bytes for split in listing.splits),
             "columns": len(schema.columns),
             "task": schema.task.value,
+            # By the setting that names another one.
+            **({"dataset.positive": positive} if positive is not None else {}),
+            "bytes": sum(split.bytes for split in listing.splits),
             "target": schema.target.name,
         },
         tables={

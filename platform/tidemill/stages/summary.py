@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from tidemill.schema import Task
 from tidemill.stages.refit import REFIT
 from tidemill.stages.register import noted_registration
 from tidemill.storage import (
@@ -44,8 +45,13 @@ def _of_ingest(workspace: Workspace) -> dict[str, Any]:
 
 
 def _of_shard(workspace: Workspace) -> dict[str, Any]:
-    shards = ShardManifest.read(workspace.shards).shards
-    return {"shards": len(shards), "blocks": sum(len(shard.file.blocks) for shard in shards)}
+    manifest = ShardManifest.read(workspace.shards)
+    shards, schema = manifest.shards, manifest.schema
+    return {
+        "shards": len(shards),
+        "blocks": sum(len(shard.file.blocks) for shard in shards),
+        **({"positive_class": schema.classes[-1]} if schema.task is Task.BINARY else {}),
+    }
 
 
 def _of_reduce(workspace: Workspace) -> dict[str, Any]:
