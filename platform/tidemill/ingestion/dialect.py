@@ -28,11 +28,13 @@ _DECLARED = re.compile(rb'"?sep=([ -~\t])"?\r?\n', re.I)
 
 
 def find_encoding(stated: str, head: bytes, path: str) -> str:
-    """The text's encoding: as stated, unless a byte order mark says UTF-16."""
+    """The text's encoding: as stated, unless a byte order mark says UTF-16 or UTF-8."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8"
     try:
-        return codecs.lookup(stated).name
+        return codecs.lookup(stated).name.removesuffix("-sig")
     except LookupError as exc:
         raise ConfigError(
             f"dataset.csv.encoding {stated!r} is not an encoding",

@@ -11,17 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig
-from tidemill.errors import ConfigError, SourceEmpty, SourceUnreadable
+from tidemill.errors import ConfigError, SchemaMismatch, SourceEmpty, SourceUnreadable
 from tidemill.ingestion.csv_rows import read_csv_rows
 from tidemill.ingestion.dialect import find_dialect, find_encoding, head_lines, read_head
 from tidemill.ingestion.json_rows import JsonSample, read_json_sample
 from tidemill.ingestion.layout import common_width
 from tidemill.ingestion.names import refuse_more_columns, unique_names, with_written_names
+from tidemill.ingestion.other_files import (
+    reads_badly,
+    refuse_other_dialect,
+    refuse_other_encoding,
+)
 from tidemill.ingestion.parquet_columns import sniff_parquet
 from tidemill.ingestion.parsed import Reject
 from tidemill.ingestion.plain import Stated, column_of_texts
 from tidemill.ingestion.plain_many import columns_of_texts
+from tidemill.ingestion.raw import RawBatch
 from tidemill.ingestion.splits import CsvDialect, Split
+from tidemill.ingestion.streams import first_bytes
 from tidemill.ingestion.trials import setting_that_reads
 from tidemill.ingestion.width import LOOK_CELLS, bounded_rows
 from tidemill.schema import SourceColumn
@@ -59,8 +66,7 @@ def _sniff_csv(
     dataset: DatasetConfig, splits: tuple[Split, ...], root: Path, named: str
 ) -> Sniffed:
     first = splits[0]
-    with first.locate(root).open("rb") as file:
-        encoding = find_encoding(dataset.csv.encoding, file.read(4), first.path)
+    encoding = find_encoding(dataset.csv.encoding, first_bytes(first, root), first.path)
     head = read_head(first, root, encoding)
     if not head.strip():
         raise SourceEmpty(
@@ -71,37 +77,68 @@ def _sniff_csv(
     dialect = find_dialect(dataset.csv, encoding, head, first.path)
     written = _csv_fields(dataset, head, dialect, first)
     names = tuple(unique_names(list(written)))
-    columns: dict[str, list[pa.Array]] = {name: [] for name in names}
-    rejects: list[tuple[Split, Reject]] = []
-    for split in splits:
-        rows = read_csv_rows(
-            split,
-            root,
-            dialect=dialect,
-            names=names,
-            whole=False,
-            wanted=dict.fromkeys(names, pa.string()),
-            batch_rows=share_of_look(dataset, splits, len(names)),
-        )
-        batch = next(rows, None)
-        if batch is not None:
-            rejects += [(split, reject) for reject in batch.rejects]
-            for name in names:
-                columns[name].append(batch.columns[name])
-    if not any(len(array) for arrays in columns.values() for array in arrays):
-        if rejects:
-            helps = setting_that_reads(dataset.csv, encoding, head, first.path)
-            raise _no_row(rejects, f"set {helps}" if helps else _AS_IT_IS)
-        raise SourceEmpty(
-            f"{named} {dataset.source!r} has no rows (a header at most)",
-            remedy="put data there, or set dataset.csv.header: false if the first line is data",
-            source=dataset.source,
-        )
+    batches = [
+        (split, batch)
+        for split in splits
+        if (batch := _first_rows(split, dataset, splits, root, dialect, names)) is not None
+    ]
+    if not any(len(batch.rows) for _, batch in batches):
+        raise _no_rows(batches, dataset, head, encoding, named)
     found = columns_of_texts(
-        {name: pa.concat_arrays(arrays) for name, arrays in columns.items()},
+        {name: pa.concat_arrays([b.columns[name] for _, b in batches]) for name in names},
         {name: Stated.of(dataset, name) for name in names},
     )
     return with_written_names(found.values(), written), dialect
+
+
+def _first_rows(
+    split: Split,
+    dataset: DatasetConfig,
+    splits: tuple[Split, ...],
+    root: Path,
+    dialect: CsvDialect,
+    names: tuple[str, ...],
+) -> RawBatch | None:
+    """The first rows of one file, which is to be written as the first of the source."""
+    first = splits[0].path
+    if split.path != first:
+        refuse_other_encoding(split, root, dialect, dataset.csv, first)
+    rows = read_csv_rows(
+        split,
+        root,
+        dialect=dialect,
+        names=names,
+        whole=False,
+        wanted=dict.fromkeys(names, pa.string()),
+        batch_rows=share_of_look(dataset, splits, len(names)),
+    )
+    try:
+        batch = next(rows, None)
+    except (SchemaMismatch, SourceUnreadable):
+        refuse_other_dialect(split, root, dialect, dataset.csv, first)
+        raise
+    if split.path != first and batch is not None and reads_badly(batch, dialect):
+        refuse_other_dialect(split, root, dialect, dataset.csv, first)
+    return batch
+
+
+def _no_rows(
+    batches: list[tuple[Split, RawBatch]],
+    dataset: DatasetConfig,
+    head: bytes,
+    encoding: str,
+    named: str,
+) -> SourceEmpty | SourceUnreadable:
+    """Why there is no row: none is there, or none of the lines can be read as one."""
+    rejects = [(split, reject) for split, batch in batches for reject in batch.rejects]
+    if rejects:
+        helps = setting_that_reads(dataset.csv, encoding, head, batches[0][0].path)
+        return _no_row(rejects, f"set {helps}" if helps else _AS_IT_IS)
+    return SourceEmpty(
+        f"{named} {dataset.source!r} has no rows (a header at most)",
+        remedy="put data there, or set dataset.csv.header: false if the first line is data",
+        source=dataset.source,
+    )
 
 
 def _no_row(rejects: list[tuple[Split, Reject]], remedy: str) -> SourceUnreadable:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tidemill.errors import SourceUnreadable, StorageFailed
 from tidemill.ingestion.splits import Split
 
-__all__ = ["line_blocks", "text_blocks"]
+__all__ = ["first_bytes", "line_blocks", "text_blocks"]
 
 BLOCK_BYTES = 1 << 22
 # No honest table compresses better than this; a bomb of zeros reaches about 1,000.
@@ -80,6 +80,14 @@ def line_blocks(
     swapped = b"\r" in first and b"\n" not in first
     blocks = chain([first], blocks)
     return (block.translate(_SWAPPED) for block in blocks) if swapped else blocks, swapped
+
+
+def first_bytes(split: Split, root: Path) -> bytes:
+    """The first four bytes of the text, decompressed: where a byte order mark would be."""
+    with split.locate(root).open("rb") as file:
+        if split.compression == "none":
+            return file.read(4)
+        return next(_expanded(_HashingReader(file), split), b"")[:4]
 
 
 def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) -> Iterator[bytes]:
@@ -163,14 +171,15 @@ def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[b
     first = next(blocks, b"")
     _refuse_others(first, split)
     if codecs.lookup(encoding).name == "utf-8":
-        yield first.removeprefix(codecs.BOM_UTF8)
+        yield _without_marks(first)
         yield from blocks
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     position = 0
     try:
         for block in chain([first], blocks):
-            yield decoder.decode(block).encode()
+            text = decoder.decode(block).encode()
+            yield text if position else _without_marks(text)
             position += len(block)
         yield decoder.decode(b"", final=True).encode()
     except UnicodeError as exc:
@@ -181,6 +190,13 @@ def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[b
             position=position,
             encoding=encoding,
         ) from exc
+
+
+def _without_marks(text: bytes) -> bytes:
+    """Without its byte order mark; programs that add one to each other's files leave several."""
+    while text.startswith(codecs.BOM_UTF8):
+        text = text.removeprefix(codecs.BOM_UTF8)
+    return text
 
 
 def _refuse_others(first: bytes, split: Split) -> None:
