@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
@@ -33,6 +34,7 @@ def test_no_name_and_no_value_runs_in_data_docs(tmp_path: Path) -> None:
     pages = sorted((root / ".tidemill" / "data_docs").rglob("*.html"))
     assert len(pages) == 3
     asked: list[str] = []
+    said: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
@@ -40,7 +42,10 @@ def test_no_name_and_no_value_runs_in_data_docs(tmp_path: Path) -> None:
         for path in pages:
             page = browser.new_page()
             page.on("request", lambda request: asked.append(request.url))
+            page.on("console", lambda line: said.append(line.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
             page.goto(path.as_uri(), wait_until="load")
+            _require_no_dead_control(page, path)
             assert page.evaluate("window.hacked") is None, path.name
             tags = "script:not([src]), svg[onload], img[onerror]"
             texts = page.eval_on_selector_all(tags, "all => all.map(each => each.outerHTML)")
@@ -59,6 +64,28 @@ def test_no_name_and_no_value_runs_in_data_docs(tmp_path: Path) -> None:
             page.close()
         browser.close()
     assert not [url for url in asked if not url.startswith("file:")]
+    assert not said
+
+
+CONTROLS = "button, input, select, label, summary, [role], [onclick], [data-toggle], a"
+
+
+def _require_no_dead_control(page: Page, path: Path) -> None:
+    """What can be seen and clicked are links, each to a place that is there, without network."""
+    seen = page.eval_on_selector_all(
+        CONTROLS,
+        """all => all.filter(each => each.getClientRects().length && each.tagName !== "TABLE")
+            .map(each => [each.tagName, each.href || "", each.innerText.trim()])""",
+    )
+    assert seen
+    for tag, href, text in seen:
+        assert tag == "A", (path.name, tag, text)
+        place, _, anchor = href.partition("#")
+        assert text, (path.name, href)
+        assert place.startswith("file:")
+        assert Path(unquote(urlsplit(place).path)).is_file(), href
+        if anchor:
+            assert page.locator(f"[id='{anchor}']").count() == 1, href
 
 
 def _ingested(root: Path) -> None:

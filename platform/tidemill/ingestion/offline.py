@@ -11,12 +11,19 @@ from tidemill.storage import write_bytes
 
 __all__ = ["made_offline", "read_offline"]
 
-# What Great Expectations' templates fetch: styles, scripts, pictures.
+# What Great Expectations' templates fetch: styles, pictures, scripts. Those on the page itself call
+# what was fetched, and the icon is found from the index alone.
 _FETCHED = re.compile(
     r"""<link\b[^>]*\bhref=["']?(?:https?:)?//[^>]*>"""
-    r"""|<script\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>\s*</script>"""
+    r"""|<link\b[^>]*\brel=["']?shortcut icon[^>]*>"""
+    r"""|<script\b.*?</script\s*>"""
     r"""|<img\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>""",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
+)
+_TAG = re.compile(r"<[a-z][^>]*>", re.IGNORECASE)
+_HANDLER = re.compile(r"""\son\w+=("[^"]*"|'[^']*')""", re.IGNORECASE)
+_ABROAD = re.compile(
+    r"""<a\b[^>]*\bhref=["']?(?:https?:)?//[^>]*>(.*?)</a\s*>""", re.IGNORECASE | re.DOTALL
 )
 _BACKGROUND = re.compile(r"""url\(\s*["']?(?:https?:)?//[^)]*\)""", re.IGNORECASE)
 _STYLE = """<style>
@@ -32,18 +39,23 @@ ul { padding-left: 1.2rem; }
 .fa-check-circle::before { content: "\\2713"; color: #1a7f37; font-style: normal; }
 .fa-times::before { content: "\\2717"; color: #b42318; font-style: normal; }
 .fa-exclamation-triangle::before { content: "!"; color: #9a6700; font-style: normal; }
-.modal { display: none; }
+.modal, footer, .navbar-brand, .nav-tabs, .tab-content { display: none; }
+button, input, select, .btn-group-toggle, [data-toggle="collapse"] { display: none; }
+.card:has(.btn-group-toggle) { display: none; }
 </style>
 """
 
 
 def made_offline(page: str) -> str:
-    """The page without what it would fetch, with a style in its place.
+    """The page without what it would fetch or could not do then, with a style in its place.
+
+    Tabs, filters and buttons need the scripts; nothing is shown of them.
 
     >>> "https" in made_offline('<head><link rel="stylesheet" href="https://a.b/c.css"></head>')
     False
     """
-    kept = _BACKGROUND.sub("none", _FETCHED.sub("", page))
+    kept = _BACKGROUND.sub("none", _ABROAD.sub(r"\1", _FETCHED.sub("", page)))
+    kept = _TAG.sub(lambda tag: _HANDLER.sub("", tag[0]), kept)
     return kept.replace("</head>", f"{_STYLE}</head>", 1)
 
 
