@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tidemill.config import DatasetConfig
-from tidemill.conventions import find_time_conventions
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
 from tidemill.ingestion.listing import list_source
@@ -21,6 +20,7 @@ from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.schema import ColumnType
+from tidemill.time_conventions import find_time_conventions
 
 FORMS = ("csv", "jsonl", "parquet")
 ROWS = 60
@@ -107,6 +107,26 @@ def test_formats_of_one_meaning_are_one() -> None:
     """May is a short and a long name; day and month first are two, if all looked at are alike."""
     assert len(find_time_conventions(pa.array(["02 May 2024", "12 May 2024"]))) == 1
     assert len(find_time_conventions(pa.array(["02/02/2024", "03/03/2024"]))) == 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("day", ["%Y-%m-%d", "%d/%m/%Y", "%d %B %Y", "%a, %d %b %Y"])
+@pytest.mark.parametrize("clock", [" %H:%M", " %I:%M:%S %p"])
+def test_a_day_among_times_is_its_midnight(tmp_path: Path, form: str, day: str, clock: str) -> None:
+    """In whatever convention; a clock of another kind is none of the column's."""
+    iso = day.startswith("%Y")
+    clock = " %H:%M" if iso else clock
+    shown = [f"{m:{day}}" if n % 3 == 0 else f"{m:{day}{clock}}" for n, m in enumerate(MOMENTS)]
+    write(tmp_path, form, shown)
+    _, batches = read(tmp_path, form)
+    midnight = dt.time()
+    assert values(batches) == [
+        dt.datetime.combine(m.date(), midnight) if n % 3 == 0 else m for n, m in enumerate(MOMENTS)
+    ]
+    if not iso:
+        write(tmp_path, form, [*shown[:-1], f"{MOMENTS[-1]:{day}} 23h"])
+        _, batches = read(tmp_path, form, conventions={"v": day + clock})
+        assert values(batches)[-1] is None
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -21,8 +21,6 @@ from tidemill.config import DatasetConfig
 from tidemill.conventions import (
     Convention,
     find_number_conventions,
-    find_time_conventions,
-    find_unread_zone,
     may_be_grouped,
     parse_convention,
 )
@@ -40,6 +38,7 @@ from tidemill.numbers import (
 )
 from tidemill.schema import ColumnType, SourceColumn
 from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, missing_of, moments
+from tidemill.time_conventions import find_time_conventions, find_unread_zone
 
 __all__ = ["Stated", "column_of_texts"]
 

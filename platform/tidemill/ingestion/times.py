@@ -8,9 +8,9 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.conventions import find_time_conventions
 from tidemill.errors import ConfigError
 from tidemill.ingestion.derive import Deriver, sql_name
+from tidemill.time_conventions import find_time_conventions
 
 __all__ = ["time_expression", "time_remedy"]
 
