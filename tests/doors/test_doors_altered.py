@@ -73,6 +73,36 @@ def test_pictures_go_to_mlflow_as_they_were_drawn(root: Path, cli: Callable[...,
     picture.write_bytes(whole)
 
 
+def test_a_report_of_another_validation_goes_nowhere(root: Path, cli: Callable[..., Said]) -> None:
+    """Its hash lies where Great Expectations lets others write; a run makes it anew, said."""
+    path = root / "reports" / "validation.json"
+    whole = path.read_bytes()
+    document = read_json(path)
+    path.write_text(json.dumps({**document, "success": not document["success"]}))
+    refused(root, cli, "validation.json")
+    done = cli("suite", "docs", "-w", root)
+    assert done.code == 3
+    assert "validation.json is not what was written" in done.err
+    done = cli("run", "--direct", "-w", root)
+    assert done.code == 0
+    assert "reports/validation.json was not as ingest had left it, and was made anew" in done.err
+    assert path.read_bytes() == whole
+
+
+def test_the_seal_of_a_model_has_a_hash_too(root: Path, cli: Callable[..., Said]) -> None:
+    """What it says of the model's columns would go on into the model that serves."""
+    path = root / "models" / "candidate" / "model" / "candidate.json"
+    whole = path.read_bytes()
+    document = read_json(path)
+    document["metadata"]["learner"] = "another"
+    path.write_text(json.dumps(document))
+    for stage in ("evaluate", "refit"):
+        done = cli("stage", stage, "-w", root, "--json")
+        assert (done.code, done.document["error"]) == (3, "ModelUntrusted"), done.err
+        assert "candidate.json" in done.document["message"]
+    path.write_bytes(whole)
+
+
 def test_figures_of_one_model_are_not_registered_with_another(
     root: Path, cli: Callable[..., Said]
 ) -> None:
@@ -112,7 +142,9 @@ def test_a_run_makes_anew_what_was_altered(
         (root / name).write_text(json.dumps({**document, "added": 1}))
     left = root / "models" / f".params.json.{'0f' * 16}.tmp"
     left.write_text("half")
-    assert cli("run", "--direct", "-w", root, "--until", "tune").code == 0
+    done = cli("run", "--direct", "-w", root, "--until", "tune")
+    assert done.code == 0
+    assert "data/shards was not as shard had left it, and was made anew" in done.err
     assert not left.exists()
     assert {name: (root / name).read_bytes() for name in READERS} == before
     assert ran(run_here(root)) == []

@@ -212,6 +212,29 @@ def test_a_bomb_costs_an_error(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500 << 10  # KB
 
 
+@pytest.mark.parametrize(
+    ("name", "frame", "said", "remedy"),
+    [
+        (
+            "named",
+            "21070631 0000612c620a310a",
+            "with a dictionary, which the file does",
+            "-d -D DI",
+        ),
+        ("unnamed", "20060500 00010203", "is damaged or cut off", "if a dictionary was used"),
+    ],
+)
+def test_a_dictionary_of_zstd_that_is_elsewhere_is_told(
+    tmp_path: Path, name: str, frame: str, said: str, remedy: str
+) -> None:
+    """A frame that names its dictionary is no damage; of one that names none it may be."""
+    (tmp_path / f"{name}.csv.zst").write_bytes(bytes.fromhex("28b52ffd" + frame))
+    dataset = DatasetConfig.model_validate({"source": f"{name}.csv.zst", "target": "b"})
+    with pytest.raises(SourceUnreadable, match=said) as caught:
+        list_source(dataset, tmp_path, LocalEngine())
+    assert remedy in caught.value.remedy
+
+
 def _wide_csv(path: Path) -> None:
     path.write_text(",".join(f"c{i}" for i in range(MANY)) + "\n" + ",".join("1" * MANY) + "\n")
 

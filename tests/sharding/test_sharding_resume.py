@@ -121,7 +121,11 @@ def test_damaged_pieces_are_made_again(kit, tmp_path, monkeypatch):
     gone.unlink()
     noted = sorted((tmp_path / "work").glob("piece-*.json"))[1]
     noted.write_text(re.sub(r'"rows": \[\s+\d', r"\g<0>1", noted.read_text()))
-    assert kit.hashes(table.shard(tmp_path, CONFIG)) == expected
+    said: list[str] = []
+    assert kit.hashes(table.shard(tmp_path, CONFIG, warned=said.append)) == expected
+    (word,) = said
+    assert word.startswith("3 pieces and shards in ")
+    assert "were made again" in word
 
 
 def test_damaged_shards_are_made_again(kit, tmp_path, monkeypatch):
@@ -137,7 +141,9 @@ def test_damaged_shards_are_made_again(kit, tmp_path, monkeypatch):
     (staged / "shard-00001.profile.json").write_bytes(b"[]")
     noted = tmp_path / "work" / "shard-00002.json"
     noted.write_text(noted.read_text().replace('"bucket": ', '"bucket": 4'))
-    assert kit.hashes(table.shard(tmp_path, CONFIG)) == expected
+    said: list[str] = []
+    assert kit.hashes(table.shard(tmp_path, CONFIG, warned=said.append)) == expected
+    assert [word.split(" in ")[0] for word in said] == ["3 pieces and shards"]
     assert (
         verify(ShardManifest.read(tmp_path / "shards"), tmp_path / "shards", LocalEngine(1)) == ()
     )

@@ -18,6 +18,7 @@ from tidemill.storage import (
     ShardEntry,
     ShardManifest,
     ValidatedManifest,
+    made_anew,
     read_json,
     read_output,
     read_receipt,
@@ -117,11 +118,16 @@ def test_work_without_a_sound_receipt_is_not_finished(tmp_path: Path) -> None:
     assert read_receipt(note, [file]) is None
     write_receipt(note, {"rows": 3}, [file])
     assert read_receipt(note, [file]) == {"rows": 3}
-    assert read_receipt(note, []) is None
+    assert made_anew(tmp_path, "works") == ()
     whole = note.read_text()
+    assert read_receipt(note, []) is None
     for damaged in (whole.replace("3", "4", 1), whole[:-9], "[]", '{"rows": 3}'):
         note.write_text(damaged)
         assert read_receipt(note, [file]) is None
+        assert not note.exists()  # and is counted, once
+    (said,) = made_anew(tmp_path, "works")
+    assert said.startswith(f"1 works in {tmp_path} were not what had been written")
+    assert made_anew(tmp_path, "works") == ()
     note.write_text(whole)
     file.write_bytes(b"13")
     assert read_receipt(note, [file]) is None

@@ -320,8 +320,10 @@ def test_a_changed_figure_in_the_journal_makes_no_other_trial_the_best(tmp_path)
 
     again, _ = find(counted, tmp_path)
     assert again == first
+    assert (first.altered, again.altered) == (0, 1)
     assert called == [worst.params]
-    assert find(counted, tmp_path)[0] == first
+    last, _ = find(counted, tmp_path)
+    assert (last, last.altered) == (first, 0)
     assert len(called) == 1
 
 

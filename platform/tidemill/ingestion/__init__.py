@@ -30,6 +30,7 @@ from tidemill.ingestion.sample import write_sample
 from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.suite import Expectation, Suite, load_suite
 from tidemill.ingestion.thinned import Thinned
+from tidemill.ingestion.validation_report import read_report
 from tidemill.ingestion.width import LOOK_CELLS, bounded_rows
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "oddities_of",
     "positive_class",
     "read_quarantine",
+    "read_report",
     "read_split",
     "refused_rows",
     "row_wise_suite",

@@ -10,7 +10,7 @@ from typing import Any
 from tidemill.errors import UsageError
 from tidemill.ingestion.offline import read_offline
 from tidemill.ingestion.stock import Stock, stock
-from tidemill.storage import read_json
+from tidemill.ingestion.validation_report import read_report
 
 __all__ = ["docs_offer", "harmless", "write_data_docs"]
 
@@ -41,6 +41,8 @@ def write_data_docs(report: Path, docs: Path) -> Path:
     ------
     UsageError
         If there is no report.
+    IntegrityError
+        If it is not what was written.
     """
     if not report.is_file():
         raise UsageError(
@@ -48,7 +50,7 @@ def write_data_docs(report: Path, docs: Path) -> Path:
             remedy="validate the data first: tidemill run --until ingest",
             path=str(report),
         )
-    document = harmless(read_json(report))
+    document = harmless(read_report(report))
     found, made = stock(), datetime.fromtimestamp(report.stat().st_mtime, UTC)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.contracts import Engine, Progress
@@ -17,7 +16,6 @@ from tidemill.ingestion.keys import BucketCheck, bucket_count, check_bucket
 from tidemill.ingestion.oracle import Findings
 from tidemill.ingestion.outcome import (
     FailedExpectation,
-    Reason,
     Totals,
     class_labels,
     failed_expectations,
@@ -25,14 +23,15 @@ from tidemill.ingestion.outcome import (
     target_problem,
 )
 from tidemill.ingestion.plan import Plan, compile_plan
-from tidemill.ingestion.receipt import Receipt
+from tidemill.ingestion.receipt import Receipt, receipt_path
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.suite import load_suite
 from tidemill.ingestion.tally import RowTally
+from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import ValidatedManifest, discard_directory, write_json
+from tidemill.storage import ValidatedManifest, discard_directory, made_anew
 
 __all__ = ["IngestResult", "ingest"]
 
@@ -62,6 +61,8 @@ class IngestResult:
         Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
         Lines of text that are no rows, by what they are.
+    healed : tuple of str
+        What to say of scans of a killed run that were not whole, and were made again.
     """
 
     manifest: ValidatedManifest
@@ -77,6 +78,7 @@ class IngestResult:
     splits_resumed: int
     cut: dict[str, int]
     left_out: dict[str, int]
+    healed: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -87,6 +89,7 @@ class IngestResult:
         *,
         scanned: int,
         resumed: int,
+        healed: tuple[str, ...],
     ) -> IngestResult:
         """What became of data that were not refused."""
         assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
@@ -104,6 +107,7 @@ class IngestResult:
             splits_resumed=resumed,
             cut=dict(totals.cut),
             left_out=dict(totals.left_out),
+            healed=healed,
         )
 
 
@@ -180,15 +184,17 @@ def ingest(
         or key_problem(schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), splits)
         or target_problem(schema, totals.profile)
     )
-    write_json(report, _report(document, _decided(totals, failed, config, refusal)))
+    write_report(report, document, totals, failed, config, refusal)
     if refusal is not None:
         raise refusal
     assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
     complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
+    healed = made_anew(receipt_path(work, 0).parent, "scanned splits")
     discard_directory(work)
     fresh = sum(was_scanned for _, was_scanned in scanned)
-    return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=len(scanned) - fresh)
+    resumed = len(scanned) - fresh
+    return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)
 
 
 def _check_shared_files(splits: Sequence[Split], root: Path, engine: Engine) -> None:
@@ -229,32 +235,3 @@ def _findings(plan: Plan, receipts: Sequence[Receipt], checks: dict[str, BucketC
     # Rejected records are no rows; Great Expectations would not have seen them either.
     rows = sum(r.rows_read - r.rows_rejected for r in receipts)
     return Findings(rows=rows, tallies=tallies, figures=figures, distinct=distinct)
-
-
-def _report(document: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
-    # Where Great Expectations' schema lets others write: it refuses what it does not know.
-    return {**document, "meta": {**document["meta"], "tidemill": decided}}
-
-
-def _decided(
-    totals: Totals,
-    failed: Sequence[FailedExpectation],
-    config: IngestionConfig,
-    refusal: Exception | None,
-) -> dict[str, Any]:
-    return {
-        "accepted": refusal is None,
-        "refused_because": None if refusal is None else str(refusal),
-        "rows_read": totals.rows_read,
-        "rows_valid": totals.rows_valid,
-        "rows_invalid": totals.rows_invalid,
-        "rows_target_missing": totals.rows_target_missing,
-        "rows_quarantined": totals.rows_quarantined,
-        "max_invalid_fraction": config.max_invalid_fraction,
-        "reasons": [_reason(reason) for reason in totals.reasons],
-        "failed_expectations": [asdict(each) for each in failed],
-    }
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {"reason": reason.reason, "rows": reason.rows, "examples": list(reason.examples)}

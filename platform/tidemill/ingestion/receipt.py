@@ -11,7 +11,7 @@ from tidemill.errors import IntegrityError
 from tidemill.ingestion.figures import ColumnFigures
 from tidemill.ingestion.tally import RowTally
 from tidemill.profiling import Profile
-from tidemill.storage import FileEntry, hash_file, read_hashed, write_hashed
+from tidemill.storage import FileEntry, hash_file, read_hashed, spoilt, write_hashed
 
 __all__ = ["Receipt", "finished", "receipt_path"]
 
@@ -115,15 +115,24 @@ def receipt_path(work: Path, split: int) -> Path:
 
 
 def finished(work: Path, split: int, key: str) -> Receipt | None:
-    """The receipt of a split that was scanned before with the same key, or None."""
+    """The receipt of a split that was scanned before with the same key, or None.
+
+    One that is spoilt, or whose files are, is taken away.
+    """
     path = receipt_path(work, split)
     if not path.exists():
         return None
     try:
         receipt = Receipt.read(path)
     except (IntegrityError, KeyError, TypeError, ValueError):
-        return None  # written by another version: scan again
-    return receipt if receipt.key == key and _whole(work, receipt) else None
+        spoilt(path)  # or written by another version: scan again
+        return None
+    if receipt.key != key:
+        return None
+    if _whole(work, receipt):
+        return receipt
+    spoilt(path)
+    return None
 
 
 def _whole(work: Path, receipt: Receipt) -> bool:

@@ -136,23 +136,9 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
         try:
             block = stream.read(BLOCK_BYTES)
         except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException, OSError) as exc:
-            if split.compression == "none":
-                raise
-            if "too much memory" in str(exc):
-                raise SourceUnreadable(
-                    f"{split.path} was compressed with a window that takes too much memory to open",
-                    remedy="compress it again without --long, or decompress it and name the plain "
-                    "file",
-                    path=split.path,
-                ) from exc
-            raise SourceUnreadable(
-                f"{split.path} is damaged or cut off: {str(exc).splitlines()[0]} (after "
-                f"{expanded} bytes of text, at byte {reader.position} of {split.bytes})",
-                remedy="fetch the file again, or take it out of the source",
-                path=split.path,
-                position=reader.position,
-                expanded=expanded,
-            ) from exc
+            if split.compression == "none" or getattr(exc, "errno", None):
+                raise  # the disk's word, not the decompressor's
+            raise _unreadable(exc, split, reader.position, expanded) from exc
         if not block:
             return
         expanded += len(block)
@@ -165,6 +151,34 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
                 expanded=expanded,
             )
         yield block
+
+
+def _unreadable(exc: Exception, split: Split, position: int, expanded: int) -> SourceUnreadable:
+    """Why compressed text cannot be opened, as far as the decompressor tells."""
+    said = str(exc).splitlines()[0]
+    fields = {"path": split.path, "position": position, "expanded": expanded}
+    if "too much memory" in said:
+        return SourceUnreadable(
+            f"{split.path} was compressed with a window that takes too much memory to open",
+            remedy="compress it again without --long, or decompress it and name the plain file",
+            **fields,
+        )
+    with_dictionary = "decompress it with `zstd -d -D DICTIONARY FILE` and name the plain file"
+    if "Dictionary mismatch" in said:
+        return SourceUnreadable(
+            f"{split.path} was compressed with a dictionary, which the file does not hold",
+            remedy=with_dictionary,
+            **fields,
+        )
+    # A file need not name its dictionary; without it nothing at all can be opened.
+    maybe = split.compression == "zstd" and not expanded
+    return SourceUnreadable(
+        f"{split.path} is damaged or cut off: {said} (after {expanded} bytes of text, at byte "
+        f"{position} of {split.bytes})",
+        remedy="fetch the file again, or take it out of the source"
+        + (f"; if a dictionary was used, {with_dictionary}" if maybe else ""),
+        **fields,
+    )
 
 
 def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[bytes]:

@@ -148,10 +148,14 @@ def _advance(
     if stage.name == "ingest":
         _open_tracker_early(context)
     observer.stage_started(stage.name)
+    healed = tuple(
+        f"{path} was not as {stage.name} had left it, and was made anew"
+        for path in versions.damaged(stage.name)
+    )
     read = versions.dep_digests(stage.name)
     run = execute(stage.name, lambda: measured(stage, context, params, observer))
     versions.commit(stage.name, expected=read)
-    return run
+    return _also_saying(healed, run)
 
 
 def _is_current(stage: Stage, versions: Versions, context: StageContext) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,7 @@ from tidemill.storage import (
     commit_directory,
     discard_directory,
     hash_json,
+    made_anew,
     storage_errors,
 )
 
@@ -42,6 +44,7 @@ def shard(
     out: Path,
     key: str = "",
     progress: Progress | None = None,
+    warned: Callable[[str], None] | None = None,
 ) -> ShardManifest:
     """Cut the validated table into shards, and put them in the place of ``out`` as one.
 
@@ -63,6 +66,8 @@ def shard(
         Names the inputs and settings, for the manifest.
     progress : Progress, optional
         Counts pieces and shards.
+    warned : callable, optional
+        Told of work of a killed run that was not whole, and was made again.
 
     Returns
     -------
@@ -124,6 +129,9 @@ def shard(
     _sweep(result, staged)
     result.write(staged)
     commit_directory(staged, out)
+    for warning in made_anew(work, "pieces and shards"):
+        if warned is not None:
+            warned(warning)
     discard_directory(work)
     return result
 

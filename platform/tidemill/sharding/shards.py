@@ -23,6 +23,7 @@ from tidemill.storage import (
     ShardEntry,
     hash_bytes,
     read_receipt,
+    spoilt,
     storage_errors,
     verify_file,
     write_bytes,
@@ -214,8 +215,11 @@ def _finished(receipt: Path, out: Path, task: ShardTask) -> ShardEntry | None:
         verify_file(out, entry.file)
         whole = hash_bytes((out / entry.profile).read_bytes()) == entry.profile_sha256
     except (IntegrityError, OSError):
-        return None
-    return entry if whole else None
+        whole = False
+    if whole:
+        return entry
+    spoilt(receipt)
+    return None
 
 
 def entry_from_json(document: dict[str, Any]) -> ShardEntry:

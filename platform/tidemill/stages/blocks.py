@@ -27,6 +27,7 @@ from tidemill.storage import (
     ShardManifest,
     hash_file,
     hash_json,
+    made_anew,
     read_blocks,
     read_receipt,
     replaced_file,
@@ -51,15 +52,15 @@ class ReducedBlocks:
         File stem, first row in the file, rows.
     target_dtype : str
         ``float64`` or ``int32``.
-    healed : tuple of str
-        Stems of files that were found damaged, and made again.
+    warnings : tuple of str
+        What a person should know of the files.
     """
 
     folder: Path
     names: tuple[str, ...]
     blocks: tuple[tuple[str, int, int], ...]
     target_dtype: str
-    healed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -82,16 +83,6 @@ class ReducedBlocks:
 
     def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
         return (self.read(block) for block in range(len(self.blocks)))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a person should know of the files."""
-        if not self.healed:
-            return ()
-        return (
-            f"{len(self.healed)} reduced matrices in {self.folder} were not what had been written, "
-            "and were made again: look at the disk",
-        )
 
     def sample(self, max_rows: int) -> ReducedBlocks:
         """The same share of every block, at most ``max_rows`` rows in all."""
@@ -175,7 +166,7 @@ def reduce_parts(
         reducer_folder=reducer_folder,
         schema=schema,
     )
-    healed = context.engine.map(function, parts, label=label, progress=context.progress)
+    context.engine.map(function, parts, label=label, progress=context.progress)
     for left in folder.glob(".*.tmp"):
         left.unlink(missing_ok=True)  # by a killed run
     blocks = []
@@ -186,8 +177,8 @@ def reduce_parts(
             first += count
     names = tuple(str(name) for name in load_reducer(reducer_folder).get_feature_names_out())
     dtype = "float64" if schema.task is Task.REGRESSION else "int32"
-    damaged = tuple(part.stem for part, was in zip(parts, healed, strict=True) if was)
-    return ReducedBlocks(folder, names, tuple(blocks), dtype, damaged)
+    healed = made_anew(folder, "reduced matrices")
+    return ReducedBlocks(folder, names, tuple(blocks), dtype, healed)
 
 
 def _forget_others(folder: Path) -> None:
@@ -200,14 +191,13 @@ def _forget_others(folder: Path) -> None:
 
 def _reduce_part(
     part: ReducePart, *, folder: Path, shards: Path, reducer_folder: Path, schema: TableSchema
-) -> bool:
-    """Make the files of a part, or find them finished; whether they were there and damaged."""
+) -> None:
+    """Make the files of a part, or find them finished."""
     stem = part.stem
     receipt = folder / f"{stem}.json"
     files = [folder / f"{stem}.{kind}" for kind in ("x", "y")]
     if read_receipt(receipt, files) is not None:
-        return False
-    damaged = receipt.exists()
+        return
     path = verify_file(shards, part.file)
     reducer = load_reducer(reducer_folder)
     with replaced_file(files[0]) as xs, replaced_file(files[1]) as ys:
@@ -215,4 +205,3 @@ def _reduce_part(
             reducer.transform(table).tofile(xs)
             encode_target(table[schema.target.name], schema).tofile(ys)
     write_receipt(receipt, {}, files)
-    return damaged

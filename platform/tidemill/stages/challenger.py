@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 
 from tidemill.config import Params
 from tidemill.drift import HeldOut
+from tidemill.ingestion import read_report
 from tidemill.learning import predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
+from tidemill.stages.live import TAKEN_IN
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import refit_seconds, unseen_of
 from tidemill.stages.register import log_data, origin_tags
@@ -183,6 +185,8 @@ def _registered(
 ) -> Registered:
     comparison, refitted = challenger.comparison, challenger.refitted
     world = manifest.of_origin(challenger.live)
+    report = challenger.proof.folder.parent / "validation.json"
+    read_report(report, remedy=f"delete {report.with_name(TAKEN_IN)} and run the same again")
     return registry.register(
         refitted.folder / "model",
         model_name=params.model_name,
@@ -191,7 +195,7 @@ def _registered(
         reference=[_written_reference(context, world, challenger)],
         attachments=[
             challenger.folder / "comparison.json",
-            challenger.proof.folder.parent / "validation.json",
+            report,
             challenger.taught.folder / "training.json",
             context.workspace.params,
         ],

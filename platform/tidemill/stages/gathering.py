@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from tidemill.storage import (
     BlockWriter,
     commit_directory,
     fresh_directory,
+    made_anew,
     read_blocks,
     read_receipt,
     stable_hash,
@@ -125,6 +126,7 @@ def gather_rows(
     finished = read_receipt(folder / _RECEIPT, _files(folder))
     if finished is not None:
         return Gathered.from_json(finished)
+    healed = made_anew(folder, "sets of gathered rows")
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     with BlockWriter(staged / _ALL, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer:
         every = _Spooled.of(batches, schema, categories, writer)
@@ -153,7 +155,7 @@ def gather_rows(
     (staged / _ALL).unlink()
     write_receipt(staged / _RECEIPT, asdict(gathered), _files(staged))
     commit_directory(staged, folder)
-    return gathered
+    return replace(gathered, said=(*healed, *gathered.said))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -86,4 +86,4 @@ def _warnings(result: IngestResult) -> tuple[str, ...]:
         if " is not a " in reason and rows >= NOTEWORTHY * result.rows_read
     )
     lines = (f"{count} {what}: left out" for what, count in result.left_out.items())
-    return (*codes, *cut, *lines)
+    return (*codes, *cut, *lines, *result.healed)

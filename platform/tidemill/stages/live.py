@@ -39,6 +39,7 @@ __all__ = [
     "LEARN",
     "LEARNT_IDS",
     "PROOF",
+    "TAKEN_IN",
     "LiveSet",
     "categories_so_far",
     "live_sets",
@@ -52,6 +53,8 @@ LEARNT_IDS = "learnt.npy"
 """Beside them and in each set: the sorted hashes of the learn rows, uint64."""
 
 _SET = "set.json"
+TAKEN_IN = "taken_in.json"
+"""Receipt of a retraining's rows: without it they are validated again."""
 _LOST = (
     "bring the folder back from a copy of the workspace; or delete it and run `tidemill run`: its "
     "rows teach no more, and may judge models that learnt them"
@@ -146,7 +149,7 @@ def take_in(
         As for the ingestion of the source, without expectations about whole tables.
     """
     live = LiveSet(name, context.workspace.live / name)
-    receipt = folder / "taken_in.json"
+    receipt = folder / TAKEN_IN
     if not (receipt.exists() and (live.folder / _SET).exists()):
         try:
             _validate(context, params, schema, folder)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tidemill.config import Params
 from tidemill.errors import IntegrityError
+from tidemill.ingestion import read_report
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import Role
 from tidemill.stages.candidate import read_training
@@ -86,6 +87,7 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     manifest = ShardManifest.read(workspace.shards)
     metrics = _figures_of(workspace)
     read_output(workspace.reports / "reduction.json", lambda said: said["features_out"])
+    read_report(workspace.reports / "validation.json")
     training = read_training(workspace.candidate)
     candidate = open_candidate(workspace.serving / "model")
     _require_judged(metrics, candidate, workspace)
@@ -116,7 +118,8 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     ).settle()
     _describe(context, params, run_id, training["learner"], metrics, number, promotion)
     tracker.finish(run_id, "FINISHED")
-    return _told(context, params, number, run_id, candidate, promotion)
+    notes = (*candidate.notes, *promotion.notes, *_spoilt_note(workspace.root))
+    return _told(context, params, number, run_id, candidate, promotion, notes)
 
 
 def _describe(
@@ -177,6 +180,7 @@ def _told(
     run_id: str,
     candidate: Candidate,
     promotion: Promotion,
+    notes: tuple[str, ...],
 ) -> StageResult:
     """Note the registration, and tell it."""
     facts = {
@@ -195,8 +199,17 @@ def _told(
         stage="register",
         facts=facts,
         links={"MLflow run": url} if (url := context.tracker.run_url(run_id)) else {},
-        warnings=(*candidate.notes, *promotion.notes),
+        warnings=notes,
     )
+
+
+def _spoilt_note(root: Path) -> tuple[str, ...]:
+    try:
+        noted_registration(root)
+    except IntegrityError:
+        if (path := registration_record(root)).exists():
+            return (f"{path} was not what had been written, and was made again",)
+    return ()
 
 
 _PARTS = ("test", "baseline", "validation", "train")

@@ -62,7 +62,7 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
                 for entry in shards.shards
             ]
         },
-        warnings=warnings,
+        warnings=(*job.warnings, *warnings),
     )
 
 
@@ -98,6 +98,7 @@ class _Job:
         self, context: StageContext, sharding: ShardingConfig, seed: int, work: Path
     ) -> None:
         self.context, self.sharding, self.seed, self.work = context, sharding, seed, work
+        self.warnings: list[str] = []
 
     def cut(
         self,
@@ -122,6 +123,7 @@ class _Job:
             out=out,
             key=key,
             progress=self.context.progress,
+            warned=self.warnings.append,
         )
 
     def cut_set(self, live: LiveSet, schema: TableSchema) -> Path:

@@ -16,7 +16,7 @@ from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import chosen_metric
 from tidemill.storage import ShardManifest, Workspace, hash_file, hash_json, write_hashed
-from tidemill.tuning import Report, search
+from tidemill.tuning import Report, Study, search
 
 __all__ = ["run_tune"]
 
@@ -110,7 +110,16 @@ def run_tune(
         stage="tune",
         facts={"trials": len(study.trials), f"best_{metric}": study.best_value},
         tables={"trials": [_row(trial, metric) for trial in study.trials]},
-        warnings=(*objective.train.warnings, *objective.validation.warnings),
+        warnings=(*objective.train.warnings, *objective.validation.warnings, *_retried(study)),
+    )
+
+
+def _retried(study: Study) -> tuple[str, ...]:
+    if not study.altered:
+        return ()
+    return (
+        f"{study.altered} trials of this search were not what had been written, and were tried "
+        "again: look at the disk",
     )
 
 

@@ -13,9 +13,12 @@ from tidemill.storage.atomic import (
 )
 from tidemill.storage.hashed import (
     hashed,
+    is_whole,
+    made_anew,
     read_hashed,
     read_output,
     read_receipt,
+    spoilt,
     write_hashed,
     write_receipt,
 )
@@ -55,6 +58,8 @@ __all__ = [
     "hash_file",
     "hash_json",
     "hashed",
+    "is_whole",
+    "made_anew",
     "place_file",
     "read_block",
     "read_blocks",
@@ -67,6 +72,7 @@ __all__ = [
     "salted_hash",
     "services_lock",
     "shared_lock",
+    "spoilt",
     "stable_hash",
     "stable_row_hash",
     "storage_errors",

@@ -1,4 +1,4 @@
-"""The seal of a model folder: one file that holds the SHA-256 and size of all the others."""
+"""The seal of a model folder: one file with the SHA-256 and size of all others, and its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import ModelUntrusted
-from tidemill.storage import hash_bytes, hash_file, write_bytes
+from tidemill.storage import hash_bytes, hash_file, hashed, is_whole, write_bytes
 from tidemill.tracking.contents import Contents, FolderContents
 
 __all__ = ["Refusal", "Sealed", "read_listed", "read_sealed", "write_seal"]
@@ -81,11 +81,12 @@ class Refusal:
 def write_seal(folder: Path, metadata: Mapping[str, Any]) -> str:
     """Seal the files in ``folder``; return the digest."""
     sizes = FolderContents(folder).sizes()
-    document = {
+    document: dict[str, Any] = {
         "files": {name: hash_file(folder / name) for name in sorted(sizes)},
         "metadata": dict(metadata),
         "sizes": sizes,
     }
+    document = hashed(document)
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     content = f"{text}\n".encode()
     write_bytes(folder / SEAL, content)
@@ -118,8 +119,11 @@ def read_sealed(source: Contents, *, digest: str | None, label: str, remedy: str
         document = json.loads(seal)
         hashes, metadata = dict(document["files"]), dict(document["metadata"])
         stated = {str(name): int(size) for name, size in document.get("sizes", {}).items()}
+        whole = is_whole(document)  # what an earlier release wrote has no hash of its own
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise refusal.of(SEAL, f"cannot be read: {exc}") from exc
+    if not whole:
+        raise refusal.of(SEAL, "is not what was written")
     files, notes = read_listed(source, sizes, hashes, refusal, stated=stated)
     return Sealed(hash_bytes(seal), metadata, files, notes)
 

@@ -44,7 +44,7 @@ class Journal:
         from optuna.storages.journal import JournalFileBackend
 
         _mend(path)
-        self._path = path
+        self._path, self.altered = path, 0
         with storage_errors(path):
             try:
                 self._study = optuna.create_study(
@@ -67,12 +67,16 @@ class Journal:
         make another trial the best. Trials of earlier releases have no hash and are taken.
         """
         found: dict[int, Trial] = {}
+        altered = set[int]()
         for frozen in self._study.get_trials(deepcopy=False):
             number = frozen.user_attrs.get(_NUMBER)
             if isinstance(number, int):
                 trial = _thaw(frozen, number)
                 if frozen.user_attrs.get(_CHECK, _hash_of(trial)) == _hash_of(trial):
                     found.setdefault(number, trial)
+                else:
+                    altered.add(number)
+        self.altered = len(altered - found.keys())
         return found
 
     def append(self, trial: Trial, distributions: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,9 @@ def search(
     )
     with LocalEngine(n_workers) as engine:
         trials = search_.run(engine)
-    return _study(trials, proposals.total, metric, direction)
+    return replace(
+        _study(trials, proposals.total, metric, direction), altered=search_.journal.altered
+    )
 
 
 def _ignore(_: Trial) -> None:

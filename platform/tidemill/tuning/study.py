@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tidemill.tuning.space import Scalar
@@ -55,6 +55,8 @@ class Study:
         False if time ran out before the last trial: the result then depends on the machine.
     metric : str
     direction : {"maximize", "minimize"}
+    altered : int
+        Trials of a killed search that were not what had been written, and were tried again.
     """
 
     best_params: dict[str, Scalar]
@@ -64,3 +66,4 @@ class Study:
     complete: bool
     metric: str
     direction: Direction
+    altered: int = field(default=0, compare=False)

@@ -53,8 +53,21 @@ class Versions(AbstractContextManager["Versions"]):
         """
         if stage not in read_lock(self.root):
             return False
-        with dvc_errors(self.root):
-            return not self._repo().status(targets=[self._target(stage)])
+        return not self._status(stage)
+
+    def damaged(self, stage: str) -> tuple[str, ...]:
+        """Outputs that changed since the stage left them, where nothing else has.
+
+        A stage that reads, or is, something else than then makes them anew in any case.
+        """
+        if stage not in read_lock(self.root):
+            return ()
+        said = self._status(stage)
+        changed = [found for found in said if isinstance(found, dict)]
+        if len(changed) < len(said) or any("changed deps" in found for found in changed):
+            return ()
+        outs = (found.get("changed outs", {}).items() for found in changed)
+        return tuple(sorted(path for each in outs for path, how in each if how == "modified"))
 
     def dep_digests(self, stage: str) -> dict[str, str]:
         """Hash the stage's deps now, by path as in dvc.yaml; a missing one has no entry.
@@ -172,6 +185,11 @@ class Versions(AbstractContextManager["Versions"]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _status(self, stage: str) -> list[Any]:
+        with dvc_errors(self.root):
+            said = self._repo().status(targets=[self._target(stage)])
+        return [found for each in said.values() for found in each]
 
     def _repo(self) -> Any:
         if self._opened is None:
