@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tidemill.testing.commands import run_command
+
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,23 +127,34 @@ def only_report(workspace: Path) -> None:
     path.write_text(json.dumps(suite))
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        pytest.param("--set tuning.trials=0 --set training.refit=none", id="no search, no refit"),
-        pytest.param("", id="as typed", marks=pytest.mark.slow),
-    ],
-)
-def test_adult(tmp_path: Path, more: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last 30% of the census rows: gaps and categories, no row refused."""
-    monkeypatch.setenv("TIDEMILL_WORKERS", "1")  # the others have a process for each core
-    unpack("adult.tar.gz", tmp_path)
-    typed(f"{ADULT} {more}", tmp_path)
-    done = run(tmp_path / "census")
+def check_adult(done: dict[str, Any]) -> None:
+    """No row is refused, and the model is as good as it should be."""
     assert (done["rows_valid"], done["rows_quarantined"]) == (48_842, 0)
     assert done["metric"] == "roc_auc"
     assert done["challenger"] >= FLOORS["adult"]
     assert done["promoted"]
+
+
+@pytest.mark.slow
+def test_adult(tmp_path: Path) -> None:
+    """The last 30% of the census rows: gaps and categories, no row refused."""
+    unpack("adult.tar.gz", tmp_path)
+    typed(ADULT, tmp_path)
+    check_adult(run(tmp_path / "census"))
+
+
+def test_adult_without_search_and_refit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same commands in this process, with one model."""
+    unpack("adult.tar.gz", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDEMILL_WORKERS", "1")
+    quick = f"{ADULT} --set tuning.trials=0 --set training.refit=none"
+    for command in (quick, "tidemill run --direct --json -w census"):
+        said = run_command(tuple(shlex.split(command)[1:]), monkeypatch, capfd)
+        assert said.code == 0, said.err
+    check_adult(said.document)
 
 
 @pytest.mark.slow
