@@ -99,6 +99,19 @@ def test_byte_order_marks_are_no_names(tmp_path: Path, encoding: str, packed: bo
         assert [row["name"] for row in read(tmp_path, **stated)][:3] == ["Zoë 0", "Zoë 1", "Zoë 2"]
 
 
+def test_utf8_that_is_read_as_something_else_is_said(tmp_path: Path) -> None:
+    """Of an encoding that was stated, with the first such file."""
+    (tmp_path / "a.csv").write_bytes(text().encode("latin-1"))
+    (tmp_path / "b.csv").write_text(text())
+    given = {"source": "*", "target": "y", "csv": {"encoding": "latin-1"}}
+    dataset = DatasetConfig.model_validate(given)
+    found = look_result(dataset, list_source(dataset, tmp_path, LocalEngine()), tmp_path)
+    assert [said for said in found.layout if "UTF-8" in said] == [
+        "1 of 2 files are valid UTF-8, such as b.csv, and are read as iso8859-1 "
+        "(dataset.csv.encoding)"
+    ]
+
+
 def test_json_lines_may_begin_with_marks(tmp_path: Path) -> None:
     """The first object is a row like others."""
     lines = "".join(f'{{"v": {n}, "y": "{"ab"[n % 2]}"}}\n' for n in range(30))

@@ -142,12 +142,16 @@ def test_categories_that_differ_in_blanks_are_said(tmp_path: Path, form: str, bl
     note = found.notes["a b"]
     assert note.startswith("20 cells differ from others only in blanks around them (")
     derive, drop = (
-        json.loads(part.split(" make")[0])
+        json.loads(part.split(" take")[0])
         for part in note.split("dataset.")[1:]
         for part in [part.partition(": ")[2].removesuffix(" and ")]
     )
     found, batches = read(tmp_path, source, derive=derive, drop=drop)
     assert values(batches, "a_b_trimmed") == [text.strip() for text in texts]
+    source = write(tmp_path, form, ["a b", "y"], [[f"{t.strip()}{blank}" for t in texts], Y])
+    found, batches = read(tmp_path, source)
+    assert values(batches, "a b") == [f"{text.strip()}{blank}" for text in texts]
+    assert found.notes["a b"].startswith("all texts have blanks around them, which are kept")
     padded = [text + blank for text in texts if text == "red"] + ["blue"] * 40
     source = write(tmp_path, form, ["a b", "y"], [padded, Y])
     assert "a b" not in read(tmp_path, source)[0].notes

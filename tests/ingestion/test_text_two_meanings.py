@@ -66,7 +66,13 @@ DAYS = [
     *("%d/%b/%Y:%H:%M:%S +0000", "%a %b %d %H:%M:%S %Y", "%A, %d %B %Y", "%d%b%Y:%H:%M:%S"),
     *("%d/%m/%Y %H:%M UTC", "%d.%m.%Y %H:%M:%SZ", "%m/%d/%Y %I:%M %p", "%b %d, %Y %I:%M:%S %p"),
     *("%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M:%S GMT", "%Y-%m-%dT%H:%M:%SUTC", "%d %b %y %H:%M"),
-    *("%Y-%m-%d %H:%M:%S+00:00", "%Y-%m-%d %H:%M:%S.%f UTC", "%d/%m/%Y %H:%M:%S.%f"),
+    *(
+        "%Y-%m-%d %I:%M %p",
+        "%Y-%b-%d",
+        "%Y-%m-%d %H:%M:%S+00:00",
+        "%Y-%m-%d %H:%M:%S.%f UTC",
+        "%d/%m/%Y %H:%M:%S.%f",
+    ),
 ]
 
 

@@ -22,7 +22,8 @@ _TRIMMED = ("trim({})", r"regexp_replace({}, '^\s+|\s+$', '', 'g')")
 def said_of_blanks(name: str, texts: pa.Array, missing_values: Collection[str]) -> str:
     """How many cells have blanks around a text that others have without; empty if none has.
 
-    Of texts that hardly repeat nothing is said: nothing is learnt from them.
+    It is said, too, if all have them. Of texts that hardly repeat nothing is said: nothing is
+    learnt from them.
 
     Parameters
     ----------
@@ -37,12 +38,15 @@ def said_of_blanks(name: str, texts: pa.Array, missing_values: Collection[str]) 
     words, counts = counted.field("values"), counted.field("counts")
     present = pc.invert(pc.fill_null(missing_of(words, {*missing_values, ""}), True))
     words, counts = words.filter(present), counts.filter(present)
+    if len(words) > max(MIN_FREE_TEXTS, MAX_DISTINCT_SHARE * (pc.sum(counts).as_py() or 0)):
+        return ""
     plain = pc.utf8_trim_whitespace(words)
     padded = pc.not_equal(words, plain)
     if not pc.any(padded).as_py():
         return ""
-    if len(words) > max(MIN_FREE_TEXTS, MAX_DISTINCT_SHARE * pc.sum(counts).as_py()):
-        return ""
+    if pc.all(padded).as_py() and len(words) > 1:
+        kept = f"all texts have blanks around them, which are kept (such as {words[0].as_py()!r})"
+        return kept + _remedy(name, words)
     times = plain.value_counts()
     shared = times.field("values").filter(pc.greater(times.field("counts"), 1))
     other = pc.and_(padded, pc.is_in(plain, value_set=shared))
@@ -70,5 +74,5 @@ def _remedy(name: str, words: pa.Array) -> str:
         if found.equals(wanted):
             derive = json.dumps({new: expression}, ensure_ascii=False)
             drop = json.dumps([name], ensure_ascii=False)
-            return f": dataset.derive: {derive} and dataset.drop: {drop} make them one"
+            return f": dataset.derive: {derive} and dataset.drop: {drop} take them away"
     return ""

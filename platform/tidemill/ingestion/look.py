@@ -15,7 +15,7 @@ from tidemill.config import DatasetConfig
 from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty, TargetUnusable
 from tidemill.ingestion.columns import MAX_EDGES, WIDE_EDGES, WIDEST, judge_column
 from tidemill.ingestion.derive import Deriver, check_expressions
-from tidemill.ingestion.dialect import said_of
+from tidemill.ingestion.other_files import said_of_files
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.sniff import share_of_look
@@ -161,10 +161,7 @@ def look_result(
         sample.num_rows,
         {c.name: c.note for c in kept if c.note} | _unread(dataset, columns, sample),
         {c.name: c.missing for c in kept if c.missing},
-        (said_of(listing.dialect) if listing.dialect else ())
-        + aside
-        + listing.unchecked
-        + _said_of_width(dataset, listing),
+        said_of_files(listing, root) + aside + listing.unchecked + _said_of_width(dataset, listing),
     )
 
 

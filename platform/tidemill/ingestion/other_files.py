@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,15 +10,16 @@ import pyarrow.compute as pc
 
 from tidemill.config import CsvFormat
 from tidemill.errors import SourceUnreadable, TidemillError
-from tidemill.ingestion.dialect import find_dialect, find_encoding, read_head
+from tidemill.ingestion.dialect import find_dialect, find_encoding, read_head, said_of
 from tidemill.ingestion.raw import RawBatch
-from tidemill.ingestion.splits import CsvDialect, Split
+from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.streams import first_bytes
 
-__all__ = ["reads_badly", "refuse_other_dialect", "refuse_other_encoding"]
+__all__ = ["reads_badly", "refuse_other_dialect", "refuse_other_encoding", "said_of_files"]
 
 _AUTO = {"delimiter": "auto", "quote": "auto", "escape": "auto", "comment": "auto"}
 _MOST_REJECTS = 0.5
+_HEAD_BYTES = 1 << 18
 
 
 def refuse_other_encoding(
@@ -61,6 +63,33 @@ def refuse_other_dialect(
         found.append(("blanks behind its delimiters are left out", True, dialect.skip_blanks))
     if other := [said for said in found if said[1] != said[2]]:
         raise _other(split, other, first)
+
+
+def said_of_files(listing: SourceListing, root: Path) -> tuple[str, ...]:
+    """What people should know of how text was found to be written, and of a doubtful encoding."""
+    if listing.dialect is None:
+        return ()
+    encoding, said = listing.dialect.encoding, said_of(listing.dialect)
+    if encoding.startswith("utf"):
+        return said
+    doubtful = [split.path for split in listing.splits if _is_utf8(split, root)]
+    if not doubtful:
+        return said
+    return (
+        *said,
+        f"{len(doubtful):,} of {len(listing.splits):,} files are valid UTF-8, such as "
+        f"{doubtful[0]}, and are read as {encoding} (dataset.csv.encoding)",
+    )
+
+
+def _is_utf8(split: Split, root: Path) -> bool:
+    """Whether the head of a file has signs beyond ASCII, and is sound UTF-8."""
+    head = first_bytes(split, root, _HEAD_BYTES)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not head.isascii()
 
 
 def reads_badly(batch: RawBatch, dialect: CsvDialect) -> bool:

@@ -82,12 +82,12 @@ def line_blocks(
     return (block.translate(_SWAPPED) for block in blocks) if swapped else blocks, swapped
 
 
-def first_bytes(split: Split, root: Path) -> bytes:
-    """The first four bytes of the text, decompressed: where a byte order mark would be."""
+def first_bytes(split: Split, root: Path, size: int = 4) -> bytes:
+    """The first bytes of the text, decompressed: by default, where a byte order mark would be."""
     with split.locate(root).open("rb") as file:
         if split.compression == "none":
-            return file.read(4)
-        return next(_expanded(_HashingReader(file), split), b"")[:4]
+            return file.read(size)
+        return next(_expanded(_HashingReader(file), split), b"")[:size]
 
 
 def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) -> Iterator[bytes]:
