@@ -94,6 +94,10 @@ class Column:
         """The Arrow type of this column in validated files and shards."""
         return _ARROW[self.physical]
 
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document of the column."""
+        return _plain(self)
+
 
 _ARROW: dict[str, pa.DataType] = {
     "float32": pa.float32(),
@@ -142,9 +146,13 @@ class SourceColumn:
     missing: tuple[tuple[str, int], ...] = ()
     note: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document that :meth:`from_json` reads back."""
+        return _plain(self)
+
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> SourceColumn:
-        """Read what :meth:`TableSchema.to_json` made of one, of any earlier revision too.
+        """Read what :meth:`to_json` wrote, of any earlier revision too.
 
         Raises
         ------
@@ -238,11 +246,11 @@ class TableSchema:
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back."""
         return {
-            "columns": [_document(column) for column in self.columns],
+            "columns": [column.to_json() for column in self.columns],
             "task": self.task,
             "classes": self.classes,
             "derived": self.derived,
-            "source": [_document(column) for column in self.source],
+            "source": [column.to_json() for column in self.source],
             "missing_values": self.missing_values,
         }
 
@@ -304,6 +312,6 @@ def taken_name(column: Column) -> str | None:
     return "a field that every event has"
 
 
-def _document(column: Column | SourceColumn) -> dict[str, Any]:
+def _plain(column: Column | SourceColumn) -> dict[str, Any]:
     # Its values are plain and never change: the copies of ``asdict`` cost seconds of many columns.
     return {name: getattr(column, name) for name in column.__slots__}

@@ -73,15 +73,16 @@ def read_csv_rows(
         first_rows=1 if dialect.header else 0,
         asides=asides,
     )
-    listed = names
+    listed = frozenset(names)
     if dialect.header:
         names = _header(next(blocks, None), dialect, split)
+    others = [unlisted(name) for name in names if name not in listed]
     require_columns(wanted, set(names), split.path)
     parser = _Parser(dialect, names, wanted, null_values, swapped=swapped)
     first_row = 0
     for block in blocks:
         batch = parser.parse(block, first_row, asides.counted())
-        batch.left_out.update((unlisted(n), len(batch.rows)) for n in names if n not in listed)
+        batch.left_out.update(dict.fromkeys(others, len(batch.rows)))
         yield batch
         first_row += len(block.starts)
     if left := asides.counted():

@@ -127,7 +127,11 @@ class SourceListing:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back."""
-        return asdict(self)
+        return {
+            "splits": [asdict(split) for split in self.splits],
+            "columns": [column.to_json() for column in self.columns],
+            "dialect": None if self.dialect is None else asdict(self.dialect),
+        }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
