@@ -1,6 +1,8 @@
 """A table of many columns, from ``tidemill init`` to validated: CPU seconds and peak memory.
 
-A quarter of the columns beside it says whether the cost grows with the columns or their square.
+A quarter of the columns beside it says whether the cost grows with the columns or their square;
+PyArrow's reading of the same file and writing of it as one Parquet file, without a check, a type
+of its own or a profile, says what of it no care could save.
 ``TIDEMILL_BENCH_COLUMNS`` (default 39917) and ``TIDEMILL_BENCH_ROWS`` (6000) make it smaller.
 """
 
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
+import pyarrow.parquet
 from benchmarks.measure import run
 from benchmarks.table import Line, line
 
@@ -52,8 +56,13 @@ def _measured(folder: Path, columns: int) -> dict[str, Any]:
     init = [*TOOL, "init", str(workspace), "--source", str(source), "--target", "label", "--json"]
     ingest = [*TOOL, "run", "--direct", "--until", "ingest", "--json", "-w", str(workspace)]
     runs = [run(command, cwd=folder, environment=environment) for command in (init, ingest)]
+    plain = [sys.executable, "-m", "benchmarks.wide", str(source), str(folder / "plain.parquet")]
+    place = str(Path(__file__).parents[1])
+    peer = run(plain, cwd=folder, environment={"PYTHONPATH": place})
     source.unlink()
     return {
+        "pyarrow_cpu_seconds": peer.cpu_seconds,
+        "pyarrow_peak_memory_bytes": peer.peak_memory_bytes,
         "init_cpu_seconds": runs[0].cpu_seconds,
         "ingest_cpu_seconds": runs[1].cpu_seconds,
         "cpu_seconds": sum(each.cpu_seconds for each in runs),
@@ -69,4 +78,24 @@ def lines(found: dict[str, Any]) -> list[Line]:
         line(f"wide: {ROWS} x {COLUMNS}, init to validated, CPU seconds", many["cpu_seconds"], 60),
         line("wide: peak memory, GiB", many["peak_memory_bytes"] / 2**30, 2),
         line("wide: four times the columns, times the CPU seconds", ratio, 4.5),
+        line(
+            "wide: CPU seconds, times PyArrow's reading and writing",
+            many["cpu_seconds"] / many["pyarrow_cpu_seconds"],
+            3,
+        ),
     ]
+
+
+def copy_plainly(source: Path, parquet: Path) -> None:
+    """CSV to one zstd Parquet file, by PyArrow alone, in one thread."""
+    options = pyarrow.csv.ReadOptions(use_threads=False, block_size=1 << 28)
+    with (
+        pyarrow.csv.open_csv(source, options) as batches,
+        pyarrow.parquet.ParquetWriter(parquet, batches.schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+if __name__ == "__main__":
+    copy_plainly(*map(Path, sys.argv[1:]))

@@ -63,7 +63,8 @@ def _clean(group: Alike, said: Stated) -> Iterator[tuple[str, SourceColumn]]:
     whole = ((floats == np.floor(floats)) | np.isnan(floats)).all(axis=1)
     for at, style in _styles(Alike(numbers.names, texts, numbers.rows), floats):
         place = slice(at * numbers.rows, (at + 1) * numbers.rows)
-        if lost[at].any() or _may_be_grouped(floats[at], texts[place]):
+        pointed = not (whole[at] and style == SHORTEST)  # 1000 is no 1.000
+        if lost[at].any() or (pointed and _may_be_grouped(floats[at], texts[place])):
             continue
         name, plain = numbers.names[at], "integer" if whole[at] else "number"
         counted = _counted(numbers.cells[place], missing[at])
