@@ -43,7 +43,8 @@ _SEARCHED_BYTES = 4 << 20
 _COUNTED_BYTES = 1 << 20
 _VALUES_A_ROW = 2_000
 _ALL_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
-_BEYOND_64_BITS = (b"0" * 20, b"-" + b"0" * 19)
+_MANY = b"0" * 19
+_BEYOND_64_BITS = (b"0" + _MANY, b"-" + _MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,7 @@ def _strict(content: bytes | bytearray) -> Any:
     """What JSON says; whole numbers beyond 64 bits, of which orjson makes floats, stay whole."""
     found = orjson.loads(content)
     zeros = content.translate(_ALL_ZERO)
-    if not any(digits in zeros for digits in _BEYOND_64_BITS):
+    if _MANY not in zeros or not any(digits in zeros for digits in _BEYOND_64_BITS):
         return found
     try:
         return _lenient(content)
