@@ -215,3 +215,58 @@ def _written(assignment: str) -> str:
         node = node.setdefault(section, {})
     node[key] = value.strip("'")
     return json.dumps(document)
+
+
+REFUSED = {
+    "letters of another encoding": (CSV.replace(b"Ulm", "Köln".encode("latin-1")), {}),
+    "words among numbers": (
+        b"x,y\n" + b"1.5,yes\n2.5,no\n" * 99 + b"far,no\n" * 50,
+        {"x": "numeric"},
+    ),
+    "lines of other lengths": (CSV.replace(b",Ulm,", b",Ulm,,"), {}),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_a_refused_table_may_do_is_true_of_its_rows(kind, init, tmp_path, cli):
+    """Each setting of the remedy lets the rows pass; a suite that found nothing is not blamed."""
+    content, types = REFUSED[kind]
+    place = tmp_path / "ws"
+    assert init(content, "--set", f"dataset.types={json.dumps(types)}").code == 0
+    assert cli("stage", "look", "-w", place).code == 0
+    refused = cli("stage", "ingest", "-w", place, "--json").document
+    assert refused["error"] == "ValidationFailed"
+    remedy = refused["remedy"].partition(";")[0]
+    assert "suite" not in remedy
+    (least,) = re.findall(r"raise (ingestion\.\S+) to at least (\S+)", remedy)
+    settings = [f"{least[0]}={least[1]}"]
+    settings += [f"{name}=latin-1" for name in re.findall(r"set (dataset\.csv\.encoding)", remedy)]
+    assert len(settings) == 1 + (kind == "letters of another encoding")
+    _require_settings_help(settings, place, cli)
+
+
+def test_a_suite_that_refused_rows_is_named(init, tmp_path, cli):
+    """As one way among others; the limit lets them pass as well."""
+    place = tmp_path / "ws"
+    assert init(CSV).code == 0
+    path = place / "expectations" / "suite.json"
+    suite = json.loads(path.read_text())
+    cities = {"column": "city", "value_set": ["Ulm", "Bonn"]}
+    suite["expectations"] = [
+        {"type": "expect_column_values_to_be_in_set", "kwargs": cities, "meta": {}}
+    ]
+    path.write_text(json.dumps(suite))
+    assert cli("stage", "look", "-w", place).code == 0
+    refused = cli("stage", "ingest", "-w", place, "--json").document
+    assert "correct the suite (expectations/suite.json)" in refused["remedy"]
+    (least,) = re.findall(r"raise (ingestion\.\S+) to at least ([\d.]+)", refused["remedy"])
+    _require_settings_help(["=".join(least)], place, cli)
+
+
+def _require_settings_help(settings, place, cli):
+    for setting in settings:
+        text = (place / "params.yaml").read_text()
+        (place / "params.yaml").write_text(set_params(text, [setting]))
+        assert cli("stage", "look", "-w", place).code == 0
+        assert cli("stage", "ingest", "-w", place).code == 0
+        (place / "params.yaml").write_text(text)

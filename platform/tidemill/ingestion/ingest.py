@@ -180,7 +180,9 @@ def ingest(
     row_wise = {rule.index for rule in plan.rules}
     failed = failed_expectations(document, suite, findings.tallies, row_wise)
     refusal = (
-        totals.refusal(config, failed, schema.target.name)
+        totals.refusal(
+            config, failed, schema.target.name, of_suite={r.reason for r in plan.rules if r.decides}
+        )
         or key_problem(schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), splits)
         or target_problem(schema, totals.profile)
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,10 @@ __all__ = [
     "key_problem",
     "target_problem",
 ]
+
+
+_SETTING = re.compile(r"\((dataset\.[\w.]+)")
+"""As a reason names the setting that would let the cell be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +111,17 @@ class Totals:
         )
 
     def refusal(
-        self, config: IngestionConfig, failed: Sequence[FailedExpectation], target: str
+        self,
+        config: IngestionConfig,
+        failed: Sequence[FailedExpectation],
+        target: str,
+        *,
+        of_suite: Collection[str] = (),
     ) -> DataRefused | None:
-        """The error to raise, or None if the data are accepted so far."""
+        """The error to raise, or None if the data are accepted so far.
+
+        ``of_suite`` are the reasons that rules of the suite give.
+        """
         if not self.rows_read:
             return SourceEmpty(
                 "the source has no rows", remedy="let the source name files with rows"
@@ -117,7 +131,8 @@ class Totals:
             return TargetUnusable(
                 f"the target {target} is missing in {missing:.1%} of {self.rows_read} rows; "
                 f"at most {config.max_target_missing:.1%} are allowed",
-                remedy="choose another dataset.target, or raise ingestion.max_target_missing",
+                remedy="choose another dataset.target, or raise ingestion.max_target_missing to "
+                f"at least {_above(missing)}",
                 target=target,
                 missing=self.rows_target_missing,
                 rows=self.rows_read,
@@ -127,9 +142,8 @@ class Totals:
             return None
         return ValidationFailed(
             "; ".join(problems),
-            remedy="mend the source, correct the suite, or raise ingestion.max_invalid_fraction; "
-            "reports/validation.json says more, and tidemill suite docs makes pages of it "
-            "(.tidemill/data_docs/index.html)",
+            remedy=f"{self._remedy(config, failed, of_suite)}; reports/validation.json says more, "
+            "and tidemill suite docs makes pages of it (.tidemill/data_docs/index.html)",
             rows_read=self.rows_read,
             rows_invalid=self.rows_invalid,
             rows_valid=self.rows_valid,
@@ -139,10 +153,27 @@ class Totals:
             ],
             expectations=[
                 {"expectation": f.expectation, "severity": f.severity, "observed": f.observed}
-                for f in failed
-                if f.refuses
+                for f in _refusing(failed)
             ],
         )
+
+    def _remedy(
+        self,
+        config: IngestionConfig,
+        failed: Sequence[FailedExpectation],
+        of_suite: Collection[str],
+    ) -> str:
+        """What would help here: a setting that the commonest reason names, the suite, the limit."""
+        ways = ["mend the source"]
+        invalid = self.rows_invalid / self.rows_read
+        if invalid > config.max_invalid_fraction or not self.rows_valid:
+            leading = self.reasons[0].reason if self.reasons else ""
+            ways += [f"set {setting}" for setting in _SETTING.findall(leading)]
+        if _refusing(failed) or any(r.reason in of_suite for r in self.reasons):
+            ways.append(f"correct the suite ({config.suite})")
+        if invalid > config.max_invalid_fraction and self.rows_valid:
+            ways.append(f"raise ingestion.max_invalid_fraction to at least {_above(invalid)}")
+        return ", or ".join(ways)
 
     def _problems(self, config: IngestionConfig, failed: Sequence[FailedExpectation]) -> list[str]:
         problems = []
@@ -154,11 +185,24 @@ class Totals:
                 f"{self.rows_invalid} of {self.rows_read} rows ({invalid:.1%}) are invalid; "
                 f"{limit if self.rows_valid else 'no valid row is left'}{leading}"
             )
-        refusing = [f for f in failed if f.refuses]
+        refusing = _refusing(failed)
         problems += [f"{f.expectation} is not met: {f.observed}" for f in refusing[:5]]
         if len(refusing) > 5:
             problems.append(f"and {len(refusing) - 5} more expectations")
         return problems
+
+
+def _refusing(failed: Sequence[FailedExpectation]) -> list[FailedExpectation]:
+    return [f for f in failed if f.refuses]
+
+
+def _above(share: float) -> float:
+    """The share, rounded up to a thousandth: as a limit it lets that many pass.
+
+    >>> _above(0.4901), _above(0.25)
+    (0.491, 0.25)
+    """
+    return math.ceil(round(share * 1000, 9)) / 1000
 
 
 def failed_expectations(
