@@ -169,12 +169,9 @@ def ingest(
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
     )
     splits = listing.splits
-    scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
-    _check_shared_files(splits, root, engine)
-    receipts = [receipt for receipt, _ in scanned]
+    receipts, fresh = _scanned(job, splits, engine, progress)
     totals = Totals.of(receipts, splits)
-    keyed = ([KEY_SPILL] if schema.key else []) + [str(rule.index) for rule in plan.uniqueness]
-    checks = {name: _check_keys(job, name, splits, engine) for name in keyed}
+    checks = _checked_keys(job, splits, engine)
     findings = _findings(plan, receipts, checks)
     document = judges.document(findings)
     row_wise = {rule.index for rule in plan.rules}
@@ -194,15 +191,29 @@ def ingest(
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
     healed = made_anew(receipt_path(work, 0).parent, "scanned splits")
     discard_directory(work)
-    fresh = sum(was_scanned for _, was_scanned in scanned)
-    resumed = len(scanned) - fresh
+    resumed = len(receipts) - fresh
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)
+
+
+def _scanned(
+    job: ScanJob, splits: Sequence[Split], engine: Engine, progress: Progress | None
+) -> tuple[list[Receipt], int]:
+    """The receipts of all splits, and how many had to be scanned now."""
+    scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
+    _check_shared_files(splits, job.root, engine)
+    return [receipt for receipt, _ in scanned], sum(now for _, now in scanned)
 
 
 def _check_shared_files(splits: Sequence[Split], root: Path, engine: Engine) -> None:
     # Files that are cut into several splits are compared with their digest once, at the end.
     shared = {split.path: split for split in splits if split.row_groups is not None}
     engine.map(partial(check_source, root), list(shared.values()), label="verify source")
+
+
+def _checked_keys(job: ScanJob, splits: Sequence[Split], engine: Engine) -> dict[str, BucketCheck]:
+    keyed = [KEY_SPILL] if job.schema.key else []
+    keyed += [str(rule.index) for rule in job.plan.uniqueness]
+    return {name: _check_keys(job, name, splits, engine) for name in keyed}
 
 
 def _check_keys(job: ScanJob, name: str, splits: Sequence[Split], engine: Engine) -> BucketCheck:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tidemill.config import ShardingConfig
 from tidemill.contracts import Engine, Progress
-from tidemill.schema import Role
+from tidemill.schema import Role, TableSchema
 from tidemill.sharding.holdout import refuse_empty_roles
 from tidemill.sharding.pieces import PieceTask, pieces_of, write_piece
 from tidemill.sharding.plan import Plan, holdout_salt, make_plan, needs_survey, wanted_facts
@@ -20,6 +20,7 @@ from tidemill.sharding.roles import ROLES
 from tidemill.sharding.shards import ShardTask, block_rows_of, even_blocks, write_shard
 from tidemill.sharding.survey import survey_parts
 from tidemill.storage import (
+    ShardEntry,
     ShardManifest,
     ValidatedManifest,
     commit_directory,
@@ -116,16 +117,7 @@ def shard(
         label="shards",
         progress=_stretch(progress, len(tasks), len(tasks) + len(shards)),
     )
-    result = ShardManifest(
-        schema=manifest.schema,
-        strategy=plan.strategy,
-        by=plan.by,
-        boundaries={role.value: cuts for role, cuts in plan.cuts.items()},
-        shards=tuple(entries),
-        holdout=plan.holdout,
-        key=key,
-        placed=True,
-    )
+    result = _manifest(manifest.schema, plan, entries, key)
     _sweep(result, staged)
     result.write(staged)
     commit_directory(staged, out)
@@ -134,6 +126,21 @@ def shard(
             warned(warning)
     discard_directory(work)
     return result
+
+
+def _manifest(
+    schema: TableSchema, plan: Plan, entries: Sequence[ShardEntry], key: str
+) -> ShardManifest:
+    return ShardManifest(
+        schema=schema,
+        strategy=plan.strategy,
+        by=plan.by,
+        boundaries={role.value: cuts for role, cuts in plan.cuts.items()},
+        shards=tuple(entries),
+        holdout=plan.holdout,
+        key=key,
+        placed=True,
+    )
 
 
 def _write_pieces(

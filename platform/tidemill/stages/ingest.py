@@ -55,6 +55,10 @@ def run_ingest(
         progress=context.progress,
     )
     discard_directory(work.parent)
+    return _told(result)
+
+
+def _told(result: IngestResult) -> StageResult:
     return StageResult(
         stage="ingest",
         facts={

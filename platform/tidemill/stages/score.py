@@ -73,11 +73,7 @@ def score_files(
     Memory: one batch and its matrix, per worker.
     """
     require_writable(output)
-    loaded = load_champion(
-        context.tracker.uri,
-        params.model_name,
-        **({"version": int(model)} if model.isdigit() else {"alias": model}),
-    )
+    loaded = _model(context, params.model_name, model)
     dataset = _dataset(params.dataset, source, loaded.schema)
     root = context.workspace.root
     listing = list_source(dataset, root, context.engine, named=INPUT, given=source)
@@ -108,14 +104,21 @@ def score_files(
     finally:
         discard_directory(work)
     facts = {
-        **_counts(sum(rows for rows, _ in parts), found),
-        **({"threshold": OPERATING_THRESHOLD} if schema.task is Task.BINARY else {}),
+        **_counts(sum(rows for rows, _ in parts), found, schema.task),
         "model": params.model_name,
         "version": loaded.version,
         "output": str(output),
     }
     told = (*loaded.notes, *notes, *found.sentences())
     return StageResult("score", facts, {"odd_cells": found.table()}, warnings=told)
+
+
+def _model(context: StageContext, name: str, wanted: str) -> LoadedModel:
+    """A version by its number, or by its alias."""
+    uri = context.tracker.uri
+    if wanted.isdigit():
+        return load_champion(uri, name, version=int(wanted))
+    return load_champion(uri, name, alias=wanted)
 
 
 def _dataset(dataset: DatasetConfig, source: str, schema: TableSchema) -> DatasetConfig:
@@ -177,7 +180,7 @@ def _refuse(found: Oddities, limit: float, source: str) -> None:
         raise error
 
 
-def _counts(rows: int, found: Oddities) -> dict[str, int]:
+def _counts(rows: int, found: Oddities, task: Task) -> dict[str, float]:
     return {
         "rows": rows,
         "unreadable_lines": found.lines,
@@ -187,6 +190,7 @@ def _counts(rows: int, found: Oddities) -> dict[str, int]:
         "never_seen_categories": found.count(Oddity.NEVER_SEEN),
         "rounded_numbers": found.count(Oddity.ROUNDED),
         "cut_values": found.count(Oddity.CUT),
+        **({"threshold": OPERATING_THRESHOLD} if task is Task.BINARY else {}),
     }
 
 
