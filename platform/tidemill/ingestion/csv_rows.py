@@ -63,7 +63,9 @@ def read_csv_rows(
         See :func:`tidemill.ingestion.streams.text_blocks`.
     """
     asides = Asides(dialect, names)
-    text, swapped = line_blocks(split, root, encoding=dialect.encoding, whole=whole)
+    text, swapped = line_blocks(
+        split, root, encoding=dialect.encoding, whole=whole, marks=dialect.header
+    )
     blocks = cut_records(
         text,
         dialect,

@@ -68,14 +68,14 @@ _SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 
 
 def line_blocks(
-    split: Split, root: Path, *, encoding: str, whole: bool = True
+    split: Split, root: Path, *, encoding: str, whole: bool = True, marks: bool = True
 ) -> tuple[Iterator[bytes], bool]:
     """:func:`text_blocks` with lines that end in a line feed, and whether they did not.
 
     If the first block has carriage returns and no line feed at all, both have changed places
     everywhere: in quoted cells, too.
     """
-    blocks = text_blocks(split, root, encoding=encoding, whole=whole)
+    blocks = text_blocks(split, root, encoding=encoding, whole=whole, marks=marks)
     first = next(blocks, b"")
     swapped = b"\r" in first and b"\n" not in first
     blocks = chain([first], blocks)
@@ -90,13 +90,18 @@ def first_bytes(split: Split, root: Path, size: int = 4) -> bytes:
         return next(_expanded(_HashingReader(file), split), b"")[:size]
 
 
-def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) -> Iterator[bytes]:
+def text_blocks(
+    split: Split, root: Path, *, encoding: str, whole: bool = True, marks: bool = True
+) -> Iterator[bytes]:
     """Yield the file's text as UTF-8 blocks of about 4 MB, without a byte order mark.
 
     Parameters
     ----------
     whole : bool
         Whether the file will be read to its end, and its digest compared.
+    marks : bool
+        Whether byte order marks behind the first are none of the text either: where names or
+        objects begin it. In a first cell such a sign is data.
 
     Raises
     ------
@@ -112,7 +117,7 @@ def text_blocks(split: Split, root: Path, *, encoding: str, whole: bool = True) 
     try:
         with path.open("rb") as file:
             reader = _HashingReader(file)
-            yield from _recoded(_expanded(reader, split), split, encoding)
+            yield from _recoded(_expanded(reader, split), split, encoding, marks=marks)
             if whole:
                 while reader.read(BLOCK_BYTES):
                     pass
@@ -181,11 +186,14 @@ def _unreadable(exc: Exception, split: Split, position: int, expanded: int) -> S
     )
 
 
-def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[bytes]:
+def _recoded(
+    blocks: Iterator[bytes], split: Split, encoding: str, *, marks: bool
+) -> Iterator[bytes]:
     first = next(blocks, b"")
     _refuse_others(first, split)
     if codecs.lookup(encoding).name == "utf-8":
-        yield _without_marks(first)
+        first = first.removeprefix(codecs.BOM_UTF8)
+        yield _without_marks(first) if marks else first
         yield from blocks
         return
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -193,7 +201,7 @@ def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[b
     try:
         for block in chain([first], blocks):
             text = decoder.decode(block).encode()
-            yield text if position else _without_marks(text)
+            yield _without_marks(text) if marks and not position else text
             position += len(block)
         yield decoder.decode(b"", final=True).encode()
     except UnicodeError as exc:
@@ -207,7 +215,7 @@ def _recoded(blocks: Iterator[bytes], split: Split, encoding: str) -> Iterator[b
 
 
 def _without_marks(text: bytes) -> bytes:
-    """Without its byte order mark; programs that add one to each other's files leave several."""
+    """Without byte order marks; programs that add one to each other's files leave several."""
     while text.startswith(codecs.BOM_UTF8):
         text = text.removeprefix(codecs.BOM_UTF8)
     return text
