@@ -93,6 +93,17 @@ def test_the_figure_that_accused_decides():
     )
 
 
+def test_a_challenger_that_decides_like_a_dummy_is_called_so_and_not_refused():
+    """In the reason, which goes wherever the gate's answer does."""
+    evidence = shown(Task.BINARY, "log_loss", (), off_in_calibration())
+    plain = rule(evidence, min_improvement=0.0, max_regression=0.02)
+    doubted = replace(evidence, doubt="every one of the 600 rows is decided 'no'")
+    said = rule(doubted, min_improvement=0.0, max_regression=0.02)
+    assert said.better == plain.better
+    told = "; of the challenger on proof, every one of the 600 rows is decided 'no'"
+    assert (told in said.reason, told in plain.reason) == (True, False)
+
+
 def test_the_tuned_figure_decides_where_it_accused_too():
     """However many others did."""
     assert deciding_figure(("accuracy", "roc_auc"), "roc_auc", Task.BINARY) == "roc_auc"
