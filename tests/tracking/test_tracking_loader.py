@@ -207,6 +207,7 @@ def test_a_version_that_was_sealed_without_sizes(champion):
     folder = champion.stored()
     document = json.loads((folder / "candidate.json").read_text())
     assert document.pop("sizes").keys() == document["files"].keys()
+    del document["sha256"]  # its own hash came later still
     (folder / "candidate.json").write_text(json.dumps(document))
     digest = hashlib.sha256((folder / "candidate.json").read_bytes()).hexdigest()
     champion.tracker().client().set_model_version_tag("rides", "1", DIGEST, digest)

@@ -282,7 +282,8 @@ def test_a_websocket_says_little_before_its_pass_and_much_after(whole, owned, ec
 
     with socket, pytest.raises(ConnectionClosed) as caught:
         say_much()
-    assert caught.value.rcvd.code == 1009
+    # Who still sends when it is closed may meet the reset before the word that was sent.
+    assert (caught.value.rcvd is None and not whole) or caught.value.rcvd.code == 1009
     assert echo.messages == []
     headers = {"Authorization": BASIC}
     for given in ({"additional_headers": headers}, {"subprotocols": ["prefect"]}):

@@ -79,7 +79,8 @@ class Gathered:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what was kept of it; an earlier tidemill kept no cut."""
         cut = document.get("cut")
-        return cls(**{**document, "cut": None if cut is None else Cut.from_json(cut)})
+        kept = {"said": tuple(document.get("said", ()))}
+        return cls(**{**document, **kept, "cut": None if cut is None else Cut.from_json(cut)})
 
 
 def gather_rows(
