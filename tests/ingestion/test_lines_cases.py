@@ -326,3 +326,22 @@ def test_columns_in_single_quotes_are_quoted(tmp_path: Path) -> None:
     assert "' quotes (dataset.csv.quote)" in found.layout
     _, cells, _, _ = read_text(tmp_path, "v,w,y\n" + rows.replace("'z'", "'t Veld"))
     assert [row["w"] for row in cells[:2]] == ["'x'", "'t Veld"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_lines_that_ingest_will_refuse_are_told_by_look(tmp_path: Path, form: str) -> None:
+    """How many, why, and where the first stands; nothing of whole rows."""
+    if form == "csv":
+        lines = [b"a,y", *([b"1,0", b"M\xfcller,1", b"2,1"] * 20), b"1,2,3"]
+        why = "not valid UTF-8 text (dataset.csv.encoding names another encoding) in 20, "
+        why += "3 fields instead of 2 in 1"
+    else:
+        lines = [*([b'{"a":1,"y":0}', b'{"a":', b'{"a":2,"y":1}'] * 20)]
+        why = "not valid JSON"
+    (tmp_path / f"t.{form}").write_bytes(b"\n".join(lines) + b"\n")
+    found, *_ = read(tmp_path, f"t.{form}")
+    (said,) = [line for line in found.layout if "no rows" in line]
+    records, bad = len(lines) - (form == "csv"), 21 if form == "csv" else 20
+    assert said.startswith(f"{bad} of {records} records looked at are no rows: "), said
+    assert why in said, said
+    assert f"(the first: t.{form}, line {3 if form == 'csv' else 2})" in said

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty, TargetUnusable
+from tidemill.ingestion.aside import Aside
 from tidemill.ingestion.columns import MAX_EDGES, WIDE_EDGES, WIDEST, judge_column
 from tidemill.ingestion.derive import Deriver, check_expressions
 from tidemill.ingestion.other_files import said_of_files
@@ -317,7 +319,7 @@ def _sample(
     plain: dict[str, str],
 ) -> tuple[pa.Table, tuple[str, ...]]:
     """Rows of every split, each column of the widest type of its kind; and what was left out."""
-    columns, aside = [], dict[str, int]()
+    columns, aside = [], Aside()
     for name, kind in types.items():
         if kind is not ColumnType.IGNORED:
             whole = name == dataset.key and plain[name] == "integer"
@@ -337,22 +339,19 @@ def _sample(
                 batch_rows=batch_rows,
                 max_batches=-(-share * scanned[split.format] // batch_rows),
             ),
-            schema.arrow_schema(),
-            share,
-            aside,
+            Thinned(schema.arrow_schema(), share),
+            partial(aside.add, split.path),
         )
         for split in listing.splits
     ]
-    return pa.concat_tables(tables), tuple(f"{what}: left out" for what in aside)
+    return pa.concat_tables(tables), aside.said()
 
 
 def _thinned(
-    batches: Iterator[ParsedBatch], schema: pa.Schema, share: int, aside: dict[str, int]
+    batches: Iterator[ParsedBatch], thinned: Thinned, noted: Callable[[ParsedBatch], None]
 ) -> pa.Table:
-    """Every n-th row of all that is read, at most ``2 * share`` of them."""
-    thinned = Thinned(schema, share)
     for batch in batches:
-        aside.update(batch.left_out)
+        noted(batch)
         thinned.add(batch.table)
     return thinned.table()
 
