@@ -229,6 +229,9 @@ def _time_of(text: str, convention: str | None) -> dt.datetime:
 
 def _truth_of(text: str) -> bool:
     lower = text.strip().lower()
+    whole, _, rest = lower.partition(".")
+    if whole in ("1", "0", "-0") and not rest.strip("0"):  # 1.0 is worth 1
+        return whole == "1"
     assert lower in TRUE_TEXTS + FALSE_TEXTS, text
     return lower in TRUE_TEXTS
 
