@@ -11,14 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.ingestion import tables
+from tests.ingestion.tables import values
 
-from tidemill.config import DatasetConfig
-from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, SchemaMismatch
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
+from tidemill.ingestion.look import LookResult
 from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.reading import read_split
 
 MORE = "cells of 'z', which is no column that look found"
 Y = ["a", "b"] * 10
@@ -26,19 +24,7 @@ Y = ["a", "b"] * 10
 
 def read(root: Path, **stated: Any) -> tuple[LookResult, list[ParsedBatch]]:
     """What look finds in all files of the folder, and their rows."""
-    dataset = DatasetConfig.model_validate({"source": "*.*", "target": "y", **stated})
-    listing = list_source(dataset, root, LocalEngine())
-    found = look_result(dataset, listing, root)
-    return found, [
-        batch
-        for split in listing.splits
-        for batch in read_split(split, found.schema, dataset, listing, root, batch_rows=64)
-    ]
-
-
-def values(batches: list[ParsedBatch], name: str) -> list[Any]:
-    """A column's cells."""
-    return [value for batch in batches for value in batch.table[name].to_pylist()]
+    return tables.read(root, **{"source": "*.*", **stated})
 
 
 def files(root: Path, *columns: Any) -> None:

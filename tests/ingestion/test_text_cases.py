@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.ingestion import tables
+from tests.ingestion.tables import values
 
-from tidemill.config import DatasetConfig
-from tidemill.engines import LocalEngine
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
+from tidemill.ingestion.look import LookResult
 from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.reading import read_split
 from tidemill.schema import ColumnType
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -24,18 +22,7 @@ pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is absent")
 
 
 def read(source: str, **stated: Any) -> tuple[LookResult, list[ParsedBatch]]:
-    dataset = DatasetConfig.model_validate({"source": source, "target": "y", **stated})
-    listing = list_source(dataset, CASES, LocalEngine())
-    found = look_result(dataset, listing, CASES)
-    return found, [
-        batch
-        for split in listing.splits
-        for batch in read_split(split, found.schema, dataset, listing, CASES, batch_rows=65_536)
-    ]
-
-
-def values(batches: list[ParsedBatch], column: str) -> list[Any]:
-    return [value for batch in batches for value in batch.table[column].to_pylist()]
+    return tables.read(CASES, source, batch_rows=65_536, **stated)
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from tests.ingestion.tables import read, values
 
 from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, PrecisionLost
 from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.look import look_result
 from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.reading import read_split
 from tidemill.ingestion.scan import ScanJob, scan_split
@@ -50,21 +50,6 @@ def write(root: Path, form: str, columns: dict[str, list[Any]]) -> None:
     lines = [",".join(whole)]
     lines += [",".join('"' + str(v).replace('"', '""') + '"' for v in r.values()) for r in records]
     (root / "t.csv").write_text("\n".join(lines) + "\n")
-
-
-def read(root: Path, source: str, **stated: Any) -> tuple[LookResult, list[ParsedBatch]]:
-    dataset = DatasetConfig.model_validate({"source": source, "target": "y", **stated})
-    listing = list_source(dataset, root, LocalEngine())
-    found = look_result(dataset, listing, root)
-    return found, [
-        batch
-        for split in listing.splits
-        for batch in read_split(split, found.schema, dataset, listing, root, batch_rows=128)
-    ]
-
-
-def values(batches: list[ParsedBatch], column: str) -> list[Any]:
-    return [value for batch in batches for value in batch.table[column].to_pylist()]
 
 
 def cycled(*texts: str, rows: int = N) -> list[str]:

@@ -9,34 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.ingestion.tables import read, values
 
-from tidemill.config import DatasetConfig
-from tidemill.engines import LocalEngine
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
 from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.reading import read_split
 from tidemill.schema import ColumnType
 
 FORMS = ("csv", "jsonl", "parquet")
 Y = ["a", "b"] * 30
-
-
-def read(root: Path, source: str, **stated: Any) -> tuple[LookResult, list[ParsedBatch]]:
-    """What look finds in the files, and their rows."""
-    dataset = DatasetConfig.model_validate({"source": source, "target": "y", **stated})
-    listing = list_source(dataset, root, LocalEngine())
-    found = look_result(dataset, listing, root)
-    return found, [
-        batch
-        for split in listing.splits
-        for batch in read_split(split, found.schema, dataset, listing, root, batch_rows=64)
-    ]
-
-
-def values(batches: list[ParsedBatch], column: str) -> list[Any]:
-    """A column's cells."""
-    return [value for batch in batches for value in batch.table[column].to_pylist()]
 
 
 def faults(batches: list[ParsedBatch], column: str) -> list[str]:
