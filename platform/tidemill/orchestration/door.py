@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from tidemill.contracts import Engine
 from tidemill.engines import LocalEngine
 from tidemill.errors import ServiceUnavailable
 from tidemill.orchestration.flows import Pipeline, run_in_flow
@@ -37,7 +38,7 @@ def run_through_prefect(
     force: bool = False,
     until: str | None = None,
     assignments: Sequence[str] = (),
-    engine: LocalEngine | None = None,
+    engine: Engine | None = None,
     preload: Sequence[str] = (),
     pipeline: Pipeline | None = None,
 ) -> RunSummary:
@@ -51,7 +52,7 @@ def run_through_prefect(
         ``prefect_api_url`` is the server; None starts a temporary one, which ends with us.
     observer, force, until, assignments
         As for ``run_pipeline``.
-    engine : LocalEngine or None
+    engine : Engine or None
         Does the work; None makes one with ``settings.workers``.
     preload : sequence of str
         Modules to import while a temporary server starts, as far as there is time.

@@ -1,7 +1,7 @@
-"""The Prefect engine: shards as child tasks, each waiting on our own pool of processes.
+"""The Prefect engine: shards as child tasks, each waiting on another engine.
 
 Prefect sees about fifty child tasks a stage, whatever the number of shards, and retries those
-whose error says that a retry can help. The work itself happens in the inner engine's processes,
+whose error says that a retry can help. The work itself happens in the inner engine's workers,
 where Prefect is not imported.
 """
 
@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
-from tidemill.contracts import Progress
-from tidemill.engines import LocalEngine
+from tidemill.contracts import AHEAD, Engine, Progress
+from tidemill.orchestration.merging import Merging
 
 __all__ = ["PrefectEngine"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 
 class PrefectEngine:
-    """Maps with child tasks of the task that runs now.
+    """Maps and folds with child tasks of the task that runs now, over any engine.
 
     Parameters
     ----------
-    inner : LocalEngine
+    inner : Engine
         Does the work; the caller closes it.
     max_children : int
         About as many child tasks has one stage. A stage with several maps shares them: each map
@@ -41,12 +42,12 @@ class PrefectEngine:
     Notes
     -----
     Nothing is kept in Prefect's result store: what a stage wrote to disk is what a resumed run
-    goes by. Memory: what the function needs, once per worker, and the results.
+    goes by. Memory: what the inner engine needs.
     """
 
     def __init__(
         self,
-        inner: LocalEngine,
+        inner: Engine,
         *,
         max_children: int = 50,
         retries: int = 2,
@@ -61,7 +62,7 @@ class PrefectEngine:
 
     @property
     def workers(self) -> int:
-        """Processes at once."""
+        """Items at the same time, as the inner engine has it."""
         return self.inner.workers
 
     def map(
@@ -74,13 +75,13 @@ class PrefectEngine:
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in order; see ``Engine.map``.
 
+        A child task is a group of neighbours.
+
         Raises
         ------
         WorkerLost
             If worker processes died in every attempt.
         """
-        from tidemill.orchestration.tasks import run_children
-
         if not items:
             return []
         groups = _grouped(len(items), self._children(len(items)))
@@ -88,20 +89,94 @@ class PrefectEngine:
 
         def work(group: range) -> list[Result]:
             tell = count.group()
-            # One worker means this process: the child's thread itself.
-            run = self.inner.map if self.workers == 1 else self.inner.map_in_pool
-            return run(function, [items[i] for i in group], label=label, progress=tell)
+            found: dict[int, Result] = {}
+            for at, result in self.inner.stream(function, [items[i] for i in group], label=label):
+                found[at] = result
+                tell(len(found), len(group))
+            return [found[at] for at in range(len(group))]
 
-        results = run_children(
-            [partial(work, group) for group in groups],
+        results = self._run([partial(work, group) for group in groups], label, count.stop)
+        return [result for group in results for result in group]
+
+    def fold(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        merge: Callable[[Result, Result], Result],
+        *,
+        label: str,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Return ``reduce(merge, map(function, items))``, from left to right; see ``Engine.fold``.
+
+        A child task is a lane: every n-th item, of as many lanes as run at once, so that results
+        come about in the order in which they are merged. A lane that is tried again goes on with
+        the items that are not done.
+
+        Raises
+        ------
+        ValueError
+            If there are no items.
+        WorkerLost
+            If worker processes died in every attempt.
+        """
+        if not items:
+            raise ValueError(f"{label}: nothing to fold")
+        lanes = min(len(items), self._threads)
+        self._children(lanes)
+        merged = Merging(merge, len(items), ahead=AHEAD * self.workers, progress=progress)
+
+        def work(lane: int) -> None:
+            begun: list[int] = []
+
+            def todo() -> Iterator[Item]:
+                for index in range(lane, len(items), lanes):
+                    if merged.awaits(index):
+                        begun.append(index)
+                        yield items[index]
+
+            for at, result in self.inner.stream(function, todo(), label=label, at_once=1):
+                merged.put(begun[at], result)
+
+        self._run([partial(work, lane) for lane in range(lanes)], label, merged.stop)
+        return merged.result()
+
+    def stream(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        label: str,
+        at_once: int | None = None,
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Yield ``(index, result)`` of each item as it is done; see ``Engine.stream``.
+
+        The inner engine's own: not child tasks, and not tried again.
+        """
+        return self.inner.stream(function, items, label=label, at_once=at_once)
+
+    def close(self) -> None:
+        """Close the inner engine."""
+        self.inner.close()
+
+    @property
+    def _threads(self) -> int:
+        # One more than there are workers, so that none waits for the next group.
+        return self.workers + (self.workers > 1)
+
+    def _run(
+        self, works: list[Callable[[], Done]], label: str, stop: Callable[[], None]
+    ) -> list[Done]:
+        from tidemill.orchestration.tasks import run_children
+
+        return run_children(
+            works,
             label=label,
-            # One more than there are workers, so that none waits for the next group.
-            threads=self.workers + (self.workers > 1),
+            threads=self._threads,
             retries=self._retries,
             retry_delay_seconds=self._retry_delay_seconds,
-            stop=count.stop,
+            stop=stop,
         )
-        return [result for group in results for result in group]
 
     def _children(self, n_items: int) -> int:
         from tidemill.orchestration.tasks import current_task
@@ -157,8 +232,9 @@ class _Count:
 
 
 def _keep_main_out_of_workers() -> None:
-    # A worker process imports the parent's main module again. Where Prefect started this process
-    # (python -m prefect.flow_engine), that would load Prefect into each of them.
+    # A worker process of multiprocessing imports its parent's main module again. Where Prefect
+    # started this process (python -m prefect.flow_engine), that would load Prefect into each of
+    # them, and nothing but the module's own words can tell multiprocessing not to.
     main = sys.modules.get("__main__")
     if main is not None and (getattr(main.__spec__, "name", None) or "").startswith("prefect."):
         main.__spec__ = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.config import load_params
+from tidemill.contracts import Engine
 from tidemill.engines import LocalEngine
 from tidemill.errors import GateShut
 from tidemill.orchestration.crashes import mark_crashed, recorded
@@ -41,7 +42,7 @@ def run_in_flow(
     workspace: Workspace,
     *,
     settings: Settings,
-    engine: LocalEngine,
+    engine: Engine,
     observer: Observer | None,
     force: bool = False,
     until: str | None = None,
@@ -133,7 +134,7 @@ def score_in_flow(
 def _run(
     workspace: Workspace,
     settings: Settings,
-    engine: LocalEngine,
+    engine: Engine,
     observer: Observer | None = None,
     force: bool = False,
     until: str | None = None,

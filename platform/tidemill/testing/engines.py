@@ -1,19 +1,39 @@
 # ruff: noqa: S101 - these are tests
-"""What every engine must do: inherit :class:`EngineContract` and supply the fixture ``engine``."""
+"""What every engine must do: inherit :class:`EngineContract` and supply the fixture ``engine``.
+
+Nothing here looks at files or at the clocks of workers: what happened in a worker comes back as a
+result, so that an engine whose workers are other machines can pass. Of those in
+``tidemill.testing.bad_engines`` each breaks one clause.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import functools
+import gc
+import operator
+import os
+import secrets
+import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tidemill.contracts import Engine
-from tidemill.errors import TidemillError, TooFewRows
+import tidemill
+from tidemill.contracts import AHEAD, Engine
+from tidemill.errors import StorageFailed, TooFewRows
 
-__all__ = ["EngineContract"]
+__all__ = ["EngineContract", "refuse", "square"]
+
+_MANY = 120
+"""Items of the tests that count: many more than any engine may begin ahead."""
+
+_seen: Counter[tuple[str, str]] = Counter()
+"""What this process has done: in a worker, what items find there of those before them."""
 
 
 def square(number: int) -> int:
@@ -29,86 +49,328 @@ def refuse(bad: frozenset[int], number: int) -> int:
     return number
 
 
-def fail(number: int) -> int:
-    """Raise an error that is not ours."""
-    raise ZeroDivisionError(f"number {number}")
-
-
 class EngineContract:
-    """The contract of ``tidemill.contracts.Engine``.
+    """The contract of :class:`tidemill.contracts.Engine`, a test a clause.
 
     A subclass named ``Test...`` supplies a fixture ``engine``::
 
         class TestMyEngine(EngineContract):
             @pytest.fixture
             def engine(self):
-                with MyEngine() as engine:
+                with closing(MyEngine(2)) as engine:
                     yield engine
     """
 
     def test_it_is_an_engine(self, engine: Engine) -> None:
-        """It has the methods of the protocol."""
+        """It has what the protocol names, and at least one worker."""
         assert isinstance(engine, Engine)
+        assert engine.workers >= 1
 
     def test_results_keep_the_order_of_items(self, engine: Engine) -> None:
         """Results come in the order of items, whichever is finished first."""
         assert engine.map(square, list(range(12)), label="squares") == [n * n for n in range(12)]
 
     def test_no_items_no_results(self, engine: Engine) -> None:
-        """An empty map is an empty list."""
+        """A map or a stream of nothing is nothing; a fold of nothing has no type to return."""
         assert engine.map(square, [], label="nothing") == []
+        assert list(engine.stream(square, [], label="nothing")) == []
+        with pytest.raises(ValueError, match="nothing"):
+            engine.fold(square, [], max, label="nothing")
 
     def test_any_sequence_will_do(self, engine: Engine) -> None:
         """Items may be a tuple, as in manifests; the function may be a partial."""
-        found = engine.map(partial(refuse, frozenset()), (3, 1, 2), label="tuple")
-        assert found == [3, 1, 2]
+        assert engine.map(partial(refuse, frozenset()), (3, 1, 2), label="tuple") == [3, 1, 2]
 
-    @pytest.mark.parametrize("count", [1, 5])
-    def test_progress_counts_every_item_once(self, engine: Engine, count: int) -> None:
-        """Progress is called once an item, rising by one to the total."""
-        steps: list[tuple[int, int]] = []
+    def test_progress_counts_every_item_once(self, engine: Engine) -> None:
+        """Progress is called once an item, rising by one to the total; of a fold too."""
+        for count in (1, 5):
+            for call in (engine.map, partial(engine.fold, merge=max)):
+                steps: list[tuple[int, int]] = []
 
-        def progress(finished: int, total: int, /) -> None:
-            steps.append((finished, total))
+                def progress(*step: int, steps: list[tuple[int, int]] = steps) -> None:
+                    steps.append(step)  # type: ignore[arg-type]
 
-        engine.map(square, list(range(count)), label="squares", progress=progress)
-        assert steps == [(number, count) for number in range(1, count + 1)]
+                call(square, list(range(count)), label="squares", progress=progress)
+                assert steps == [(number, count) for number in range(1, count + 1)]
 
-    @pytest.mark.parametrize("items", [[4], [0, 1, 2, 4, 5]])
-    def test_an_error_keeps_type_remedy_and_fields(self, engine: Engine, items: list[int]) -> None:
-        """An error of ours arrives whole, from whatever process it comes."""
-        with pytest.raises(TooFewRows) as caught:
-            engine.map(partial(refuse, frozenset({4})), items, label="refusals")
-        assert caught.value.message == "refused 4"
-        assert caught.value.remedy == "send another"
-        assert caught.value.fields == {"number": 4}
+    def test_a_fold_merges_from_left_to_right(self, engine: Engine) -> None:
+        """The fold is the one of the list: sums of floats are equal to the last bit."""
+        items = list(range(15))
+        told = engine.fold(_named, items, _joined, label="words")
+        assert told == functools.reduce(_joined, map(_named, items))
+        assert engine.fold(_named, items[:1], _joined, label="words") == "0"
+
+    def test_a_stream_has_every_item_once(self, engine: Engine) -> None:
+        """A stream yields each result once, with its place; items may come from a generator."""
+        found = list(engine.stream(square, iter(range(12)), label="squares"))
+        assert sorted(found) == [(n, n * n) for n in range(12)]
+
+    def test_a_stream_takes_items_as_there_is_room(self, engine: Engine) -> None:
+        """No more items are taken ahead of the results than the protocol allows."""
+        assert _most_ahead(engine, None) <= AHEAD * engine.workers
+
+    def test_a_stream_holds_to_its_limit(self, engine: Engine) -> None:
+        """With ``at_once`` no more items than that have been taken without a result."""
+        assert _most_ahead(engine, 1) <= 1
+
+    def test_a_fold_holds_few_results(self, engine: Engine) -> None:
+        """However many items, the caller holds what is merged and a few results a worker."""
+        gc.collect()
+        _Held.most = _Held.alive = 0
+        merged = engine.fold(_hold, list(range(_MANY)), _Held.merge, label="held")
+        assert merged.number == sum(range(_MANY))
+        assert _Held.most <= AHEAD * engine.workers + 8
+
+    def test_one_thread_a_worker(self, engine: Engine) -> None:
+        """BLAS has one thread while a function runs, whatever the door."""
+        found = engine.map(_threads, [1, 2, 3], label="threads")
+        found += engine.map(_threads, [1], label="threads")
+        found += engine.fold(_listed_threads, [1, 2, 3], operator.add, label="threads")
+        found += [n for _, n in engine.stream(_threads, [1, 2, 3], label="threads")]
+        assert set(found) == {1}
+
+    def test_constants_are_shipped_once_a_worker(self, engine: Engine) -> None:
+        """What is bound to the function is packed once and unpacked once a worker."""
+        for call in (engine.map, partial(engine.fold, merge=max)):
+            constant = _Constant()
+            arrivals = call(partial(_arrivals, constant), list(range(_MANY)), label="constants")
+            arrivals = arrivals if isinstance(arrivals, list) else [arrivals]
+            assert max(arrivals) <= 1
+            assert constant.packed <= _MANY // 2
+
+    def test_workers_see_the_same_packages(self, engine: Engine) -> None:
+        """Workers have the caller's Python and packages."""
+        assert set(engine.map(_versions, [1, 2], label="versions")) == {_versions(0)}
+
+    def test_an_error_keeps_type_remedy_and_fields(self, engine: Engine) -> None:
+        """An error of ours arrives whole, from whatever process and by whatever door."""
+        function = partial(refuse, frozenset({4}))
+        for items in ([4], [0, 1, 2, 4, 5]):
+            for call in _DOORS:
+                with pytest.raises(TooFewRows) as caught:
+                    call(engine, function, items)
+                assert caught.value.message == "refused 4"
+                assert caught.value.remedy == "send another"
+                assert caught.value.fields == {"number": 4}
 
     def test_a_foreign_error_keeps_its_type(self, engine: Engine) -> None:
         """An error that is not ours arrives as what it is."""
         with pytest.raises(ZeroDivisionError, match="number"):
-            engine.map(fail, [1, 2], label="failures")
+            engine.map(_fail, [1, 2], label="failures")
 
-    def test_an_error_stops_the_map(self, engine: Engine) -> None:
-        """After an error no new items are begun, beyond the few already handed out."""
-        begun = self._begun(engine, 200)
-        assert begun < 100
+    def test_an_error_stops_the_work(self, engine: Engine) -> None:
+        """After an error nothing begins beyond what had been handed out."""
+        for call in _DOORS:
+            token = secrets.token_hex(8)
+            with pytest.raises(TooFewRows):
+                call(engine, partial(_mark, token, frozenset({3})), range(_MANY))
+            assert _begun(engine, token) < _MANY // 2
+
+    def test_an_error_of_progress_stops_the_work(self, engine: Engine) -> None:
+        """What ``progress`` raises is raised, and cancels what has not begun."""
+
+        def progress(finished: int, _: int, /) -> None:
+            raise KeyError(finished)
+
+        token = secrets.token_hex(8)
+        with pytest.raises(KeyError):
+            engine.map(
+                partial(_mark, token, frozenset()), range(_MANY), label="marks", progress=progress
+            )
+        assert _begun(engine, token) < _MANY // 2
+
+    def test_leaving_a_stream_stops_the_work(self, engine: Engine) -> None:
+        """A caller that leaves a stream cancels what has not begun."""
+        token = secrets.token_hex(8)
+        stream = engine.stream(partial(_mark, token, frozenset()), range(_MANY), label="marks")
+        next(stream)
+        stream.close()
+        assert _begun(engine, token) < _MANY // 2
 
     def test_a_map_after_an_error_works(self, engine: Engine) -> None:
         """A failed map leaves the engine usable."""
-        with pytest.raises(TidemillError):
+        with pytest.raises(TooFewRows):
             engine.map(partial(refuse, frozenset({0})), [0, 1], label="refusals")
         assert engine.map(square, [2, 3], label="squares") == [4, 9]
 
-    def _begun(self, engine: Engine, count: int) -> int:
-        with tempfile.TemporaryDirectory() as folder:
-            with pytest.raises(TooFewRows):
-                engine.map(partial(_leave_a_mark, Path(folder)), list(range(count)), label="marks")
-            # Whatever is still queued would come before these.
-            engine.map(square, [1, 2, 3], label="squares")
-            return len(list(Path(folder).iterdir()))
+    def test_an_item_that_runs_twice_counts_once(self, engine: Engine) -> None:
+        """An engine that tries again, after an error that a retry can help, tells nothing twice."""
+        for call in (engine.map, partial(engine.fold, merge=operator.add)):
+            steps: list[int] = []
+
+            def progress(finished: int, _: int, /, steps: list[int] = steps) -> None:
+                steps.append(finished)
+
+            function = partial(_fail_first, secrets.token_hex(8))
+            try:
+                found = call(function, list(range(6)), label="retries", progress=progress)
+            except StorageFailed:
+                continue  # it does not try again: that is the caller's affair
+            flat = found if isinstance(found[0], int) else [n for [n] in found]
+            assert flat == list(range(6))
+            assert steps == list(range(1, 7))
+
+    def test_threads_may_call_it_at_once(self, engine: Engine) -> None:
+        """Concurrent calls of several threads each get their own results."""
+        results: dict[int, Any] = {}
+
+        def call(number: int) -> None:
+            items = list(range(number, number + 6))
+            results[number] = (
+                engine.map(square, items, label=f"squares {number}"),
+                engine.fold(square, items, max, label=f"largest {number}"),
+                sorted(engine.stream(square, items, label=f"stream {number}")),
+            )
+
+        threads = [threading.Thread(target=call, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for number in range(4):
+            squares = [n * n for n in range(number, number + 6)]
+            assert results.get(number) == (squares, max(squares), list(enumerate(squares)))
+
+    def test_it_may_be_closed_again_and_used_again(self, engine: Engine) -> None:
+        """``close`` may be called twice, and a later map finds workers."""
+        engine.map(square, [1, 2], label="squares")
+        engine.close()
+        engine.close()
+        assert engine.map(square, [2, 3], label="squares") == [4, 9]
 
 
-def _leave_a_mark(folder: Path, number: int) -> int:
-    (folder / str(number)).touch()
+_DOORS: tuple[Callable[[Engine, Callable[[int], int], Any], Any], ...] = (
+    lambda engine, function, items: engine.map(function, items, label="map"),
+    lambda engine, function, items: engine.fold(function, items, max, label="fold"),
+    lambda engine, function, items: list(engine.stream(function, items, label="stream")),
+)
+
+
+def _named(number: int) -> str:
+    time.sleep(0.01 / (1 + number))
+    return str(number)
+
+
+def _joined(left: str, right: str) -> str:
+    return f"({left} {right})"
+
+
+def _fail(number: int) -> int:
+    raise ZeroDivisionError(f"number {number}")
+
+
+def _versions(_: int) -> tuple[str, ...]:
+    import numpy as np
+
+    return tidemill.__version__, np.__version__, *map(str, sys.version_info[:2])
+
+
+def _threads(_: int) -> int:
+    import numpy  # noqa: F401 - brings its BLAS
+    from threadpoolctl import threadpool_info
+
+    return max(int(lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas")
+
+
+def _listed_threads(number: int) -> list[int]:
+    return [_threads(number)]
+
+
+def _most_ahead(engine: Engine, at_once: int | None) -> int:
+    """The most items that a stream has taken without giving a result."""
+    taken = given = most = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken, most
+        for number in range(_MANY):
+            taken += 1
+            most = max(most, taken - given)
+            yield number
+
+    for _ in engine.stream(_short, items(), label="stream", at_once=at_once):
+        given += 1
+    assert given == taken == _MANY
+    return most
+
+
+def _short(number: int) -> int:
+    return number
+
+
+class _Held:
+    """A result that knows how many of its kind this process holds."""
+
+    alive = 0
+    most = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        _Held.alive += 1
+        _Held.most = max(_Held.most, _Held.alive)
+
+    def __del__(self) -> None:
+        _Held.alive -= 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Held, (self.number,)
+
+    def merge(self, other: _Held) -> _Held:
+        return _Held(self.number + other.number)
+
+
+def _hold(number: int) -> _Held:
+    return _Held(number)
+
+
+class _Constant:
+    """Counts how often it was packed, where it is; and unpacked, where it arrives."""
+
+    def __init__(self) -> None:
+        self.name, self.packed = secrets.token_hex(8), 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.packed += 1
+        return _arrive, (self.name,)
+
+
+def _arrive(name: str) -> _Constant:
+    constant = _Constant()
+    constant.name = name
+    _seen[name, _process()] += 1
+    return constant
+
+
+def _arrivals(constant: _Constant, _: int) -> int:
+    return _seen[constant.name, _process()]
+
+
+def _process() -> str:
+    # Processes that were forked share what was counted before.
+    return str(os.getpid())
+
+
+def _mark(token: str, bad: frozenset[int], number: int) -> int:
+    _seen[token, _process()] += 1
     time.sleep(0.01)
-    return refuse(frozenset({3}), number)
+    return refuse(bad, number)
+
+
+def _begun(engine: Engine, token: str) -> int:
+    """Items that workers have begun; whatever is still queued comes before the question."""
+    asked = engine.map(partial(_tell, token), range(AHEAD * engine.workers), label="begun")
+    return sum(dict(asked).values())
+
+
+def _tell(token: str, _: int) -> tuple[tuple[str, str], int]:
+    import socket
+
+    time.sleep(0.02)
+    return (socket.gethostname(), _process()), _seen[token, _process()]
+
+
+def _fail_first(token: str, number: int) -> list[int]:
+    """Fail for the third item at first, in each process, with an error that a retry can help."""
+    if number == 2 and not _seen[token, _process()]:
+        _seen[token, _process()] += 1
+        raise StorageFailed("no disk", remedy="try again")
+    return [number]

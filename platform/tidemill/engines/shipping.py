@@ -1,0 +1,95 @@
+"""Functions on their way to the worker processes of this machine: written once, read once."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import tempfile
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+from tidemill.storage import hash_bytes, storage_errors
+
+__all__ = ["Depot", "Shipment"]
+
+_KEPT = 2
+
+_kept: OrderedDict[str, Callable[[Any], Any]] = OrderedDict()
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """The address of a function: small, whatever is bound to it.
+
+    Parameters
+    ----------
+    name : str
+        The hash of its content.
+    path : Path
+    """
+
+    name: str
+    path: Path
+
+    def __call__(self, item: Any) -> Any:
+        """The function's result. A worker keeps the functions that it had last."""
+        function = _kept.get(self.name)
+        if function is None:
+            # Of the process that made this worker, in a folder that only its user may write.
+            function = pickle.loads(self.path.read_bytes())  # noqa: S301
+            _kept[self.name] = function
+            while len(_kept) > _KEPT:
+                _kept.popitem(last=False)
+        _kept.move_to_end(self.name)
+        return function(item)
+
+
+class Depot:
+    """Where the functions of the maps that run now lie; maps of one function share it.
+
+    Notes
+    -----
+    Disk: the pickled functions, in the folder for temporary files. Memory: one of them, while it
+    is written.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tidemill-engine-"))
+        self._users: Counter[str] = Counter()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def holding(self, function: Callable[[Any], Any]) -> Iterator[Shipment]:
+        """The function's address, good inside the block.
+
+        Raises
+        ------
+        StorageFailed
+            If there is no room for it.
+        """
+        content = bytes(ForkingPickler.dumps(function))
+        name = hash_bytes(content)
+        shipment = Shipment(name, self.folder / name)
+        with self._guard:
+            if not self._users[shipment.name]:
+                with storage_errors(shipment.path):
+                    shipment.path.write_bytes(content)
+            self._users[shipment.name] += 1
+        del content
+        try:
+            yield shipment
+        finally:
+            with self._guard:
+                self._users[shipment.name] -= 1
+                if not self._users[shipment.name]:
+                    shipment.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
