@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from tidemill.config import TuningConfig
+from tidemill.engines import open_engine
+from tidemill.settings import Settings
 from tidemill.tuning import Report, search
 
 SPACE = {
@@ -42,16 +44,17 @@ def main() -> None:
     parser.add_argument("--sampler", default="tpe")
     parser.add_argument("--seconds", type=float, default=0.0)
     args = parser.parse_args()
-    study = search(
-        partial(objective, counter=args.folder / "calls", seconds=args.seconds),
-        SPACE,
-        config=TuningConfig(sampler=args.sampler, trials=args.trials),
-        metric="loss",
-        direction="minimize",
-        seed=7,
-        storage=args.folder / "study.journal",
-        n_workers=args.workers,
-    )
+    with open_engine(Settings(workers=args.workers)) as engine:
+        study = search(
+            partial(objective, counter=args.folder / "calls", seconds=args.seconds),
+            SPACE,
+            config=TuningConfig(sampler=args.sampler, trials=args.trials, workers=args.workers),
+            metric="loss",
+            direction="minimize",
+            seed=7,
+            storage=args.folder / "study.journal",
+            engine=engine,
+        )
     json.dump(asdict(study), sys.stdout)
 
 

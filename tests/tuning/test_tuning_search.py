@@ -15,6 +15,7 @@ from tidemill.errors import (
     IntegrityError,
     StorageFailed,
 )
+from tidemill.testing.bad_engines import PlainEngine
 from tidemill.tuning import Pruned, Report, Trial, median_bars, search
 
 SPACE = {"x": {"low": -2.0, "high": 2.0}, "n": {"low": 1, "high": 4}}
@@ -25,7 +26,7 @@ def bowl(params, report):
     return params["x"] ** 2 + abs(params["n"] - 3)
 
 
-def find(objective, folder, *, space=SPACE, seed=1, direction="minimize", **config):
+def find(objective, folder, *, space=SPACE, seed=1, direction="minimize", engine=None, **config):
     config = TuningConfig(**{"trials": 12, **config})
     watched = []
     study = search(
@@ -36,6 +37,7 @@ def find(objective, folder, *, space=SPACE, seed=1, direction="minimize", **conf
         direction=direction,
         seed=seed,
         storage=folder / "study.journal",
+        engine=engine,
         on_trial=watched.append,
     )
     return study, watched
@@ -350,3 +352,47 @@ def test_the_search_warns_of_nothing(tmp_path):
             steps = [trial.params["f"] / 0.3 for trial in study.trials]
             assert steps == pytest.approx([round(step) for step in steps])
             assert max(steps) <= 3.001
+
+
+class Hidden(PlainEngine):
+    """Its trials' clock has nothing to do with the caller's, as on another machine."""
+
+    def __init__(self, monkeypatch):
+        self.patch = monkeypatch
+        self.at_once = []
+
+    def call(self, function, item):
+        with self.patch.context() as patch:
+            patch.setattr("tidemill.tuning.pruning.time.monotonic", lambda: -1e9)
+            return super().call(function, item)
+
+    def stream(self, function, items, *, label, at_once=None):
+        self.at_once.append(at_once)
+        yield from super().stream(function, items, label=label, at_once=at_once)
+
+
+def test_trials_run_on_the_engine_that_is_given(tmp_path, monkeypatch):
+    """The search makes no engine; a study is the same on any, and asks for no more at once."""
+    engine = Hidden(monkeypatch)
+    engine.workers = 3
+    here, _ = find(bowl, tmp_path / "a")
+    there, _ = find(bowl, tmp_path / "b", engine=engine, workers=2)
+    assert here == there
+    assert set(engine.at_once) == {2}
+
+
+def test_processes_share_no_clock(tmp_path, monkeypatch):
+    """What is left of the time is told in seconds: a worker's own clock may stand anywhere."""
+    study, _ = find(bowl, tmp_path, engine=Hidden(monkeypatch), timeout_seconds=600)
+    assert study.complete
+    assert len(study.trials) == 12
+
+
+def test_the_wave_is_part_of_the_plan(tmp_path):
+    """Another number of trials in a wave is another study; the one of before keeps its trials."""
+    first, _ = find(bowl, tmp_path)
+    named, _ = find(lambda params, report: pytest.fail("it ran again"), tmp_path, wave=4)
+    assert named == first
+    wide, _ = find(bowl, tmp_path, wave=6)
+    assert [t.params for t in wide.trials[:4]] == [t.params for t in first.trials[:4]]
+    assert wide.trials[4:] != first.trials[4:]

@@ -203,7 +203,14 @@ class TuningConfig(Section):
     timeout_seconds: float | None = Field(
         None, gt=0, description="ends the study early and gives up reproducibility"
     )
-    workers: int = Field(1, ge=1, description="trials at once, each in a process")
+    workers: int = Field(
+        1,
+        ge=1,
+        description="trials at once, each in a worker of the engine; 1: here, with all cores",
+    )
+    wave: int = Field(
+        4, ge=1, description="trials proposed together, whatever the workers; part of the study"
+    )
     metric: str = Field("auto", description="auto, or a figure of the task such as roc_auc")
     max_rows: int = Field(200_000, ge=100, description="training rows a trial may see")
     space: dict[str, dict[str, Any]] = Field(

@@ -93,7 +93,7 @@ def run_tune(
         direction="maximize" if HIGHER_IS_BETTER[metric] else "minimize",
         seed=seed,
         storage=workspace.hidden / "studies" / f"{key[:16]}.log",
-        n_workers=tuning.workers,
+        engine=context.engine if tuning.workers > 1 else None,
         on_trial=lambda trial: tracker.log_trials(run_id, [trial]),
     )
     write_hashed(
@@ -129,11 +129,17 @@ def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, s
         {
             "shards": hash_file(workspace.shards / "manifest.json"),
             "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
-            "tuning": tuning.model_dump(mode="json", exclude={"workers"}),
+            "tuning": tuning.model_dump(mode="json", exclude=_not_named(tuning)),
             "training": training.model_dump(mode="json", exclude={"refit"}),
             "seed": seed,
         }
     )
+
+
+def _not_named(tuning: TuningConfig) -> set[str]:
+    """Settings on which the result does not depend; the wave of before has no name of its own."""
+    default = TuningConfig.model_fields["wave"].default
+    return {"workers"} if tuning.wave != default else {"workers", "wave"}
 
 
 def _require_searchable(

@@ -1,12 +1,11 @@
 """The search for a learner's parameters: spaces, samplers, pruning, a study that survives."""
 
 from tidemill.tuning.pruning import Pruned, Report, median_bars
-from tidemill.tuning.search import WAVE, search
+from tidemill.tuning.search import search
 from tidemill.tuning.space import Choices, Range, Space, grid_points, read_space
 from tidemill.tuning.study import Study, Trial
 
 __all__ = [
-    "WAVE",
     "Choices",
     "Pruned",
     "Range",

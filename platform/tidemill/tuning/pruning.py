@@ -63,27 +63,27 @@ class Report:
     bars : mapping of int to float
         From :func:`median_bars`; a trial whose best value so far is worse at that step ends.
     direction : {"maximize", "minimize"}
-    deadline : float or None
-        On the clock of ``time.monotonic``, which all processes of a machine share.
+    seconds : float or None
+        What is left of the study's time, from now on.
 
     Raises
     ------
     Pruned
         From the call, if the trial is worse than the bar, or its value is not finite.
     OutOfTime
-        From the call, if the deadline has passed.
+        From the call, when the seconds have passed.
     """
 
     def __init__(
         self,
         bars: Mapping[int, float] | None = None,
         direction: Direction = "maximize",
-        deadline: float | None = None,
+        seconds: float | None = None,
     ) -> None:
         self.steps: list[tuple[int, float]] = []
         self._bars = dict(bars or {})
         self._direction: Direction = direction
-        self._deadline = deadline
+        self._deadline = None if seconds is None else time.monotonic() + seconds
         self._best = -math.inf if direction == "maximize" else math.inf
 
     def __call__(self, step: int, value: float) -> None:

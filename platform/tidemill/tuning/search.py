@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tidemill.config import TuningConfig
-from tidemill.engines import LocalEngine
+from tidemill.contracts import Engine
 from tidemill.errors import Busy, ConfigError, StorageFailed, TidemillError
 from tidemill.storage import hash_json
 from tidemill.tuning.journal import Journal
@@ -20,10 +20,7 @@ from tidemill.tuning.pruning import OutOfTime, Pruned, Report, median_bars
 from tidemill.tuning.space import Scalar, Space, read_space
 from tidemill.tuning.study import Direction, Study, Trial, TrialState
 
-__all__ = ["WAVE", "Objective", "search"]
-
-WAVE = 4
-"""Trials proposed together. Fixed: proposals must not depend on the number of workers."""
+__all__ = ["Objective", "search"]
 
 Objective = Callable[[dict[str, Scalar], Report], float]
 
@@ -37,26 +34,26 @@ def search(
     direction: Direction,
     seed: int,
     storage: Path,
-    n_workers: int = 1,
+    engine: Engine | None = None,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> Study:
     """Find the parameters with the best value of ``objective``.
 
-    Trials are proposed in waves of four. A proposal depends on the seed, its number and the
-    trials of earlier waves; a trial is pruned by trials of earlier waves only. So the study is
-    the same for any number of workers, and a killed search that is begun again with the same
-    arguments finds its finished trials in ``storage`` and ends as an undisturbed one.
+    Trials are proposed in waves of ``config.wave``. A proposal depends on the seed, its number
+    and the trials of earlier waves; a trial is pruned by trials of earlier waves only. So the
+    study is the same for any number of workers, and a killed search that is begun again with the
+    same arguments finds its finished trials in ``storage`` and ends as an undisturbed one.
 
     Parameters
     ----------
     objective : callable
-        Takes the parameters and a :class:`Report`, returns the figure; picklable when
-        ``n_workers`` is above 1. May call ``report(step, value)``, and lets what that raises
-        pass through.
+        Takes the parameters and a :class:`Report`, returns the figure; picklable where there is
+        an ``engine`` of several workers. May call ``report(step, value)``, and lets what that
+        raises pass through.
     space : dict
         ``tuning.space``, or the learner's own in the same form.
     config : TuningConfig
-        ``sampler``, ``trials`` and ``timeout_seconds`` are read.
+        ``sampler``, ``trials``, ``wave``, ``timeout_seconds`` and ``workers`` are read.
     metric : str
         The figure's name.
     direction : {"maximize", "minimize"}
@@ -64,8 +61,9 @@ def search(
     storage : Path
         The journal's file. What the objective depends on beside its parameters (data, rows)
         must be part of this path; the caller holds the workspace.
-    n_workers : int
-        Trials at once, each in a process; 1 means in this one.
+    engine : Engine or None
+        Runs the trials, ``config.workers`` at once; None: here, one after another. The caller
+        closes it.
     on_trial : callable or None
         Called here with each finished trial, also with those that an earlier, killed search
         finished.
@@ -95,13 +93,12 @@ def search(
     search_ = _Search(
         objective=objective,
         direction=direction,
-        deadline=_deadline(config.timeout_seconds),
+        clock=_Clock(config.timeout_seconds),
         proposals=proposals,
         journal=Journal(storage, plan, direction),
         on_trial=on_trial or _ignore,
     )
-    with LocalEngine(n_workers) as engine:
-        trials = search_.run(engine)
+    trials = search_.run(_Runner(engine, config.workers), config.wave)
     return replace(
         _study(trials, proposals.total, metric, direction), altered=search_.journal.altered
     )
@@ -121,31 +118,67 @@ def _plan(space: Space, config: TuningConfig, metric: str, direction: Direction,
             "metric": metric,
             "direction": direction,
             "seed": seed,
-            "wave": WAVE,
+            "wave": config.wave,
         }
     )
 
 
-def _deadline(timeout_seconds: float | None) -> float | None:
-    return None if timeout_seconds is None else time.monotonic() + timeout_seconds
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A trial to run, and the seconds that are left for it."""
+
+    number: int
+    params: dict[str, Scalar]
+    seconds: float | None
+
+
+class _Clock:
+    """What is left of the study's time, by this process's own clock: no other one reads it."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds; None without a limit."""
+        return None if self._end is None else self._end - time.monotonic()
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Runs the trials of a wave: with an engine, or here, with all that this process may use."""
+
+    engine: Engine | None
+    at_once: int
+
+    def run(
+        self, evaluate: Callable[[_Asked], Trial | None], asked: Iterable[_Asked]
+    ) -> Iterator[Trial | None]:
+        """Each trial as it ends, None for one that time has cut."""
+        if self.engine is None:
+            yield from map(evaluate, asked)
+            return
+        # No more than can begin: the time that is left is told to a trial when it is handed out.
+        at_once = min(self.at_once, self.engine.workers)
+        for _, trial in self.engine.stream(evaluate, asked, label="tune", at_once=at_once):
+            yield trial
 
 
 @dataclass(frozen=True)
 class _Search:
     objective: Objective
     direction: Direction
-    deadline: float | None
+    clock: _Clock
     proposals: Proposals
     journal: Journal
     on_trial: Callable[[Trial], None]
 
-    def run(self, engine: LocalEngine) -> list[Trial]:
+    def run(self, runner: _Runner, wave_size: int) -> list[Trial]:
         """All trials, in order; fewer if time runs out."""
         remembered = self.journal.read()
         trials: list[Trial] = []
-        for first in range(0, self.proposals.total, WAVE):
-            numbers = range(first, min(first + WAVE, self.proposals.total))
-            wave = self._wave(numbers, trials, remembered, engine)
+        for first in range(0, self.proposals.total, wave_size):
+            numbers = range(first, min(first + wave_size, self.proposals.total))
+            wave = self._wave(numbers, trials, remembered, runner)
             trials += wave
             if len(wave) < len(numbers):
                 break
@@ -157,7 +190,7 @@ class _Search:
         numbers: range,
         earlier: Sequence[Trial],
         remembered: dict[int, Trial],
-        engine: LocalEngine,
+        runner: _Runner,
     ) -> list[Trial]:
         asked = dict(zip(numbers, self.proposals.ask(numbers), strict=True))
         # A remembered trial with other parameters comes from another version of the sampler.
@@ -169,10 +202,9 @@ class _Search:
             objective=self.objective,
             bars=median_bars(earlier, self.direction),
             direction=self.direction,
-            deadline=self.deadline,
         )
-        todo = [(n, asked[n]) for n in numbers if n not in done]
-        for _, finished in engine.stream(evaluate, todo, label="tune"):
+        todo = (_Asked(n, asked[n], self.clock.left()) for n in numbers if n not in done)
+        for finished in runner.run(evaluate, todo):
             if finished is not None:
                 self.journal.append(finished, self.proposals.distributions)
                 self.on_trial(finished)
@@ -185,20 +217,19 @@ def _same(trial: Trial | None, params: dict[str, Scalar]) -> bool:
 
 
 def _evaluate(
-    item: tuple[int, dict[str, Scalar]],
+    asked: _Asked,
     *,
     objective: Objective,
     bars: dict[int, float],
     direction: Direction,
-    deadline: float | None,
 ) -> Trial | None:
     """Run one trial, in a worker; None if time is over."""
-    number, params = item
-    report = Report(bars, direction, deadline)
+    number, params = asked.number, asked.params
+    if asked.seconds is not None and asked.seconds <= 0:
+        return None
+    report = Report(bars, direction, asked.seconds)
     state: TrialState = "failed"
     value, message = None, None
-    if deadline is not None and time.monotonic() >= deadline:
-        return None
     try:
         value = float(objective(dict(params), report))
         state = "complete"
