@@ -16,7 +16,7 @@ from tidemill.contracts import Engine, Progress
 from tidemill.features.calendar import calendar_counts
 from tidemill.features.columns import read_times
 from tidemill.features.encoder import Encoder
-from tidemill.profiling import Moments, Profile, fold
+from tidemill.profiling import Moments, Profile, fold, merge
 from tidemill.schema import Role
 from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles
 from tidemill.storage import verify_file as verified
@@ -94,13 +94,12 @@ def encoded_moments(
     progress: Progress | None = None,
 ) -> Moments:
     """Moments of the encoded columns of all training rows; one pass, memory of one block."""
-    return fold(
-        engine.map(
-            partial(_shard_moments, folder=folder, encoding=encoding),
-            manifest.of(Role.TRAIN),
-            label="co-moments",
-            progress=progress,
-        )
+    return engine.fold(
+        partial(_shard_moments, folder=folder, encoding=encoding),
+        manifest.of(Role.TRAIN),
+        merge,
+        label="co-moments",
+        progress=progress,
     )
 
 

@@ -1,7 +1,7 @@
 """Statistics as a map over batches and a merge: moments, histograms, categories, hash samples."""
 
 from tidemill.profiling.category import CategoryProfile
-from tidemill.profiling.fold import fold
+from tidemill.profiling.fold import fold, merge
 from tidemill.profiling.moments import Moments
 from tidemill.profiling.numeric import NumericProfile
 from tidemill.profiling.profile import Profile, categories_of
@@ -17,4 +17,5 @@ __all__ = [
     "RowSketch",
     "categories_of",
     "fold",
+    "merge",
 ]

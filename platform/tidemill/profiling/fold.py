@@ -7,9 +7,14 @@ from typing import TypeVar
 
 from tidemill.contracts import Partial
 
-__all__ = ["fold"]
+__all__ = ["fold", "merge"]
 
 P = TypeVar("P", bound=Partial)
+
+
+def merge(a: P, b: P) -> P:
+    """Merge two partials: what ``Engine.fold`` takes for the partials of items."""
+    return a.merge(b)
 
 
 def fold(partials: Iterable[P]) -> P:
@@ -32,5 +37,5 @@ def fold(partials: Iterable[P]) -> P:
     except StopIteration:
         raise ValueError("fold needs at least one partial") from None
     for partial in rest:
-        merged = merged.merge(partial)
+        merged = merge(merged, partial)
     return merged

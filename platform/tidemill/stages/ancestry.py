@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.errors import ModelUntrusted
-from tidemill.profiling import RowSketch, fold
+from tidemill.profiling import RowSketch, fold, merge
 from tidemill.schema import Purpose, Role, TableSchema
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
@@ -267,7 +267,7 @@ def _lesson(context: StageContext, manifest: ShardManifest, name: str) -> Learnt
     columns = _identity(manifest.schema)
     function = partial(_sketch, folder=context.workspace.shards, columns=columns)
     files = [entry.file for entry in shards]
-    parts = context.engine.map(function, files, label="lesson", progress=context.progress)
+    sketch = context.engine.fold(function, files, merge, label="lesson", progress=context.progress)
     times = [entry.time_to for entry in shards if entry.time_to]
     time = manifest.schema.time
     return Learnt(
@@ -275,7 +275,7 @@ def _lesson(context: StageContext, manifest: ShardManifest, name: str) -> Learnt
         _named(manifest.schema),
         None if time is None else time.name,
         max(times, key=lambda text: np.datetime64(text, "us")) if times else None,
-        fold(parts),
+        sketch,
     )
 
 

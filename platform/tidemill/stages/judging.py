@@ -26,7 +26,7 @@ from tidemill.metrics import (
     figures_of,
     metric_names,
 )
-from tidemill.profiling import CategoryProfile, Profile, fold
+from tidemill.profiling import CategoryProfile, Profile, fold, merge
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.ancestry import Unlearnt
 from tidemill.stages.blocks import encode_target
@@ -112,7 +112,7 @@ def judge(
         only=only,
     )
     label = f"evaluate {role.value}"
-    return fold(context.engine.map(function, files, label=label, progress=context.progress))
+    return context.engine.fold(function, files, merge, label=label, progress=context.progress)
 
 
 def judge_stretches(
@@ -152,11 +152,22 @@ def judge_stretches(
         ends=ends,
     )
     placed = list(zip(files, starts, strict=False))
+    if not placed:
+        return ()
+    parts = context.engine.fold(
+        function, placed, _merge_parts, label=label, progress=context.progress
+    )
+    return tuple(figures for _, figures in sorted(_merge_parts(parts, [])))
+
+
+def _merge_parts(
+    some: list[tuple[int, Figures]], others: list[tuple[int, Figures]]
+) -> list[tuple[int, Figures]]:
+    """The figures of each stretch, merged in the order in which they come."""
     found: dict[int, Figures] = {}
-    for parts in context.engine.map(function, placed, label=label, progress=context.progress):
-        for at, figures in parts:
-            found[at] = fold([found[at], figures]) if at in found else figures
-    return tuple(figures for _, figures in sorted(found.items()))
+    for at, figures in (*some, *others):
+        found[at] = merge(found[at], figures) if at in found else figures
+    return list(found.items())
 
 
 def stretch_ends(context: StageContext, manifest: ShardManifest, role: Role) -> Times | None:
@@ -284,7 +295,7 @@ def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
     )
     function = partial(_judge_shard_baseline, folder=folder, schema=schema, prior=prior)
     files = [entry.file for entry in manifest.of(Role.TEST)]
-    return fold(context.engine.map(function, files, label="baseline"))
+    return context.engine.fold(function, files, merge, label="baseline")
 
 
 def _judge_shard_baseline(

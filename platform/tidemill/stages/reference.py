@@ -27,7 +27,7 @@ from tidemill.drift import (
     widest_gap,
 )
 from tidemill.learning import predict_scores
-from tidemill.profiling import Profile, fold
+from tidemill.profiling import Profile, fold, merge
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
@@ -121,8 +121,14 @@ def _gap(
         schema=manifest.schema,
         step=max(1, -(-sum(entry.file.rows for entry in shards) // GAP_ROWS)),
     )
-    parts = context.engine.map(function, shards, label="outputs", progress=context.progress)
-    return output_gap(*(fold(profiles) for profiles in zip(*parts, strict=True)))
+    told = context.engine.fold(
+        function, shards, _merge_each, label="outputs", progress=context.progress
+    )
+    return output_gap(*told)
+
+
+def _merge_each(some: list[Profile], others: list[Profile]) -> list[Profile]:
+    return [merge(*both) for both in zip(some, others, strict=True)]
 
 
 def _tell_shard(
@@ -155,8 +161,11 @@ def _training(context: StageContext, manifest: ShardManifest) -> list[Profile]:
         schema=manifest.schema,
         edges=_time_edges(shards, TIME_BLOCKS),
     )
-    parts = context.engine.map(function, shards, label="reference", progress=context.progress)
-    return _merged(parts)
+    return _in_order(
+        context.engine.fold(
+            function, shards, _merge_blocks, label="reference", progress=context.progress
+        )
+    )
 
 
 def _held_out(context: StageContext, manifest: ShardManifest, pipeline: Pipeline) -> list[HeldOut]:
@@ -173,10 +182,11 @@ def _held_out(context: StageContext, manifest: ShardManifest, pipeline: Pipeline
         step=max(1, -(-rows // HELD_OUT_ROWS)),
         stretches=_stretches(shards, blocks),
     )
-    parts = context.engine.map(
-        function, shards, label="reference outputs", progress=context.progress
+    return _in_order(
+        context.engine.fold(
+            function, shards, _merge_blocks, label="reference outputs", progress=context.progress
+        )
     )
-    return _merged(parts)
 
 
 def _by_order(shards: tuple[ShardEntry, ...], folder: Path) -> list[Profile]:
@@ -186,7 +196,7 @@ def _by_order(shards: tuple[ShardEntry, ...], folder: Path) -> list[Profile]:
         for document in read_profiles(folder, entry):
             key, profile = next(numbers), Profile.from_json(document)
             found[key] = found[key].merge(profile) if key in found else profile
-    return [found[key] for key in sorted(found)]
+    return _in_order(found)
 
 
 def _stretches(shards: tuple[ShardEntry, ...], most: int) -> dict[int, tuple[int, ...]]:
@@ -200,12 +210,15 @@ def _stretches(shards: tuple[ShardEntry, ...], most: int) -> dict[int, tuple[int
     }
 
 
-def _merged(parts: list[dict[int, P]]) -> list[P]:
-    """Parts of all shards by block number; in the order of the numbers."""
-    found: dict[int, P] = {}
-    for part in parts:
-        for number, block in part.items():
-            found[number] = found[number].merge(block) if number in found else block
+def _merge_blocks(some: dict[int, P], others: dict[int, P]) -> dict[int, P]:
+    """What two shards hold of each block, by its number."""
+    found = dict(some)
+    for number, block in others.items():
+        found[number] = found[number].merge(block) if number in found else block
+    return found
+
+
+def _in_order(found: dict[int, P]) -> list[P]:
     return [found[number] for number in sorted(found)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,16 +95,15 @@ def score_files(
             batch_rows=params.ingestion.batch_rows,
             seen=seen,
         )
-        parts = context.engine.map(
-            function, listing.splits, label="score", progress=context.progress
+        rows, found = context.engine.fold(
+            function, listing.splits, _both, label="score", progress=context.progress
         )
-        found = reduce(Oddities.merge, (oddities for _, oddities in parts), Oddities())
         _refuse(found, params.ingestion.max_invalid_fraction, source)
         join_parts([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
     finally:
         discard_directory(work)
     facts = {
-        **_counts(sum(rows for rows, _ in parts), found, schema.task),
+        **_counts(rows, found, schema.task),
         "model": params.model_name,
         "version": loaded.version,
         "output": str(output),
@@ -228,6 +227,10 @@ def _score_split(
     if writer is not None:
         writer.close()
     return rows, found
+
+
+def _both(some: tuple[int, Oddities], others: tuple[int, Oddities]) -> tuple[int, Oddities]:
+    return some[0] + others[0], some[1].merge(others[1])
 
 
 def _joined(given: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:
