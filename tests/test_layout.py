@@ -90,6 +90,18 @@ def test_no_modules_import_in_a_circle():
     assert sorted(arrows) == []
 
 
+def test_engines_are_opened_in_one_place():
+    """Only the room of engines names one: all others ask `open_engine`, which knows the table."""
+    rooms = [PACKAGE, MONITOR, ROOT / "flows"]
+    files = [path for room in rooms for path in room.rglob("*.py")]
+    strangers = [
+        path.relative_to(ROOT)
+        for path in files
+        if (PACKAGE / "engines") not in path.parents and "LocalEngine" in path.read_text()
+    ]
+    assert strangers == []
+
+
 def test_nobody_imports_flows():
     """Flow files are entry points; their stems are no importable names."""
     stems = {path.stem for path in (ROOT / "flows").glob("*.py")}

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     ----------
     workers : int
         Processes at once (``TIDEMILL_WORKERS``); results do not depend on it.
+    engine : str
+        What runs them (``TIDEMILL_ENGINE``, ``--engine``): ``local``, an engine of another
+        package, or ``module:Name``; results do not depend on it.
     mlflow_tracking_uri : str or None
         ``MLFLOW_TRACKING_URI``; None means the workspace's own sqlite store.
     prefect_api_url : str or None
@@ -40,6 +43,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True, extra="ignore")
 
     workers: int = Field(default_factory=_usable_cores, ge=1, le=256)
+    engine: str = Field("local", min_length=1)
     mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(None, validation_alias="PREFECT_API_URL")
 
@@ -54,9 +58,9 @@ class Settings(BaseSettings):
         return own or "http://127.0.0.1:5000"
 
 
-def load_settings() -> Settings:
-    """Read the environment now (never at import)."""
-    return Settings()
+def load_settings(*, engine: str | None = None) -> Settings:
+    """Read the environment now (never at import); a given ``engine`` wins over its own."""
+    return Settings() if engine is None else Settings(engine=engine)
 
 
 def told_clients(root: Path) -> dict[str, str]:

@@ -18,4 +18,4 @@ class TestPrefectEngine(EngineContract):
 
     @pytest.fixture
     def engine(self, inner, client):
-        return PrefectEngine(inner, retry_delay_seconds=0.1)
+        return PrefectEngine(inner, max_children=8, retry_delay_seconds=0.1)

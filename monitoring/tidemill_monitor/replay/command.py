@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.config import Params, load_params
-from tidemill.engines import LocalEngine
+from tidemill.engines import open_engine
 from tidemill.errors import UsageError
 from tidemill.monitor_client import MonitorClient
 from tidemill.schema import TableSchema
@@ -88,7 +88,7 @@ def _spooled(
     progress: Callable[[int], None],
 ) -> Spool:
     known = {item["name"] for item in client.get("/v1/features")["items"]}
-    with LocalEngine(load_settings().workers) as engine:
+    with open_engine(load_settings()) as engine:
         return spool(
             params,
             schema,

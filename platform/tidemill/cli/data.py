@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidemill.cli.options import JsonOption, WorkspaceOption, existing
+from tidemill.cli.options import EngineOption, JsonOption, WorkspaceOption, existing
 from tidemill.screen import Screen
 
 __all__ = ["add_commands"]
@@ -32,18 +32,20 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(quarantine, name="quarantine")
 
 
-def look(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+def look(
+    workspace: WorkspaceOption = Path(), engine: EngineOption = None, as_json: JsonOption = False
+) -> None:
     """Say what the source's columns are, from a bounded sample; writes nothing."""
     from tidemill.config import load_params
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.ingestion import list_source, look_result
     from tidemill.settings import load_settings
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     params = load_params(place.root)
-    with LocalEngine(load_settings().workers) as engine:
-        listing = list_source(params.dataset, place.root, engine)
+    with open_engine(load_settings(engine=engine)) as opened:
+        listing = list_source(params.dataset, place.root, opened)
         found = look_result(params.dataset, listing, place.root)
     schema = found.schema
     screen.result(
@@ -110,9 +112,11 @@ def locate(
     screen.result(asdict(found), key, [asdict(found)])
 
 
-def verify(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+def verify(
+    workspace: WorkspaceOption = Path(), engine: EngineOption = None, as_json: JsonOption = False
+) -> None:
     """Compare every shard with its manifest; exit 3 if one differs."""
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.errors import IntegrityError
     from tidemill.settings import load_settings
     from tidemill.sharding import verify as check
@@ -121,8 +125,8 @@ def verify(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
     screen = Screen(as_json=as_json)
     folder = existing(workspace).shards
     manifest = ShardManifest.read(folder)
-    with LocalEngine(load_settings().workers) as engine:
-        problems = check(manifest, folder, engine)
+    with open_engine(load_settings(engine=engine)) as opened:
+        problems = check(manifest, folder, opened)
     if problems:
         raise IntegrityError(
             f"{len(problems)} problem(s) in {len(manifest.shards)} shards",

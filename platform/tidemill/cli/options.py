@@ -10,10 +10,19 @@ import typer
 if TYPE_CHECKING:
     from tidemill.storage import Workspace
 
-__all__ = ["JsonOption", "WaitOption", "WorkspaceOption", "existing"]
+__all__ = ["EngineOption", "JsonOption", "WaitOption", "WorkspaceOption", "existing"]
 
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="The folder with params.yaml.")
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="What runs the work: local, another package's, or module:Name "
+        "(default: TIDEMILL_ENGINE).",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 WaitOption = Annotated[

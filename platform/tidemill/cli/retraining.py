@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existing
+from tidemill.cli.options import EngineOption, JsonOption, WaitOption, WorkspaceOption, existing
 from tidemill.screen import Screen
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def retrain(
         ),
     ] = None,
     workspace: WorkspaceOption = Path(),
+    engine: EngineOption = None,
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +54,7 @@ def retrain(
     """
     from tidemill.cli.observer import at_work
     from tidemill.config import load_params
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.pipeline import context_for, take_back
     from tidemill.retraining import Order
     from tidemill.retraining import retrain as run
@@ -61,17 +62,17 @@ def retrain(
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
-    settings = load_settings()
+    settings = load_settings(engine=engine)
     with (
         at_work(place, screen, wait=wait) as observer,
-        LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
+        open_engine(settings, preload=("tidemill.stages",)) as opened,
     ):
         take_back(place, observer.warned)  # before anything is read as params.yaml says
         params = load_params(place.root)
-        rows = _Labelled(place, params, labelled, engine)
+        rows = _Labelled(place, params, labelled, opened)
         order = Order(decision or rows.name, reason, tuple(accused or ()))
-        done = run(place, rows, order, settings=settings, engine=engine, observer=observer)
-        tracker = context_for(place, params, settings, engine).tracker
+        done = run(place, rows, order, settings=settings, engine=opened, observer=observer)
+        tracker = context_for(place, params, settings, opened).tracker
     facts = {**done.facts, "mlflow_run": tracker.run_page(done.facts["run_id"])}
     if as_json:
         screen.document(facts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli.options import JsonOption, WaitOption, WorkspaceOption, existing
+from tidemill.cli.options import EngineOption, JsonOption, WaitOption, WorkspaceOption, existing
 from tidemill.screen import Screen
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def run(
     require_promotion: Annotated[
         bool, typer.Option("--require-promotion", help="Exit 4 when not promoted.")
     ] = False,
+    engine: EngineOption = None,
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +53,7 @@ def run(
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
-    environment = load_settings()
+    environment = load_settings(engine=engine)
     with at_work(place, screen, wait=wait) as observer:
         if settings:  # before anything is started for them
             set_params(params_text(place.root), settings)
@@ -85,10 +86,10 @@ def _run_directly(
     until: str | None,
     assignments: list[str],
 ) -> RunSummary:
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.pipeline import run_pipeline
 
-    with LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine:
+    with open_engine(settings, preload=("tidemill.stages",)) as engine:
         return run_pipeline(
             place,
             settings=settings,
@@ -145,25 +146,26 @@ def _show(screen: Screen, summary: RunSummary) -> None:
 def stage(
     name: Annotated[str, typer.Argument(help="look, ingest, shard, ..., register")],
     workspace: WorkspaceOption = Path(),
+    engine: EngineOption = None,
     wait: WaitOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Run one stage: what `dvc repro` calls."""
     from tidemill.cli.observer import at_work
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.pipeline import find_stage, run_stage
     from tidemill.settings import load_settings
 
     screen = Screen(as_json=as_json)
     find_stage(name)
     place = existing(workspace)
-    environment = load_settings()
+    environment = load_settings(engine=engine)
     with (
         at_work(place, screen, wait=wait) as observer,
-        LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine,
+        open_engine(environment, preload=("tidemill.stages",)) as opened,
     ):
         observer.stage_started(name)
-        done = run_stage(name, place, settings=environment, engine=engine, observer=observer)
+        done = run_stage(name, place, settings=environment, engine=opened, observer=observer)
         observer.stage_finished(done)
     if as_json:
         screen.document({"stage": name, "seconds": done.seconds, **done.result.facts})
@@ -178,11 +180,12 @@ def score(
         str, typer.Option(help="champion, challenger, or a version number.")
     ] = "champion",
     workspace: WorkspaceOption = Path(),
+    engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict every row of a table with a registered model, in bounded memory."""
     from tidemill.config import load_params
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.pipeline import context_for
     from tidemill.settings import load_settings
     from tidemill.stages import score_files
@@ -191,9 +194,9 @@ def score(
     screen = Screen(as_json=as_json)
     place = Workspace.at(workspace)
     params = load_params(place.root)
-    environment = load_settings()
-    with LocalEngine(environment.workers, preload=("tidemill.stages",)) as engine:
-        context = context_for(place, params, environment, engine)
+    environment = load_settings(engine=engine)
+    with open_engine(environment, preload=("tidemill.stages",)) as opened:
+        context = context_for(place, params, environment, opened)
         scored = score_files(context, params=params, source=source, output=output, model=model)
     for warning in scored.warnings:
         screen.note(f"warning: {warning}")

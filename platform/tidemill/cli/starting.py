@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tidemill.cli.options import JsonOption, WorkspaceOption
+from tidemill.cli.options import EngineOption, JsonOption, WorkspaceOption
 from tidemill.screen import Screen
 
 __all__ = ["add_commands"]
@@ -33,16 +33,17 @@ def init(
         list[str] | None,
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting."),
     ] = None,
+    engine: EngineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace: params.yaml, dvc.yaml and a drafted suite for your own table."""
     from tidemill.drafting import init_workspace
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.settings import load_settings
     from tidemill.storage import Workspace
 
     screen = Screen(as_json=as_json)
-    with LocalEngine(load_settings().workers) as engine:
+    with open_engine(load_settings(engine=engine)) as opened:
         made = init_workspace(
             Workspace.at(folder),
             source=source,
@@ -50,7 +51,7 @@ def init(
             time=time,
             key=key,
             assignments=settings or [],
-            engine=engine,
+            engine=opened,
             told=screen.note,
         )
     if as_json:
@@ -93,11 +94,12 @@ def sample(
 def draft(
     workspace: WorkspaceOption = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace the suite.")] = False,
+    engine: EngineOption = None,
 ) -> None:
     """Draft the suite again from a profile of the data."""
     from tidemill.config import load_params
     from tidemill.drafting import draft_suite_file
-    from tidemill.engines import LocalEngine
+    from tidemill.engines import open_engine
     from tidemill.errors import UsageError
     from tidemill.ingestion import list_source, look
     from tidemill.settings import load_settings
@@ -109,8 +111,8 @@ def draft(
     path = place.root / params.ingestion.suite
     if path.exists() and not force:
         raise UsageError(f"{path} exists", remedy="give --force to replace it", path=str(path))
-    with LocalEngine(load_settings().workers) as engine:
-        listing = list_source(params.dataset, place.root, engine)
+    with open_engine(load_settings(engine=engine)) as opened:
+        listing = list_source(params.dataset, place.root, opened)
     schema = look(params.dataset, listing, place.root)
     count = draft_suite_file(place, listing, schema, params.dataset, suite=params.ingestion.suite)
     screen.note(f"{count} expectations written to {path}; read them before you trust them")

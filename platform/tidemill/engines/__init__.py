@@ -1,5 +1,6 @@
-"""Map over shards: the one thing that an engine offers."""
+"""Engines: one function over many items, in this process, in a pool, or elsewhere."""
 
 from tidemill.engines.local import LocalEngine
+from tidemill.engines.opening import ENGINES, open_engine
 
-__all__ = ["LocalEngine"]
+__all__ = ["ENGINES", "LocalEngine", "open_engine"]

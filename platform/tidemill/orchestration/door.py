@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tidemill.contracts import Engine
-from tidemill.engines import LocalEngine
+from tidemill.engines import open_engine
 from tidemill.errors import ServiceUnavailable
 from tidemill.orchestration.flows import Pipeline, run_in_flow
 from tidemill.orchestration.owner import known_auth
@@ -53,7 +53,7 @@ def run_through_prefect(
     observer, force, until, assignments
         As for ``run_pipeline``.
     engine : Engine or None
-        Does the work; None makes one with ``settings.workers``.
+        Does the work; None opens the one of ``settings``.
     preload : sequence of str
         Modules to import while a temporary server starts, as far as there is time.
     pipeline : callable or None
@@ -73,7 +73,7 @@ def run_through_prefect(
         _pointed_at(api_url, auth),
         nullcontext(engine)
         if engine
-        else LocalEngine(settings.workers, preload=("tidemill.stages",)) as inner,
+        else open_engine(settings, preload=("tidemill.stages",)) as inner,
     ):
         call = partial(
             run_in_flow,

@@ -63,6 +63,7 @@ _FLOWS = [
     "PREFECT_RUNNER_*",
     "PREFECT_TASKS_*",
     "PREFECT_WORKER_*",
+    "TIDEMILL_ENGINE",
     "TIDEMILL_WORKERS",
 ]
 _REMOTE = [

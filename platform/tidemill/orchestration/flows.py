@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.config import load_params
 from tidemill.contracts import Engine
-from tidemill.engines import LocalEngine
+from tidemill.engines import open_engine
 from tidemill.errors import GateShut
 from tidemill.orchestration.crashes import mark_crashed, recorded
 from tidemill.orchestration.engine import PrefectEngine
@@ -84,7 +84,7 @@ def train_in_flow(
         mark_the_dead(place)
         with (
             workspace_lock(place, wait_seconds=LOCK_SECONDS),
-            LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
+            open_engine(settings, preload=("tidemill.stages",)) as engine,
         ):
             # JSON is YAML: what params.yaml then says is what was asked for.
             assignments = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
@@ -116,7 +116,7 @@ def score_in_flow(
     with (
         failures_published(),
         recorded(place, flow_run_id()),
-        LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
+        open_engine(settings, preload=("tidemill.stages",)) as engine,
     ):
         params = load_params(place.root)
         context = context_for(place, params, settings, PrefectEngine(engine))

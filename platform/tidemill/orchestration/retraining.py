@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tidemill.engines import LocalEngine
+from tidemill.engines import open_engine
 from tidemill.errors import ServiceUnavailable, TidemillError, UsageError
 from tidemill.monitor_client import KEY_VARIABLE, MonitorClient, MonitorRefused
 from tidemill.orchestration.crashes import recorded
@@ -122,7 +122,7 @@ def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
     settings = load_settings()
     with (
         workspace_lock(place, wait_seconds=LOCK_SECONDS),
-        LocalEngine(settings.workers, preload=("tidemill.stages",)) as engine,
+        open_engine(settings, preload=("tidemill.stages",)) as engine,
         recorded(place, flow_run_id()),
     ):
         return retrain(

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tidemill.drafting import init_workspace
-from tidemill.engines import LocalEngine
+from tidemill.engines import open_engine
 from tidemill.ingestion import write_sample
 from tidemill.pipeline import STAGES, Observer, RunSummary, run_pipeline
 from tidemill.settings import Settings
@@ -41,7 +41,7 @@ def small_workspace(
 ) -> Path:
     """Make a workspace for a sample of ride requests in ``root/data/raw``; nothing is run yet."""
     write_sample(root / "data" / "raw", rows=rows, months=months, seed=seed)
-    with LocalEngine(1) as engine:
+    with open_engine(Settings(workers=1)) as engine:
         init_workspace(
             Workspace.at(root),
             source=str(root / "data" / "raw"),
@@ -64,7 +64,7 @@ def run_here(
 ) -> RunSummary:
     """Run the pipeline of the workspace at ``root`` in this very process, without a pool."""
     settings = Settings(workers=1, MLFLOW_TRACKING_URI=tracking_uri)
-    with LocalEngine(1) as engine:
+    with open_engine(settings) as engine:
         return run_pipeline(
             Workspace.at(root),
             settings=settings,
