@@ -6,6 +6,7 @@ import pickle
 import shutil
 import tempfile
 import threading
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ class Depot:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tidemill-engine-"))
         self._users: Counter[str] = Counter()
+        # Also for who never closes; where this process is killed, its workers delete the folder.
+        self._delete = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self._guard = threading.Lock()
 
     @contextmanager
@@ -92,4 +95,4 @@ class Depot:
 
     def close(self) -> None:
         """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._delete()

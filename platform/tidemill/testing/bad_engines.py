@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial, reduce
+from multiprocessing import get_context
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -183,6 +185,14 @@ class _TellsTextsOfErrors(PlainEngine):
             raise type(error)(str(error), remedy="look at the log") from None
 
 
+class _LosesWorkers(PlainEngine):
+    """Says of a dead worker what its library says."""
+
+    def call(self, function: Call, item: Any) -> Any:
+        with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
+            return pool.submit(function, item).result()
+
+
 class _WrapsErrors(PlainEngine):
     def call(self, function: Call, item: Any) -> Any:
         try:
@@ -271,6 +281,7 @@ BAD_ENGINES: dict[str, type[PlainEngine]] = {
     "test_workers_see_the_same_packages": _OtherPackages,
     "test_an_error_keeps_type_remedy_and_fields": _TellsTextsOfErrors,
     "test_a_foreign_error_keeps_its_type": _WrapsErrors,
+    "test_a_lost_worker_is_told": _LosesWorkers,
     "test_an_error_stops_the_work": _GoesOn,
     "test_an_error_of_progress_stops_the_work": _GoesOn,
     "test_leaving_a_stream_stops_the_work": _GoesOn,

@@ -13,6 +13,7 @@ import gc
 import operator
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ import pytest
 
 import tidemill
 from tidemill.contracts import AHEAD, Engine
-from tidemill.errors import StorageFailed, TooFewRows
+from tidemill.errors import StorageFailed, TooFewRows, WorkerLost
 
 __all__ = ["EngineContract", "refuse", "square"]
 
@@ -157,6 +158,15 @@ class EngineContract:
         """An error that is not ours arrives as what it is."""
         with pytest.raises(ZeroDivisionError, match="number"):
             engine.map(_fail, [1, 2], label="failures")
+
+    def test_a_lost_worker_is_told(self, engine: Engine) -> None:
+        """A worker process that dies is ``WorkerLost``, and a later map finds others."""
+        here = _place()
+        if here in engine.map(_where, [1, 2], label="places"):
+            return  # with nobody to lose but the caller
+        with pytest.raises(WorkerLost):
+            engine.map(partial(_die, here), [1, 2, 3], label="deaths")
+        assert engine.map(square, [2, 3], label="squares") == [4, 9]
 
     def test_an_error_stops_the_work(self, engine: Engine) -> None:
         """After an error nothing begins beyond what had been handed out."""
@@ -344,6 +354,20 @@ def _arrivals(constant: _Constant, _: int) -> int:
     return _seen[constant.name, _process()]
 
 
+def _place() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
+
+
+def _where(_: int) -> tuple[str, int]:
+    return _place()
+
+
+def _die(caller: tuple[str, int], number: int) -> int:
+    if number == 2 and _place() != caller:
+        os._exit(7)
+    return number
+
+
 def _process() -> str:
     # Processes that were forked share what was counted before.
     return str(os.getpid())
@@ -361,11 +385,9 @@ def _begun(engine: Engine, token: str) -> int:
     return sum(dict(asked).values())
 
 
-def _tell(token: str, _: int) -> tuple[tuple[str, str], int]:
-    import socket
-
+def _tell(token: str, _: int) -> tuple[tuple[str, int], int]:
     time.sleep(0.02)
-    return (socket.gethostname(), _process()), _seen[token, _process()]
+    return _place(), _seen[token, _process()]
 
 
 def _fail_first(token: str, number: int) -> list[int]:
