@@ -217,8 +217,9 @@ CASES = {
         {"problems": lambda problems: len(problems) == 2},
     ),
     "a parameter that the learner lacks": Case(
-        setting("training.params={num_leafs: 3}"), 2, "ConfigError",
-        ("num_leafs", "lightgbm"), "correct", {},
+        text("num_iterations: 12", "num_leafs: 12"), 2, "ConfigError",
+        ("training.params: num_leafs", "lightgbm", "did you mean 'num_leaves'?"),
+        "correct training.params", {},
     ),
     "a figure that the task lacks": Case(
         setting("evaluation.metric=roc_acu"), 2, "ConfigError",

@@ -4,7 +4,8 @@ import pytest
 
 from tidemill.config import TrainingConfig
 from tidemill.errors import BudgetExceeded, ConfigError
-from tidemill.learning import LEARNERS, choose_strategy, curve_metric, default_space
+from tidemill.learners import LEARNERS, default_space
+from tidemill.learning import choose_strategy, curve_metric
 from tidemill.schema import Task
 
 

@@ -1,7 +1,12 @@
 """Every learner keeps the contract that ships with the library."""
 
+import inspect
 from typing import ClassVar
 
+import pytest
+
+from tidemill.schema import Task
+from tidemill.testing.bad_learners import BROKEN
 from tidemill.testing.learners import LearnerContract
 
 
@@ -23,3 +28,24 @@ class TestLightGbm(LearnerContract):
 
     learner = "lightgbm"
     params: ClassVar[dict] = {"num_iterations": 60, "num_leaves": 7}
+
+
+def test_each_clause_has_a_learner_that_breaks_it():
+    """A test that nothing fails would hold nothing."""
+    assert sorted(BROKEN) == sorted(name for name in dir(LearnerContract) if name[:5] == "test_")
+
+
+@pytest.mark.parametrize("clause", list(BROKEN))
+def test_the_suite_fails_a_learner_that_breaks_a_clause(clause, tmp_path):
+    """Each bad learner is failed by the test of its clause."""
+    bad = BROKEN[clause]
+
+    class Contract(LearnerContract):
+        learner = f"{bad.__module__}:{bad.__qualname__}"
+
+    given = {"task": Task.BINARY, "tmp_path": tmp_path, "balanced": False}
+    held = getattr(Contract(), clause)
+    taken = {name: given[name] for name in inspect.signature(held).parameters}
+    with pytest.raises((Exception, pytest.fail.Exception)) as caught:
+        held(**taken)
+    assert caught.typename in ("AssertionError", "ConfigError", "Failed", "ModelUntrusted")

@@ -8,26 +8,22 @@ import threading
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.linear_model import SGDClassifier
 
 from tidemill.config import TrainingConfig
+from tidemill.contracts import TargetSummary
 from tidemill.engines import LocalEngine
 from tidemill.errors import BudgetExceeded, ConfigError, ModelUntrusted, TargetUnusable, TooFewRows
-from tidemill.learning import (
-    BoosterRegressor,
-    TargetSummary,
-    fit,
-    importance,
-    predict_scores,
-    summarise_target,
-    to_skops,
-)
+from tidemill.learning import fit, importance, predict_scores, summarise_target
+from tidemill.learning.predictors import BoosterRegressor
 from tidemill.learning.sgd import mini_batches
 from tidemill.learning.threads import usable_threads
 from tidemill.metrics import figures_of
 from tidemill.schema import Task
 from tidemill.testing.blocks import ArrayBlocks
 from tidemill.testing.learners import learning_data
+from tidemill.tracking.skopsfile import canonical
 
 LEARNERS = ("sgd", "hist_gradient_boosting", "lightgbm")
 
@@ -39,6 +35,11 @@ def fitted(learner, task=Task.BINARY, params=None, *, train=None, held=None, **o
     train = train or ArrayBlocks(*learning_data(task, 2000, seed=1))
     held = held or ArrayBlocks(*learning_data(task, 700, seed=1))
     return fit(config, params or {}, train, held, task=task, classes=classes, seed=3, **options)
+
+
+def to_skops(estimator):
+    """The bytes that it is stored as."""
+    return canonical(skops.io.dumps(estimator))
 
 
 def figure(estimator, held, task, metric):
@@ -187,6 +188,7 @@ def test_waiting_threads_sleep_unless_told_otherwise(given, found):
         import os, sys
         import numpy as np
         from tidemill.config import TrainingConfig
+from tidemill.contracts import TargetSummary
         from tidemill.learning import fit
         from tidemill.schema import Task
         from tidemill.testing.blocks import ArrayBlocks

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tidemill.errors import ModelUntrusted
-from tidemill.learning import BoosterClassifier
 from tidemill.learning.boostertext import checked_booster, count_features
+from tidemill.learning.predictors import BoosterClassifier
 
 
 @pytest.fixture(scope="module")

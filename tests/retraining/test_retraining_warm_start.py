@@ -9,13 +9,15 @@ import skops.io
 
 from tidemill.config import TrainingConfig
 from tidemill.errors import ConfigError, SchemaMismatch
-from tidemill.learning import TRUSTED_TYPES, fit, predict_scores, to_skops
+from tidemill.learners import LEARNERS
+from tidemill.learning import fit, predict_scores
 from tidemill.learning.continuing import added_models
 from tidemill.metrics import HIGHER_IS_BETTER, default_metric, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Task
 from tidemill.testing.blocks import ArrayBlocks
 from tidemill.testing.learners import learning_data
+from tidemill.tracking.skopsfile import canonical
 
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("c", "a", "b"), Task.REGRESSION: ()}
 EACH = pytest.mark.parametrize("task", list(Task), ids=str)
@@ -37,9 +39,14 @@ def fitted(learner, task, train, held, start=None):
     ).estimator  # fmt: skip
 
 
+def to_skops(estimator):
+    """The bytes that it is stored as."""
+    return canonical(skops.io.dumps(estimator))
+
+
 def stored_and_loaded(estimator, learner):
     """What a registry gives back."""
-    return skops.io.loads(to_skops(estimator), trusted=list(TRUSTED_TYPES[learner]))
+    return skops.io.loads(to_skops(estimator), trusted=list(LEARNERS[learner].trusted))
 
 
 def value(estimator, task, rows):

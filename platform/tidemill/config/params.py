@@ -16,6 +16,7 @@ from tidemill.config.sections import (
     TrainingConfig,
     TuningConfig,
 )
+from tidemill.learners import LEARNERS, parameter_problems
 
 __all__ = ["Params"]
 
@@ -69,9 +70,19 @@ class Params(Section):
         for role in ("target", "time", "key"):
             if getattr(self.dataset, role) in self.dataset.drop:
                 raise ValueError(f"dataset.drop: holds dataset.{role}; take it out of one of them")
-        if self.training.learner == "sgd" and self.reduction.impute == "none":
-            raise ValueError(
-                "training.learner: sgd needs every value: set reduction.impute to mean, and "
-                "reduction.encode to one_hot and reduction.scale to standard as well"
-            )
+        self._check_learner()
         return self
+
+    def _check_learner(self) -> None:
+        """What the learner says of missing values and parameters; it is imported only if asked."""
+        name, impute, given = self.training.learner, self.reduction.impute, self.training.params
+        if impute == "none" and not LEARNERS[name].takes_missing:
+            more = ", and reduction.encode to one_hot and reduction.scale to standard as well"
+            raise ValueError(
+                f"training.learner: {name} needs every value: set reduction.impute to mean"
+                f"{more if LEARNERS[name].wants_scaled else ''}"
+            )
+        problems = parameter_problems(name, given) if given else {}
+        if problems:
+            listing = "; ".join(f"{key}: {text}" for key, text in problems.items())
+            raise ValueError(f"training.params: {listing}")

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tidemill.contracts import Scalar
 from tidemill.conventions import parse_convention
+from tidemill.errors import nearest
+from tidemill.learners import LEARNERS, strategies
 from tidemill.schema import ColumnType, Task
 
 __all__ = [
@@ -19,7 +22,6 @@ __all__ = [
     "IngestionConfig",
     "ReductionConfig",
     "RegistrationConfig",
-    "Scalar",
     "Section",
     "ShardingConfig",
     "TrainingConfig",
@@ -27,7 +29,6 @@ __all__ = [
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Scalar = str | int | float | bool | None
 
 
 class Section(BaseModel):
@@ -223,8 +224,10 @@ class TuningConfig(Section):
 class TrainingConfig(Section):
     """What is trained, and how it meets the shards."""
 
-    learner: Literal["sgd", "hist_gradient_boosting", "lightgbm"] = "lightgbm"
-    strategy: Literal["auto", "incremental", "boosted", "in_memory"] = "auto"
+    learner: str = Field(
+        "lightgbm", description="one of tidemill or of an installed package, or module:Name"
+    )
+    strategy: str = Field("auto", description="auto, or one of the learner's")
     memory_budget_mb: int = Field(2048, ge=64, description="what an in-memory fit may use")
     class_weight: Literal["none", "balanced"] = "none"
     params: dict[str, Scalar] = Field(
@@ -235,6 +238,23 @@ class TrainingConfig(Section):
         description="full: what serves is fitted once more, on all rows, validation and test "
         "included, with the parameters and rounds that were found; none: the judged model serves",
     )
+
+    @field_validator("learner")
+    @classmethod
+    def _known_learner(cls, name: str) -> str:
+        if name in LEARNERS or ":" in name:
+            return name
+        close = nearest(name, LEARNERS)
+        hint = f"; did you mean {close!r}?" if close else f"; use {', '.join(LEARNERS)}"
+        raise ValueError(f"there is no such learner{hint}")
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, name: str) -> str:
+        known = ["auto", *strategies()] if name != "auto" else [name]
+        if name not in known:
+            raise ValueError(f"is not one of {', '.join(known)}")
+        return name
 
 
 class EvaluationConfig(Section):

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.config import Scalar
-from tidemill.contracts import Blocks
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
 from tidemill.errors import ConfigError
 from tidemill.learning.continuing import added_models, start_scores
-from tidemill.learning.learner import Fit, Job
-from tidemill.learning.parameters import number
-from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
 from tidemill.learning.quiet import load_lightgbm
 from tidemill.learning.streaming import BlockRows, binned
-from tidemill.learning.targets import TargetSummary, checked
+from tidemill.learning.targets import checked
 from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
+if TYPE_CHECKING:
+    from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
+
 __all__ = ["LightGbmLearner"]
 
+_MAX_THREADS = 256
 _REPORT_ROUNDS = 10
 _OBJECTIVES = {
     Task.BINARY: "binary",
@@ -56,42 +57,47 @@ class LightGbmLearner:
     in float64, and a sample of 200,000 rows in float64 while bins are found.
     """
 
-    strategy: ClassVar[str] = "boosted"
+    strategies: ClassVar[tuple[str, ...]] = ("boosted",)
     rounds: ClassVar[str] = "num_iterations"
     continues: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Scalar]] = {
-        "num_iterations": 300,
-        "learning_rate": 0.1,
-        "num_leaves": 31,
-        "max_depth": -1,
-        "min_data_in_leaf": 20,
-        "min_sum_hessian_in_leaf": 1e-3,
-        "min_gain_to_split": 0.0,
-        "bagging_fraction": 1.0,
-        "bagging_freq": 0,
-        "feature_fraction": 1.0,
-        "lambda_l1": 0.0,
-        "lambda_l2": 0.0,
-        "path_smooth": 0.0,
-        "extra_trees": False,
-        "max_bin": 255,
-        "early_stopping_rounds": 50,
-        "num_threads": 0,
-    }
-    aliases: ClassVar[Mapping[str, str]] = {
-        "n_estimators": "num_iterations",
-        "max_iter": "num_iterations",
-        "max_epochs": "num_iterations",
-        "patience": "early_stopping_rounds",
-        "min_child_samples": "min_data_in_leaf",
-        "min_child_weight": "min_sum_hessian_in_leaf",
-        "min_split_gain": "min_gain_to_split",
-        "subsample": "bagging_fraction",
-        "subsample_freq": "bagging_freq",
-        "colsample_bytree": "feature_fraction",
-        "reg_alpha": "lambda_l1",
-        "reg_lambda": "lambda_l2",
-        "n_jobs": "num_threads",
+    takes_missing: ClassVar[bool] = True
+    wants_scaled: ClassVar[bool] = False
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "num_iterations": Parameter(
+            300, low=1, whole=True, aliases=("n_estimators", "max_iter", "max_epochs")
+        ),
+        "learning_rate": Parameter(0.1, low=0, search={"low": 0.02, "high": 0.3, "log": True}),
+        "num_leaves": Parameter(
+            31, low=2, high=131_072, whole=True, search={"low": 7, "high": 127, "log": True}
+        ),
+        "max_depth": Parameter(-1, low=-math.inf, whole=True),
+        "min_data_in_leaf": Parameter(
+            20,
+            low=0,
+            whole=True,
+            aliases=("min_child_samples",),
+            search={"low": 5, "high": 200, "log": True},
+        ),
+        "min_sum_hessian_in_leaf": Parameter(1e-3, low=0, aliases=("min_child_weight",)),
+        "min_gain_to_split": Parameter(0.0, low=0, aliases=("min_split_gain",)),
+        "bagging_fraction": Parameter(1.0, low=0, high=1, aliases=("subsample",)),
+        "bagging_freq": Parameter(0, low=-math.inf, whole=True, aliases=("subsample_freq",)),
+        "feature_fraction": Parameter(
+            1.0,
+            low=0,
+            high=1,
+            aliases=("colsample_bytree",),
+            search={"low": 0.4, "high": 1.0},
+        ),
+        "lambda_l1": Parameter(0.0, low=0, aliases=("reg_alpha",)),
+        "lambda_l2": Parameter(
+            0.0, low=0, aliases=("reg_lambda",), search={"low": 1e-6, "high": 10.0, "log": True}
+        ),
+        "path_smooth": Parameter(0.0, low=0),
+        "extra_trees": Parameter(False),
+        "max_bin": Parameter(255, low=2, whole=True),
+        "early_stopping_rounds": Parameter(50, low=1, whole=True, aliases=("patience",)),
+        "num_threads": Parameter(0, low=0, whole=True, aliases=("n_jobs",)),
     }
     metrics: ClassVar[Mapping[Task, tuple[str, ...]]] = {
         Task.BINARY: ("roc_auc", "average_precision", "log_loss"),
@@ -99,23 +105,23 @@ class LightGbmLearner:
         Task.REGRESSION: ("r2", "rmse", "mae"),
     }
 
-    def needed_bytes(self, rows: int, n_features: int, n_outputs: int) -> int:
+    estimators: ClassVar[tuple[str, ...]] = (
+        "tidemill.learning.predictors.BoosterClassifier",
+        "tidemill.learning.predictors.BoosterRegressor",
+    )
+    holds: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    trusted: ClassVar[tuple[str, ...]] = estimators
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def needed_bytes(self, strategy: str, rows: int, n_features: int, n_outputs: int) -> int:  # noqa: ARG002
         """Bins, label, weight; score, gradient and hessian; a sample and a block in float64."""
         fixed = 8 * n_features * min(rows, 200_000) * 2
         return rows * (n_features + 16 + 24 * n_outputs) + fixed
 
-    def space(self, task: Task) -> dict[str, dict[str, Any]]:  # noqa: ARG002
-        """Step, size, sampling and shrinkage of the trees; the same for every task."""
-        return {
-            "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
-            "num_leaves": {"low": 7, "high": 127, "log": True},
-            "min_data_in_leaf": {"low": 5, "high": 200, "log": True},
-            "feature_fraction": {"low": 0.4, "high": 1.0},
-            "lambda_l2": {"low": 1e-6, "high": 10.0, "log": True},
-        }
-
-    def fit(self, job: Job) -> Fit:
+    def fit(self, job: FitJob) -> Fit:
         """Fill the binned dataset, boost, cut at the best round."""
+        from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
+
         lightgbm = load_lightgbm()
         try:
             booster, curve = _boost(job)
@@ -133,10 +139,20 @@ class LightGbmLearner:
             if job.task is Task.REGRESSION
             else BoosterClassifier(text, list(job.classes))
         )
-        return Fit(estimator, self.strategy, job.metric, tuple(curve), rounds)
+        return Fit(estimator, job.strategy, job.metric, tuple(curve), rounds)
+
+    def check(self, estimator: Any, n_outputs: int) -> None:  # noqa: ARG002
+        """The threads it wants; its text is checked when it is parsed."""
+        threads = estimator.n_jobs
+        if type(threads) is not int or not 1 <= threads <= _MAX_THREADS:
+            raise ValueError(f"it wants {threads!r} threads")
+
+    def weights(self, estimator: Any) -> npt.NDArray[np.float64]:
+        """Gain of the splits by each column."""
+        return np.asarray(estimator.booster.feature_importance("gain"), np.float64)
 
 
-def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
+def _boost(job: FitJob) -> tuple[Any, list[tuple[int, float]]]:
     import lightgbm
 
     settings = _settings(job)
@@ -152,7 +168,7 @@ def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
         rows = BlockRows(job.validation)
         held = binned(rows, settings, weights=_weights(job), like=train)
         held_out = [_begun(job, job.validation, held)]
-        patience = int(number(job.params, "early_stopping_rounds", low=1))
+        patience = int(job.number("early_stopping_rounds"))
         callbacks = [
             _follow(job, curve, float(rows.labels.var(dtype=np.float64))),
             lightgbm.early_stopping(patience, verbose=False),
@@ -160,14 +176,14 @@ def _boost(job: Job) -> tuple[Any, list[tuple[int, float]]]:
     booster = lightgbm.train(
         settings,
         train,
-        num_boost_round=int(number(job.params, "num_iterations", low=1)),
+        num_boost_round=int(job.number("num_iterations")),
         valid_sets=held_out,
         callbacks=callbacks,
     )
     return booster, curve
 
 
-def _begun(job: Job, blocks: Blocks, dataset: Any) -> Any:
+def _begun(job: FitJob, blocks: Blocks, dataset: Any) -> Any:
     """The dataset, its rows where ``job.start`` has brought them.
 
     LightGBM cannot warm start from sequences by itself: init_model wants the raw matrix.
@@ -177,9 +193,9 @@ def _begun(job: Job, blocks: Blocks, dataset: Any) -> Any:
     return dataset
 
 
-def _settings(job: Job) -> dict[str, Any]:
+def _settings(job: FitJob) -> dict[str, Any]:
     values = sum(job.train.rows) * len(job.train.names)
-    threads = int(number(job.params, "num_threads", low=0)) or usable_threads(values)
+    threads = int(job.number("num_threads")) or usable_threads(values)
     metric = _METRICS.get(job.metric)
     if metric is None:
         metric = "binary_logloss" if job.task is Task.BINARY else "multi_logloss"
@@ -200,11 +216,11 @@ def _settings(job: Job) -> dict[str, Any]:
     return settings
 
 
-def _weights(job: Job) -> npt.NDArray[np.float64] | None:
+def _weights(job: FitJob) -> npt.NDArray[np.float64] | None:
     return job.target.class_weights() if job.balanced else None
 
 
-def _follow(job: Job, curve: list[tuple[int, float]], variance: float) -> Callable[[Any], None]:
+def _follow(job: FitJob, curve: list[tuple[int, float]], variance: float) -> Callable[[Any], None]:
     def follow(environment: Any) -> None:
         value = float(environment.evaluation_result_list[0][2])
         if job.metric == "r2":

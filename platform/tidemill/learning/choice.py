@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidemill.config import TrainingConfig
+from tidemill.contracts import Learner
 from tidemill.errors import BudgetExceeded, ConfigError
-from tidemill.learning.learner import Learner
-from tidemill.learning.learners import LEARNERS
+from tidemill.learners import LEARNERS
 from tidemill.schema import Task
 
 __all__ = ["Choice", "choose_strategy"]
 
 _MB = 1 << 20
-_ALTERNATIVES = ("hist_gradient_boosting", "lightgbm", "sgd")  # each needs less than the one before
+
+_NeededMb = Callable[[Learner, str], float]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ def choose_strategy(
 ) -> Choice:
     """Choose how ``config.learner`` meets the shards.
 
+    ``auto`` takes the first of the learner's strategies that the budget allows.
+
     Parameters
     ----------
     config : TrainingConfig
@@ -41,56 +45,87 @@ def choose_strategy(
     Raises
     ------
     ConfigError
-        If ``training.strategy`` is one that the learner does not have.
+        If the learner does not learn such a target, or ``training.strategy`` is one that it does
+        not have.
     BudgetExceeded
         If the fit would need more than ``training.memory_budget_mb``; the remedy names the
-        nearest learner that fits.
+        nearest way that fits, if there is one.
     """
     learner = LEARNERS[config.learner]()
-    if config.strategy not in ("auto", learner.strategy):
-        able = [name for name, kind in LEARNERS.items() if kind.strategy == config.strategy]
+    _check_able(config, learner, task)
+    outputs = n_classes if task is Task.MULTICLASS else 1
+
+    def needed_mb(learner: Learner, strategy: str, rows: int = rows) -> float:
+        return learner.needed_bytes(strategy, rows, n_features, outputs) / _MB
+
+    wanted = learner.strategies if config.strategy == "auto" else (config.strategy,)
+    needs = {way: needed_mb(learner, way) for way in wanted}
+    fitting = [way for way in wanted if needs[way] <= config.memory_budget_mb]
+    strategy = fitting[0] if fitting else min(needs, key=needs.__getitem__)
+    needed = needs[strategy]
+    size = f"{config.learner} on {rows} rows x {n_features} features needs about {needed:.0f} MB"
+    if not fitting:
+        raise _over_budget(config, size, needed, _nearest(config, task, needed_mb))
+    if needed == needed_mb(learner, strategy, 2 * rows):
+        return Choice(
+            strategy,
+            f"{config.learner} sees one block at a time; its memory does not grow with rows",
+        )
+    budget = f"{config.memory_budget_mb} MB that training.memory_budget_mb allows"
+    return Choice(strategy, f"{size} of the {budget}")
+
+
+def _check_able(config: TrainingConfig, learner: Learner, task: Task) -> None:
+    if task not in learner.metrics:
+        able = [name for name, kind in LEARNERS.items() if task in kind.metrics]
+        raise ConfigError(
+            f"training.learner: {config.learner} does not learn {task} targets",
+            remedy=f"set training.learner to {' or '.join(able)}",
+            learner=config.learner,
+            task=str(task),
+        )
+    if config.strategy not in ("auto", *learner.strategies):
+        able = [name for name, kind in LEARNERS.items() if config.strategy in kind.strategies]
+        possible = " or ".join(learner.strategies)
         raise ConfigError(
             f"training.strategy: {config.learner} cannot learn {config.strategy}",
-            remedy=f"set training.strategy to auto or {learner.strategy}, "
+            remedy=f"set training.strategy to auto or {possible}, "
             f"or training.learner to {' or '.join(able)}",
             learner=config.learner,
             strategy=config.strategy,
-            possible=learner.strategy,
+            possible=possible,
         )
-    outputs = n_classes if task is Task.MULTICLASS else 1
-    needed = learner.needed_bytes(rows, n_features, outputs) / _MB
-    if needed > config.memory_budget_mb:
-        raise _over_budget(config, needed, rows, n_features, outputs)
-    return Choice(learner.strategy, _why(config, learner, needed, rows, n_features))
 
 
-def _why(
-    config: TrainingConfig, learner: Learner, needed: float, rows: int, n_features: int
-) -> str:
-    if learner.strategy == "incremental":
-        return f"{config.learner} sees one block at a time; its memory does not grow with rows"
-    return (
-        f"{config.learner} on {rows} rows x {n_features} features needs about {needed:.0f} MB "
-        f"of the {config.memory_budget_mb} MB that training.memory_budget_mb allows"
-    )
+def _nearest(
+    config: TrainingConfig, task: Task, needed_mb: _NeededMb
+) -> tuple[str, str] | tuple[None, None]:
+    """Learner and strategy that need the most of what the budget allows."""
+    ways = [
+        (needed_mb(kind(), strategy), name, strategy)
+        for name, kind in LEARNERS.items()
+        if task in kind.metrics
+        for strategy in kind.strategies
+    ]
+    fitting = [way for way in ways if way[0] <= config.memory_budget_mb]
+    return max(fitting, key=lambda way: way[0])[1:] if fitting else (None, None)
 
 
 def _over_budget(
-    config: TrainingConfig, needed: float, rows: int, n_features: int, outputs: int
+    config: TrainingConfig,
+    size: str,
+    needed: float,
+    nearest: tuple[str, str] | tuple[None, None],
 ) -> BudgetExceeded:
-    later = _ALTERNATIVES[_ALTERNATIVES.index(config.learner) + 1 :]
-    nearest = next(
-        name
-        for name in later
-        if LEARNERS[name]().needed_bytes(rows, n_features, outputs) <= config.memory_budget_mb * _MB
-    )
+    name, strategy = nearest
+    instead = f"set training.learner: {name} (strategy {strategy}), or " if name else ""
+    if name == config.learner:
+        instead = f"set training.strategy: {strategy}, or "
     return BudgetExceeded(
-        f"{config.learner} on {rows} rows x {n_features} features needs about {needed:.0f} MB; "
-        f"training.memory_budget_mb allows {config.memory_budget_mb}",
-        remedy=f"set training.learner: {nearest} (strategy {LEARNERS[nearest].strategy}), "
-        f"or raise training.memory_budget_mb to {needed + 1:.0f}",
+        f"{size}; training.memory_budget_mb allows {config.memory_budget_mb}",
+        remedy=f"{instead}raise training.memory_budget_mb to {needed + 1:.0f}",
         needed_mb=round(needed, 1),
         budget_mb=config.memory_budget_mb,
-        nearest=nearest,
-        nearest_strategy=LEARNERS[nearest].strategy,
+        nearest=name,
+        nearest_strategy=strategy,
     )

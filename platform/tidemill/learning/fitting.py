@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tidemill.config import Scalar, TrainingConfig
-from tidemill.contracts import Blocks
+from tidemill.config import TrainingConfig
+from tidemill.contracts import Blocks, Fit, FitJob, FitReport, Scalar, TargetSummary
 from tidemill.errors import ConfigError, TooFewRows
+from tidemill.learners import LEARNERS
 from tidemill.learning.choice import choose_strategy
 from tidemill.learning.continuing import check_start
-from tidemill.learning.learner import Fit, Job, Report
-from tidemill.learning.learners import LEARNERS
 from tidemill.learning.parameters import complete
-from tidemill.learning.targets import TargetSummary
+from tidemill.learning.targets import summarise_target
 from tidemill.metrics import default_metric
 from tidemill.schema import Task
 
@@ -42,7 +41,7 @@ def fit(
     task: Task,
     classes: tuple[str, ...],
     seed: int,
-    report: Report | None = None,
+    report: FitReport | None = None,
     metric: str = "auto",
     target: TargetSummary | None = None,
     start: Any = None,
@@ -98,7 +97,7 @@ def fit(
             remedy="give more data, or leave less of them out with sharding.holdout",
             rows=rows,
         )
-    choose_strategy(
+    choice = choose_strategy(
         config,
         rows=rows,
         n_features=len(train.names),
@@ -108,16 +107,16 @@ def fit(
     learner = LEARNERS[config.learner]()
     if start is not None:
         _check_start(config.learner, start, len(train.names), classes)
-    given = {**params, **config.params}
-    complete_params = complete(config.learner, given, learner.defaults, learner.aliases)
+    whole = complete(config.learner, {**params, **config.params})
     return learner.fit(
-        Job(
-            params=complete_params | ({} if rounds is None else {learner.rounds: rounds}),
+        FitJob(
+            strategy=choice.strategy,
+            params=whole | ({} if rounds is None else {learner.rounds: rounds}),
             train=train,
             validation=validation,
             task=task,
             classes=classes,
-            known_target=target,
+            summarised=lambda: summarise_target(train, task, classes) if target is None else target,
             balanced=config.class_weight == "balanced" and task is not Task.REGRESSION,
             metric=curve_metric(config.learner, task, metric),
             seed=seed,
@@ -129,9 +128,10 @@ def fit(
 
 def _check_start(name: str, start: Any, n_features: int, classes: tuple[str, ...]) -> None:
     if not LEARNERS[name].continues:
+        able = " or ".join(other for other, kind in LEARNERS.items() if kind.continues)
         raise ConfigError(
             f"{name} cannot go on from a fitted model",
-            remedy="train it from scratch, or set training.learner to lightgbm or sgd",
+            remedy=f"train it from scratch, or set training.learner to {able}",
             learner=name,
         )
     check_start(start, n_features, classes)

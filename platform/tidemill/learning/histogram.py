@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from tidemill.config import Scalar
-from tidemill.contracts import Blocks
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
 from tidemill.errors import ConfigError
-from tidemill.learning.learner import Fit, Job
-from tidemill.learning.targets import TargetSummary, checked
+from tidemill.learning.stored import is_finite
+from tidemill.learning.targets import checked
 from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
 __all__ = ["HistGradientBoostingLearner"]
+
+_PLACE = "sklearn.ensemble._hist_gradient_boosting"
 
 
 class HistGradientBoostingLearner:
@@ -29,25 +30,26 @@ class HistGradientBoostingLearner:
     float32 block that is being copied; see :meth:`needed_bytes`.
     """
 
-    strategy: ClassVar[str] = "in_memory"
+    strategies: ClassVar[tuple[str, ...]] = ("in_memory",)
     rounds: ClassVar[str] = "max_iter"
     continues: ClassVar[bool] = False
-    defaults: ClassVar[Mapping[str, Scalar]] = {
-        "learning_rate": 0.1,
-        "max_iter": 300,
-        "max_leaf_nodes": 31,
-        "max_depth": None,
-        "min_samples_leaf": 20,
-        "l2_regularization": 0.0,
-        "max_features": 1.0,
-        "max_bins": 255,
-        "n_iter_no_change": 20,
-        "tol": 1e-7,
-    }
-    aliases: ClassVar[Mapping[str, str]] = {
-        "max_epochs": "max_iter",
-        "patience": "n_iter_no_change",
-        "tolerance": "tol",
+    takes_missing: ClassVar[bool] = True
+    wants_scaled: ClassVar[bool] = False
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "learning_rate": Parameter(0.1, low=0, search={"low": 0.02, "high": 0.3, "log": True}),
+        "max_iter": Parameter(300, low=1, whole=True, aliases=("max_epochs",)),
+        "max_leaf_nodes": Parameter(
+            31, low=2, whole=True, null=True, search={"low": 7, "high": 127, "log": True}
+        ),
+        "max_depth": Parameter(None, low=1, whole=True),
+        "min_samples_leaf": Parameter(
+            20, low=1, whole=True, search={"low": 5, "high": 200, "log": True}
+        ),
+        "l2_regularization": Parameter(0.0, low=0, search={"low": 1e-6, "high": 10.0, "log": True}),
+        "max_features": Parameter(1.0, low=0, high=1, search={"low": 0.3, "high": 1.0}),
+        "max_bins": Parameter(255, low=2, high=255, whole=True),
+        "n_iter_no_change": Parameter(20, low=1, whole=True, aliases=("patience",)),
+        "tol": Parameter(1e-7, low=0, aliases=("tolerance",)),
     }
     metrics: ClassVar[Mapping[Task, tuple[str, ...]]] = {
         Task.BINARY: ("log_loss",),
@@ -55,21 +57,48 @@ class HistGradientBoostingLearner:
         Task.REGRESSION: ("r2",),
     }
 
-    def needed_bytes(self, rows: int, n_features: int, n_outputs: int) -> int:
+    estimators: ClassVar[tuple[str, ...]] = (
+        f"{_PLACE}.gradient_boosting.HistGradientBoostingClassifier",
+        f"{_PLACE}.gradient_boosting.HistGradientBoostingRegressor",
+    )
+    holds: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "LossNode": (
+            "sklearn._loss._loss.CyAbsoluteError",
+            "sklearn._loss._loss.CyHalfBinomialLoss",
+            "sklearn._loss._loss.CyHalfGammaLoss",
+            "sklearn._loss._loss.CyHalfMultinomialLoss",
+            "sklearn._loss._loss.CyHalfPoissonLoss",
+            "sklearn._loss._loss.CyHalfSquaredError",
+            "sklearn._loss._loss.CyPinballLoss",
+        ),
+        "ObjectNode": (
+            "sklearn._loss.link.HalfLogitLink",
+            "sklearn._loss.link.IdentityLink",
+            "sklearn._loss.link.Interval",
+            "sklearn._loss.link.LogLink",
+            "sklearn._loss.link.LogitLink",
+            "sklearn._loss.link.MultinomialLogit",
+            "sklearn._loss.loss.AbsoluteError",
+            "sklearn._loss.loss.HalfBinomialLoss",
+            "sklearn._loss.loss.HalfGammaLoss",
+            "sklearn._loss.loss.HalfMultinomialLoss",
+            "sklearn._loss.loss.HalfPoissonLoss",
+            "sklearn._loss.loss.HalfSquaredError",
+            "sklearn._loss.loss.PinballLoss",
+            "sklearn.preprocessing._label.LabelEncoder",
+            f"{_PLACE}.binning._BinMapper",
+            f"{_PLACE}.predictor.TreePredictor",
+        ),
+    }
+    # A tree's node indices are used without a bounds check: `check` looks at them.
+    trusted: ClassVar[tuple[str, ...]] = (f"{_PLACE}.predictor.TreePredictor",)
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def needed_bytes(self, strategy: str, rows: int, n_features: int, n_outputs: int) -> int:  # noqa: ARG002
         """4 bytes a value for the blocks, 9 for float64 and bins; gradients, scores, indices."""
         return rows * (n_features * (4 + 9) + 24 + 40 * n_outputs)
 
-    def space(self, task: Task) -> dict[str, dict[str, Any]]:  # noqa: ARG002
-        """Step, size and shrinkage of the trees; the same for every task."""
-        return {
-            "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
-            "max_leaf_nodes": {"low": 7, "high": 127, "log": True},
-            "min_samples_leaf": {"low": 5, "high": 200, "log": True},
-            "l2_regularization": {"low": 1e-6, "high": 10.0, "log": True},
-            "max_features": {"low": 0.3, "high": 1.0},
-        }
-
-    def fit(self, job: Job) -> Fit:
+    def fit(self, job: FitJob) -> Fit:
         """Read all blocks, then learn."""
         X, y = _matrix(job.train, job.task)
         if job.task is not Task.REGRESSION:
@@ -94,7 +123,37 @@ class HistGradientBoostingLearner:
         curve = _curve(estimator, held_out.get("y_val"), job)
         if job.task is not Task.REGRESSION:
             estimator.classes_ = np.array(job.classes)
-        return Fit(estimator, self.strategy, job.metric, curve, int(estimator.n_iter_))
+        return Fit(estimator, job.strategy, job.metric, curve, int(estimator.n_iter_))
+
+    def check(self, estimator: Any, n_outputs: int) -> None:
+        """Trees whose nodes lie within bounds, one for each output; no categories."""
+        from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE as NODE
+
+        baseline, mapper = estimator._baseline_prediction, estimator._bin_mapper
+        if estimator._preprocessor is not None or estimator.n_trees_per_iteration_ != n_outputs:
+            raise ValueError("its trees are not one for each class")
+        if not is_finite(baseline, (1, n_outputs)):
+            raise ValueError("its baseline is not one number for each class")
+        categorical = mapper.is_categorical_
+        if categorical.shape != (estimator.n_features_in_,) or np.any(categorical):
+            raise ValueError("its features are not all numbers")
+        for group in estimator._predictors:
+            if not isinstance(group, list) or len(group) != n_outputs:
+                raise ValueError("its trees are not one for each class")
+            for predictor in group:
+                nodes = predictor.nodes
+                if not isinstance(nodes, np.ndarray) or nodes.dtype != NODE or nodes.ndim != 1:
+                    raise ValueError("a tree is no list of nodes")
+                _check_tree(nodes, int(estimator.n_features_in_))
+
+    def weights(self, estimator: Any) -> npt.NDArray[np.float64]:
+        """Gain of the splits by each column."""
+        gain = np.zeros(estimator.n_features_in_)
+        for trees in estimator._predictors:
+            for tree in trees:
+                splits = tree.nodes[tree.nodes["is_leaf"] == 0]
+                np.add.at(gain, splits["feature_idx"], splits["gain"])
+        return gain
 
 
 def _matrix(blocks: Blocks, task: Task) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
@@ -110,7 +169,7 @@ def _matrix(blocks: Blocks, task: Task) -> tuple[npt.NDArray[np.float64], npt.ND
     return X, y
 
 
-def _estimator(job: Job) -> Any:
+def _estimator(job: FitJob) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = (
@@ -126,7 +185,9 @@ def _estimator(job: Job) -> Any:
     )
 
 
-def _curve(estimator: Any, y: npt.NDArray[Any] | None, job: Job) -> tuple[tuple[int, float], ...]:
+def _curve(
+    estimator: Any, y: npt.NDArray[Any] | None, job: FitJob
+) -> tuple[tuple[int, float], ...]:
     if y is None:
         return ()
     losses = -np.asarray(estimator.validation_score_)[1:]
@@ -137,3 +198,23 @@ def _curve(estimator: Any, y: npt.NDArray[Any] | None, job: Job) -> tuple[tuple[
         for step, value in curve:
             job.report(step, value)
     return curve
+
+
+def _check_tree(nodes: Any, n_features: int) -> None:
+    """Refuse indices that would be read out of bounds, a walk that would not end, no number."""
+    here = np.flatnonzero(nodes["is_leaf"] == 0)
+    inner = nodes[here]
+    feature = inner["feature_idx"]
+    children = np.concatenate([inner["left"], inner["right"]]).astype(np.int64)
+    sound = (
+        len(nodes) > 0
+        and bool(np.all((feature >= 0) & (feature < n_features)))
+        and bool(np.all(children > np.tile(here, 2)))
+        # Each node but the first is the child of one.
+        and np.array_equal(np.sort(children), np.arange(1, len(nodes)))
+    )
+    # Reduced features are numbers: no tree of ours looks into the tables of category sets.
+    if not sound or np.any(nodes["is_categorical"]):
+        raise ValueError("a tree has node indices out of bounds")
+    if not np.all(np.isfinite(nodes["value"])):
+        raise ValueError("a tree has values that are not finite")

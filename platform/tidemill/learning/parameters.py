@@ -1,56 +1,37 @@
-"""A learner's parameters: defaults with the given ones over them, unknown names refused."""
+"""A learner's parameters: defaults with the given ones over them, all of them allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tidemill.config import Scalar
+from tidemill.contracts import Scalar
 from tidemill.errors import ConfigError, nearest
+from tidemill.learners import LEARNERS, parameter_names, parameter_problems
 
-__all__ = ["complete", "number"]
+__all__ = ["complete"]
 
 
-def complete(
-    learner: str,
-    given: Mapping[str, Scalar],
-    defaults: Mapping[str, Scalar],
-    aliases: Mapping[str, str],
-) -> dict[str, Scalar]:
-    """Return ``defaults`` with ``given`` over them, by their first names.
+def complete(learner: str, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The learner's defaults with ``given`` over them, by their first names.
 
     Raises
     ------
     ConfigError
-        If the learner does not know a parameter; the nearest known name is offered.
+        If the learner does not know a parameter, or it cannot have that value.
 
-    >>> complete("sgd", {"alpha": 0.1}, {"alpha": 1e-4, "eta0": 0.01}, {})
-    {'alpha': 0.1, 'eta0': 0.01}
+    >>> complete("lightgbm", {"n_estimators": 9})["num_iterations"]
+    9
     """
-    known = {**{name: name for name in defaults}, **aliases}
-    result = dict(defaults)
-    for name, value in given.items():
-        if name not in known:
-            close = nearest(name, known)
-            raise ConfigError(
-                f"training.params: {learner} has no parameter {name!r}",
-                remedy=f"did you mean {close!r}?" if close else f"use: {', '.join(defaults)}",
-                parameter=name,
-                learner=learner,
-                nearest=close,
-                known=tuple(known),
-            )
-        result[known[name]] = value
-    return result
-
-
-def number(params: Mapping[str, Scalar], name: str, *, low: float) -> float:
-    """The parameter ``name``, which must be a number of at least ``low``."""
-    value = params[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= low:
+    parameters, known = LEARNERS[learner].parameters, parameter_names(learner)
+    for name, problem in parameter_problems(learner, given).items():
         raise ConfigError(
-            f"training.params.{name} is {value!r}",
-            remedy=f"set training.params.{name} to a number of at least {low:g}",
+            f"training.params.{name}: {problem}",
+            remedy="correct training.params, or tuning.space where it comes from a search",
             parameter=name,
-            value=value,
+            value=given[name],
+            learner=learner,
+            nearest=None if name in known else nearest(name, known),
         )
-    return float(value)
+    return {name: one.default for name, one in parameters.items()} | {
+        known[name]: value for name, value in given.items()
+    }

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import Blocks, FloatMatrix
+from tidemill.learners import learner_of
 from tidemill.metrics import figures_of, improves
 from tidemill.profiling import fold
 from tidemill.schema import Task
@@ -49,25 +50,13 @@ def improved(metric: str, new: float, old: float | None, margin: float = 0.0) ->
 def importance(estimator: Any, names: Sequence[str]) -> dict[str, float]:
     """Share of each reduced column in what the estimator looks at; sums to 1.
 
-    Gain of the splits for boosted trees, absolute weights for linear models (mean over the
-    classes). Empty where the estimator uses nothing.
+    By its learner's ``weights``. Empty where the estimator uses nothing.
     """
-    if hasattr(estimator, "booster"):
-        raw = np.asarray(estimator.booster.feature_importance("gain"), np.float64)
-    elif hasattr(estimator, "coef_"):
-        raw = np.abs(np.atleast_2d(estimator.coef_)).mean(axis=0)
-    else:
-        raw = _split_gain(estimator, len(names))
+    learner = learner_of(estimator)
+    if learner is None:
+        return {}
+    raw = learner().weights(estimator)
     total = raw.sum()
     if not total > 0:
         return {}
     return dict(zip(names, (raw / total).tolist(), strict=True))
-
-
-def _split_gain(estimator: Any, n_features: int) -> npt.NDArray[np.float64]:
-    gain = np.zeros(n_features)
-    for trees in getattr(estimator, "_predictors", ()):
-        for tree in trees:
-            splits = tree.nodes[tree.nodes["is_leaf"] == 0]
-            np.add.at(gain, splits["feature_idx"], splits["gain"])
-    return gain

@@ -10,13 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.config import Scalar
-from tidemill.contracts import Blocks, FloatMatrix
+from tidemill.contracts import Blocks, Fit, FitJob, FloatMatrix, Parameter, TargetSummary
 from tidemill.errors import ConfigError
-from tidemill.learning.learner import Fit, Job
-from tidemill.learning.parameters import number
 from tidemill.learning.scoring import improved, score_blocks
-from tidemill.learning.targets import TargetSummary, checked
+from tidemill.learning.stored import check_linear
+from tidemill.learning.targets import checked
 from tidemill.schema import Task
 
 __all__ = ["SgdLearner", "mini_batches"]
@@ -24,6 +22,10 @@ __all__ = ["SgdLearner", "mini_batches"]
 _ENOUGH_VISITS = 1_000_000  # scikit-learn's rule of thumb for convergence: a million rows seen
 _PATIENT_EPOCHS = 10
 _OWN = ("max_epochs", "batch_rows", "patience", "tolerance")
+_LOSSES = (
+    *("log_loss", "modified_huber"),
+    *("squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"),
+)
 
 
 class SgdLearner:
@@ -41,51 +43,71 @@ class SgdLearner:
     Memory: one block, whatever the rows.
     """
 
-    strategy: ClassVar[str] = "incremental"
+    strategies: ClassVar[tuple[str, ...]] = ("incremental",)
     rounds: ClassVar[str] = "max_epochs"
     continues: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Scalar]] = {
-        "loss": None,
-        "penalty": "l2",
-        "alpha": 1e-4,
-        "l1_ratio": 0.15,
-        "learning_rate": None,
-        "eta0": 0.01,
-        "power_t": 0.25,
-        "average": True,
-        "max_epochs": 0,
-        "batch_rows": 16_384,
-        "patience": 1,
-        "tolerance": 1e-3,
+    takes_missing: ClassVar[bool] = False
+    wants_scaled: ClassVar[bool] = True
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "loss": Parameter(None, words=_LOSSES),
+        "penalty": Parameter(
+            "l2",
+            words=("l2", "l1", "elasticnet"),
+            null=True,
+            search={"choices": ["l2", "l1", "elasticnet"]},
+        ),
+        "alpha": Parameter(1e-4, low=0, search={"low": 1e-7, "high": 1e-2, "log": True}),
+        "l1_ratio": Parameter(0.15, low=0, high=1, null=True),
+        "learning_rate": Parameter(
+            None, words=("optimal", "constant", "invscaling", "adaptive", "pa1", "pa2")
+        ),
+        "eta0": Parameter(
+            0.01,
+            low=0,
+            search={"low": 1e-3, "high": 1e-1, "log": True},
+            searched=(Task.REGRESSION,),
+        ),
+        "power_t": Parameter(0.25, low=-math.inf),
+        "average": Parameter(True, low=1, whole=True),
+        "max_epochs": Parameter(0, low=0, whole=True),
+        "batch_rows": Parameter(16_384, low=1, whole=True),
+        "patience": Parameter(1, low=1, whole=True, aliases=("n_iter_no_change",)),
+        "tolerance": Parameter(1e-3, low=0, aliases=("tol",)),
     }
-    aliases: ClassVar[Mapping[str, str]] = {"n_iter_no_change": "patience", "tol": "tolerance"}
     metrics: ClassVar[Mapping[Task, tuple[str, ...]]] = {
         Task.BINARY: ("roc_auc", "average_precision", "log_loss", "accuracy", "f1", "brier"),
         Task.MULTICLASS: ("log_loss", "roc_auc", "accuracy", "f1", "brier"),
         Task.REGRESSION: ("r2", "rmse", "mae"),
     }
+    estimators: ClassVar[tuple[str, ...]] = (
+        "sklearn.linear_model._stochastic_gradient.SGDClassifier",
+        "sklearn.linear_model._stochastic_gradient.SGDRegressor",
+    )
+    holds: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "LossNode": (
+            "sklearn._loss._loss.CyHalfBinomialLoss",
+            "sklearn._loss._loss.CyHalfSquaredError",
+            "sklearn._loss._loss.CyHuberLoss",
+            "sklearn.linear_model._sgd_fast.EpsilonInsensitive",
+            "sklearn.linear_model._sgd_fast.Hinge",
+            "sklearn.linear_model._sgd_fast.ModifiedHuber",
+            "sklearn.linear_model._sgd_fast.SquaredEpsilonInsensitive",
+            "sklearn.linear_model._sgd_fast.SquaredHinge",
+        ),
+    }
+    trusted: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple[str, ...]] = ()
 
-    def needed_bytes(self, rows: int, n_features: int, n_outputs: int) -> int:
+    def needed_bytes(self, strategy: str, rows: int, n_features: int, n_outputs: int) -> int:  # noqa: ARG002
         """Nothing that grows with rows."""
         return 16 * n_features * n_outputs * min(rows, 1)
 
-    def space(self, task: Task) -> dict[str, dict[str, Any]]:
-        """Regularisation; for regression the step as well."""
-        space: dict[str, dict[str, Any]] = {
-            "alpha": {"low": 1e-7, "high": 1e-2, "log": True},
-            "penalty": {"choices": ["l2", "l1", "elasticnet"]},
-        }
-        if task is Task.REGRESSION:
-            space["eta0"] = {"low": 1e-3, "high": 1e-1, "log": True}
-        return space
-
-    def fit(self, job: Job) -> Fit:
+    def fit(self, job: FitJob) -> Fit:
         """Learn epoch by epoch; see :class:`SgdLearner`."""
-        params = job.params
         wanted = min(math.ceil(_ENOUGH_VISITS / sum(job.train.rows)), _PATIENT_EPOCHS)
-        max_epochs = int(number(params, "max_epochs", low=0)) or max(2 * wanted, 5)
-        patience = int(number(params, "patience", low=1))
-        tolerance = number(params, "tolerance", low=0)
+        max_epochs = int(job.number("max_epochs")) or max(2 * wanted, 5)
+        patience = int(job.number("patience"))
+        tolerance = job.number("tolerance")
         estimator = _estimator(job) if job.start is None else _resumed(job)
         curve: list[tuple[int, float]] = []
         best, best_epoch, best_value, waited = None, 0, None, 0
@@ -107,7 +129,15 @@ class SgdLearner:
                 break
         if best is None:
             best, best_epoch = _finished(estimator, job), epoch
-        return Fit(best, self.strategy, job.metric, tuple(curve), best_epoch)
+        return Fit(best, job.strategy, job.metric, tuple(curve), best_epoch)
+
+    def check(self, estimator: Any, n_outputs: int) -> None:
+        """One finite coefficient for each output and column."""
+        check_linear(estimator, n_outputs, flat=not hasattr(type(estimator), "predict_proba"))
+
+    def weights(self, estimator: Any) -> npt.NDArray[np.float64]:
+        """Absolute coefficients, their mean over the classes."""
+        return np.asarray(np.abs(np.atleast_2d(estimator.coef_)).mean(axis=0), np.float64)
 
 
 def mini_batches(
@@ -126,7 +156,7 @@ def mini_batches(
             yield X[taken], y[taken]
 
 
-def _estimator(job: Job) -> Any:
+def _estimator(job: FitJob) -> Any:
     from sklearn.linear_model import SGDClassifier, SGDRegressor
 
     settings: dict[str, Any] = {k: v for k, v in job.params.items() if k not in _OWN}
@@ -146,7 +176,7 @@ def _estimator(job: Job) -> Any:
     return kind(**settings, shuffle=False, random_state=job.seed)
 
 
-def _resumed(job: Job) -> Any:
+def _resumed(job: FitJob) -> Any:
     """The estimator of ``job.start``, ready to learn on.
 
     The steps of a model that has seen millions of rows are too small to learn from thousands,
@@ -171,8 +201,8 @@ def _resumed(job: Job) -> Any:
     return estimator
 
 
-def _one_epoch(estimator: Any, job: Job, epoch: int) -> None:
-    batch_rows = int(number(job.params, "batch_rows", low=1))
+def _one_epoch(estimator: Any, job: FitJob, epoch: int) -> None:
+    batch_rows = int(job.number("batch_rows"))
     weights = job.target.class_weights() if job.balanced else None
     batches = mini_batches(job.train, seed=job.seed, epoch=epoch, batch_rows=batch_rows)
     codes = np.arange(len(job.classes))
@@ -195,7 +225,8 @@ def _explained(exc: ValueError, X: FloatMatrix) -> ConfigError:
     if np.isnan(X).any():
         return ConfigError(
             "sgd cannot learn from missing values",
-            remedy="set reduction.impute to mean, median or zero, or training.learner to lightgbm",
+            remedy="set reduction.impute to mean, median or zero, or training.learner to one that "
+            "takes them",
         )
     return ConfigError(
         f"training.params: sgd refuses: {str(exc).splitlines()[0][:300]}",
@@ -203,7 +234,7 @@ def _explained(exc: ValueError, X: FloatMatrix) -> ConfigError:
     )
 
 
-def _finished(estimator: Any, job: Job) -> Any:
+def _finished(estimator: Any, job: FitJob) -> Any:
     if job.task is not Task.REGRESSION:
         estimator.classes_ = np.array(job.classes)
         return estimator

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_estimator"]
+from tidemill.learners import learner_of
 
-_MAX_THREADS = 256
+__all__ = ["check_estimator", "check_linear", "is_finite"]
 
 
 def check_estimator(estimator: Any, n_features: int) -> None:
@@ -19,7 +19,7 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     Parameters
     ----------
     estimator
-        Of a type on the loader's allow-list, as any of the learners leaves it.
+        As any of the learners leaves it, and checks it.
     n_features : int
         Columns of the matrix that it will be given.
 
@@ -28,14 +28,11 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     ValueError
         If it is not what a learner makes; what the prediction itself raises comes as it is.
     """
-    kind = type(estimator).__name__
-    labels = _labels(estimator) if kind.endswith("Classifier") else 0
-    if kind.startswith("Booster"):
-        _check_threads(estimator.n_jobs)  # its text is checked when it is parsed
-    elif kind.startswith("HistGradientBoosting"):
-        _check_histogram(estimator, 1 if labels < 3 else labels)
-    else:
-        _check_linear(estimator, 1 if labels < 3 else labels, flat=not labels)
+    learner = learner_of(estimator)
+    if learner is None:
+        raise ValueError(f"no learner leaves a {type(estimator).__qualname__}")
+    labels = _labels(estimator) if hasattr(type(estimator), "predict_proba") else 0
+    learner().check(estimator, 1 if labels < 3 else labels)
     if estimator.n_features_in_ != n_features:
         raise ValueError(f"its learner expects other than the {n_features} reduced features")
     _try_out(estimator, labels, n_features)
@@ -54,62 +51,18 @@ def _labels(estimator: Any) -> int:
     return len(classes)
 
 
-def _check_threads(threads: Any) -> None:
-    if type(threads) is not int or not 1 <= threads <= _MAX_THREADS:
-        raise ValueError(f"it wants {threads!r} threads")
-
-
-def _check_histogram(estimator: Any, outputs: int) -> None:
-    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE as NODE
-
-    baseline, mapper = estimator._baseline_prediction, estimator._bin_mapper
-    if estimator._preprocessor is not None or estimator.n_trees_per_iteration_ != outputs:
-        raise ValueError("its trees are not one for each class")
-    if not _is_finite(baseline, (1, outputs)):
-        raise ValueError("its baseline is not one number for each class")
-    categorical = mapper.is_categorical_
-    if categorical.shape != (estimator.n_features_in_,) or np.any(categorical):
-        raise ValueError("its features are not all numbers")
-    for group in estimator._predictors:
-        if not isinstance(group, list) or len(group) != outputs:
-            raise ValueError("its trees are not one for each class")
-        for predictor in group:
-            nodes = predictor.nodes
-            if not isinstance(nodes, np.ndarray) or nodes.dtype != NODE or nodes.ndim != 1:
-                raise ValueError("a tree is no list of nodes")
-            _check_tree(nodes, int(estimator.n_features_in_))
-
-
-def _check_tree(nodes: Any, n_features: int) -> None:
-    """Refuse indices that would be read out of bounds, a walk that would not end, no number."""
-    here = np.flatnonzero(nodes["is_leaf"] == 0)
-    inner = nodes[here]
-    feature = inner["feature_idx"]
-    children = np.concatenate([inner["left"], inner["right"]]).astype(np.int64)
-    sound = (
-        len(nodes) > 0
-        and bool(np.all((feature >= 0) & (feature < n_features)))
-        and bool(np.all(children > np.tile(here, 2)))
-        # Each node but the first is the child of one.
-        and np.array_equal(np.sort(children), np.arange(1, len(nodes)))
-    )
-    # Reduced features are numbers: no tree of ours looks into the tables of category sets.
-    if not sound or np.any(nodes["is_categorical"]):
-        raise ValueError("a tree has node indices out of bounds")
-    if not np.all(np.isfinite(nodes["value"])):
-        raise ValueError("a tree has values that are not finite")
-
-
-def _check_linear(estimator: Any, outputs: int, *, flat: bool) -> None:
+def check_linear(estimator: Any, outputs: int, *, flat: bool) -> None:
+    """Refuse coefficients that are not one finite number for each output and column."""
     width = estimator.n_features_in_
     if type(width) is not int:
         raise ValueError("the number of its features is none")
     shape = (width,) if flat else (outputs, width)
-    if not _is_finite(estimator.coef_, shape) or not _is_finite(estimator.intercept_, (outputs,)):
+    if not is_finite(estimator.coef_, shape) or not is_finite(estimator.intercept_, (outputs,)):
         raise ValueError("its coefficients are not one finite number for each class and feature")
 
 
-def _is_finite(values: Any, shape: tuple[int, ...]) -> bool:
+def is_finite(values: Any, shape: tuple[int, ...]) -> bool:
+    """Whether they are an array of that shape, of finite numbers."""
     return (
         isinstance(values, np.ndarray)
         and values.dtype.kind == "f"

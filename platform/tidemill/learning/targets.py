@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from tidemill.contracts import Blocks
+from tidemill.contracts import Blocks, TargetSummary
 from tidemill.errors import TargetUnusable
 from tidemill.schema import Task
 
-__all__ = ["TargetSummary", "summarise_target"]
-
-
-@dataclass(frozen=True)
-class TargetSummary:
-    """The training target.
-
-    Parameters
-    ----------
-    counts : tuple of int
-        Rows of each class; empty for regression.
-    mean, std : float
-        For regression; the standard deviation is 1 where the target is constant.
-    """
-
-    counts: tuple[int, ...] = ()
-    mean: float = 0.0
-    std: float = 1.0
-
-    def class_weights(self) -> npt.NDArray[np.float64]:
-        """Weight of a row of each class under ``balanced``: rows / (classes * class rows).
-
-        >>> TargetSummary(counts=(90, 10)).class_weights().round(3)
-        array([0.556, 5.   ])
-        """
-        counts = np.asarray(self.counts, np.float64)
-        return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1.0)))
+__all__ = ["checked", "summarise_target"]
 
 
 def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> TargetSummary:

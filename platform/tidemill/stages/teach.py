@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tidemill.config import Params, Scalar
+from tidemill.config import Params
+from tidemill.contracts import Fit, Scalar
 from tidemill.features import training_profile
-from tidemill.learning import LEARNERS, Fit, fit
+from tidemill.learners import LEARNERS
+from tidemill.learning import fit
 from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.context import StageContext

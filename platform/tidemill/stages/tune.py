@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tidemill.config import Scalar, TrainingConfig, TuningConfig
+from tidemill.config import TrainingConfig, TuningConfig
+from tidemill.contracts import Scalar
 from tidemill.errors import ConfigError
 from tidemill.features import load_reducer
-from tidemill.learning import choose_strategy, default_space, fit, predict_scores
+from tidemill.learners import default_space, unknown_parameters
+from tidemill.learning import choose_strategy, fit, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
@@ -73,7 +75,7 @@ def run_tune(
         write_hashed(workspace.best_params, {"key": key, "params": {}, "trials": 0})
         return StageResult(stage="tune", facts={"trials": 0})
     schema = manifest.schema
-    _require_searchable(training, manifest, workspace)
+    _require_searchable(tuning, training, manifest, workspace)
     metric = chosen_metric(tuning.metric, schema.task, setting="tuning.metric")
     objective = Objective(
         training=training,
@@ -143,13 +145,19 @@ def _not_named(tuning: TuningConfig) -> set[str]:
 
 
 def _require_searchable(
-    training: TrainingConfig, manifest: ShardManifest, workspace: Workspace
+    tuning: TuningConfig, training: TrainingConfig, manifest: ShardManifest, workspace: Workspace
 ) -> None:
     """Refuse now what could not be searched, or not be trained afterwards on all of the rows."""
     if not manifest.of(Role.VALIDATION):
         raise ConfigError(
             "tuning.trials: a search needs validation rows, and sharding.holdout.validation is 0",
             remedy="set tuning.trials to 0, or sharding.holdout.validation above 0",
+        )
+    for name, problem in unknown_parameters(training.learner, tuning.space).items():
+        raise ConfigError(
+            f"tuning.space.{name}: {problem}",
+            remedy="correct tuning.space, or empty it: the learner then says where to search",
+            parameter=name,
         )
     choose_strategy(
         training,

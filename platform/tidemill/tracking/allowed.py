@@ -2,24 +2,20 @@
 
 It is tighter than skops' own, which trusts every scikit-learn estimator and numpy function:
 nothing here can name a function, a method or a partial, so loading runs only the constructors
-and ``__setstate__`` of these types.
+and ``__setstate__`` of these types. What learners leave, each of them says itself; packages'
+learners are asked only where a file names a type that ours do not have.
 """
 
 from __future__ import annotations
 
-__all__ = ["ALLOWED", "LEARNERS", "REDUCERS", "TRUSTED_TYPES"]
+from collections.abc import Iterable, Set
+
+from tidemill.contracts import Learner
+from tidemill.learners import LEARNERS
+
+__all__ = ["REDUCERS", "allowed_types", "trusted_types"]
 
 REDUCERS = frozenset({"tidemill.features.reducer.Reducer"})
-LEARNERS = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
-        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
-        "sklearn.linear_model._stochastic_gradient.SGDClassifier",
-        "sklearn.linear_model._stochastic_gradient.SGDRegressor",
-        "tidemill.learning.predictors.BoosterClassifier",
-        "tidemill.learning.predictors.BoosterRegressor",
-    }
-)
 
 _NUMBERS = (
     "bool",
@@ -38,67 +34,51 @@ _NUMBERS = (
 )
 _NUMPY = frozenset(f"numpy.{name}" for name in _NUMBERS)
 
-# Ours, and the one type that skops leaves to its user: a tree's node indices are used without
-# a bounds check, so `tidemill.tracking.skopsfile` checks them after loading.
-TRUSTED_TYPES: tuple[str, ...] = (
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "tidemill.features.reducer.Reducer",
-    "tidemill.learning.predictors.BoosterClassifier",
-    "tidemill.learning.predictors.BoosterRegressor",
-)
-
-_LOSSES = frozenset(
-    {
-        "sklearn._loss._loss.CyAbsoluteError",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
-        "sklearn._loss._loss.CyHalfGammaLoss",
-        "sklearn._loss._loss.CyHalfMultinomialLoss",
-        "sklearn._loss._loss.CyHalfPoissonLoss",
-        "sklearn._loss._loss.CyHalfSquaredError",
-        "sklearn._loss._loss.CyHuberLoss",
-        "sklearn._loss._loss.CyPinballLoss",
-        "sklearn.linear_model._sgd_fast.EpsilonInsensitive",
-        "sklearn.linear_model._sgd_fast.Hinge",
-        "sklearn.linear_model._sgd_fast.ModifiedHuber",
-        "sklearn.linear_model._sgd_fast.SquaredEpsilonInsensitive",
-        "sklearn.linear_model._sgd_fast.SquaredHinge",
-    }
-)
-
-_OBJECTS = frozenset(
-    {
-        "sklearn._loss.link.HalfLogitLink",
-        "sklearn._loss.link.IdentityLink",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss.link.LogLink",
-        "sklearn._loss.link.LogitLink",
-        "sklearn._loss.link.MultinomialLogit",
-        "sklearn._loss.loss.AbsoluteError",
-        "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn._loss.loss.HalfGammaLoss",
-        "sklearn._loss.loss.HalfMultinomialLoss",
-        "sklearn._loss.loss.HalfPoissonLoss",
-        "sklearn._loss.loss.HalfSquaredError",
-        "sklearn._loss.loss.PinballLoss",
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.pipeline.Pipeline",
-        "sklearn.preprocessing._label.LabelEncoder",
-    }
-)
-
-ALLOWED: dict[str, frozenset[str]] = {
+_PLAIN: dict[str, frozenset[str]] = {
     "DTypeNode": frozenset({"numpy.dtype"}),
     "DictNode": frozenset({"builtins.dict"}),
     "JsonNode": frozenset({"builtins.str"}),
     "ListNode": frozenset({"builtins.list"}),
-    "LossNode": _LOSSES,
+    "LossNode": frozenset(),
     "NdArrayNode": _NUMPY | {"numpy.ndarray"},
-    "ObjectNode": _OBJECTS | REDUCERS | LEARNERS,
+    "ObjectNode": REDUCERS | {"sklearn.pipeline.Pipeline"},
     "RandomGeneratorNode": frozenset({"numpy.random._generator.Generator"}),
     "RandomStateNode": frozenset({"numpy.random.mtrand.RandomState"}),
     "TupleNode": frozenset({"builtins.tuple"}),
     "TypeNode": _NUMPY | {"builtins.bool", "builtins.float", "builtins.int", "builtins.str"},
 }
-"""Type names that each of skops' loaders may be used with; no other loader is allowed."""
+# Beside the learners' own; skops leaves both to its user.
+_TRUSTED = REDUCERS | {"numpy.dtype"}
+
+
+def allowed_types(names: Set[str] = frozenset()) -> dict[str, frozenset[str]]:
+    """Type names that each of skops' loaders may be used with; no other loader is allowed.
+
+    Parameters
+    ----------
+    names : set of str
+        The types of a file: those of a package's learner are allowed if its estimator is there.
+    """
+    learners = _learners(names)
+    own = {"ObjectNode": frozenset(name for one in learners for name in one.estimators)}
+    return {
+        loader: plain.union(own.get(loader, ()), *(one.holds.get(loader, ()) for one in learners))
+        for loader, plain in _PLAIN.items()
+    }
+
+
+def trusted_types(names: Set[str] = frozenset()) -> tuple[str, ...]:
+    """What skops must be told to trust for a file of these types, sorted."""
+    return tuple(sorted(_TRUSTED.union(*(learner.trusted for learner in _learners(names)))))
+
+
+def _learners(names: Set[str]) -> list[type[Learner]]:
+    ours = list(LEARNERS.ours().values())
+    known = frozenset().union(*_PLAIN.values(), *map(_types, ours))
+    if names <= known:
+        return ours
+    return [*ours, *(one for one in LEARNERS.others().values() if names & set(one.estimators))]
+
+
+def _types(learner: type[Learner]) -> Iterable[str]:
+    return [*learner.estimators, *(name for held in learner.holds.values() for name in held)]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tidemill
+from tidemill.learners import learner_of
 from tidemill.storage import (
     commit_directory,
     discard_directory,
@@ -28,12 +29,12 @@ from tidemill.storage import (
     storage_errors,
     write_bytes,
 )
-from tidemill.tracking.allowed import TRUSTED_TYPES
+from tidemill.tracking.allowed import trusted_types
 from tidemill.tracking.contents import Contents, FolderContents
 from tidemill.tracking.mlmodel import MODEL_FILE, check_mlmodel, settle_mlmodel
 from tidemill.tracking.seal import Refusal, read_sealed, write_seal
 from tidemill.tracking.service import chain_of, import_mlflow
-from tidemill.tracking.skopsfile import canonical, read_pipeline
+from tidemill.tracking.skopsfile import canonical, read_pipeline, type_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,9 +76,10 @@ class Candidate:
     notes: tuple[str, ...] = ()
 
 
-def requirements() -> tuple[str, ...]:
-    """The exact versions of the packages that a candidate needs to predict, sorted."""
-    found = [f"{name}=={version(name)}" for name in _REQUIRED]
+def requirements(learner: object = None) -> tuple[str, ...]:
+    """The exact versions of the packages that a candidate of it needs to predict, sorted."""
+    kind = None if learner is None else learner_of(learner)
+    found = [f"{name}=={version(name)}" for name in (*_REQUIRED, *(kind.requires if kind else ()))]
     return tuple(sorted([*found, f"tidemill=={tidemill.__version__}"]))
 
 
@@ -130,7 +132,7 @@ def save_candidate(
             write_bytes(model, canonical(model.read_bytes()))
             if judged is not None:
                 write_bytes(staged / JUDGED_FILE, _sealed_model(judged))
-            _settle(staged)
+            _settle(staged, requirements(pipeline[-1]))
             digest = write_seal(staged, metadata or {})
         open_candidate(staged, remedy=_FOREIGN)
         commit_directory(staged, folder)
@@ -157,8 +159,8 @@ def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> Non
             serialization_format="skops",
             signature=models.ModelSignature(_named(pipeline, plain), answers),
             input_example=plain,
-            pip_requirements=list(requirements()),
-            skops_trusted_types=list(TRUSTED_TYPES),
+            pip_requirements=list(requirements(pipeline[-1])),
+            skops_trusted_types=list(trusted_types({type_name(pipeline[-1])})),
         )
     except import_mlflow("mlflow.exceptions").MlflowException as exc:
         for link in chain_of(exc):
@@ -203,13 +205,13 @@ def _plain(example: pd.DataFrame) -> pd.DataFrame:
     return plain
 
 
-def _settle(folder: Path) -> None:
+def _settle(folder: Path, required: tuple[str, ...]) -> None:
     """Replace what names this moment or this machine's installer."""
     mlmodel = folder / "MLmodel"
     text = settle_mlmodel(mlmodel.read_text(encoding="utf-8"))
     check_mlmodel(text.encode())
     python = platform.python_version()
-    pins = "".join(f"  - {line}\n" for line in requirements())
+    pins = "".join(f"  - {line}\n" for line in required)
     files = {
         "MLmodel": text,
         "python_env.yaml": f"python: {python}\n"

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from tidemill.tracking.allowed import TRUSTED_TYPES
+from tidemill.tracking.allowed import trusted_types
 
 __all__ = ["check_mlmodel", "settle_mlmodel"]
 
@@ -39,7 +39,7 @@ _FLAVORS: dict[str, dict[str, Any]] = {
         "code": None,
         "pickled_model": MODEL_FILE,
         "serialization_format": "skops",
-        "skops_trusted_types": list(TRUSTED_TYPES),
+        "skops_trusted_types": None,
     },
 }
 _VERSION_KEYS = {"python_function": "python_version", "sklearn": "sklearn_version"}
@@ -76,9 +76,9 @@ def check_mlmodel(content: bytes) -> None:
                 raise ValueError(f"flavors.{name} lacks, or should not have, {key!r}")
             if flavor[key] != expected[key] and key != "skops_trusted_types":
                 raise ValueError(f"flavors.{name}.{key} is {flavor[key]!r}")
-    # A model saved by an earlier tidemill may have trusted fewer types.
+    # Those of its learner; a model saved by an earlier tidemill may have trusted fewer types.
     trusted = flavors["sklearn"]["skops_trusted_types"]
-    if not isinstance(trusted, list) or not set(trusted) <= set(TRUSTED_TYPES):
+    if not isinstance(trusted, list) or not set(trusted) <= {*trusted_types(set(trusted))}:
         raise ValueError("flavors.sklearn.skops_trusted_types names types that are not ours")
 
 

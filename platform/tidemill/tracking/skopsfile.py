@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tidemill.storage import hash_bytes
-from tidemill.tracking.allowed import ALLOWED, LEARNERS, REDUCERS, TRUSTED_TYPES
+from tidemill.tracking.allowed import REDUCERS, allowed_types, trusted_types
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["canonical", "forbidden_types", "read_pipeline"]
+__all__ = ["canonical", "forbidden_types", "read_pipeline", "type_name"]
 
 _SCHEMA = "schema.json"
 _ENTRY = re.compile(r"[0-9a-f]{64}\.npy")
@@ -108,17 +108,18 @@ def read_pipeline(content: bytes) -> Pipeline:
         If something else is in it. Damaged bytes can raise whatever zipfile, numpy or skops
         raise; nothing of the content has run then.
     """
-    _check_archive(content)
-    return _checked_pipeline(_load(content))
+    names = _check_archive(content)
+    return _checked_pipeline(_load(content, trusted_types(names)))
 
 
-def _load(content: bytes) -> Any:
+def _load(content: bytes, trusted: tuple[str, ...]) -> Any:
     import skops.io
 
-    return skops.io.loads(content, trusted=list(TRUSTED_TYPES))
+    return skops.io.loads(content, trusted=list(trusted))
 
 
-def _check_archive(content: bytes) -> None:
+def _check_archive(content: bytes) -> frozenset[str]:
+    """The names of all types in it, which are allowed."""
     if not content.startswith(b"PK"):
         raise ValueError("it is not a skops file")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -150,6 +151,7 @@ def _check_archive(content: bytes) -> None:
     read = sum(sizes.get(str(node["file"]), 0) for node in _nodes(schema) if "file" in node)
     if read > _MAX_REPEATS * len(content):
         raise ValueError("it reads its arrays over and over")
+    return frozenset(name for _, name in _types(schema))
 
 
 def _check_array(name: str, data: bytes) -> None:
@@ -168,18 +170,22 @@ def _check_array(name: str, data: bytes) -> None:
 
 def forbidden_types(schema: Any) -> tuple[str, ...]:
     """Names of the types in a skops schema that are not on the allow-list, sorted."""
-    found = set()
+    found = set(_types(schema))
+    allowed = allowed_types(frozenset(name for _, name in found))
+    return tuple(sorted({name for loader, name in found if name not in allowed.get(loader, ())}))
+
+
+def _types(schema: Any) -> Iterator[tuple[str, str]]:
+    """Loader and type of every node."""
     for node in _nodes(schema):
         if "__id__" in node:
             raise ValueError("its nodes refer to each other")
         if "__loader__" not in node:
             continue
         name = f"{node.get('__module__')}.{node.get('__class__')}"
-        if name not in ALLOWED.get(str(node["__loader__"]), frozenset()):
-            found.add(name)
         if not node.keys() <= _KEYS:
             raise ValueError(f"a node of type {name} has unknown fields")
-    return tuple(sorted(found))
+        yield str(node["__loader__"]), name
 
 
 def _checked_pipeline(loaded: Any) -> Pipeline:
@@ -191,11 +197,12 @@ def _checked_pipeline(loaded: Any) -> Pipeline:
     if type(loaded) is not Pipeline or [name for name, _ in loaded.steps] != ["reducer", "learner"]:
         raise ValueError("it is not a pipeline of a reducer and a learner")
     (_, reducer), (_, learner) = loaded.steps
-    if _type_name(reducer) not in REDUCERS or _type_name(learner) not in LEARNERS:
-        raise ValueError("its steps are not a reducer and a learner of tidemill's")
+    if type_name(reducer) not in REDUCERS:
+        raise ValueError("its first step is not a reducer of tidemill's")
     check_estimator(learner, check_reducer(reducer))
     return loaded
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """The full name of its type."""
     return f"{type(value).__module__}.{type(value).__qualname__}"

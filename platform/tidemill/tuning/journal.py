@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tidemill.contracts import Scalar
 from tidemill.errors import IntegrityError
 from tidemill.storage import hash_bytes, storage_errors
-from tidemill.tuning.space import Scalar
 from tidemill.tuning.study import Direction, Trial
 
 __all__ = ["Journal"]

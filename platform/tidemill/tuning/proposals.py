@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.tuning.space import Choices, Range, Scalar, Space, all_values, grid_points
+from tidemill.contracts import Scalar
+from tidemill.tuning.space import Choices, Range, Space, all_values, grid_points
 from tidemill.tuning.study import Direction, Trial
 
 __all__ = ["Proposals"]

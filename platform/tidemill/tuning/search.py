@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.config import TuningConfig
-from tidemill.contracts import Engine
+from tidemill.contracts import Engine, Scalar
 from tidemill.errors import Busy, ConfigError, StorageFailed, TidemillError
 from tidemill.storage import hash_json
 from tidemill.tuning.journal import Journal
 from tidemill.tuning.proposals import Proposals
 from tidemill.tuning.pruning import OutOfTime, Pruned, Report, median_bars
-from tidemill.tuning.space import Scalar, Space, read_space
+from tidemill.tuning.space import Space, read_space
 from tidemill.tuning.study import Direction, Study, Trial, TrialState
 
 __all__ = ["Objective", "search"]

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tidemill.contracts import Scalar
 from tidemill.errors import ConfigError, nearest
 
-__all__ = ["Choices", "Range", "Scalar", "Space", "all_values", "grid_points", "read_space"]
-
-Scalar = str | int | float | bool | None
+__all__ = ["Choices", "Range", "Space", "all_values", "grid_points", "read_space"]
 
 _RANGE_KEYS = ("low", "high", "log", "step")
 _KEYS = (*_RANGE_KEYS, "choices")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tidemill.tuning.space import Scalar
+from tidemill.contracts import Scalar
 
 __all__ = ["Direction", "Study", "Trial", "TrialState"]
 

@@ -1,0 +1,101 @@
+"""The learners: one row each; packages add theirs as entry points of ``tidemill.learners``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tidemill.contracts import Learner, Scalar
+from tidemill.errors import nearest
+from tidemill.implementations import Implementations
+from tidemill.schema import Task
+
+__all__ = [
+    "LEARNERS",
+    "default_space",
+    "learner_of",
+    "parameter_names",
+    "parameter_problems",
+    "strategies",
+    "unknown_parameters",
+]
+
+LEARNERS: Implementations[type[Learner]] = Implementations(
+    Learner,
+    setting="training.learner",
+    group="tidemill.learners",
+    rows={
+        "sgd": "tidemill.learning.sgd:SgdLearner",
+        "hist_gradient_boosting": "tidemill.learning.histogram:HistGradientBoostingLearner",
+        "lightgbm": "tidemill.learning.boosting:LightGbmLearner",
+    },
+)
+
+
+def learner_of(estimator: object) -> type[Learner] | None:
+    """The learner that leaves estimators of this type; None if there is none."""
+    name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    for kinds in (LEARNERS.ours, LEARNERS.others):  # packages are asked only if none is ours
+        for kind in kinds().values():
+            if name in kind.estimators:
+                return kind
+    return None
+
+
+def strategies() -> tuple[str, ...]:
+    """The strategies that one learner or another has.
+
+    >>> strategies()
+    ('incremental', 'in_memory', 'boosted')
+    """
+    return tuple(dict.fromkeys(way for kind in LEARNERS.values() for way in kind.strategies))
+
+
+def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:
+    """Where to search for a learner's parameters, in the form of params.yaml.
+
+    >>> default_space("sgd", Task.BINARY)["alpha"]
+    {'low': 1e-07, 'high': 0.01, 'log': True}
+    """
+    return {
+        name: dict(parameter.search)
+        for name, parameter in LEARNERS[learner].parameters.items()
+        if parameter.search and task in parameter.searched
+    }
+
+
+def unknown_parameters(learner: str, names: Iterable[str]) -> dict[str, str]:
+    """What is wrong with names of parameters; empty where the learner has them all."""
+    parameters = LEARNERS[learner].parameters
+    known = parameter_names(learner)
+    problems = {}
+    for name in names:
+        if name not in known:
+            close = nearest(name, known)
+            hint = f"did you mean {close!r}?" if close else f"use: {', '.join(parameters)}"
+            problems[name] = f"{learner} has no such parameter; {hint}"
+    return problems
+
+
+def parameter_names(learner: str) -> dict[str, str]:
+    """A learner's parameters by all names that each has; the value is its first one."""
+    return {
+        alias: name
+        for name, parameter in LEARNERS[learner].parameters.items()
+        for alias in (name, *parameter.aliases)
+    }
+
+
+def parameter_problems(learner: str, given: Mapping[str, Scalar]) -> dict[str, str]:
+    """What is wrong with parameters of a learner, by the names that they were given by.
+
+    >>> parameter_problems("lightgbm", {"num_leafs": 7, "max_bin": 1, "n_estimators": 9})
+    {'num_leafs': "lightgbm has no such parameter; did you mean 'num_leaves'?",
+     'max_bin': 'is 1, not a whole number of at least 2'}
+    """
+    problems = unknown_parameters(learner, given)
+    parameters, known = LEARNERS[learner].parameters, parameter_names(learner)
+    for name, value in given.items():
+        if name in known and not parameters[known[name]].takes(value):
+            problems[name] = f"is {value!r}, not {parameters[known[name]].values}"
+    return problems
