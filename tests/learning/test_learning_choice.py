@@ -3,7 +3,7 @@
 import pytest
 
 from tidemill.config import TrainingConfig
-from tidemill.errors import BudgetExceeded, ConfigError
+from tidemill.errors import BudgetExceeded, ConfigError, UsageError
 from tidemill.learners import LEARNERS, default_space
 from tidemill.learning import choose_strategy, curve_metric
 from tidemill.schema import Task
@@ -62,7 +62,7 @@ def test_more_classes_need_more_memory():
 
 def test_an_unknown_learner_has_no_space():
     """The nearest learner is offered."""
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UsageError) as caught:
         default_space("lightbgm", Task.BINARY)
     assert caught.value.fields["nearest"] == "lightgbm"
 

@@ -15,7 +15,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
+from tidemill.config.learner_schema import describe_learners
 from tidemill.config.params import Params
+from tidemill.config.sections import TrainingConfig
 from tidemill.config.tree import nearest_setting, setting_of
 from tidemill.errors import ConfigError, WorkspaceMissing
 
@@ -297,5 +299,7 @@ def _shown(value: Any) -> str:
 def params_schema() -> dict[str, Any]:
     """The JSON schema of params.yaml, for editors."""
     schema = Params.model_json_schema()
+    learner = TrainingConfig.model_fields["learner"].default
+    describe_learners(schema["$defs"]["TrainingConfig"], learner)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema

@@ -242,11 +242,13 @@ class TrainingConfig(Section):
     @field_validator("learner")
     @classmethod
     def _known_learner(cls, name: str) -> str:
-        if name in LEARNERS or ":" in name:
-            return name
-        close = nearest(name, LEARNERS)
-        hint = f"; did you mean {close!r}?" if close else f"; use {', '.join(LEARNERS)}"
-        raise ValueError(f"there is no such learner{hint}")
+        if ":" in name:
+            LEARNERS[name]  # opened now, so that models of it are known from here on
+        elif name not in LEARNERS:
+            close = nearest(name, LEARNERS)
+            hint = f"did you mean {close!r}?" if close else f"use {', '.join(LEARNERS)}"
+            raise ValueError(f"there is no such learner; {hint}")
+        return name
 
     @field_validator("strategy")
     @classmethod

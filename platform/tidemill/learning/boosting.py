@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter
 from tidemill.errors import ConfigError
 from tidemill.learning.continuing import added_models, start_scores
 from tidemill.learning.quiet import load_lightgbm
 from tidemill.learning.streaming import BlockRows, binned
-from tidemill.learning.targets import checked
+from tidemill.learning.targets import checked, counted
 from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
@@ -159,8 +159,7 @@ def _boost(job: FitJob) -> tuple[Any, list[tuple[int, float]]]:
     train_rows = BlockRows(job.train)
     train = _begun(job, job.train, binned(train_rows, settings, weights=_weights(job)))
     if job.task is not Task.REGRESSION:
-        counts = np.bincount(train_rows.labels.astype(np.int64), minlength=len(job.classes))
-        checked(TargetSummary(tuple(counts.tolist())), job.classes)
+        checked(counted(train_rows.labels.astype(np.int64), job.classes), job.classes)
     curve: list[tuple[int, float]] = []
     callbacks: list[Callable[[Any], None]] = []
     held_out = []

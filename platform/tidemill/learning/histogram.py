@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter
 from tidemill.errors import ConfigError
 from tidemill.learning.stored import is_finite
-from tidemill.learning.targets import checked
+from tidemill.learning.targets import checked, counted
 from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
@@ -102,7 +102,7 @@ class HistGradientBoostingLearner:
         """Read all blocks, then learn."""
         X, y = _matrix(job.train, job.task)
         if job.task is not Task.REGRESSION:
-            checked(TargetSummary(tuple(np.bincount(y, minlength=len(job.classes)))), job.classes)
+            checked(counted(y, job.classes), job.classes)
         estimator = _estimator(job)
         held_out: dict[str, Any] = {}
         if job.has_validation:

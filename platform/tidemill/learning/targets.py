@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tidemill.contracts import Blocks, TargetSummary
 from tidemill.errors import TargetUnusable
 from tidemill.schema import Task
 
-__all__ = ["checked", "summarise_target"]
+__all__ = ["checked", "counted", "summarise_target"]
 
 
 def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> TargetSummary:
@@ -38,6 +40,15 @@ def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> Tar
         mean += delta * len(y) / total
         rows = total
     return TargetSummary(mean=mean, std=math.sqrt(m2 / rows) if m2 > 0 else 1.0)
+
+
+def counted(codes: npt.NDArray[Any], classes: tuple[str, ...]) -> TargetSummary:
+    """The summary of class codes.
+
+    >>> counted(np.array([0, 1, 1]), ("no", "yes", "perhaps")).counts
+    (1, 2, 0)
+    """
+    return TargetSummary(tuple(np.bincount(codes, minlength=len(classes)).tolist()))
 
 
 def checked(summary: TargetSummary, classes: tuple[str, ...]) -> TargetSummary:

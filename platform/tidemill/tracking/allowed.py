@@ -73,11 +73,11 @@ def trusted_types(names: Set[str] = frozenset()) -> tuple[str, ...]:
 
 
 def _learners(names: Set[str]) -> list[type[Learner]]:
-    ours = list(LEARNERS.ours().values())
+    ours = LEARNERS.ours()
     known = frozenset().union(*_PLAIN.values(), *map(_types, ours))
     if names <= known:
         return ours
-    return [*ours, *(one for one in LEARNERS.others().values() if names & set(one.estimators))]
+    return [*ours, *(one for one in LEARNERS.others() if names & set(one.estimators))]
 
 
 def _types(learner: type[Learner]) -> Iterable[str]:

@@ -1,0 +1,95 @@
+"""A learner of another package: CONTRIBUTING's recipe, through the suite and a whole run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tidemill.config import params_schema, read_params
+from tidemill.errors import ConfigError, ModelUntrusted, UsageError
+from tidemill.learners import LEARNERS
+from tidemill.testing.learners import LearnerContract
+from tidemill.testing.workspaces import small_workspace
+from tidemill.tracking import load_candidate
+
+SOURCE = "dataset: {source: a, target: y}\n"
+
+
+@pytest.fixture
+def installed(package, monkeypatch):
+    """The package is on the path."""
+    monkeypatch.syspath_prepend(str(package))
+    return package
+
+
+@pytest.mark.usefixtures("installed")
+class TestRecipe(LearnerContract):
+    """It keeps the contract, found by its entry point."""
+
+    learner = "straight_lines"
+
+
+def test_it_is_a_setting_like_any_other(installed):
+    """By name and by address; its parameters are checked; the schema for editors has them."""
+    for name in ("straight_lines", "straight_lines:StraightLines"):
+        assert read_params(f"{SOURCE}training: {{learner: '{name}'}}").training.learner == name
+        with pytest.raises(ConfigError, match="did you mean 'penalty'"):
+            read_params(f"{SOURCE}training: {{learner: '{name}', params: {{penalti: 1}}}}")
+    rules = params_schema()["$defs"]["TrainingConfig"]
+    assert "straight_lines" in rules["properties"]["learner"]["anyOf"][0]["enum"]
+    assert "penalty" in json.dumps(rules["allOf"])
+
+
+def test_one_that_is_no_learner_is_refused_by_what_it_lacks(tmp_path, monkeypatch):
+    """An address that leads nowhere, or to something else."""
+    (tmp_path / "half_a_learner.py").write_text("class Half:\n    strategies = ('in_memory',)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    wrong = {"half_a_learner:Half": "lacks rounds", "half_a_learner:Other": "nothing"}
+    for name, words in wrong.items():
+        with pytest.raises(UsageError, match=words):
+            read_params(f"{SOURCE}training: {{learner: '{name}'}}")
+
+
+def tidemill(root, package, *words):
+    """The command line, where the package is installed."""
+    path = os.pathsep.join([str(package), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-m", "tidemill", *words, "-w", str(root)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
+    """Searched, trained, judged, refitted, registered and asked for scores; and its model is
+    refused by name where the package is not installed.
+    """
+    empty = ["training.params={}", "tuning.space={}"]
+    root = small_workspace(tmp_path / "ws", rows=4000, settings=empty)
+    settings = (
+        "training.learner=straight_lines",
+        "reduction={impute: mean, encode: one_hot, scale: standard}",
+    )
+    sets = [word for setting in settings for word in ("--set", setting)]
+    done = tidemill(root, package, "run", "--direct", "--json", *sets)
+    assert done.returncode == 0, done.stderr
+    training = json.loads((root / "models" / "candidate" / "training.json").read_text())
+    assert (training["learner"], training["strategy"]) == ("straight_lines", "in_memory")
+    assert "penalty" in training["params"]
+    model = root / "models" / "candidate" / "model"
+    assert "straight-lines==1.0" in (model / "requirements.txt").read_text()
+    source = next((root / "data" / "raw").iterdir())
+    out = tmp_path / "scores.parquet"
+    scored = tidemill(root, package, "score", "--input", str(source), "--output", str(out))
+    assert scored.returncode == 0, scored.stderr
+    assert out.stat().st_size > 1000
+    with pytest.raises(ModelUntrusted, match="not allowed"):
+        load_candidate(model)
+    monkeypatch.syspath_prepend(str(package))
+    assert load_candidate(model)[-1].coef_.size
+    assert "straight_lines" in LEARNERS
