@@ -75,3 +75,12 @@ def test_the_followed_figure_is_one_that_the_learner_can_follow():
     assert curve_metric("hist_gradient_boosting", Task.REGRESSION) == "r2"
     assert curve_metric("lightgbm", Task.MULTICLASS) == "log_loss"
     assert set(LEARNERS) == {"sgd", "hist_gradient_boosting", "lightgbm"}
+
+
+def test_where_nothing_fits_only_the_budget_can_be_raised():
+    """Every learner would need more for ten million features."""
+    config = TrainingConfig(learner="sgd", memory_budget_mb=64)
+    with pytest.raises(BudgetExceeded) as caught:
+        choose_strategy(config, rows=10, n_features=10_000_000, task=Task.REGRESSION)
+    assert caught.value.fields["nearest"] is None
+    assert caught.value.remedy == "raise training.memory_budget_mb to 154"

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
-from tidemill.config import params_schema, read_params
-from tidemill.errors import ConfigError, ModelUntrusted, UsageError
+from tidemill.config import TrainingConfig, params_schema, read_params
+from tidemill.errors import BudgetExceeded, ConfigError, ModelUntrusted, UsageError
 from tidemill.learners import LEARNERS
+from tidemill.learning import choose_strategy
+from tidemill.schema import Task
 from tidemill.testing.learners import LearnerContract
 from tidemill.testing.workspaces import small_workspace
 from tidemill.tracking import load_candidate
@@ -93,3 +95,47 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(package))
     assert load_candidate(model)[-1].coef_.size
     assert "straight_lines" in LEARNERS
+
+
+def test_over_the_budget_another_learner_is_offered(installed):
+    """Ours to a user of the package's, and the package's where it needs most of what is allowed."""
+    config = TrainingConfig(learner="straight_lines", memory_budget_mb=1024)
+    with pytest.raises(BudgetExceeded) as caught:
+        choose_strategy(config, rows=10_000_000, n_features=30, task=Task.BINARY)
+    assert caught.value.fields["nearest"] == "lightgbm"
+    config = TrainingConfig(learner="hist_gradient_boosting", memory_budget_mb=4000)
+    with pytest.raises(BudgetExceeded) as caught:
+        choose_strategy(config, rows=10_000_000, n_features=30, task=Task.BINARY)
+    assert caught.value.fields["nearest"] == "straight_lines"
+
+
+TWO_WAYS = """
+from tidemill.learning.sgd import SgdLearner
+from tidemill.schema import Task
+
+class TwoWays(SgdLearner):
+    strategies = ("in_memory", "incremental")
+    metrics = {Task.REGRESSION: ("r2",)}
+
+    def needed_bytes(self, strategy, rows, n_features, n_outputs):
+        return 8 * rows * n_features if strategy == "in_memory" else 8 * n_features
+"""
+
+
+def test_auto_takes_the_first_strategy_that_fits(tmp_path, monkeypatch):
+    """One that was asked for is held to the budget, and the other offered; a target that it does
+    not learn is refused with those who do.
+    """
+    (tmp_path / "two_ways.py").write_text(TWO_WAYS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    few, many = (
+        {"rows": rows, "n_features": 30, "task": Task.REGRESSION} for rows in (1000, 10**7)
+    )
+    config = TrainingConfig(learner="two_ways:TwoWays", memory_budget_mb=64)
+    assert choose_strategy(config, **few).strategy == "in_memory"
+    assert choose_strategy(config, **many).strategy == "incremental"
+    with pytest.raises(ConfigError, match="does not learn binary"):
+        choose_strategy(config, **{**few, "task": Task.BINARY})
+    asked = config.model_copy(update={"strategy": "in_memory"})
+    with pytest.raises(BudgetExceeded):
+        choose_strategy(asked, **many)
