@@ -345,8 +345,6 @@ def _draft_params(
 
 
 def _relative(source: str, root: Path) -> str:
-    if "://" in source:
-        return source
     path = Path(source).absolute()
     if path.is_relative_to(root):
         return path.relative_to(root).as_posix()

@@ -16,7 +16,6 @@ from tidemill.testing.workspaces import run_here, small_workspace
 from tidemill.tracking import (
     Tracker,
     fetch_reference,
-    load_candidate,
     load_reference,
     open_candidate,
 )
@@ -40,7 +39,7 @@ def made_again(root):
             tracker=Tracker("sqlite:///unused.db", "unused"),
         )
         manifest = ShardManifest.read(workspace.shards)
-        pipeline = load_candidate(workspace.candidate / "model")
+        pipeline = open_candidate(workspace.candidate / "model").pipeline
         refitted = workspace.serving / "model"
         serving = open_candidate(refitted).pipeline if refitted.exists() else None
         twins = {"serving": serving, "unseen": unseen_of(workspace.serving)}

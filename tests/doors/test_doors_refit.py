@@ -130,7 +130,6 @@ def test_the_gap_to_what_serves_is_told_by_rows_that_neither_knew(finished, tmp_
     from tidemill.stages import unseen as twins_of
     from tidemill.stages.reference import make_reference
     from tidemill.stages.refit import run_refit, unseen_of
-    from tidemill.tracking import load_candidate
 
     root = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
     monkeypatch.setattr(twins_of, "BY_HEART", 1.0)
@@ -150,7 +149,7 @@ def test_the_gap_to_what_serves_is_told_by_rows_that_neither_knew(finished, tmp_
             scores = predict_scores(serving[-1], serving[0].transform(table), schema.task)
             known.append(Profile.of(outputs_of(schema, scores), output_schema(schema)))
     assert fold(known).to_json() != unseen.to_json()
-    judged = load_candidate(workspace.candidate / "model")
+    judged = open_candidate(workspace.candidate / "model").pipeline
     asked = {"metric": "roc_auc", "serving": serving, "unseen": unseen}
     reference = make_reference(context, manifest, judged, **asked)
     twins = output_gap(reference.merged_outputs(), unseen)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tidemill.config import QualityConfig
-from tidemill.drift import FeedCheck, Intake, Reference, freshness_finding, quality_findings
+from tidemill.drift import FeedCheck, Intake, Reference, freshness_finding
 from tidemill.drift.intake import MAX_EXTRA, MISSING, TYPE
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling import Profile, fold
@@ -136,7 +136,7 @@ def _known_by(blocks):
 def _accused(known, values, kinds=FEED):
     window = Profile.of(pa.table({"km": values.astype(np.float32)}), known.live_schema)
     intake = Intake.of(rows_sent=len(values))
-    found = quality_findings(window, intake, known, QualityConfig())
+    found = FeedCheck(known, QualityConfig()).findings(window, intake)
     return {f.test for f in found if f.flagged and f.kind in kinds}
 
 
@@ -227,7 +227,7 @@ def test_a_column_hardly_known_is_not_frozen(reference):
         schema, blocks, [], metric="r2", figures={}, quality=None, time_ordered=True
     )
     still = Profile.of(pa.table({"km": np.zeros(900, np.float32)}), known.live_schema)
-    found = quality_findings(still, Intake.of(rows_sent=900), known, QualityConfig())
+    found = FeedCheck(known, QualityConfig()).findings(still, Intake.of(rows_sent=900))
     assert "frozen" not in {f.test for f in found}
 
 
@@ -250,7 +250,7 @@ def test_rows_alike_within_a_block_make_stillness_likely():
     mixture = reference_with(np.full(32, 0.5))
     flagged = []
     for known in (weather, mixture):
-        found = quality_findings(still, Intake.of(rows_sent=60), known, QualityConfig())
+        found = FeedCheck(known, QualityConfig()).findings(still, Intake.of(rows_sent=60))
         flagged.append([f.test for f in found if f.flagged])
     assert flagged == [[], ["frozen"]]
 

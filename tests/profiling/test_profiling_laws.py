@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling import (
     CategoryProfile,
-    HashSample,
     Moments,
     NumericProfile,
     Profile,
@@ -54,28 +53,6 @@ class TestCategoryProfileLaws(PartialContract):
         present = [row for row in rows if row is not None]
         counts = {text: present.count(text) for text in present}
         return CategoryProfile.of(counts, rows=len(rows), limit=6)
-
-
-class TestHashSampleLaws(PartialContract):
-    """With hashes that often tie, so that content must decide."""
-
-    def rows(self):
-        number = st.none() | st.sampled_from([math.nan, 0.0, -0.0, 1.5])
-        return st.lists(
-            st.tuples(st.integers(0, 4), number, st.none() | st.sampled_from("xyz"), st.booleans()),
-            max_size=20,
-        )
-
-    def of(self, rows):
-        hashes, numbers, texts, flags = ([row[i] for row in rows] for i in range(4))
-        table = pa.table(
-            {
-                "number": pa.array(numbers, pa.float32(), from_pandas=False),
-                "text": pa.array(texts, pa.string()).cast(pa.dictionary(pa.int32(), pa.string())),
-                "flag": pa.array(flags, pa.bool_()),
-            }
-        )
-        return HashSample.of(table, np.array(hashes, dtype=np.uint64), limit=5)
 
 
 class TestRowSketchLaws(PartialContract):
@@ -133,10 +110,6 @@ def test_a_fold_of_nothing_is_refused():
         (Moments.of(np.zeros((1, 1)), ("a",)), Moments.of(np.zeros((1, 1)), ("b",))),
         (NumericProfile.of(np.zeros(1), (0.0,)), NumericProfile.of(np.zeros(1), (1.0,))),
         (CategoryProfile.of({}, rows=0, limit=2), CategoryProfile.of({}, rows=0, limit=3)),
-        (
-            HashSample.of(pa.table({"a": [1]}), np.ones(1, np.uint64), 1),
-            HashSample.of(pa.table({"b": [1]}), np.ones(1, np.uint64), 1),
-        ),
         (Profile(0, {}), Profile(0, {"a": CategoryProfile.of({}, rows=0)})),
         (
             Profile(0, {"a": NumericProfile.of(np.zeros(0), ())}),

@@ -22,7 +22,7 @@ from tidemill.errors import ModelUntrusted, SchemaMismatch, StorageFailed
 from tidemill.features.reducer import Reducer
 from tidemill.learning import fit, predict_scores
 from tidemill.schema import Task
-from tidemill.tracking import load_candidate, open_candidate, save_candidate
+from tidemill.tracking import open_candidate, save_candidate
 from tidemill.tracking.allowed import allowed_types, trusted_types
 from tidemill.tracking.skopsfile import canonical, read_pipeline
 
@@ -98,10 +98,10 @@ def test_two_processes_write_the_same_bytes(place, raw_frame, tmp_path):
         import sys
         from pathlib import Path
         import pandas as pd
-        from tidemill.tracking import load_candidate, save_candidate
+        from tidemill.tracking import open_candidate, save_candidate
         source, target = map(Path, sys.argv[1:])
         example = pd.read_parquet(target.with_suffix(".parquet"))
-        print(save_candidate(load_candidate(source), target, example=example,
+        print(save_candidate(open_candidate(source).pipeline, target, example=example,
                              metadata={"task": "binary"}))
     """)
     target = tmp_path / "again"
@@ -169,7 +169,7 @@ def test_a_file_without_a_seal_is_refused(place):
     """A folder that lost its seal is not loaded."""
     (place.candidate / "candidate.json").unlink()
     with pytest.raises(ModelUntrusted, match=r"candidate\.json"):
-        load_candidate(place.candidate)
+        open_candidate(place.candidate)
 
 
 def test_categories_and_whole_numbers_are_taken_as_examples(make_pipeline, raw_frame, tmp_path):
@@ -234,7 +234,7 @@ def typed(tmp_path_factory):
     learner = SGDRegressor(random_state=1).fit(reducer.transform(rows), [1.0, 5.0, 9.0])
     folder = tmp_path_factory.mktemp("typed") / "m"
     save_candidate(Pipeline([("reducer", reducer), ("learner", learner)]), folder, example=rows)
-    return rows, load_candidate(folder), mlflow.pyfunc.load_model(str(folder))
+    return rows, open_candidate(folder).pipeline, mlflow.pyfunc.load_model(str(folder))
 
 
 @pytest.mark.parametrize("kind", list(AS_READ))

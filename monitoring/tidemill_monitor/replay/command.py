@@ -93,7 +93,7 @@ def _spooled(
             params,
             schema,
             [column.name for column in schema.features if column.name in known],
-            source if "://" in source else str(Path(source).absolute()),
+            str(Path(source).absolute()),
             root=place.root,
             folder=place.hidden / "monitor" / "replay",
             engine=engine,

@@ -120,13 +120,8 @@ class ChampionHolder:
         self._loading = Patience("MLflow", _RELOAD_SECONDS)
         self._asking = Patience("MLflow", _REGISTRY_SECONDS)
         self._fetching = Patience("MLflow", _REGISTRY_SECONDS)
-        self._callbacks: list[Callable[[Champion], None]] = []
         self._references: dict[int, Reference | None] = {}
         self._versions: tuple[float, frozenset[int]] = (-_ASK_SECONDS, frozenset())
-
-    def on_change(self, callback: Callable[[Champion], None]) -> None:
-        """Call ``callback`` with each new champion, in the thread that loaded it."""
-        self._callbacks.append(callback)
 
     def load(self) -> None:
         """Load the champion if that is possible; ``fault`` says why not."""
@@ -164,8 +159,6 @@ class ChampionHolder:
                 raise
             self.current, self.fault = champion, None
         _log.info("champion loaded", version=champion.version, notes=champion.notes)
-        for callback in self._callbacks:
-            callback(champion)
         return Reloaded(champion.version, before.version if before else None, changed=True)
 
     def refresh(self) -> None:

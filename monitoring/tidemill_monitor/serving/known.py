@@ -18,7 +18,6 @@ from tidemill_monitor.serving.champion import Champion
 __all__ = ["Known", "known_rows"]
 
 _LISTED = 1000
-_Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

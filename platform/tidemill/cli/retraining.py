@@ -88,7 +88,7 @@ class _Labelled:
         from tidemill.storage import ShardManifest, hash_json
 
         self._place, self._params = place, params
-        where = source if "://" in source else str(Path(source).absolute())
+        where = str(Path(source).absolute())
         self._dataset = params.dataset.model_copy(update={"source": where})
         self._listing = list_source(
             self._dataset, place.root, engine, named="--labelled", given=source

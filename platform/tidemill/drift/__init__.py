@@ -14,7 +14,6 @@ from tidemill.drift.quality import (
     FeedCheck,
     family_of,
     freshness_finding,
-    quality_findings,
 )
 from tidemill.drift.reference import Reference, feature_schema
 from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, judged_columns, rows_for
@@ -57,7 +56,6 @@ __all__ = [
     "output_schema",
     "outputs_of",
     "performance_findings",
-    "quality_findings",
     "reconcile",
     "rows_for",
     "scores_of_outputs",

@@ -31,7 +31,7 @@ from tidemill.errors import nearest
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import ColumnType, Purpose
 
-__all__ = ["GROWN", "FeedCheck", "family_of", "freshness_finding", "quality_findings"]
+__all__ = ["GROWN", "FeedCheck", "family_of", "freshness_finding"]
 
 GROWN = frozenset({"frozen", "null_rate", "scale"})
 """Faults that are jumps: what a feed grew into through windows that were whole is no fault."""
@@ -144,18 +144,6 @@ class FeedCheck:
             yield from _range(name, now, habit, self.config)
             yield _scale(name, now, habit, self.config)
         yield from _frozen(name, now, habit)
-
-
-def quality_findings(
-    window: Profile,
-    intake: Intake,
-    reference: Reference,
-    config: QualityConfig,
-    *,
-    usual_rows: Sequence[int] = (),
-) -> list[Finding]:
-    """Findings about the feed of one window; for many windows keep a :class:`FeedCheck`."""
-    return FeedCheck(reference, config).findings(window, intake, usual_rows=usual_rows)
 
 
 def freshness_finding(silent_seconds: float, config: QualityConfig) -> Finding | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from tidemill.ingestion.view import BatchView, Mask
 from tidemill.ingestion.width import BATCH_CELLS, bounded_rows
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import BlockWriter, hash_file, hash_json, storage_errors
+from tidemill.storage import BlockWriter, hash_file, hash_json
 
 __all__ = ["KEY_SPILL", "ScanJob", "check_source", "scan_split", "spill_path"]
 
@@ -105,7 +104,6 @@ def scan_split(job: ScanJob, split: Split) -> tuple[Receipt, bool]:
     known = finished(job.work, split.id, key)
     if known is not None:
         return known, False
-    _note(job.work / "scans.log", split)
     try:
         receipt = _scan(job, split, key)
     except DataRefused:
@@ -345,14 +343,3 @@ def _plain_schema(schema: TableSchema, columns: tuple[str, ...]) -> pa.Schema:
     return pa.schema(
         [(name, t.value_type if pa.types.is_dictionary(t) else t) for name, t in types]
     )
-
-
-def _note(log: Path, split: Split) -> None:
-    """One line for every scan that really began: what a resumed run is measured by."""
-    with storage_errors(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(descriptor, f"{split.id} {split.path}\n".encode())
-        finally:
-            os.close(descriptor)

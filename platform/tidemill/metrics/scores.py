@@ -111,11 +111,6 @@ class ScoreHistogram:
         return self._average_precision()[0]
 
     @property
-    def average_precision_range(self) -> tuple[float, float]:
-        """Between what the average precision lies, whatever the order within bins."""
-        return self._average_precision()[1:]
-
-    @property
     def average_precision_bound(self) -> float:
         """The largest possible error of :attr:`average_precision`."""
         estimate, lowest, highest = self._average_precision()

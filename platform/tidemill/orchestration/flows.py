@@ -123,7 +123,7 @@ def score_in_flow(
         scored = score_files(
             context,
             params=params,
-            source=input if "://" in input else str(place.root / input),
+            source=str(place.root / input),
             output=place.root / output,
             model=model,
         )

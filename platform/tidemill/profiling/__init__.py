@@ -5,12 +5,10 @@ from tidemill.profiling.fold import fold, merge
 from tidemill.profiling.moments import Moments
 from tidemill.profiling.numeric import NumericProfile
 from tidemill.profiling.profile import Profile, categories_of
-from tidemill.profiling.sample import HashSample
 from tidemill.profiling.sketch import RowSketch
 
 __all__ = [
     "CategoryProfile",
-    "HashSample",
     "Moments",
     "NumericProfile",
     "Profile",

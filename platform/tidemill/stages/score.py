@@ -125,7 +125,7 @@ def _dataset(dataset: DatasetConfig, source: str, schema: TableSchema) -> Datase
     needed = [c.name for c in schema.columns if c.purpose is not Purpose.TARGET]
     return dataset.model_copy(
         update={
-            "source": source if "://" in source else str(Path(source).absolute()),
+            "source": str(Path(source).absolute()),
             "derive": {k: v for k, v in schema.derived if k in needed},
         }
     )

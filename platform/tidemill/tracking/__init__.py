@@ -1,6 +1,6 @@
 """MLflow: runs, trials, the registry, and the one safe way to load a registered model."""
 
-from tidemill.tracking.candidate import Candidate, load_candidate, open_candidate, save_candidate
+from tidemill.tracking.candidate import Candidate, open_candidate, save_candidate
 from tidemill.tracking.loader import LoadedModel, fetch_reference, load_champion
 from tidemill.tracking.reference import load_reference, seen_categories
 from tidemill.tracking.registry import Registered, Registry
@@ -17,7 +17,6 @@ __all__ = [
     "RolledBack",
     "Tracker",
     "fetch_reference",
-    "load_candidate",
     "load_champion",
     "load_reference",
     "open_candidate",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-__all__ = ["Candidate", "load_candidate", "open_candidate", "requirements", "save_candidate"]
+__all__ = ["Candidate", "open_candidate", "requirements", "save_candidate"]
 
 _REMEDY = "run the training again, or bring it back with: dvc checkout"
 JUDGED_FILE = "judged.skops"
@@ -224,21 +224,10 @@ def _settle(folder: Path, required: tuple[str, ...]) -> None:
         write_bytes(folder / name, content.encode())
 
 
-def load_candidate(folder: Path) -> Pipeline:
-    """Load the pipeline in ``folder`` after checking every file's hash and every type in it.
-
-    Raises
-    ------
-    ModelUntrusted
-        If a file is missing, added or changed, or a type is not on the allow-list.
-    """
-    return open_candidate(folder).pipeline
-
-
 def open_candidate(
     folder: Path | Contents, *, digest: str | None = None, remedy: str = _REMEDY, label: str = ""
 ) -> Candidate:
-    """Like :func:`load_candidate`, and with ``digest`` only if it is that very candidate.
+    """Load the candidate in ``folder``, and with ``digest`` only if it is that very one.
 
     Each file is read once: the bytes that were hashed are the bytes that are loaded.
 
