@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from tidemill.config import Params, load_params
 from tidemill.errors import ConfigError
 from tidemill.ledger import Ledger
+from tidemill.repeating import Every
 from tidemill.storage import storage_errors
 from tidemill.web import HeadAsGet, WholeBodies
 from tidemill_monitor.dashboard import add_dashboard
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.trying import check_channels
-from tidemill_monitor.following import Follower
 from tidemill_monitor.intake import HeldBodies
 from tidemill_monitor.logs import configure_logs
 from tidemill_monitor.meters import Meters
@@ -43,6 +43,8 @@ from tidemill_monitor.topics import Topics
 from tidemill_monitor.watching import Folds, Watcher
 
 __all__ = ["create_app", "make_service"]
+
+_FOLLOW_SECONDS = 10.0
 
 Clock = Callable[[], dt.datetime]
 _ROUTERS = (predict, events, labels, service_routes, session, views, operate, normality, admin)
@@ -197,7 +199,8 @@ def _composed(service: Service) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    follower = Follower(service.champion)
+    # Another champion serves here soon after it was promoted or rolled back.
+    follower = Every(_FOLLOW_SECONDS, service.champion.refresh, name="follower")
     parts = (service.scorer, service.watcher, service.dispatcher, follower)
     forget = service.ledger.on_commit(lambda topics: service.topics.publish(*topics))
     for part in parts:

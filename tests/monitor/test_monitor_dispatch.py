@@ -259,8 +259,8 @@ def test_a_receiver_that_hangs_delays_nobody_else(tmp_path, reference, receiver,
             until(lambda: station.ledger.outbox.get(told.id).state == "done")
             until(lambda: station.ledger.outbox.get(7).state == "dead")
         finally:
-            for worker in dispatcher._workers.values():
-                worker.stop()
+            for worker in dispatcher._workers:
+                worker.loop.stop(0.0)
             for peer in peers:
                 peer.close()
             dispatcher.stop()

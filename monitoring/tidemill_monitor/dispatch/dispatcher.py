@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
-import time
 from collections.abc import Callable
 
 import structlog
@@ -13,6 +11,7 @@ from tidemill.config import Params
 from tidemill.config.monitoring import Channel
 from tidemill.errors import TidemillError
 from tidemill.ledger import Ledger, Message
+from tidemill.repeating import Every, stop_all
 from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, send
 from tidemill_monitor.dispatch.outbox import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
@@ -25,6 +24,7 @@ __all__ = ["Dispatcher"]
 
 PREFECT_CAP_SECONDS = 60.0
 FOLLOW_SECONDS = 10.0
+STOP_SECONDS = 10.0
 
 _log = structlog.get_logger("tidemill_monitor.dispatch")
 
@@ -79,44 +79,35 @@ class Dispatcher:
             OUTCOME_KIND: self.retraining.ask_outcome,
         }
         tell, names = {NOTIFICATION: self._notify}, tuple(self._channels)
-        self._workers = {
-            "prefect": OutboxWorker(ledger, calls, clock, cap_seconds=PREFECT_CAP_SECONDS),
-            **{f"to-{name}": OutboxWorker(ledger, tell, clock, targets=(name,)) for name in names},
-            "strays": OutboxWorker(ledger, tell, clock, besides=names),
-        }
-        self._stopping = threading.Event()
-        self._follower: threading.Thread | None = None
+        self._workers = (
+            OutboxWorker(ledger, calls, clock, name="prefect", cap_seconds=PREFECT_CAP_SECONDS),
+            *(OutboxWorker(ledger, tell, clock, name=f"to-{n}", targets=(n,)) for n in names),
+            OutboxWorker(ledger, tell, clock, name="strays", besides=names),
+        )
+        follower = Every(FOLLOW_SECONDS, self._follow, name="flow-runs")
+        self._loops = (*(worker.loop for worker in self._workers), follower)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin to deliver."""
         self._unsubscribe = self._ledger.on_commit(self._woken)
-        for name, worker in self._workers.items():
-            worker.start(f"outbox-{name}")
-        self._follower = threading.Thread(target=self._follow, name="flow-runs", daemon=True)
-        self._follower.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> None:
         """End after the messages at hand, within ten seconds."""
-        self._stopping.set()
         self._unsubscribe()
-        for worker in self._workers.values():
-            worker.stop()
-        end = time.monotonic() + 10.0
-        for worker in self._workers.values():
-            worker.join(max(0.0, end - time.monotonic()))
-        if self._follower is not None:
-            self._follower.join(max(0.0, end - time.monotonic()))
+        stop_all(self._loops, STOP_SECONDS)
         self.retraining.prefect.close()
 
     def work(self) -> int:
         """Deliver what is due now, in the calling thread; for tests and for one-off commands."""
-        return sum(worker.work() for worker in self._workers.values())
+        return sum(worker.work() for worker in self._workers)
 
     def _woken(self, topics: frozenset[str]) -> None:
         if "outbox" in topics:
-            for worker in self._workers.values():
-                worker.wake()
+            for worker in self._workers:
+                worker.loop.wake()
 
     def _notify(self, message: Message, now: dt.datetime) -> None:
         send(self._channel(message.target), message.payload, message_id=_id_of(message), now=now)
@@ -138,14 +129,11 @@ class Dispatcher:
         self._topics.publish("models", "decisions")
 
     def _follow(self) -> None:
-        while not self._stopping.wait(FOLLOW_SECONDS):
-            try:
-                if self.retraining.follow(self._clock()):
-                    self._topics.publish("decisions")
-            except TidemillError as exc:
-                _log.info("flow_runs_unknown", error=exc.message)
-            except Exception:
-                _log.exception("follow_defect")
+        try:
+            if self.retraining.follow(self._clock()):
+                self._topics.publish("decisions")
+        except TidemillError as exc:
+            _log.info("flow_runs_unknown", error=exc.message)
 
 
 def _id_of(message: Message) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from tidemill.errors import TidemillError
 from tidemill.ledger import Ledger, Message, back_off_seconds
+from tidemill.repeating import Every
 
 __all__ = ["Deliver", "OutboxWorker"]
 
@@ -34,6 +34,8 @@ class OutboxWorker:
         retried is tried again later (back-off with jitter), any other makes a dead letter.
     clock : callable
         Now, UTC.
+    name : str
+        Of the worker.
     cap_seconds : float or None
         The longest pause between attempts; None leaves it to the ledger (an hour).
     pause_seconds : float
@@ -46,7 +48,8 @@ class OutboxWorker:
     Notes
     -----
     Where a receiver says when to come back (an error with the field ``retry_after``, in seconds),
-    no other message is tried before: an hour at most, and not across a restart.
+    no other message is tried before: an hour at most, and not across a restart. ``loop`` works
+    in a thread of its own, woken where something is enqueued; it ends after the message at hand.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class OutboxWorker:
         deliver: Mapping[str, Deliver],
         clock: Callable[[], dt.datetime],
         *,
+        name: str,
         cap_seconds: float | None = None,
         pause_seconds: float = 1.0,
         targets: Sequence[str] | None = None,
@@ -64,36 +68,14 @@ class OutboxWorker:
         self._deliver = dict(deliver)
         self._clock = clock
         self._cap_seconds = cap_seconds
-        self._pause_seconds = pause_seconds
         self._targets, self._besides = targets, tuple(besides)
         self._rests_until: dt.datetime | None = None
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, name: str) -> None:
-        """Work in a thread of its own until :meth:`stop`."""
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the message at hand; :meth:`join` waits for it."""
-        self._stopping.set()
-        self._wake.set()
-
-    def join(self, timeout_seconds: float) -> None:
-        """Wait until it has ended."""
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-
-    def wake(self) -> None:
-        """Look now: something was enqueued."""
-        self._wake.set()
+        self.loop = Every(pause_seconds, self._look, name=f"outbox-{name}", at_once=True)
 
     def work(self) -> int:
         """Deliver what is due; return how many messages were tried."""
         tried = 0
-        while not (self._stopping.is_set() or self._rests()):
+        while not (self.loop.stopping or self._rests()):
             claimed = self._ledger.outbox.claim(
                 limit=1,
                 lease_seconds=self._cap_seconds or _LEASE_SECONDS,
@@ -167,14 +149,9 @@ class OutboxWorker:
             return False
         return back_off_seconds(message.id, message.attempts) > self._cap_seconds
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.work()
-            except TidemillError as exc:
-                # The store is away: it says so in /readyz; we try again.
-                _log.warning("outbox_waits", error=exc.message)
-            except Exception:
-                _log.exception("outbox_defect")
-            self._wake.wait(self._pause_seconds)
-            self._wake.clear()
+    def _look(self) -> None:
+        try:
+            self.work()
+        except TidemillError as exc:
+            # The store is away: it says so in /readyz; we try again.
+            _log.warning("outbox_waits", error=exc.message)

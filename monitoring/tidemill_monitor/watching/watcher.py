@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from tidemill.drift import freshness_finding
 from tidemill.errors import TidemillError
 from tidemill.ledger import Alert, Decision, Ledger, Window
 from tidemill.profiling import Profile
+from tidemill.repeating import Every, stop_all
 from tidemill_monitor.dates import is_ahead
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.serving.champion import ChampionHolder
@@ -40,6 +40,7 @@ __all__ = ["Tick", "Watcher"]
 _FOLLOWED = "alerts/followed"
 _ASK_SECONDS = 30.0
 _SETTLE_SECONDS = 5.0
+_STOP_SECONDS = 10.0
 
 _log = structlog.get_logger("tidemill_monitor.watching")
 
@@ -117,8 +118,10 @@ class Watcher:
         self._disorder: str | None = None
         self._meters = WatchMeters(ledger, meters)
         self._judging = threading.Lock()
-        self._stopping = threading.Event()
-        self._threads: tuple[threading.Thread, ...] = ()
+        self._loops = (
+            Every(settings.tick_seconds, self._run, name="watcher"),
+            Every(settings.tick_seconds, self._keep_house, name="housekeeping"),
+        )
 
     def start(self) -> None:
         """Tick in a thread of its own until :meth:`stop`.
@@ -127,12 +130,8 @@ class Watcher:
         this one.
         """
         self.take_over(self._clock())
-        self._threads = (
-            threading.Thread(target=self._run, name="watcher", daemon=True),
-            threading.Thread(target=self._keep_house, name="housekeeping", daemon=True),
-        )
-        for thread in self._threads:
-            thread.start()
+        for loop in self._loops:
+            loop.start()
 
     def take_over(self, now: dt.datetime) -> None:
         """Hold open alerts, and messages that wait, to params.yaml as it is now."""
@@ -143,10 +142,7 @@ class Watcher:
 
     def stop(self) -> None:
         """End after the tick at hand, within ten seconds."""
-        self._stopping.set()
-        end = time.monotonic() + 10.0
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        stop_all(self._loops, _STOP_SECONDS)
 
     def tick(self) -> Tick:
         """Close what is due, judge what waits, bring alerts up to date, decide."""
@@ -338,27 +334,25 @@ class Watcher:
         return decision
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._settings.tick_seconds):
-            try:
-                with self._meters.timed():
-                    self.tick()
-                self._trouble = None
-            except TidemillError as exc:
-                self._failed(exc.message)
-                _log.warning("tick_failed", code=exc.code, error=exc.message)
-            except Exception as exc:
-                self._failed(f"a defect: {type(exc).__name__}")
-                _log.exception("tick_defect")
+        try:
+            with self._meters.timed():
+                self.tick()
+            self._trouble = None
+        except TidemillError as exc:
+            self._failed(exc.message)
+            _log.warning("tick_failed", code=exc.code, error=exc.message)
+        except Exception as exc:
+            self._failed(f"a defect: {type(exc).__name__}")
+            _log.exception("tick_defect")
 
     def _keep_house(self) -> None:
-        while not self._stopping.wait(self._settings.tick_seconds):
-            try:
-                if self._housekeeping.run_if_due(self._clock()):
-                    self._disorder = self._housekeeping.doubt
-            except Exception as exc:
-                self._disorder = f"a defect in housekeeping: {type(exc).__name__}"
-                self._meters.failures.inc()
-                _log.exception("housekeeping_defect")
+        try:
+            if self._housekeeping.run_if_due(self._clock()):
+                self._disorder = self._housekeeping.doubt
+        except Exception as exc:
+            self._disorder = f"a defect in housekeeping: {type(exc).__name__}"
+            self._meters.failures.inc()
+            _log.exception("housekeeping_defect")
 
     def _failed(self, trouble: str) -> None:
         self._trouble = trouble

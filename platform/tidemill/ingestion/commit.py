@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from tidemill.storage import (
     ValidatedManifest,
     commit_directory,
     fresh_directory,
+    place_file,
     storage_errors,
 )
 
@@ -61,11 +60,7 @@ def _stage(source: Path, names: Sequence[str], target: Path) -> Path:
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     staged = fresh_directory(target.with_name(f".{target.name}.staged"))
-    with storage_errors(target):
-        for name in names:
-            try:
-                # The work folder keeps its name for the file until the commit is through.
-                os.link(source / name, staged / name)
-            except OSError:
-                shutil.copyfile(source / name, staged / name)
+    for name in names:
+        # The work folder keeps its name for the file until the commit is through.
+        place_file(source / name, staged / name)
     return staged

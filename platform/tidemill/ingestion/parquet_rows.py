@@ -16,7 +16,7 @@ from tidemill.ingestion.names import require_columns, unique_names
 from tidemill.ingestion.parquet_apart import open_parquet
 from tidemill.ingestion.raw import RawBatch, unlisted
 from tidemill.ingestion.splits import Split
-from tidemill.storage import hash_file
+from tidemill.storage import hash_file, recut
 
 __all__ = ["column_names", "plain_type", "read_parquet_rows"]
 
@@ -61,7 +61,8 @@ def read_parquet_rows(
         more = [n for n in column_names(file.schema) if known is not None and n not in known]
         begin = 0
         most = None if max_batches is None else max_batches * batch_rows
-        tables = _recut(file.batches(groups, columns, most), batch_rows)
+        batches = file.batches(groups, columns, most)
+        tables = recut((pa.Table.from_batches([batch]) for batch in batches), batch_rows)
         for table in tables if most is None else _ahead(tables):
             read, faults = {}, {}
             for position, name in enumerate(names):
@@ -169,21 +170,6 @@ def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         following = next(tables, None)
         yield ready
         ready = following
-
-
-def _recut(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        waiting.append(batch)
-        rows += batch.num_rows
-        while rows >= batch_rows:
-            table = pa.Table.from_batches(waiting)
-            yield table.slice(0, batch_rows)
-            rows -= batch_rows
-            waiting = table.slice(batch_rows).to_batches()
-    if rows:
-        yield pa.Table.from_batches(waiting)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
-from tidemill.ingestion.blocks import BLOCK_ROWS, Reblocker, block_rows_of
+from tidemill.ingestion.blocks import BLOCK_ROWS, block_rows_of
 from tidemill.ingestion.figures import FigureKeeper, keepers
 from tidemill.ingestion.judge import TARGET_MISSING, Verdict, judge
 from tidemill.ingestion.keys import KeySpill
@@ -29,7 +29,7 @@ from tidemill.ingestion.view import BatchView, Mask
 from tidemill.ingestion.width import BATCH_CELLS, bounded_rows
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import BlockWriter, hash_file, hash_json
+from tidemill.storage import BlockWriter, Cutter, hash_file, hash_json
 
 __all__ = ["KEY_SPILL", "ScanJob", "check_source", "scan_split", "spill_path"]
 
@@ -174,7 +174,7 @@ class _Scan:
             )
             for name, columns in _spilled(job).items()
         }
-        self._blocks = Reblocker(arrow, block_rows)
+        self._blocks = Cutter(block_rows)
         self._keepers: list[FigureKeeper] = list(keepers(job.plan.questions, split.sha256))
         self._profile: Profile | None = None
         self._tallies: dict[int, RowTally] = {}

@@ -15,6 +15,7 @@ from tidemill.ledger.index import IdIndex
 from tidemill.ledger.merging import clear_dead_segments, due_merge, merge_segments
 from tidemill.ledger.store import Store
 from tidemill.ledger.writer import Writer
+from tidemill.repeating import Every
 
 __all__ = ["Keeper"]
 
@@ -36,9 +37,9 @@ class Keeper:
 
     def __init__(self, store: Store, writer: Writer, index: IdIndex) -> None:
         self._store, self._writer, self._index = store, writer, index
-        self._ending = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._thread = threading.Thread(target=self._loop, name="ledger-keeper", daemon=True)
+        self._rounds = itertools.count()
+        self._thread = Every(_POLL_SECONDS, self._round, name="ledger-keeper", at_once=True)
 
     def start(self) -> None:
         """Begin, by deleting what an earlier process did not finish."""
@@ -46,9 +47,7 @@ class Keeper:
 
     def close(self) -> None:
         """End after the step at hand; a merge that is not finished begins anew."""
-        self._ending.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop(None)
 
     def tidy(self) -> None:
         """One round: delete dead segments, merge while that is due."""
@@ -62,24 +61,21 @@ class Keeper:
             clear_dead_segments(self._store, self._write)
 
     def _write(self, run: Callable[[Commit], Any]) -> Any:
-        if self._ending.is_set():
+        if self._thread.stopping:
             raise _Ending
         return self._writer.call(run, timeout=None)  # nobody waits for the keeper
 
-    def _loop(self) -> None:
-        for round_ in itertools.count():
-            try:
-                if self._store.wal_bytes() > _LOG_BYTES:
-                    self._store.checkpoint()
-                if round_ % _TIDY_EVERY == 0:
-                    self.tidy()
-            except _Ending:
-                return
-            except Exception as error:
-                expected = isinstance(error, TidemillError)
-                _log.warning("the store is not tidied", error=str(error), expected=expected)
-            if self._ending.wait(_POLL_SECONDS):
-                return
+    def _round(self) -> None:
+        try:
+            if self._store.wal_bytes() > _LOG_BYTES:
+                self._store.checkpoint()
+            if next(self._rounds) % _TIDY_EVERY == 0:
+                self.tidy()
+        except _Ending:
+            return
+        except Exception as error:
+            expected = isinstance(error, TidemillError)
+            _log.warning("the store is not tidied", error=str(error), expected=expected)
 
 
 class _Ending(Exception):

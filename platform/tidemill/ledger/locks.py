@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.faults import LedgerInUse
+from tidemill.storage import FileHeld, FileLock
 
-__all__ = ["FileLock", "hold_advisory_lock"]
+__all__ = ["file_lock", "hold_advisory_lock"]
 
 _ADVISORY_KEY = 0x7469_6465  # one writer to a database
 
 
-class FileLock:
-    """The kernel's lock on a file; it is gone the moment its holder is, however it ended.
+def file_lock(path: Path, what: str) -> FileLock:
+    """Lock ``path`` for the store ``what``.
 
-    Parameters
-    ----------
-    descriptor : int
-        The open file that is locked.
+    Raises
+    ------
+    LedgerInUse
+        If it is locked.
+    OSError
+        If the file cannot be opened.
     """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    @classmethod
-    def take(cls, path: Path, what: str) -> FileLock:
-        """Lock ``path`` for the store ``what``.
-
-        Raises
-        ------
-        LedgerInUse
-            If it is locked.
-        OSError
-            If the file cannot be opened.
-        """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise _in_use(what, holder or "unknown") from exc
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return cls(descriptor)
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    try:
+        return FileLock.take(path, mode=0o600)
+    except FileHeld as exc:
+        raise _in_use(what, exc.holder) from exc
 
 
 def hold_advisory_lock(connection: Connection, what: str) -> None:

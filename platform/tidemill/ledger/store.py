@@ -15,7 +15,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from tidemill.errors import ConfigError, StorageFailed, TidemillError
 from tidemill.ledger.faults import database_errors
-from tidemill.ledger.locks import FileLock, hold_advisory_lock
+from tidemill.ledger.locks import file_lock, hold_advisory_lock
+from tidemill.storage import FileLock
 
 __all__ = ["Store"]
 
@@ -198,7 +199,7 @@ def _bad_address(what: str = "it") -> ConfigError:
 def _file_lock(path: Path) -> FileLock:
     with database_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock.take(path.with_name(path.name + ".lock"), str(path))
+        return file_lock(path.with_name(path.name + ".lock"), str(path))
 
 
 def _engine(url: URL, path: Path | None, *, writing: bool, begins: bool = True) -> Engine:

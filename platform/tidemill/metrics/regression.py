@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import SchemaMismatch
+from tidemill.profiling import merge_moments
 
 __all__ = ["RegressionFigures"]
 
@@ -141,19 +142,19 @@ class RegressionFigures:
                 left=tuple(self.edges.tolist()),
                 right=tuple(other.edges.tolist()),
             )
-        count = self.count + other.count
-        delta = other.target_mean - self.target_mean
-        total = self.count * self.target_mean + other.count * other.target_mean
+        mean, m2 = merge_moments(
+            (self.count, self.target_mean, self.target_m2),
+            (other.count, other.target_mean, other.target_m2),
+            squared=lambda delta: delta * delta,
+        )
         return type(self)(
-            count=count,
+            count=self.count + other.count,
             absolute_error_sum=self.absolute_error_sum + other.absolute_error_sum,
             squared_error_sum=self.squared_error_sum + other.squared_error_sum,
             error_sum=self.error_sum + other.error_sum,
             fourth_error_sum=self.fourth_error_sum + other.fourth_error_sum,
-            target_mean=total / max(count, 1),
-            target_m2=self.target_m2
-            + other.target_m2
-            + delta * delta * (self.count * other.count / max(count, 1)),
+            target_mean=mean,
+            target_m2=m2,
             edges=self.edges,
             residual_counts=self.residual_counts + other.residual_counts,
             joint_counts=self.joint_counts + other.joint_counts,

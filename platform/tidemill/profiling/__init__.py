@@ -1,8 +1,8 @@
-"""Statistics as a map over batches and a merge: moments, histograms, categories, hash samples."""
+"""Statistics as a map over batches and a merge: moments, histograms, categories."""
 
 from tidemill.profiling.category import CategoryProfile
 from tidemill.profiling.fold import fold, merge
-from tidemill.profiling.moments import Moments
+from tidemill.profiling.moments import Moments, merge_moments
 from tidemill.profiling.numeric import NumericProfile
 from tidemill.profiling.profile import Profile, categories_of
 from tidemill.profiling.sketch import RowSketch
@@ -16,4 +16,5 @@ __all__ = [
     "categories_of",
     "fold",
     "merge",
+    "merge_moments",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,40 @@ from tidemill.contracts import FloatMatrix
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling.floats import from_document, to_document
 
-__all__ = ["Moments"]
+__all__ = ["Moments", "merge_moments"]
+
+Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 # Centred rows in float64 at a time: they stay in the cache, and memory stays small.
 _CHUNK_ROWS = 4096
+
+
+def merge_moments(
+    a: tuple[int, Number, Number],
+    b: tuple[int, Number, Number],
+    squared: Callable[[Number], Number],
+) -> tuple[Number, Number]:
+    """Combine means and sums of squared deviations of two disjoint sets of rows.
+
+    Parameters
+    ----------
+    a, b : tuple of (count, mean, m2)
+        Numbers; or a vector of means and the matrix of co-moments.
+    squared : callable
+        The square of a difference of means; of vectors, their outer product.
+
+    Notes
+    -----
+    Pairwise update of Chan, Golub & LeVeque (1979). A side without rows must have a finite mean.
+
+    >>> merge_moments((2, 1.0, 2.0), (2, 3.0, 0.0), lambda delta: delta * delta)
+    (2.0, 6.0)
+    """
+    (n, mean, m2), (m, other_mean, other_m2) = a, b
+    count = max(n + m, 1)
+    weight = n * m / count
+    middle = (n * mean + m * other_mean) / count
+    return middle, m2 + other_m2 + squared(other_mean - mean) * weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,14 +134,12 @@ class Moments:
             return self
         if self.count == 0:
             return other
-        delta = other.mean - self.mean
-        weight = self.count * other.count / count
-        return type(self)(
-            self.names,
-            count,
-            (self.count * self.mean + other.count * other.mean) / count,
-            self.comoment + other.comoment + weight * np.outer(delta, delta),
+        mean, comoment = merge_moments(
+            (self.count, self.mean, self.comoment),
+            (other.count, other.mean, other.comoment),
+            squared=lambda delta: np.outer(delta, delta),
         )
+        return type(self)(self.names, count, mean, comoment)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document, exact; only the upper triangle of the symmetric co-moment."""

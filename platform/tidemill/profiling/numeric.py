@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling.floats import from_document, to_document
+from tidemill.profiling.moments import merge_moments
 
 __all__ = ["NumericProfile"]
 
@@ -292,7 +293,4 @@ def _merged_moments(a: NumericProfile, b: NumericProfile) -> tuple[float, float]
         return a.mean, a.m2
     if a.count == 0:
         return b.mean, b.m2
-    count = a.count + b.count
-    delta = b.mean - a.mean
-    mean = (a.count * a.mean + b.count * b.mean) / count
-    return mean, a.m2 + b.m2 + delta * delta * (a.count * b.count / count)
+    return merge_moments((a.count, a.mean, a.m2), (b.count, b.mean, b.m2), lambda d: d * d)

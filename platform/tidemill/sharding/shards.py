@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from tidemill.storage import (
     ShardEntry,
     hash_bytes,
     read_receipt,
+    recut,
+    replacing,
     spoilt,
-    storage_errors,
     verify_file,
     write_bytes,
     write_receipt,
@@ -102,37 +102,18 @@ def write_shard(work: Path, out: Path, schema: TableSchema, task: ShardTask) -> 
     name = f"shard-{task.id:05d}.parquet"
     tally = _Tally(schema, task.ranged)
     # As with pieces: written under a name of its own, then put in its place.
-    temporary = work / f".{name}.{uuid.uuid4().hex}.tmp"
-    with BlockWriter(temporary, schema.arrow_schema(), block_rows=task.block_rows) as writer:
-        for block in recut(_rows(work, task), task.block_rows):
+    with (
+        replacing(out / name, beside=work) as temporary,
+        BlockWriter(temporary, schema.arrow_schema(), block_rows=task.block_rows) as writer,
+    ):
+        for block in map(_in_one, recut(_rows(work, task), task.block_rows)):
             writer.write(block)
             tally.add(block)
         file = replace(writer.close(), path=name)
-    with storage_errors(out / name):
-        temporary.replace(out / name)
     entry = _entry(out, task, file, tally)
     # The entry has the hashes of its files.
     write_receipt(receipt, {"key": task.key, "entry": asdict(entry)}, ())
     return entry
-
-
-def recut(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Cut the same rows into tables of exactly ``rows`` rows; the last may be shorter.
-
-    >>> [t.num_rows for t in recut([pa.table({"a": [1, 2, 3]}), pa.table({"a": [4, 5]})], 2)]
-    [2, 2, 1]
-    """
-    waiting: list[pa.Table] = []
-    count = 0
-    for table in tables:
-        waiting.append(table)
-        count += table.num_rows
-        while count >= rows:
-            whole = pa.concat_tables(waiting)
-            yield _in_one(whole.slice(0, rows))
-            waiting, count = [whole.slice(rows)], count - rows
-    if count:
-        yield _in_one(pa.concat_tables(waiting))
 
 
 def _in_one(table: pa.Table) -> pa.Table:

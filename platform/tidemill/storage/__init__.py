@@ -7,10 +7,12 @@ from tidemill.storage.atomic import (
     place_file,
     read_json,
     replaced_file,
+    replacing,
     storage_errors,
     write_bytes,
     write_json,
 )
+from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
     hashed,
     is_whole,
@@ -41,11 +43,15 @@ from tidemill.storage.manifest import (
     verify_file,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
+from tidemill.storage.recut import Cutter, recut
 from tidemill.storage.workspace import Workspace
 
 __all__ = [
     "BlockWriter",
+    "Cutter",
     "FileEntry",
+    "FileHeld",
+    "FileLock",
     "PartEntry",
     "ShardEntry",
     "ShardManifest",
@@ -68,7 +74,9 @@ __all__ = [
     "read_output",
     "read_profiles",
     "read_receipt",
+    "recut",
     "replaced_file",
+    "replacing",
     "salted_hash",
     "services_lock",
     "shared_lock",

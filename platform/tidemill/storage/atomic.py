@@ -23,6 +23,7 @@ __all__ = [
     "place_file",
     "read_json",
     "replaced_file",
+    "replacing",
     "storage_errors",
     "sweep_temporaries",
     "write_bytes",
@@ -56,6 +57,41 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from exc
 
 
+@contextmanager
+def replacing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
+    """A name for a new file, which takes the place of ``path`` when the block ends well.
+
+    It is not flushed to the disk: for work that a checksum beside it covers. A worker that
+    outlives its killed parent for a moment must not write into a file that the next run has
+    finished; replacing it by the same content does no harm.
+
+    Parameters
+    ----------
+    beside : Path, optional
+        The folder of the new name, on the same file system; ``path``'s own by default.
+
+    Raises
+    ------
+    StorageFailed
+        If the disk refuses; ``path`` then still holds what it held before.
+    """
+    folder = path.parent if beside is None else beside
+    temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    with storage_errors(path):
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """As :func:`replacing`, and the new file is open for writing."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Replace ``path`` by ``content`` atomically and durably.
 
@@ -69,42 +105,15 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     StorageFailed
         If the disk refuses; ``path`` then still holds what it held before.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
         _flush_folder(path.parent)
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of ``path`` when the block ends well.
-
-    It is not flushed to the disk: for work that a checksum beside it covers. A worker that
-    outlives its killed parent for a moment must not write into a file that the next run has
-    finished; replacing it by the same content does no harm.
-
-    Raises
-    ------
-    StorageFailed
-        If the disk refuses; ``path`` then still holds what it held before.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    with storage_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:

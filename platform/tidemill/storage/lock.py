@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tidemill.errors import WorkspaceBusy
 from tidemill.storage.atomic import storage_errors, sweep_temporaries
+from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.workspace import Workspace
 
 __all__ = ["services_lock", "shared_lock", "workspace_lock"]
 
-_POLL_SECONDS = 0.2
 _OURS = ("data", "models", "reports")
 
 
@@ -79,32 +76,15 @@ def _held(
 ) -> Iterator[None]:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + wait_seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as exc:
-                if time.monotonic() >= deadline:
-                    holder, theirs = _holder(descriptor)
-                    place = f" of {theirs}" if theirs else ""
-                    raise WorkspaceBusy(
-                        f"{busy} by process {holder or 'unknown'}{place}",
-                        remedy=remedy,
-                        path=str(workspace.root),
-                        holder=holder,
-                    ) from exc
-                time.sleep(_POLL_SECONDS)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n{told}".encode(errors="replace"), 0)
+        try:
+            lock = FileLock.take(path, wait_seconds=wait_seconds, told=told, mode=0o644)
+        except FileHeld as exc:
+            place = f" of {exc.told}" if exc.told else ""
+            raise WorkspaceBusy(
+                f"{busy} by process {exc.holder}{place}",
+                remedy=remedy,
+                path=str(workspace.root),
+                holder=exc.holder,
+            ) from exc
+    with lock:
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _holder(descriptor: int) -> tuple[str, str]:
-    """The process that holds a lock, and its workspace where that is told."""
-    process, _, place = os.pread(descriptor, 8192, 0).decode(errors="replace").partition("\n")
-    return process.strip(), place.strip()

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from tidemill.errors import IntegrityError
 from tidemill.storage.atomic import storage_errors
 from tidemill.storage.manifest import FileEntry
+from tidemill.storage.recut import Cutter
 
 __all__ = ["BlockWriter", "read_block", "read_blocks"]
 
@@ -74,9 +75,7 @@ class BlockWriter:
     def __init__(self, path: Path, schema: pa.Schema, *, block_rows: int) -> None:
         self._path = path
         self._schema = schema
-        self._block_rows = block_rows
-        self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._cutter = Cutter(block_rows)
         self._blocks: list[int] = []
         self._entry: FileEntry | None = None
         with storage_errors(path):
@@ -87,18 +86,15 @@ class BlockWriter:
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Add rows; columns must be those of the schema, in its order."""
         parts = batch.to_batches() if isinstance(batch, pa.Table) else [batch]
-        for part in parts:
-            self._waiting.append(part)
-            self._waiting_rows += part.num_rows
-        while self._waiting_rows >= self._block_rows:
-            self._flush(self._block_rows)
+        for block in self._cutter.add(pa.Table.from_batches(parts, self._schema)):
+            self._flush(block)
 
     def close(self) -> FileEntry:
         """Write what is waiting, flush to the disk and describe the file."""
         if self._entry is None:
             try:
-                if self._waiting_rows:
-                    self._flush(self._waiting_rows)
+                for block in self._cutter.close():
+                    self._flush(block)
                 with storage_errors(self._path):
                     self._writer.close()
                     self._file.close()
@@ -134,23 +130,10 @@ class BlockWriter:
                 close()
         self._path.unlink(missing_ok=True)
 
-    def _flush(self, rows: int) -> None:
-        taken: list[pa.RecordBatch] = []
-        missing = rows
-        while missing:
-            head = self._waiting[0]
-            if head.num_rows <= missing:
-                taken.append(self._waiting.pop(0))
-                missing -= head.num_rows
-            else:
-                taken.append(head.slice(0, missing))
-                self._waiting[0] = head.slice(missing)
-                missing = 0
-        self._waiting_rows -= rows
-        table = _plain(pa.Table.from_batches(taken, self._schema))
+    def _flush(self, block: pa.Table) -> None:
         with storage_errors(self._path):
-            self._writer.write_table(table, row_group_size=rows)
-        self._blocks.append(rows)
+            self._writer.write_table(_plain(block), row_group_size=block.num_rows)
+        self._blocks.append(block.num_rows)
 
 
 def _parquet_writer(file: _HashingFile, schema: pa.Schema) -> pq.ParquetWriter:
