@@ -31,7 +31,7 @@ from tidemill.drift import (
     Intake,
     PerformanceModel,
     Reference,
-    Verdict,
+    WindowVerdict,
     Yardstick,
     judge,
     performance_findings,
@@ -185,7 +185,7 @@ class Monitor:
         self.schema = TableSchema((*features, target), Task.BINARY, ("0", "1"))
         self.version, self.decisions = 0, ()
         self.facts: list[WindowFact] = []
-        self.told: list[tuple[int, Verdict, str]] = []
+        self.told: list[tuple[int, WindowVerdict, str]] = []
         self.changed: list[int] = []
         self.promote(np.arange(stream.learnt), np.arange(stream.learnt, stream.start))
 
@@ -261,7 +261,7 @@ class Monitor:
             findings.append(self.errors.change.finding())
         return self.decided(at, judge(findings, performance, HARM))
 
-    def decided(self, at: Rows, verdict: Verdict) -> str:
+    def decided(self, at: Rows, verdict: WindowVerdict) -> str:
         """Note the window and ask the policy."""
         end = int(at[-1]) + 1 - self.stream.start
         now = T0 + timedelta(minutes=end)

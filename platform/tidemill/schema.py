@@ -17,6 +17,7 @@ __all__ = [
     "SourceColumn",
     "TableSchema",
     "Task",
+    "Verdict",
     "taken_name",
 ]
 
@@ -56,6 +57,16 @@ class Role(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+class Verdict(StrEnum):
+    """One word about a window of live traffic, from well to worst but for the broken feed."""
+
+    HEALTHY = "healthy"
+    BROKEN_FEED = "broken feed"
+    HARMLESS_DRIFT = "harmless drift"
+    SUSPECTED_HARM = "suspected harm"
+    CONFIRMED_HARM = "confirmed harm"
 
 
 class Task(StrEnum):

@@ -2,14 +2,17 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tidemill.config import HarmConfig
-from tidemill.drift import VERDICTS, Finding, Performance, Verdict, judge
+from tidemill.drift import Finding, Performance, WindowVerdict, judge
 from tidemill.drift.performance import DENIED
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
+from tidemill.schema import Verdict
 
 HARM = HarmConfig()
 FINE = Performance(
@@ -172,7 +175,7 @@ def test_sentences_for_every_case_are_one_sentence():
         for performance in (None, FINE, HARMED, UNSURE, UNLABELLED, SUSPECTED,
                             Performance("mae", 2.0, 10, 5)):  # fmt: skip
             verdict = judge(findings, performance, HARM)
-            assert verdict.name in VERDICTS
+            assert verdict.name in list(Verdict)
             assert verdict.sentence.endswith(".")
             assert ". " not in verdict.sentence
             assert "nan" not in verdict.sentence
@@ -257,4 +260,13 @@ def test_no_sentence_has_a_name_of_the_code(metric):
 def test_verdicts_travel_as_json():
     """The features come back as they were."""
     verdict = judge([DRIFT], HARMED, HARM)
-    assert Verdict.from_json(verdict.to_json()) == verdict
+    assert WindowVerdict.from_json(verdict.to_json()) == verdict
+
+
+def test_the_dashboard_knows_each_verdict():
+    """The page has a word, an icon and a tone for each of them, and for no other."""
+    script = Path(__file__).parents[2] / (
+        "monitoring/tidemill_monitor/dashboard/static/js/verdicts.js"
+    )
+    table = script.read_text().partition("VERDICTS = {")[2].partition("};")[0]
+    assert set(re.findall(r'^ *"?([a-z ]+?)"?: {', table, re.MULTILINE)) == set(Verdict)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tidemill.ledger import Alert, Decision, FindingPoint, FindingRow, Window
+from tidemill.schema import Verdict
 
 __all__ = [
     "SAMPLES",
@@ -228,10 +229,10 @@ _WINDOW = {
     "rows": 5012,
     "late_rows": 0,
     "labelled_rows": 1400,
-    "verdict": "confirmed harm",
+    "verdict": Verdict.CONFIRMED_HARM,
     "sentence": "Roc_auc is 0.712 (0.690 to 0.734) on 1,400 labelled rows, 0.081 below the 0.793 "
     "of the held-out rows; drifted: distance_km (psi 0.31).",
-    "harm": "confirmed harm",
+    "harm": Verdict.CONFIRMED_HARM,
     "note": "",
     "performance": {
         "metric": "roc_auc",

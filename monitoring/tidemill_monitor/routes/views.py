@@ -11,6 +11,7 @@ from fastapi import Path as InPath
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from tidemill.schema import Verdict
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer
 from tidemill_monitor.routes.features import feature_document, feature_list, heatmap_document
@@ -42,7 +43,6 @@ Segment = Annotated[
     str | None,
     Query(max_length=300, description="empty: all traffic; left out: that and all segments"),
 ]
-Verdict = Literal["healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm"]
 AlertState = Literal["open", "acknowledged", "resolved"]
 DecisionState = Literal[
     "awaiting approval",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from tidemill.config.monitoring import AlertRule, AlertsConfig
 from tidemill.drift import Finding
 from tidemill.ledger import Alert, Ledger, NewMessage
+from tidemill.schema import Verdict
 from tidemill_monitor.dispatch.channels import NOTIFICATION, Message
 from tidemill_monitor.watching.incidents import (
     Incident,
@@ -28,7 +29,6 @@ RECOVERED = "recovered"
 UNWATCHED = "nobody watches for it any more: "
 """Begins the note of one that params.yaml ended; any other note was written by a person."""
 
-_BROKEN = "broken feed"
 _SILENCE = "silence"
 
 
@@ -124,7 +124,7 @@ class Alerting:
         changed, segment = [], f"({kind})"
         opened = {alert.rule: alert for alert in self._ledger.alerts.open_ones(segment)}
         for rule in self._config.rules:
-            if _BROKEN not in rule.on:
+            if Verdict.BROKEN_FEED not in rule.on:
                 continue
             alert = opened.get(rule.name)
             if sentence is not None:
@@ -318,7 +318,7 @@ class Alerting:
 
     def _replaced(self, alert: Alert, rule: AlertRule, version: int) -> bool:
         """Whether the harm was that of a champion that serves no more."""
-        return alert.model_version not in (None, version) and not {_BROKEN} & set(rule.on)
+        return alert.model_version not in (None, version) and Verdict.BROKEN_FEED not in rule.on
 
 
 def notices(

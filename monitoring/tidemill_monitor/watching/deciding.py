@@ -23,6 +23,7 @@ from tidemill.decisions.history import Action
 from tidemill.errors import UsageError
 from tidemill.ledger import Decision as Recorded
 from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window, WrongState
+from tidemill.schema import Verdict
 from tidemill_monitor.dates import Dates, is_ahead
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.watching.lookback import look_back
@@ -32,7 +33,6 @@ from tidemill_monitor.watching.teaching import Teaching, teaching_rows
 __all__ = ["Deciding", "RetrainingRefused"]
 
 _LOOK_BACK = 200
-_BROKEN = "broken feed"
 
 
 _log = structlog.get_logger("tidemill_monitor.watching")
@@ -196,9 +196,9 @@ class Deciding:
         return look_back(self._ledger, version, "", first=_LOOK_BACK, enough=enough)[::-1]
 
     def _tells(self, window: Window) -> bool:
-        if window.verdict in (None, _BROKEN):
+        if window.verdict in (None, Verdict.BROKEN_FEED):
             return False
-        return self._policy.on == "suspected harm" or _labelled(window) > 0
+        return self._policy.on == Verdict.SUSPECTED_HARM or _labelled(window) > 0
 
     def _past(self, version: int, now: dt.datetime) -> tuple[Recorded, ...]:
         pause = dt.timedelta(seconds=self._policy.cooldown_seconds)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidemill.config.monitoring import AlertRule, Silence
+from tidemill.schema import Verdict
 
 __all__ = [
     "Incident",
@@ -18,8 +19,6 @@ __all__ = [
     "sees_beginning",
     "silent_until",
 ]
-
-_CONFIRMED, _SUSPECTED, _BROKEN = "confirmed harm", "suspected harm", "broken feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,8 @@ def incident(rule: AlertRule, segment: str, windows: Sequence[Told]) -> Incident
     whole run, so a run that goes on stays one incident; fewer than ``rule.calm`` windows that
     deny it do not end the run, so a verdict that flaps is one incident too.
 
-    >>> rule = AlertRule(name="harm", on=("confirmed harm",))
-    >>> incident(rule, "", [Told(7, "confirmed harm", "f fell.", True)]).key
+    >>> rule = AlertRule(name="harm", on=(Verdict.CONFIRMED_HARM,))
+    >>> incident(rule, "", [Told(7, Verdict.CONFIRMED_HARM, "f fell.", True)]).key
     'harm//7'
     """
     keeping, speaking = _keeping(rule), _speaking(rule, windows)
@@ -118,8 +117,9 @@ def ended(
     whole : bool
         Whether no window was before: else a run whose beginning is not seen is left out.
 
-    >>> rule = AlertRule(name="harm", on=("confirmed harm",), calm=1)
-    >>> windows = [Told(7, "confirmed harm", "f fell.", True), Told(8, "healthy", "", True)]
+    >>> rule = AlertRule(name="harm", on=(Verdict.CONFIRMED_HARM,), calm=1)
+    >>> worse = Told(7, Verdict.CONFIRMED_HARM, "f fell.", True)
+    >>> windows = [worse, Told(8, Verdict.HEALTHY, "", True)]
     >>> [run.incident.key for run in ended(rule, "", windows, whole=True)]
     ['harm//7']
     >>> ended(rule, "", windows)
@@ -206,14 +206,14 @@ def _speaking(rule: AlertRule, windows: Sequence[Told]) -> list[Told]:
 
 
 def _can_deny(rule: AlertRule, window: Told) -> bool:
-    harm = {_CONFIRMED, _SUSPECTED} & set(rule.on)
-    if harm and window.verdict == _BROKEN:
+    harm = {Verdict.CONFIRMED_HARM, Verdict.SUSPECTED_HARM} & set(rule.on)
+    if harm and window.verdict == Verdict.BROKEN_FEED:
         return False
-    return window.measured or _CONFIRMED not in rule.on
+    return window.measured or Verdict.CONFIRMED_HARM not in rule.on
 
 
 def _keeping(rule: AlertRule) -> set[str]:
-    return {*rule.on, _CONFIRMED} if _SUSPECTED in rule.on else set(rule.on)
+    return {*rule.on, Verdict.CONFIRMED_HARM} if Verdict.SUSPECTED_HARM in rule.on else set(rule.on)
 
 
 def _utc(at: dt.datetime) -> dt.datetime:

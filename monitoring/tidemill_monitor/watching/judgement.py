@@ -16,7 +16,7 @@ from tidemill.drift import (
     Intake,
     Performance,
     Trust,
-    Verdict,
+    WindowVerdict,
     judge,
     measure,
     performance_findings,
@@ -25,6 +25,7 @@ from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import Parts
 from tidemill.ledger import Performance as PerformanceRow
 from tidemill.profiling import CategoryProfile, Profile
+from tidemill.schema import Verdict
 from tidemill_monitor.watching.bench import Bench, harm_level
 from tidemill_monitor.watching.folding import unpacked
 from tidemill_monitor.watching.labelled import Labelled
@@ -100,7 +101,7 @@ class Judgement:
 
     Parameters
     ----------
-    verdict : Verdict or None
+    verdict : WindowVerdict or None
         None: nothing is concluded; ``note`` says why.
     findings : tuple of Finding
     performance : Performance or None
@@ -113,7 +114,7 @@ class Judgement:
         The figures that confirmed harm rests on; empty where none is confirmed.
     """
 
-    verdict: Verdict | None
+    verdict: WindowVerdict | None
     findings: tuple[Finding, ...] = ()
     performance: Performance | None = None
     estimate: Estimate | None = None
@@ -255,7 +256,7 @@ def _summed_up(
         if performance is not None:
             found += performance_findings(performance, config.harm)
     verdict = judge(found, performance, config.harm, one_class=_one_class(opened))
-    confirmed = verdict.harm == "confirmed harm"
+    confirmed = verdict.harm == Verdict.CONFIRMED_HARM
     return Judgement(
         verdict=verdict,
         findings=tuple(found),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import Histogram
 
-from tidemill.drift import VERDICTS
 from tidemill.ledger import Decision, Ledger, Window
+from tidemill.schema import Verdict
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.watching.newnormal import NormalQuestion
 from tidemill_monitor.watching.stints import Stint, since_return
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 __all__ = ["WatchMeters"]
+
+_VERDICTS = tuple(Verdict)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -129,10 +131,10 @@ class WatchMeters:
         """What judged windows tell, however many others lie between."""
         windows = self._told("verdict", version, stint)
         judged = windows[0] if windows else None
-        if judged is not None and judged.verdict in VERDICTS:
-            self._last.set(VERDICTS.index(judged.verdict))
+        if judged is not None and judged.verdict in _VERDICTS:
+            self._last.set(_VERDICTS.index(judged.verdict))
             harm = judged.summary.get("found_harm")
-            self._harm.set(VERDICTS.index(harm) if harm in VERDICTS else 0)
+            self._harm.set(_VERDICTS.index(harm) if harm in _VERDICTS else 0)
         for figure in (p for w in self._told("measured", version, stint) for p in w.performance):
             if figure.measured is not None:
                 self._figure.set(figure.measured)

@@ -17,6 +17,7 @@ from tidemill.config.monitoring import AlertsConfig, QualityConfig
 from tidemill.drift import GROWN
 from tidemill.errors import UsageError, first_few
 from tidemill.ledger import Ledger, Window
+from tidemill.schema import Verdict
 from tidemill_monitor.dispatch.channels import Message
 from tidemill_monitor.watching.alerting import notices
 from tidemill_monitor.watching.lookback import look_back
@@ -26,7 +27,6 @@ __all__ = ["ACCEPT", "HOLD", "NewNormal", "NormalQuestion", "NotAsked", "accepte
 ACCEPT = "tidemill monitor normal accept"
 HOLD = "tidemill monitor normal hold"
 
-_BROKEN = "broken feed"
 _VOLUME = "volume"
 _LOOK_BACK = 60
 _NAMED = 3
@@ -103,7 +103,7 @@ class NewNormal:
         found = look_back(self._ledger, version, "", first=_LOOK_BACK, enough=_sees_whole)
         run = []
         for window in (w for w in found if w.verdict is not None):
-            if window.verdict != _BROKEN:
+            if window.verdict != Verdict.BROKEN_FEED:
                 break
             run.append(window)
         if len(run) < self._config.ask_after:
@@ -169,7 +169,7 @@ class NewNormal:
             one.id
             for one in found
             if one.judged_at is not None
-            and (one.segment or one.verdict == _BROKEN)
+            and (one.segment or one.verdict == Verdict.BROKEN_FEED)
             and one.summary.get("normals", 0) < sum(since <= one.start for since in times)
         ]
         if owed:
@@ -229,7 +229,7 @@ class NewNormal:
                 "link": link,
             },
         )
-        rules = [rule for rule in config.rules if _BROKEN in rule.on]
+        rules = [rule for rule in config.rules if Verdict.BROKEN_FEED in rule.on]
         every = tuple(channel.name for channel in config.channels)
         names = dict.fromkeys(name for rule in rules for name in (rule.channels or every))
         broken = "+".join(_names(question.faults))
@@ -282,7 +282,7 @@ def _names(faults: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _sees_whole(windows: Sequence[Window]) -> bool:
-    return any(window.verdict not in (None, _BROKEN) for window in windows)
+    return any(window.verdict not in (None, Verdict.BROKEN_FEED) for window in windows)
 
 
 def _place(version: int) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 
 from tidemill.config.monitoring import AlertRule, MonitoringConfig
 from tidemill.ledger import Alert, Ledger, Message
+from tidemill.schema import Verdict
 from tidemill_monitor.dispatch.channels import NOTIFICATION
 from tidemill_monitor.dispatch.retraining import KINDS
 from tidemill_monitor.watching.alerting import Alerting
@@ -60,7 +61,7 @@ def move_messages(ledger: Ledger, config: MonitoringConfig, now: dt.datetime) ->
 
 def _why_not_heard(kind: str, rule: AlertRule, config: MonitoringConfig) -> str:
     """Of troubles that no window tells: silence of the feed, rows that could not be folded."""
-    if "broken feed" not in rule.on:
+    if Verdict.BROKEN_FEED not in rule.on:
         return f"the rule {rule.name} no longer names broken feed"
     if kind == "(silence)" and config.quality.freshness_seconds is None:
         return "monitoring.quality.freshness_seconds is no longer set"

@@ -17,6 +17,7 @@ from tidemill.drift.findings import Kind
 from tidemill.errors import TidemillError
 from tidemill.ledger import FindingRow, Ledger, Window, WindowKey
 from tidemill.profiling import Profile
+from tidemill.schema import Verdict
 from tidemill_monitor.watching.bench import Bench
 from tidemill_monitor.watching.benches import Benches
 from tidemill_monitor.watching.errorstream import Fed
@@ -39,7 +40,6 @@ _USUAL = 20
 _RECENT = 3
 _SAME_TIME = (dt.timedelta(days=1), dt.timedelta(days=7))
 _CHANGES = 20
-_BROKEN = "broken feed"
 _REST = dt.timedelta(seconds=10)
 
 _log = structlog.get_logger("tidemill_monitor.watching")
@@ -81,7 +81,11 @@ class Verdicts:
         if self._ledger.notes.get(place) is not None:
             return 0
         broken = self._ledger.windows.list(
-            limit=BOUND, state="closed", segment=None, model_version=version, verdict=_BROKEN
+            limit=BOUND,
+            state="closed",
+            segment=None,
+            model_version=version,
+            verdict=Verdict.BROKEN_FEED,
         )
         old = [window.id for window in broken if "found_harm" not in window.summary]
         if old:
@@ -154,7 +158,7 @@ class Verdicts:
         if stream is None or bench is None or opened.labelled is None or not told:
             return judgement
         # Rows that a hard fault touched accuse nobody later; the change that stands is told.
-        if verdict is not None and verdict.name != _BROKEN:
+        if verdict is not None and verdict.name != Verdict.BROKEN_FEED:
             stream.feed([Fed(window.id, window.start, opened.labelled.figures)], now)
         change = stream.finding(window.start)
         if change is None:
@@ -167,7 +171,7 @@ class Verdicts:
             bench = self._benches.whole(window.model_version)
             return None if bench is None else bench.at(window.start)
         whole = self._ledger.windows.find(WindowKey(window.model_version, window.sequence))
-        usable = whole is not None and whole.verdict not in (None, _BROKEN)
+        usable = whole is not None and whole.verdict not in (None, Verdict.BROKEN_FEED)
         return self._benches.segment(window, usable, now)
 
     def _held_to(self, window: Window) -> int:
@@ -243,7 +247,7 @@ def _normals(window: Window) -> int:
 
 def _is_whole(window: Window) -> bool:
     """Whether something was concluded of a window, and its feed was not broken."""
-    return window.verdict is not None and window.verdict != _BROKEN
+    return window.verdict is not None and window.verdict != Verdict.BROKEN_FEED
 
 
 def _rests(window: Window, now: dt.datetime) -> bool:

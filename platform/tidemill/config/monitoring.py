@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tidemill.config.sections import Fraction, Section
+from tidemill.schema import Verdict
 
 __all__ = [
     "MAX_CHANNELS",
@@ -25,8 +26,6 @@ __all__ = [
 
 MAX_CHANNELS = 32
 """Of the alerts; each has a worker of its own."""
-
-Verdict = Literal["healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm"]
 
 
 class WindowConfig(Section):
@@ -200,9 +199,11 @@ class AlertsConfig(Section):
 
     channels: tuple[Channel, ...] = Field((), max_length=MAX_CHANNELS)
     rules: tuple[AlertRule, ...] = (
-        AlertRule(name="broken-feed", on=("broken feed",), severity="critical"),
-        AlertRule(name="harm", on=("confirmed harm",), severity="critical"),
-        AlertRule(name="suspected-harm", on=("suspected harm",), windows=2, severity="warning"),
+        AlertRule(name="broken-feed", on=(Verdict.BROKEN_FEED,), severity="critical"),
+        AlertRule(name="harm", on=(Verdict.CONFIRMED_HARM,), severity="critical"),
+        AlertRule(
+            name="suspected-harm", on=(Verdict.SUSPECTED_HARM,), windows=2, severity="warning"
+        ),
     )
     silences: tuple[Silence, ...] = ()
 
@@ -231,8 +232,8 @@ class RetrainingConfig(Section):
     """When a retraining is started, and when its model is taken."""
 
     enabled: bool = True
-    on: Literal["confirmed harm", "suspected harm"] = Field(
-        "confirmed harm", description="suspected harm: also before labels confirm it"
+    on: Literal[Verdict.CONFIRMED_HARM, Verdict.SUSPECTED_HARM] = Field(
+        Verdict.CONFIRMED_HARM, description="suspected harm: also before labels confirm it"
     )
     windows: int = Field(2, ge=1, description="k: harmed windows ...")
     of: int = Field(3, ge=1, description="... of the last n")

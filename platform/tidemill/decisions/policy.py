@@ -8,13 +8,12 @@ from typing import Any
 
 from tidemill.config import RetrainingConfig
 from tidemill.decisions.history import Decision, History, PastDecision, WindowFact
+from tidemill.schema import Verdict
 
 __all__ = ["BUDGET_DAYS", "decide", "left_out_clause"]
 
 BUDGET_DAYS = 30
 """The month of ``monthly_budget``: the days before now."""
-
-_BROKEN = "broken feed"
 
 
 def decide(history: History, policy: RetrainingConfig, now: datetime) -> Decision:
@@ -91,15 +90,15 @@ def _judged(history: History) -> list[WindowFact]:
 
 
 def _tells(window: WindowFact, policy: RetrainingConfig) -> bool:
-    if window.verdict == _BROKEN:
+    if window.verdict == Verdict.BROKEN_FEED:
         return False
-    return policy.on == "suspected harm" or window.labelled_rows > 0
+    return policy.on == Verdict.SUSPECTED_HARM or window.labelled_rows > 0
 
 
 def _harms(policy: RetrainingConfig) -> tuple[str, ...]:
-    if policy.on == "suspected harm":
-        return ("suspected harm", "confirmed harm")
-    return ("confirmed harm",)
+    if policy.on == Verdict.SUSPECTED_HARM:
+        return (Verdict.SUSPECTED_HARM, Verdict.CONFIRMED_HARM)
+    return (Verdict.CONFIRMED_HARM,)
 
 
 def _names(policy: RetrainingConfig) -> str:
@@ -117,7 +116,7 @@ def _too_little(
         return None
     if opened := [d for d in history.decisions if d.is_open]:
         return f"a retraining of champion {opened[0].champion_version} is under way"
-    if judged and judged[-1].verdict == _BROKEN:
+    if judged and judged[-1].verdict == Verdict.BROKEN_FEED:
         return (
             f"{_names(policy)} in {len(harmed)} windows whose feed was whole; the newest "
             f"({judged[-1].window_id}) is a broken feed: that is for the data's owner to mend"

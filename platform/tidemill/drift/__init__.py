@@ -18,13 +18,12 @@ from tidemill.drift.quality import (
 from tidemill.drift.reference import Reference, feature_schema
 from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, judged_columns, rows_for
 from tidemill.drift.trust import Reconciled, Trust, reconcile
-from tidemill.drift.verdict import VERDICTS, Verdict, judge
+from tidemill.drift.verdict import WindowVerdict, judge
 from tidemill.drift.yardstick import Yardstick, compare, output_gap, widest_gap
 
 __all__ = [
     "CALIBRATION",
     "GROWN",
-    "VERDICTS",
     "Change",
     "ErrorStream",
     "Estimate",
@@ -40,7 +39,7 @@ __all__ = [
     "Reference",
     "Thresholds",
     "Trust",
-    "Verdict",
+    "WindowVerdict",
     "Yardstick",
     "calibrate",
     "compare",

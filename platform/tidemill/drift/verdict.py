@@ -13,26 +13,24 @@ from tidemill.drift.findings import Finding
 from tidemill.drift.performance import DENIED, RELATIVE, Performance
 from tidemill.errors import first_few
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
+from tidemill.schema import Verdict
 
-__all__ = ["VERDICTS", "Verdict", "judge"]
-
-VERDICTS = ("healthy", "broken feed", "harmless drift", "suspected harm", "confirmed harm")
+__all__ = ["WindowVerdict", "judge"]
 
 _DRIFTS = ("drift", "output drift", "label drift")
-_HARMS = ("suspected harm", "confirmed harm")
+_HARMS = (Verdict.SUSPECTED_HARM, Verdict.CONFIRMED_HARM)
 _NEW = {"range": "beyond the training range", "new_categories": "in categories never seen"}
 _NAMED = 3
 _WENT, _GONE = {True: "fell", False: "rose"}, {True: "fallen", False: "risen"}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One word about a window.
+class WindowVerdict:
+    """What is said of a window: one word, and why.
 
     Parameters
     ----------
-    name : str
-        One of :data:`VERDICTS`.
+    name : Verdict
     sentence : str
         Why, naming features and figures.
     features : tuple of str
@@ -43,7 +41,7 @@ class Verdict:
         harm is told beside a broken feed too.
     """
 
-    name: str
+    name: Verdict
     sentence: str
     features: tuple[str, ...] = ()
     harm: str = ""
@@ -56,7 +54,8 @@ class Verdict:
     def from_json(cls, document: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
         features = tuple(document["features"])
-        return cls(document["name"], document["sentence"], features, document.get("harm", ""))
+        harm = document.get("harm", "")
+        return cls(Verdict(document["name"]), document["sentence"], features, harm)
 
 
 def judge(
@@ -65,7 +64,7 @@ def judge(
     config: HarmConfig,
     *,
     one_class: str = "",
-) -> Verdict:
+) -> WindowVerdict:
     """Judge a window that has enough rows.
 
     Harm is asked first, of every window that can tell, and stands in ``harm`` whatever the name:
@@ -99,18 +98,19 @@ def judge(
     broken, territory = _of(flagged, "quality"), _of(flagged, "territory")
     drifted = [f for f in flagged if f.kind in _DRIFTS]
     changed = next(iter(_of(flagged, "change")), None)
-    harm = _harm(performance, changed is not None, config) or ""
+    found = _harm(performance, changed is not None, config)
+    harm = found or ""
     beside = [_territory(territory), _repeats(_of(flagged, "repeats"))]
     if broken:
-        labels = _drift(_of(drifted, "label drift"), "broken feed")
+        labels = _drift(_of(drifted, "label drift"), Verdict.BROKEN_FEED)
         said = [_broken(broken), _beside(performance, changed, harm, config), labels, *beside]
-        return Verdict("broken feed", _sentence(said), _features(broken), harm)
-    name = harm or ("harmless drift" if drifted or changed or territory else "healthy")
+        return WindowVerdict(Verdict.BROKEN_FEED, _sentence(said), _features(broken), harm)
+    name = found or (Verdict.HARMLESS_DRIFT if drifted or changed or territory else Verdict.HEALTHY)
     cause = _one_class(performance, one_class, config.min_labels)
     told = _told(performance, name, changed, config.max_loss, cause)
     said = [*told, _doubt(performance, bool(territory)), _drift(drifted, name), *beside]
     features = sorted([*drifted, *territory], key=_beyond, reverse=True)
-    return Verdict(name, _sentence(said), _features(features), harm)
+    return WindowVerdict(name, _sentence(said), _features(features), harm)
 
 
 def _of(findings: Sequence[Finding], kind: str) -> list[Finding]:
@@ -122,15 +122,15 @@ def _sentence(parts: Sequence[str]) -> str:
     return said[:1].upper() + said[1:] + "."
 
 
-def _harm(performance: Performance | None, changed: bool, config: HarmConfig) -> str | None:
+def _harm(performance: Performance | None, changed: bool, config: HarmConfig) -> Verdict | None:
     if performance is None:
-        return "suspected harm" if changed else None
+        return Verdict.SUSPECTED_HARM if changed else None
     if performance.accusers or (changed and performance.doubted(config.max_loss)):
-        return "confirmed harm"
+        return Verdict.CONFIRMED_HARM
     if changed and not performance.cleared:
-        return "suspected harm"
+        return Verdict.SUSPECTED_HARM
     if not performance.measurable and performance.suspected:
-        return "suspected harm"
+        return Verdict.SUSPECTED_HARM
     return None
 
 
@@ -204,7 +204,7 @@ def _told(
     p, change = performance, _change(changed)
     if p is None:
         return [change or _figure(p, name, max_loss)]
-    if name != "suspected harm" or p.measurable or p.suspected or cause or not change:
+    if name != Verdict.SUSPECTED_HARM or p.measurable or p.suspected or cause or not change:
         return [_figures(p, name, max_loss, cause), change]
     figure = in_words(p.metric)
     if p.suspected is None:
@@ -283,7 +283,7 @@ def _change(changed: Finding | None) -> str:
 
 def _drift(findings: Sequence[Finding], name: str) -> str:
     if not findings:
-        return "" if name != "healthy" else "no drift"
+        return "" if name != Verdict.HEALTHY else "no drift"
     names = [f"{_said(f)} ({f.test} {f.value:.2f})" for f in _once(findings)]
     return f"drifted: {first_few(names, _NAMED)}"
 

@@ -18,7 +18,7 @@ from tidemill.ingestion.unread import why_unread
 from tidemill.ingestion.view import BatchView, Mask
 from tidemill.schema import ColumnType, TableSchema
 
-__all__ = ["TARGET_MISSING", "Verdict", "judge"]
+__all__ = ["TARGET_MISSING", "RowVerdict", "judge"]
 
 #: The reason of rows that cannot be learnt from; counted apart from invalid rows.
 TARGET_MISSING = "target is missing"
@@ -39,7 +39,7 @@ _PLAIN_NOUNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RowVerdict:
     """What the judgement of one batch says.
 
     Parameters
@@ -65,7 +65,7 @@ class Verdict:
 
 def judge(
     batch: ParsedBatch, view: BatchView, plan: Plan, schema: TableSchema, split: int
-) -> Verdict:
+) -> RowVerdict:
     """Judge every row of a batch; O(rows) memory a rule, freed before the next."""
     findings = _faults(batch, schema)
     target = schema.target.name
@@ -79,7 +79,7 @@ def judge(
         unexpected, tallies[rule.index] = _apply(rule, batch, view, chosen, split)
         if rule.decides and len(unexpected):
             findings.append((rule.reason, unexpected))
-    return Verdict(chosen, tuple(f for f in findings if len(f[1])), tallies)
+    return RowVerdict(chosen, tuple(f for f in findings if len(f[1])), tallies)
 
 
 def _conditions(plan: Plan) -> list[str]:

@@ -16,7 +16,7 @@ from tidemill.config import DatasetConfig
 from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
 from tidemill.ingestion.blocks import BLOCK_ROWS, block_rows_of
 from tidemill.ingestion.figures import FigureKeeper, keepers
-from tidemill.ingestion.judge import TARGET_MISSING, Verdict, judge
+from tidemill.ingestion.judge import TARGET_MISSING, RowVerdict, judge
 from tidemill.ingestion.keys import KeySpill
 from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import Plan, Uniqueness
@@ -255,7 +255,7 @@ class _Scan:
             value=text,
         )
 
-    def _count(self, batch: ParsedBatch, verdict: Verdict, bad: Mask) -> None:
+    def _count(self, batch: ParsedBatch, verdict: RowVerdict, bad: Mask) -> None:
         self._read += len(bad) + len(batch.rejects)
         self._rejected += len(batch.rejects)
         invalid = np.zeros(len(bad), np.bool_)
@@ -277,7 +277,7 @@ class _Scan:
         tally = RowTally(unexpected=len(rows), examples=places)
         self._reasons[reason] = self._reasons.get(reason, RowTally()).merge(tally)
 
-    def _refuse(self, batch: ParsedBatch, verdict: Verdict, bad: Mask) -> None:
+    def _refuse(self, batch: ParsedBatch, verdict: RowVerdict, bad: Mask) -> None:
         if bad.any() or batch.rejects:
             self._quarantine.write(
                 quarantine_table(
@@ -311,7 +311,7 @@ class _Scan:
         self._profile = profile if self._profile is None else self._profile.merge(profile)
 
     def _spill(
-        self, uniqueness: Uniqueness, batch: ParsedBatch, view: BatchView, verdict: Verdict
+        self, uniqueness: Uniqueness, batch: ParsedBatch, view: BatchView, verdict: RowVerdict
     ) -> None:
         held = np.column_stack([view.valid(column) for column in uniqueness.columns])
         all_or_any = uniqueness.ignore == "any_value_is_missing"

@@ -19,6 +19,7 @@ from tidemill.ledger.values import WindowKey
 from tidemill.ledger.window import Parts, Performance, Window, get_window, replace_said, windows_of
 from tidemill.ledger.withholding import Span, spans_joined
 from tidemill.ledger.writer import Writer
+from tidemill.schema import Verdict
 
 __all__ = ["Windows"]
 
@@ -136,7 +137,7 @@ class Windows:
         """
         w = tables.windows
         columns = (w.c.model_version, w.c.start, w.c.end, w.c.first_position, w.c.last_position)
-        bad = w.c.verdict == "broken feed"
+        bad = w.c.verdict == Verdict.BROKEN_FEED
         bad = sa.or_(bad, w.c.judged_at.is_(None)) if waiting else bad
         with self._store.read() as connection:
             rows = connection.execute(sa.select(*columns).where(w.c.segment == "", bad)).all()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.ledger import FindingRow, Performance, RecordMissing, WindowKey
+from tidemill.schema import Verdict
 from tidemill.testing.ledgers.opening import HOUR, MINUTE, NOW, Open, Opening
 from tidemill.testing.traffic import event_batch, label_batch
 
@@ -51,7 +52,7 @@ class WindowsContract(Opening):
         assert [w.id for w in ledger.windows.unjudged()] == [window.id]
         first = [_finding("x", 0.3, True), _finding("zone", float("nan"), False)]
         ledger.windows.judge(
-            window.id, verdict="harmless drift", sentence="x moved", findings=first, at=NOW
+            window.id, verdict=Verdict.HARMLESS_DRIFT, sentence="x moved", findings=first, at=NOW
         )
         assert ledger.windows.unjudged() == []
         assert [f.feature for f in ledger.findings.of(window.id, flagged=True)] == ["x"]
@@ -62,7 +63,7 @@ class WindowsContract(Opening):
         figures = [Performance("f1", 0.4, 0.5, 0.45, 0.55, 1)]
         judged = ledger.windows.judge(
             window.id,
-            verdict="confirmed harm",
+            verdict=Verdict.CONFIRMED_HARM,
             sentence="f1 fell",
             findings=[_finding("zone", 0.1, True)],
             performance=figures,
@@ -70,7 +71,7 @@ class WindowsContract(Opening):
             at=NOW,
         )
         assert judged == ledger.windows.get(window.id)
-        assert (judged.verdict, judged.findings_flagged) == ("confirmed harm", 1)
+        assert (judged.verdict, judged.findings_flagged) == (Verdict.CONFIRMED_HARM, 1)
         assert judged.performance == tuple(figures)
         assert judged.summary == {"usual_rows": 2}
         (point,) = ledger.findings.history("zone")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from tidemill.ledger import Ledger, Span, Take, owed_after, takes_of
+from tidemill.schema import Verdict
 from tidemill.testing.ledgers.decisions import fire_decision
 from tidemill.testing.ledgers.opening import HOUR, NOW, Open, Opening
 from tidemill.testing.traffic import event_batch, label_batch
@@ -17,7 +18,8 @@ class WithholdingContract(Opening):
     def test_rows_of_broken_windows_are_left_out_and_owed(self, opened: Open) -> None:
         """Those of a broken feed, and where asked those of windows that nobody judged yet."""
         ledger = opened()
-        _hours(ledger, {0: "healthy", 1: "broken feed", 2: "broken feed", 3: "harmless drift"})
+        no = Verdict.BROKEN_FEED
+        _hours(ledger, {0: Verdict.HEALTHY, 1: no, 2: no, 3: Verdict.HARMLESS_DRIFT})
         broken, unknown = (ledger.windows.untaught(waiting=waiting) for waiting in (False, True))
         assert len(broken) == 1, "neighbours are one span"
         assert len(unknown) == 2
@@ -28,9 +30,9 @@ class WithholdingContract(Opening):
             ledger, labels=(0, through), evidence={"takes": [take.to_json() for take in first]}
         )
         # The feed is whole by a person's word: what was left out goes to the next decision.
-        for window in ledger.windows.list(verdict="broken feed"):
+        for window in ledger.windows.list(verdict=Verdict.BROKEN_FEED):
             ledger.windows.judge(
-                window.id, verdict="harmless drift", sentence="", findings=[], at=NOW
+                window.id, verdict=Verdict.HARMLESS_DRIFT, sentence="", findings=[], at=NOW
             )
         held = ledger.decisions.get(fired.id)
         assert _ids(ledger, held.takes) == _ids(ledger, first), "the same at every call"
@@ -44,7 +46,7 @@ class WithholdingContract(Opening):
     def test_a_decision_of_an_older_release_holds_all_its_numbers(self, opened: Open) -> None:
         """Without takes in its evidence nothing was left out, and nothing is owed."""
         ledger = opened()
-        _hours(ledger, {0: "broken feed"})
+        _hours(ledger, {0: Verdict.BROKEN_FEED})
         fired = fire_decision(ledger, labels=(0, ledger.labels.mark()))
         assert fired.takes == (Take(0, ledger.labels.mark()),)
         assert ledger.decisions.owed(fired.model) == []
