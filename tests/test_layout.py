@@ -102,6 +102,29 @@ def test_engines_are_opened_in_one_place():
     assert strangers == []
 
 
+def test_public_class_names_are_unique():
+    """One word, one thing: who reads a class's name knows which one is meant."""
+    homes: dict[str, list[str]] = {}
+    for path in (*modules(), *sorted(MONITOR.rglob("*.py"))):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+
+
+def test_classes_keep_their_names_where_they_are_imported():
+    """No import gives a class another name: if two would meet, one of them has the wrong name."""
+    renamed = [
+        (str(path.relative_to(ROOT)), alias.name, alias.asname)
+        for path in (*modules(), *sorted(MONITOR.rglob("*.py")))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tidemill")
+        for alias in node.names
+        if alias.name[:1].isupper() and alias.asname not in (None, alias.name)
+    ]
+    assert renamed == []
+
+
 def test_nobody_imports_flows():
     """Flow files are entry points; their stems are no importable names."""
     stems = {path.stem for path in (ROOT / "flows").glob("*.py")}

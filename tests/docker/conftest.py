@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tidemill.orchestration.services import Service
+from tidemill.orchestration.services import ManagedService
 from tidemill.orchestration.supervisor import leashed
 from tidemill.testing.ports import free_ports
 from tidemill.testing.workspaces import small_workspace
@@ -233,7 +233,7 @@ class Stack:
 
     def hold(self, name: str, command: list[str], environment: dict[str, str], folder: Path):
         """Start a process that ends with this one."""
-        process = leashed(Service(name, tuple(command), folder, environment), self.log(name))
+        process = leashed(ManagedService(name, tuple(command), folder, environment), self.log(name))
         self._processes.append(process)
         return process
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tidemill.ledger import tables
 from tidemill.ledger.blobs import pack_table, unpack_table
 from tidemill.ledger.filters import add_to_filter, empty_filter, may_contain
-from tidemill.ledger.ids import Ids, Run, add_run, find_in_run, hash_ids
+from tidemill.ledger.ids import IdRun, Ids, add_run, find_in_run, hash_ids
 from tidemill.ledger.segments import find_in_segment, load_segments, read_range, write_segment
 
 QUIET = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -34,7 +34,7 @@ def ids_of(pairs):
 
 
 def run_of(pairs, first=0):
-    return Run.of(ids_of(pairs), np.arange(first, first + len(pairs)))
+    return IdRun.of(ids_of(pairs), np.arange(first, first + len(pairs)))
 
 
 @QUIET
@@ -107,7 +107,7 @@ def test_large_segments_have_many_pages():
     engine = sa.create_engine("sqlite://")
     tables.metadata.create_all(engine)
     with engine.begin() as connection:
-        segment = write_segment(connection, Run.of(held, np.arange(5000)), 0)
+        segment = write_segment(connection, IdRun.of(held, np.arange(5000)), 0)
         order = np.argsort(held.high)
         found = find_in_segment(connection, segment, held.high[order], held.low[order])
         assert (found == order).all()

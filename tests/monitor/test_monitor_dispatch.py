@@ -28,7 +28,7 @@ from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
 from tidemill_monitor.addresses import AddressRefused
 from tidemill_monitor.dispatch import Dispatcher, channels
-from tidemill_monitor.dispatch.channels import Message
+from tidemill_monitor.dispatch.channels import Notice
 from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
 from tidemill_monitor.dispatch.retraining import call_message, run_key, work_name
 from tidemill_monitor.testing import watched
@@ -121,7 +121,7 @@ def dispatcher_of(station) -> Dispatcher:
 
 
 def tell(station, text="something", channel="desk"):
-    message = Message("alert.opened", "rides: harm", text, "critical", station.now, {"rule": "x"})
+    message = Notice("alert.opened", "rides: harm", text, "critical", station.now, {"rule": "x"})
     (row,) = notices(message, [channel])
     return station.ledger.outbox.add(row, at=station.now)
 
@@ -187,7 +187,7 @@ def test_a_time_to_come_back_that_is_none_is_as_if_it_were_not_said(station, rec
 
 
 def follow_up(station, kind, text):
-    message = Message(kind, "rides: harm", text, "critical", station.now, {"rule": "x"})
+    message = Notice(kind, "rides: harm", text, "critical", station.now, {"rule": "x"})
     (row,) = notices(message, ["desk"], series="harm//7")
     return station.ledger.outbox.add(row, at=station.now)
 

@@ -155,7 +155,7 @@ def test_a_request_that_cannot_be_scored_costs_itself(shared, rides, monkeypatch
     for number in range(3):
         (record,) = rides.records(1, number, prefix="picky")
         record["features"]["distance_km"] = 13.0 if number == 1 else 2.0
-        jobs.append(scorer.Job(Body(json.dumps({"records": [record]}).encode(), JSON)))
+        jobs.append(scorer.ScoreJob(Body(json.dumps({"records": [record]}).encode(), JSON)))
     shared.service.scorer._answer(jobs, shared.service.champion.current)
     errors = [job.done.exception() for job in jobs]
     for job in (jobs[0], jobs[2]):

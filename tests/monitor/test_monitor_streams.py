@@ -25,12 +25,12 @@ from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 
 from tidemill.config import MonitoringConfig
 from tidemill.drift import HeldOut, PerformanceModel, Reference
-from tidemill.ledger import Decision, EventBatch, LabelBatch, Window
+from tidemill.ledger import DecisionRow, EventBatch, LabelBatch, Window
 from tidemill.metrics import figures_of
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.testing.stored import Stored, elec2, fraud, taxi
-from tidemill.testing.streams import FAULTS, FIRST_DAY, NEW_WORLD, BankCalls, Meters
+from tidemill.testing.streams import FAULTS, FIRST_DAY, NEW_WORLD, BankCalls, HomeMeters
 from tidemill_monitor.intake.arrow import read_arrow
 from tidemill_monitor.intake.faults import merged_intake
 from tidemill_monitor.intake.plans import Shape
@@ -133,7 +133,7 @@ def bank() -> Champion:
 @cache
 def winter() -> Champion:
     """Of January and February; March is held out."""
-    stream, march = Meters(seed=1), dt.date(2025, 3, 1)
+    stream, march = HomeMeters(seed=1), dt.date(2025, 3, 1)
     return champion_of(1, days(stream, FIRST_DAY, march), days(stream, march, SPRING))
 
 
@@ -145,7 +145,7 @@ class Play:
     """
 
     station: Watched
-    stream: BankCalls | Meters | Stored
+    stream: BankCalls | HomeMeters | Stored
     champion: Champion
     late: int = 3
     window: dt.timedelta = DAY
@@ -190,12 +190,12 @@ class Play:
     def windows(self) -> list[Window]:
         return [w for w in self.station.windows() if w.state == "closed"]
 
-    def fires(self) -> list[Decision]:
+    def fires(self) -> list[DecisionRow]:
         """The oldest first."""
         decided = self.station.ledger.decisions.list(limit=100)
         return [decision for decision in decided[::-1] if decision.action == "fire"]
 
-    def retrain(self, decision: Decision) -> tuple[float, float]:
+    def retrain(self, decision: DecisionRow) -> tuple[float, float]:
         """Learn from what the decision holds and serve it; the figures on proof, new and old."""
         held = {i for b in self.taken(decision) for i in b.column("event_id").to_pylist()}
         rows = pa.concat_tables(self.sent)
@@ -217,7 +217,7 @@ class Play:
             for scores in (new, old)
         )
 
-    def taken(self, decision: Decision) -> list[pa.RecordBatch]:
+    def taken(self, decision: DecisionRow) -> list[pa.RecordBatch]:
         return list(self.station.ledger.events.taken(decision.takes))
 
 
@@ -261,7 +261,7 @@ def test_a_changed_world_ends_with_one_retraining_that_is_better(tmp_path):
 @pytest.mark.slow
 def test_a_season_breaks_no_feed_and_retrains_nothing(tmp_path):
     """A model of winter sees spring and June: warm is new territory, and no harm."""
-    with playing(tmp_path, Meters(seed=2), winter()) as play:
+    with playing(tmp_path, HomeMeters(seed=2), winter()) as play:
         for number in range(15):
             play.day(SPRING + 6 * number * DAY)
         windows = play.windows()
@@ -277,7 +277,7 @@ def test_a_season_breaks_no_feed_and_retrains_nothing(tmp_path):
     ("stream", "champion", "first", "column"),
     [
         pytest.param(BankCalls, bank, NEW_WORLD, "balance", id="bank"),
-        pytest.param(Meters, winter, SPRING + 30 * DAY, "temperature", id="season"),
+        pytest.param(HomeMeters, winter, SPRING + 30 * DAY, "temperature", id="season"),
     ],
 )
 def test_each_hard_fault_breaks_the_feed_and_the_next_day_is_whole(

@@ -24,7 +24,7 @@ from tidemill.engines import LocalEngine
 from tidemill.retraining import Order, Outcome, retrain
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
-from tidemill.testing.streams import FAULTS, FIRST_DAY, NEW_WORLD, BankCalls, Meters
+from tidemill.testing.streams import FAULTS, FIRST_DAY, NEW_WORLD, BankCalls, HomeMeters
 from tidemill.testing.workspaces import QUICK, run_here
 
 ARROW = {"content-type": "application/vnd.apache.arrow.stream"}
@@ -34,7 +34,7 @@ SPRING = dt.date(2025, 4, 1)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
-def trained_on(root: Path, stream: BankCalls | Meters, last: dt.date) -> Path:
+def trained_on(root: Path, stream: BankCalls | HomeMeters, last: dt.date) -> Path:
     """A workspace with a champion of all days before the last."""
     (root / "past").mkdir(parents=True)
     days = [stream.day(FIRST_DAY + n * DAY) for n in range((last - FIRST_DAY).days)]
@@ -59,7 +59,7 @@ class Service:
 
     monitor: Any
     root: Path
-    stream: BankCalls | Meters
+    stream: BankCalls | HomeMeters
     late: int = 2
     sent: list[pa.Table] = field(default_factory=list)
 
@@ -126,7 +126,7 @@ class Service:
 @pytest.fixture
 def serving(start_monitor) -> Callable[..., Any]:
     @contextmanager
-    def serve(root: Path, stream: BankCalls | Meters, clock: Any) -> Iterator[Service]:
+    def serve(root: Path, stream: BankCalls | HomeMeters, clock: Any) -> Iterator[Service]:
         clock.now = dt.datetime(2025, 4, 1, tzinfo=dt.UTC)
         # Ticks come when a day is over.
         with start_monitor(root, tick_seconds=86_400.0, clock=clock) as monitor:
@@ -169,8 +169,8 @@ def test_the_bank_ends_with_one_retraining_that_is_better(tmp_path, serving, clo
 
 def test_a_season_through_the_whole_service(tmp_path, serving, clock):
     """April to June after a winter's training: no broken feed, no retraining."""
-    root = trained_on(tmp_path / "ws", Meters(seed=1, rows=150), SPRING)
-    with serving(root, Meters(seed=2), clock) as service:
+    root = trained_on(tmp_path / "ws", HomeMeters(seed=1, rows=150), SPRING)
+    with serving(root, HomeMeters(seed=2), clock) as service:
         for number in range(0, 90, 3):
             service.day(SPRING + number * DAY)
         verdicts = [window["verdict"] for window in service.windows()]

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tidemill.ledger import Performance
+from tidemill.ledger import PerformanceRow
 from tidemill.testing.worlds import START, World
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import views
@@ -288,7 +288,7 @@ def test_a_band_is_no_wider_than_the_figure_can_be(station):
     from tidemill_monitor.routes.shown import window_item
 
     window = station.windows(state="closed", segment="")[0]
-    wide = replace(window, performance=(Performance("roc_auc", 0.98, 0.9, -0.2, 1.17, 10),))
+    wide = replace(window, performance=(PerformanceRow("roc_auc", 0.98, 0.9, -0.2, 1.17, 10),))
     figures = window_item(wide)["performance"]
 
     assert (figures["low"], figures["high"]) == (0, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tidemill.orchestration.services import Service
+from tidemill.orchestration.services import ManagedService
 from tidemill.orchestration.supervisor import Supervisor
 
 # A command with a child in a session of its own, as Prefect's worker may have them.
@@ -25,19 +25,19 @@ def read_pid(path: Path) -> int:
     return int(path.read_text())
 
 
-def family(folder: Path, command: str = FAMILY) -> Service:
-    return Service("family", ("/bin/sh", "-c", command), folder, dict(os.environ))
+def family(folder: Path, command: str = FAMILY) -> ManagedService:
+    return ManagedService("family", ("/bin/sh", "-c", command), folder, dict(os.environ))
 
 
 def test_nothing_survives_the_supervisor(tmp_path, gone):
     """kill -9 of the supervising process ends the command and what the command started."""
     script = (
         "import os, sys, time; from pathlib import Path\n"
-        "from tidemill.orchestration.services import Service\n"
+        "from tidemill.orchestration.services import ManagedService\n"
         "from tidemill.orchestration.supervisor import leashed\n"
         "folder = Path(sys.argv[1])\n"
         "command = ('/bin/sh', '-c', sys.argv[2])\n"
-        "leashed(Service('family', command, folder, dict(os.environ)), folder / 'log')\n"
+        "leashed(ManagedService('family', command, folder, dict(os.environ)), folder / 'log')\n"
         "time.sleep(1000)\n"
     )
     holder = subprocess.Popen(

@@ -25,7 +25,7 @@ _FOR_EVER = "max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class MenuEntry:
     """One entry of the menu."""
 
     section: str
@@ -34,12 +34,12 @@ class Section:
 
 
 SECTIONS = (
-    Section("overview", "Overview", "/"),
-    Section("features", "Features", "/features"),
-    Section("performance", "Performance", "/performance"),
-    Section("alerts", "Alerts", "/alerts"),
-    Section("decisions", "Decisions", "/decisions"),
-    Section("models", "Models", "/models"),
+    MenuEntry("overview", "Overview", "/"),
+    MenuEntry("features", "Features", "/features"),
+    MenuEntry("performance", "Performance", "/performance"),
+    MenuEntry("alerts", "Alerts", "/alerts"),
+    MenuEntry("decisions", "Decisions", "/decisions"),
+    MenuEntry("models", "Models", "/models"),
 )
 
 
@@ -85,7 +85,7 @@ def login_page(csrf_token: str, next_path: str, error: str | None) -> str:
     )
 
 
-def _shell(entry: Section) -> Callable[[Request], HTMLResponse]:
+def _shell(entry: MenuEntry) -> Callable[[Request], HTMLResponse]:
     def page(request: Request) -> HTMLResponse:
         return _page(request, entry.section, entry.name)
 

@@ -22,7 +22,7 @@ from tidemill_monitor.courier import CODES
 from tidemill_monitor.dispatch.guard import Answered, check_address, post
 from tidemill_monitor.dispatch.signing import secret_keys, signed_headers
 
-__all__ = ["NOTIFICATION", "ChannelGone", "Message", "check_channel", "send"]
+__all__ = ["NOTIFICATION", "ChannelGone", "Notice", "check_channel", "send"]
 
 NOTIFICATION = "notification"
 """Kind of the outbox rows that go to a channel; the target is the channel's name."""
@@ -35,7 +35,7 @@ class ChannelGone(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Notice:
     """What is told.
 
     Parameters
@@ -110,7 +110,7 @@ def send(
     now: dt.datetime,
     seconds: float = 10.0,
 ) -> None:
-    """Deliver one message (of :meth:`Message.to_json`) by one channel.
+    """Deliver one message (of :meth:`Notice.to_json`) by one channel.
 
     Raises
     ------

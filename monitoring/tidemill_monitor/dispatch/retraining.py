@@ -11,7 +11,7 @@ import structlog
 
 from tidemill.config.monitoring import RetrainingConfig
 from tidemill.errors import ServiceUnavailable
-from tidemill.ledger import Decision, DecisionOpen, Ledger, Message, NewMessage, WrongState
+from tidemill.ledger import DecisionOpen, DecisionRow, Ledger, Message, NewMessage, WrongState
 from tidemill_monitor.dates import is_ahead
 from tidemill_monitor.dispatch.prefect import DEPLOYMENT, FlowRun, PrefectApi
 
@@ -37,7 +37,7 @@ _FOREVER = 1_000_000
 _log = structlog.get_logger("tidemill_monitor.retraining")
 
 
-def call_message(decision: Decision, attempt: int, *, after: str | None = None) -> NewMessage:
+def call_message(decision: DecisionRow, attempt: int, *, after: str | None = None) -> NewMessage:
     """The outbox row that starts one attempt of an approved decision.
 
     ``after`` is the flow run of the attempt before: if it was cancelled, none is to follow.
@@ -55,7 +55,7 @@ def call_message(decision: Decision, attempt: int, *, after: str | None = None) 
     )
 
 
-def _cancel_message(decision: Decision) -> NewMessage | None:
+def _cancel_message(decision: DecisionRow) -> NewMessage | None:
     """The outbox row that calls a decision's flow run off; None where Prefect has none yet."""
     if decision.flow_run_id is None:
         return None
@@ -68,7 +68,7 @@ def _cancel_message(decision: Decision) -> NewMessage | None:
     )
 
 
-def _outcome_message(decision: Decision) -> NewMessage:
+def _outcome_message(decision: DecisionRow) -> NewMessage:
     """The outbox row that asks once what a stopped decision's flow run did before its end."""
     return NewMessage(
         kind=OUTCOME_KIND,
@@ -79,7 +79,7 @@ def _outcome_message(decision: Decision) -> NewMessage:
     )
 
 
-def run_key(decision: Decision, attempt: int) -> str:
+def run_key(decision: DecisionRow, attempt: int) -> str:
     """Prefect's idempotency key of one attempt: decision and attempt.
 
     A number alone would meet that of another monitor, or of a store made anew, at the same
@@ -88,7 +88,7 @@ def run_key(decision: Decision, attempt: int) -> str:
     return f"{work_name(decision)}-{attempt}"
 
 
-def work_name(decision: Decision) -> str:
+def work_name(decision: DecisionRow) -> str:
     """What all attempts of a decision share, and no decision of another store has."""
     return f"{decision.model}:{decision.opened_at:%Y%m%dT%H%M%S.%f}:{decision.id}"
 
@@ -181,7 +181,7 @@ class Retraining:
         )
         _log.info("outcome_asked", decision=decision.id, flow_run=run.id)
 
-    def _started(self, decision: Decision, attempt: int, key: str) -> FlowRun:
+    def _started(self, decision: DecisionRow, attempt: int, key: str) -> FlowRun:
         return self.prefect.start(
             {
                 **self._parameters,
@@ -194,7 +194,7 @@ class Retraining:
             tags=("tidemill", f"decision:{decision.id}"),
         )
 
-    def stop(self, decision_id: int, *, note: str, now: dt.datetime) -> Decision:
+    def stop(self, decision_id: int, *, note: str, now: dt.datetime) -> DecisionRow:
         """End a decision whose retraining was asked for or runs; its flow run is called off.
 
         Prefect is told from the outbox, also where it is away now. What the flow run reports
@@ -224,7 +224,7 @@ class Retraining:
 
     def report(
         self, decision_id: int, *, attempt: int, state: str, now: dt.datetime, **facts: Any
-    ) -> Decision:
+    ) -> DecisionRow:
         """Take what the flow says of itself; a failure starts the next attempt, if one is left.
 
         A flow run that fails because somebody cancelled it in Prefect stops its decision. Where
@@ -308,7 +308,7 @@ class Retraining:
         except ServiceUnavailable:
             return False  # asked again before another one starts
 
-    def _end_called_off(self, decision_id: int, attempt: int, now: dt.datetime) -> Decision:
+    def _end_called_off(self, decision_id: int, attempt: int, now: dt.datetime) -> DecisionRow:
         """Stop a decision whose flow run was cancelled in Prefect, unless it went on meanwhile."""
         with self._lock:
             current = self._ledger.decisions.get(decision_id)
@@ -317,7 +317,7 @@ class Retraining:
             _log.info("retraining_cancelled", decision=decision_id, attempt=attempt)
             return self._ledger.decisions.stop(decision_id, note="cancelled in Prefect", at=now)
 
-    def _ended(self, decision: Decision, run: FlowRun, now: dt.datetime) -> bool:
+    def _ended(self, decision: DecisionRow, run: FlowRun, now: dt.datetime) -> bool:
         with self._lock:
             current = self._ledger.decisions.get(decision.id)
             if not current.open or current.flow_run_id != run.id:
@@ -338,7 +338,7 @@ class Retraining:
             self._again(failed, now, within_limit=not run.completed)
         return True
 
-    def _dropped(self, decision: Decision, now: dt.datetime) -> bool:
+    def _dropped(self, decision: DecisionRow, now: dt.datetime) -> bool:
         """Whether a failed decision has attempts left, and nobody has gone on to another one."""
         if decision.attempt >= self._limit(decision) or decision.closed_at is None:
             return False
@@ -347,7 +347,7 @@ class Retraining:
         newest = self._ledger.decisions.latest(decision.model)
         return newest is not None and newest.id == decision.id
 
-    def _taken_up(self, decision: Decision, now: dt.datetime) -> bool:
+    def _taken_up(self, decision: DecisionRow, now: dt.datetime) -> bool:
         with self._lock:
             current = self._ledger.decisions.get(decision.id)
             if (current.state, current.attempt) != ("failed", decision.attempt):
@@ -355,14 +355,14 @@ class Retraining:
             _log.warning("retraining_taken_up", decision=decision.id, attempt=decision.attempt)
             return self._again(current, now).open
 
-    def _limit(self, decision: Decision) -> int:
+    def _limit(self, decision: DecisionRow) -> int:
         """The attempts that a decision was given; a limit raised later revives no old one."""
         given = decision.evidence.get("policy", {}).get("max_attempts", self._policy.max_attempts)
         return min(int(given), self._policy.max_attempts)
 
     def _again(
-        self, decision: Decision, now: dt.datetime, *, within_limit: bool = True
-    ) -> Decision:
+        self, decision: DecisionRow, now: dt.datetime, *, within_limit: bool = True
+    ) -> DecisionRow:
         if within_limit and decision.attempt >= self._limit(decision):
             return decision
         attempt = decision.attempt + 1
@@ -375,7 +375,7 @@ class Retraining:
         except (DecisionOpen, WrongState):  # another one took its place meanwhile
             return decision
 
-    def _overdue(self, decision: Decision, now: dt.datetime) -> bool:
+    def _overdue(self, decision: DecisionRow, now: dt.datetime) -> bool:
         """Whether a flow run that ended well should have reported long ago."""
         first = f"retraining/completed/{decision.id}-{decision.attempt}"
         seen = self._ledger.notes.get(first)

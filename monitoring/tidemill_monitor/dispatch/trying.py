@@ -13,7 +13,7 @@ from typing import Any
 from tidemill.config import load_params
 from tidemill.config.monitoring import Channel
 from tidemill.errors import ConfigError, TidemillError, UsageError
-from tidemill_monitor.dispatch.channels import Message, check_channel, send
+from tidemill_monitor.dispatch.channels import Notice, check_channel, send
 
 __all__ = [
     "ChannelUnknown",
@@ -107,7 +107,7 @@ def try_channels(channels: Sequence[Channel], *, model: str, now: dt.datetime) -
     Not by the outbox: nothing is tried again. Eight at once, each within a minute.
     """
     number = uuid.uuid4().hex
-    document = Message(
+    document = Notice(
         type="alert.test",
         title=f"{model}: a test",
         text="This is a test of the channel. Nothing has happened.",

@@ -2,7 +2,7 @@
 
 from tidemill_monitor.intake.bodies import ARROW, JSON, NDJSON, Body, HeldBodies, read_body
 from tidemill_monitor.intake.faults import Fault, Refused, RowError, Sorted
-from tidemill_monitor.intake.plans import Plan, Shape
+from tidemill_monitor.intake.plans import IntakePlan, Shape
 from tidemill_monitor.intake.sorting import sort_body
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "Body",
     "Fault",
     "HeldBodies",
-    "Plan",
+    "IntakePlan",
     "Refused",
     "RowError",
     "Shape",

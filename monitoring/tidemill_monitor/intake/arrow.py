@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from tidemill_monitor.intake.faults import Fault, Sorted
 from tidemill_monitor.intake.messages import declared_bytes
-from tidemill_monitor.intake.plans import Plan
+from tidemill_monitor.intake.plans import IntakePlan
 from tidemill_monitor.intake.reading import extra_problem, finish, first_few
-from tidemill_monitor.intake.values import Cells
+from tidemill_monitor.intake.values import FieldReader
 from tidemill_monitor.problems import Problem
 
 __all__ = ["read_arrow", "read_stream"]
@@ -21,7 +21,9 @@ __all__ = ["read_arrow", "read_stream"]
 MAX_MESSAGES = 2_000
 
 
-def read_arrow(body: bytes | bytearray, plan: Plan, *, max_rows: int, max_bytes: int) -> Sorted:
+def read_arrow(
+    body: bytes | bytearray, plan: IntakePlan, *, max_rows: int, max_bytes: int
+) -> Sorted:
     """Sort the rows of an Arrow stream into good ones and faults.
 
     Parameters
@@ -39,7 +41,7 @@ def read_arrow(body: bytes | bytearray, plan: Plan, *, max_rows: int, max_bytes:
     table = read_stream(body, max_rows=max_rows, max_bytes=max_bytes)
     rows = np.arange(table.num_rows, dtype=np.int64)
     faults: list[Fault] = []
-    known: Mapping[str, Cells] = {**plan.head, **plan.features}
+    known: Mapping[str, FieldReader] = {**plan.head, **plan.features}
     for name in first_few(name for name in table.schema.names if name not in known):
         field, code, detail = extra_problem(name)
         faults.append(Fault(field, code, detail, rows))

@@ -14,14 +14,14 @@ from tidemill.schema import Column, ColumnType, SourceColumn
 from tidemill_monitor.intake.numbers import FlagCells, NumberCells, WholeCells
 from tidemill_monitor.intake.texts import TextCells
 from tidemill_monitor.intake.times import TimeCells
-from tidemill_monitor.intake.values import Cells
+from tidemill_monitor.intake.values import FieldReader
 
 __all__ = ["cells_of"]
 
 
 def cells_of(
     column: Column, missing_values: Collection[str] = (), source: SourceColumn | None = None
-) -> Cells:
+) -> FieldReader:
     """The reader of a feature.
 
     Parameters

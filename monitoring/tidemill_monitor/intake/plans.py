@@ -15,9 +15,9 @@ from tidemill_monitor.intake.cells import cells_of
 from tidemill_monitor.intake.numbers import NumberCells, WholeCells
 from tidemill_monitor.intake.texts import ClassCells, IdCells
 from tidemill_monitor.intake.times import TimeCells
-from tidemill_monitor.intake.values import Cells
+from tidemill_monitor.intake.values import FieldReader
 
-__all__ = ["Plan", "Shape"]
+__all__ = ["IntakePlan", "Shape"]
 
 MAX_ID = 200
 
@@ -25,27 +25,27 @@ Bounds = Callable[[], tuple[dt.datetime, dt.datetime]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class IntakePlan:
     """The fields of one kind of row.
 
     Parameters
     ----------
     kind : str
         ``records``, ``events`` or ``labels``: the member of a JSON document that holds the rows.
-    head : mapping of name to Cells
+    head : mapping of name to FieldReader
         Fields beside the features.
     required : frozenset of str
         Fields of the head that must have a value.
-    features : mapping of name to Cells
+    features : mapping of name to FieldReader
         Empty for labels; else rows have a member ``features``.
     time : str or None
         The feature that may be left out: it is ``at`` then.
     """
 
     kind: str
-    head: Mapping[str, Cells]
+    head: Mapping[str, FieldReader]
     required: frozenset[str]
-    features: Mapping[str, Cells] = field(default_factory=dict)
+    features: Mapping[str, FieldReader] = field(default_factory=dict)
     time: str | None = None
 
 
@@ -87,10 +87,10 @@ class Shape:
             IdCells("event_id", MAX_ID),
             TimeCells("at", bounds),
         )
-        self.records = Plan(
+        self.records = IntakePlan(
             "records", {"event_id": event_id, "at": at}, frozenset(), features, time
         )
-        self.events = Plan(
+        self.events = IntakePlan(
             "events",
             {
                 "event_id": event_id,
@@ -103,7 +103,7 @@ class Shape:
             features,
             time,
         )
-        self.labels = Plan(
+        self.labels = IntakePlan(
             "labels",
             {"event_id": event_id, "truth": _answers("truth", schema, encoded=False), "at": at},
             frozenset({"event_id", "truth"}),
@@ -117,7 +117,7 @@ def _scores(schema: TableSchema) -> tuple[float, float, str] | None:
     return -ROUNDING, 1.0 + ROUNDING, "must be a probability, between 0 and 1"
 
 
-def _answers(name: str, schema: TableSchema, *, encoded: bool) -> Cells:
+def _answers(name: str, schema: TableSchema, *, encoded: bool) -> FieldReader:
     if schema.task is Task.REGRESSION:
         # What cannot be squared and summed would make the figures of its whole window void.
         return NumberCells(name, pa.float64(), (-LARGEST, LARGEST, f"must lie within ±{LARGEST:g}"))

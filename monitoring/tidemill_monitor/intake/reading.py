@@ -11,23 +11,23 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill_monitor.intake.faults import Fault, Rows, Sorted, good_rows
-from tidemill_monitor.intake.plans import Plan
+from tidemill_monitor.intake.plans import IntakePlan
 from tidemill_monitor.intake.twice import Twice
-from tidemill_monitor.intake.values import Cells
+from tidemill_monitor.intake.values import FieldReader
 
 __all__ = ["extra_problem", "finish", "first_few", "kept_of", "read_rows"]
 
 _NO_ROWS = np.zeros(0, np.int64)
 
 
-def read_rows(rows: Sequence[Any], plan: Plan, faults: Sequence[Fault] = ()) -> Sorted:
+def read_rows(rows: Sequence[Any], plan: IntakePlan, faults: Sequence[Fault] = ()) -> Sorted:
     """Sort rows into good ones and faults.
 
     Parameters
     ----------
     rows : sequence
         What a JSON parser made of each; anything but objects is refused.
-    plan : Plan
+    plan : IntakePlan
     faults : sequence of Fault
         Of rows that could not be parsed; those rows are not looked at again.
 
@@ -60,7 +60,7 @@ def read_rows(rows: Sequence[Any], plan: Plan, faults: Sequence[Fault] = ()) -> 
 
 
 def finish(
-    rows: int, plan: Plan, arrays: Mapping[str, Any], alive: Rows, faults: list[Fault]
+    rows: int, plan: IntakePlan, arrays: Mapping[str, Any], alive: Rows, faults: list[Fault]
 ) -> Sorted:
     """Drop the rows with faults from columns that hold the rows ``alive``."""
     altered = [found for found in faults if found.alters]
@@ -141,7 +141,7 @@ def _keyed(
     return [records[i] for i in kept], alive[keep], orders.difference(bad)
 
 
-def _head_problem(plan: Plan) -> Any:
+def _head_problem(plan: IntakePlan) -> Any:
     allowed = {*plan.head, *(("features",) if plan.features else ())}
 
     def problems(order: tuple[str, ...]) -> list[Problem]:
@@ -152,7 +152,7 @@ def _head_problem(plan: Plan) -> Any:
     return problems
 
 
-def _feature_problem(plan: Plan) -> Any:
+def _feature_problem(plan: IntakePlan) -> Any:
     needed = plan.features.keys() - {plan.time}
 
     def problems(order: tuple[str, ...]) -> list[Problem]:
@@ -197,7 +197,7 @@ def _transposed(
 
 
 def _read(
-    cells: Mapping[str, Cells],
+    cells: Mapping[str, FieldReader],
     columns: Mapping[str, Sequence[Any]],
     alive: Rows,
     faults: list[Fault],

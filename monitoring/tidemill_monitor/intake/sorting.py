@@ -5,13 +5,13 @@ from __future__ import annotations
 from tidemill_monitor.intake.arrow import read_arrow
 from tidemill_monitor.intake.bodies import ARROW, JSON, Body, parse_json, parse_lines
 from tidemill_monitor.intake.faults import Sorted, require_rows
-from tidemill_monitor.intake.plans import Plan
+from tidemill_monitor.intake.plans import IntakePlan
 from tidemill_monitor.intake.reading import read_rows
 
 __all__ = ["sort_body"]
 
 
-def sort_body(body: Body, plan: Plan, *, max_rows: int, max_bytes: int) -> Sorted:
+def sort_body(body: Body, plan: IntakePlan, *, max_rows: int, max_bytes: int) -> Sorted:
     """Parse a body and sort its rows into good ones and faults.
 
     Raises

@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from tidemill_monitor.intake.faults import Fault
 
-__all__ = ["NONE", "Cells", "Faulty", "Read", "is_text", "kind_of", "search", "wrong_type"]
+__all__ = ["NONE", "Faulty", "FieldReader", "Read", "is_text", "kind_of", "search", "wrong_type"]
 
 NONE = type(None)
 
 Read = tuple[Any, list[Fault]]  # (pyarrow.Array, faults): pyarrow ships no types
 
 
-class Cells(Protocol):
+class FieldReader(Protocol):
     """Reads the values of one field; faulty ones become null."""
 
     name: str

@@ -24,8 +24,8 @@ from tidemill_monitor.routes.documents import EVENTS
 from tidemill_monitor.service import Service, service_of
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.reported import (
-    Answer,
     Reported,
+    RowsAnswer,
     known_versions_only,
     report_batches,
     scope_of,
@@ -94,7 +94,7 @@ async def _durable(reported: Reported, service: Service) -> list[Receipt]:
 
 def _again(service: Service, asked: Request, stored: StoredRequest) -> dict[str, object]:
     """The answer that the same request got before, from what the ledger kept of it."""
-    before = Answer.from_bytes(stored.answer)
+    before = RowsAnswer.from_bytes(stored.answer)
     receipts = []
     for version in before.versions[:-1]:
         scope = scope_of(asked, version, last=False)

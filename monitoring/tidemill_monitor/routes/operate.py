@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tidemill.errors import TidemillError
-from tidemill.ledger import Decision, DecisionOpen, Take
+from tidemill.ledger import DecisionOpen, DecisionRow, Take
 from tidemill_monitor.dispatch.retraining import call_message
 from tidemill_monitor.dispatch.signing import secret_keys, verified_id
 from tidemill_monitor.dispatch.trying import chosen_channels, try_channels
@@ -25,7 +25,15 @@ from tidemill_monitor.routes.shown import (
     problems,
     shown,
 )
-from tidemill_monitor.routes.small import Asked, Chosen, Note, Report, body_of, raw_body, small_body
+from tidemill_monitor.routes.small import (
+    Asked,
+    Chosen,
+    FlowReport,
+    Note,
+    body_of,
+    raw_body,
+    small_body,
+)
 from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
@@ -152,7 +160,7 @@ async def stop(request: Request, service: Serving, decision_id: Number) -> Respo
     "/v1/decisions/{decision_id}/report",
     **shown("it", SAMPLES["decision"], _CODES),
     **_takes(
-        Report,
+        FlowReport,
         {"attempt": 1, "state": "finished", "challenger_version": 4, "promoted": True},
         required=True,
     ),
@@ -163,7 +171,7 @@ async def report(request: Request, service: Serving, decision_id: Number) -> Res
     After ``finished`` with ``promoted`` the new champion serves before this answers, if it can
     be loaded.
     """
-    told = await small_body(request, Report)
+    told = await small_body(request, FlowReport)
     decision = await service.run(
         service.dispatcher.retraining.report,
         decision_id,
@@ -230,7 +238,7 @@ async def retrain(request: Request, service: Serving) -> Response:
     return answer(document, 202, replayed=replayed)
 
 
-def _retrain(service: Service, message_id: str, reason: str) -> tuple[Decision, bool]:
+def _retrain(service: Service, message_id: str, reason: str) -> tuple[DecisionRow, bool]:
     champion = require_champion(service)
     ledger, now = service.ledger, service.clock()
     place = f"retrain/{message_id}"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tidemill.ledger import Alert, Decision, FindingPoint, FindingRow, Window
+from tidemill.ledger import Alert, DecisionRow, FindingPoint, FindingRow, Window
 from tidemill.schema import Verdict
 
 __all__ = [
@@ -164,7 +164,7 @@ def _who(alert: Alert, over: bool) -> str | None:
     return None if over or not alert.note else alert.note.split(":", 1)[0]
 
 
-def decision_item(decision: Decision) -> Document:
+def decision_item(decision: DecisionRow) -> Document:
     """A decision with its evidence."""
     return {
         "id": decision.id,

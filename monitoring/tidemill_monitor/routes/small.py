@@ -13,7 +13,7 @@ from tidemill.config.monitoring import MAX_CHANNELS
 from tidemill.errors import first_few
 from tidemill_monitor.problems import Problem
 
-__all__ = ["Answer", "Asked", "Chosen", "Note", "Report", "body_of", "raw_body", "small_body"]
+__all__ = ["Answer", "Asked", "Chosen", "FlowReport", "Note", "body_of", "raw_body", "small_body"]
 
 MAX_BYTES = 64 << 10
 T = TypeVar("T", bound=BaseModel)
@@ -57,7 +57,7 @@ class Chosen(Small):
     channels: tuple[Words, ...] = Field((), max_length=MAX_CHANNELS, strict=False)
 
 
-class Report(Small):
+class FlowReport(Small, title="Report"):
     """What a flow run says of itself."""
 
     attempt: int = Field(ge=1, lt=2**31)

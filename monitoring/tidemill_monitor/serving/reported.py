@@ -18,7 +18,7 @@ from tidemill_monitor.intake.reading import kept_of
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.scores import complete_times, event_table
 
-__all__ = ["Answer", "Reported", "known_versions_only", "report_batches"]
+__all__ = ["Reported", "RowsAnswer", "known_versions_only", "report_batches"]
 
 
 def known_versions_only(found: Sorted, current: int, known: Callable[[int], bool]) -> Sorted:
@@ -44,7 +44,7 @@ def known_versions_only(found: Sorted, current: int, known: Callable[[int], bool
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RowsAnswer:
     """What is answered of rows, beside what the ledger says; kept for a repeated request.
 
     Parameters
@@ -75,7 +75,7 @@ class Answer:
         return orjson.dumps(asdict(self))
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Answer:
+    def from_bytes(cls, content: bytes) -> RowsAnswer:
         """Read what :meth:`to_bytes` wrote."""
         return cls(**orjson.loads(content))
 
@@ -104,7 +104,7 @@ class Reported:
     """Batches for the ledger, and the answer to their sender."""
 
     batches: list[EventBatch]
-    answer: Answer
+    answer: RowsAnswer
 
 
 def scope_of(request: Request, version: int, *, last: bool) -> str:
@@ -130,7 +130,7 @@ def report_batches(
         order = np.argsort(versions, kind="stable")
         table, versions, taken = table.take(pa.array(order)), versions[order], taken[order]
     as_sent = len(present) == 1 and not found.refused
-    answer = Answer(
+    answer = RowsAnswer(
         found.rows,
         [asdict(error) for error in found.errors()],
         found.faults_total,

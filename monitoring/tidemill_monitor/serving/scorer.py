@@ -29,7 +29,7 @@ from tidemill_monitor.intake.reading import read_rows
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.scores import Scored, score_rows
 
-__all__ = ["Job", "Predicted", "Scorer"]
+__all__ = ["Predicted", "ScoreJob", "Scorer"]
 
 MAX_JOBS = 64
 PACE_SECONDS = 0.01
@@ -69,7 +69,7 @@ class Predicted:
 
 
 @dataclass(slots=True)
-class Job:
+class ScoreJob:
     """One request that waits.
 
     Parameters
@@ -107,7 +107,7 @@ class Scorer:
         self._ledger, self._clock = ledger, clock
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self._segments = tuple(segments)
-        self._waiting: SimpleQueue[tuple[Job, Champion] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[ScoreJob, Champion] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -124,7 +124,7 @@ class Scorer:
 
     def put(self, body: Body, champion: Champion) -> Future[Predicted]:
         """Predict a small request together with others."""
-        job = Job(body)
+        job = ScoreJob(body)
         self._waiting.put((job, champion))
         return job.done
 
@@ -148,7 +148,7 @@ class Scorer:
 
     def _serve(self) -> None:
         ended, due = False, 0.0
-        found: list[tuple[Job, Champion] | None] = []
+        found: list[tuple[ScoreJob, Champion] | None] = []
         while not ended:
             crowded = len(found) > 1 or not self._waiting.empty()
             found = [self._waiting.get()]
@@ -163,9 +163,9 @@ class Scorer:
             for champion in champions.values():
                 self._answer([job for job, own in jobs if own is champion], champion)
 
-    def _answer(self, jobs: list[Job], champion: Champion) -> None:
+    def _answer(self, jobs: list[ScoreJob], champion: Champion) -> None:
         """Give each job its answer or its error; whatever happens, every job is done."""
-        parsed: list[tuple[Job, Rows]] = []
+        parsed: list[tuple[ScoreJob, Rows]] = []
         for job in jobs:
             try:
                 parsed.append((job, self._rows(job.body, champion)))
@@ -224,7 +224,7 @@ class Scorer:
         return found
 
 
-def _fail(parsed: list[tuple[Job, Rows]], error: Exception) -> None:
+def _fail(parsed: list[tuple[ScoreJob, Rows]], error: Exception) -> None:
     for job, _ in parsed:
         job.done.set_exception(error)
 

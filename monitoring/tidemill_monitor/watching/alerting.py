@@ -9,10 +9,10 @@ from tidemill.config.monitoring import AlertRule, AlertsConfig
 from tidemill.drift import Finding
 from tidemill.ledger import Alert, Ledger, NewMessage
 from tidemill.schema import Verdict
-from tidemill_monitor.dispatch.channels import NOTIFICATION, Message
+from tidemill_monitor.dispatch.channels import NOTIFICATION, Notice
 from tidemill_monitor.watching.incidents import (
     Incident,
-    Run,
+    PastIncident,
     Told,
     ended,
     incident,
@@ -198,7 +198,7 @@ class Alerting:
     def _passed(
         self,
         rule: AlertRule,
-        over: Sequence[Run],
+        over: Sequence[PastIncident],
         version: int,
         since: dt.datetime | None,
         now: dt.datetime,
@@ -263,7 +263,7 @@ class Alerting:
             "link": self._link,
         }
         text = f"{found.sentence}\n{self._link}"
-        message = Message("alert.opened", title, text, found.severity, now, data)
+        message = Notice("alert.opened", title, text, found.severity, now, data)
         return notices(message, self._names(found.channels), series=found.key)
 
     def _resolved(self, alert: Alert, now: dt.datetime) -> Alert:
@@ -297,7 +297,7 @@ class Alerting:
             "incident": alert.key,
             "link": self._link,
         }
-        message = Message(kind, title, f"{lead}{sentence}\n{self._link}", severity, now, data)
+        message = Notice(kind, title, f"{lead}{sentence}\n{self._link}", severity, now, data)
         names = self._names(tuple(alert.detail.get("channels", ())))
         return notices(
             message,
@@ -322,7 +322,7 @@ class Alerting:
 
 
 def notices(
-    message: Message,
+    message: Notice,
     channels: Iterable[str],
     *,
     key: str | None = None,
@@ -347,7 +347,7 @@ def notices(
     ]
 
 
-def _is_of_one(alert: Alert, over: Sequence[Run]) -> bool:
+def _is_of_one(alert: Alert, over: Sequence[PastIncident]) -> bool:
     """Whether an alert tells of a run that is over."""
     return any(alert.key == run.incident.key for run in over)
 

@@ -6,7 +6,7 @@ import datetime as dt
 
 from tidemill.config.monitoring import AlertsConfig
 from tidemill.ledger import Ledger
-from tidemill_monitor.dispatch.channels import Message
+from tidemill_monitor.dispatch.channels import Notice
 from tidemill_monitor.watching.alerting import notices
 
 __all__ = ["ask_for_approval"]
@@ -28,7 +28,7 @@ def ask_for_approval(
     decision = ledger.decisions.current(model)
     if decision is None or decision.state != "awaiting approval":
         return 0
-    message = Message(
+    message = Notice(
         type="decision.awaiting_approval",
         title=f"{model}: a retraining waits for your approval",
         text=f"{decision.reason}.\nApprove or reject: {link}/decisions",

@@ -21,8 +21,7 @@ from tidemill.decisions import (
 )
 from tidemill.decisions.history import Action
 from tidemill.errors import UsageError
-from tidemill.ledger import Decision as Recorded
-from tidemill.ledger import DecisionOpen, Ledger, NewMessage, Window, WrongState
+from tidemill.ledger import DecisionOpen, DecisionRow, Ledger, NewMessage, Window, WrongState
 from tidemill.schema import Verdict
 from tidemill_monitor.dates import Dates, is_ahead
 from tidemill_monitor.dispatch.retraining import call_message
@@ -60,7 +59,9 @@ class Deciding:
         self._model = model
         self._dates = Dates(ledger)
 
-    def ask(self, version: int, now: dt.datetime, *, stint: Stint | None = None) -> Recorded | None:
+    def ask(
+        self, version: int, now: dt.datetime, *, stint: Stint | None = None
+    ) -> DecisionRow | None:
         """Decide about the champion of ``version``; return the decision if one was written.
 
         A fire is written together with the outbox row that starts the flow run (unless a person
@@ -96,7 +97,7 @@ class Deciding:
 
     def by_request(
         self, version: int, reason: str, evidence: dict[str, Any], now: dt.datetime
-    ) -> Recorded:
+    ) -> DecisionRow:
         """Open a decision because an outside system asks for it, signed.
 
         Harm, pause and budget are not asked for; what a retraining cannot do without is. Rows of
@@ -150,7 +151,7 @@ class Deciding:
         evidence: dict[str, Any],
         labels: tuple[int, int],
         now: dt.datetime,
-    ) -> Recorded | None:
+    ) -> DecisionRow | None:
         try:
             return self._ledger.decisions.open(
                 model=self._model,
@@ -168,7 +169,7 @@ class Deciding:
 
     def _note(
         self, version: int, decision: Decision, evidence: dict[str, Any], now: dt.datetime
-    ) -> Recorded | None:
+    ) -> DecisionRow | None:
         if not decision.evidence.get("harmed"):
             return None
         told = [decision.action, version, evidence["harmed"], evidence["blocked_by"]]
@@ -200,12 +201,12 @@ class Deciding:
             return False
         return self._policy.on == Verdict.SUSPECTED_HARM or _labelled(window) > 0
 
-    def _past(self, version: int, now: dt.datetime) -> tuple[Recorded, ...]:
+    def _past(self, version: int, now: dt.datetime) -> tuple[DecisionRow, ...]:
         pause = dt.timedelta(seconds=self._policy.cooldown_seconds)
         since = now - max(dt.timedelta(days=BUDGET_DAYS), pause)
         return self._ledger.decisions.past(self._model, version, since)
 
-    def _fact_of(self, decision: Recorded, now: dt.datetime) -> PastDecision:
+    def _fact_of(self, decision: DecisionRow, now: dt.datetime) -> PastDecision:
         """A decision, with dates that no clock which was ahead has put years off."""
         place = f"decisions/{decision.id}"
         closed = decision.closed_at
@@ -275,5 +276,5 @@ def _labelled(window: Window) -> int:
     return window.labelled_rows if window.summary.get("measured") else 0
 
 
-def _first_call(decision: Recorded) -> NewMessage:
+def _first_call(decision: DecisionRow) -> NewMessage:
     return call_message(decision, decision.attempt)

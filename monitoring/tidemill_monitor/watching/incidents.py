@@ -11,7 +11,7 @@ from tidemill.schema import Verdict
 
 __all__ = [
     "Incident",
-    "Run",
+    "PastIncident",
     "Told",
     "ended",
     "incident",
@@ -66,7 +66,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PastIncident:
     """An incident that is over.
 
     Parameters
@@ -107,7 +107,7 @@ def incident(rule: AlertRule, segment: str, windows: Sequence[Told]) -> Incident
 
 def ended(
     rule: AlertRule, segment: str, windows: Sequence[Told], *, whole: bool = False
-) -> list[Run]:
+) -> list[PastIncident]:
     """Incidents that began and were over within ``windows``, the oldest first.
 
     Where many windows are judged at once, the newest of them alone do not tell these.
@@ -141,7 +141,7 @@ def ended(
             if told is not None and seen:
                 this = _incident(rule, segment, run[0], told)
                 judged = max((w.judged_at for w in run if w.judged_at), default=None)
-                found.append(Run(this, run[0].window_id, run[-1].window_id, judged))
+                found.append(PastIncident(this, run[0].window_id, run[-1].window_id, judged))
             run, told, seen = [], None, True
     return found
 

@@ -22,8 +22,7 @@ from tidemill.drift import (
     performance_findings,
 )
 from tidemill.drift.outputs import TRUTH
-from tidemill.ledger import Parts
-from tidemill.ledger import Performance as PerformanceRow
+from tidemill.ledger import Parts, PerformanceRow
 from tidemill.profiling import CategoryProfile, Profile
 from tidemill.schema import Verdict
 from tidemill_monitor.watching.bench import Bench, harm_level

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import Histogram
 
-from tidemill.ledger import Decision, Ledger, Window
+from tidemill.ledger import DecisionRow, Ledger, Window
 from tidemill.schema import Verdict
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.watching.newnormal import NormalQuestion
@@ -85,7 +85,7 @@ class WatchMeters:
         self,
         closed: Sequence[Window],
         judged: Sequence[Window],
-        decision: Decision | None,
+        decision: DecisionRow | None,
         *,
         version: int | None,
         stint: Stint | None,

@@ -18,7 +18,7 @@ from tidemill.drift import GROWN
 from tidemill.errors import UsageError, first_few
 from tidemill.ledger import Ledger, Window
 from tidemill.schema import Verdict
-from tidemill_monitor.dispatch.channels import Message
+from tidemill_monitor.dispatch.channels import Notice
 from tidemill_monitor.watching.alerting import notices
 from tidemill_monitor.watching.lookback import look_back
 
@@ -213,7 +213,7 @@ class NewNormal:
             return 0
         details = (fault["detail"].strip().rstrip(".") for fault in question.faults)
         many = len(question.windows)
-        message = Message(
+        message = Notice(
             type="feed.new_normal",
             title=f"{model}: is this the new normal?",
             text=f"The feed has looked broken for {many} windows in a row: "

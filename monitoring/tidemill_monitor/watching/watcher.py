@@ -13,7 +13,7 @@ import structlog
 from tidemill.config import Params
 from tidemill.drift import freshness_finding
 from tidemill.errors import TidemillError
-from tidemill.ledger import Alert, Decision, Ledger, Window
+from tidemill.ledger import Alert, DecisionRow, Ledger, Window
 from tidemill.profiling import Profile
 from tidemill.repeating import Every, stop_all
 from tidemill_monitor.dates import is_ahead
@@ -53,14 +53,14 @@ class Tick:
     ----------
     closed, judged, alerts : int
         Windows closed and judged; alerts raised, counted or resolved.
-    decision : Decision or None
+    decision : DecisionRow or None
         The one that it wrote.
     """
 
     closed: int = 0
     judged: int = 0
     alerts: int = 0
-    decision: Decision | None = None
+    decision: DecisionRow | None = None
 
 
 class Watcher:
@@ -315,7 +315,7 @@ class Watcher:
         finding = freshness_finding(silent, self._config.quality)
         return self.alerting.listen(finding, last, now)
 
-    def _decide(self, news: bool, now: dt.datetime) -> Decision | None:
+    def _decide(self, news: bool, now: dt.datetime) -> DecisionRow | None:
         champion = self._champion.current
         asked = self._asked_at
         waited = asked is None or abs((now - asked).total_seconds()) >= _ASK_SECONDS

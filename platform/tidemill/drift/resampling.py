@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tidemill.drift.divergences import Counts
 from tidemill.profiling import Profile
 
-__all__ = ["Plan"]
+__all__ = ["ResamplingPlan"]
 
 RESAMPLES = 400
 MIN_BLOCKS = 4
@@ -25,7 +25,7 @@ _WORTH_THINNING = 1.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class ResamplingPlan:
     """Which blocks make up each resampled window, the same for every column.
 
     Parameters

@@ -20,7 +20,7 @@ from tidemill.drift.axes import (
     distance_names,
     distances_of,
 )
-from tidemill.drift.resampling import Plan
+from tidemill.drift.resampling import ResamplingPlan
 from tidemill.errors import ConfigError, nearest
 from tidemill.profiling import CategoryProfile, Profile, fold
 from tidemill.profiling.floats import from_document, to_document
@@ -190,8 +190,8 @@ def calibrate(
     # A few dozen stretches say how much windows of this length wander, but tell chance only
     # roughly; draws from all of training tell it well.
     plans = (
-        Plan.of(blocks, rows, rng, time_ordered=time_ordered),
-        Plan.by_chance(len(blocks)),
+        ResamplingPlan.of(blocks, rows, rng, time_ordered=time_ordered),
+        ResamplingPlan.by_chance(len(blocks)),
     )
     limits = []
     for plan in plans:
@@ -212,7 +212,7 @@ def _resampled(
     blocks: Sequence[Profile],
     whole: Profile,
     rows: int,
-    plan: Plan,
+    plan: ResamplingPlan,
     rng: np.random.Generator,
 ) -> dict[str, Floats]:
     """Each test's distances of all resamples of one column."""
@@ -236,7 +236,7 @@ def _unmet_limits(
     That has a long tail, which would raise the limits of all columns together: each column is
     held to its own part of the rate.
     """
-    plan = Plan.with_unmet(len(blocks))
+    plan = ResamplingPlan.with_unmet(len(blocks))
     limits: dict[str, dict[str, float]] = {}
     for name in names:
         if isinstance(whole.columns[name], CategoryProfile):
@@ -246,7 +246,7 @@ def _unmet_limits(
 
 
 def _limits(
-    found: Mapping[str, Mapping[str, Floats]], rate: float, plan: Plan
+    found: Mapping[str, Mapping[str, Floats]], rate: float, plan: ResamplingPlan
 ) -> dict[str, dict[str, float]]:
     keys = [(name, test) for name, tests in found.items() for test in tests]
     if not keys:
@@ -297,7 +297,7 @@ def _standardised(matrix: Floats) -> tuple[Floats, Floats, Floats]:
     return mean[:, 0], whole[:, 0], score.max(axis=0)
 
 
-def _quantile(largest: Floats, rate: float, plan: Plan) -> float:
+def _quantile(largest: Floats, rate: float, plan: ResamplingPlan) -> float:
     """The score that at most ``rate`` of healthy windows exceed.
 
     The order statistic for which that holds of one more exchangeable window (conformal

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from typing import Any
 
 from tidemill.ingestion.figures import ColumnFigures
-from tidemill.ingestion.oracle import Findings
-from tidemill.ingestion.plan import Plan
+from tidemill.ingestion.oracle import ScanFindings
+from tidemill.ingestion.plan import ScanPlan
 from tidemill.ingestion.suite import Expectation, Suite
 from tidemill.ingestion.tally import RowTally
 from tidemill.schema import TableSchema
@@ -65,11 +65,11 @@ class Answerer:
     Parameters
     ----------
     suite : Suite
-    plan : Plan
+    plan : ScanPlan
     schema : TableSchema
     """
 
-    def __init__(self, suite: Suite, plan: Plan, schema: TableSchema) -> None:
+    def __init__(self, suite: Suite, plan: ScanPlan, schema: TableSchema) -> None:
         self._entries = suite.document["expectations"]
         self._schema = schema
         self._kernels = {rule.index for rule in plan.rules if rule.kernel is not None}
@@ -90,7 +90,7 @@ class Answerer:
             return self._knows_type(expectation)
         return True
 
-    def answer(self, expectation: Expectation, findings: Findings) -> dict[str, Any]:
+    def answer(self, expectation: Expectation, findings: ScanFindings) -> dict[str, Any]:
         """The entry in the results of an expectation that it knows."""
         success, result = self._answer(expectation, findings)
         return {
@@ -106,7 +106,7 @@ class Answerer:
             "exception_info": dict(NO_EXCEPTION),
         }
 
-    def _answer(self, expectation: Expectation, findings: Findings) -> Answer:
+    def _answer(self, expectation: Expectation, findings: ScanFindings) -> Answer:
         kind, index = expectation.type, expectation.index
         if kind in _BY_ROW:
             mostly = float(expectation.kwargs.get("mostly", 1))

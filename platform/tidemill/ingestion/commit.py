@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tidemill.ingestion.receipt import Receipt
+from tidemill.ingestion.receipt import ScanReceipt
 from tidemill.ingestion.splits import Split
 from tidemill.schema import TableSchema
 from tidemill.storage import (
@@ -22,7 +22,7 @@ __all__ = ["commit_rows"]
 
 def commit_rows(
     schema: TableSchema,
-    receipts: Sequence[Receipt],
+    receipts: Sequence[ScanReceipt],
     splits: Sequence[Split],
     *,
     work: Path,

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.answers import NO_EXCEPTION
-from tidemill.ingestion.oracle import Findings, Oracle, Unanswerable
+from tidemill.ingestion.oracle import Oracle, ScanFindings, Unanswerable
 from tidemill.ingestion.stock import GX_LOCK, Stock, stock
 from tidemill.ingestion.suite import Suite
 from tidemill.ingestion.view import plain_table
@@ -119,7 +119,7 @@ class GxSession:
             source.get_execution_engine().oracle = self._oracle
             self._rehearse()
 
-    def validate(self, findings: Findings) -> dict[int, dict[str, Any]]:
+    def validate(self, findings: ScanFindings) -> dict[int, dict[str, Any]]:
         """Let Great Expectations judge the findings.
 
         Returns

@@ -13,17 +13,17 @@ from tidemill.ingestion.commit import commit_rows
 from tidemill.ingestion.figures import ColumnFigures
 from tidemill.ingestion.judges import Judges
 from tidemill.ingestion.keys import BucketCheck, bucket_count, check_bucket
-from tidemill.ingestion.oracle import Findings
+from tidemill.ingestion.oracle import ScanFindings
 from tidemill.ingestion.outcome import (
     FailedExpectation,
-    Totals,
+    ScanTotals,
     class_labels,
     failed_expectations,
     key_problem,
     target_problem,
 )
-from tidemill.ingestion.plan import Plan, compile_plan
-from tidemill.ingestion.receipt import Receipt, receipt_path
+from tidemill.ingestion.plan import ScanPlan, compile_plan
+from tidemill.ingestion.receipt import ScanReceipt, receipt_path
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.suite import load_suite
@@ -84,7 +84,7 @@ class IngestResult:
     def of(
         cls,
         manifest: ValidatedManifest,
-        totals: Totals,
+        totals: ScanTotals,
         failed: tuple[FailedExpectation, ...],
         *,
         scanned: int,
@@ -170,7 +170,7 @@ def ingest(
     )
     splits = listing.splits
     receipts, fresh = _scanned(job, splits, engine, progress)
-    totals = Totals.of(receipts, splits)
+    totals = ScanTotals.of(receipts, splits)
     checks = _checked_keys(job, splits, engine)
     findings = _findings(plan, receipts, checks)
     document = judges.document(findings)
@@ -197,7 +197,7 @@ def ingest(
 
 def _scanned(
     job: ScanJob, splits: Sequence[Split], engine: Engine, progress: Progress | None
-) -> tuple[list[Receipt], int]:
+) -> tuple[list[ScanReceipt], int]:
     """The receipts of all splits, and how many had to be scanned now."""
     scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
     _check_shared_files(splits, job.root, engine)
@@ -229,7 +229,9 @@ def _check_bucket(files: list[tuple[int, Path]], buckets: int, bucket: int) -> B
     return check_bucket(files, bucket, buckets)
 
 
-def _findings(plan: Plan, receipts: Sequence[Receipt], checks: dict[str, BucketCheck]) -> Findings:
+def _findings(
+    plan: ScanPlan, receipts: Sequence[ScanReceipt], checks: dict[str, BucketCheck]
+) -> ScanFindings:
     tallies: dict[int, RowTally] = {}
     figures: dict[int, ColumnFigures] = {}
     for receipt in receipts:
@@ -247,4 +249,4 @@ def _findings(plan: Plan, receipts: Sequence[Receipt], checks: dict[str, BucketC
         )
     # Rejected records are no rows; Great Expectations would not have seen them either.
     rows = sum(r.rows_read - r.rows_rejected for r in receipts)
-    return Findings(rows=rows, tallies=tallies, figures=figures, distinct=distinct)
+    return ScanFindings(rows=rows, tallies=tallies, figures=figures, distinct=distinct)

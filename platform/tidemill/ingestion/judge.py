@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tidemill.ingestion.condition import meets
 from tidemill.ingestion.foreign import foreign_judgement
 from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.plan import Plan, Question, Rule, Uniqueness
+from tidemill.ingestion.plan import Question, Rule, ScanPlan, Uniqueness
 from tidemill.ingestion.suite import Expectation
 from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.unread import why_unread
@@ -64,7 +64,7 @@ class RowVerdict:
 
 
 def judge(
-    batch: ParsedBatch, view: BatchView, plan: Plan, schema: TableSchema, split: int
+    batch: ParsedBatch, view: BatchView, plan: ScanPlan, schema: TableSchema, split: int
 ) -> RowVerdict:
     """Judge every row of a batch; O(rows) memory a rule, freed before the next."""
     findings = _faults(batch, schema)
@@ -82,7 +82,7 @@ def judge(
     return RowVerdict(chosen, tuple(f for f in findings if len(f[1])), tallies)
 
 
-def _conditions(plan: Plan) -> list[str]:
+def _conditions(plan: ScanPlan) -> list[str]:
     asked: tuple[Rule | Question | Uniqueness, ...] = (
         *plan.rules,
         *plan.questions,

@@ -6,8 +6,8 @@ from typing import Any
 
 from tidemill.ingestion.answers import Answerer, results_document
 from tidemill.ingestion.foreign import try_foreign
-from tidemill.ingestion.oracle import Findings
-from tidemill.ingestion.plan import Plan
+from tidemill.ingestion.oracle import ScanFindings
+from tidemill.ingestion.plan import ScanPlan
 from tidemill.ingestion.suite import Suite
 from tidemill.schema import TableSchema
 
@@ -20,7 +20,7 @@ class Judges:
     Parameters
     ----------
     suite : Suite
-    plan : Plan
+    plan : ScanPlan
     schema : TableSchema
 
     Raises
@@ -30,7 +30,7 @@ class Judges:
         the values of its columns.
     """
 
-    def __init__(self, suite: Suite, plan: Plan, schema: TableSchema) -> None:
+    def __init__(self, suite: Suite, plan: ScanPlan, schema: TableSchema) -> None:
         self._suite = suite
         self._own = Answerer(suite, plan, schema)
         for rule in plan.rules:
@@ -44,7 +44,7 @@ class Judges:
             self._session = GxSession(Suite(suite.name, left, suite.document), schema)
         self._left = frozenset(e.index for e in left)
 
-    def document(self, findings: Findings) -> dict[str, Any]:
+    def document(self, findings: ScanFindings) -> dict[str, Any]:
         """The result of the validation, in the order of the suite."""
         entries = {} if self._session is None else self._session.validate(findings)
         for expectation in self._suite.expectations:

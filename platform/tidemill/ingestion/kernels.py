@@ -23,15 +23,15 @@ __all__ = [
     "Equal",
     "Greater",
     "InSet",
-    "Kernel",
     "Lengths",
     "Matches",
     "Missing",
     "Present",
+    "RowCheck",
 ]
 
 
-class Kernel(Protocol):
+class RowCheck(Protocol):
     """What judges the rows of a batch."""
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
@@ -54,12 +54,12 @@ class Present:
     column: str
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return None, ~view.valid(self.column)
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return f"{self.column} is missing"
 
 
@@ -70,12 +70,12 @@ class Missing:
     column: str
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return None, view.valid(self.column)
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return f"{self.column} is not missing"
 
 
@@ -96,13 +96,13 @@ class Between:
     shown: str = ""
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         valid, values = view.valid(self.column), view.numbers(self.column)
         return valid, valid & _outside(values, self)
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return f"{self.column} is not {self.shown or _range(self)}"
 
 
@@ -117,14 +117,14 @@ class Lengths:
     strict_high: bool = False
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         codes, texts = view.texts(self.column)
         lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
         return _by_text(codes, _outside(lengths, self))
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return f"the length of {self.column} is not {_range(self)}"
 
 
@@ -138,7 +138,7 @@ class InSet:
     negate: bool = False
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         wanted = set(self.values)
         if self.textual:
             codes, texts = view.texts(self.column)
@@ -151,7 +151,7 @@ class InSet:
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         shown = ", ".join(repr(v) for v in self.values[:5])
         more = ", ..." if len(self.values) > 5 else ""
         return f"{self.column} is {'' if self.negate else 'not '}one of {shown}{more}"
@@ -167,7 +167,7 @@ class Matches:
     negate: bool = False
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         codes, texts = view.texts(self.column)
         compiled = [re.compile(pattern) for pattern in self.patterns]
         join = all if self.every else any
@@ -180,7 +180,7 @@ class Matches:
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         shown = first_few(map(repr, self.patterns), 3, between=" or ")
         return f"{self.column} {'matches' if self.negate else 'does not match'} {shown}"
 
@@ -195,14 +195,14 @@ class Greater:
     ignore: str
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         left, right = view.numbers(self.a), view.numbers(self.b)
         holds = left >= right if self.or_equal else left > right
         return _pair(view, self.a, self.b, holds, self.ignore)
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return f"{self.a} is not greater than {'or equal to ' if self.or_equal else ''}{self.b}"
 
 
@@ -216,7 +216,7 @@ class Equal:
     ignore: str
 
     def judge(self, view: BatchView) -> tuple[Mask | None, Mask]:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         if self.textual:
             left, right = (view.array(c).cast("string") for c in (self.a, self.b))
             holds = pc.equal(left, right).fill_null(False).to_numpy(zero_copy_only=False)
@@ -226,7 +226,7 @@ class Equal:
 
     @property
     def reason(self) -> str:
-        """See :class:`Kernel`."""
+        """See :class:`RowCheck`."""
         return f"{self.a} is not equal to {self.b}"
 
 

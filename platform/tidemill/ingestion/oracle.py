@@ -15,11 +15,11 @@ from tidemill.ingestion.suite import Suite
 from tidemill.ingestion.tally import RowTally
 from tidemill.schema import TableSchema
 
-__all__ = ["Findings", "Oracle", "Unanswerable"]
+__all__ = ["Oracle", "ScanFindings", "Unanswerable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ScanFindings:
     """What the scan found, by index of the expectation.
 
     Parameters
@@ -56,7 +56,7 @@ class Oracle:
         self._schema = schema
         self._askers: dict[Any, int] = {}
         self.asking: int | None = None
-        self.findings: Findings | None = None
+        self.findings: ScanFindings | None = None
 
     def answer(self, metric: Any) -> Any:
         """The value of one metric.
@@ -77,7 +77,7 @@ class Oracle:
             raise Unanswerable(f"the scan does not answer the metric {name}")
         return self._look_up(self.findings, self._askers[key], name, metric)
 
-    def _look_up(self, findings: Findings, index: int, name: str, metric: Any) -> Any:
+    def _look_up(self, findings: ScanFindings, index: int, name: str, metric: Any) -> Any:
         if name == "table.row_count":
             found = findings.tallies.get(index) or findings.figures.get(index)
             return findings.rows if found is None else found.rows
@@ -91,7 +91,7 @@ class Oracle:
             return findings.distinct[index]
         return self._figure(findings, index, name, metric)
 
-    def _figure(self, findings: Findings, index: int, name: str, metric: Any) -> Any:
+    def _figure(self, findings: ScanFindings, index: int, name: str, metric: Any) -> Any:
         figures = findings.figures.get(index)
         if figures is None or name not in (*_FIGURES, *_STOCK):
             raise Unanswerable(f"the scan does not answer the metric {name}")
@@ -102,7 +102,7 @@ class Oracle:
         return _ask_stock(metric, column, _stock_values(figures, name, column, time))
 
 
-def _nulls(findings: Findings, index: int, kind: str) -> int:
+def _nulls(findings: ScanFindings, index: int, kind: str) -> int:
     if index in findings.tallies:
         tally = findings.tallies[index]
         rows, nulls = tally.rows, tally.missing

@@ -20,7 +20,7 @@ from tidemill.errors import (
     nearest,
 )
 from tidemill.ingestion.keys import BucketCheck
-from tidemill.ingestion.receipt import Receipt
+from tidemill.ingestion.receipt import ScanReceipt
 from tidemill.ingestion.splits import Split
 from tidemill.ingestion.suite import Suite
 from tidemill.ingestion.tally import Example, RowTally
@@ -31,7 +31,7 @@ from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 __all__ = [
     "FailedExpectation",
     "Reason",
-    "Totals",
+    "ScanTotals",
     "class_labels",
     "failed_expectations",
     "key_problem",
@@ -66,7 +66,7 @@ class FailedExpectation:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class ScanTotals:
     """The receipts of all splits, folded in split order."""
 
     rows_read: int
@@ -81,7 +81,7 @@ class Totals:
     left_out: Mapping[str, int]
 
     @classmethod
-    def of(cls, receipts: Sequence[Receipt], splits: Sequence[Split]) -> Totals:
+    def of(cls, receipts: Sequence[ScanReceipt], splits: Sequence[Split]) -> ScanTotals:
         """Add up; reasons by falling number of rows, then by name."""
         reasons: dict[str, RowTally] = {}
         cut, left_out = Counter[str](), Counter[str]()

@@ -27,7 +27,7 @@ from tidemill.ingestion.condition import condition_query
 from tidemill.ingestion.suite import Expectation, Suite
 from tidemill.schema import TableSchema
 
-__all__ = ["Plan", "Question", "Rule", "Uniqueness", "compile_plan"]
+__all__ = ["Question", "Rule", "ScanPlan", "Uniqueness", "compile_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Rule:
     ----------
     index : int
         Of the expectation in the suite.
-    kernel : Kernel or None
+    kernel : RowCheck or None
         None: Great Expectations' own code is asked.
     expectation : Expectation
     condition : str or None
@@ -49,7 +49,7 @@ class Rule:
     """
 
     index: int
-    kernel: kernels.Kernel | None
+    kernel: kernels.RowCheck | None
     expectation: Expectation
     condition: str | None
     decides: bool
@@ -80,7 +80,7 @@ class Uniqueness:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScanPlan:
     """What the scan must find out for a suite."""
 
     rules: tuple[Rule, ...]
@@ -93,7 +93,7 @@ class Plan:
         return any(rule.kernel is None for rule in self.rules)
 
 
-def compile_plan(suite: Suite, schema: TableSchema) -> Plan:
+def compile_plan(suite: Suite, schema: TableSchema) -> ScanPlan:
     """Decide how each expectation of ``suite`` is answered.
 
     Raises
@@ -125,7 +125,7 @@ def compile_plan(suite: Suite, schema: TableSchema) -> Plan:
             rules.append(_rule(expectation, schema, condition))
         elif expectation.type not in _UNIQUE:
             raise _refused(expectation)
-    return Plan(tuple(rules), tuple(questions), tuple(uniqueness))
+    return ScanPlan(tuple(rules), tuple(questions), tuple(uniqueness))
 
 
 def _rule(expectation: Expectation, schema: TableSchema, condition: str | None) -> Rule:
@@ -180,7 +180,7 @@ def _refused(
     )
 
 
-Build = Callable[[Expectation, TableSchema], "kernels.Kernel | None"]
+Build = Callable[[Expectation, TableSchema], "kernels.RowCheck | None"]
 
 
 def _kind(schema: TableSchema, column: str) -> str:
@@ -192,7 +192,7 @@ def _kind(schema: TableSchema, column: str) -> str:
     return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "text"
 
 
-def _between(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | None:
+def _between(expectation: Expectation, schema: TableSchema) -> kernels.RowCheck | None:
     column = expectation.kwargs["column"]
     low, high = expectation.kwargs.get("min_value"), expectation.kwargs.get("max_value")
     if low is None and high is None:
@@ -250,7 +250,7 @@ def _microseconds(bound: Any) -> int | None:
 
 
 def _in_set(negate: bool) -> Build:
-    def build(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | None:
+    def build(expectation: Expectation, schema: TableSchema) -> kernels.RowCheck | None:
         column, values = expectation.kwargs["column"], expectation.kwargs["value_set"]
         kind = _kind(schema, column)
         if values is None or kind == "time":
@@ -260,7 +260,7 @@ def _in_set(negate: bool) -> Build:
     return build
 
 
-def _lengths(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | None:
+def _lengths(expectation: Expectation, schema: TableSchema) -> kernels.RowCheck | None:
     given = expectation.kwargs
     if _kind(schema, given["column"]) != "text":
         return None
@@ -274,7 +274,7 @@ def _lengths(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | 
 
 
 def _matches(negate: bool) -> Build:
-    def build(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | None:
+    def build(expectation: Expectation, schema: TableSchema) -> kernels.RowCheck | None:
         given = expectation.kwargs
         if _kind(schema, given["column"]) != "text":
             return None
@@ -287,7 +287,7 @@ def _matches(negate: bool) -> Build:
     return build
 
 
-def _pair(expectation: Expectation, schema: TableSchema) -> kernels.Kernel | None:
+def _pair(expectation: Expectation, schema: TableSchema) -> kernels.RowCheck | None:
     given = expectation.kwargs
     a, b = given["column_A"], given["column_B"]
     ignore = str(given.get("ignore_row_if", "both_values_are_missing"))

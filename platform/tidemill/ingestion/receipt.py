@@ -13,11 +13,11 @@ from tidemill.ingestion.tally import RowTally
 from tidemill.profiling import Profile
 from tidemill.storage import FileEntry, hash_file, read_hashed, spoilt, write_hashed
 
-__all__ = ["Receipt", "finished", "receipt_path"]
+__all__ = ["ScanReceipt", "finished", "receipt_path"]
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ScanReceipt:
     """The result of scanning one split.
 
     Parameters
@@ -114,7 +114,7 @@ def receipt_path(work: Path, split: int) -> Path:
     return work / "receipts" / f"split-{split:05d}.json"
 
 
-def finished(work: Path, split: int, key: str) -> Receipt | None:
+def finished(work: Path, split: int, key: str) -> ScanReceipt | None:
     """The receipt of a split that was scanned before with the same key, or None.
 
     One that is spoilt, or whose files are, is taken away.
@@ -123,7 +123,7 @@ def finished(work: Path, split: int, key: str) -> Receipt | None:
     if not path.exists():
         return None
     try:
-        receipt = Receipt.read(path)
+        receipt = ScanReceipt.read(path)
     except (IntegrityError, KeyError, TypeError, ValueError):
         spoilt(path)  # or written by another version: scan again
         return None
@@ -135,7 +135,7 @@ def finished(work: Path, split: int, key: str) -> Receipt | None:
     return None
 
 
-def _whole(work: Path, receipt: Receipt) -> bool:
+def _whole(work: Path, receipt: ScanReceipt) -> bool:
     hashes = {
         work / "parts" / receipt.part.path: receipt.part.sha256,
         work / "quarantine" / receipt.quarantine.path: receipt.quarantine.sha256,

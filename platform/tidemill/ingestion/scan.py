@@ -19,10 +19,10 @@ from tidemill.ingestion.figures import FigureKeeper, keepers
 from tidemill.ingestion.judge import TARGET_MISSING, RowVerdict, judge
 from tidemill.ingestion.keys import KeySpill
 from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.plan import Plan, Uniqueness
+from tidemill.ingestion.plan import ScanPlan, Uniqueness
 from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
 from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.receipt import Receipt, finished, receipt_path
+from tidemill.ingestion.receipt import ScanReceipt, finished, receipt_path
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.view import BatchView, Mask
@@ -56,7 +56,7 @@ class ScanJob:
     listing: SourceListing
     schema: TableSchema
     dataset: DatasetConfig
-    plan: Plan
+    plan: ScanPlan
     suite: dict[str, Any]
     root: Path
     work: Path
@@ -79,12 +79,12 @@ class ScanJob:
         )
 
 
-def scan_split(job: ScanJob, split: Split) -> tuple[Receipt, bool]:
+def scan_split(job: ScanJob, split: Split) -> tuple[ScanReceipt, bool]:
     """Scan one split, or find that it was scanned before.
 
     Returns
     -------
-    (Receipt, bool)
+    (ScanReceipt, bool)
         And whether it had to be scanned now.
 
     Raises
@@ -140,7 +140,7 @@ def spill_path(work: Path, split: int, name: str) -> Path:
     return work / "keys" / f"{name}-{split:05d}.arrow"
 
 
-def _scan(job: ScanJob, split: Split, key: str) -> Receipt:
+def _scan(job: ScanJob, split: Split, key: str) -> ScanReceipt:
     with ExitStack() as stack:
         scan = _Scan(job, split, stack)
         rows = bounded_rows(job.batch_rows, len(job.listing.columns), BATCH_CELLS)
@@ -204,12 +204,12 @@ class _Scan:
         good = batch.table if not bad.any() else batch.table.filter(pa.array(~bad))
         self._accept(good, batch.rows if not bad.any() else batch.rows[~bad])
 
-    def close(self, key: str) -> Receipt:
+    def close(self, key: str) -> ScanReceipt:
         for block in self._blocks.close():
             self._write(block)
         for spill in self._spills.values():
             spill.close()
-        return Receipt(
+        return ScanReceipt(
             key=key,
             split=self._split.id,
             rows_read=self._read,

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemill.config import IngestionConfig
 from tidemill.errors import IntegrityError
-from tidemill.ingestion.outcome import FailedExpectation, Reason, Totals
+from tidemill.ingestion.outcome import FailedExpectation, Reason, ScanTotals
 from tidemill.storage import hash_json, read_json, write_json
 
 __all__ = ["read_report", "write_report"]
@@ -21,7 +21,7 @@ _ANEW = "run: tidemill run (it makes it anew)"
 def write_report(
     path: Path,
     document: dict[str, Any],
-    totals: Totals,
+    totals: ScanTotals,
     failed: Sequence[FailedExpectation],
     config: IngestionConfig,
     refusal: Exception | None,
@@ -65,7 +65,7 @@ def _with(document: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decided(
-    totals: Totals,
+    totals: ScanTotals,
     failed: Sequence[FailedExpectation],
     config: IngestionConfig,
     refusal: Exception | None,

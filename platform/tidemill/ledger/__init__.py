@@ -2,7 +2,7 @@
 
 from tidemill.ledger.access import Key, Session
 from tidemill.ledger.alerts import Alert
-from tidemill.ledger.decision import Decision
+from tidemill.ledger.decision import DecisionRow
 from tidemill.ledger.faults import (
     DecisionOpen,
     IdempotencyConflict,
@@ -15,7 +15,7 @@ from tidemill.ledger.findings import FindingLike, FindingPoint, FindingRow
 from tidemill.ledger.ledger import Health, Ledger
 from tidemill.ledger.outbox import Message, NewMessage, back_off_seconds
 from tidemill.ledger.requests import StoredRequest
-from tidemill.ledger.retention import Pruned
+from tidemill.ledger.retention import PrunedRows
 from tidemill.ledger.values import (
     BatchNote,
     EventBatch,
@@ -31,14 +31,14 @@ from tidemill.ledger.values import (
     WindowKey,
     WindowPart,
 )
-from tidemill.ledger.window import Parts, Performance, Window
+from tidemill.ledger.window import Parts, PerformanceRow, Window
 from tidemill.ledger.withholding import Span, Take, owed_after, takes_of
 
 __all__ = [
     "Alert",
     "BatchNote",
-    "Decision",
     "DecisionOpen",
+    "DecisionRow",
     "EventBatch",
     "FindingLike",
     "FindingPoint",
@@ -56,8 +56,8 @@ __all__ = [
     "Message",
     "NewMessage",
     "Parts",
-    "Performance",
-    "Pruned",
+    "PerformanceRow",
+    "PrunedRows",
     "QueueFull",
     "Receipt",
     "RecordMissing",

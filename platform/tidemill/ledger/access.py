@@ -15,7 +15,7 @@ from tidemill.ledger.committing import Commit
 from tidemill.ledger.store import Store
 from tidemill.ledger.writer import Writer
 
-__all__ = ["Key", "Keys", "Session", "Sessions"]
+__all__ = ["Key", "KeyRows", "Session", "SessionRows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Session:
     expires_at: dt.datetime
 
 
-class Keys:
+class KeyRows:
     """API keys."""
 
     def __init__(self, store: Store, writer: Writer) -> None:
@@ -103,7 +103,7 @@ class Keys:
         self._writer.submit(write)
 
 
-class Sessions:
+class SessionRows:
     """Logins."""
 
     def __init__(self, store: Store, writer: Writer) -> None:

@@ -19,7 +19,7 @@ from tidemill.ledger import tables
 from tidemill.ledger.blobs import pack_table
 from tidemill.ledger.columns import micros
 from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import Ids, Numbers, Run, hash_ids
+from tidemill.ledger.ids import IdRun, Ids, Numbers, hash_ids
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.values import EventBatch
 
@@ -175,7 +175,7 @@ class EventGroup:
         commit.connection.execute(sa.insert(tables.batches), self._rows)
         seq = self._seq[self._order]
         new = seq >= 0
-        run = Run(self._ids.high[new], self._ids.low[new], seq[new])
+        run = IdRun(self._ids.high[new], self._ids.low[new], seq[new])
         commit.after(lambda: self._index.add(run))
         self._reset(Ids.join([]), np.empty(0, np.int64))
 

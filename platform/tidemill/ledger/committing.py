@@ -20,7 +20,7 @@ from tidemill.ledger import tables
 from tidemill.ledger.faults import translate
 from tidemill.ledger.upserting import upsert
 
-__all__ = ["Commit", "Group", "Job", "Outcome", "of_database", "run_jobs"]
+__all__ = ["Commit", "CommitJob", "Group", "Outcome", "of_database", "run_jobs"]
 
 Outcome = tuple[Any, Exception | None]
 
@@ -101,7 +101,7 @@ class Group(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class CommitJob:
     """One piece of work, and who waits for it."""
 
     run: Callable[[Commit], Any]
@@ -111,7 +111,7 @@ class Job:
     future: Future[Any] = field(default_factory=Future)
 
 
-def run_jobs(commit: Commit, jobs: Sequence[Job]) -> list[Outcome]:
+def run_jobs(commit: Commit, jobs: Sequence[CommitJob]) -> list[Outcome]:
     """Carry out the jobs of one commit, in their order; a result or an error of each.
 
     Raises
@@ -135,7 +135,7 @@ def of_database(error: BaseException) -> bool:
     return isinstance(error, exc.SQLAlchemyError | OSError)
 
 
-def _apart(commit: Commit, job: Job) -> Outcome:
+def _apart(commit: Commit, job: CommitJob) -> Outcome:
     saved = commit.savepoint()
     if job.group is not None:
         try:

@@ -14,14 +14,14 @@ from tidemill.ledger import tables
 from tidemill.ledger.faults import RecordMissing, WrongState
 from tidemill.ledger.withholding import Take
 
-__all__ = ["HOLDING", "Decision", "get_decision", "open_decision"]
+__all__ = ["HOLDING", "DecisionRow", "get_decision", "open_decision"]
 
 HOLDING = ("awaiting approval", "approved", "started", "finished")
 """States in which a decision holds the rows that it took."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class DecisionRow:
     """One decision about one champion version.
 
     Parameters
@@ -100,7 +100,7 @@ class Decision:
         return (Take(*held),) if told is None else tuple(Take.from_json(take) for take in told)
 
 
-def get_decision(connection: Connection, decision_id: int) -> Decision:
+def get_decision(connection: Connection, decision_id: int) -> DecisionRow:
     """The decision of this number.
 
     Raises
@@ -112,12 +112,12 @@ def get_decision(connection: Connection, decision_id: int) -> Decision:
     row = connection.execute(sa.select(t).where(t.c.id == decision_id)).one_or_none()
     if row is None:
         raise RecordMissing.of("decision", decision_id)
-    return Decision(*row)
+    return DecisionRow(*row)
 
 
-def open_decision(connection: Connection, model: str) -> Decision | None:
+def open_decision(connection: Connection, model: str) -> DecisionRow | None:
     """The one decision about a model that has no end yet, or None."""
     t = tables.decisions
     chosen = sa.select(t).where(t.c.model == model, t.c.closed_at.is_(None))
     row = connection.execute(chosen).one_or_none()
-    return None if row is None else Decision(*row)
+    return None if row is None else DecisionRow(*row)

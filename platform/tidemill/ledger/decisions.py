@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from tidemill.ledger import steps, tables
 from tidemill.ledger.committing import Commit
-from tidemill.ledger.decision import HOLDING, Decision, get_decision, open_decision
+from tidemill.ledger.decision import HOLDING, DecisionRow, get_decision, open_decision
 from tidemill.ledger.holding import (
     given_through,
     newest_holder,
@@ -39,7 +39,7 @@ from tidemill.ledger.writer import Writer
 
 __all__ = ["Decisions"]
 
-Tell = Callable[[Decision], NewMessage | None]
+Tell = Callable[[DecisionRow], NewMessage | None]
 
 
 class Decisions:
@@ -61,7 +61,7 @@ class Decisions:
         labels: tuple[int, int] | None = None,
         at: dt.datetime,
         message: Tell | None = None,
-    ) -> Decision:
+    ) -> DecisionRow:
         """Record a decision; one that fires without approval enqueues its message as well.
 
         Parameters
@@ -88,7 +88,7 @@ class Decisions:
             source=source,
         )
 
-        def write(commit: Commit) -> Decision:
+        def write(commit: Commit) -> DecisionRow:
             if action == "fire":
                 require_none_open(commit.connection, model)
                 require_free(commit.connection, model, labels)
@@ -100,7 +100,7 @@ class Decisions:
 
     def approve(
         self, decision_id: int, *, note: str = "", at: dt.datetime, message: Tell | None = None
-    ) -> Decision:
+    ) -> DecisionRow:
         """A person agrees; the message is enqueued in the same commit.
 
         Raises
@@ -110,7 +110,7 @@ class Decisions:
         """
         return self._step(decision_id, steps.answered("approved", note), at, message)
 
-    def reject(self, decision_id: int, *, note: str = "", at: dt.datetime) -> Decision:
+    def reject(self, decision_id: int, *, note: str = "", at: dt.datetime) -> DecisionRow:
         """A person refuses; it is closed.
 
         Raises
@@ -122,7 +122,7 @@ class Decisions:
 
     def stop(
         self, decision_id: int, *, note: str = "", at: dt.datetime, message: Tell | None = None
-    ) -> Decision:
+    ) -> DecisionRow:
         """A person ends its retraining: nothing is tried again, and its rows are given back.
 
         Parameters
@@ -137,7 +137,9 @@ class Decisions:
         """
         return self._step(decision_id, steps.stopped(note, at), at, message)
 
-    def supersede(self, model: str, champion_version: int, *, at: dt.datetime) -> Decision | None:
+    def supersede(
+        self, model: str, champion_version: int, *, at: dt.datetime
+    ) -> DecisionRow | None:
         """End the open decision about another version than the one that serves now.
 
         Only one of which no flow run has begun: what runs goes on, and so does what is tried
@@ -145,7 +147,7 @@ class Decisions:
 
         Returns
         -------
-        Decision or None
+        DecisionRow or None
             The one that was ended.
         """
         step = steps.superseded(champion_version, at)
@@ -163,7 +165,7 @@ class Decisions:
         flow_run_id: str,
         flow_run_url: str | None = None,
         at: dt.datetime,
-    ) -> Decision:
+    ) -> DecisionRow:
         """The orchestrator took the attempt; an older attempt changes nothing."""
         return self._step(decision_id, steps.launched(attempt, flow_run_id, flow_run_url), at)
 
@@ -179,7 +181,7 @@ class Decisions:
         challenger_version: int | None = None,
         promoted: bool | None = None,
         outcome: Mapping[str, Any] | None = None,
-    ) -> Decision:
+    ) -> DecisionRow:
         """The flow says that it ``started``, ``finished`` or ``failed``; again: no effect.
 
         That it finished counts also where it was thought to have failed, or was stopped when it
@@ -199,7 +201,9 @@ class Decisions:
         }
         return self._step(decision_id, steps.reported(attempt, state, news, at), at)
 
-    def retry(self, decision_id: int, *, at: dt.datetime, message: Tell | None = None) -> Decision:
+    def retry(
+        self, decision_id: int, *, at: dt.datetime, message: Tell | None = None
+    ) -> DecisionRow:
         """Ask for another attempt; one that has failed is open again.
 
         Raises
@@ -210,43 +214,45 @@ class Decisions:
         """
         return self._step(decision_id, steps.tried_again, at, message)
 
-    def get(self, decision_id: int) -> Decision:
+    def get(self, decision_id: int) -> DecisionRow:
         """One decision."""
         with self._store.read() as connection:
             return get_decision(connection, decision_id)
 
     def list(
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
-    ) -> list[Decision]:
+    ) -> list[DecisionRow]:
         """Decisions, newest first."""
         found = newest_records(
             self._store, tables.decisions, state=state, limit=limit, before=before
         )
-        return [Decision(*row) for row in found]
+        return [DecisionRow(*row) for row in found]
 
-    def current(self, model: str) -> Decision | None:
+    def current(self, model: str) -> DecisionRow | None:
         """The open decision about a model, or None."""
         with self._store.read() as connection:
             return open_decision(connection, model)
 
-    def latest(self, model: str) -> Decision | None:
+    def latest(self, model: str) -> DecisionRow | None:
         """The newest decision that fired, or None."""
         t = tables.decisions
         chosen = sa.select(t).where(t.c.model == model, t.c.action == "fire")
         with self._store.read() as connection:
             row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
-        return None if row is None else Decision(*row)
+        return None if row is None else DecisionRow(*row)
 
-    def open_ones(self, model: str | None = None) -> builtins.list[Decision]:
+    def open_ones(self, model: str | None = None) -> builtins.list[DecisionRow]:
         """Every decision that has no end yet, oldest first."""
         t = tables.decisions
         chosen = sa.select(t).where(t.c.closed_at.is_(None)).order_by(t.c.id)
         if model is not None:
             chosen = chosen.where(t.c.model == model)
         with self._store.read() as connection:
-            return [Decision(*row) for row in connection.execute(chosen)]
+            return [DecisionRow(*row) for row in connection.execute(chosen)]
 
-    def past(self, model: str, champion_version: int, since: dt.datetime) -> tuple[Decision, ...]:
+    def past(
+        self, model: str, champion_version: int, since: dt.datetime
+    ) -> tuple[DecisionRow, ...]:
         """What a policy asks of the past, oldest first.
 
         Decisions that fired since then, the one that is open, and the last that fired about this
@@ -263,7 +269,7 @@ class Decisions:
         )
         chosen = sa.select(t).where(t.c.id.in_(wanted)).order_by(t.c.id)
         with self._store.read() as connection:
-            return tuple(Decision(*row) for row in connection.execute(chosen))
+            return tuple(DecisionRow(*row) for row in connection.execute(chosen))
 
     def owed(self, model: str) -> builtins.list[Take]:
         """Rows that the decisions which hold rows left out, and owe to the next one."""
@@ -282,10 +288,10 @@ class Decisions:
         step: Step,
         at: dt.datetime,
         message: Tell | None = None,
-    ) -> Decision:
+    ) -> DecisionRow:
         t = tables.decisions
 
-        def write(commit: Commit) -> Decision:
+        def write(commit: Commit) -> DecisionRow:
             decision = get_decision(commit.connection, decision_id)
             values = step(decision)
             if values is None:
@@ -303,7 +309,9 @@ class Decisions:
         return self._writer.call(write)
 
 
-def _tell(commit: Commit, decision: Decision, message: Tell | None, at: dt.datetime) -> Decision:
+def _tell(
+    commit: Commit, decision: DecisionRow, message: Tell | None, at: dt.datetime
+) -> DecisionRow:
     if message is not None and decision.state in ("approved", "stopped"):
         told = message(decision)
         enqueue(commit, [told] if told is not None else [], at)

@@ -6,19 +6,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
-from tidemill.ledger.decision import HOLDING, Decision, open_decision
+from tidemill.ledger.decision import HOLDING, DecisionRow, open_decision
 from tidemill.ledger.faults import DecisionOpen, WrongState
 
 __all__ = ["given_through", "newest_holder", "require_free", "require_none_open"]
 
 
-def newest_holder(connection: Connection, model: str) -> Decision | None:
+def newest_holder(connection: Connection, model: str) -> DecisionRow | None:
     """The decision that holds the newest rows, or None."""
     t = tables.decisions
     held = t.c.model == model, t.c.labels_through.is_not(None), t.c.state.in_(HOLDING)
     newest = sa.select(t).where(*held).order_by(t.c.labels_through.desc(), t.c.id.desc())
     row = connection.execute(newest.limit(1)).one_or_none()
-    return None if row is None else Decision(*row)
+    return None if row is None else DecisionRow(*row)
 
 
 def given_through(connection: Connection, model: str) -> int:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-__all__ = ["Ids", "Run", "add_run", "find_in_run", "hash_ids", "merge_runs"]
+__all__ = ["IdRun", "Ids", "add_run", "find_in_run", "hash_ids", "merge_runs"]
 
 Words64 = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -69,7 +69,7 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class IdRun:
     """Ids in ascending order of (high, low), each with the number of its row.
 
     Parameters
@@ -86,7 +86,7 @@ class Run:
         return len(self.high)
 
     @classmethod
-    def of(cls, ids: Ids, seq: Numbers) -> Run:
+    def of(cls, ids: Ids, seq: Numbers) -> IdRun:
         """Sort ids; 24 bytes a row."""
         order = np.argsort(ids.high, kind="stable")
         high, low = ids.high[order], ids.low[order]
@@ -123,7 +123,7 @@ def hash_ids(texts: pa.Array | pa.ChunkedArray, salt: bytes) -> Ids:
     )
 
 
-def find_in_run(run: Run, high: Words64, low: Words64) -> Numbers:
+def find_in_run(run: IdRun, high: Words64, low: Words64) -> Numbers:
     """The row numbers of some ids, -1 where the run lacks them.
 
     Parameters
@@ -152,13 +152,13 @@ def find_in_run(run: Run, high: Words64, low: Words64) -> Numbers:
     return found
 
 
-def merge_runs(runs: Sequence[Run]) -> Run:
+def merge_runs(runs: Sequence[IdRun]) -> IdRun:
     """One run of all; memory is twice their size."""
     ids = Ids.join([Ids(run.high, run.low) for run in runs])
-    return Run.of(ids, np.concatenate([run.seq for run in runs]))
+    return IdRun.of(ids, np.concatenate([run.seq for run in runs]))
 
 
-def add_run(runs: tuple[Run, ...], new: Run) -> tuple[Run, ...]:
+def add_run(runs: tuple[IdRun, ...], new: IdRun) -> tuple[IdRun, ...]:
     """Runs with one more, merged so that each is at least twice as long as the next.
 
     A lookup then searches O(log n) runs, and an id is sorted O(log n) times in all.

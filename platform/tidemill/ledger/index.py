@@ -18,9 +18,9 @@ from sqlalchemy.engine import Connection
 from tidemill.ledger import tables
 from tidemill.ledger.blobs import unpack_table
 from tidemill.ledger.ids import (
+    IdRun,
     Ids,
     Numbers,
-    Run,
     Words64,
     add_run,
     find_in_run,
@@ -46,13 +46,13 @@ class View:
 
     Parameters
     ----------
-    runs : tuple of Run
+    runs : tuple of IdRun
         In memory, oldest first.
     segments : tuple of Segment
         In the database, oldest first.
     """
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[IdRun, ...] = ()
     segments: tuple[Segment, ...] = ()
 
     @property
@@ -89,12 +89,12 @@ class IdIndex:
 
     def load(self, connection: Connection, flushed_seq: int) -> None:
         """Read the segments, and the ids of rows that came after the last flush."""
-        runs: tuple[Run, ...] = ()
+        runs: tuple[IdRun, ...] = ()
         for run in _unflushed(connection, self.salt, flushed_seq):
             runs = add_run(runs, run)
         self.view = View(runs, load_segments(connection))
 
-    def add(self, run: Run) -> None:
+    def add(self, run: IdRun) -> None:
         """Note ids of rows that are committed."""
         if len(run):
             self.view = replace(self.view, runs=add_run(self.view.runs, run))
@@ -181,9 +181,9 @@ def _places(
             yield lambda high, low, segment=segment: find_in_segment(reader(), segment, high, low)
 
 
-def _unflushed(connection: Connection, salt: bytes, flushed_seq: int) -> Iterator[Run]:
+def _unflushed(connection: Connection, salt: bytes, flushed_seq: int) -> Iterator[IdRun]:
     t = tables.batches
     chosen = sa.select(t.c.first_seq, t.c.outcomes).where(t.c.first_seq >= flushed_seq)
     for row in connection.execute(chosen.order_by(t.c.first_seq)).yield_per(64):
         ids = hash_ids(unpack_table(row.outcomes)["event_id"], salt)
-        yield Run.of(ids, np.arange(row.first_seq, row.first_seq + len(ids)))
+        yield IdRun.of(ids, np.arange(row.first_seq, row.first_seq + len(ids)))

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.errors import TidemillError
 from tidemill.ledger import tables
-from tidemill.ledger.access import Keys, Sessions
+from tidemill.ledger.access import KeyRows, SessionRows
 from tidemill.ledger.alerts import Alerts
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.decisions import Decisions
@@ -29,7 +29,7 @@ from tidemill.ledger.migrating import check_revision, migrate
 from tidemill.ledger.notes import Notes
 from tidemill.ledger.outbox import Outbox
 from tidemill.ledger.requests import Requests
-from tidemill.ledger.retention import Pruned, prune
+from tidemill.ledger.retention import PrunedRows, prune
 from tidemill.ledger.store import Store
 from tidemill.ledger.unfolded import Unfolded
 from tidemill.ledger.upserting import upsert
@@ -118,8 +118,8 @@ class Ledger:
         self.alerts = Alerts(store, writer)
         self.decisions = Decisions(store, writer)
         self.outbox = Outbox(store, writer)
-        self.keys = Keys(store, writer)
-        self.sessions = Sessions(store, writer)
+        self.keys = KeyRows(store, writer)
+        self.sessions = SessionRows(store, writer)
         self.notes = Notes(store, writer)
 
     @classmethod
@@ -257,7 +257,7 @@ class Ledger:
             marks.get("set_aside", 0), marks.get("unplaced_labels", 0), marks.get("late_labels", 0)
         )
 
-    def prune(self, before: dt.datetime, *, now: dt.datetime | None = None) -> Pruned:
+    def prune(self, before: dt.datetime, *, now: dt.datetime | None = None) -> PrunedRows:
         """Delete events that were received before a time, and what belongs to them.
 
         Windows with their parts and findings, decisions and alerts stay. ``now`` is the time as

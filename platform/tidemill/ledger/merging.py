@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from tidemill.ledger import tables
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.filters import add_to_filter, empty_filter
-from tidemill.ledger.ids import Run, Words64, merge_runs
+from tidemill.ledger.ids import IdRun, Words64, merge_runs
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.segments import (
     PAGE_IDS,
@@ -63,7 +63,7 @@ def merge_segments(store: Store, write: Write, index: IdIndex, group: Sequence[S
     rows = sum(segment.rows for segment in group)
     new = write(lambda commit: _begin(commit.connection, group))
     bits, fences = empty_filter(rows), list[Words64]()
-    page, rest = 0, list[Run]()
+    page, rest = 0, list[IdRun]()
     ranges = max(1, rows // _RANGE_IDS)
     for number in range(ranges):
         start, stop = (number << 64) // ranges, ((number + 1) << 64) // ranges
@@ -151,13 +151,13 @@ def _delete_pages(commit: Commit, number: int) -> int:
     return int(deleted)
 
 
-def _joined(runs: Sequence[Run]) -> Run:
-    return Run(
+def _joined(runs: Sequence[IdRun]) -> IdRun:
+    return IdRun(
         np.concatenate([run.high for run in runs]),
         np.concatenate([run.low for run in runs]),
         np.concatenate([run.seq for run in runs]),
     )
 
 
-def _part(run: Run, start: int, stop: int) -> Run:
-    return Run(run.high[start:stop], run.low[start:stop], run.seq[start:stop])
+def _part(run: IdRun, start: int, stop: int) -> IdRun:
+    return IdRun(run.high[start:stop], run.low[start:stop], run.seq[start:stop])

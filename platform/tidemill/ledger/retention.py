@@ -16,7 +16,7 @@ from tidemill.ledger.index import IdIndex
 from tidemill.ledger.store import Store
 from tidemill.ledger.writer import Writer
 
-__all__ = ["Pruned", "prune"]
+__all__ = ["PrunedRows", "prune"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ _AHEAD = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PrunedRows:
     """How much was deleted."""
 
     rows: int = 0
@@ -48,7 +48,7 @@ def prune(
     *,
     now: dt.datetime,
     folds: bool,
-) -> Pruned:
+) -> PrunedRows:
     """Delete events that were received before a time, and what belongs to them.
 
     Windows, their parts, decisions and alerts stay. Rows that are not folded yet stay too. Ids
@@ -74,7 +74,7 @@ def prune(
     requests = _old_requests(writer, before, now)
     if store.sqlite:
         _in_turn(writer, _give_back)
-    return Pruned(rows, batches, labels, ids, pending, requests)
+    return PrunedRows(rows, batches, labels, ids, pending, requests)
 
 
 def _in_turn(writer: Writer, run: Callable[[Commit], T]) -> T:

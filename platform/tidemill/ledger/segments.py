@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from tidemill.errors import IntegrityError
 from tidemill.ledger import tables
 from tidemill.ledger.filters import add_to_filter, empty_filter, may_contain
-from tidemill.ledger.ids import Numbers, Run, Words64, find_in_run
+from tidemill.ledger.ids import IdRun, Numbers, Words64, find_in_run
 from tidemill.ledger.upserting import insert_row
 
 __all__ = [
@@ -104,7 +104,7 @@ def find_in_segment(
     return found
 
 
-def pages_of(run: Run, segment_id: int, first_page: int) -> list[dict[str, object]]:
+def pages_of(run: IdRun, segment_id: int, first_page: int) -> list[dict[str, object]]:
     """Rows of id_pages for a run whose length is a multiple of a page (but for the last)."""
     base = (segment_id << _PAGES_SHIFT) + first_page
     whole = len(run) // PAGE_IDS
@@ -127,7 +127,7 @@ def insert_pages(connection: Connection, pages: Sequence[dict[str, object]]) -> 
         connection.execute(sa.insert(tables.id_pages), pages)
 
 
-def write_segment(connection: Connection, run: Run, level: int) -> Segment:
+def write_segment(connection: Connection, run: IdRun, level: int) -> Segment:
     """Write a run as a live segment in the caller's transaction."""
     bits = empty_filter(len(run))
     add_to_filter(bits, run.high, run.low)
@@ -166,7 +166,7 @@ def load_segments(connection: Connection) -> tuple[Segment, ...]:
     )
 
 
-def read_range(connection: Connection, segment: Segment, start: int, stop: int) -> Run:
+def read_range(connection: Connection, segment: Segment, start: int, stop: int) -> IdRun:
     """The ids whose upper half lies in [start, stop); ``stop`` may be 2**64."""
     pages = len(segment.fences)
     first = max(int(np.searchsorted(segment.fences, np.uint64(start), "left")) - 1, 0)
@@ -180,8 +180,8 @@ def read_range(connection: Connection, segment: Segment, start: int, stop: int) 
     ]
     if not runs:
         empty = np.empty(0, np.uint64)
-        return Run(empty, empty, np.empty(0, np.int64))
-    run = Run(
+        return IdRun(empty, empty, np.empty(0, np.int64))
+    run = IdRun(
         np.concatenate([run.high for run in runs]),
         np.concatenate([run.low for run in runs]),
         np.concatenate([run.seq for run in runs]),
@@ -190,14 +190,14 @@ def read_range(connection: Connection, segment: Segment, start: int, stop: int) 
     right = len(run)
     if stop < 1 << 64:
         right = int(np.searchsorted(run.high, np.uint64(stop), "left"))
-    return Run(run.high[left:right], run.low[left:right], run.seq[left:right])
+    return IdRun(run.high[left:right], run.low[left:right], run.seq[left:right])
 
 
 def _sealed(content: bytes | memoryview) -> bytes:
     return zlib.crc32(content).to_bytes(4, "little") + content
 
 
-def _read_pages(connection: Connection, segment: Segment, pages: Numbers) -> Run:
+def _read_pages(connection: Connection, segment: Segment, pages: Numbers) -> IdRun:
     t = tables.id_pages
     base = segment.id << _PAGES_SHIFT
     numbers = [base + int(page) for page in pages]
@@ -224,14 +224,14 @@ def _checked(bodies: Sequence[bytes], segment_id: int) -> Iterator[memoryview]:
         yield content
 
 
-def _joined(contents: Sequence[memoryview]) -> Run:
+def _joined(contents: Sequence[memoryview]) -> IdRun:
     highs, lows, seqs = [], [], []
     for content in contents:
         size = len(content) // 3
         highs.append(content[:size])
         lows.append(content[size : 2 * size])
         seqs.append(content[2 * size :])
-    return Run(
+    return IdRun(
         np.frombuffer(b"".join(highs), np.uint64),
         np.frombuffer(b"".join(lows), np.uint64),
         np.frombuffer(b"".join(seqs), np.int64),

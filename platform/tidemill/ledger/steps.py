@@ -20,7 +20,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidemill.ledger.decision import Decision
+from tidemill.ledger.decision import DecisionRow
 from tidemill.ledger.faults import WrongState
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Change = dict[str, Any]
-Step = Callable[[Decision], Change | None]
+Step = Callable[[DecisionRow], Change | None]
 
 _AWAITING = ("awaiting approval",)
 _RUNNING = ("approved", "started")
@@ -73,7 +73,7 @@ def opened(action: str, labels: tuple[int, int] | None, at: dt.datetime, **said:
 def answered(state: str, note: str, closed_at: dt.datetime | None = None) -> Step:
     """A person agrees (``approved``) or refuses (``rejected``, which is an end)."""
 
-    def step(decision: Decision) -> Change:
+    def step(decision: DecisionRow) -> Change:
         _require(decision, _AWAITING)
         end = {} if closed_at is None else {"closed_at": closed_at}
         return {"state": state, "note": note, **end}
@@ -84,7 +84,7 @@ def answered(state: str, note: str, closed_at: dt.datetime | None = None) -> Ste
 def stopped(note: str, at: dt.datetime) -> Step:
     """A person ends what was approved or runs."""
 
-    def step(decision: Decision) -> Change:
+    def step(decision: DecisionRow) -> Change:
         _require(decision, _RUNNING)
         return {"state": "stopped", "note": _noted(decision, note), "closed_at": at}
 
@@ -94,7 +94,7 @@ def stopped(note: str, at: dt.datetime) -> Step:
 def superseded(champion_version: int, at: dt.datetime) -> Step:
     """Another version serves than the one it is about; what has begun to run goes on."""
 
-    def step(decision: Decision) -> Change | None:
+    def step(decision: DecisionRow) -> Change | None:
         about = decision.champion_version
         fresh = decision.state in _WAITING and decision.attempt == 1
         if about == champion_version or not fresh:
@@ -108,7 +108,7 @@ def superseded(champion_version: int, at: dt.datetime) -> Step:
 def launched(attempt: int, flow_run_id: str, flow_run_url: str | None) -> Step:
     """The orchestrator took the attempt; an older attempt changes nothing."""
 
-    def step(decision: Decision) -> Change | None:
+    def step(decision: DecisionRow) -> Change | None:
         if attempt != decision.attempt:
             return None
         return {"flow_run_id": flow_run_id, "flow_run_url": flow_run_url}
@@ -125,7 +125,7 @@ def reported(attempt: int, state: str, news: Mapping[str, Any], at: dt.datetime)
         Columns that are told with it; those that are None are not.
     """
 
-    def step(decision: Decision) -> Change | None:
+    def step(decision: DecisionRow) -> Change | None:
         if attempt != decision.attempt:
             raise WrongState.of(
                 f"attempt {attempt} of decision",
@@ -145,7 +145,7 @@ def reported(attempt: int, state: str, news: Mapping[str, Any], at: dt.datetime)
     return step
 
 
-def tried_again(decision: Decision) -> Change:
+def tried_again(decision: DecisionRow) -> Change:
     """Another attempt of what runs or has failed; it is open (again)."""
     _require(decision, (*_RUNNING, "failed"))
     return {
@@ -157,12 +157,12 @@ def tried_again(decision: Decision) -> Change:
     }
 
 
-def _require(decision: Decision, allowed: tuple[str, ...]) -> None:
+def _require(decision: DecisionRow, allowed: tuple[str, ...]) -> None:
     if decision.state not in allowed:
         raise WrongState.of(
             "decision", decision.id, decision.state, " or ".join(allowed), decision.note
         )
 
 
-def _noted(decision: Decision, more: str) -> str:
+def _noted(decision: DecisionRow, more: str) -> str:
     return "; ".join(filter(None, (decision.note, more)))

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger import tables
 from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import Ids, Numbers, Run, add_run, find_in_run
+from tidemill.ledger.ids import IdRun, Ids, Numbers, add_run, find_in_run
 
 __all__ = ["PENDING_LIMIT", "PendingIds", "insert_labels"]
 
@@ -27,7 +27,7 @@ class PendingIds:
     """
 
     def __init__(self) -> None:
-        self._runs: tuple[Run, ...] = ()
+        self._runs: tuple[IdRun, ...] = ()
 
     def load(self, connection: Connection) -> int:
         """Read the ids that wait; returns how many."""
@@ -39,7 +39,7 @@ class PendingIds:
     def add(self, ids: Ids) -> None:
         """Note ids that wait, once that is committed."""
         if len(ids):
-            self._runs = add_run(self._runs, Run.of(ids, np.zeros(len(ids), np.int64)))
+            self._runs = add_run(self._runs, IdRun.of(ids, np.zeros(len(ids), np.int64)))
 
     def attach(self, commit: Commit, ids: Ids, seq: Numbers) -> int:
         """Give the labels that wait for these new rows to them; returns how many."""

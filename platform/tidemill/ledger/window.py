@@ -17,11 +17,11 @@ from tidemill.ledger.faults import RecordMissing
 from tidemill.ledger.findings import FindingLike, finding_rows
 from tidemill.ledger.values import WindowKey
 
-__all__ = ["Parts", "Performance", "Window", "get_window", "replace_said", "windows_of"]
+__all__ = ["Parts", "PerformanceRow", "Window", "get_window", "replace_said", "windows_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Performance:
+class PerformanceRow:
     """One figure of a window: measured from labels, or estimated before they came.
 
     Parameters
@@ -56,7 +56,7 @@ class Window:
         Late rows came after it was closed and are in none of its parts.
     verdict : str or None
     sentence : str
-    performance : tuple of Performance
+    performance : tuple of PerformanceRow
     findings_flagged : int
     summary : dict
     """
@@ -71,7 +71,7 @@ class Window:
     labelled_rows: int
     verdict: str | None
     sentence: str
-    performance: tuple[Performance, ...]
+    performance: tuple[PerformanceRow, ...]
     findings_flagged: int
     summary: Mapping[str, Any]
     first_received_at: dt.datetime
@@ -125,15 +125,15 @@ def get_window(connection: Connection, window_id: int) -> Window:
 def windows_of(connection: Connection, rows: Sequence[AnyRow]) -> list[Window]:
     """Rows of ``windows``, each with its figures."""
     p = tables.performance
-    by_window: dict[int, list[Performance]] = {row.id: [] for row in rows}
+    by_window: dict[int, list[PerformanceRow]] = {row.id: [] for row in rows}
     if by_window:
         chosen = sa.select(p).where(p.c.window_id.in_(by_window)).order_by(p.c.metric)
         for row in connection.execute(chosen):
-            by_window[row.window_id].append(Performance(*row[1:]))
+            by_window[row.window_id].append(PerformanceRow(*row[1:]))
     return [_of_row(row, tuple(by_window[row.id])) for row in rows]
 
 
-def _of_row(row: AnyRow, performance: tuple[Performance, ...]) -> Window:
+def _of_row(row: AnyRow, performance: tuple[PerformanceRow, ...]) -> Window:
     positions = None
     if row.first_position is not None:
         positions = (row.first_position, row.last_position)
@@ -164,7 +164,7 @@ def replace_said(
     connection: Connection,
     window_id: int,
     findings: Sequence[FindingLike],
-    performance: Sequence[Performance],
+    performance: Sequence[PerformanceRow],
 ) -> None:
     """Put what is said of a window now in the place of what was said."""
     f, p = tables.findings, tables.performance
@@ -176,7 +176,7 @@ def replace_said(
         connection.execute(sa.insert(p), [_figures(window_id, figure) for figure in performance])
 
 
-def _figures(window_id: int, figure: Performance) -> dict[str, Any]:
+def _figures(window_id: int, figure: PerformanceRow) -> dict[str, Any]:
     values = {
         name: value if value is None or math.isfinite(value) else None
         for name in ("measured", "estimated", "low", "high")

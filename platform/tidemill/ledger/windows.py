@@ -16,7 +16,14 @@ from tidemill.ledger.findings import FindingLike
 from tidemill.ledger.parts import FIELDS, read_parts
 from tidemill.ledger.store import Store
 from tidemill.ledger.values import WindowKey
-from tidemill.ledger.window import Parts, Performance, Window, get_window, replace_said, windows_of
+from tidemill.ledger.window import (
+    Parts,
+    PerformanceRow,
+    Window,
+    get_window,
+    replace_said,
+    windows_of,
+)
 from tidemill.ledger.withholding import Span, spans_joined
 from tidemill.ledger.writer import Writer
 from tidemill.schema import Verdict
@@ -171,7 +178,7 @@ class Windows:
         verdict: str | None,
         sentence: str,
         findings: Sequence[FindingLike],
-        performance: Sequence[Performance] = (),
+        performance: Sequence[PerformanceRow] = (),
         summary: Mapping[str, Any] | None = None,
         at: dt.datetime,
         labelled_rows: int | None = None,

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.errors import Busy, ServiceUnavailable, StorageFailed, TidemillError
 from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit, Group, Job, Outcome, of_database, run_jobs
+from tidemill.ledger.committing import Commit, CommitJob, Group, Outcome, of_database, run_jobs
 from tidemill.ledger.faults import QueueFull, busy, database_errors, translate
 from tidemill.ledger.store import Store
 
@@ -65,7 +65,7 @@ class Writer:
         self.queue_bytes = queue_bytes
         self.failed_bytes = 0  # size of the last job that the storage refused
         self._store, self._clock, self._reload = store, clock, reload
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[CommitJob] = deque()
         self._changed = threading.Condition()
         self._held = 0
         self._rate = 20e6  # bytes a second, followed as it goes
@@ -121,7 +121,7 @@ class Writer:
             If ``cost`` bytes more do not fit the bound.
         """
         self._store.check_writable()
-        job = Job(run, cost, group, payload)
+        job = CommitJob(run, cost, group, payload)
         with self._changed:
             if self._closing:
                 raise busy(f"{self._store.name} is being closed", retry_after=5)
@@ -190,7 +190,7 @@ class Writer:
             except TidemillError as error:
                 _log.warning("the log grows", error=str(error))
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[CommitJob]:
         with self._changed:
             while not self._jobs:
                 if self._closing:
@@ -207,7 +207,7 @@ class Writer:
                 cost += taken[-1].cost
             return taken
 
-    def _write(self, jobs: list[Job]) -> None:
+    def _write(self, jobs: list[CommitJob]) -> None:
         if not jobs:
             return
         try:
@@ -225,7 +225,7 @@ class Writer:
                 job.future.set_exception(failure)
         self._tell(topics)
 
-    def _failed(self, jobs: list[Job], error: BaseException) -> None:
+    def _failed(self, jobs: list[CommitJob], error: BaseException) -> None:
         known = translate(error, self._store.name) if of_database(error) else error
         away = isinstance(known, Busy | ServiceUnavailable)
         if isinstance(known, StorageFailed):
@@ -246,7 +246,7 @@ class Writer:
             self._unsure = True
             return frozenset()
 
-    def _commit(self, jobs: list[Job]) -> tuple[list[Outcome], Commit]:
+    def _commit(self, jobs: list[CommitJob]) -> tuple[list[Outcome], Commit]:
         connection = self._store.writer()
         try:
             with database_errors(self._store.name):

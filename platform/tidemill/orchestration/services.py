@@ -23,7 +23,7 @@ from tidemill.web import CREDENTIAL_VARIABLE, HOSTS_VARIABLE
 __all__ = [
     "POOL",
     "Addresses",
-    "Service",
+    "ManagedService",
     "client_environment",
     "deployer",
     "flows_home",
@@ -46,7 +46,7 @@ _BATCHES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ManagedService:
     """A process to keep alive.
 
     Parameters
@@ -112,9 +112,9 @@ class Addresses:
         return self.mlflow_uri == f"http://{_reachable(self.host)}:{self.mlflow_port}"
 
 
-def prefect_server(at: Addresses, owner: Installation, folder: Path) -> Service:
+def prefect_server(at: Addresses, owner: Installation, folder: Path) -> ManagedService:
     """Prefect's server with its UI, for its owner alone."""
-    return Service(
+    return ManagedService(
         "prefect server",
         (*_script("orchestration", "serve_prefect"), at.host, str(at.prefect_port)),
         folder,
@@ -132,9 +132,9 @@ def prefect_server(at: Addresses, owner: Installation, folder: Path) -> Service:
 
 def mlflow_server(
     workspace: Workspace, settings: Settings, at: Addresses, owner: Installation
-) -> Service:
+) -> ManagedService:
     """MLflow's server on the workspace's own store, for its owner alone."""
-    return Service(
+    return ManagedService(
         "mlflow server",
         (*_script("tracking", "serve_mlflow"), at.host, str(at.mlflow_port)),
         workspace.root,
@@ -158,13 +158,13 @@ def mlflow_server(
 
 def monitor(
     workspace: Workspace, at: Addresses, owner: Installation, keys_file: Path | None
-) -> Service:
+) -> ManagedService:
     """The monitor of the workspace's champion.
 
     It is started by its name: tidemill itself does not know it.
     """
     given = {} if keys_file is None else {"TIDEMILL_MONITOR_KEYS_FILE": str(keys_file)}
-    return Service(
+    return ManagedService(
         "monitor",
         _python("tidemill_monitor"),
         workspace.root,
@@ -181,12 +181,14 @@ def monitor(
     )
 
 
-def worker(workspace: Workspace, at: Addresses, owner: Installation, monitor_key: str) -> Service:
+def worker(
+    workspace: Workspace, at: Addresses, owner: Installation, monitor_key: str
+) -> ManagedService:
     """The worker that runs deployments in processes of their own.
 
     ``monitor_key``: what its flow runs speak to the monitor with.
     """
-    return Service(
+    return ManagedService(
         "worker",
         (
             *_python("prefect", "worker", "start"),
@@ -204,9 +206,9 @@ def worker(workspace: Workspace, at: Addresses, owner: Installation, monitor_key
     )
 
 
-def deployer(workspace: Workspace, at: Addresses, owner: Installation) -> Service:
+def deployer(workspace: Workspace, at: Addresses, owner: Installation) -> ManagedService:
     """The command that writes prefect.yaml's deployments to the server."""
-    return Service(
+    return ManagedService(
         "prefect deploy",
         _python("prefect", "--no-prompt", "deploy", "--all"),
         flows_home(workspace),

@@ -17,7 +17,7 @@ from tidemill.orchestration.server import database_lock, health_status
 from tidemill.orchestration.services import (
     POOL,
     Addresses,
-    Service,
+    ManagedService,
     client_environment,
     deployer,
     flows_home,
@@ -179,7 +179,7 @@ def _bring_up(
 
 
 def _tell_monitor(
-    service: Service, keys: MonitorKeys, supervisor: Supervisor, tell: Callable[[str], None]
+    service: ManagedService, keys: MonitorKeys, supervisor: Supervisor, tell: Callable[[str], None]
 ) -> None:
     tell(f"{service.name}: {service.address}; its log: {supervisor.log(service)}")
     if keys.first is not None:
@@ -244,7 +244,7 @@ def _make_pool(client: SyncPrefectClient) -> None:
         client.create_work_pool(pool)
 
 
-def _deploy(supervisor: Supervisor, service: Service, told: threading.Event) -> bool:
+def _deploy(supervisor: Supervisor, service: ManagedService, told: threading.Event) -> bool:
     process = leashed(service, supervisor.log(service))
     deadline = time.monotonic() + _DEPLOY_SECONDS
     try:

@@ -17,7 +17,7 @@ import psutil
 
 from tidemill.errors import ServiceUnavailable
 from tidemill.orchestration.server import health_status
-from tidemill.orchestration.services import Service
+from tidemill.orchestration.services import ManagedService
 from tidemill.storage import storage_errors
 
 __all__ = ["Supervisor", "leashed"]
@@ -31,7 +31,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def leashed(
-    service: Service, log: Path, *, grace_seconds: float = GRACE_SECONDS
+    service: ManagedService, log: Path, *, grace_seconds: float = GRACE_SECONDS
 ) -> subprocess.Popen[bytes]:
     """Start a service that ends, with all it started, when this process does."""
     script = Path(__file__).with_name("leash.py")
@@ -73,15 +73,15 @@ class Supervisor:
         self._tell = tell
         self._children: dict[str, _Child] = {}
 
-    def start(self, service: Service) -> None:
+    def start(self, service: ManagedService) -> None:
         """Start a service; :meth:`wait_healthy` says when it is well."""
         self._children[service.name] = _Child(service, self.log(service), self._grace_seconds)
 
-    def log(self, service: Service) -> Path:
+    def log(self, service: ManagedService) -> Path:
         """Where the service writes."""
         return self._logs / f"{service.name.replace(' ', '-')}.log"
 
-    def wait_healthy(self, service: Service, stopped: Callable[[], bool]) -> bool:
+    def wait_healthy(self, service: ManagedService, stopped: Callable[[], bool]) -> bool:
         """Wait until the service answers; False if ``stopped`` said so first.
 
         Raises
@@ -150,9 +150,9 @@ class Supervisor:
 
 
 class _Child:
-    def __init__(self, service: Service, log: Path, grace_seconds: float) -> None:
+    def __init__(self, service: ManagedService, log: Path, grace_seconds: float) -> None:
         marked = {**service.environment, "TIDEMILL_SERVICE": service.name}
-        self.service = Service(
+        self.service = ManagedService(
             service.name, service.command, service.folder, marked, service.address, service.health
         )
         self._log = log

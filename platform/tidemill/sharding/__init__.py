@@ -1,7 +1,7 @@
 """Validated rows become shards: every row in exactly one, with a role and a bucket."""
 
 from tidemill.sharding.append import append_sets, appended_folder, live_config, sound_shards
-from tidemill.sharding.audit import Problem, verify
+from tidemill.sharding.audit import ShardProblem, verify
 from tidemill.sharding.build import shard
 from tidemill.sharding.copies import Copies, count_copies
 from tidemill.sharding.lookup import Location, locate
@@ -9,7 +9,7 @@ from tidemill.sharding.lookup import Location, locate
 __all__ = [
     "Copies",
     "Location",
-    "Problem",
+    "ShardProblem",
     "append_sets",
     "appended_folder",
     "count_copies",

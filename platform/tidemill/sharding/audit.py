@@ -22,18 +22,18 @@ from tidemill.sharding.ranges import bucket_of, cuts_from_text, ordered
 from tidemill.sharding.roles import ROLES, RoleRule, rule_from_json
 from tidemill.storage import ShardEntry, ShardManifest, hash_bytes, read_blocks, verify_file
 
-__all__ = ["Problem", "verify"]
+__all__ = ["ShardProblem", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ShardProblem:
     """One thing that is wrong: the file, and what about it."""
 
     path: str
     text: str
 
 
-def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[Problem, ...]:
+def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[ShardProblem, ...]:
     """Compare shards and profiles with the manifest, row by row where a rule allows it.
 
     Checked: the hash of every shard and profile; rows and blocks; that each row lies in its
@@ -43,7 +43,7 @@ def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[Probl
 
     Returns
     -------
-    tuple of Problem
+    tuple of ShardProblem
         Empty if all is sound.
 
     Notes
@@ -61,57 +61,57 @@ def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[Probl
 
 def _verify_appended(
     manifest: ShardManifest, folder: Path, name: str, engine: Engine
-) -> Iterator[Problem]:
+) -> Iterator[ShardProblem]:
     """A set that was appended: its own manifest, and the whole's words about it."""
     place = appended_folder(folder, name)
     try:
         own = ShardManifest.read(place)
     except IntegrityError as exc:
-        yield Problem(f"{APPENDED}/{name}", exc.message)
+        yield ShardProblem(f"{APPENDED}/{name}", exc.message)
         return
     if joined(own, name, first=0) != renumbered(manifest.of_origin(name).shards):
-        yield Problem(f"{APPENDED}/{name}", "is not what the manifest recorded")
+        yield ShardProblem(f"{APPENDED}/{name}", "is not what the manifest recorded")
     yield from _verify_manifest(own)
     found = engine.map(partial(_verify_shard, own, place), own.shards, label=f"verify {name}")
     for problem in (problem for each in found for problem in each):
-        yield Problem(f"{APPENDED}/{name}/{problem.path}", problem.text)
+        yield ShardProblem(f"{APPENDED}/{name}/{problem.path}", problem.text)
 
 
-def _verify_manifest(manifest: ShardManifest) -> Iterator[Problem]:
+def _verify_manifest(manifest: ShardManifest) -> Iterator[ShardProblem]:
     places = [(ROLES.index(shard.role), shard.bucket) for shard in manifest.shards]
     ids = [shard.id for shard in manifest.shards]
     if ids != list(range(len(ids))) or places != sorted(set(places)):
-        yield Problem("manifest.json", "shards are not numbered by role and bucket")
+        yield ShardProblem("manifest.json", "shards are not numbered by role and bucket")
 
 
-def _verify_roles(manifest: ShardManifest) -> Iterator[Problem]:
+def _verify_roles(manifest: ShardManifest) -> Iterator[ShardProblem]:
     for role in (Role.TRAIN, Role.TEST):
         if not manifest.rows(role):
-            yield Problem("manifest.json", f"there are no {role.value} rows")
+            yield ShardProblem("manifest.json", f"there are no {role.value} rows")
 
 
-def _verify_shard(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> list[Problem]:
+def _verify_shard(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> list[ShardProblem]:
     problems = list(_verify_profile(folder, shard))
     try:
         verify_file(folder, shard.file)
         texts = _verify_rows(manifest, folder, shard)
     except IntegrityError as exc:
         texts = [exc.message]
-    return [*(Problem(shard.file.path, text) for text in texts), *problems]
+    return [*(ShardProblem(shard.file.path, text) for text in texts), *problems]
 
 
-def _verify_profile(folder: Path, shard: ShardEntry) -> Iterator[Problem]:
+def _verify_profile(folder: Path, shard: ShardEntry) -> Iterator[ShardProblem]:
     try:
         content = (folder / shard.profile).read_bytes()
     except OSError as exc:
-        yield Problem(shard.profile, f"cannot be read: {exc.strerror}")
+        yield ShardProblem(shard.profile, f"cannot be read: {exc.strerror}")
         return
     if hash_bytes(content) != shard.profile_sha256:
-        yield Problem(shard.profile, "is not what the manifest recorded")
+        yield ShardProblem(shard.profile, "is not what the manifest recorded")
         return
     profiles = tuple(Profile.from_json(document).rows for document in json.loads(content))
     if profiles != shard.file.blocks:
-        yield Problem(shard.profile, "does not have one profile for each block")
+        yield ShardProblem(shard.profile, "does not have one profile for each block")
 
 
 def _verify_rows(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> list[str]:

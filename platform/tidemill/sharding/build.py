@@ -15,7 +15,7 @@ from tidemill.contracts import Engine, Progress
 from tidemill.schema import Role, TableSchema
 from tidemill.sharding.holdout import refuse_empty_roles
 from tidemill.sharding.pieces import PieceTask, pieces_of, write_piece
-from tidemill.sharding.plan import Plan, holdout_salt, make_plan, needs_survey, wanted_facts
+from tidemill.sharding.plan import ShardPlan, holdout_salt, make_plan, needs_survey, wanted_facts
 from tidemill.sharding.roles import ROLES
 from tidemill.sharding.shards import ShardTask, block_rows_of, even_blocks, write_shard
 from tidemill.sharding.survey import survey_parts
@@ -129,7 +129,7 @@ def shard(
 
 
 def _manifest(
-    schema: TableSchema, plan: Plan, entries: Sequence[ShardEntry], key: str
+    schema: TableSchema, plan: ShardPlan, entries: Sequence[ShardEntry], key: str
 ) -> ShardManifest:
     return ShardManifest(
         schema=schema,
@@ -144,7 +144,7 @@ def _manifest(
 
 
 def _write_pieces(
-    plan: Plan, tasks: list[PieceTask], engine: Engine, work: Path, progress: Progress | None
+    plan: ShardPlan, tasks: list[PieceTask], engine: Engine, work: Path, progress: Progress | None
 ) -> npt.NDArray[np.int64]:
     counts = engine.map(
         partial(write_piece, work, plan),
@@ -155,7 +155,7 @@ def _write_pieces(
     return np.sum(counts, axis=0, initial=0) if counts else np.zeros(len(plan.slots), np.int64)
 
 
-def _refuse_empty(plan: Plan, rows: npt.NDArray[np.int64], config: ShardingConfig) -> None:
+def _refuse_empty(plan: ShardPlan, rows: npt.NDArray[np.int64], config: ShardingConfig) -> None:
     found = dict.fromkeys(ROLES, 0.0)
     for (role, _), n in zip(plan.slots, rows.tolist(), strict=True):
         found[role] += n
@@ -163,7 +163,7 @@ def _refuse_empty(plan: Plan, rows: npt.NDArray[np.int64], config: ShardingConfi
 
 
 def _shard_tasks(
-    plan: Plan, rows: npt.NDArray[np.int64], config: ShardingConfig, pieces: list[PieceTask]
+    plan: ShardPlan, rows: npt.NDArray[np.int64], config: ShardingConfig, pieces: list[PieceTask]
 ) -> list[ShardTask]:
     limits = _block_limits(plan, rows, config)
     inputs = hash_json([piece.key for piece in pieces])
@@ -194,7 +194,7 @@ def _shard_tasks(
 
 
 def _block_limits(
-    plan: Plan, rows: npt.NDArray[np.int64], config: ShardingConfig
+    plan: ShardPlan, rows: npt.NDArray[np.int64], config: ShardingConfig
 ) -> dict[Role, int]:
     if config.block_rows != "auto":
         return dict.fromkeys(plan.cuts, config.block_rows)

@@ -16,10 +16,10 @@ from tidemill.sharding.roles import (
     ROLES,
     FileRule,
     HashRule,
+    HashThresholds,
     OrderRule,
     RoleRule,
     StratifiedRule,
-    Thresholds,
 )
 from tidemill.sharding.survey import Survey
 from tidemill.storage import ValidatedManifest
@@ -62,7 +62,7 @@ def rule_of(
         assert survey is not None  # noqa: S101 - the plan asks for one
         return _stratified(config, survey, salt)
     assert isinstance(config.test, float)  # noqa: S101 - checked by Params
-    rule = HashRule(Thresholds.of_shares(config.test, config.validation), salt)
+    rule = HashRule(HashThresholds.of_shares(config.test, config.validation), salt)
     return rule, _shares(config.test, config.validation)
 
 
@@ -130,7 +130,7 @@ def _by_file(
             glob=glob,
             sources=sources[:100],
         )
-    rule = FileRule(matches, glob, Thresholds.of_shares(0.0, config.validation), salt)
+    rule = FileRule(matches, glob, HashThresholds.of_shares(0.0, config.validation), salt)
     return rule, _shares(test_rows / manifest.rows, config.validation)
 
 
@@ -205,7 +205,7 @@ def _stratified(config: HoldoutConfig, survey: Survey, salt: str) -> tuple[RoleR
 
 def _class_thresholds(
     histogram: npt.NDArray[np.int64], test: float, validation: float
-) -> tuple[Thresholds, npt.NDArray[np.int64]]:
+) -> tuple[HashThresholds, npt.NDArray[np.int64]]:
     below = np.concatenate([[0], np.cumsum(histogram)])
     total = below[-1]
     first = int(np.argmin(np.abs(below - total * test)))
@@ -213,7 +213,7 @@ def _class_thresholds(
     second = int(np.argmin(np.abs(below - (below[first] + remaining * validation))))
     second = max(first, second)
     counts = np.array([total - below[second], below[second] - below[first], below[first]])
-    return Thresholds(_edge(first, len(histogram)), _edge(second, len(histogram))), counts
+    return HashThresholds(_edge(first, len(histogram)), _edge(second, len(histogram))), counts
 
 
 def _edge(bin_number: int, bins: int) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tidemill.errors import IntegrityError
 from tidemill.sharding.facts import Place, facts_of
-from tidemill.sharding.plan import Plan, row_bytes
+from tidemill.sharding.plan import ShardPlan, row_bytes
 from tidemill.storage import (
     ValidatedManifest,
     hash_json,
@@ -56,7 +56,7 @@ class PieceTask:
     key: str
 
 
-def pieces_of(manifest: ValidatedManifest, folder: Path, plan: Plan) -> list[PieceTask]:
+def pieces_of(manifest: ValidatedManifest, folder: Path, plan: ShardPlan) -> list[PieceTask]:
     """Cut the parts into pieces of about 24 MB, or one block where that is larger."""
     limit = max(1, _PIECE_BYTES // row_bytes(manifest.schema))
     tasks: list[PieceTask] = []
@@ -87,7 +87,7 @@ def _runs(sizes: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
         yield tuple(run)
 
 
-def write_piece(work: Path, plan: Plan, task: PieceTask) -> npt.NDArray[np.int64]:
+def write_piece(work: Path, plan: ShardPlan, task: PieceTask) -> npt.NDArray[np.int64]:
     """Write one piece, or find it finished; return the rows of each slot, (slots,) int64.
 
     A piece is three files: segments (each an Arrow stream with the rows of one slot and

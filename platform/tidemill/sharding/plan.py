@@ -19,7 +19,7 @@ from tidemill.sharding.roles import LEFT_OUT, ROLES, RoleRule
 from tidemill.sharding.survey import Survey, sample_values
 from tidemill.storage import ValidatedManifest, hash_json, salted_hash
 
-__all__ = ["Plan", "make_plan", "needs_survey", "row_bytes", "wanted_facts"]
+__all__ = ["ShardPlan", "make_plan", "needs_survey", "row_bytes", "wanted_facts"]
 
 _MIN_SHARD_ROWS = 32_768
 _MIN_SHARDS = 4
@@ -28,7 +28,7 @@ _WIDTHS = {"bool": 1, "float32": 4, "dictionary": 4, "string": 24}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ShardPlan:
     """Gives each row its slot, a number for every pair of role and bucket.
 
     Parameters
@@ -148,7 +148,7 @@ def make_plan(
     survey: Survey | None,
     *,
     seed: int,
-) -> Plan:
+) -> ShardPlan:
     """Decide roles, number of shards and boundaries.
 
     Raises
@@ -165,7 +165,7 @@ def make_plan(
     shuffled = config.strategy == "hash" and manifest.schema.time is None
     shard_rows = max(manifest.rows * shares[role] / counts[role] for role in counts)
     groups = int(shard_rows * row_bytes(manifest.schema)) // _GROUP_BYTES + 1
-    return Plan(
+    return ShardPlan(
         strategy=config.strategy,
         by=wanted.value,
         wanted=wanted,

@@ -18,10 +18,10 @@ __all__ = [
     "ROLES",
     "FileRule",
     "HashRule",
+    "HashThresholds",
     "OrderRule",
     "RoleRule",
     "StratifiedRule",
-    "Thresholds",
     "rule_from_json",
 ]
 
@@ -81,14 +81,14 @@ class OrderRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
+class HashThresholds:
     """Salted hashes below ``test`` are test rows, others below ``validation`` validation rows."""
 
     test: int
     validation: int
 
     @classmethod
-    def of_shares(cls, test: float, validation: float) -> Thresholds:
+    def of_shares(cls, test: float, validation: float) -> HashThresholds:
         """Thresholds that give these shares of the hash space; validation of what remains."""
         test_below = int(test * 2**64)
         return cls(test_below, test_below + int(validation * (2**64 - test_below)))
@@ -98,7 +98,7 @@ class Thresholds:
 class HashRule:
     """By the hash of the key or place, salted so that it says nothing about the bucket."""
 
-    thresholds: Thresholds
+    thresholds: HashThresholds
     salt: str
 
     def assign(self, facts: pa.Table) -> Codes:
@@ -117,7 +117,7 @@ class HashRule:
 class StratifiedRule:
     """By hash within each class: every class has its own thresholds."""
 
-    classes: tuple[tuple[str, Thresholds], ...]
+    classes: tuple[tuple[str, HashThresholds], ...]
     salt: str
 
     def assign(self, facts: pa.Table) -> Codes:
@@ -142,7 +142,7 @@ class FileRule:
 
     test_parts: tuple[int, ...]
     test: str
-    thresholds: Thresholds
+    thresholds: HashThresholds
     salt: str
 
     def assign(self, facts: pa.Table) -> Codes:
@@ -181,7 +181,7 @@ def _by_threshold(hashes: npt.NDArray[np.uint64], test: Any, validation: Any) ->
     return codes
 
 
-def _texts(thresholds: Thresholds) -> dict[str, str]:
+def _texts(thresholds: HashThresholds) -> dict[str, str]:
     # As text: JSON numbers of this size are rounded by many readers.
     return {
         "test_below": str(thresholds.test),
@@ -189,5 +189,5 @@ def _texts(thresholds: Thresholds) -> dict[str, str]:
     }
 
 
-def _thresholds(document: dict[str, Any]) -> Thresholds:
-    return Thresholds(int(document["test_below"]), int(document["validation_below"]))
+def _thresholds(document: dict[str, Any]) -> HashThresholds:
+    return HashThresholds(int(document["test_below"]), int(document["validation_below"]))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["FAULTS", "FIRST_DAY", "NEW_WORLD", "BankCalls", "Meters", "lacking"]
+__all__ = ["FAULTS", "FIRST_DAY", "NEW_WORLD", "BankCalls", "HomeMeters", "lacking"]
 
 FIRST_DAY = dt.date(2025, 1, 1)
 NEW_WORLD = dt.date(2025, 5, 1)
@@ -79,7 +79,7 @@ class BankCalls:
         )
 
 
-class Meters:
+class HomeMeters:
     """Homes of an energy supplier: who needs more than was agreed. A season passes; no answer does.
 
     Features: ``temperature`` (from about freezing in January to a warm June), ``people``,
@@ -92,7 +92,7 @@ class Meters:
     rows : int
         Homes a day.
 
-    >>> Meters(seed=1, rows=5).day(FIRST_DAY).num_rows
+    >>> HomeMeters(seed=1, rows=5).day(FIRST_DAY).num_rows
     5
     """
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tidemill.ledger import (
-    Decision,
     DecisionOpen,
+    DecisionRow,
     Ledger,
     NewMessage,
     RecordMissing,
@@ -61,7 +61,7 @@ class DecisionsContract(Opening):
         """Where the message cannot be made there is no decision either."""
         ledger = opened(folding=None)
 
-        def broken(_: Decision) -> NewMessage:
+        def broken(_: DecisionRow) -> NewMessage:
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
@@ -245,7 +245,7 @@ class DecisionsContract(Opening):
         assert asked == [last, recent, standing.id]
 
 
-def _to_prefect(decision: Decision) -> NewMessage:
+def _to_prefect(decision: DecisionRow) -> NewMessage:
     return NewMessage(
         "prefect",
         "retrain-on-drift",
@@ -254,7 +254,7 @@ def _to_prefect(decision: Decision) -> NewMessage:
     )
 
 
-def fire_decision(ledger: Ledger, **changes: Any) -> Decision:
+def fire_decision(ledger: Ledger, **changes: Any) -> DecisionRow:
     """Open a decision that fires, with a message to the orchestrator."""
     given = {
         "model": "rides",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.ledger import FindingRow, Performance, RecordMissing, WindowKey
+from tidemill.ledger import FindingRow, PerformanceRow, RecordMissing, WindowKey
 from tidemill.schema import Verdict
 from tidemill.testing.ledgers.opening import HOUR, MINUTE, NOW, Open, Opening
 from tidemill.testing.traffic import event_batch, label_batch
@@ -60,7 +60,7 @@ class WindowsContract(Opening):
         ledger.labels.append(label_batch([("a", "no")]))
         ledger.settle()
         assert [w.id for w in ledger.windows.unjudged()] == [window.id], "labels came"
-        figures = [Performance("f1", 0.4, 0.5, 0.45, 0.55, 1)]
+        figures = [PerformanceRow("f1", 0.4, 0.5, 0.45, 0.55, 1)]
         judged = ledger.windows.judge(
             window.id,
             verdict=Verdict.CONFIRMED_HARM,
