@@ -114,7 +114,7 @@ class Problem(Exception):
         )
 
     def document(self) -> dict[str, Any]:
-        """The JSON document."""
+        """The body of the answer, as RFC 9457 says; ``code`` is for machines."""
         return {
             "type": f"urn:tidemill:problem:{self.code}",
             "title": self.title,

@@ -106,7 +106,7 @@ class MonitorSettings(BaseSettings):
 
     @property
     def root(self) -> Path:
-        """The workspace, absolute."""
+        """The workspace's folder, absolute."""
         return self.workspace.absolute()
 
     @property
@@ -116,7 +116,7 @@ class MonitorSettings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """The store's address."""
+        """The ledger's address: as set, else SQLite in the monitor's own folder."""
         return self.store or f"sqlite:///{self.folder / 'ledger.db'}"
 
     @property

@@ -66,5 +66,5 @@ class Topics:
 
     @property
     def count(self) -> int:
-        """Listeners now."""
+        """How many listen now: pages that are open."""
         return len(self._listeners)

@@ -32,7 +32,7 @@ class CellFaults:
     texts: list[str]
 
     def merge(self, other: CellFaults) -> CellFaults:
-        """Both, by row."""
+        """Faults of two readings of one column, in the order of their rows."""
         indices = np.concatenate([self.indices, other.indices])
         order = np.argsort(indices, kind="stable")
         texts = [*self.texts, *other.texts]

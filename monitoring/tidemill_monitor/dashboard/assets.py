@@ -96,7 +96,7 @@ class Assets:
         return self.named(*(n for n in self._names("js/", ".js") if not n.startswith("js/pages/")))
 
     def named(self, *names: str) -> tuple[Asset, ...]:
-        """Files by name."""
+        """The files of these names, in this order; ``KeyError`` for one that is not there."""
         return tuple(self._by_name[name] for name in names)
 
     def _names(self, folder: str, suffix: str) -> Iterable[str]:

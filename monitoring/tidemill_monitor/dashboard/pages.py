@@ -26,7 +26,7 @@ _FOR_EVER = "max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class MenuEntry:
-    """One entry of the menu."""
+    """A page of the menu: its name for the page, its name for people, its address."""
 
     section: str
     name: str

@@ -89,7 +89,7 @@ class Dispatcher:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Begin to deliver what the outbox holds, and to follow flow runs."""
         self._unsubscribe = self._ledger.on_commit(self._woken)
         for loop in self._loops:
             loop.start()

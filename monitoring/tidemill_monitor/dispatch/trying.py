@@ -50,7 +50,7 @@ class Tried:
     remedy: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document."""
+        """What the route and the command answer: the fields, and ``delivered``."""
         return {
             "channel": self.channel,
             "kind": self.kind,

@@ -178,13 +178,13 @@ class WholeCells:
 
 
 class FlagCells:
-    """True and false."""
+    """Cells of a column of booleans."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def read(self, values: Sequence[Any]) -> Read:
-        """JSON booleans."""
+        """Of JSON: true, false or null; 0, 1 and texts are faults."""
         if set(map(type, values)) <= {bool, NONE}:
             return pa.array(values, pa.bool_()), []
 
@@ -197,7 +197,7 @@ class FlagCells:
         return pa.array(found, pa.bool_()), faults
 
     def read_arrow(self, values: Any) -> Read:
-        """Arrow booleans."""
+        """Of Arrow: a boolean column, or one of nulls; any other type is a fault."""
         if pa.types.is_null(values.type) or pa.types.is_boolean(values.type):
             return values.cast(pa.bool_()), []
         return wrong_type(self.name, values, pa.bool_(), "booleans")

@@ -114,7 +114,7 @@ def count(
 
 
 def answer(document: Mapping[str, Any], status: int = 200, *, replayed: bool = False) -> Response:
-    """A JSON answer."""
+    """Any JSON-friendly document as a response; ``replayed`` says that it was kept."""
     headers = {"Idempotent-Replayed": "true"} if replayed else None
     content = orjson.dumps(document)
     return Response(content, status, headers=headers, media_type="application/json")

@@ -102,12 +102,12 @@ class _Sink:
         self._parts: list[bytes] = []
 
     def write(self, content: bytes) -> int:
-        """Keep a piece."""
+        """Keep the piece until it is taken away."""
         self._parts.append(bytes(content))
         return len(content)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing to do: pieces wait for who takes them."""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 
 def moment(at: dt.datetime | None) -> str | None:
-    """RFC 3339, UTC."""
+    """A time as RFC 3339 in UTC, with Z; null where there is none."""
     return None if at is None else at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -43,7 +43,7 @@ def page(items: Sequence[Document], limit: int, last: int | None) -> Document:
 
 
 def window_item(window: Window) -> Document:
-    """A window."""
+    """A window as lists and the live page show it, with its note and its figures."""
     summary = window.summary
     note = summary.get("note", "") if window.judged_at else ""
     return {
@@ -108,7 +108,7 @@ def _possible(metric: str, value: float | None) -> float | None:
 
 
 def finding_item(finding: FindingRow) -> Document:
-    """A finding."""
+    """A finding as a window shows it; figures that are not finite are null."""
     return {
         "kind": finding.kind,
         "feature": finding.feature,
@@ -135,7 +135,7 @@ def point_item(point: FindingPoint, end: dt.datetime | None = None) -> Document:
 
 
 def alert_item(alert: Alert) -> Document:
-    """An alert."""
+    """An alert as lists and its page show it."""
     detail = alert.detail
     over = alert.resolved_at is not None
     return {

@@ -45,7 +45,7 @@ class Buckets:
         return wait
 
     def give_back(self, name: str, tokens: float = 1.0) -> None:
-        """Undo a :meth:`take`."""
+        """Undo a :meth:`take`: what it paid for was not done."""
         with self._lock:
             if name in self._held:
                 held, since = self._held[name]

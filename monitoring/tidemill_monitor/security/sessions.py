@@ -69,7 +69,7 @@ class Sessions:
         return Identity("session", holder.id, holder.name, holder.scope, session.csrf)
 
     def end(self, token: str) -> None:
-        """End the session."""
+        """End the session of this cookie, here and in the ledger."""
         digest = _digest(token)
         self._ledger.sessions.end(digest)
         with self._lock:

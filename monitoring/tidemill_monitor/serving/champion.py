@@ -17,8 +17,7 @@ from tidemill.errors import ModelMissing, ModelUntrusted, ServiceUnavailable, Ti
 from tidemill.learning import predict_scores
 from tidemill.schema import TableSchema, Task
 from tidemill.storage import read_json
-from tidemill.tracking import ModelVersion, Registry, Tracker, load_champion
-from tidemill.tracking import fetch_reference as fetched
+from tidemill.tracking import ModelVersion, Registry, Tracker, fetch_reference, load_champion
 from tidemill_monitor.intake.plans import Shape
 from tidemill_monitor.serving.patience import Patience
 from tidemill_monitor.settings import MonitorSettings
@@ -77,7 +76,7 @@ class Champion:
 
     @property
     def task(self) -> Task:
-        """What it predicts."""
+        """What it predicts: a class of two, of several, or a number."""
         return self.schema.task
 
 
@@ -249,7 +248,7 @@ class ChampionHolder:
 
         folder = self._settings.folder / "references" / str(version)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fetched(self._settings.tracking_uri, self.name, version, folder)
+        fetch_reference(self._settings.tracking_uri, self.name, version, folder)
         path = folder / "reference.json"
         if not path.exists():
             return None

@@ -78,7 +78,7 @@ class WatchMeters:
         self._read_of: tuple[int | None, Stint | None] | None = None
 
     def timed(self) -> AbstractContextManager[object]:
-        """Time a tick."""
+        """Measures the tick in its ``with`` block."""
         return self._seconds.time()
 
     def count(

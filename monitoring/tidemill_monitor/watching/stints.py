@@ -82,7 +82,7 @@ class Stints:
 
     @property
     def current(self) -> Stint | None:
-        """The newest."""
+        """The stint of the version that serves now; None before the first."""
         return self._current
 
 

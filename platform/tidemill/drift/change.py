@@ -60,7 +60,7 @@ class Change:
         return self.after / self.before - 1.0 if self.before > 0 else math.inf
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document."""
+        """A JSON document of its fields."""
         return asdict(self)
 
     def finding(self, error: str = "mean error") -> Finding:

@@ -178,7 +178,7 @@ class PerformanceModel:
 
     @property
     def rows(self) -> int:
-        """Held-out rows."""
+        """Held-out rows that the estimate was learnt from, over all blocks."""
         return sum(block.count for block in self.blocks)
 
     @property

@@ -96,7 +96,7 @@ class Outcomes:
 
     @property
     def count(self) -> int:
-        """All rows."""
+        """Rows of all bins together."""
         return int(self.rows.sum())
 
     def merge(self, other: Self) -> Self:

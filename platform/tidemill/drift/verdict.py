@@ -47,7 +47,7 @@ class WindowVerdict:
     harm: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document."""
+        """A JSON document that :meth:`from_json` reads back."""
         return asdict(self) | {"features": list(self.features)}
 
     @classmethod

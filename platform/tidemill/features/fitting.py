@@ -22,8 +22,8 @@ from tidemill.features.training_shards import (
     count_calendar,
     encoded_hashes,
     encoded_moments,
+    training_profile,
 )
-from tidemill.features.training_shards import training_profile as profiled
 from tidemill.numbers import EXACT
 from tidemill.profiling import CategoryProfile, Moments, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema
@@ -76,7 +76,7 @@ def fit_reducer(
     components where they are asked for.
     """
     _check(manifest, config)
-    profile = profiled(manifest, folder)
+    profile = training_profile(manifest, folder)
     features = manifest.schema.features
     parts = {c.name: _parts(c) for c in features if c.type is ColumnType.DATETIME}
     calendar = count_calendar(manifest, folder, parts, engine)

@@ -46,7 +46,7 @@ class ReductionReport:
     redundancy: str = "correlation"
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document."""
+        """The content of reports/reduction.json."""
         document = asdict(self)
         document["names"] = list(self.names)
         document["explained_variance"] = list(self.explained_variance)

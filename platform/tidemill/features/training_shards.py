@@ -18,8 +18,7 @@ from tidemill.features.columns import read_times
 from tidemill.features.encoder import Encoder
 from tidemill.profiling import Moments, Profile, fold, merge
 from tidemill.schema import Role
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles
-from tidemill.storage import verify_file as verified
+from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
 
 __all__ = [
     "Encoding",
@@ -77,7 +76,7 @@ def _shard_calendar(
     shard: ShardEntry, *, folder: Path, parts: Mapping[str, tuple[str, ...]]
 ) -> Counts:
     total: Counts = {}
-    for table in read_blocks(verified(folder, shard.file), columns=list(parts)):
+    for table in read_blocks(verify_file(folder, shard.file), columns=list(parts)):
         for name, wanted in parts.items():
             counts = calendar_counts(read_times(table[name]), wanted)
             held = total.setdefault(name, {part: np.zeros_like(c) for part, c in counts.items()})
@@ -104,7 +103,7 @@ def encoded_moments(
 
 
 def _shard_moments(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> Moments:
-    path = verified(folder, shard.file)
+    path = verify_file(folder, shard.file)
     encoder = Encoder(encoding.features, len(encoding.names))
     columns: Sequence[str] = [feature["name"] for feature in encoding.features]
     means = np.array(encoding.means)
@@ -145,7 +144,7 @@ def encoded_hashes(
 
 
 def _shard_hashes(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> npt.NDArray[np.uint64]:
-    path = verified(folder, shard.file)
+    path = verify_file(folder, shard.file)
     encoder = Encoder(encoding.features, len(encoding.names))
     columns: Sequence[str] = [feature["name"] for feature in encoding.features]
     weights = np.random.default_rng(int(shard.file.sha256[:16], 16))

@@ -44,13 +44,13 @@ class Session:
 
 
 class KeyRows:
-    """API keys."""
+    """API keys as the store holds them: their hashes, never the keys."""
 
     def __init__(self, store: Store, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def add(self, key: Key) -> Key:
-        """Store a key."""
+        """Store a key; who listens to ``keys`` hears of it."""
 
         def write(commit: Commit) -> Key:
             values = {**asdict(key), "scopes": list(key.scopes)}
@@ -104,13 +104,13 @@ class KeyRows:
 
 
 class SessionRows:
-    """Logins."""
+    """Logins as the store holds them: digests of their cookies."""
 
     def __init__(self, store: Store, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def add(self, session: Session) -> Session:
-        """Store a login."""
+        """Store a login; it ends at its ``expires_at``, or by :meth:`end`."""
 
         def write(commit: Commit) -> Session:
             commit.connection.execute(sa.insert(tables.sessions).values(**asdict(session)))
@@ -127,7 +127,7 @@ class SessionRows:
         return None if row is None else Session(*row)
 
     def end(self, digest: bytes) -> None:
-        """Log out."""
+        """Delete a login: its cookie opens nothing any more."""
         t = tables.sessions
         self._writer.call(
             lambda commit: commit.connection.execute(sa.delete(t).where(t.c.digest == digest))

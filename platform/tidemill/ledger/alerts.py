@@ -178,7 +178,7 @@ class Alerts:
         return self._writer.call(write)
 
     def get(self, alert_id: int) -> Alert:
-        """One alert."""
+        """The alert of this number; :class:`RecordMissing` if there is none."""
         with self._store.read() as connection:
             return _get(connection, alert_id)
 
@@ -238,7 +238,7 @@ class Alerts:
     def list(
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Alert]:
-        """Alerts, newest first."""
+        """At most ``limit`` alerts below the number ``before``, the newest first."""
         found = newest_records(self._store, tables.alerts, state=state, limit=limit, before=before)
         return [Alert(*row) for row in found]
 

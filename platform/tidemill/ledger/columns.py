@@ -57,7 +57,7 @@ class Moment(TypeDecorator[dt.datetime]):
         return None if value is None else micros(value)
 
     def process_result_value(self, value: int | None, _: Dialect) -> dt.datetime | None:
-        """From the database."""
+        """From the database: the same time in UTC."""
         return None if value is None else from_micros(value)
 
 
@@ -79,7 +79,7 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _: Dialect) -> str | None:
-        """To the database."""
+        """To the database, cleaned; from there it comes as it is."""
         return None if value is None else cleaned(value)
 
 
@@ -90,7 +90,7 @@ class Document(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, _: Dialect) -> str | None:
-        """To the database."""
+        """To the database: JSON with sorted keys; halves of surrogate pairs become marks."""
         if value is None:
             return None
         try:
@@ -100,5 +100,5 @@ class Document(TypeDecorator[Any]):
             return text.encode("utf-8", "replace").decode()
 
     def process_result_value(self, value: str | None, _: Dialect) -> Any:
-        """From the database."""
+        """From the database: the document anew, equal to the one that was stored."""
         return None if value is None else orjson.loads(value)

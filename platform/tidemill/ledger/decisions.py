@@ -43,7 +43,7 @@ Tell = Callable[[DecisionRow], NewMessage | None]
 
 
 class Decisions:
-    """All decisions."""
+    """Decisions and their steps: each step in one commit with what it tells others."""
 
     def __init__(self, store: Store, writer: Writer) -> None:
         self._store, self._writer = store, writer
@@ -215,14 +215,14 @@ class Decisions:
         return self._step(decision_id, steps.tried_again, at, message)
 
     def get(self, decision_id: int) -> DecisionRow:
-        """One decision."""
+        """The decision of this number; :class:`RecordMissing` if there is none."""
         with self._store.read() as connection:
             return get_decision(connection, decision_id)
 
     def list(
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[DecisionRow]:
-        """Decisions, newest first."""
+        """At most ``limit`` decisions below the number ``before``, the newest first."""
         found = newest_records(
             self._store, tables.decisions, state=state, limit=limit, before=before
         )

@@ -95,7 +95,7 @@ class DecisionOpen(UsageError):
 
     @property
     def decision_id(self) -> int:
-        """The decision that is open."""
+        """The number of the open decision, which stands in the way of another."""
         return int(self.fields["decision_id"])
 
 

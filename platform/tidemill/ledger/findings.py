@@ -22,7 +22,7 @@ class FindingLike(Protocol):
 
     @property
     def kind(self) -> str:
-        """For example drift."""
+        """The family: quality, territory, drift, output drift, ..."""
 
     @property
     def feature(self) -> str:
@@ -30,11 +30,11 @@ class FindingLike(Protocol):
 
     @property
     def test(self) -> str:
-        """For example psi."""
+        """The statistic: psi, jensen_shannon, nulls, range, ..."""
 
     @property
     def value(self) -> float:
-        """The effect size."""
+        """How large the effect is, in the unit of ``threshold``."""
 
     @property
     def threshold(self) -> float:
@@ -46,16 +46,16 @@ class FindingLike(Protocol):
 
     @property
     def flagged(self) -> bool:
-        """Whether it counts."""
+        """Whether it counts towards the verdict."""
 
     @property
     def detail(self) -> str:
-        """One sentence."""
+        """One sentence for people, with the figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """A stored finding."""
+    """A finding with the window that it is about, as stored."""
 
     window_id: int
     kind: str

@@ -62,7 +62,7 @@ class View:
 
     @property
     def rows(self) -> int:
-        """All ids."""
+        """Ids in memory and in segments."""
         return self.in_memory + sum(segment.rows for segment in self.segments)
 
     @property

@@ -30,7 +30,7 @@ class Notes:
             return connection.execute(sa.select(t.c.value).where(t.c.key == key)).scalar()
 
     def put(self, key: str, value: Any, at: dt.datetime) -> None:
-        """Write a document."""
+        """Store a document under its key; one that was there is replaced."""
         self.put_many({key: value}, at)
 
     def put_many(self, values: Mapping[str, Any], at: dt.datetime) -> None:

@@ -291,14 +291,14 @@ class Outbox:
         return self._writer.call(write)
 
     def get(self, message_id: int) -> Message:
-        """One message."""
+        """The message of this number; :class:`RecordMissing` if there is none."""
         with self._store.read() as connection:
             return _get(connection, message_id)
 
     def list(
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
-        """Messages, newest first."""
+        """At most ``limit`` messages below the number ``before``, the newest first."""
         found = newest_records(self._store, tables.outbox, state=state, limit=limit, before=before)
         return [Message(*row) for row in found]
 

@@ -122,7 +122,7 @@ def pages_of(run: IdRun, segment_id: int, first_page: int) -> list[dict[str, obj
 
 
 def insert_pages(connection: Connection, pages: Sequence[dict[str, object]]) -> None:
-    """Write pages."""
+    """Insert rows of ``id_pages`` in the caller's transaction; none is fine."""
     if pages:
         connection.execute(sa.insert(tables.id_pages), pages)
 

@@ -75,7 +75,7 @@ class Writer:
         self._thread = threading.Thread(target=self._loop, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to take jobs off the queue, in a thread of its own."""
         self._thread.start()
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Writer:
 
     @property
     def queued(self) -> int:
-        """Jobs that wait."""
+        """Jobs that no commit has taken yet."""
         return len(self._jobs)
 
     def listen(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:

@@ -87,7 +87,7 @@ class BinaryFigures:
 
     @property
     def count(self) -> int:
-        """Rows."""
+        """Rows judged, of both classes."""
         return int(self.confusion.sum())
 
     @property

@@ -71,7 +71,7 @@ class MulticlassFigures:
 
     @property
     def count(self) -> int:
-        """Rows."""
+        """Rows judged, of all classes."""
         return int(self.confusion.sum())
 
     @property

@@ -32,7 +32,7 @@ class RunLog(Quiet):
     """An observer whose warnings are in the flow run's log; its stages are tasks anyway."""
 
     def warned(self, text: str) -> None:
-        """Log it."""
+        """Write a stage's warning to the flow run's log."""
         get_run_logger().warning("%s", text)
 
 

@@ -93,12 +93,12 @@ class Addresses:
 
     @property
     def prefect_ui(self) -> str:
-        """The Prefect server."""
+        """Where a browser finds Prefect's pages."""
         return f"http://{_reachable(self.host)}:{self.prefect_port}"
 
     @property
     def prefect_api(self) -> str:
-        """Its API."""
+        """What ``PREFECT_API_URL`` is for whoever talks to that server."""
         return f"{self.prefect_ui}/api"
 
     @property

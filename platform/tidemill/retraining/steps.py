@@ -267,7 +267,7 @@ class _Retraining:
         return f"{step} again" if self.lesson else step
 
     def teach(self) -> StageResult:
-        """Fit the challenger."""
+        """Fit the challenger on the workspace's shards and the rows to learn from."""
         _, figure = deciding_figures(self.params, self.manifest.schema.task, self.order.accused)
         self.taught = teach(
             self.context,

@@ -39,7 +39,7 @@ class Copies:
 
     @property
     def share(self) -> float:
-        """``known`` of ``rows``."""
+        """Of the test rows, those with a copy among the training rows; 0 without rows."""
         return self.known / self.rows if self.rows else 0.0
 
 

@@ -110,7 +110,7 @@ class Comparison:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document."""
+        """A JSON document of its fields."""
         return asdict(self)
 
     @classmethod

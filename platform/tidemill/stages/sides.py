@@ -84,7 +84,7 @@ class Cut:
         return inside
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document."""
+        """A JSON document that :meth:`from_json` reads back."""
         return asdict(self)
 
     @classmethod

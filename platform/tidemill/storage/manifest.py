@@ -69,11 +69,11 @@ class ValidatedManifest:
 
     @property
     def rows(self) -> int:
-        """Valid rows."""
+        """Valid rows of all parts."""
         return sum(part.file.rows for part in self.parts)
 
     def write(self, folder: Path) -> None:
-        """Write ``folder/manifest.json``."""
+        """Write ``folder/manifest.json``, hashed, atomically: it commits the parts beside it."""
         write_hashed(
             folder / MANIFEST,
             {"schema": self.schema.to_json(), "parts": [asdict(part) for part in self.parts]},
@@ -185,7 +185,7 @@ class ShardManifest:
         return sum(shard.file.rows for shard in self.of(role))
 
     def write(self, folder: Path) -> None:
-        """Write ``folder/manifest.json``."""
+        """Write ``folder/manifest.json``, hashed, atomically: it commits the shards beside it."""
         document = asdict(self)
         document["schema"] = self.schema.to_json()
         write_hashed(folder / MANIFEST, document)

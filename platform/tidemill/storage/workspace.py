@@ -27,7 +27,7 @@ class Workspace:
 
     @property
     def params(self) -> Path:
-        """The settings."""
+        """params.yaml: the settings that the user writes."""
         return self.root / "params.yaml"
 
     @property
@@ -82,7 +82,7 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """Readable results."""
+        """Results for people and for DVC: JSON, pages, figures."""
         return self.root / "reports"
 
     @property

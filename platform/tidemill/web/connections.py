@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
             self._wait("head", self.bounds.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock of whatever was waited for."""
         self._wait("", 0.0)
         super().connection_lost(exc)
 
