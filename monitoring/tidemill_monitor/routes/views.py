@@ -11,7 +11,7 @@ from fastapi import Path as InPath
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from tidemill.schema import Verdict
+from tidemill.config.monitoring import VerdictWord
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer
 from tidemill_monitor.routes.features import feature_document, feature_list, heatmap_document
@@ -76,7 +76,7 @@ def windows(
     before: Cursor = None,
     state: Literal["open", "closed"] | None = None,
     segment: Segment = None,
-    verdict: Verdict | None = None,
+    verdict: VerdictWord | None = None,
     model_version: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> Response:
     """Windows of the whole traffic (``segment=``), of one segment, or of all; newest first."""

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from tidemill.config.sections import Fraction, Section
 from tidemill.schema import Verdict
@@ -21,11 +21,15 @@ __all__ = [
     "MonitoringConfig",
     "QualityConfig",
     "RetrainingConfig",
+    "VerdictWord",
     "WindowConfig",
 ]
 
 MAX_CHANNELS = 32
 """Of the alerts; each has a worker of its own."""
+
+VerdictWord = Annotated[Verdict, WithJsonSchema({"enum": list(Verdict), "type": "string"})]
+"""A verdict in settings and addresses; its schema lists the words where it stands."""
 
 
 class WindowConfig(Section):
@@ -160,7 +164,7 @@ class AlertRule(Section):
     """Which verdicts are told to whom."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    on: tuple[Verdict, ...] = Field(min_length=1)
+    on: tuple[VerdictWord, ...] = Field(min_length=1)
     windows: int = Field(1, ge=1, description="windows in a row with such a verdict")
     calm: int = Field(
         2, ge=1, description="windows in a row that deny the trouble, before it counts as over"
