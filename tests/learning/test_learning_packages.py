@@ -14,7 +14,7 @@ from tidemill.learning import choose_strategy
 from tidemill.schema import Task
 from tidemill.testing.learners import LearnerContract
 from tidemill.testing.workspaces import small_workspace
-from tidemill.tracking import load_candidate
+from tidemill.tracking import open_candidate
 
 SOURCE = "dataset: {source: a, target: y}\n"
 
@@ -91,9 +91,9 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     assert scored.returncode == 0, scored.stderr
     assert out.stat().st_size > 1000
     with pytest.raises(ModelUntrusted, match="not allowed"):
-        load_candidate(model)
+        open_candidate(model)
     monkeypatch.syspath_prepend(str(package))
-    assert load_candidate(model)[-1].coef_.size
+    assert open_candidate(model).pipeline[-1].coef_.size
     assert "straight_lines" in LEARNERS
 
 

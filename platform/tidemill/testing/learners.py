@@ -37,7 +37,7 @@ from tidemill.learning import fit, importance, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.schema import Task
 from tidemill.testing.blocks import ArrayBlocks
-from tidemill.tracking import load_candidate, save_candidate
+from tidemill.tracking import open_candidate, save_candidate
 from tidemill.tracking.skopsfile import canonical, read_pipeline
 
 __all__ = ["LearnerContract", "learning_data"]
@@ -164,7 +164,7 @@ class LearnerContract:
         X, _ = learning_data(task, 500, seed=3)
         table = pd.DataFrame(X, columns=list(_COLUMNS))
         digest = save_candidate(model, tmp_path / "model", example=table.head(5))
-        loaded = load_candidate(tmp_path / "model")
+        loaded = open_candidate(tmp_path / "model").pipeline
         np.testing.assert_array_equal(
             predict_scores(loaded[-1], loaded[0].transform(table), task),
             predict_scores(self.fitted(task).estimator, X, task),
