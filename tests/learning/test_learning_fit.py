@@ -188,7 +188,7 @@ def test_waiting_threads_sleep_unless_told_otherwise(given, found):
         import os, sys
         import numpy as np
         from tidemill.config import TrainingConfig
-from tidemill.contracts import TargetSummary
+        from tidemill.contracts import TargetSummary
         from tidemill.learning import fit
         from tidemill.schema import Task
         from tidemill.testing.blocks import ArrayBlocks

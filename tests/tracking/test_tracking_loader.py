@@ -344,7 +344,7 @@ def test_a_forged_skops_archive(champion, name, compression, problem):
     [
         (FunctionTransformer(os.system), "posix.system"),
         (FunctionTransformer(np.log1p), "FunctionTransformer"),  # skops itself trusts this one
-        ("passthrough", "steps"),
+        ("passthrough", "first step"),
     ],
 )
 def test_a_pipeline_of_foreign_steps(champion, make_pipeline, canary, step, problem):

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextvars import copy_context
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
@@ -58,6 +59,7 @@ class PrefectEngine:
         self._retries = retries
         self._retry_delay_seconds = retry_delay_seconds
         self._left: dict[object, int] = {}
+        self._made_in = copy_context()
         _keep_main_out_of_workers()
 
     @property
@@ -87,15 +89,15 @@ class PrefectEngine:
         groups = _grouped(len(items), self._children(len(items)))
         count = _Count(len(items), progress)
 
-        def work(group: range) -> list[Result]:
-            tell = count.group()
+        def work(group: range, tell: Progress) -> list[Result]:
             found: dict[int, Result] = {}
             for at, result in self.inner.stream(function, [items[i] for i in group], label=label):
                 found[at] = result
                 tell(len(found), len(group))
             return [found[at] for at in range(len(group))]
 
-        results = self._run([partial(work, group) for group in groups], label, count.stop)
+        works = [partial(work, group, count.group()) for group in groups]
+        results = self._run(works, label, count.stop)
         return [result for group in results for result in group]
 
     def fold(
@@ -165,11 +167,12 @@ class PrefectEngine:
         return self.workers + (self.workers > 1)
 
     def _run(
-        self, works: list[Callable[[], Done]], label: str, stop: Callable[[], None]
+        self, works: Sequence[Callable[[], Done]], label: str, stop: Callable[[], None]
     ) -> list[Done]:
-        from tidemill.orchestration.tasks import run_children
+        from tidemill.orchestration.tasks import current_task, run_children
 
-        return run_children(
+        run = partial(
+            run_children,
             works,
             label=label,
             threads=self._threads,
@@ -177,6 +180,8 @@ class PrefectEngine:
             retry_delay_seconds=self._retry_delay_seconds,
             stop=stop,
         )
+        # A thread that the caller began knows neither the flow nor its server.
+        return run() if current_task() is not None else self._made_in.copy().run(run)
 
     def _children(self, n_items: int) -> int:
         from tidemill.orchestration.tasks import current_task
