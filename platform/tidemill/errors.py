@@ -28,6 +28,7 @@
     |-- StorageFailed        74   disk full, I/O error
     `-- Busy                 75   try again later
         |-- WorkspaceBusy         another run holds the workspace
+        |-- CommitConflict        another one committed first
         |-- ServiceUnavailable    MLflow or Prefect does not answer
         `-- WorkerLost            a worker process died
 
@@ -44,6 +45,7 @@ __all__ = [
     "BudgetExceeded",
     "Busy",
     "ColumnMissing",
+    "CommitConflict",
     "ConfigError",
     "DataRefused",
     "DependencyMissing",
@@ -258,6 +260,12 @@ class WorkspaceBusy(Busy):
     """Another run holds the workspace."""
 
     retryable = False  # waiting is the caller's choice, not a task retry's
+
+
+class CommitConflict(Busy):
+    """A manifest is not what it was when the work began: another one committed first."""
+
+    retryable = False  # what was expected must be read anew
 
 
 class ServiceUnavailable(Busy):

@@ -11,6 +11,7 @@ from tidemill.contracts.learner import (
     TargetSummary,
 )
 from tidemill.contracts.partials import Blocks, FloatMatrix, Partial, Progress
+from tidemill.contracts.store import ObjectWriter, Store, StoredObject
 
 __all__ = [
     "AHEAD",
@@ -21,9 +22,12 @@ __all__ = [
     "FitReport",
     "FloatMatrix",
     "Learner",
+    "ObjectWriter",
     "Parameter",
     "Partial",
     "Progress",
     "Scalar",
+    "Store",
+    "StoredObject",
     "TargetSummary",
 ]

@@ -43,16 +43,22 @@ from tidemill.storage.manifest import (
     verify_file,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
+from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
+from tidemill.storage.stores import STORE_GROUP, STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
 __all__ = [
+    "STORES",
+    "STORE_GROUP",
     "BlockWriter",
     "Cutter",
     "FileEntry",
     "FileHeld",
     "FileLock",
+    "ObjectFile",
     "PartEntry",
+    "Receipts",
     "ShardEntry",
     "ShardManifest",
     "ValidatedManifest",
@@ -66,6 +72,7 @@ __all__ = [
     "hashed",
     "is_whole",
     "made_anew",
+    "open_store",
     "place_file",
     "read_block",
     "read_blocks",

@@ -19,13 +19,17 @@ from tidemill.errors import IntegrityError, StorageFailed
 __all__ = [
     "commit_directory",
     "discard_directory",
+    "flush_folder",
     "fresh_directory",
+    "is_leftover",
+    "json_bytes",
     "place_file",
     "read_json",
     "replaced_file",
     "replacing",
     "storage_errors",
     "sweep_temporaries",
+    "temporary_beside",
     "write_bytes",
     "write_json",
 ]
@@ -39,7 +43,7 @@ _REMEDIES = {
 }
 
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)")
 
 
 @contextmanager
@@ -75,14 +79,23 @@ def replacing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
     StorageFailed
         If the disk refuses; ``path`` then still holds what it held before.
     """
-    folder = path.parent if beside is None else beside
-    temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = temporary_beside(path, beside)
     with storage_errors(path):
         try:
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path, folder: Path | None = None) -> Path:
+    """A new name for a file that is to take the place of ``path``; swept if its writer dies."""
+    return (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex}.tmp"
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder of that name is what a killed writer left, or one at work."""
+    return _LEFTOVER.fullmatch(name) is not None
 
 
 @contextmanager
@@ -113,13 +126,18 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
 
 def write_json(path: Path, document: Any) -> None:
     """Write ``document`` as canonical JSON (sorted keys), atomically."""
+    write_bytes(path, json_bytes(document))
+
+
+def json_bytes(document: Any) -> bytes:
+    """``document`` as canonical JSON (sorted keys)."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    return (text + "\n").encode()
 
 
 def read_json(path: Path) -> Any:
@@ -176,14 +194,14 @@ def commit_directory(staged: Path, target: Path) -> None:
         for folder, _, files in os.walk(staged):
             for name in files:
                 _flush_file(Path(folder, name))
-            _flush_folder(Path(folder))
+            flush_folder(Path(folder))
         _clear_graves(target)
         grave = None
         if target.exists():
             grave = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
             target.rename(grave)
         staged.rename(target)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
         if grave is not None:
             shutil.rmtree(grave)
 
@@ -204,7 +222,7 @@ def place_file(source: Path, target: Path) -> None:
 def sweep_temporaries(folder: Path) -> None:
     """Delete what writers that were killed left below ``folder``; nobody may be writing there."""
     for place, _, files in os.walk(folder):
-        for name in filter(_TEMPORARY.fullmatch, files):
+        for name in filter(is_leftover, files):
             path = Path(place, name)
             with storage_errors(path):
                 path.unlink(missing_ok=True)
@@ -224,5 +242,6 @@ def _flush_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def _flush_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
+    """Let the names in a folder outlive a power cut."""
     _flush_file(path)

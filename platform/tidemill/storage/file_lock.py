@@ -74,6 +74,23 @@ class FileLock:
             raise
         return cls(descriptor)
 
+    @classmethod
+    def of_folder(cls, path: Path) -> Self:
+        """Lock a folder, whose holders are quick: wait for it, leave no file.
+
+        Raises
+        ------
+        OSError
+            If there is none, or its file system locks no folders.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor)
+
     def release(self) -> None:
         """Give the lock back."""
         if self._descriptor >= 0:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,41 +14,11 @@ import pyarrow.parquet as pq
 
 from tidemill.errors import IntegrityError
 from tidemill.storage.atomic import storage_errors
+from tidemill.storage.hashing_file import HashingFile
 from tidemill.storage.manifest import FileEntry
 from tidemill.storage.recut import Cutter
 
 __all__ = ["BlockWriter", "read_block", "read_blocks"]
-
-
-class _HashingFile(io.RawIOBase):
-    """Hashes what passes through, so that nobody reads the file again for its digest."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Any) -> int:
-        self._file.write(content)
-        self.digest.update(content)
-        self.size += len(content)
-        return len(content)
-
-    def tell(self) -> int:
-        return self.size
-
-    def close(self) -> None:
-        if self.closed:
-            return
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        finally:
-            super().close()
-            self._file.close()
 
 
 class BlockWriter:
@@ -80,7 +46,7 @@ class BlockWriter:
         self._entry: FileEntry | None = None
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _HashingFile(path)
+            self._file = HashingFile(path)
         self._writer = _parquet_writer(self._file, schema)
 
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
@@ -105,7 +71,7 @@ class BlockWriter:
                 path=self._path.name,
                 rows=sum(self._blocks),
                 bytes=self._file.size,
-                sha256=self._file.digest.hexdigest(),
+                sha256=self._file.sha256,
                 blocks=tuple(self._blocks),
             )
         return self._entry
@@ -136,7 +102,7 @@ class BlockWriter:
         self._blocks.append(block.num_rows)
 
 
-def _parquet_writer(file: _HashingFile, schema: pa.Schema) -> pq.ParquetWriter:
+def _parquet_writer(file: HashingFile, schema: pa.Schema) -> pq.ParquetWriter:
     texts = [
         field.name
         for field in schema

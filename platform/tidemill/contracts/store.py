@@ -1,0 +1,129 @@
+"""Where bytes are kept: files below a folder, or the objects of a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["ObjectWriter", "Store", "StoredObject"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What was written: its key in the store, its size in bytes, its SHA-256."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+class ObjectWriter(Protocol):
+    """An object that is being written."""
+
+    @property
+    def stored(self) -> StoredObject:
+        """What was written; known once the block of the writer has ended well."""
+
+    def write(self, content: Buffer, /) -> int:
+        """Add bytes, and return how many. Memory: a bounded share of the object."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps objects (bytes) by key: all that tidemill asks of a disk or of an object store.
+
+    ``tidemill.testing.stores`` has a test for each of these clauses, and
+    ``tidemill.testing.bad_stores`` a store that breaks it.
+
+    Addresses
+        A store is made from its address, a text. Workers are told the address and open the store
+        themselves; what was written anywhere before is seen there. A store need not be picklable.
+    Keys
+        Texts relative to the store: names joined by ``/``, none of them empty, ``.`` or ``..``.
+        Others are a ``UsageError``: no key leaves the store. No key is the folder of another.
+    Whole or absent
+        An object is seen when its block has ended well, and then whole, by all; until then, after
+        an error in the block, and when the writer is killed, what was there before is seen.
+    Content names
+        :meth:`write` names an object by what it holds: the same content has the same key, and
+        another never. Writing it again does no harm. Such an object never changes.
+    Replacing
+        Of several writers of one key the last to end wins. A reader gets bytes of one version in
+        one call; two calls may get two.
+    Committing
+        A manifest is written last, and by compare and swap: of several who expect the same tag one
+        wins, and the others get ``CommitConflict`` and leave what is there. To commit what is
+        there already is no conflict, so an answer that was lost does no harm. A killed committer
+        hinders nobody.
+    Durable
+        What was written durably, and each commit, is there after a power cut; the rest is there
+        after any other end of the writer. A commit is never there without what was durable before.
+    Exact ranges
+        A range is read exactly: all bytes of it and none besides, or an error.
+    Errors
+        What is absent, or shorter than what is asked for, is an ``IntegrityError``; whatever the
+        medium refuses (full, unreachable, no permission) is a ``StorageFailed``. Both name the
+        store and the key, and have a remedy.
+    Listing
+        Is for people and for tidying up. No result rests on it: it may be old.
+    Bounded
+        Only :meth:`read` holds a whole object in memory.
+    At once
+        Threads and processes may use it at once.
+    """
+
+    @property
+    def address(self) -> str:
+        """What :func:`tidemill.storage.open_store` opens the same store from, elsewhere too."""
+
+    def read(self, key: str) -> bytes:
+        """Return an object, whole; for small ones."""
+
+    def read_range(self, key: str, first: int, buffer: Buffer) -> None:
+        """Fill ``buffer`` (writable, contiguous) with the bytes of an object from ``first`` on."""
+
+    def size(self, key: str) -> int | None:
+        """The bytes of an object; None where there is none."""
+
+    def sha256(self, key: str) -> str:
+        """The SHA-256 of an object, in hexadecimal, from its bytes as they are now."""
+
+    def write(self, folder: str, *, durable: bool = True) -> AbstractContextManager[ObjectWriter]:
+        """Write an object below ``folder`` that is named by its content.
+
+        Its key is told when the block ends.
+        """
+
+    def replace(self, key: str, *, durable: bool = True) -> AbstractContextManager[ObjectWriter]:
+        """Write an object of that key, in the place of what is there."""
+
+    def manifest(self, key: str) -> tuple[bytes, str] | None:
+        """A manifest and its tag, which names this version of it; None where there is none."""
+
+    def commit(self, key: str, content: bytes, *, expected: str | None) -> str:
+        """Write a manifest where its tag is still ``expected`` (None: where there is none).
+
+        Returns
+        -------
+        str
+            Its new tag.
+
+        Raises
+        ------
+        CommitConflict
+            If another one is there.
+        """
+
+    def list_keys(self, folder: str = "") -> Iterator[str]:
+        """Yield the keys of the whole objects below ``folder``, or of all, in order."""
+
+    def discard(self, key: str) -> None:
+        """Take away the object of that key, and all below it; nothing there is well too.
+
+        Each object is whole or gone; of several some may go before others.
+        """

@@ -1,0 +1,228 @@
+"""The store of one folder: its objects are files, which a rename puts in their place."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.contracts import ObjectWriter, StoredObject
+from tidemill.errors import CommitConflict, IntegrityError, UsageError
+from tidemill.storage.atomic import (
+    discard_directory,
+    flush_folder,
+    is_leftover,
+    storage_errors,
+    temporary_beside,
+    write_bytes,
+)
+from tidemill.storage.file_lock import FileLock
+from tidemill.storage.hashing import hash_bytes
+from tidemill.storage.hashing_file import HashingFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["PosixStore"]
+
+_KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0]+(?:/(?!\Z)|\Z))+")
+
+
+class PosixStore:
+    """Objects as files below a folder; see :class:`tidemill.contracts.Store`.
+
+    Parameters
+    ----------
+    address : str
+        An absolute path, or ``file://`` and one. The folder need not be there yet.
+
+    Notes
+    -----
+    A commit locks the manifest's folder: where the file system locks none it is ``StorageFailed``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._root = Path(address.partition("://")[2] or address)
+        if not self._root.is_absolute():
+            raise UsageError(
+                f"{address} is no absolute path",
+                remedy="give the store's folder from the root on: file:///data/store",
+                address=address,
+            )
+
+    def read(self, key: str) -> bytes:
+        """A file's content."""
+        with self._opened(key) as file:
+            return file.readall()
+
+    def read_range(self, key: str, first: int, buffer: Buffer) -> None:
+        """Fill the buffer from a file; nothing is read ahead."""
+        with self._opened(key) as file, memoryview(buffer) as given:
+            left = given.cast("B") if given.nbytes else given
+            file.seek(first)
+            while left.nbytes:
+                count = file.readinto(left)
+                if not count:
+                    raise _lost(self._path(key), f"is too short for its bytes from {first} on")
+                left = left[count:]
+
+    def size(self, key: str) -> int | None:
+        """A file's size."""
+        path = self._path(key)
+        with storage_errors(path):
+            return path.stat().st_size if path.is_file() else None
+
+    def sha256(self, key: str) -> str:
+        """Hash a file in bounded pieces."""
+        with self._opened(key) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def write(self, folder: str, *, durable: bool = True) -> Iterator[ObjectWriter]:
+        """Write a file in ``folder`` that is named by its SHA-256."""
+        place = self._path(folder)
+        with self._writing(place / "new", durable) as writer:
+            yield writer
+            writer.close()
+            writer.target = place / writer.sha256
+
+    @contextmanager
+    def replace(self, key: str, *, durable: bool = True) -> Iterator[ObjectWriter]:
+        """Write a file beside its place, and rename it."""
+        with self._writing(self._path(key), durable) as writer:
+            yield writer
+
+    def manifest(self, key: str) -> tuple[bytes, str] | None:
+        """A file and its SHA-256, which is the tag."""
+        path = self._path(key)
+        with storage_errors(path):
+            if not path.is_file():
+                return None
+            content = path.read_bytes()
+        return content, hash_bytes(content)
+
+    def commit(self, key: str, content: bytes, *, expected: str | None) -> str:
+        """Compare and replace a file, alone in its folder."""
+        path = self._path(key)
+        _make(path.parent, self._root)
+        with storage_errors(path):
+            lock = FileLock.of_folder(path.parent)
+        with lock:
+            found, tag = self.manifest(key) or (None, None)
+            if found != content and tag != expected:
+                raise CommitConflict(
+                    f"{path} was committed by another one meanwhile",
+                    remedy="run the same command again: it begins from what is there now",
+                    path=str(path),
+                    expected=expected,
+                    found=tag,
+                )
+            write_bytes(path, content)
+        return hash_bytes(content)
+
+    def list_keys(self, folder: str = "") -> Iterator[str]:
+        """Walk the folder; what killed writers left is no object. Memory: a folder's names."""
+        path = self._path(folder) if folder else self._root
+        if path.is_dir():
+            yield from self._walk(path)
+
+    def discard(self, key: str) -> None:
+        """Delete a file, or a folder after it has lost its name."""
+        path = self._path(key)
+        if path.is_dir():
+            discard_directory(path)
+        with storage_errors(path.parent):
+            if path.parent.is_dir():
+                path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise UsageError(
+                f"{key!r} is no key of a store",
+                remedy="join names by single slashes; none may be empty, '.' or '..'",
+                key=key,
+            )
+        return self._root / key
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[io.FileIO]:
+        path = self._path(key)
+        try:
+            file = io.FileIO(path)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+            raise _lost(path, "is missing") from exc
+        except OSError:
+            with storage_errors(path):
+                raise
+        with file, storage_errors(path):
+            yield file
+
+    @contextmanager
+    def _writing(self, target: Path, durable: bool) -> Iterator[_Writer]:
+        _make(target.parent, self._root)
+        with storage_errors(target):
+            writer = _Writer(temporary_beside(target), target, durable=durable)
+        try:
+            with writer:
+                yield writer
+            with storage_errors(writer.target):
+                writer.path.replace(writer.target)
+                if durable:
+                    flush_folder(writer.target.parent)
+            key = writer.target.relative_to(self._root).as_posix()
+            writer.stored = StoredObject(key, writer.size, writer.sha256)
+        finally:
+            writer.path.unlink(missing_ok=True)
+
+    def _walk(self, folder: Path) -> Iterator[str]:
+        with storage_errors(folder):
+            found = {f"{e.name}/" if e.is_dir() else e.name: e.path for e in os.scandir(folder)}
+        for name in sorted(found):
+            if name.endswith("/"):
+                yield from () if is_leftover(name[:-1]) else self._walk(Path(found[name]))
+            elif not is_leftover(name):
+                yield Path(found[name]).relative_to(self._root).as_posix()
+
+
+class _Writer(HashingFile):
+    """Knows where it is written, where that goes, and then what it was."""
+
+    stored: StoredObject
+
+    def __init__(self, path: Path, target: Path, *, durable: bool) -> None:
+        super().__init__(path, durable=durable)
+        self.path, self.target = path, target
+
+    def write(self, content: Any) -> int:
+        with storage_errors(self.target):
+            return super().write(content)
+
+    def close(self) -> None:
+        with storage_errors(self.target):
+            super().close()
+
+
+def _make(folder: Path, root: Path) -> None:
+    """Make a folder of the store, so that it outlives a power cut."""
+    if folder.is_dir():
+        return
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in (folder, *folder.parents):
+            flush_folder(made.parent)
+            if made == root:
+                break
+
+
+def _lost(path: Path, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} {what}",
+        remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+        path=str(path),
+    )

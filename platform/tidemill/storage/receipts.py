@@ -1,0 +1,107 @@
+"""Which works are finished: one note a work, written last, with the hashes of what it left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tidemill.contracts import Store, StoredObject
+from tidemill.errors import IntegrityError, StorageFailed
+from tidemill.storage.atomic import json_bytes
+from tidemill.storage.hashed import hashed, is_whole
+
+__all__ = ["Receipts"]
+
+_HASH = "sha256"
+_KEY = "key"
+_FILES = "files_sha256"
+_SPOILT = ".spoilt"
+
+
+class Receipts:
+    """The receipts of works of one kind, in a folder of a store, with the objects they vouch for.
+
+    Several workers may do one work at once: its objects and its receipt are whole or absent, and
+    the same. Nothing else would notice a damaged value, so an object counts with its hash only;
+    what has no sound receipt is made again, and :meth:`made_anew` says so.
+
+    Parameters
+    ----------
+    store : Store
+    folder : str
+        The key of the folder.
+
+    Notes
+    -----
+    Memory: one receipt.
+    """
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self.store = store
+        self.folder = folder
+
+    def done(self, work: str, key: str = "") -> dict[str, Any] | None:
+        """The document of a finished work; None where it is to be made.
+
+        Parameters
+        ----------
+        work : str
+            Its name, unique in the folder.
+        key : str
+            Names what the work rests on; that of another key is to be made.
+        """
+        note = self._note(work)
+        if self.store.size(note) is None:
+            return None
+        try:
+            found = json.loads(self.store.read(note))
+            if isinstance(found, dict) and is_whole(found) and _HASH in found:
+                if found.pop(_KEY, "") != key:
+                    return None
+                if all(self._holds(*each) for each in found.pop(_FILES).items()):
+                    return {name: value for name, value in found.items() if name != _HASH}
+        except (AttributeError, IntegrityError, KeyError, StorageFailed, ValueError):
+            pass  # damaged, or written by an earlier release
+        self.spoil(work)
+        return None
+
+    def finish(
+        self,
+        work: str,
+        document: Mapping[str, Any],
+        objects: Iterable[StoredObject] = (),
+        *,
+        key: str = "",
+    ) -> None:
+        """Note that a work is finished, and which objects of the folder it left."""
+        start = len(self.folder) + 1
+        files = {each.key[start:]: each.sha256 for each in objects}
+        told = {**document, _FILES: files, **({_KEY: key} if key else {})}
+        with self.store.replace(self._note(work)) as note:
+            note.write(json_bytes(hashed(told)))
+
+    def spoil(self, work: str) -> None:
+        """Take away the receipt of a work that is not whole; :meth:`made_anew` counts it."""
+        note = self._note(work)
+        with self.store.replace(f"{note}{_SPOILT}", durable=False):
+            pass
+        self.store.discard(note)
+
+    def made_anew(self, what: str) -> tuple[str, ...]:
+        """What to say of works (``what``, in the plural) found spoilt; each is told once."""
+        found = [key for key in self.store.list_keys(self.folder) if key.endswith(_SPOILT)]
+        for left in found:
+            self.store.discard(left)
+        if not found:
+            return ()
+        return (
+            f"{len(found)} {what} in {self.store.address}/{self.folder} were not what had been "
+            "written, and were made again: look at the disk",
+        )
+
+    def _note(self, work: str) -> str:
+        return f"{self.folder}/{work}.json"
+
+    def _holds(self, name: str, sha256: str) -> bool:
+        return self.store.sha256(f"{self.folder}/{name}") == sha256

@@ -1,0 +1,100 @@
+"""The one place that knows stores by name, and how an object is read as a file."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from tidemill.addresses import implementation
+from tidemill.contracts import Store
+from tidemill.errors import IntegrityError, UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["STORES", "STORE_GROUP", "ObjectFile", "open_store"]
+
+STORES = {"file": "tidemill.storage.posix:PosixStore"}
+"""By the scheme of their addresses: made with the whole address."""
+
+STORE_GROUP = "tidemill.stores"
+"""The entry points of other packages."""
+
+
+def open_store(address: str) -> Store:
+    """The store at an address, the same in every process.
+
+    Parameters
+    ----------
+    address : str
+        The absolute path of a folder, or ``SCHEME://...``, where the scheme is a name of
+        :data:`STORES`, of an entry point of :data:`STORE_GROUP`, or ``module:Name``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such store, or what is there is none.
+    DependencyMissing
+        If it needs a package that is not installed.
+    """
+    scheme = address.partition("://")[0] if "://" in address else "file"
+    store = _kind(scheme)(address)
+    if not isinstance(store, Store):
+        raise UsageError(
+            f"{address} leads to no store: {type(store).__name__} lacks a part of one",
+            remedy="one has what tidemill.contracts.Store names: see docs/storage.md",
+            address=address,
+        )
+    return store
+
+
+@cache
+def _kind(scheme: str) -> Any:
+    # Kept: workers open stores for every item, and entry points are slow to find.
+    return implementation(scheme, STORES, group=STORE_GROUP, setting="storage address")
+
+
+class ObjectFile(io.RawIOBase):
+    """An object of a store as a file to read from, for Parquet: each read is one exact range.
+
+    Raises
+    ------
+    IntegrityError
+        If it is missing.
+    """
+
+    def __init__(self, store: Store, key: str) -> None:
+        size = store.size(key)
+        if size is None:
+            raise IntegrityError(
+                f"{key} is missing in {store.address}",
+                remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+                key=key,
+            )
+        self._store, self._key, self._size, self._at = store, key, size, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; nothing is read."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read up to the end of the buffer or of the object."""
+        view = memoryview(buffer).cast("B")[: max(0, self._size - self._at)]
+        self._store.read_range(self._key, self._at, view)
+        self._at += view.nbytes
+        return view.nbytes

@@ -1,0 +1,154 @@
+"""The contract of stores: ours and another package's keep it, each bad one fails its clause."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidemill.errors import CommitConflict, DependencyMissing, IntegrityError, UsageError
+from tidemill.storage import STORES, open_store, write_bytes
+from tidemill.storage.posix import PosixStore
+from tidemill.testing.bad_stores import BAD_STORES, bad_store
+from tidemill.testing.stores import StoreContract, kept
+
+OUTSIDE = Path(__file__).parent / "outside"
+RECIPE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+
+_FAILURES = (AssertionError, pytest.fail.Exception, OSError, IntegrityError, CommitConflict)
+
+
+@pytest.fixture
+def outside(monkeypatch):
+    """A small package with a store is installed, with its metadata."""
+    monkeypatch.syspath_prepend(str(OUTSIDE))
+
+
+class TestPosixStore(StoreContract):
+    """The store of a folder keeps the contract."""
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        return open_store(f"file://{tmp_path}/store")
+
+    @pytest.fixture
+    def refusing(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        return open_store(str(tmp_path / "file" / "store"))
+
+
+def recipe():
+    """What the recipe for a store defines, by name."""
+    text = RECIPE.read_text().partition("## A store")[2].partition("\n## ")[0]
+    defined: dict[str, Any] = {}
+    code = text.partition("```python\n")[2].partition("```")[0]
+    exec(textwrap.dedent(code), defined)
+    return defined
+
+
+@pytest.mark.usefixtures("outside")
+class TestRecipe(recipe()["TestSqliteStore"]):
+    """The store of another package, opened by its entry point's name, keeps the contract."""
+
+
+def test_every_clause_has_a_bad_store():
+    """No test of the suite stands without a store that must fail it."""
+    clauses = {name for name in vars(StoreContract) if name.startswith("test_")}
+    assert clauses == set(BAD_STORES)
+
+
+@pytest.mark.parametrize("clause", BAD_STORES)
+def test_a_bad_store_fails(clause, tmp_path):
+    """Whoever breaks a clause fails the test of that clause."""
+    (tmp_path / "file").write_text("")
+    place = "file/store" if "refuses" in clause else "store"
+    with pytest.raises(_FAILURES):
+        getattr(StoreContract(), clause)(bad_store(clause, tmp_path / place))
+
+
+def test_a_folder_is_the_default(outside, tmp_path):
+    """A path is a folder's store; a module and name open what they lead to."""
+    assert list(STORES) == ["file"]
+    assert isinstance(open_store(str(tmp_path)), PosixStore)
+    other = open_store(f"tidemill_sqlite:SqliteStore://{tmp_path}/store.db")
+    assert type(other).__name__ == "SqliteStore"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("sqlit:///a", "did you mean 'sqlite'"),
+        ("none_such:Store:///a", "there is nothing"),
+        ("pathlib:Path:///a", "leads to no store"),
+        ("relative/folder", "no absolute path"),
+        ("file://relative", "no absolute path"),
+    ],
+)
+def test_a_wrong_address_is_refused(outside, address, said):
+    """An address that leads nowhere, or to what is no store, is refused with what can be done."""
+    with pytest.raises(UsageError) as caught:
+        open_store(address)
+    assert said in f"{caught.value} {caught.value.remedy}"
+
+
+def test_a_store_whose_package_is_missing_names_it(tmp_path, monkeypatch):
+    """What a store needs and nobody has installed is named."""
+    (tmp_path / "needy_store.py").write_text("import no_such_package_at_all\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(DependencyMissing, match="no_such_package_at_all"):
+        open_store("needy_store:Store:///a")
+
+
+def test_a_killed_commit_leaves_the_old_or_the_new(tmp_path, crash_points):
+    """Killed at any file event, from the objects to the end: old or new, and none is hindered."""
+    store = PosixStore(str(tmp_path / "store"))
+    seen = []
+
+    def prepare():
+        if tmp_path.joinpath("store").exists():
+            store.discard("m")
+        write_bytes(tmp_path / "store" / "m" / "manifest", b"old")
+
+    def act():
+        one = kept(store, None, b"object")
+        _, tag = store.manifest("m/manifest")
+        store.commit("m/manifest", one.key.encode(), expected=tag)
+
+    def check():
+        content, tag = store.manifest("m/manifest")
+        seen.append(content)
+        if content != b"old":  # whatever a manifest names is there
+            assert store.read(content.decode()) == b"object"
+        store.commit("m/manifest", b"later", expected=tag)
+        assert all(".tmp" not in key for key in store.list_keys())
+
+    assert crash_points(prepare, act, check) >= 4
+    assert seen[0] == b"old"
+    assert seen[-1] != b"old"
+    assert len(set(seen)) == 2
+
+
+def test_what_is_durable_is_flushed_before_it_is_seen(tmp_path, monkeypatch):
+    """File, then its name, then the folder; what is not durable is flushed nowhere."""
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def flush(descriptor):
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    store = PosixStore(str(tmp_path))
+    kept(store, "a/b", b"")
+    monkeypatch.setattr(os, "fsync", flush)
+    kept(store, "a/b", b"1")
+    assert [name.startswith(".b.") for name in flushed] == [True, False]
+    assert flushed.pop() == "a"
+    del flushed[:]
+    with store.replace("a/b", durable=False) as writer:
+        writer.write(b"2")
+    assert flushed == []
+    kept(store, "new/c", b"")
+    assert flushed[0] == tmp_path.name  # the folder's own name
