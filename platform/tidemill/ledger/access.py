@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow
 from tidemill.ledger.committing import Commit
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Key", "KeyRows", "Session", "SessionRows"]
@@ -46,7 +46,7 @@ class Session:
 class KeyRows:
     """API keys as the store holds them: their hashes, never the keys."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def add(self, key: Key) -> Key:
@@ -106,7 +106,7 @@ class KeyRows:
 class SessionRows:
     """Logins as the store holds them: digests of their cookies."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def add(self, session: Session) -> Session:

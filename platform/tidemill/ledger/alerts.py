@@ -16,7 +16,7 @@ from tidemill.ledger.committing import Commit
 from tidemill.ledger.faults import RecordMissing, WrongState
 from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.writer import Writer
 
@@ -62,7 +62,7 @@ class Alert:
 class Alerts:
     """All incidents, open and past."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def raise_(

@@ -17,7 +17,7 @@ from tidemill.errors import ConfigError, DependencyMissing, StorageFailed
 from tidemill.ledger import tables
 from tidemill.ledger.columns import micros
 from tidemill.ledger.reading import rows_between, truth_columns
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 
 __all__ = ["archive_window"]
 
@@ -35,7 +35,7 @@ class _Archivable(Protocol):
     def positions(self) -> tuple[int, int] | None: ...
 
 
-def archive_window(store: Store, window: _Archivable, url: str) -> str:
+def archive_window(store: Database, window: _Archivable, url: str) -> str:
     """Write the rows of ``window``, with their truths; returns the file's address.
 
     Raises
@@ -94,7 +94,7 @@ def _write(system: Any, target: str, pieces: Iterator[pa.Table]) -> None:
     system.mv(temporary, target)
 
 
-def _tables(store: Store, window: _Archivable) -> Iterator[pa.Table]:
+def _tables(store: Database, window: _Archivable) -> Iterator[pa.Table]:
     b = tables.batches
     start, end = micros(window.start), micros(window.end)
     if window.positions is not None:

@@ -32,7 +32,7 @@ from tidemill.ledger.holding import (
 from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
 from tidemill.ledger.steps import Step
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.withholding import Take, owed_after
 from tidemill.ledger.writer import Writer
@@ -45,7 +45,7 @@ Tell = Callable[[DecisionRow], NewMessage | None]
 class Decisions:
     """Decisions and their steps: each step in one commit with what it tells others."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def open(

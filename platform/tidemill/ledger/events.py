@@ -22,7 +22,7 @@ from tidemill.ledger.ids import Numbers, hash_ids
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.reading import labelled_rows, newest_rows, rows_at
 from tidemill.ledger.requests import keep_request, replayed
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.unfolded import Unfolded
 from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.values import BatchNote, EventBatch, Receipt, Totals
@@ -41,7 +41,7 @@ class Events:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         writer: Writer,
         index: IdIndex,
         waiting: PendingIds,

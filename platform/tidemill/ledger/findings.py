@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 
 __all__ = ["FindingLike", "FindingPoint", "FindingRow", "Findings", "finding_rows"]
 
@@ -84,7 +84,7 @@ class FindingPoint:
 class Findings:
     """The findings of all windows; written by :meth:`tidemill.ledger.Windows.judge`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     def of(self, window_id: int, flagged: bool | None = None) -> list[FindingRow]:

@@ -26,7 +26,7 @@ from tidemill.ledger.packing import pack_small
 from tidemill.ledger.parts import merge_full, store_merged, store_window_parts
 from tidemill.ledger.reading import Repeated, repeated_events
 from tidemill.ledger.splitting import Halved, fold_halves
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.unfolded import Unfolded, backlog, stretches, to_stretch
 from tidemill.ledger.values import Folding, WindowPart
 from tidemill.ledger.writer import Writer
@@ -47,7 +47,7 @@ class Folder:
 
     Parameters
     ----------
-    store : Store
+    store : Database
     writer : Writer
     folding : Folding
     seconds : float
@@ -55,7 +55,7 @@ class Folder:
     """
 
     def __init__(
-        self, store: Store, writer: Writer, folding: Folding, *, seconds: float, rows: int
+        self, store: Database, writer: Writer, folding: Folding, *, seconds: float, rows: int
     ) -> None:
         self._store, self._writer, self._folding = store, writer, folding
         self._seconds, self._rows = seconds, rows

@@ -13,7 +13,7 @@ from tidemill.errors import TidemillError
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.index import IdIndex
 from tidemill.ledger.merging import clear_dead_segments, due_merge, merge_segments
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.writer import Writer
 from tidemill.repeating import Every
 
@@ -30,12 +30,12 @@ class Keeper:
 
     Parameters
     ----------
-    store : Store
+    store : Database
     writer : Writer
     index : IdIndex
     """
 
-    def __init__(self, store: Store, writer: Writer, index: IdIndex) -> None:
+    def __init__(self, store: Database, writer: Writer, index: IdIndex) -> None:
         self._store, self._writer, self._index = store, writer, index
         self._one_at_a_time = threading.Lock()
         self._rounds = itertools.count()

@@ -20,7 +20,7 @@ from tidemill.ledger.masks import Mask
 from tidemill.ledger.parts import Merged, merge_full, store_label_parts, store_merged
 from tidemill.ledger.reading import rows_at, truth_columns
 from tidemill.ledger.splitting import Halved, fold_halves
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.values import Folding, LabelPart
 from tidemill.ledger.writer import Writer
 
@@ -39,7 +39,7 @@ class _Found:
     late: int = 0
 
 
-def fold_labels(store: Store, writer: Writer, folding: Folding, through: int) -> None:
+def fold_labels(store: Database, writer: Writer, folding: Folding, through: int) -> None:
     """Fold the labels up to number ``through`` that are not folded yet.
 
     Notes

@@ -19,7 +19,7 @@ from tidemill.ledger.committing import Commit
 from tidemill.ledger.ids import Ids, Numbers, hash_ids
 from tidemill.ledger.index import IdIndex, View
 from tidemill.ledger.requests import keep_request, replayed
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.values import LabelBatch, LabelReceipt
 from tidemill.ledger.waiting import PENDING_LIMIT, PendingIds, insert_labels, read_pending
 from tidemill.ledger.withholding import Take, count_taken
@@ -58,7 +58,7 @@ class Labels:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         writer: Writer,
         index: IdIndex,
         waiting: PendingIds,

@@ -30,7 +30,7 @@ from tidemill.ledger.notes import Notes
 from tidemill.ledger.outbox import Outbox
 from tidemill.ledger.requests import Requests
 from tidemill.ledger.retention import PrunedRows, prune
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.unfolded import Unfolded
 from tidemill.ledger.upserting import upsert
 from tidemill.ledger.values import Folding, LeftOut
@@ -87,7 +87,7 @@ class Ledger:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         *,
         folding: Folding | None,
         queue_bytes: int,
@@ -166,7 +166,7 @@ class Ledger:
         StorageFailed, ServiceUnavailable
             If the store cannot be reached.
         """
-        store = Store(url, writable=writable)
+        store = Database(url, writable=writable)
         try:
             ledger = cls(
                 store,

@@ -23,7 +23,7 @@ from tidemill.ledger.segments import (
     pages_of,
     read_range,
 )
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.upserting import insert_row
 
 __all__ = ["clear_dead_segments", "due_merge", "merge_segments"]
@@ -45,12 +45,12 @@ def due_merge(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     return ()
 
 
-def merge_segments(store: Store, write: Write, index: IdIndex, group: Sequence[Segment]) -> None:
+def merge_segments(store: Database, write: Write, index: IdIndex, group: Sequence[Segment]) -> None:
     """Merge neighbours into one segment of the next level.
 
     Parameters
     ----------
-    store : Store
+    store : Database
         Read for the pages.
     write : callable
         Runs a function in the writer's thread and waits for its commit. The new segment is
@@ -90,7 +90,7 @@ def merge_segments(store: Store, write: Write, index: IdIndex, group: Sequence[S
     write(lambda commit: _switch(commit, segment, group, index))
 
 
-def clear_dead_segments(store: Store, write: Write) -> int:
+def clear_dead_segments(store: Database, write: Write) -> int:
     """Delete the pages of segments that are not live any more; returns how many segments."""
     t = tables.id_segments
     with store.read() as connection:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tidemill.ledger import tables
 from tidemill.ledger.committing import Commit
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.upserting import upsert
 from tidemill.ledger.writer import Writer
 
@@ -20,7 +20,7 @@ __all__ = ["Notes"]
 class Notes:
     """JSON documents by key."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def get(self, key: str) -> Any:

@@ -16,7 +16,7 @@ from tidemill.ledger import tables
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.faults import RecordMissing
 from tidemill.ledger.reading import newest_records
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.upserting import insert_new
 from tidemill.ledger.writer import Writer
 
@@ -127,7 +127,7 @@ def enqueue(commit: Commit, messages: Sequence[NewMessage], at: dt.datetime) -> 
 class Outbox:
     """Messages, each carried out at least once and, by lease, by one worker at a time."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def add(self, message: NewMessage, *, at: dt.datetime) -> Message | None:

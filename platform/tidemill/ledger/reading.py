@@ -15,7 +15,7 @@ from tidemill.ledger.blobs import unpack_table
 from tidemill.ledger.columns import AnyRow, micros
 from tidemill.ledger.ids import Numbers
 from tidemill.ledger.masks import Mask, unpack_mask
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.withholding import Take, taken
 
 __all__ = [
@@ -36,7 +36,7 @@ Found = tuple[int, Numbers, pa.Table, Mask]
 
 
 def newest_records(
-    store: Store, table: sa.Table, *, state: str | None, limit: int, before: int | None
+    store: Database, table: sa.Table, *, state: str | None, limit: int, before: int | None
 ) -> list[Any]:
     """Rows of a table with ``id`` and ``state``, newest first; ``before`` is a cursor."""
     chosen = sa.select(table).order_by(table.c.id.desc()).limit(limit)
@@ -136,7 +136,7 @@ def newest_rows(connection: Connection, limit: int, model_version: int | None) -
 
 
 def labelled_rows(
-    store: Store, take: Take, model_version: int | None, batch_rows: int
+    store: Database, take: Take, model_version: int | None, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """The labelled rows of a take, in the order of the events."""
     t = tables.labels

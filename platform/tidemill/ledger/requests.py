@@ -13,7 +13,7 @@ from tidemill.ledger import tables
 from tidemill.ledger.columns import AnyRow, cleaned
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.faults import IdempotencyConflict
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.values import LabelReceipt, Receipt, Request
 
 __all__ = ["Requests", "StoredRequest", "keep_request", "replayed"]
@@ -51,7 +51,7 @@ class StoredRequest:
 class Requests:
     """Requests that were carried out under an Idempotency-Key."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Database) -> None:
         self._store = store
 
     def find(self, scope: str, key: str, digest: bytes) -> StoredRequest | None:

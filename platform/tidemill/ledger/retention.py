@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from tidemill.ledger import tables
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.index import IdIndex
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.writer import Writer
 
 __all__ = ["PrunedRows", "prune"]
@@ -41,7 +41,7 @@ class PrunedRows:
 
 
 def prune(
-    store: Store,
+    store: Database,
     writer: Writer,
     index: IdIndex,
     before: dt.datetime,
@@ -89,7 +89,7 @@ def _give_back(commit: Commit) -> None:
 
 
 def _end_of_old(
-    store: Store, writer: Writer, before: dt.datetime, now: dt.datetime, folds: bool
+    store: Database, writer: Writer, before: dt.datetime, now: dt.datetime, folds: bool
 ) -> int:
     """One past the last row that may go.
 

@@ -18,13 +18,13 @@ from tidemill.ledger.faults import database_errors
 from tidemill.ledger.locks import file_lock, hold_advisory_lock
 from tidemill.storage import FileLock
 
-__all__ = ["Store"]
+__all__ = ["Database"]
 
 _BUSY_SECONDS = 5.0
 _PAGE_BYTES = 8192
 
 
-class Store:
+class Database:
     """Two pools of connections to one database: many that read, one that writes.
 
     Parameters

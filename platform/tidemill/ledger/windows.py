@@ -14,7 +14,7 @@ from tidemill.ledger.columns import AnyRow, micros
 from tidemill.ledger.committing import Commit
 from tidemill.ledger.findings import FindingLike
 from tidemill.ledger.parts import FIELDS, read_parts
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 from tidemill.ledger.values import WindowKey
 from tidemill.ledger.window import (
     Parts,
@@ -38,7 +38,7 @@ Telling = Literal["verdict", "measured"]
 class Windows:
     """The windows of all model versions and segments."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Database, writer: Writer) -> None:
         self._store, self._writer = store, writer
 
     def get(self, window_id: int) -> Window:

@@ -25,7 +25,7 @@ from tidemill.errors import Busy, ServiceUnavailable, StorageFailed, TidemillErr
 from tidemill.ledger import tables
 from tidemill.ledger.committing import Commit, CommitJob, Group, Outcome, of_database, run_jobs
 from tidemill.ledger.faults import QueueFull, busy, database_errors, translate
-from tidemill.ledger.store import Store
+from tidemill.ledger.store import Database
 
 __all__ = ["Writer"]
 
@@ -44,7 +44,7 @@ class Writer:
 
     Parameters
     ----------
-    store : Store
+    store : Database
     queue_bytes : int
         Bound of what may wait; beyond it :class:`QueueFull` is raised.
     clock : callable
@@ -55,7 +55,7 @@ class Writer:
 
     def __init__(
         self,
-        store: Store,
+        store: Database,
         *,
         queue_bytes: int,
         clock: Callable[[], dt.datetime],
