@@ -113,14 +113,16 @@ def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
     assert verify(one, tmp_path / "one" / "shards", LocalEngine(1)) == ()
 
 
-def test_piece_and_segment_sizes_do_not_show(kit, tmp_path, monkeypatch):
-    """Small pieces and segments leave the same files as large ones."""
-    table = kit.make(2000)
+@pytest.mark.parametrize("time", [True, False], ids=["source order", "dealt order"])
+def test_sizes_of_pieces_and_frames_do_not_show(kit, tmp_path, monkeypatch, time):
+    """Many small pieces, few that were merged from runs, and short frames leave the same files."""
+    table = kit.make(2000, time=time)
     one = table.shard(tmp_path / "one", {"shards": 5})
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
-    monkeypatch.setattr("tidemill.sharding.pieces._SEGMENT_ROWS", 7)
-    two = table.shard(tmp_path / "two", {"shards": 5})
-    assert kit.hashes(one) == kit.hashes(two)
+    monkeypatch.setattr("tidemill.storage.exchange._FRAME_ROWS", 7)
+    for base, pieces in ((tmp_path / "many", 256), (tmp_path / "merged", 3)):
+        monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", pieces)
+        assert kit.hashes(table.shard(base, {"shards": 5})) == kit.hashes(one)
 
 
 def test_source_order_is_kept_where_there_is_time(kit, tmp_path):

@@ -14,7 +14,7 @@ from tidemill.config import ShardingConfig
 from tidemill.contracts import Engine, Progress
 from tidemill.schema import Role, TableSchema
 from tidemill.sharding.holdout import refuse_empty_roles
-from tidemill.sharding.pieces import PieceTask, pieces_of, write_piece
+from tidemill.sharding.pieces import PieceTask, exchange_of, pieces_of, write_piece
 from tidemill.sharding.plan import ShardPlan, holdout_salt, make_plan, needs_survey, wanted_facts
 from tidemill.sharding.roles import ROLES
 from tidemill.sharding.shards import ShardTask, block_rows_of, even_blocks, write_shard
@@ -90,8 +90,8 @@ def shard(
 
     Notes
     -----
-    Memory: in a worker about three pieces of 24 MB (or of one validated block, where that is
-    larger); here a sample of 65,536 rows' facts.
+    Memory: in a worker about three times 24 MB (or a validated block, where that is larger), and
+    up to 2 KB a shard; here a sample of 65,536 rows' facts, and up to 6 KB a shard.
     """
     wanted = wanted_facts(manifest.schema, config, dataset_key)
     survey = survey_parts(
@@ -108,11 +108,18 @@ def shard(
     with storage_errors(work):
         staged.mkdir(parents=True, exist_ok=True)
     tasks = pieces_of(manifest, folder, plan)
-    rows = _write_pieces(plan, tasks, engine, work, progress)
+    exchange = exchange_of(manifest, work, plan)
+    pieces = engine.map(
+        partial(write_piece, exchange, plan),
+        tasks,
+        label="pieces",
+        progress=_stretch(progress, 0, len(tasks) + len(plan.slots)),
+    )
+    rows = sum((piece.rows for piece in pieces), np.zeros(len(plan.slots), np.int64))
     _refuse_empty(plan, rows, config)
     shards = _shard_tasks(plan, rows, config, tasks)
     entries = engine.map(
-        partial(write_shard, work, staged, manifest.schema),
+        partial(write_shard, exchange.holding(pieces), staged, manifest.schema),
         shards,
         label="shards",
         progress=_stretch(progress, len(tasks), len(tasks) + len(shards)),
@@ -143,18 +150,6 @@ def _manifest(
     )
 
 
-def _write_pieces(
-    plan: ShardPlan, tasks: list[PieceTask], engine: Engine, work: Path, progress: Progress | None
-) -> npt.NDArray[np.int64]:
-    counts = engine.map(
-        partial(write_piece, work, plan),
-        tasks,
-        label="pieces",
-        progress=_stretch(progress, 0, len(tasks) + len(plan.slots)),
-    )
-    return np.sum(counts, axis=0, initial=0) if counts else np.zeros(len(plan.slots), np.int64)
-
-
 def _refuse_empty(plan: ShardPlan, rows: npt.NDArray[np.int64], config: ShardingConfig) -> None:
     found = dict.fromkeys(ROLES, 0.0)
     for (role, _), n in zip(plan.slots, rows.tolist(), strict=True):
@@ -183,8 +178,6 @@ def _shard_tasks(
                 bucket=bucket,
                 rows=n,
                 block_rows=block_rows,
-                pieces=len(pieces),
-                groups=plan.groups,
                 ordered=plan.order_salt is not None,
                 ranged=None if plan.physical == "hash" else plan.by,
                 key=hash_json([inputs, slot, number, block_rows]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ import pyarrow.compute as pc
 from tidemill.errors import IntegrityError
 from tidemill.profiling import Profile
 from tidemill.schema import Role, TableSchema
-from tidemill.sharding.pieces import read_segments
 from tidemill.sharding.ranges import ordered, to_texts
 from tidemill.storage import (
     BlockWriter,
+    Exchange,
     FileEntry,
     ShardEntry,
     hash_bytes,
@@ -46,8 +48,6 @@ class ShardTask:
     id, slot, role, bucket
         Position in the manifest; number in the plan; role and bucket.
     rows, block_rows : int
-    pieces, groups : int
-        How many there are.
     ordered : bool
         Whether rows are ordered by the pieces' order column.
     ranged : str or None
@@ -62,8 +62,6 @@ class ShardTask:
     bucket: int
     rows: int
     block_rows: int
-    pieces: int
-    groups: int
     ordered: bool
     ranged: str | None
     key: str
@@ -88,14 +86,14 @@ def even_blocks(rows: int, block_rows: int) -> int:
     return -(-rows // blocks)
 
 
-def write_shard(work: Path, out: Path, schema: TableSchema, task: ShardTask) -> ShardEntry:
+def write_shard(exchange: Exchange, out: Path, schema: TableSchema, task: ShardTask) -> ShardEntry:
     """Write one shard and its profile into ``out``, or find them finished.
 
     Notes
     -----
-    Memory: one group of rows (about 16 MB) or one segment, and two blocks.
+    Memory: one group of rows (about 16 MB) or 16,384 rows, and two blocks.
     """
-    receipt = work / f"shard-{task.id:05d}.json"
+    receipt = exchange.folder / f"shard-{task.id:05d}.json"
     entry = _finished(receipt, out, task)
     if entry is not None:
         return entry
@@ -103,10 +101,10 @@ def write_shard(work: Path, out: Path, schema: TableSchema, task: ShardTask) -> 
     tally = _Tally(schema, task.ranged)
     # As with pieces: written under a name of its own, then put in its place.
     with (
-        replacing(out / name, beside=work) as temporary,
+        replacing(out / name, beside=exchange.folder) as temporary,
         BlockWriter(temporary, schema.arrow_schema(), block_rows=task.block_rows) as writer,
     ):
-        for block in map(_in_one, recut(_rows(work, task), task.block_rows)):
+        for block in map(_in_one, recut(_rows(exchange, task), task.block_rows)):
             writer.write(block)
             tally.add(block)
         file = replace(writer.close(), path=name)
@@ -151,19 +149,17 @@ class _Tally:
             self.ranges[column] = min(known[0], low), max(known[1], high)
 
 
-def _rows(work: Path, task: ShardTask) -> Iterator[pa.Table]:
-    for group in range(task.groups):
-        segments = read_segments(work, task.pieces, task.slot, group)
+def _rows(exchange: Exchange, task: ShardTask) -> Iterator[pa.Table]:
+    for _, found in groupby(exchange.read(task.slot), key=itemgetter(0)):
+        tables = (table for _, table in found)
         if not task.ordered:
-            yield from segments
+            yield from tables
             continue
-        tables = list(segments)
-        if tables:
-            whole = _in_one(pa.concat_tables(tables))
-            # By place: a column of the data may have the name.
-            last = whole.num_columns - 1
-            order = pc.sort_indices(whole.column(last))
-            yield whole.select(list(range(last))).take(order)
+        whole = _in_one(pa.concat_tables(tables))
+        # By place: a column of the data may have the name.
+        last = whole.num_columns - 1
+        order = pc.sort_indices(whole.column(last))
+        yield whole.select(list(range(last))).take(order)
 
 
 def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardEntry:

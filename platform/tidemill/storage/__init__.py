@@ -12,6 +12,7 @@ from tidemill.storage.atomic import (
     write_bytes,
     write_json,
 )
+from tidemill.storage.exchange import Exchange, PieceIndex, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
     hashed,
@@ -53,11 +54,13 @@ __all__ = [
     "STORE_GROUP",
     "BlockWriter",
     "Cutter",
+    "Exchange",
     "FileEntry",
     "FileHeld",
     "FileLock",
     "ObjectFile",
     "PartEntry",
+    "PieceIndex",
     "Receipts",
     "ShardEntry",
     "ShardManifest",
@@ -70,8 +73,10 @@ __all__ = [
     "hash_file",
     "hash_json",
     "hashed",
+    "inputs_a_piece",
     "is_whole",
     "made_anew",
+    "most_opens",
     "open_store",
     "place_file",
     "read_block",

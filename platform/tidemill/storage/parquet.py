@@ -18,7 +18,7 @@ from tidemill.storage.hashing_file import HashingFile
 from tidemill.storage.manifest import FileEntry
 from tidemill.storage.recut import Cutter
 
-__all__ = ["BlockWriter", "read_block", "read_blocks"]
+__all__ = ["BlockWriter", "compacted", "read_block", "read_blocks"]
 
 
 class BlockWriter:
@@ -98,7 +98,7 @@ class BlockWriter:
 
     def _flush(self, block: pa.Table) -> None:
         with storage_errors(self._path):
-            self._writer.write_table(_plain(block), row_group_size=block.num_rows)
+            self._writer.write_table(compacted(block), row_group_size=block.num_rows)
         self._blocks.append(block.num_rows)
 
 
@@ -119,7 +119,7 @@ def _parquet_writer(file: HashingFile, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def compacted(table: pa.Table) -> pa.Table:
     """The same rows in one chunk, with dictionaries of the values that occur, as they occur.
 
     Dictionaries are written as they are: a slice of a batch would bring along the values of

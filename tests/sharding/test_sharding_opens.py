@@ -1,0 +1,93 @@
+"""How many files the exchange between pieces and shards opens: counted, and bounded by the plan."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tidemill.config import ShardingConfig
+from tidemill.sharding.pieces import pieces_of
+from tidemill.sharding.plan import make_plan, wanted_facts
+from tidemill.storage import FileEntry, PartEntry, ValidatedManifest, most_opens
+from tidemill.storage.exchange import FAN_IN
+
+_watched: list[tuple[str, Counter[str]]] = []
+
+
+def _note(event: str, told: tuple[object, ...]) -> None:
+    if event == "open" and _watched:
+        folder, opened = _watched[0]
+        path = str(told[0])
+        # A file without a name is opened by its folder.
+        unnamed = path == folder and int(str(told[2])) & os.O_TMPFILE == os.O_TMPFILE
+        if unnamed or (path.startswith(folder) and ".ipc" in path):
+            opened[Path(path).name.removeprefix(".")[:11]] += 1
+
+
+@pytest.fixture(scope="module")
+def opens():
+    """Counts what this process opens, by piece; the hook can't be taken away again."""
+    sys.addaudithook(_note)
+
+    @contextmanager
+    def counted(folder: Path) -> Iterator[Counter[str]]:
+        opened: Counter[str] = Counter()
+        _watched.append((str(folder), opened))
+        try:
+            yield opened
+        finally:
+            _watched.clear()
+
+    return counted
+
+
+@pytest.mark.parametrize("pieces", [256, 4], ids=["one input a piece", "merged inputs"])
+@pytest.mark.parametrize("time", [True, False], ids=["source order", "dealt order"])
+def test_opens_are_those_of_the_plan(kit, tmp_path, monkeypatch, opens, pieces, time):
+    """By hash, where every piece has rows of every shard, a run opens what the formula says."""
+    monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
+    monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", pieces)
+    table = kit.make(2000, parts=2, block_rows=100, time=time)
+    with opens(tmp_path / "work") as opened:
+        manifest = table.shard(tmp_path, {"shards": 6, "holdout": {"by": "hash"}})
+    assert len(manifest.shards) == 6
+    assert opened.total() == most_opens(20, 6) == (20 * 8 if pieces > 20 else 4 * 9)
+
+
+def test_a_shard_opens_the_pieces_that_hold_its_rows(kit, tmp_path, monkeypatch, opens):
+    """Of a source in order, shards by time open few pieces each: no more than rows are spread."""
+    monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
+    table = kit.make(2000, parts=1, block_rows=100)
+    config = {"strategy": "time", "shards": 5, "holdout": {"by": "time"}}
+    with opens(tmp_path / "work") as opened:
+        manifest = table.shard(tmp_path, config)
+    shards = len(manifest.shards)
+    assert shards == 5
+    assert opened.total() <= 2 * 20 + 20 + shards - 1
+    assert opened.total() < most_opens(20, shards) / 2
+
+
+@pytest.mark.parametrize("gigabytes", [100, 1000])
+def test_opens_of_large_tables(kit, gigabytes):
+    """100 GB and 1 TB of parts, without their bytes: opens grow with the shards alone."""
+    table = kit.make(9)
+    part = FileEntry("part.parquet", 4 << 20, 64 << 20, "0", (1 << 19,) * 8)
+    parts = (PartEntry("raw.csv", part, part.rows, 0, "digest"),) * (16 * gigabytes)
+    manifest = ValidatedManifest(table.manifest.schema, parts)
+    config = ShardingConfig.model_validate({"holdout": {"by": "hash"}})
+    wanted = wanted_facts(manifest.schema, config, "ride_id")
+    plan = make_plan(manifest, config, wanted, None, seed=1)
+    shards, pieces = len(plan.slots), pieces_of(manifest, Path("validated"), plan)
+    inputs = sum(len(piece.inputs) for piece in pieces)
+    assert shards >= gigabytes * 8
+    assert FAN_IN / 2 < len(pieces) <= FAN_IN
+    opens = most_opens(inputs, shards)
+    # Each shard opening every input: 16 and 1,600 million.
+    assert opens <= FAN_IN * (shards + 3) < inputs * shards / 30
+    assert 8 * len(pieces) * (shards + 1) <= 2048 * (shards + 1)
