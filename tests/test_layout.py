@@ -90,6 +90,23 @@ def test_no_modules_import_in_a_circle():
     assert sorted(arrows) == []
 
 
+def test_the_ledgers_nouns_stand_on_its_rooms():
+    """The index of ids knows the database alone, and that knows neither ids nor nouns."""
+    graph = grimp.build_graph("tidemill", cache_dir=None)
+    ledger, allowed = (
+        "tidemill.ledger",
+        {"database": ("database",), "event_ids": ("event_ids", "database")},
+    )
+    upward = [
+        (module, aim)
+        for room, rooms in allowed.items()
+        for module in graph.find_descendants(f"{ledger}.{room}")
+        for aim in graph.find_modules_directly_imported_by(module)
+        if aim.startswith(ledger) and aim.split(".")[2:3] not in [[name] for name in rooms]
+    ]
+    assert upward == []
+
+
 def test_engines_are_opened_in_one_place():
     """Only the room of engines names one: all others ask `open_engine`, which knows the table."""
     rooms = [PACKAGE, MONITOR, ROOT / "flows"]

@@ -23,9 +23,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fastapi.testclient import TestClient
 
-import tidemill.ledger
+import tidemill.ledger.database
 from tidemill.engines import LocalEngine
-from tidemill.ledger import Ledger, WindowKey, tables
+from tidemill.ledger import Ledger, WindowKey
+from tidemill.ledger.database import tables
 from tidemill.schema import Role
 from tidemill.sharding import verify
 from tidemill.stages import shard_warnings
@@ -225,7 +226,7 @@ def _copied(path: Path, url: str) -> None:
     source, target = sa.create_engine(f"sqlite:///{path}"), sa.create_engine(url)
     with source.connect() as reading, target.begin() as writing:
         config = alembic.config.Config()
-        scripts = Path(tidemill.ledger.__file__).with_name("migrations")
+        scripts = Path(tidemill.ledger.database.__file__).with_name("migrations")
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = writing
         revision = MigrationContext.configure(reading).get_current_revision()

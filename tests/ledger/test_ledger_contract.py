@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from tidemill.ledger import tables
+from tidemill.ledger.database import tables
 from tidemill.testing.ledgers import LedgerContract, fire_decision
 from tidemill.testing.postgres import PostgresServer
 

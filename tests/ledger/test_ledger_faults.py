@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tidemill.errors import Busy, ConfigError, IntegrityError, ServiceUnavailable, StorageFailed
-from tidemill.ledger import Ledger, LedgerInUse, store
+from tidemill.ledger import Ledger, LedgerInUse
+from tidemill.ledger.database import store
 from tidemill.testing.postgres import PostgresServer
 from tidemill.testing.traffic import CountingFolding, event_batch, label_batch, window_counts
 

@@ -10,11 +10,16 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import pack_table, unpack_table
-from tidemill.ledger.filters import add_to_filter, empty_filter, may_contain
-from tidemill.ledger.ids import IdRun, Ids, add_run, find_in_run, hash_ids
-from tidemill.ledger.segments import find_in_segment, load_segments, read_range, write_segment
+from tidemill.ledger.database import tables
+from tidemill.ledger.database.blobs import pack_table, unpack_table
+from tidemill.ledger.event_ids.filters import add_to_filter, empty_filter, may_contain
+from tidemill.ledger.event_ids.ids import IdRun, Ids, add_run, find_in_run, hash_ids
+from tidemill.ledger.event_ids.segments import (
+    find_in_segment,
+    load_segments,
+    read_range,
+    write_segment,
+)
 
 QUIET = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 # Few upper halves: equal ones, which chance never makes, are the hard case.

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import StorageFailed
-from tidemill.ledger import tables
+from tidemill.ledger.database import tables
 from tidemill.monitor_client import CREDENTIALS
 from tidemill.testing.commands import run_command
 from tidemill.testing.worlds import START, World

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Yardstick
-from tidemill.ledger import LabelPart, LeftOut, WindowKey, WindowPart, tables
+from tidemill.ledger import LabelPart, LeftOut, WindowKey, WindowPart
+from tidemill.ledger.database import tables
 from tidemill.ledger.parts import store_label_parts, store_window_parts
 from tidemill.ledger.windows import Windows
 from tidemill.testing.worlds import START, World

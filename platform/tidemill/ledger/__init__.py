@@ -2,8 +2,7 @@
 
 from tidemill.ledger.access import Key, Session
 from tidemill.ledger.alerts import Alert
-from tidemill.ledger.decision import DecisionRow
-from tidemill.ledger.faults import (
+from tidemill.ledger.database import (
     DecisionOpen,
     IdempotencyConflict,
     LedgerInUse,
@@ -11,6 +10,7 @@ from tidemill.ledger.faults import (
     RecordMissing,
     WrongState,
 )
+from tidemill.ledger.decision import DecisionRow
 from tidemill.ledger.findings import FindingLike, FindingPoint, FindingRow
 from tidemill.ledger.ledger import Health, Ledger
 from tidemill.ledger.outbox import Message, NewMessage, back_off_seconds

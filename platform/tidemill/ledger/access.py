@@ -9,10 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
-from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.store import Database
+from tidemill.ledger.database import AnyRow, Commit, Database, tables
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Key", "KeyRows", "Session", "SessionRows"]
@@ -50,7 +47,7 @@ class KeyRows:
         self._store, self._writer = store, writer
 
     def add(self, key: Key) -> Key:
-        """Store a key; who listens to ``keys`` hears of it."""
+        """Database a key; who listens to ``keys`` hears of it."""
 
         def write(commit: Commit) -> Key:
             values = {**asdict(key), "scopes": list(key.scopes)}
@@ -110,7 +107,7 @@ class SessionRows:
         self._store, self._writer = store, writer
 
     def add(self, session: Session) -> Session:
-        """Store a login; it ends at its ``expires_at``, or by :meth:`end`."""
+        """Database a login; it ends at its ``expires_at``, or by :meth:`end`."""
 
         def write(commit: Commit) -> Session:
             commit.connection.execute(sa.insert(tables.sessions).values(**asdict(session)))

@@ -11,13 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.faults import RecordMissing, WrongState
+from tidemill.ledger.database import Commit, Database, RecordMissing, WrongState, insert_row, tables
 from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
-from tidemill.ledger.store import Database
-from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Alert", "Alerts"]

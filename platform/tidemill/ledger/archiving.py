@@ -14,10 +14,8 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from tidemill.errors import ConfigError, DependencyMissing, StorageFailed
-from tidemill.ledger import tables
-from tidemill.ledger.columns import micros
+from tidemill.ledger.database import Database, micros, tables
 from tidemill.ledger.reading import rows_between, truth_columns
-from tidemill.ledger.store import Database
 
 __all__ = ["archive_window"]
 

@@ -15,12 +15,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tidemill.errors import SchemaMismatch
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import pack_table
-from tidemill.ledger.columns import micros
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import IdRun, Ids, Numbers, hash_ids
-from tidemill.ledger.index import IdIndex
+from tidemill.ledger.database import Commit, micros, pack_table, tables
+from tidemill.ledger.event_ids import IdIndex, IdRun, Ids, Numbers, hash_ids
 from tidemill.ledger.values import EventBatch
 
 __all__ = ["Arrival", "EventGroup", "pack_rows", "prepare", "split_columns"]

@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.faults import RecordMissing, WrongState
+from tidemill.ledger.database import RecordMissing, WrongState, tables
 from tidemill.ledger.withholding import Take
 
 __all__ = ["HOLDING", "DecisionRow", "get_decision", "open_decision"]

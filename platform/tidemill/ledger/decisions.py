@@ -20,8 +20,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemill.ledger import steps, tables
-from tidemill.ledger.committing import Commit
+from tidemill.ledger import steps
+from tidemill.ledger.database import Commit, Database, insert_row, tables
 from tidemill.ledger.decision import HOLDING, DecisionRow, get_decision, open_decision
 from tidemill.ledger.holding import (
     given_through,
@@ -32,8 +32,6 @@ from tidemill.ledger.holding import (
 from tidemill.ledger.outbox import NewMessage, enqueue
 from tidemill.ledger.reading import newest_records
 from tidemill.ledger.steps import Step
-from tidemill.ledger.store import Database
-from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.withholding import Take, owed_after
 from tidemill.ledger.writer import Writer
 

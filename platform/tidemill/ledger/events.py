@@ -13,18 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
 from tidemill.ledger.arriving import Arrival, EventGroup, pack_rows, prepare
-from tidemill.ledger.blobs import pack_numbers
-from tidemill.ledger.columns import from_micros
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import Numbers, hash_ids
-from tidemill.ledger.index import IdIndex
+from tidemill.ledger.database import Commit, Database, from_micros, insert_row, pack_numbers, tables
+from tidemill.ledger.event_ids import IdIndex, Numbers, hash_ids
 from tidemill.ledger.reading import labelled_rows, newest_rows, rows_at
 from tidemill.ledger.requests import keep_request, replayed
-from tidemill.ledger.store import Database
 from tidemill.ledger.unfolded import Unfolded
-from tidemill.ledger.upserting import insert_row
 from tidemill.ledger.values import BatchNote, EventBatch, Receipt, Totals
 from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.withholding import Take
@@ -52,7 +46,7 @@ class Events:
         self._group = EventGroup(index)
 
     def append(self, batch: EventBatch, *, timeout: float = 30.0) -> Receipt:
-        """Store the new rows of a batch; returns when they are durable.
+        """Database the new rows of a batch; returns when they are durable.
 
         Raises
         ------

@@ -10,9 +10,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
-from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.store import Database
+from tidemill.ledger.database import AnyRow, Database, tables
 
 __all__ = ["FindingLike", "FindingPoint", "FindingRow", "Findings", "finding_rows"]
 

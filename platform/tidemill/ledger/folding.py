@@ -17,16 +17,13 @@ import sqlalchemy as sa
 import structlog
 
 from tidemill.errors import IntegrityError, TidemillError
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.faults import busy
+from tidemill.ledger.database import Commit, Database, busy, tables
 from tidemill.ledger.labelling import fold_labels
 from tidemill.ledger.lateness import late_masks, mark_late
 from tidemill.ledger.packing import pack_small
 from tidemill.ledger.parts import merge_full, store_merged, store_window_parts
 from tidemill.ledger.reading import Repeated, repeated_events
 from tidemill.ledger.splitting import Halved, fold_halves
-from tidemill.ledger.store import Database
 from tidemill.ledger.unfolded import Unfolded, backlog, stretches, to_stretch
 from tidemill.ledger.values import Folding, WindowPart
 from tidemill.ledger.writer import Writer

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
+from tidemill.ledger.database import DecisionOpen, WrongState, tables
 from tidemill.ledger.decision import HOLDING, DecisionRow, open_decision
-from tidemill.ledger.faults import DecisionOpen, WrongState
 
 __all__ = ["given_through", "newest_holder", "require_free", "require_none_open"]
 

@@ -10,10 +10,8 @@ from typing import Any
 import structlog
 
 from tidemill.errors import TidemillError
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.index import IdIndex
-from tidemill.ledger.merging import clear_dead_segments, due_merge, merge_segments
-from tidemill.ledger.store import Database
+from tidemill.ledger.database import Commit, Database
+from tidemill.ledger.event_ids import IdIndex, clear_dead_segments, due_merge, merge_segments
 from tidemill.ledger.writer import Writer
 from tidemill.repeating import Every
 

@@ -13,14 +13,11 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.committing import Commit
+from tidemill.ledger.database import AnyRow, Commit, Database, tables
 from tidemill.ledger.masks import Mask
 from tidemill.ledger.parts import Merged, merge_full, store_label_parts, store_merged
 from tidemill.ledger.reading import rows_at, truth_columns
 from tidemill.ledger.splitting import Halved, fold_halves
-from tidemill.ledger.store import Database
 from tidemill.ledger.values import Folding, LabelPart
 from tidemill.ledger.writer import Writer
 

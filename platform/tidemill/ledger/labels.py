@@ -13,13 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.errors import SchemaMismatch
-from tidemill.ledger import tables
-from tidemill.ledger.columns import cleaned, from_micros
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import Ids, Numbers, hash_ids
-from tidemill.ledger.index import IdIndex, View
+from tidemill.ledger.database import Commit, Database, cleaned, from_micros, tables
+from tidemill.ledger.event_ids import IdIndex, Ids, Numbers, View, hash_ids
 from tidemill.ledger.requests import keep_request, replayed
-from tidemill.ledger.store import Database
 from tidemill.ledger.values import LabelBatch, LabelReceipt
 from tidemill.ledger.waiting import PENDING_LIMIT, PendingIds, insert_labels, read_pending
 from tidemill.ledger.withholding import Take, count_taken
@@ -70,7 +66,7 @@ class Labels:
         self.pending_limit = PENDING_LIMIT
 
     def append(self, batch: LabelBatch, *, timeout: float = 30.0) -> LabelReceipt:
-        """Store labels; returns when they are durable.
+        """Database labels; returns when they are durable.
 
         The first truth of an event stays. The same again has no effect, another is a conflict.
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import Numbers
+from tidemill.ledger.database import Commit, tables
+from tidemill.ledger.event_ids import Numbers
 from tidemill.ledger.masks import Mask, pack_mask
 from tidemill.ledger.unfolded import Unfolded
 

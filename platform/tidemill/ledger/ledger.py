@@ -13,26 +13,29 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.errors import TidemillError
-from tidemill.ledger import tables
 from tidemill.ledger.access import KeyRows, SessionRows
 from tidemill.ledger.alerts import Alerts
-from tidemill.ledger.committing import Commit
+from tidemill.ledger.database import (
+    Commit,
+    Database,
+    check_revision,
+    database_errors,
+    migrate,
+    tables,
+    upsert,
+)
 from tidemill.ledger.decisions import Decisions
+from tidemill.ledger.event_ids import FLUSH_IDS, IdIndex
 from tidemill.ledger.events import Events
-from tidemill.ledger.faults import database_errors
 from tidemill.ledger.findings import Findings
 from tidemill.ledger.folding import Folder
-from tidemill.ledger.index import FLUSH_IDS, IdIndex
 from tidemill.ledger.keeping import Keeper
 from tidemill.ledger.labels import Labels
-from tidemill.ledger.migrating import check_revision, migrate
 from tidemill.ledger.notes import Notes
 from tidemill.ledger.outbox import Outbox
 from tidemill.ledger.requests import Requests
 from tidemill.ledger.retention import PrunedRows, prune
-from tidemill.ledger.store import Database
 from tidemill.ledger.unfolded import Unfolded
-from tidemill.ledger.upserting import upsert
 from tidemill.ledger.values import Folding, LeftOut
 from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.windows import Windows

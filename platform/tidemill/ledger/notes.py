@@ -8,10 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.store import Database
-from tidemill.ledger.upserting import upsert
+from tidemill.ledger.database import Commit, Database, tables, upsert
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Notes"]
@@ -30,7 +27,7 @@ class Notes:
             return connection.execute(sa.select(t.c.value).where(t.c.key == key)).scalar()
 
     def put(self, key: str, value: Any, at: dt.datetime) -> None:
-        """Store a document under its key; one that was there is replaced."""
+        """Database a document under its key; one that was there is replaced."""
         self.put_many({key: value}, at)
 
     def put_many(self, values: Mapping[str, Any], at: dt.datetime) -> None:

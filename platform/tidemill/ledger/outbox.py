@@ -12,12 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.faults import RecordMissing
+from tidemill.ledger.database import Commit, Database, RecordMissing, insert_new, tables
 from tidemill.ledger.reading import newest_records
-from tidemill.ledger.store import Database
-from tidemill.ledger.upserting import insert_new
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Message", "NewMessage", "Outbox", "back_off_seconds", "enqueue"]

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
 from tidemill.ledger.arriving import pack_rows
-from tidemill.ledger.committing import Commit
+from tidemill.ledger.database import Commit, tables
 from tidemill.ledger.masks import pack_mask, unpack_mask
 from tidemill.ledger.unfolded import Unfolded
 

@@ -9,12 +9,8 @@ from dataclasses import replace
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import pack_bytes, unpack_bytes
-from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import Numbers
-from tidemill.ledger.upserting import insert_row
+from tidemill.ledger.database import AnyRow, Commit, insert_row, pack_bytes, tables, unpack_bytes
+from tidemill.ledger.event_ids import Numbers
 from tidemill.ledger.values import LabelPart, WindowKey, WindowPart
 
 __all__ = [

@@ -10,12 +10,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import unpack_table
-from tidemill.ledger.columns import AnyRow, micros
-from tidemill.ledger.ids import Numbers
+from tidemill.ledger.database import AnyRow, Database, micros, tables, unpack_table
+from tidemill.ledger.event_ids import Numbers
 from tidemill.ledger.masks import Mask, unpack_mask
-from tidemill.ledger.store import Database
 from tidemill.ledger.withholding import Take, taken
 
 __all__ = [

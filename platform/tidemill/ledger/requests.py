@@ -9,11 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.columns import AnyRow, cleaned
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.faults import IdempotencyConflict
-from tidemill.ledger.store import Database
+from tidemill.ledger.database import AnyRow, Commit, Database, IdempotencyConflict, cleaned, tables
 from tidemill.ledger.values import LabelReceipt, Receipt, Request
 
 __all__ = ["Requests", "StoredRequest", "keep_request", "replayed"]
@@ -77,7 +73,7 @@ def replayed(commit: Commit, request: Request | None) -> Receipt | LabelReceipt 
 def keep_request(
     commit: Commit, request: Request | None, kind: str, receipt: Receipt | LabelReceipt
 ) -> None:
-    """Store the receipt with the request's key, in the same commit as its effect."""
+    """Database the receipt with the request's key, in the same commit as its effect."""
     if request is None:
         return
     document = asdict(receipt)

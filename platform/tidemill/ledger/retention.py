@@ -10,10 +10,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.index import IdIndex
-from tidemill.ledger.store import Database
+from tidemill.ledger.database import Commit, Database, tables
+from tidemill.ledger.event_ids import IdIndex
 from tidemill.ledger.writer import Writer
 
 __all__ = ["PrunedRows", "prune"]

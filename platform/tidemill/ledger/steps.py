@@ -20,8 +20,8 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tidemill.ledger.database import WrongState
 from tidemill.ledger.decision import DecisionRow
-from tidemill.ledger.faults import WrongState
 
 __all__ = [
     "Change",

@@ -10,9 +10,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import unpack_numbers, unpack_table
-from tidemill.ledger.columns import AnyRow
+from tidemill.ledger.database import AnyRow, tables, unpack_numbers, unpack_table
 from tidemill.ledger.values import BatchNote, Stretch
 
 __all__ = ["Unfolded", "backlog", "stretches", "to_stretch"]

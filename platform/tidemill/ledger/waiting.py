@@ -9,9 +9,8 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.ids import IdRun, Ids, Numbers, add_run, find_in_run
+from tidemill.ledger.database import Commit, tables
+from tidemill.ledger.event_ids import IdRun, Ids, Numbers, add_run, find_in_run
 
 __all__ = ["PENDING_LIMIT", "PendingIds", "insert_labels"]
 
@@ -71,7 +70,7 @@ def read_pending(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, d
 
 
 def insert_labels(commit: Commit, labels: Sequence[Mapping[str, Any]]) -> None:
-    """Store labels of known rows (seq, word, value, at) under the next label numbers."""
+    """Database labels of known rows (seq, word, value, at) under the next label numbers."""
     if not labels:
         return
     number = commit.mark("label_number")

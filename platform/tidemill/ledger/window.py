@@ -11,9 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.columns import AnyRow
-from tidemill.ledger.faults import RecordMissing
+from tidemill.ledger.database import AnyRow, RecordMissing, tables
 from tidemill.ledger.findings import FindingLike, finding_rows
 from tidemill.ledger.values import WindowKey
 

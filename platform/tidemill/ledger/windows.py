@@ -8,13 +8,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from tidemill.ledger import tables
 from tidemill.ledger.archiving import archive_window
-from tidemill.ledger.columns import AnyRow, micros
-from tidemill.ledger.committing import Commit
+from tidemill.ledger.database import AnyRow, Commit, Database, micros, tables
 from tidemill.ledger.findings import FindingLike
 from tidemill.ledger.parts import FIELDS, read_parts
-from tidemill.ledger.store import Database
 from tidemill.ledger.values import WindowKey
 from tidemill.ledger.window import (
     Parts,

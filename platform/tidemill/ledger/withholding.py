@@ -24,9 +24,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import unpack_table
-from tidemill.ledger.columns import AnyRow, from_micros, micros
+from tidemill.ledger.database import AnyRow, from_micros, micros, tables, unpack_table
 
 __all__ = ["Span", "Take", "count_taken", "owed_after", "spans_joined", "taken", "takes_of"]
 

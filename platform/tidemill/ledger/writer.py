@@ -22,10 +22,20 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from tidemill.errors import Busy, ServiceUnavailable, StorageFailed, TidemillError
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit, CommitJob, Group, Outcome, of_database, run_jobs
-from tidemill.ledger.faults import QueueFull, busy, database_errors, translate
-from tidemill.ledger.store import Database
+from tidemill.ledger.database import (
+    Commit,
+    CommitJob,
+    Database,
+    Group,
+    Outcome,
+    QueueFull,
+    busy,
+    database_errors,
+    of_database,
+    run_jobs,
+    tables,
+    translate,
+)
 
 __all__ = ["Writer"]
 

@@ -16,9 +16,9 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from tidemill.errors import UsageError
-from tidemill.ledger import tables
-from tidemill.ledger.faults import translate
-from tidemill.ledger.upserting import upsert
+from tidemill.ledger.database import tables
+from tidemill.ledger.database.faults import translate
+from tidemill.ledger.database.upserting import upsert
 
 __all__ = ["Commit", "CommitJob", "Group", "Outcome", "of_database", "run_jobs"]
 

@@ -2,8 +2,8 @@
 
 New ids go into sorted runs in memory; at ``FLUSH_IDS`` they become a segment in the database.
 Eight small segments are merged into one of a million ids, eight of those into one of eight
-million (:mod:`tidemill.ledger.merging`). Memory is 24 bytes for each id in memory and about
-1.6 bytes for each id in a segment.
+million (:mod:`tidemill.ledger.event_ids.merging`). Memory is 24 bytes for each id in memory and
+about 1.6 bytes for each id in a segment.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.blobs import unpack_table
-from tidemill.ledger.ids import (
+from tidemill.ledger.database import tables, unpack_table
+from tidemill.ledger.event_ids.ids import (
     IdRun,
     Ids,
     Numbers,
@@ -27,7 +26,7 @@ from tidemill.ledger.ids import (
     hash_ids,
     merge_runs,
 )
-from tidemill.ledger.segments import (
+from tidemill.ledger.event_ids.segments import (
     Segment,
     SegmentGone,
     find_in_segment,

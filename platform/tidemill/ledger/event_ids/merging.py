@@ -11,20 +11,17 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger import tables
-from tidemill.ledger.committing import Commit
-from tidemill.ledger.filters import add_to_filter, empty_filter
-from tidemill.ledger.ids import IdRun, Words64, merge_runs
-from tidemill.ledger.index import IdIndex
-from tidemill.ledger.segments import (
+from tidemill.ledger.database import Commit, Database, insert_row, tables
+from tidemill.ledger.event_ids.filters import add_to_filter, empty_filter
+from tidemill.ledger.event_ids.ids import IdRun, Words64, merge_runs
+from tidemill.ledger.event_ids.index import IdIndex
+from tidemill.ledger.event_ids.segments import (
     PAGE_IDS,
     Segment,
     insert_pages,
     pages_of,
     read_range,
 )
-from tidemill.ledger.store import Database
-from tidemill.ledger.upserting import insert_row
 
 __all__ = ["clear_dead_segments", "due_merge", "merge_segments"]
 

@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.errors import IntegrityError
-from tidemill.ledger import tables
-from tidemill.ledger.filters import add_to_filter, empty_filter, may_contain
-from tidemill.ledger.ids import IdRun, Numbers, Words64, find_in_run
-from tidemill.ledger.upserting import insert_row
+from tidemill.ledger.database import insert_row, tables
+from tidemill.ledger.event_ids.filters import add_to_filter, empty_filter, may_contain
+from tidemill.ledger.event_ids.ids import IdRun, Numbers, Words64, find_in_run
 
 __all__ = [
     "PAGE_IDS",

@@ -6,7 +6,7 @@ import contextlib
 
 from alembic import context
 
-from tidemill.ledger.tables import metadata
+from tidemill.ledger.database.tables import metadata
 
 
 def run() -> None:

@@ -14,8 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
 from tidemill.errors import ConfigError, StorageFailed, TidemillError
-from tidemill.ledger.faults import database_errors
-from tidemill.ledger.locks import file_lock, hold_advisory_lock
+from tidemill.ledger.database.faults import database_errors
+from tidemill.ledger.database.locks import file_lock, hold_advisory_lock
 from tidemill.storage import FileLock
 
 __all__ = ["Database"]
