@@ -24,6 +24,7 @@ from tidemill_monitor.logs import configure_logs
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.openapi import add_openapi
 from tidemill_monitor.problems import add_problems
+from tidemill_monitor.readiness import Readiness, leaned_on
 from tidemill_monitor.routes import (
     admin,
     events,
@@ -40,7 +41,7 @@ from tidemill_monitor.service import Service
 from tidemill_monitor.serving import ChampionHolder, Scorer
 from tidemill_monitor.settings import MonitorSettings, is_loopback
 from tidemill_monitor.topics import Topics
-from tidemill_monitor.watching import Folds, Watcher
+from tidemill_monitor.watching import Folds, Housekeeping, Watcher
 
 __all__ = ["create_app", "make_service"]
 
@@ -104,12 +105,14 @@ def _put_together(
     clock: Clock,
 ) -> Service:
     topics, meters, keys = Topics(), Meters(), Keys(ledger, clock)
+    pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="monitor")
     watcher = Watcher(
         params=params,
         settings=settings,
         ledger=ledger,
         champion=champion,
         folds=folds,
+        housekeeping=Housekeeping(ledger, params.monitoring, believe_clock=settings.believe_clock),
         meters=meters,
         clock=clock,
     )
@@ -136,7 +139,8 @@ def _put_together(
         dispatcher=dispatcher,
         topics=topics,
         meters=meters,
-        pool=ThreadPoolExecutor(settings.threads, thread_name_prefix="monitor"),
+        readiness=Readiness(leaned_on(settings, ledger, champion, pool)),
+        pool=pool,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any
 
 import httpx
 
@@ -14,62 +15,73 @@ from tidemill.ledger import Ledger
 from tidemill_monitor.serving.champion import ChampionHolder
 from tidemill_monitor.settings import MonitorSettings
 
-__all__ = ["LeanedOn", "Part", "Readiness"]
+__all__ = ["Asked", "Part", "Readiness", "leaned_on"]
 
 _SECONDS = 2.0
 _FRESH_SECONDS = 1.0
 Part = dict[str, Any]
-T = TypeVar("T")
-
-
-class LeanedOn(Protocol):
-    """What is asked how it is: the store, the champion, and what the settings name."""
-
-    settings: MonitorSettings
-    ledger: Ledger
-    champion: ChampionHolder
-
-    async def run(self, function: Callable[[], T]) -> T:
-        """Call a blocking function in a thread."""
+Asked = Callable[[], Awaitable[Part]]
 
 
 class Readiness:
     """Asks every part, at most once a second whoever wants to know.
 
+    Parameters
+    ----------
+    asked : mapping of str to callable
+        How each part is asked how it is (:func:`leaned_on`).
+
+    Notes
+    -----
     What it says is open to all: kinds of errors, no names and addresses.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Mapping[str, Asked]) -> None:
+        self._asked = dict(asked)
         self._asking = asyncio.Lock()
         self._found: dict[str, Part] = {}
         self._until = 0.0
 
-    async def parts(self, service: LeanedOn) -> dict[str, Part]:
-        """Each part: ``ok``, ``needed`` (rows and predictions need it), and a ``detail``.
-
-        The store and a champion are needed. Without MLflow the champion serves on; without
-        Prefect decisions wait in the outbox.
-        """
+    async def parts(self) -> dict[str, Part]:
+        """Each part: ``ok``, ``needed`` (rows and predictions need it), and a ``detail``."""
         async with self._asking:
             if time.monotonic() >= self._until:
-                self._found = await _ask(service)
+                found = await asyncio.gather(*(ask() for ask in self._asked.values()))
+                self._found = dict(zip(self._asked, found, strict=True))
                 self._until = time.monotonic() + _FRESH_SECONDS
             return self._found
 
 
-async def _ask(service: LeanedOn) -> dict[str, Part]:
-    ledger, mlflow, prefect, outbox = await asyncio.gather(
-        _tried(service, lambda: service.ledger.probe(_SECONDS)),
-        _reached(_web(service.settings.tracking_uri)),
-        _reached(service.settings.prefect_api_url),
-        _outbox(service),
-    )
+def leaned_on(
+    settings: MonitorSettings, ledger: Ledger, champion: ChampionHolder, pool: Executor
+) -> dict[str, Asked]:
+    """What the monitor leans on, each with how it is asked.
+
+    The store and a champion are needed. Without MLflow the champion serves on; without Prefect
+    decisions wait in the outbox. What blocks is asked in ``pool``.
+    """
+
+    async def store() -> Part:
+        return _part(await _tried(pool, lambda: ledger.probe(_SECONDS)), needed=True)
+
+    async def serving() -> Part:
+        return _champion(champion)
+
+    async def mlflow() -> Part:
+        return _part(await _reached(_web(settings.tracking_uri)), needed=False)
+
+    async def prefect() -> Part:
+        return _part(await _reached(settings.prefect_api_url), needed=False)
+
+    async def outbox() -> Part:
+        return _part(await _given_up(pool, ledger), needed=False)
+
     return {
-        "ledger": _part(ledger, needed=True),
-        "champion": _champion(service),
-        "mlflow": _part(mlflow, needed=False),
-        "prefect": _part(prefect, needed=False),
-        "outbox": _part(outbox, needed=False),
+        "ledger": store,
+        "champion": serving,
+        "mlflow": mlflow,
+        "prefect": prefect,
+        "outbox": outbox,
     }
 
 
@@ -78,8 +90,8 @@ def _part(wrong: str, *, needed: bool) -> Part:
     return {**part, "detail": wrong} if wrong else part
 
 
-def _champion(service: LeanedOn) -> Part:
-    champion, fault = service.champion.current, service.champion.fault
+def _champion(holder: ChampionHolder) -> Part:
+    champion, fault = holder.current, holder.fault
     if champion is None:
         return _part(f"none is loaded ({fault.code if fault else 'not tried yet'})", needed=True)
     part = {**_part("", needed=True), "version": champion.version}
@@ -90,10 +102,10 @@ def _champion(service: LeanedOn) -> Part:
     return part
 
 
-async def _tried(service: LeanedOn, call: Callable[[], object]) -> str:
+async def _tried(pool: Executor, call: Callable[[], object]) -> str:
     try:
         async with asyncio.timeout(2 * _SECONDS):
-            await service.run(call)
+            await asyncio.get_running_loop().run_in_executor(pool, call)
     except TidemillError as error:
         return error.code
     except TimeoutError:
@@ -122,9 +134,9 @@ async def _reached(address: str | None) -> str:
     return "" if found.status_code < 500 else f"it answers {found.status_code}"
 
 
-async def _outbox(service: LeanedOn) -> str:
+async def _given_up(pool: Executor, ledger: Ledger) -> str:
     try:
-        counts = await service.run(service.ledger.outbox.counts)
+        counts = await asyncio.get_running_loop().run_in_executor(pool, ledger.outbox.counts)
     except TidemillError as error:
         return error.code
     dead = counts.get("dead", 0)

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -75,8 +75,8 @@ class Service:
     dispatcher: Dispatcher
     topics: Topics
     meters: Meters
+    readiness: Readiness
     pool: ThreadPoolExecutor
-    readiness: Readiness = field(default_factory=Readiness)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a blocking function in the pool."""

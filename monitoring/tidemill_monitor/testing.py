@@ -17,8 +17,9 @@ from tidemill.testing.worlds import Traffic
 from tidemill.tracking import ModelVersion
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.meters import Meters
+from tidemill_monitor.readiness import Asked, Part, Readiness
 from tidemill_monitor.topics import Topics
-from tidemill_monitor.watching import Folds, Tick, Watcher
+from tidemill_monitor.watching import Folds, Housekeeping, Tick, Watcher
 
 __all__ = ["FakeChampions", "FakeClock", "Watched", "watched"]
 
@@ -53,8 +54,10 @@ class FakeChampions:
         return self.references.get(version)
 
     def reload(self) -> SimpleNamespace:
-        """Count how often a reload was asked for."""
+        """Count how often a reload was asked for; raises ``fault`` if there is one."""
         self.reloads += 1
+        if self.fault is not None:
+            raise self.fault
         version = self.current.version
         return SimpleNamespace(version=version, previous=version, changed=False)
 
@@ -85,12 +88,11 @@ class FakeClock:
         return self.now
 
 
-class _Ready:
-    """Every part is well."""
+def _well(*, needed: bool) -> Asked:
+    async def asked() -> Part:
+        return {"ok": True, "needed": needed}
 
-    async def parts(self, _: Any) -> dict[str, dict[str, Any]]:
-        """As the service's."""
-        return {"ledger": {"ok": True, "needed": True}, "prefect": {"ok": True, "needed": False}}
+    return asked
 
 
 class _FakeService(SimpleNamespace):
@@ -133,21 +135,27 @@ class Watched:
             clock=clock,
             meters=Meters(),
             topics=Topics(),
-            readiness=_Ready(),
+            readiness=Readiness({"ledger": _well(needed=True), "prefect": _well(needed=False)}),
         )
-        service: Any = self.service
-        self.watcher = Watcher(
-            params=service.params,
-            settings=service.settings,
-            ledger=ledger,
-            champion=service.champion,
-            folds=folds,
-            meters=service.meters,
-            clock=clock,
-        )
-        service.watcher = self.watcher
+        self._folds = folds
+        self.watcher = self.service.watcher = self.watch()
 
-    def dispatch(self) -> Dispatcher:
+    def watch(self, **other: Any) -> Watcher:
+        """A watcher that has not started; ``other`` parts stand for its own."""
+        service: Any = self.service
+        parts = {
+            "params": service.params,
+            "settings": service.settings,
+            "ledger": self.ledger,
+            "champion": service.champion,
+            "folds": self._folds,
+            "housekeeping": Housekeeping(self.ledger, service.params.monitoring),
+            "meters": service.meters,
+            "clock": self.clock,
+        }
+        return Watcher(**(parts | other))
+
+    def dispatch(self, **more: Any) -> Dispatcher:
         """A dispatcher that has not started, with the settings as they are now."""
         service: Any = self.service
         service.dispatcher = Dispatcher(
@@ -157,6 +165,7 @@ class Watched:
             champion=service.champion,
             topics=service.topics,
             clock=self.clock,
+            **more,
         )
         found: Dispatcher = service.dispatcher
         return found

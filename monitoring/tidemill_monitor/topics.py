@@ -41,9 +41,16 @@ class Listener:
 
 
 class Topics:
-    """Publishes names of what has changed. Memory: one small set a listener."""
+    """Publishes names of what has changed.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most : int
+        Listeners at once: each holds a connection, and one small set in memory.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
 
@@ -68,3 +75,8 @@ class Topics:
     def count(self) -> int:
         """How many listen now: pages that are open."""
         return len(self._listeners)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further page may listen."""
+        return self.count >= self._most

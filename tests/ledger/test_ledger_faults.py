@@ -14,7 +14,6 @@ import pytest
 
 from tidemill.errors import Busy, ConfigError, IntegrityError, ServiceUnavailable, StorageFailed
 from tidemill.ledger import Ledger, LedgerInUse
-from tidemill.ledger.database import store
 from tidemill.testing.postgres import PostgresServer
 from tidemill.testing.traffic import CountingFolding, event_batch, label_batch, window_counts
 
@@ -26,19 +25,22 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
-    with Ledger.open(f"sqlite:///{path}", folding=CountingFolding(), fold_seconds=0.01) as ledger:
+    with _counting(path) as ledger:
         yield ledger
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """Locks are waited for less long than they are in use."""
-    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.3)
+def _counting(path: Path, **more: float) -> Ledger:
+    url = f"sqlite:///{path}"
+    return Ledger.open(url, folding=CountingFolding(), fold_seconds=0.01, **more)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_locked_means_busy_and_it_recovers(ledger, path):
+def test_locked_means_busy_and_it_recovers(path):
     """While another program holds the lock callers are told to come back; then all goes on."""
+    with _counting(path, busy_seconds=0.3) as ledger:
+        _busy_then_well(ledger, path)
+
+
+def _busy_then_well(ledger: Ledger, path: Path) -> None:
     ledger.events.append(event_batch(["a"]))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

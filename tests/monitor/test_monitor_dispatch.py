@@ -27,8 +27,8 @@ from tidemill.testing.ports import hung_server
 from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
 from tidemill_monitor.addresses import AddressRefused
-from tidemill_monitor.dispatch import Dispatcher, channels
-from tidemill_monitor.dispatch.channels import Notice
+from tidemill_monitor.dispatch import Dispatcher
+from tidemill_monitor.dispatch.channels import Deadlines, Notice
 from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
 from tidemill_monitor.dispatch.retraining import call_message, run_key, work_name
 from tidemill_monitor.testing import watched
@@ -116,8 +116,8 @@ def station(tmp_path, reference, receiver, monkeypatch):
         yield found
 
 
-def dispatcher_of(station) -> Dispatcher:
-    return station.dispatch()
+def dispatcher_of(station, **more) -> Dispatcher:
+    return station.dispatch(**more)
 
 
 def tell(station, text="something", channel="desk"):
@@ -321,21 +321,18 @@ def test_a_channel_that_was_taken_out_of_the_settings_is_named(station):
     assert "old-desk" in station.ledger.outbox.get(sent.id).last_error
 
 
-@pytest.fixture
-def patient(monkeypatch):
-    """However busy the machine is, a courier is waited for."""
-    monkeypatch.setattr(channels, "_SERVICE_SECONDS", 120.0)
-    monkeypatch.setattr(channels, "_COURIER_SECONDS", 130.0)
+# However busy the machine is, a courier is waited for.
+PATIENT = Deadlines(service=120.0, courier=130.0)
 
 
-def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, receiver, patient):
+def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, receiver):
     """Any address that apprise understands; here its plain JSON."""
     address = receiver.url.replace("http://", "json://") + "?cto=100&rto=100"
     channel = {"name": "desk", "kind": "apprise", "url": address, "allow_private": True}
     with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
         receiver.answers = [500]
         sent = tell(station, "told by apprise")
-        dispatcher = dispatcher_of(station)
+        dispatcher = dispatcher_of(station, deadlines=PATIENT)
         dispatcher.work()
         assert station.ledger.outbox.get(sent.id).state == "pending"
         station.clock.now += MINUTE
@@ -353,7 +350,7 @@ def test_apprise_delivers_and_its_failures_are_tried_again(tmp_path, reference, 
         "mailto://ann:pw@example.org:{}?smtp=127.0.0.1&to=bob@example.org",
     ],
 )
-def test_apprise_reaches_no_private_address(tmp_path, reference, receiver, address, patient):
+def test_apprise_reaches_no_private_address(tmp_path, reference, receiver, address):
     """Whatever opens the connection, requests or smtplib: it is judged before it is made."""
     reached = []
     receiver.server.verify_request = lambda *_: bool(reached.append(1))
@@ -361,7 +358,7 @@ def test_apprise_reaches_no_private_address(tmp_path, reference, receiver, addre
     settings = {"alerts": {"channels": [{"name": "desk", "kind": "apprise", "url": url}]}}
     with watched(tmp_path, {1: reference}, settings) as station:
         sent = tell(station)
-        dispatcher_of(station).work()
+        dispatcher_of(station, deadlines=PATIENT).work()
         kept = station.ledger.outbox.get(sent.id)
 
     assert "which is not a public address" in kept.last_error
@@ -398,36 +395,33 @@ def test_the_courier_judges_every_address_that_a_socket_reaches(event, family, a
 @pytest.mark.parametrize(
     ("limit", "reason"),
     [
-        ("_SERVICE_SECONDS", "the service behind the channel desk did not take the message within"),
-        ("_COURIER_SECONDS", "the machine is too busy: the process that hands a message"),
+        ("service", "the service behind the channel desk did not take the message within"),
+        ("courier", "the machine is too busy: the process that hands a message"),
     ],
 )
 def test_a_busy_machine_is_not_taken_for_a_service_that_hangs(
-    tmp_path, reference, monkeypatch, patient, limit, reason
+    tmp_path, reference, monkeypatch, limit, reason
 ):
     """Whichever took too long is named, and the message is tried again."""
-    monkeypatch.setattr(channels, limit, 0.2)
     with hung_server() as (url, _):
         monkeypatch.setenv("DESK_URL", url.replace("http://", "json://") + "/?cto=100&rto=100")
         channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL", "allow_private": True}
         with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
             sent = tell(station)
-            dispatcher_of(station).work()
+            dispatcher_of(station, deadlines=PATIENT._replace(**{limit: 0.2})).work()
             kept = station.ledger.outbox.get(sent.id)
 
     assert reason in kept.last_error
     assert kept.state == "pending"
 
 
-def test_secrets_of_an_address_show_nowhere(
-    tmp_path, reference, monkeypatch, caplog, capfd, patient
-):
+def test_secrets_of_an_address_show_nowhere(tmp_path, reference, monkeypatch, caplog, capfd):
     """Neither in the outbox nor in a log, whatever goes wrong."""
     monkeypatch.setenv("DESK_URL", "json://user:canary-7@127.0.0.1:9/canary-path?token=canary-t")
     channel = {"name": "desk", "kind": "apprise", "url_env": "DESK_URL", "allow_private": True}
     with watched(tmp_path, {1: reference}, {"alerts": {"channels": [channel]}}) as station:
         sent = tell(station)
-        dispatcher_of(station).work()
+        dispatcher_of(station, deadlines=PATIENT).work()
         kept = repr(station.ledger.outbox.get(sent.id))
     told = kept + caplog.text + "".join(capfd.readouterr())
 

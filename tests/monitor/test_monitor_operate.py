@@ -315,14 +315,11 @@ def test_a_report_that_is_not_one_is_422(harmed, document):
 # Models
 
 
-def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_serving(station, client, monkeypatch):
+def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_serving(station, client):
     """409 says why and who serves on."""
     assert post(client, "/v1/models/reload") == {"version": 1, "previous": 1, "changed": False}
 
-    def refuse():
-        raise ModelUntrusted("a file differs", remedy="register it again")
-
-    monkeypatch.setattr(station.champions, "reload", refuse)
+    station.champions.fault = ModelUntrusted("a file differs", remedy="register it again")
     found = post(client, "/v1/models/reload", status=409)
     assert (found["code"], found["serving"]) == ("ChampionNotLoaded", 1)
     assert found["detail"] == "a file differs"

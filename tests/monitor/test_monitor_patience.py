@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.errors import ModelMissing, ServiceUnavailable
 from tidemill.tracking import Tracker
-from tidemill_monitor.readiness import Readiness
+from tidemill_monitor.readiness import Readiness, leaned_on
 from tidemill_monitor.serving.patience import Patience
 
 
@@ -57,7 +57,9 @@ def test_a_hung_mlflow_costs_a_reload_its_seconds_and_nobody_else_anything(monit
     assert monitor.get("/v1/models").status_code == 503
     strange = {**rides.events(1, at=monitor.clock())[0], "model_version": 99}
     assert monitor.post("/v1/events", json={"events": [strange]}).status_code == 503
-    monitor.service.readiness = Readiness()
+    service = monitor.service
+    asked = leaned_on(service.settings, service.ledger, service.champion, service.pool)
+    service.readiness = Readiness(asked)  # it was asked less than a second ago
     ready = monitor.client.get("/readyz")
     assert ready.status_code == 200
     assert (

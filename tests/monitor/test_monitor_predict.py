@@ -16,6 +16,7 @@ from tidemill.learning import predict_scores
 from tidemill.tracking import Registry, Tracker, roll_back
 from tidemill_monitor.intake import ARROW, JSON, Body
 from tidemill_monitor.serving import scorer
+from tidemill_monitor.serving.scores import score_rows
 
 PATH = "/v1/predict"
 
@@ -141,22 +142,23 @@ def test_an_idempotency_key_gives_the_first_prediction_again(shared, rides):
     assert shared.stored() == before + 3
 
 
-def test_a_request_that_cannot_be_scored_costs_itself(shared, rides, monkeypatch):
+def test_a_request_that_cannot_be_scored_costs_itself(shared, rides):
     """Small requests are scored together: what one brings up is not the others' trouble."""
-    real = scorer.score_rows
 
     def picky(rows, champion, now):
         if 13.0 in rows["distance_km"].to_pylist():
             raise SchemaMismatch("13", remedy="none")
-        return real(rows, champion, now)
+        return score_rows(rows, champion, now)
 
-    monkeypatch.setattr(scorer, "score_rows", picky)
+    ledger, clock = shared.service.ledger, shared.clock
+    bounds = {"max_rows": 10, "max_bytes": 1 << 20, "segments": ()}
+    asked = scorer.Scorer(ledger, clock, **bounds, score=picky)
     jobs = []
     for number in range(3):
         (record,) = rides.records(1, number, prefix="picky")
         record["features"]["distance_km"] = 13.0 if number == 1 else 2.0
         jobs.append(scorer.ScoreJob(Body(json.dumps({"records": [record]}).encode(), JSON)))
-    shared.service.scorer._answer(jobs, shared.service.champion.current)
+    asked._answer(jobs, shared.service.champion.current)
     errors = [job.done.exception() for job in jobs]
     for job in (jobs[0], jobs[2]):
         job.done.result().receipt.result(timeout=60)  # the next test counts what is stored

@@ -391,11 +391,10 @@ def test_requests_are_rationed_by_key(workspace, start_monitor):
         assert monitor.get("/openapi.json", "operate").status_code == 200
 
 
-def test_buckets_fill_with_time(monkeypatch):
+def test_buckets_fill_with_time():
     """Two seconds' worth at most, and never a negative wait."""
     now = 100.0
-    monkeypatch.setattr("tidemill_monitor.security.rates.time.monotonic", lambda: now)
-    buckets = Buckets(10.0, 20.0)
+    buckets = Buckets(10.0, 20.0, clock=lambda: now)
     assert [buckets.take("a", 5) for _ in range(4)] == [0, 0, 0, 0]
     assert buckets.take("a", 5) == pytest.approx(0.5)
     assert buckets.take("b", 20) == 0

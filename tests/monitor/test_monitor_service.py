@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import jsonschema
 import orjson
@@ -10,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tidemill.errors import StorageFailed
 from tidemill_monitor.problems import problem_of
-from tidemill_monitor.readiness import Readiness
+from tidemill_monitor.readiness import Readiness, leaned_on
 
 
 def test_readiness_tells_of_each_part(monitor):
@@ -23,25 +24,27 @@ def test_readiness_tells_of_each_part(monitor):
     assert all(part["ok"] for part in document["parts"].values())
 
 
-def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(monitor, monkeypatch):
+def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(monitor):
     """503 with the kind of error and no names; well again as soon as the store is."""
 
     def full(timeout):
         raise StorageFailed("/secret/place is full", remedy="make room")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(monitor.service.ledger, "probe", full)
-        monitor.service.readiness = Readiness()
-        answer = monitor.client.get("/readyz")
-        assert answer.status_code == 503
-        assert answer.json()["parts"]["ledger"] == {
-            "ok": False,
-            "needed": True,
-            "detail": "StorageFailed",
-        }
-        assert "secret" not in answer.text
-        assert monitor.client.get("/healthz").status_code == 200
-    monitor.service.readiness = Readiness()
+    service = monitor.service
+    refusing = SimpleNamespace(probe=full, outbox=service.ledger.outbox)
+    asked = leaned_on(service.settings, refusing, service.champion, service.pool)
+    service.readiness = Readiness(asked)
+    answer = monitor.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["ledger"] == {
+        "ok": False,
+        "needed": True,
+        "detail": "StorageFailed",
+    }
+    assert "secret" not in answer.text
+    assert monitor.client.get("/healthz").status_code == 200
+    asked = leaned_on(service.settings, service.ledger, service.champion, service.pool)
+    service.readiness = Readiness(asked)
     assert monitor.client.get("/readyz").status_code == 200
 
 

@@ -14,6 +14,7 @@ from tidemill_monitor.problems import add_problems
 from tidemill_monitor.routes import views
 from tidemill_monitor.routes.features import MAX_CATEGORIES, bins_of
 from tidemill_monitor.testing import watched
+from tidemill_monitor.topics import Topics
 
 HOUR = dt.timedelta(hours=1)
 
@@ -317,9 +318,9 @@ def test_changes_are_streamed(station):
     assert station.service.topics.count == 0
 
 
-def test_the_number_of_listeners_is_bounded(station, client, monkeypatch):
+def test_the_number_of_listeners_is_bounded(station, client):
     """Pages that listen hold a connection each."""
-    monkeypatch.setattr(views, "MAX_LISTENERS", 0)
+    station.service.topics = Topics(most=0)
     answer = client.get("/v1/stream")
 
     assert answer.status_code == 503

@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from tidemill.ledger.parts import store_label_parts, store_window_parts
 from tidemill.ledger.windows import Windows
 from tidemill.testing.worlds import START, World
 from tidemill_monitor.intake.faults import Refused
+from tidemill_monitor.meters import Meters
 from tidemill_monitor.routes.overview import status_document
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching import lookback, watcher
@@ -871,19 +873,18 @@ def test_closed_windows_move_to_the_archive_and_old_events_go(watching, world, t
         assert window.verdict == "healthy"
 
 
-def test_ticks_do_not_wait_for_housekeeping(watching, monkeypatch):
+def test_ticks_do_not_wait_for_housekeeping(watching):
     """A disk on which a deletion takes minutes holds up no verdict."""
     with watching() as station:
-        watcher, ticks = station.watcher, threading.Semaphore(0)
-        begun, end = threading.Event(), threading.Event()
-        monkeypatch.setattr(
-            watcher._housekeeping, "run_if_due", lambda now: (begun.set(), end.wait(30))
-        )
-        monkeypatch.setattr(watcher, "tick", ticks.release)
+        asked, begun, end = threading.Semaphore(0), threading.Event(), threading.Event()
+        slow = SimpleNamespace(run_if_due=lambda now: (begun.set(), end.wait(30)))
+        # Each tick asks for the time; housekeeping did so once, before it began to wait.
+        clock = lambda: (asked.release(), station.clock())[1]  # noqa: E731
+        watcher = station.watch(housekeeping=slow, clock=clock, meters=Meters())
         watcher.start()
         try:
             assert begun.wait(10)
-            assert all(ticks.acquire(timeout=10) for _ in range(3))
+            assert all(asked.acquire(timeout=10) for _ in range(8))
         finally:
             end.set()
             watcher.stop()

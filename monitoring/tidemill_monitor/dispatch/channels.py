@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -22,12 +22,29 @@ from tidemill_monitor.courier import CODES
 from tidemill_monitor.dispatch.guard import Answered, check_address, post
 from tidemill_monitor.dispatch.signing import secret_keys, signed_headers
 
-__all__ = ["NOTIFICATION", "ChannelGone", "Notice", "check_channel", "send"]
+__all__ = ["NOTIFICATION", "ChannelGone", "Deadlines", "Notice", "check_channel", "send"]
 
 NOTIFICATION = "notification"
 """Kind of the outbox rows that go to a channel; the target is the channel's name."""
 
 _log = structlog.get_logger("tidemill_monitor.channels")
+
+
+class Deadlines(NamedTuple):
+    """How long a message is waited for, in seconds.
+
+    Parameters
+    ----------
+    webhook, service : float
+        For a receiver of ours, and for the service behind apprise.
+    courier : float
+        ``service`` and the start of a process; below the outbox's lease, or another worker
+        would send the message too.
+    """
+
+    webhook: float = 10.0
+    service: float = 25.0
+    courier: float = 55.0
 
 
 class ChannelGone(ConfigError):
@@ -91,7 +108,7 @@ def check_channel(channel: Channel) -> None:
     address = _from_environment(channel, "url", channel.url, channel.url_env)
     if channel.kind == "apprise":
         order = {"address": address, "check": True}
-        _judge_courier(channel, *_courier(order), checking=True)
+        _judge_courier(channel, *_courier(order, Deadlines()), Deadlines(), checking=True)
         return
     check_address(address)
     _keys(channel)
@@ -108,7 +125,7 @@ def send(
     *,
     message_id: str,
     now: dt.datetime,
-    seconds: float = 10.0,
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 - a constant
 ) -> None:
     """Deliver one message (of :meth:`Notice.to_json`) by one channel.
 
@@ -124,7 +141,7 @@ def send(
     """
     address = _from_environment(channel, "url", channel.url, channel.url_env)
     if channel.kind == "apprise":
-        _by_apprise(channel, address, document)
+        _by_apprise(channel, address, document, deadlines)
         return
     body = orjson.dumps(dict(document))
     headers = {
@@ -132,7 +149,9 @@ def send(
         "user-agent": "tidemill-monitor",
         **signed_headers(_keys(channel), message_id, now, body),
     }
-    answered = post(address, body, headers, allow_private=channel.allow_private, seconds=seconds)
+    answered = post(
+        address, body, headers, allow_private=channel.allow_private, seconds=deadlines.webhook
+    )
     _judge(channel, answered, now)
 
 
@@ -168,7 +187,9 @@ def _seconds(text: str, now: dt.datetime) -> float | None:
     return max(0.0, (aware - now).total_seconds())
 
 
-def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> None:
+def _by_apprise(
+    channel: Channel, address: str, document: Mapping[str, Any], deadlines: Deadlines
+) -> None:
     data = document["data"]
     order = {
         "address": address,
@@ -177,10 +198,10 @@ def _by_apprise(channel: Channel, address: str, document: Mapping[str, Any]) -> 
         "text": data["text"],
         "type": _APPRISE_TYPES[data["severity"]],
     }
-    _judge_courier(channel, *_courier(order))
+    _judge_courier(channel, *_courier(order, deadlines), deadlines)
 
 
-def _courier(order: Mapping[str, Any]) -> tuple[int | None, str]:
+def _courier(order: Mapping[str, Any], deadlines: Deadlines) -> tuple[int | None, str]:
     """The exit code of a process that hands a message to apprise, and what it said.
 
     None is the code of one that the machine gave too little time.
@@ -189,12 +210,12 @@ def _courier(order: Mapping[str, Any]) -> tuple[int | None, str]:
         # Its errors may hold the address, and the address holds secrets.
         done = subprocess.run(
             [sys.executable, "-P", "-m", "tidemill_monitor.courier"],
-            input=json.dumps({**order, "seconds": _SERVICE_SECONDS}),
+            input=json.dumps({**order, "seconds": deadlines.service}),
             env={name: os.environ[name] for name in _HANDED_ON if name in os.environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            timeout=_COURIER_SECONDS,
+            timeout=deadlines.courier,
         )
     except subprocess.TimeoutExpired:
         return None, ""
@@ -202,7 +223,7 @@ def _courier(order: Mapping[str, Any]) -> tuple[int | None, str]:
 
 
 def _judge_courier(
-    channel: Channel, code: int | None, said: str, *, checking: bool = False
+    channel: Channel, code: int | None, said: str, deadlines: Deadlines, *, checking: bool = False
 ) -> None:
     if code == CODES["not understood"]:
         raise ChannelGone(
@@ -219,11 +240,13 @@ def _judge_courier(
     if code == CODES["delivered"]:
         return
     if checking:
-        _log.warning("channel_not_checked", channel=channel.name, reason=_why_not(channel, code))
+        _log.warning(
+            "channel_not_checked", channel=channel.name, reason=_why_not(channel, code, deadlines)
+        )
         return
     busy = code is None
     raise ServiceUnavailable(
-        _why_not(channel, code),
+        _why_not(channel, code, deadlines),
         remedy=("give the machine less to do" if busy else "look at the service behind it")
         + "; what the outbox holds is sent again by itself",
         service="apprise",
@@ -231,25 +254,20 @@ def _judge_courier(
     )
 
 
-def _why_not(channel: Channel, code: int | None) -> str:
+def _why_not(channel: Channel, code: int | None, deadlines: Deadlines) -> str:
     if code is None:
         return (
             f"the machine is too busy: the process that hands a message of the channel "
-            f"{channel.name} to apprise was not done within {_COURIER_SECONDS:g} seconds"
+            f"{channel.name} to apprise was not done within {deadlines.courier:g} seconds"
         )
     if code == CODES["late"]:
         return (
             f"the service behind the channel {channel.name} did not take the message "
-            f"within {_SERVICE_SECONDS:g} seconds"
+            f"within {deadlines.service:g} seconds"
         )
     ended = "" if code == CODES["not taken"] else f" (the courier ended with {code})"
     return f"the channel {channel.name} did not take the message{ended}"
 
-
-_SERVICE_SECONDS = 25.0
-
-# That and the start of the process; below the outbox's lease, or another worker would send it too.
-_COURIER_SECONDS = 55.0
 
 # No proxies, and none of the monitor's own secrets.
 _HANDED_ON = (

@@ -12,7 +12,7 @@ from tidemill.config.monitoring import Channel
 from tidemill.errors import TidemillError
 from tidemill.ledger import Ledger, Message
 from tidemill.repeating import Every, stop_all
-from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, send
+from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, Deadlines, send
 from tidemill_monitor.dispatch.outbox import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
 from tidemill_monitor.dispatch.retraining import CANCEL_KIND, KIND, OUTCOME_KIND, Retraining
@@ -44,6 +44,8 @@ class Dispatcher:
         Told what has changed.
     clock : callable
         Gives the time, aware and UTC.
+    deadlines : Deadlines
+        How long channels are waited for.
 
     Notes
     -----
@@ -61,7 +63,9 @@ class Dispatcher:
         champion: ChampionHolder,
         topics: Topics,
         clock: Callable[[], dt.datetime],
+        deadlines: Deadlines = Deadlines(),  # noqa: B008 - a constant
     ) -> None:
+        self._patience = deadlines
         self._ledger, self._clock = ledger, clock
         self._champion, self._topics = champion, topics
         self._channels = {c.name: c for c in params.monitoring.alerts.channels}
@@ -110,7 +114,13 @@ class Dispatcher:
                 worker.loop.wake()
 
     def _notify(self, message: Message, now: dt.datetime) -> None:
-        send(self._channel(message.target), message.payload, message_id=_id_of(message), now=now)
+        send(
+            self._channel(message.target),
+            message.payload,
+            message_id=_id_of(message),
+            now=now,
+            deadlines=self._patience,
+        )
 
     def _channel(self, name: str) -> Channel:
         if name in self._channels:

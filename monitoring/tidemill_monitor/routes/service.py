@@ -27,7 +27,7 @@ async def readyz(request: Request, service: Service = Depends(service_of)) -> Re
     Open to all, so it tells kinds of errors; with a key that may read also why the champion
     cannot be loaded, and the remedy.
     """
-    parts = dict(await service.readiness.parts(service))
+    parts = dict(await service.readiness.parts())
     fault, identity = service.champion.fault, getattr(request.state, "identity", None)
     if fault is not None and identity is not None and identity.may("read"):
         parts["champion"] = {

@@ -32,7 +32,6 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["views"])
 
-MAX_LISTENERS = 64
 HEARTBEAT_SECONDS = 15.0
 
 Serving = Annotated[Service, Depends(service_of)]
@@ -65,7 +64,7 @@ _LISTED = (401, 403, 422, 503)
 )
 async def status(service: Serving) -> Response:
     """Champion, readiness, traffic, newest verdict, open alerts and decision."""
-    parts = await service.readiness.parts(service)
+    parts = await service.readiness.parts()
     return answer(await service.run(status_document, service, parts))
 
 
@@ -204,7 +203,7 @@ def models(service: Serving) -> Response:
 )
 async def stream(request: Request, service: Serving) -> Response:
     """Server-sent events: ``changed`` with the names of what has changed; no contents."""
-    if service.topics.count >= MAX_LISTENERS:
+    if service.topics.full:
         raise Problem.later(503, "TooManyListeners", "too many pages listen already", 30.0)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(

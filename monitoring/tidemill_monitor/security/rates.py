@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 __all__ = ["Buckets", "Rates"]
 
@@ -21,20 +22,24 @@ class Buckets:
         Tokens a second.
     burst : float
         What a full bucket holds.
+    clock : callable
+        Seconds of a clock that nobody sets.
 
     Notes
     -----
     Memory: at most 4,096 names; the one unused for longest is forgotten (and starts full again).
     """
 
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst = rate, burst
+    def __init__(
+        self, rate: float, burst: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
         self._lock = threading.Lock()
         self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, name: str, tokens: float = 1.0) -> float:
         """Take ``tokens``; 0 if they were there, else the seconds until they will be."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             held, since = self._held.pop(name, (self._burst, now))
             held = min(self._burst, held + (now - since) * self._rate)

@@ -34,6 +34,7 @@ __all__ = ["Predicted", "ScoreJob", "Scorer"]
 MAX_JOBS = 64
 PACE_SECONDS = 0.01
 
+Scoring: TypeAlias = "Callable[[pa.Table, Champion, dt.datetime], Scored]"
 Rows: TypeAlias = "list[Any] | Sorted"
 Answering: TypeAlias = "Callable[[Scored, Sorted], Request | None]"
 
@@ -93,6 +94,8 @@ class Scorer:
         Of one request.
     segments : sequence of str
         Columns that labels are sorted by later.
+    score : callable
+        Predicts rows by a champion at a time.
     """
 
     def __init__(
@@ -103,10 +106,11 @@ class Scorer:
         max_rows: int,
         max_bytes: int,
         segments: Sequence[str],
+        score: Scoring = score_rows,
     ) -> None:
         self._ledger, self._clock = ledger, clock
         self._max_rows, self._max_bytes = max_rows, max_bytes
-        self._segments = tuple(segments)
+        self._segments, self._score = tuple(segments), score
         self._waiting: SimpleQueue[tuple[ScoreJob, Champion] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -137,7 +141,7 @@ class Scorer:
             Gives the idempotency key, with the answer, of what was predicted.
         """
         rows = self._sorted(self._rows(body, champion), champion)
-        scored = score_rows(rows.table, champion, self._clock())
+        scored = self._score(rows.table, champion, self._clock())
         answered = request(scored, rows) if request is not None else None
         return self._stored([rows], scored, champion, answered)[0]
 
@@ -188,7 +192,7 @@ class Scorer:
         found = _sorted_together(rows, champion)
         tables = [own.table for own in found]
         table = tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
-        scored = score_rows(table, champion, self._clock())
+        scored = self._score(table, champion, self._clock())
         return self._stored(found, scored, champion, None)
 
     def _rows(self, body: Body, champion: Champion) -> Rows:

@@ -76,6 +76,8 @@ class Watcher:
         Which version serves, and the references of all.
     folds : Folds
         Knows how far event time has come.
+    housekeeping : Housekeeping
+        Keeps the store bounded.
     meters : Meters
     clock : callable
         Gives the time, aware and UTC.
@@ -94,6 +96,7 @@ class Watcher:
         ledger: Ledger,
         champion: ChampionHolder,
         folds: Folds,
+        housekeeping: Housekeeping,
         meters: Meters,
         clock: Callable[[], dt.datetime],
     ) -> None:
@@ -110,7 +113,7 @@ class Watcher:
         self.newnormal = NewNormal(ledger, config.quality)
         self._question: NormalQuestion | None = None
         self._asked_normal_of: int | None = None
-        self._housekeeping = Housekeeping(ledger, config, believe_clock=settings.believe_clock)
+        self._housekeeping = housekeeping
         self._past: tuple[int, dict[str, Past]] | None = None
         self._asked_at: dt.datetime | None = None
         self._started_at = self._looked_at = clock()

@@ -136,6 +136,7 @@ class Ledger:
         fold_rows: int = 8192,
         flush_ids: int = FLUSH_IDS,
         writable: bool = True,
+        busy_seconds: float = 5.0,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> Self:
         """Open a store, bring its tables up to date and begin to write.
@@ -155,6 +156,8 @@ class Ledger:
             Ids in memory that become a segment.
         writable : bool
             False: read while another process writes.
+        busy_seconds : float
+            How long another program's lock on the store is waited for.
         clock : callable
             Gives the present.
 
@@ -169,7 +172,7 @@ class Ledger:
         StorageFailed, ServiceUnavailable
             If the store cannot be reached.
         """
-        store = Database(url, writable=writable)
+        store = Database(url, writable=writable, busy_seconds=busy_seconds)
         try:
             ledger = cls(
                 store,

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from tidemill.storage import FileLock
 
 __all__ = ["Database"]
 
-_BUSY_SECONDS = 5.0
 _PAGE_BYTES = 8192
 
 
@@ -33,6 +33,8 @@ class Database:
         ``sqlite:////path`` or ``postgresql+psycopg://...``.
     writable : bool
         Take the writer's lock; without it only :meth:`read` works.
+    busy_seconds : float
+        How long another program's lock, and a connection, are waited for.
 
     Raises
     ------
@@ -44,7 +46,7 @@ class Database:
         If the store cannot be reached.
     """
 
-    def __init__(self, url: str, *, writable: bool) -> None:
+    def __init__(self, url: str, *, writable: bool, busy_seconds: float = 5.0) -> None:
         self.url = _parsed(url)
         self.name = self.url.render_as_string(hide_password=True)
         self.sqlite = self.url.get_backend_name() == "sqlite"
@@ -55,9 +57,10 @@ class Database:
         if self.path is not None:
             self.name = str(self.path)
             self._lock = _file_lock(self.path) if writable else None
-        self._reads = _engine(self.url, self.path, writing=False)
-        self._writes = _engine(self.url, self.path, writing=True) if writable else None
-        self._checkpoints = _engine(self.url, self.path, writing=True, begins=False)
+        engine = partial(_engine, self.url, self.path, busy_seconds)
+        self._reads = engine(writing=False)
+        self._writes = engine(writing=True) if writable else None
+        self._checkpoints = engine(writing=True, begins=False)
         self._writer: Connection | None = None
         self._closing = threading.Lock()
 
@@ -202,13 +205,15 @@ def _file_lock(path: Path) -> FileLock:
         return file_lock(path.with_name(path.name + ".lock"), str(path))
 
 
-def _engine(url: URL, path: Path | None, *, writing: bool, begins: bool = True) -> Engine:
+def _engine(
+    url: URL, path: Path | None, busy_seconds: float, *, writing: bool, begins: bool = True
+) -> Engine:
     size = {"pool_size": 1, "max_overflow": 0} if writing else {"pool_size": 8, "max_overflow": 32}
     if path is None:
         engine = sa.create_engine(
             url,
             **size,
-            pool_timeout=_BUSY_SECONDS,
+            pool_timeout=busy_seconds,
             pool_pre_ping=not writing,
             connect_args={
                 "connect_timeout": 5,
@@ -222,8 +227,8 @@ def _engine(url: URL, path: Path | None, *, writing: bool, begins: bool = True) 
         url,
         **size,
         poolclass=sa.pool.QueuePool,
-        pool_timeout=_BUSY_SECONDS,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        pool_timeout=busy_seconds,
+        connect_args={"timeout": busy_seconds, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_writing if writing else _prepare_reading)
     if begins:
