@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from tidemill.errors import DependencyMissing, UsageError, nearest
 
-__all__ = ["implementation"]
+__all__ = ["Implementations", "implementation"]
+
+Kind = TypeVar("Kind")
 
 
 def implementation(name: str, known: Mapping[str, str], *, group: str, setting: str) -> Any:
@@ -68,3 +70,87 @@ def _nothing(name: str, address: str, setting: str) -> UsageError:
         remedy=f"correct {setting}: the module must be importable, and hold that name",
         address=address,
     )
+
+
+class Implementations(Mapping[str, Kind]):
+    """The implementations of a port by name, each imported when it is asked for.
+
+    One that was asked for by its address counts among the others from then on, in this process:
+    models of it are known where params.yaml names it.
+
+    Parameters
+    ----------
+    ours : mapping of str to str
+        Our own by name: their addresses.
+    port : type
+        The Protocol: each must have all that it names.
+    group : str
+        Where other packages enter theirs.
+    setting : str
+        What names are read from, for errors.
+    """
+
+    def __init__(self, ours: Mapping[str, str], *, port: type, group: str, setting: str) -> None:
+        self._ours, self._group, self._setting = ours, group, setting
+        self._port = port.__name__
+        named = (*port.__annotations__, *vars(port))
+        self._members = [member for member in named if not member.startswith("_")]
+        self._opened: dict[str, Kind] = {}
+
+    def __getitem__(self, name: str) -> Kind:
+        """The implementation of that name, or at that address.
+
+        Raises
+        ------
+        UsageError
+            If there is none, it cannot be imported, or it lacks what the port names.
+        """
+        if name not in self._opened:
+            kind = implementation(name, self._ours, group=self._group, setting=self._setting)
+            missing = [member for member in self._members if not hasattr(kind, member)]
+            if missing:
+                raise UsageError(
+                    f"{self._setting}: {name} is no {self._port.lower()}: "
+                    f"it lacks {', '.join(missing)}",
+                    remedy=f"give it all that tidemill.contracts.{self._port} names, or choose "
+                    "another",
+                    missing=tuple(missing),
+                )
+            self._opened[name] = kind
+        return self._opened[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ours or any(name == one for one in self)
+
+    def __iter__(self) -> Iterator[str]:
+        packages = sorted(point.name for point in entry_points(group=self._group))
+        return iter(dict.fromkeys([*self._ours, *packages, *self._opened]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def known(self, name: str) -> str:
+        """The name, where it leads to an implementation.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name.
+        UsageError
+            If an address leads to none.
+        """
+        if ":" in name:
+            self[name]  # opened now, so that models of it are known from here on
+        elif name not in self:
+            close = nearest(name, self)
+            hint = f"did you mean {close!r}?" if close else f"use {', '.join(self)}"
+            raise ValueError(f"there is no such {self._port.lower()}; {hint}")
+        return name
+
+    def ours(self) -> list[Kind]:
+        """Those that come with tidemill."""
+        return [self[name] for name in self._ours]
+
+    def others(self) -> list[Kind]:
+        """Those of other packages, and those that were asked for by address."""
+        return [self[name] for name in self if name not in self._ours]

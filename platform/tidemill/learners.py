@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tidemill.addresses import implementation
+from tidemill.addresses import Implementations
 from tidemill.contracts import Learner, Scalar
-from tidemill.errors import UsageError, nearest
+from tidemill.errors import nearest
 from tidemill.schema import Task
 
 __all__ = [
@@ -21,65 +20,16 @@ __all__ = [
     "unknown_parameters",
 ]
 
-_OURS = {
-    "sgd": "tidemill.learning.sgd:SgdLearner",
-    "hist_gradient_boosting": "tidemill.learning.histogram:HistGradientBoostingLearner",
-    "lightgbm": "tidemill.learning.boosting:LightGbmLearner",
-}
-_GROUP = "tidemill.learners"
-_MEMBERS = [m for m in (*Learner.__annotations__, *vars(Learner)) if not m.startswith("_")]
-
-
-class _Learners(Mapping[str, type[Learner]]):
-    """Learners by name, each imported when it is asked for.
-
-    One that was asked for by its address counts among the others from then on, in this process:
-    its models are known where params.yaml names it.
-    """
-
-    def __init__(self) -> None:
-        self._opened: dict[str, type[Learner]] = {}
-
-    def __getitem__(self, name: str) -> type[Learner]:
-        """The learner of that name, or at that address.
-
-        Raises
-        ------
-        UsageError
-            If there is none, it cannot be imported, or it is no learner.
-        """
-        if name not in self._opened:
-            kind = implementation(name, _OURS, group=_GROUP, setting="training.learner")
-            missing = [member for member in _MEMBERS if not hasattr(kind, member)]
-            if missing:
-                raise UsageError(
-                    f"training.learner: {name} is no learner: it lacks {', '.join(missing)}",
-                    remedy="give it all that tidemill.contracts.Learner names, or choose another",
-                    missing=tuple(missing),
-                )
-            self._opened[name] = kind
-        return self._opened[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in _OURS or any(name == one for one in self)
-
-    def __iter__(self) -> Iterator[str]:
-        packages = sorted(point.name for point in entry_points(group=_GROUP))
-        return iter(dict.fromkeys([*_OURS, *packages, *self._opened]))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def ours(self) -> list[type[Learner]]:
-        """Those that come with tidemill."""
-        return [self[name] for name in _OURS]
-
-    def others(self) -> list[type[Learner]]:
-        """Those of other packages, and those that were asked for by address."""
-        return [self[name] for name in self if name not in _OURS]
-
-
-LEARNERS = _Learners()
+LEARNERS: Implementations[type[Learner]] = Implementations(
+    {
+        "sgd": "tidemill.learning.sgd:SgdLearner",
+        "hist_gradient_boosting": "tidemill.learning.histogram:HistGradientBoostingLearner",
+        "lightgbm": "tidemill.learning.boosting:LightGbmLearner",
+    },
+    port=Learner,
+    group="tidemill.learners",
+    setting="training.learner",
+)
 
 
 def learner_of(estimator: object) -> type[Learner] | None:

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tidemill.contracts import Scalar
 from tidemill.conventions import parse_convention
-from tidemill.errors import nearest
 from tidemill.learners import LEARNERS, strategies
 from tidemill.schema import ColumnType, Task
+from tidemill.steps import STEPS, setting_problems
 
 __all__ = [
     "CsvFormat",
@@ -29,6 +29,11 @@ __all__ = [
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+StepEntry = str | dict[str, dict[str, Scalar]]
+
+_SEQUENCE: tuple[StepEntry, ...] = ("select", "project")
 
 
 class Section(BaseModel):
@@ -176,7 +181,7 @@ class ShardingConfig(Section):
 
 
 class ReductionConfig(Section):
-    """The reducer: impute, encode, scale, select, project."""
+    """The reducer: impute, encode and scale; then a sequence of steps."""
 
     impute: Literal["mean", "median", "zero", "none"] = Field(
         "mean", description="for numeric features; none keeps missing values for learners that can"
@@ -194,6 +199,24 @@ class ReductionConfig(Section):
     components: int | float = Field(
         0.95, description="pca: a number of components, or the share of variance they explain"
     )
+    steps: tuple[StepEntry, ...] = Field(
+        _SEQUENCE,
+        exclude_if=lambda steps: steps == _SEQUENCE,  # what it was before it could be said
+        description="what becomes of the encoded columns, in order: steps of tidemill or of "
+        "installed packages, or module:Name, each alone or as {step: {setting: value}}; project "
+        "stands where reduction.project goes",
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _known_steps(cls, steps: tuple[StepEntry, ...]) -> tuple[StepEntry, ...]:
+        for entry in steps:
+            if isinstance(entry, dict) and len(entry) != 1:
+                raise ValueError("an entry is the name of a step, or {step: {setting: value}}")
+            name, given = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+            for key, problem in setting_problems(STEPS.known(name), given).items():
+                raise ValueError(f"{name}.{key}: {problem}")
+        return steps
 
 
 class TuningConfig(Section):
@@ -242,13 +265,7 @@ class TrainingConfig(Section):
     @field_validator("learner")
     @classmethod
     def _known_learner(cls, name: str) -> str:
-        if ":" in name:
-            LEARNERS[name]  # opened now, so that models of it are known from here on
-        elif name not in LEARNERS:
-            close = nearest(name, LEARNERS)
-            hint = f"did you mean {close!r}?" if close else f"use {', '.join(LEARNERS)}"
-            raise ValueError(f"there is no such learner; {hint}")
-        return name
+        return LEARNERS.known(name)
 
     @field_validator("strategy")
     @classmethod

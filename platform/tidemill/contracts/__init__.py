@@ -11,11 +11,13 @@ from tidemill.contracts.learner import (
     TargetSummary,
 )
 from tidemill.contracts.partials import Blocks, FloatMatrix, Partial, Progress
+from tidemill.contracts.step import EncodedColumn, Step, TrainingColumns
 from tidemill.contracts.store import ObjectWriter, Store, StoredObject
 
 __all__ = [
     "AHEAD",
     "Blocks",
+    "EncodedColumn",
     "Engine",
     "Fit",
     "FitJob",
@@ -27,7 +29,9 @@ __all__ = [
     "Partial",
     "Progress",
     "Scalar",
+    "Step",
     "Store",
     "StoredObject",
     "TargetSummary",
+    "TrainingColumns",
 ]

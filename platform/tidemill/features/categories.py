@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tidemill.config import ReductionConfig
-from tidemill.features.drafts import Draft, EncodedColumn, pooled, settled
+from tidemill.contracts import EncodedColumn
+from tidemill.features.drafts import Draft, pooled, settled
 from tidemill.profiling import CategoryProfile
 
 __all__ = ["draft_categories", "frequent"]

@@ -6,17 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tidemill.conventions import parse_convention
 from tidemill.features.kernels import LARGEST
 from tidemill.features.reducer import Reducer
 from tidemill.numbers import is_style
+from tidemill.steps import STEPS
 
 __all__ = ["check_reducer"]
-
-# Components are rows of length one.
-_LONGEST = 1.0 + 1e-6
 
 
 def check_reducer(reducer: Reducer) -> int:
@@ -37,23 +33,32 @@ def check_reducer(reducer: Reducer) -> int:
     for feature in reducer.features:
         _check_feature(feature, width)
         _check_reading(feature)
-    components, center = reducer.components, reducer.center
-    if components is not None and center is not None:
-        _check_array("components", components, (len(components), width), _LONGEST)
-        _check_array("center", center, (width,), LARGEST)
+    steps = reducer.steps or []
+    if not isinstance(steps, list) or (steps and reducer.components is not None):
+        raise ValueError("its reducer has no list of steps, or a projection beside it")
+    for step in steps:
+        width = _check_step(step, width)
     return _tried_out(reducer)
 
 
-def _check_array(name: str, array: Any, shape: tuple[int, ...], largest: float) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape:
-        raise ValueError(f"the {name} of its reducer are not of {shape[-1]} columns")
-    if not np.all(np.abs(array) <= largest):
-        raise ValueError(f"the {name} of its reducer are not finite, or beyond {largest:.3g}")
+def _check_step(step: Mapping[str, Any], width: int) -> int:
+    """The number of columns that a stored step makes of ``width``; its state it checks itself.
+
+    Only what is installed or named in params.yaml is imported: a file cannot name a module.
+    """
+    name, kept, names = step["step"], step["kept"], _texts(step["names"])
+    if name not in STEPS:
+        raise ValueError(f"its reducer has a step {str(name)[:80]!r}, which is not known here")
+    inside = kept is None or all(type(i) is int and 0 <= i < width for i in kept)
+    if not inside or len(set(names)) < len(names) or not isinstance(step["state"], dict):
+        raise ValueError(f"the step {name!r} of its reducer does not fit those before it")
+    return len(names)
 
 
 def _tried_out(reducer: Reducer) -> int:
     """Columns of a row without values: what its parts lack shows here, not at a prediction."""
-    return int(reducer.transform({f["name"]: [None] for f in reducer.features}).shape[1])
+    anew = Reducer(**reducer.get_params(deep=False))
+    return int(anew.transform({f["name"]: [None] for f in anew.features}).shape[1])
 
 
 def _check_feature(feature: Mapping[str, Any], width: int) -> None:

@@ -13,28 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Draft", "EncodedColumn", "distinct", "pooled", "settled"]
+from tidemill.contracts import EncodedColumn
+
+__all__ = ["Draft", "distinct", "pooled", "settled"]
 
 _DIGITS = 9
-
-
-@dataclass(frozen=True)
-class EncodedColumn:
-    """One column of the encoded matrix before scaling.
-
-    Parameters
-    ----------
-    name : str
-    mean, variance : float
-        Over all training rows, after imputation; ``ddof=0``.
-    flaw : str
-        Why the column says nothing; empty if it varies.
-    """
-
-    name: str
-    mean: float
-    variance: float
-    flaw: str = ""
 
 
 @dataclass(frozen=True)

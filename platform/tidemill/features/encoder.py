@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.contracts import FloatMatrix
 from tidemill.features.columns import Frame, take
 from tidemill.features.kernels import LARGEST, compile_feature
+from tidemill.features.sequence import FittedStep
 
 __all__ = ["Encoder"]
 
@@ -17,7 +19,7 @@ _STRETCH = 4096  # rows whose encoded columns stay in the cache
 
 
 class Encoder:
-    """Impute, encode and scale raw columns; project them if components are given.
+    """Impute, encode and scale raw columns; lead them through steps.
 
     Parameters
     ----------
@@ -62,22 +64,21 @@ class Encoder:
             self._write(columns, start, stop, out[start:stop])
         return out
 
-    def project(
-        self, frame: Frame, components: npt.NDArray[np.float64], center: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float32]:
-        """The projected columns; (rows, n_components) float32.
+    def through(self, frame: Frame, steps: Sequence[FittedStep]) -> npt.NDArray[np.float32]:
+        """What the steps make of the encoded columns; (rows, n_out) float32.
 
         The encoded matrix exists for a few thousand rows at a time. What float32 cannot hold
         becomes the largest that it can: one such row would end the prediction of all.
         """
         columns, rows = self._read(frame)
-        out = np.empty((rows, len(components)), np.float32)
+        out = np.empty((rows, len(steps[-1].names)), np.float32)
         for start in range(0, rows, _STRETCH):
             stop = min(start + _STRETCH, rows)
-            stretch = np.zeros((stop - start, self._width))
+            stretch: FloatMatrix = np.zeros((stop - start, self._width))
             self._write(columns, start, stop, stretch)
-            stretch -= center
-            out[start:stop] = np.clip(stretch @ components.T, -LARGEST, LARGEST)
+            for step in steps:
+                stretch = step.transform(stretch)
+            out[start:stop] = np.clip(stretch, -LARGEST, LARGEST)
         return out
 
     def _read(self, frame: Frame) -> tuple[list[npt.NDArray[Any]], int]:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.config import ReductionConfig
-from tidemill.contracts import Engine, Progress
-from tidemill.errors import ConfigError, NoFeatures, TooFewRows, first_few
+from tidemill.contracts import Engine, Progress, Step
+from tidemill.errors import NoFeatures, TooFewRows, first_few
 from tidemill.features.calendar import PARTS, TIME_PARTS
 from tidemill.features.categories import draft_categories
 from tidemill.features.drafts import Draft, distinct
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
-from tidemill.features.projection import Projection, principal_components
 from tidemill.features.report import ReductionReport
-from tidemill.features.selection import CORRELATED_COLUMNS, copies, correlated, still
+from tidemill.features.sequence import configured_steps
 from tidemill.features.training_shards import (
     Counts,
-    Encoding,
+    ShardColumns,
     count_calendar,
-    encoded_hashes,
-    encoded_moments,
     training_profile,
 )
 from tidemill.numbers import EXACT
-from tidemill.profiling import CategoryProfile, Moments, NumericProfile, Profile
+from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema
 from tidemill.storage import ShardManifest
 
@@ -33,6 +30,8 @@ if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
 
 __all__ = ["fit_reducer"]
+
+_OURS = ("select", "project")  # what they say stands at the report's top
 
 
 def fit_reducer(
@@ -43,7 +42,7 @@ def fit_reducer(
     engine: Engine,
     progress: Progress | None = None,
 ) -> tuple[Reducer, ReductionReport]:
-    """Fit a reducer on the training shards.
+    """Fit a reducer on the training shards: the encoding, then the steps, each on what is left.
 
     Parameters
     ----------
@@ -61,62 +60,45 @@ def fit_reducer(
     TooFewRows
         If there is no training row.
     NoFeatures
-        If selection leaves nothing.
+        If a step leaves nothing.
     ConfigError
-        If missing values are kept (``impute: none``) and projected.
+        If missing values are kept (``impute: none``) and a step does not take them.
     IntegrityError
         If a shard or profile is not what the manifest recorded.
 
     Notes
     -----
     Means, deviations, categories and variances come from the shards' profiles; calendar parts
-    from a pass over time columns; correlation and principal components from one pass over all
-    features. Memory: one block a worker and O(n_features^2); above 4,000 encoded columns only
-    copies are looked for, by a hash of each column, and nothing is quadratic but principal
-    components where they are asked for.
+    from a pass over time columns; what else there is from the passes that steps ask for:
+    correlation and principal components share one. Memory: one block a worker, and what steps
+    gather.
     """
-    _check(manifest, config)
-    profile = training_profile(manifest, folder)
-    features = manifest.schema.features
-    parts = {c.name: _parts(c) for c in features if c.type is ColumnType.DATETIME}
-    calendar = count_calendar(manifest, folder, parts, engine)
-    drafts = distinct([_draft(column, profile, calendar, config) for column in features])
-    dropped = still([c for draft in drafts for c in draft.columns], config.min_variance)
-    encoding = _encoding(drafts, dropped, config)
-    moments = None
-    by_hash = len(encoding.names) > CORRELATED_COLUMNS and config.max_correlation < 1.0
-    if by_hash:
-        hashes = encoded_hashes(manifest, folder, encoding, engine, progress)
-        dropped |= copies(encoding.names, hashes)
-        encoding = _encoding(drafts, dropped, config)
-    if encoding.names and (
-        (config.max_correlation < 1.0 and not by_hash) or config.project == "pca"
-    ):
-        moments = encoded_moments(manifest, folder, encoding, engine, progress)
-        if config.max_correlation < 1.0 and not by_hash:
-            dropped |= correlated(moments, config.max_correlation)
-            encoding = _encoding(drafts, dropped, config)
-    if not encoding.names:
-        raise _nothing_left(drafts, dropped)
-    projection = None
-    if moments is not None and config.project == "pca":
-        projection = principal_components(_only(moments, encoding.names), config.components)
-    return _reducer(drafts, encoding, projection, manifest.schema), _report(
-        drafts, dropped, encoding, projection, profile.rows, by_hash=by_hash
-    )
-
-
-def _check(manifest: ShardManifest, config: ReductionConfig) -> None:
     if not manifest.rows(Role.TRAIN):
         raise TooFewRows(
             "there are no training rows",
             remedy="give more data, or leave less of them out with sharding.holdout",
         )
-    if config.impute == "none" and config.project == "pca":
-        raise ConfigError(
-            "reduction: principal components need values, and impute: none keeps missing ones",
-            remedy="set reduction.impute to mean, median or zero, or reduction.project to none",
-        )
+    steps = configured_steps(config)
+    profile = training_profile(manifest, folder)
+    features = manifest.schema.features
+    parts = {c.name: _parts(c) for c in features if c.type is ColumnType.DATETIME}
+    calendar = count_calendar(manifest, folder, parts, engine)
+    drafts = distinct([_draft(column, profile, calendar, config) for column in features])
+    left = ShardColumns(
+        manifest,
+        folder,
+        engine,
+        progress,
+        profile,
+        drafts=tuple(drafts),
+        dropped={c.name: c.flaw for draft in drafts for c in draft.columns if c.flaw},
+        scaled=config.scale == "standard",
+    )
+    for name, step in steps:
+        left = left.after(name, step) if left.names else left
+    if not left.names:
+        raise _nothing_left(left)
+    return _reducer(left), _report(left, steps)
 
 
 def _parts(column: Column) -> tuple[str, ...]:
@@ -135,26 +117,8 @@ def _draft(column: Column, profile: Profile, calendar: Counts, config: Reduction
     return draft_categories(name, known, config)
 
 
-def _encoding(drafts: list[Draft], dropped: Mapping[str, str], config: ReductionConfig) -> Encoding:
-    kept = [c for draft in drafts for c in draft.columns if c.name not in dropped]
-    slots = {column.name: slot for slot, column in enumerate(kept)}
-    features = tuple(
-        draft.placed(slots)
-        for draft in drafts
-        if any(column.name in slots for column in draft.columns)
-    )
-    scaled = config.scale == "standard"
-    means = tuple(0.0 if scaled else column.mean for column in kept)
-    return Encoding(features, tuple(slots), means)
-
-
-def _only(moments: Moments, names: tuple[str, ...]) -> Moments:
-    at = [moments.names.index(name) for name in names]
-    return Moments(names, moments.count, moments.mean[at], moments.comoment[at][:, at])
-
-
-def _nothing_left(drafts: list[Draft], dropped: Mapping[str, str]) -> NoFeatures:
-    reasons = _by_feature(drafts, dropped)
+def _nothing_left(left: ShardColumns) -> NoFeatures:
+    reasons = _reasons(left)
     told = (f"{name}: {reason}" for name, reason in reasons.items())
     listing = first_few(told, 10, between="; ")
     return NoFeatures(
@@ -164,33 +128,34 @@ def _nothing_left(drafts: list[Draft], dropped: Mapping[str, str]) -> NoFeatures
     )
 
 
-def _by_feature(drafts: list[Draft], dropped: Mapping[str, str]) -> dict[str, str]:
-    """Reasons by raw feature where all of it goes, else by encoded column."""
+def _reasons(left: ShardColumns) -> dict[str, str]:
+    """Why columns are left out: by raw feature where all of it goes, else by column."""
     reasons: dict[str, str] = {}
-    for draft in drafts:
-        gone = [column.name for column in draft.columns if column.name in dropped]
+    for draft in left.drafts:
+        gone = [column.name for column in draft.columns if column.name in left.dropped]
         if len(gone) == len(draft.columns):
-            reasons[draft.feature["name"]] = dropped[gone[0]]
+            reasons[draft.feature["name"]] = left.dropped[gone[0]]
         else:
-            reasons |= {name: dropped[name] for name in gone}
-    return reasons
+            reasons |= {name: left.dropped[name] for name in gone}
+    return {**reasons, **left.dropped_later}
 
 
-def _reducer(
-    drafts: list[Draft], encoding: Encoding, projection: Projection | None, schema: TableSchema
-) -> Reducer:
+def _reducer(left: ShardColumns) -> Reducer:
     # Imported here: workers, which import this room, have no use for scikit-learn.
     from tidemill.features.reducer import Reducer
 
+    schema = left.manifest.schema
     reading = _reading(schema)
-    features: list[dict[str, Any]] = [{**f, **reading[f["name"]]} for f in encoding.features]
+    features: list[dict[str, Any]] = [{**f, **reading[f["name"]]} for f in left.encoding.features]
+    steps = [step.to_document() for step in left.steps]
+    # Reducers of before steps could be chosen have the projection alone, as two arrays.
+    alone = [step["step"] for step in steps] == ["project"] and steps[0]["kept"] is None
     return Reducer(
         features=features,
-        encoded=list(encoding.names),
-        components=None if projection is None else projection.components,
-        center=None if projection is None else projection.center,
-        seen=[draft.feature["name"] for draft in drafts],
+        encoded=list(left.encoding.names),
+        seen=[draft.feature["name"] for draft in left.drafts],
         missing_values=list(schema.missing_values),
+        **(steps[0]["state"] if alone else {"steps": steps or None}),
     )
 
 
@@ -214,28 +179,18 @@ def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _report(
-    drafts: list[Draft],
-    dropped: Mapping[str, str],
-    encoding: Encoding,
-    projection: Projection | None,
-    rows: int,
-    *,
-    by_hash: bool,
-) -> ReductionReport:
-    names = encoding.names
-    explained: tuple[float, ...] = ()
-    if projection is not None:
-        names = tuple(f"pca{number}" for number in range(len(projection.components)))
-        explained = tuple(projection.explained.tolist())
+def _report(left: ShardColumns, steps: Sequence[tuple[str, Step]]) -> ReductionReport:
+    said = [(name, step.explain()) for name, step in steps]
+    ours = {key: value for name, one in said if name in _OURS for key, value in one.items()}
     return ReductionReport(
-        features_in=len(drafts),
-        features_used=len(encoding.features),
-        features_out=len(names),
-        names=names,
-        dropped=_by_feature(drafts, dropped),
-        rare_categories={d.feature["name"]: d.rare for d in drafts if d.rare is not None},
-        explained_variance=explained,
-        rows=rows,
-        redundancy="copies" if by_hash else "correlation",
+        features_in=len(left.drafts),
+        features_used=len(left.encoding.features),
+        features_out=len(left.names),
+        names=left.names,
+        dropped=_reasons(left),
+        rare_categories={d.feature["name"]: d.rare for d in left.drafts if d.rare is not None},
+        explained_variance=tuple(ours.get("explained_variance", ())),
+        rows=left.profile.rows,
+        redundancy=ours.get("redundancy", "correlation"),
+        steps=tuple({"step": name, **one} for name, one in said if name not in _OURS),
     )

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.config import ReductionConfig
+from tidemill.contracts import EncodedColumn
 from tidemill.features.calendar import PARTS
-from tidemill.features.drafts import Draft, EncodedColumn, pooled, settled
+from tidemill.features.drafts import Draft, pooled, settled
 from tidemill.profiling import CategoryProfile, NumericProfile
 
 __all__ = ["draft_boolean", "draft_datetime", "draft_numeric"]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.contracts import FloatMatrix, Parameter, TrainingColumns
+from tidemill.contracts.step import Comoments
 from tidemill.errors import ConfigError
-from tidemill.profiling import Moments
+from tidemill.features.kernels import LARGEST
 
-__all__ = ["Projection", "principal_components"]
+__all__ = ["ProjectStep", "Projection", "principal_components"]
 
 _DIGITS = 9
 _TIE = 1e-6
+_LONGEST = 1.0 + 1e-6  # components are rows of length one
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +40,68 @@ class Projection:
     explained: npt.NDArray[np.float64]
 
 
-def principal_components(moments: Moments, components: int | float) -> Projection:
+class ProjectStep:
+    """Principal components in place of the columns."""
+
+    settings: ClassVar[Mapping[str, Parameter]] = {}
+    section: ClassVar[tuple[str, ...]] = ("components",)
+    takes_missing: ClassVar[bool] = False
+    only_drops: ClassVar[bool] = False
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, components: int | float = 0.95) -> None:
+        self._wanted = components
+        self._found: Projection
+
+    def fit(self, training: TrainingColumns) -> Mapping[str, str]:
+        """All columns go in."""
+        self._found = principal_components(training.moments(), self._wanted)
+        return {}
+
+    def names(self, names: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002
+        """``pca0``, ``pca1``, ..."""
+        return tuple(f"pca{number}" for number in range(len(self._found.components)))
+
+    def transform(self, matrix: FloatMatrix) -> FloatMatrix:
+        """(rows, n_components) float64."""
+        matrix -= self._found.center
+        projected: FloatMatrix = matrix @ self._found.components.T
+        return projected
+
+    def explain(self) -> Mapping[str, Any]:
+        """The share of variance of each component."""
+        return {"explained_variance": self._found.explained.tolist()}
+
+    def state(self) -> Mapping[str, Any]:
+        """``components`` and ``center``."""
+        return {"components": self._found.components, "center": self._found.center}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """Of arrays that a fit could have left."""
+        components, center = state["components"], state["center"]
+        width = np.shape(center)[0] if np.ndim(center) == 1 else -1
+        count = np.shape(components)[0] if np.ndim(components) == 2 else -1
+        _check_array("components", components, (count, width), _LONGEST)
+        _check_array("center", center, (width,), LARGEST)
+        step = cls()
+        step._found = Projection(components, center, np.zeros(len(components)))
+        return step
+
+
+def _check_array(name: str, array: Any, shape: tuple[int, ...], largest: float) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape:
+        raise ValueError(f"the {name} of its reducer are not of {shape[-1]} columns")
+    if not np.all(np.abs(array) <= largest):
+        raise ValueError(f"the {name} of its reducer are not finite, or beyond {largest:.3g}")
+
+
+def principal_components(moments: Comoments, components: int | float) -> Projection:
     """The leading eigenvectors of the covariance of all rows.
 
     Parameters
     ----------
-    moments : Moments
+    moments : Comoments
         Of all rows.
     components : int or float
         How many; or, below 1, the share of variance that they explain together. At most as

@@ -10,12 +10,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from tidemill.features.columns import Frame
 from tidemill.features.encoder import Encoder
+from tidemill.features.sequence import FittedStep
 
 __all__ = ["Reducer"]
 
 
 class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Impute, encode, scale, select and project raw columns.
+    """Impute, encode and scale raw columns, then lead them through steps.
 
     It is fitted when it is made: ``fit_reducer`` computes the description below from shards,
     and ``fit`` changes nothing. Everything it knows are plain lists, dicts, texts, numbers and
@@ -36,13 +37,16 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     encoded : list of str
         Names of the encoded, scaled and selected columns.
     components : (n_components, n_encoded) float64 or None
-        Projection; None for none.
+        Of the step ``project``, where that is the only one; else None.
     center : (n_encoded,) float64 or None
         Mean of the encoded columns, taken off before projecting.
     seen : list of str
         Names of the raw feature columns of the training table, used or not.
     missing_values : list of str or None
         Texts that mean 'missing' there.
+    steps : list of dict or None
+        What comes after encoding, in order: ``step``, ``kept``, ``names`` and ``state`` of each
+        (:class:`tidemill.features.sequence.FittedStep`).
 
     Notes
     -----
@@ -60,7 +64,9 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
            [ 1.5]], dtype=float32)
     """
 
-    missing_values: list[str] | None = None  # stored reducers of earlier revisions have none
+    # Stored reducers of earlier revisions have none.
+    missing_values: list[str] | None = None
+    steps: list[dict[str, Any]] | None = None
 
     def __init__(
         self,
@@ -70,6 +76,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         center: npt.NDArray[np.float64] | None = None,
         seen: list[str] | None = None,
         missing_values: list[str] | None = None,
+        steps: list[dict[str, Any]] | None = None,
     ) -> None:
         self.features = features
         self.encoded = encoded
@@ -77,6 +84,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.center = center
         self.seen = seen
         self.missing_values = missing_values
+        self.steps = steps
 
     def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ARG002
         """Return self: a reducer is fitted when it is made."""
@@ -99,20 +107,24 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         SchemaMismatch
             If columns are missing or there twice, or a cell cannot be read as what it should be.
         """
-        encoder = self._compiled()
-        if self.components is None or self.center is None:
-            return encoder.encode(X, np.float32)
-        return encoder.project(X, self.components, self.center)
+        encoder, steps = self._compiled()
+        return encoder.through(X, steps) if steps else encoder.encode(X, np.float32)
 
     def get_feature_names_out(
         self,
         input_features: Any = None,  # noqa: ARG002
     ) -> npt.NDArray[np.object_]:
         """Names of the output columns; (n_out,) of str."""
-        names = self.encoded
-        if self.components is not None:
-            names = [f"pca{number}" for number in range(len(self.components))]
-        return np.array(names, dtype=object)
+        steps = self._stored_steps()
+        return np.array(steps[-1]["names"] if steps else self.encoded, dtype=object)
+
+    def _stored_steps(self) -> list[dict[str, Any]]:
+        """What comes after encoding; a projection that stands alone is two arrays."""
+        if self.components is None or self.center is None:
+            return self.steps or []
+        names = [f"pca{number}" for number in range(len(self.components))]
+        state = {"components": self.components, "center": self.center}
+        return [{"step": "project", "kept": None, "names": names, "state": state}]
 
     @property
     def feature_names_in_(self) -> npt.NDArray[np.object_]:
@@ -129,13 +141,21 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        state.pop("_encoder", None)  # compiled again where it is needed
+        state.pop("_parts", None)  # compiled again where it is needed
+        if self.steps is None:  # as it was before there could be any
+            state.pop("steps", None)
         return state
 
-    def _compiled(self) -> Encoder:
-        encoder: Encoder | None = self.__dict__.get("_encoder")
-        if encoder is None:
-            encoder = self._encoder = Encoder(
-                self.features, len(self.encoded), self.missing_values or ()
-            )
-        return encoder
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Packages that its steps need, beside those of tidemill."""
+        _, steps = self._compiled()
+        return tuple(package for fitted in steps for package in fitted.step.requires)
+
+    def _compiled(self) -> tuple[Encoder, tuple[FittedStep, ...]]:
+        parts: tuple[Encoder, tuple[FittedStep, ...]] | None = self.__dict__.get("_parts")
+        if parts is None:
+            encoder = Encoder(self.features, len(self.encoded), self.missing_values or ())
+            steps = tuple(FittedStep.of(step) for step in self._stored_steps())
+            parts = self._parts = encoder, steps
+        return parts

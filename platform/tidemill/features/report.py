@@ -33,6 +33,8 @@ class ReductionReport:
         Training rows behind it.
     redundancy : str
         What columns were compared by: ``correlation``, or of more than 4,000 ``copies``.
+    steps : tuple of dict
+        What each step of other packages says of itself, beside its name ``step``.
     """
 
     features_in: int
@@ -44,11 +46,15 @@ class ReductionReport:
     explained_variance: tuple[float, ...]
     rows: int
     redundancy: str = "correlation"
+    steps: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of reports/reduction.json."""
         document = asdict(self)
         document["names"] = list(self.names)
+        document["steps"] = list(self.steps)
+        if not self.steps:  # as it was before there could be any
+            del document["steps"]
         document["explained_variance"] = list(self.explained_variance)
         document["explained_variance_total"] = round(sum(self.explained_variance), 9)
         return document

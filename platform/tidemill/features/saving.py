@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["load_reducer", "save_reducer"]
 
 _DESCRIPTION = "reducer.json"
-_ARRAYS = ("components", "center")
+_PROJECTION = ("components", "center")
 _FORMAT = 1
 
 
 def save_reducer(reducer: Reducer, folder: Path) -> None:
-    """Write ``reducer.json``, and ``components.npy`` and ``center.npy`` where it projects."""
-    arrays = {
-        name: _npy(array) for name in _ARRAYS if (array := getattr(reducer, name)) is not None
-    }
+    """Write ``reducer.json``, and a ``.npy`` for each array of its steps."""
+    found = {name: getattr(reducer, name) for name in _PROJECTION}
+    steps: list[dict[str, Any]] = []
+    for number, step in enumerate(reducer.steps or []):
+        arrays = {k: value for k, value in step["state"].items() if isinstance(value, np.ndarray)}
+        found |= {f"step{number}.{name}": array for name, array in arrays.items()}
+        plain = {k: value for k, value in step["state"].items() if k not in arrays}
+        steps.append({**step, "state": plain})
+    written = {name: _npy(array) for name, array in found.items() if array is not None}
     document = {
         "format": _FORMAT,
         "features": reducer.features,
@@ -34,15 +39,15 @@ def save_reducer(reducer: Reducer, folder: Path) -> None:
         "seen": reducer.seen,
         "missing_values": reducer.missing_values,
         "projects": reducer.components is not None,
-        "arrays": {name: hash_bytes(content) for name, content in arrays.items()},
+        "arrays": {name: hash_bytes(content) for name, content in written.items()},
+        **({"steps": steps} if steps else {}),
     }
-    for name in _ARRAYS:
-        path = folder / f"{name}.npy"
-        if name in arrays:
-            write_bytes(path, arrays[name])
-        else:
-            with storage_errors(path):
-                path.unlink(missing_ok=True)
+    with storage_errors(folder):
+        for left in folder.glob("*.npy"):
+            if left.stem not in written:
+                left.unlink()
+    for name, content in written.items():
+        write_bytes(folder / f"{name}.npy", content)
     write_hashed(folder / _DESCRIPTION, document)
 
 
@@ -63,8 +68,12 @@ def load_reducer(folder: Path) -> Reducer:
             raise ValueError(f"format {document['format']}")
         arrays = [
             _read(folder / f"{name}.npy", hashes.get(name)) if document["projects"] else None
-            for name in _ARRAYS
+            for name in _PROJECTION
         ]
+        steps = document.get("steps", [])
+        for name in hashes.keys() - _PROJECTION:
+            place, _, key = name.removeprefix("step").partition(".")
+            steps[int(place)]["state"][key] = _read(folder / f"{name}.npy", hashes[name])
         return Reducer(
             features=document["features"],
             encoded=document["encoded"],
@@ -72,8 +81,9 @@ def load_reducer(folder: Path) -> Reducer:
             center=arrays[1],
             seen=document["seen"],
             missing_values=document.get("missing_values"),
+            steps=steps or None,
         )
-    except (KeyError, TypeError, ValueError, EOFError, FileNotFoundError) as exc:
+    except (LookupError, TypeError, ValueError, EOFError, FileNotFoundError) as exc:
         raise IntegrityError(
             f"{folder / _DESCRIPTION} holds no reducer that can be read: {exc}",
             remedy=f"bring {folder} back with `dvc checkout`, or delete it and run: tidemill run",

@@ -1,43 +1,48 @@
-"""The passes over training shards: calendar counts, and moments of the encoded columns."""
+"""The passes over training shards: calendar counts, and what the reducer's steps ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial, reduce
+from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from tidemill.contracts import Engine, Progress
+from tidemill.contracts import EncodedColumn, Engine, FloatMatrix, Progress, Step
+from tidemill.errors import ConfigError
 from tidemill.features.calendar import calendar_counts
 from tidemill.features.columns import read_times
+from tidemill.features.drafts import Draft
 from tidemill.features.encoder import Encoder
+from tidemill.features.sequence import FittedStep, chosen
 from tidemill.profiling import Moments, Profile, fold, merge
 from tidemill.schema import Role
 from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
 
-__all__ = [
-    "Encoding",
-    "count_calendar",
-    "encoded_hashes",
-    "encoded_moments",
-    "training_profile",
-]
+__all__ = ["Encoding", "ShardColumns", "count_calendar", "training_profile"]
 
 Counts = dict[str, dict[str, npt.NDArray[np.int64]]]
 
 
+Result = TypeVar("Result")
+
+
 @dataclass(frozen=True)
 class Encoding:
-    """What a worker needs to encode: descriptions, names, and what stands in for NaN."""
+    """What a worker needs to encode: descriptions, and what is known of their columns."""
 
     features: tuple[Mapping[str, Any], ...]
-    names: tuple[str, ...]
-    means: tuple[float, ...]
+    columns: tuple[EncodedColumn, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return tuple(column.name for column in self.columns)
 
 
 def training_profile(manifest: ShardManifest, folder: Path) -> Profile:
@@ -85,75 +90,197 @@ def _shard_calendar(
     return total
 
 
-def encoded_moments(
-    manifest: ShardManifest,
+@dataclass(frozen=True, eq=False)
+class ShardColumns:
+    """The training rows of shards, as they come to the step that is fitted next.
+
+    Parameters
+    ----------
+    manifest : ShardManifest
+    folder : Path
+    engine : Engine
+    progress : callable or None
+        Of each pass, one step a shard.
+    profile : Profile
+    drafts : tuple of Draft
+        Of all features.
+    dropped : mapping of str to str
+        Encoded columns that are left out, and why.
+    dropped_later : mapping of str to str
+        Columns that steps made, likewise.
+    scaled : bool
+    steps : tuple of FittedStep
+        Those before.
+    kept : tuple of int or None
+        Which columns of the last of those are left; None: all.
+    """
+
+    manifest: ShardManifest
+    folder: Path
+    engine: Engine
+    progress: Progress | None
+    profile: Profile
+    drafts: tuple[Draft, ...]
+    dropped: Mapping[str, str]
+    scaled: bool
+    dropped_later: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[FittedStep, ...] = ()
+    kept: tuple[int, ...] | None = None
+    _passed: dict[int, Moments] = field(default_factory=dict)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """The encoded columns that are left, in the order of the table."""
+        left = [c for draft in self.drafts for c in draft.columns if c.name not in self.dropped]
+        slots = {column.name: slot for slot, column in enumerate(left)}
+        features = tuple(
+            draft.placed(slots)
+            for draft in self.drafts
+            if any(column.name in slots for column in draft.columns)
+        )
+        return Encoding(features, tuple(left))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        if not self.steps:
+            return self.encoding.names
+        last = self.steps[-1].names
+        return last if self.kept is None else tuple(last[i] for i in self.kept)
+
+    @cached_property
+    def columns(self) -> tuple[EncodedColumn, ...]:
+        """Mean and variance of each; of a step's own columns from two passes."""
+        if not self.steps:
+            return self.encoding.columns
+        sums, counts = self.fold(_sums, _both, label="means of columns")
+        means = sums / np.maximum(counts, 1)
+        squares = self.fold(partial(_squares, means=means), add, label="variances of columns")
+        found = zip(self.names, means.tolist(), squares / np.maximum(counts, 1), strict=True)
+        return tuple(EncodedColumn(name, mean, float(v)) for name, mean, v in found)
+
+    def moments(self) -> Moments:
+        """Means and co-moments, what is missing taken as the mean; read once for all steps."""
+        known = self._passed.get(len(self.steps))
+        if known is None or not set(self.names) <= set(known.names):
+            zero = self.scaled and not self.steps
+            means = np.array([0.0 if zero else column.mean for column in self.columns])
+            of = partial(_moments, names=self.names, means=means)
+            known = self._passed[len(self.steps)] = self.fold(of, merge, label="co-moments")
+        return known.only(self.names)
+
+    def fold(
+        self,
+        of: Callable[[FloatMatrix, int], Result],
+        merge: Callable[[Result, Result], Result],
+        *,
+        label: str,
+    ) -> Result:
+        """One pass over all blocks as they come to the next step; see :class:`TrainingColumns`."""
+        one = partial(
+            _shard_pass,
+            folder=self.folder,
+            encoding=self.encoding,
+            steps=self.steps,
+            kept=self.kept,
+            of=of,
+            merge=merge,
+        )
+        shards = self.manifest.of(Role.TRAIN)
+        return self.engine.fold(one, shards, merge, label=label, progress=self.progress)
+
+    def without(self, names: Iterable[str]) -> Self:
+        """The same rows, without these columns."""
+        return self._without(dict.fromkeys(names, ""))
+
+    def _without(self, dropped: Mapping[str, str]) -> Self:
+        if not dropped:
+            return self
+        if not self.steps:
+            return replace(self, dropped={**self.dropped, **dropped})
+        made = self.steps[-1].names
+        last = range(len(made)) if self.kept is None else self.kept
+        left = tuple(i for i in last if made[i] not in dropped)
+        return replace(self, dropped_later={**self.dropped_later, **dropped}, kept=left)
+
+    def after(self, name: str, step: Step) -> Self:
+        """The rows as they leave a step, which is fitted here.
+
+        Raises
+        ------
+        ConfigError
+            If it makes two columns of one name.
+        """
+        left = self._without(step.fit(self))
+        if not left.names or (step.only_drops and not self.steps):
+            return left  # what is left out is not encoded at all
+        names = step.names(left.names)
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"reduction.steps: {name} makes several columns of one name",
+                remedy=f"take one {name} out of reduction.steps",
+                names=names,
+            )
+        fitted = FittedStep(name, step, left.kept, names)
+        return replace(left, steps=(*left.steps, fitted), kept=None)
+
+
+def _shard_pass(
+    shard: ShardEntry,
+    *,
     folder: Path,
     encoding: Encoding,
-    engine: Engine,
-    progress: Progress | None = None,
-) -> Moments:
-    """Moments of the encoded columns of all training rows; one pass, memory of one block."""
-    return engine.fold(
-        partial(_shard_moments, folder=folder, encoding=encoding),
-        manifest.of(Role.TRAIN),
-        merge,
-        label="co-moments",
-        progress=progress,
-    )
-
-
-def _shard_moments(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> Moments:
+    steps: Sequence[FittedStep],
+    kept: tuple[int, ...] | None,
+    of: Callable[[FloatMatrix, int], Result],
+    merge: Callable[[Result, Result], Result],
+) -> Result:
     path = verify_file(folder, shard.file)
-    encoder = Encoder(encoding.features, len(encoding.names))
+    encoder = Encoder(encoding.features, len(encoding.columns))
     columns: Sequence[str] = [feature["name"] for feature in encoding.features]
-    means = np.array(encoding.means)
+    buffer = np.empty((max(shard.file.blocks), len(encoding.columns)))
+    place = int(shard.file.sha256[:16], 16)
 
-    buffer = np.empty((max(shard.file.blocks), len(encoding.names)))
-
-    def moments(table: Any) -> Moments:
-        matrix = encoder.encode(table, np.float64, buffer=buffer)
-        np.copyto(matrix, means, where=np.isnan(matrix))
-        return Moments.of(matrix, encoding.names)
+    def result(number: int, table: Any) -> Result:
+        matrix: FloatMatrix = encoder.encode(table, np.float64, buffer=buffer)
+        for step in steps:
+            matrix = step.transform(matrix)
+        seed = int(np.random.SeedSequence([place, number]).generate_state(1, np.uint64)[0])
+        return of(chosen(matrix, kept), seed)
 
     # One thread: sums do not depend on the machine's cores, and workers share them anyway.
     with threadpool_limits(1, user_api="blas"):
-        return fold(moments(table) for table in read_blocks(path, columns=columns))
+        blocks = enumerate(read_blocks(path, columns=columns))
+        return reduce(merge, (result(number, table) for number, table in blocks))
 
 
-def encoded_hashes(
-    manifest: ShardManifest,
-    folder: Path,
-    encoding: Encoding,
-    engine: Engine,
-    progress: Progress | None = None,
-) -> npt.NDArray[np.uint64]:
-    """A hash of the values of each encoded column over all training rows, (n_columns,) uint64.
-
-    Columns of equal values hash alike, others but for one in 2^64. The sum, modulo 2^64, of every
-    value's bits times a number that its row gives: it merges exactly, in whatever order. Memory:
-    one block a worker and O(n_columns).
-    """
-    found = engine.map(
-        partial(_shard_hashes, folder=folder, encoding=encoding),
-        manifest.of(Role.TRAIN),
-        label="hashes of columns",
-        progress=progress,
-    )
-    hashes: npt.NDArray[np.uint64] = np.sum(np.stack(found), axis=0, dtype=np.uint64)
-    return hashes
+def _moments(
+    matrix: FloatMatrix,
+    seed: int,  # noqa: ARG001
+    *,
+    names: tuple[str, ...],
+    means: npt.NDArray[np.float64],
+) -> Moments:
+    np.copyto(matrix, means, where=np.isnan(matrix))
+    return Moments.of(matrix, names)
 
 
-def _shard_hashes(shard: ShardEntry, *, folder: Path, encoding: Encoding) -> npt.NDArray[np.uint64]:
-    path = verify_file(folder, shard.file)
-    encoder = Encoder(encoding.features, len(encoding.names))
-    columns: Sequence[str] = [feature["name"] for feature in encoding.features]
-    weights = np.random.default_rng(int(shard.file.sha256[:16], 16))
-    hashes = np.zeros(len(encoding.names), np.uint64)
-    for table in read_blocks(path, columns=columns):
-        matrix = encoder.encode(table, np.float64) + 0.0  # -0 is 0
-        matrix[np.isnan(matrix)] = np.nan  # of one kind
-        by_row = weights.integers(1, 2**64, len(matrix), np.uint64)
-        for bits, weight in zip(matrix.view(np.uint64), by_row, strict=True):
-            # The low bits of a number are often 0, and a product has no better ones.
-            hashes += (bits ^ (bits >> np.uint64(32))) * weight
-    return hashes
+def _sums(matrix: FloatMatrix, seed: int) -> tuple[FloatMatrix, FloatMatrix]:  # noqa: ARG001
+    return np.nansum(matrix, axis=0), np.count_nonzero(~np.isnan(matrix), axis=0)
+
+
+def _both(
+    a: tuple[FloatMatrix, FloatMatrix], b: tuple[FloatMatrix, FloatMatrix]
+) -> tuple[FloatMatrix, FloatMatrix]:
+    return a[0] + b[0], a[1] + b[1]
+
+
+def _squares(
+    matrix: FloatMatrix,
+    seed: int,  # noqa: ARG001
+    *,
+    means: npt.NDArray[np.float64],
+) -> FloatMatrix:
+    matrix -= means
+    squares: FloatMatrix = np.nansum(np.square(matrix), axis=0)
+    return squares

@@ -107,6 +107,13 @@ class Moments:
             comoment += centred.T @ centred
         return cls(tuple(names), rows, mean, comoment)
 
+    def only(self, names: Sequence[str]) -> Self:
+        """Those of some of the columns."""
+        if tuple(names) == self.names:
+            return self
+        at = [self.names.index(name) for name in names]
+        return type(self)(tuple(names), self.count, self.mean[at], self.comoment[at][:, at])
+
     @property
     def covariance(self) -> npt.NDArray[np.float64]:
         """Sample covariance (n_features, n_features), ``ddof=1``; NaN below two rows."""

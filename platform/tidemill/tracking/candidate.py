@@ -76,10 +76,11 @@ class Candidate:
     notes: tuple[str, ...] = ()
 
 
-def requirements(learner: object = None) -> tuple[str, ...]:
+def requirements(pipeline: Pipeline) -> tuple[str, ...]:
     """The exact versions of the packages that a candidate of it needs to predict, sorted."""
-    kind = None if learner is None else learner_of(learner)
-    found = [f"{name}=={version(name)}" for name in (*_REQUIRED, *(kind.requires if kind else ()))]
+    kind = learner_of(pipeline[-1])
+    needed = {*_REQUIRED, *pipeline[0].requires, *(kind.requires if kind else ())}
+    found = [f"{name}=={version(name)}" for name in needed]
     return tuple(sorted([*found, f"tidemill=={tidemill.__version__}"]))
 
 
@@ -132,7 +133,7 @@ def save_candidate(
             write_bytes(model, canonical(model.read_bytes()))
             if judged is not None:
                 write_bytes(staged / JUDGED_FILE, _sealed_model(judged))
-            _settle(staged, requirements(pipeline[-1]))
+            _settle(staged, requirements(pipeline))
             digest = write_seal(staged, metadata or {})
         open_candidate(staged, remedy=_FOREIGN)
         commit_directory(staged, folder)
@@ -159,7 +160,7 @@ def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> Non
             serialization_format="skops",
             signature=models.ModelSignature(_named(pipeline, plain), answers),
             input_example=plain,
-            pip_requirements=list(requirements(pipeline[-1])),
+            pip_requirements=list(requirements(pipeline)),
             skops_trusted_types=list(trusted_types({type_name(pipeline[-1])})),
         )
     except import_mlflow("mlflow.exceptions").MlflowException as exc:
