@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from tidemill.config.learner_schema import describe_learners
 from tidemill.config.params import Params
+from tidemill.config.ports_schema import describe_ports
 from tidemill.config.sections import TrainingConfig
 from tidemill.config.tree import nearest_setting, setting_of
 from tidemill.errors import ConfigError, WorkspaceMissing
@@ -300,6 +300,6 @@ def params_schema() -> dict[str, Any]:
     """The JSON schema of params.yaml, for editors."""
     schema = Params.model_json_schema()
     learner = TrainingConfig.model_fields["learner"].default
-    describe_learners(schema["$defs"]["TrainingConfig"], learner)
+    describe_ports(schema["$defs"], learner)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema

@@ -1,22 +1,33 @@
-"""What params.schema.json says of learners: from what each of them says of itself."""
+"""What params.schema.json says of what may be replaced: from what each says of itself."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from tidemill.contracts import Parameter
 from tidemill.learners import LEARNERS, strategies
+from tidemill.steps import STEPS
 
-__all__ = ["describe_learners"]
+__all__ = ["describe_ports"]
 
 
-def describe_learners(training: dict[str, Any], default: str) -> None:
-    """Add to the schema of ``training``: learners, strategies, and the parameters of each."""
+def describe_ports(sections: dict[str, Any], default_learner: str) -> None:
+    """Add to the schemas of sections, by their classes' names: what each setting may name."""
+    _describe_learners(sections["TrainingConfig"], default_learner)
+    steps = sections["ReductionConfig"]["properties"]["steps"]["items"]
+    steps["anyOf"] = [*_named(STEPS), *(one for one in steps["anyOf"] if one["type"] != "string")]
+
+
+def _named(table: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"enum": list(table)}, {"pattern": r"^[\w.]+:\w+$", "type": "string"}]
+
+
+def _describe_learners(training: dict[str, Any], default: str) -> None:
     properties = training["properties"]
-    address = {"pattern": r"^[\w.]+:\w+$", "type": "string"}
     properties["learner"].pop("type")
-    properties["learner"]["anyOf"] = [{"enum": list(LEARNERS)}, address]
+    properties["learner"]["anyOf"] = _named(LEARNERS)
     properties["strategy"]["enum"] = ["auto", *strategies()]
     training["allOf"] = [
         {

@@ -1,0 +1,125 @@
+"""A step of another package: CONTRIBUTING's recipe, through the suite and a whole run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidemill.config import params_schema, read_params
+from tidemill.errors import ConfigError, ModelUntrusted, UsageError
+from tidemill.steps import STEPS
+from tidemill.testing.packages import recipe_files, write_package
+from tidemill.testing.steps import StepContract
+from tidemill.testing.workspaces import small_workspace
+from tidemill.tracking import open_candidate
+
+RECIPE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+SOURCE = "dataset: {source: a, target: y}\n"
+
+
+@pytest.fixture(autouse=True)
+def no_step_from_elsewhere(monkeypatch):
+    """Each test begins with tidemill's own steps."""
+    monkeypatch.setattr(STEPS, "_opened", {})
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """The recipe's package as an installer leaves it."""
+    files = recipe_files(RECIPE, "A step of the reducer")
+    return write_package(tmp_path_factory.mktemp("site"), files)
+
+
+@pytest.fixture
+def installed(package, monkeypatch):
+    """The package is on the path."""
+    monkeypatch.syspath_prepend(str(package))
+    return package
+
+
+@pytest.mark.usefixtures("installed")
+class TestRecipe(StepContract):
+    """It keeps the contract, found by its entry point."""
+
+    step = "within_range"
+    settings = {"margin": 0.5}  # noqa: RUF012
+
+
+def test_it_is_a_setting_like_any_other(installed):
+    """By name and by address; its settings are checked; the schema for editors has its name."""
+    for name in ("within_range", "within_range:WithinRange"):
+        steps = f"reduction: {{steps: [select, {{'{name}': {{margin: 1}}}}, project]}}"
+        assert len(read_params(SOURCE + steps).reduction.steps) == 3
+        with pytest.raises(ConfigError, match="did you mean 'margin'"):
+            read_params(SOURCE + steps.replace("margin", "margins"))
+        with pytest.raises(ConfigError, match="is -1, not a number of at least 0"):
+            read_params(SOURCE + steps.replace("1", "-1"))
+    assert "within_range" in json.dumps(params_schema()["$defs"]["ReductionConfig"])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("[selec]", "did you mean 'select'"),
+        ("[{select: {max_correlation: 0.5}}]", "set reduction.max_correlation"),
+        ("[{select: {}, project: {}}]", "the name of a step"),
+    ],
+)
+def test_a_wrong_sequence_is_refused(given, words):
+    """By what is wrong with it, when params.yaml is read."""
+    with pytest.raises(ConfigError, match=words):
+        read_params(f"{SOURCE}reduction: {{steps: {given}}}")
+
+
+def test_what_is_no_step_is_refused_by_what_it_lacks():
+    """An address that leads to something else."""
+    with pytest.raises(UsageError, match=r"is no step: it lacks settings.*restored"):
+        read_params(f"{SOURCE}reduction: {{steps: ['json:dumps']}}")
+
+
+def test_settings_of_before_are_named_as_before():
+    """A sequence that nobody stated is not part of what keys are made of."""
+    default = read_params(SOURCE).reduction
+    assert "steps" not in default.model_dump(mode="json")
+    stated = read_params(f"{SOURCE}reduction: {{steps: [project]}}").reduction
+    assert stated.model_dump(mode="json")["steps"] == ["project"]
+
+
+def tidemill(root, package, *words):
+    """The command line, where the package is installed."""
+    path = os.pathsep.join([str(package), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-m", "tidemill", *words, "-w", str(root)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
+    """Fitted, learnt from, judged, refitted, registered and asked for scores; its model is refused
+    by name where the package is not installed.
+    """
+    root = small_workspace(tmp_path / "ws", rows=4000)
+    steps = "reduction.steps=[select, {within_range: {margin: 0.1}}, project]"
+    done = tidemill(root, package, "run", "--direct", "--json", "--set", steps)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((root / "reports" / "reduction.json").read_text())
+    assert [one["step"] for one in report["steps"]] == ["within_range"]
+    assert report["steps"][0]["widest"] > 0
+    model = root / "models" / "candidate" / "model"
+    assert "within-range==1.0" in (model / "requirements.txt").read_text()
+    source = next((root / "data" / "raw").iterdir())
+    out = tmp_path / "scores.parquet"
+    scored = tidemill(root, package, "score", "--input", str(source), "--output", str(out))
+    assert scored.returncode == 0, scored.stderr
+    assert out.stat().st_size > 1000
+    with pytest.raises(ModelUntrusted, match="within_range"):
+        open_candidate(model)
+    monkeypatch.syspath_prepend(str(package))
+    assert open_candidate(model).pipeline[0].steps[0]["step"] == "within_range"
