@@ -215,9 +215,10 @@ def test_a_twin_is_asked_of_rows_that_it_has_not_learnt_and_of_all_of_them(tmp_p
     np.ones(rows).tofile(tmp_path / "a.y")
     np.zeros(held).tofile(tmp_path / "b.y")
     starts = np.cumsum((0, *sizes[:-1])).tolist()
-    known = ReducedBlocks(tmp_path, ("x",), (("a", 0, rows),), "float64")
+    place = str(tmp_path.parent), tmp_path.name
+    known = ReducedBlocks(*place, ("x",), (("a", 0, rows),), "float64")
     held_out = ReducedBlocks(
-        tmp_path, ("x",), tuple(("b", s, n) for s, n in zip(starts, sizes, strict=True)), "float64"
+        *place, ("x",), tuple(("b", s, n) for s, n in zip(starts, sizes, strict=True)), "float64"
     )
     schema = TableSchema((target,), Task.REGRESSION)
     both = replace(known, blocks=(*known.blocks, *held_out.blocks))

@@ -1,6 +1,6 @@
-"""Reduced matrices on disk, so that several passes pay for the reduction once.
+"""Reduced matrices in the store, so that several passes pay for the reduction once.
 
-The cache lies in the workspace's work folder, outside every output: losing it costs time only.
+They lie in the workspace's work folder, outside every output: losing them costs time only.
 Each stage that uses it compares it with its hashes first; what is damaged is made again.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,40 +23,43 @@ from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
     FileEntry,
+    Receipts,
     ShardEntry,
     ShardManifest,
+    Workspace,
     hash_file,
     hash_json,
-    made_anew,
+    open_store,
     read_blocks,
-    read_receipt,
-    replaced_file,
-    storage_errors,
-    verify_file,
-    write_receipt,
+    verified,
 )
+
+if TYPE_CHECKING:
+    from tidemill.features.reducer import Reducer
 
 __all__ = ["ReducePart", "ReducedBlocks", "encode_target", "reduce_parts", "reduced_blocks"]
 
 
 @dataclass(frozen=True)
 class ReducedBlocks:
-    """The blocks of one role as matrices on disk; picklable, reads one block at a time.
+    """The blocks of one role as matrices in a store; picklable, reads one block at a time.
 
     Parameters
     ----------
-    folder : Path
+    store, folder : str
+        The address of the store; the key of their folder.
     names : tuple of str
         Columns of the matrix.
     blocks : tuple of (str, int, int)
-        File stem, first row in the file, rows.
+        Name of the part, first row in it, rows.
     target_dtype : str
         ``float64`` or ``int32``.
     warnings : tuple of str
-        What a person should know of the files.
+        What a person should know of them.
     """
 
-    folder: Path
+    store: str
+    folder: str
     names: tuple[str, ...]
     blocks: tuple[tuple[str, int, int], ...]
     target_dtype: str
@@ -70,15 +73,12 @@ class ReducedBlocks:
     def read(self, block: int) -> tuple[FloatMatrix, npt.NDArray[Any]]:
         """Return ``X`` (rows, n_features) float32 and ``y`` (rows,) of one block."""
         stem, first, rows = self.blocks[block]
-        width = len(self.names)
-        X = np.fromfile(
-            self.folder / f"{stem}.x",
-            np.float32,
-            count=rows * width,
-            offset=first * width * 4,
-        ).reshape(rows, width)
-        dtype = np.dtype(self.target_dtype)
-        y = np.fromfile(self.folder / f"{stem}.y", dtype, count=rows, offset=first * dtype.itemsize)
+        X = np.empty((rows, len(self.names)), np.float32)
+        y = np.empty(rows, self.target_dtype)
+        store = open_store(self.store)
+        for array, kind in ((X, "x"), (y, "y")):
+            row_bytes = array.strides[0]
+            store.read_range(f"{self.folder}/{stem}.{kind}", first * row_bytes, array.data)
         return X, y
 
     def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
@@ -105,7 +105,7 @@ def encode_target(column: pa.ChunkedArray, schema: TableSchema) -> npt.NDArray[A
 
 @dataclass(frozen=True, slots=True)
 class ReducePart:
-    """Blocks of one shard whose matrices go to one pair of files."""
+    """Blocks of one shard whose matrices go to one pair of objects."""
 
     stem: str
     file: FileEntry
@@ -118,7 +118,7 @@ class ReducePart:
 
 
 def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -> ReducedBlocks:
-    """The reduced matrices of ``role``, made where they are not yet on disk.
+    """The reduced matrices of ``role``, made where they are not yet there.
 
     Memory: one block and its matrix, per worker. Disk: rows x n_features x 4 bytes.
     """
@@ -130,9 +130,7 @@ def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -
         }
     )
     folder = workspace.work("reduced", key[:16])
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    _forget_others(folder)
+    _forget_others(workspace, folder)
     parts = [ReducePart.whole(entry) for entry in manifest.of(role)]
     return reduce_parts(
         context, parts, manifest.schema, workspace.reducer, folder, label=f"reduce {role.value}"
@@ -159,49 +157,54 @@ def reduce_parts(
     rows : Path or None
         The folder of the parts' files; the workspace's shards.
     """
+    workspace, reducer = context.workspace, load_reducer(reducer_folder)
     function = partial(
         _reduce_part,
-        folder=folder,
-        shards=context.workspace.shards if rows is None else rows,
-        reducer_folder=reducer_folder,
+        store=workspace.store(),
+        folder=workspace.key(folder),
+        rows=workspace.key(rows or workspace.shards),
+        reducer=reducer,
         schema=schema,
     )
     context.engine.map(function, parts, label=label, progress=context.progress)
-    for left in folder.glob(".*.tmp"):
-        left.unlink(missing_ok=True)  # by a killed run
     blocks = []
     for part in parts:
         first = 0
         for count in (part.file.blocks[block] for block in part.blocks):
             blocks.append((part.stem, first, count))
             first += count
-    names = tuple(str(name) for name in load_reducer(reducer_folder).get_feature_names_out())
+    names = tuple(str(name) for name in reducer.get_feature_names_out())
     dtype = "float64" if schema.task is Task.REGRESSION else "int32"
-    healed = made_anew(folder, "reduced matrices")
-    return ReducedBlocks(folder, names, tuple(blocks), dtype, healed)
+    receipts = Receipts(open_store(workspace.store()), workspace.key(folder))
+    healed = receipts.made_anew("reduced matrices")
+    return ReducedBlocks(workspace.store(), receipts.folder, names, tuple(blocks), dtype, healed)
 
 
-def _forget_others(folder: Path) -> None:
-    import shutil
-
-    for other in folder.parent.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+def _forget_others(workspace: Workspace, folder: Path) -> None:
+    store, kept = open_store(workspace.store()), workspace.key(folder)
+    above = workspace.key(folder.parent)
+    found = {key[len(above) + 1 :].split("/")[0] for key in store.list_keys(above)}
+    for other in sorted(found):
+        if f"{above}/{other}" != kept:
+            store.discard(f"{above}/{other}")
 
 
 def _reduce_part(
-    part: ReducePart, *, folder: Path, shards: Path, reducer_folder: Path, schema: TableSchema
+    part: ReducePart, *, store: str, folder: str, rows: str, reducer: Reducer, schema: TableSchema
 ) -> None:
-    """Make the files of a part, or find them finished."""
-    stem = part.stem
-    receipt = folder / f"{stem}.json"
-    files = [folder / f"{stem}.{kind}" for kind in ("x", "y")]
-    if read_receipt(receipt, files) is not None:
+    """Make the objects of a part, or find them finished."""
+    opened = open_store(store)
+    receipts = Receipts(opened, folder)
+    if receipts.done(part.stem) is not None:
         return
-    path = verify_file(shards, part.file)
-    reducer = load_reducer(reducer_folder)
-    with replaced_file(files[0]) as xs, replaced_file(files[1]) as ys:
-        for table in read_blocks(path, blocks=part.blocks):
-            reducer.transform(table).tofile(xs)
-            encode_target(table[schema.target.name], schema).tofile(ys)
-    write_receipt(receipt, {}, files)
+    shard = verified(opened, rows, part.file)
+    # Not flushed to the disk: the receipt has their hashes.
+    with (
+        opened.replace(f"{folder}/{part.stem}.x", durable=False) as xs,
+        opened.replace(f"{folder}/{part.stem}.y", durable=False) as ys,
+    ):
+        for table in read_blocks(shard, blocks=part.blocks):
+            y = encode_target(table[schema.target.name], schema)
+            xs.write(np.ascontiguousarray(reducer.transform(table)).data)
+            ys.write(np.ascontiguousarray(y).data)
+    receipts.finish(part.stem, {}, (xs.stored, ys.stored))

@@ -41,6 +41,7 @@ from tidemill.storage.manifest import (
     ShardManifest,
     ValidatedManifest,
     read_profiles,
+    verified,
     verify_file,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
@@ -96,6 +97,7 @@ __all__ = [
     "stable_hash",
     "stable_row_hash",
     "storage_errors",
+    "verified",
     "verify_file",
     "workspace_lock",
     "write_bytes",

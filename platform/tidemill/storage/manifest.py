@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from tidemill.contracts import Store
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
 from tidemill.storage.atomic import read_json
 from tidemill.storage.hashed import read_output, write_hashed
 from tidemill.storage.hashing import hash_file
+from tidemill.storage.stores import ObjectFile
 
 __all__ = [
     "FileEntry",
@@ -19,6 +21,7 @@ __all__ = [
     "ShardManifest",
     "ValidatedManifest",
     "read_profiles",
+    "verified",
     "verify_file",
 ]
 
@@ -268,14 +271,31 @@ def verify_file(folder: Path, entry: FileEntry) -> Path:
     return path
 
 
+def verified(store: Store, folder: str, entry: FileEntry) -> ObjectFile:
+    """The object of ``entry`` below ``folder``, to be read, after comparing it with its hash.
+
+    Raises
+    ------
+    IntegrityError
+        If it is missing or its bytes differ.
+    """
+    key = f"{folder}/{entry.path}"
+    file = ObjectFile(store, key)
+    _require_equal(str(file), store.sha256(key), entry.sha256)
+    return file
+
+
 def _require_hash(path: Path, expected: str) -> None:
-    found = hash_file(path)
+    _require_equal(str(path), hash_file(path), expected)
+
+
+def _require_equal(place: str, found: str, expected: str) -> None:
     if found != expected:
         raise IntegrityError(
-            f"{path} is not what its manifest recorded: sha256 {found[:12]}..., "
+            f"{place} is not what its manifest recorded: sha256 {found[:12]}..., "
             f"expected {expected[:12]}...",
             remedy="delete it and bring it back with `dvc checkout`, or run `tidemill run`",
-            path=str(path),
+            path=place,
             expected=expected,
             found=found,
         )

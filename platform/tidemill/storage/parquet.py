@@ -17,6 +17,7 @@ from tidemill.storage.atomic import storage_errors
 from tidemill.storage.hashing_file import HashingFile
 from tidemill.storage.manifest import FileEntry
 from tidemill.storage.recut import Cutter
+from tidemill.storage.stores import ObjectFile
 
 __all__ = ["BlockWriter", "compacted", "read_block", "read_blocks"]
 
@@ -152,7 +153,10 @@ def _compact(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def read_blocks(
-    path: Path, *, columns: Sequence[str] | None = None, blocks: Sequence[int] | None = None
+    source: Path | ObjectFile,
+    *,
+    columns: Sequence[str] | None = None,
+    blocks: Sequence[int] | None = None,
 ) -> Iterator[pa.Table]:
     """Yield the row groups of a file of ours, each as one table; page checksums are verified.
 
@@ -161,12 +165,13 @@ def read_blocks(
     IntegrityError
         If the file is missing, damaged, or not Parquet.
     """
-    with _Integrity(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True, memory_map=False)
+    place = str(source)
+    with _Integrity(place):
+        file = pq.ParquetFile(source, page_checksum_verification=True, memory_map=False)
     with file:
         wanted = range(file.num_row_groups) if blocks is None else blocks
         for block in wanted:
-            with _Integrity(path):
+            with _Integrity(place):
                 table = file.read_row_group(
                     block, columns=list(columns) if columns is not None else None
                 )
@@ -179,8 +184,8 @@ def read_block(path: Path, block: int, *, columns: Sequence[str] | None = None) 
 
 
 class _Integrity:
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, place: str) -> None:
+        self._place = place
 
     def __enter__(self) -> None:
         return None
@@ -193,7 +198,7 @@ class _Integrity:
     ) -> None:
         if isinstance(error, (OSError, pa.ArrowException)):
             raise IntegrityError(
-                f"{self._path} cannot be read: {str(error).splitlines()[0]}",
+                f"{self._place} cannot be read: {str(error).splitlines()[0]}",
                 remedy="run the stage that makes it again, or bring it back with: dvc checkout",
-                path=str(self._path),
+                path=self._place,
             ) from error

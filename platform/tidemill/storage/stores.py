@@ -65,14 +65,18 @@ class ObjectFile(io.RawIOBase):
     """
 
     def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key, self._at = store, key, 0
         size = store.size(key)
         if size is None:
             raise IntegrityError(
-                f"{key} is missing in {store.address}",
+                f"{self} is missing",
                 remedy="run the stage that makes it again, or bring it back with: dvc checkout",
-                key=key,
+                path=str(self),
             )
-        self._store, self._key, self._size, self._at = store, key, size, 0
+        self._size = size
+
+    def __str__(self) -> str:
+        return f"{self._store.address}/{self._key}"
 
     def readable(self) -> bool:
         """It is."""

@@ -25,6 +25,14 @@ class Workspace:
         """The workspace at ``root``; whether it is one is for ``load_params`` to say."""
         return cls(Path(root).resolve())
 
+    def store(self) -> str:
+        """The address of the store that its data lie in: on a disk its own folder."""
+        return str(self.root)
+
+    def key(self, place: Path) -> str:
+        """The key of one of its places in that store."""
+        return place.relative_to(self.root).as_posix()
+
     @property
     def params(self) -> Path:
         """params.yaml: the settings that the user writes."""
