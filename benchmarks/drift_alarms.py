@@ -20,7 +20,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from tidemill.config import DriftConfig, QualityConfig
-from tidemill.drift import FeedCheck, Finding, Intake, Reference, Yardstick, judged_columns
+from tidemill.drift import FeedCheck, Finding, Intake, Reference, Yardstick, compared_columns
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
@@ -82,7 +82,7 @@ def alarms(stream: Stream, size: int) -> dict[str, Any]:
     reference = stream.reference()
     yardstick = Yardstick(reference, CONFIG, seed=42)
     check = FeedCheck(reference, QualityConfig())
-    names = judged_columns(stream.schema)
+    names = compared_columns(stream.schema)
     learnt = stream.rows[: stream.learnt]
     before = {name: _values(learnt, name) for name in names}
     ours = broken = peer = n = 0

@@ -33,8 +33,8 @@ from tidemill.drift import (
     Reference,
     WindowVerdict,
     Yardstick,
-    judge,
     performance_findings,
+    verdict_of,
 )
 from tidemill.drift import (
     measure as measure_performance,
@@ -259,7 +259,7 @@ class Monitor:
         findings += performance_findings(performance, HARM)
         if self.errors.change is not None:
             findings.append(self.errors.change.finding())
-        return self.decided(at, judge(findings, performance, HARM))
+        return self.decided(at, verdict_of(findings, performance, HARM))
 
     def decided(self, at: Rows, verdict: WindowVerdict) -> str:
         """Note the window and ask the policy."""

@@ -12,12 +12,12 @@ from benchmarks.drift_streams import reference_of_blocks
 
 from tidemill.casting import cast_column
 from tidemill.config import DriftConfig
-from tidemill.drift import Reference, Thresholds, calibrate, compare, judged_columns, rows_for
+from tidemill.drift import Reference, Thresholds, calibrate, compare, compared_columns, rows_for
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.storage import read_json, write_json
-from tidemill_monitor.watching.folding import unpacked
-from tidemill_monitor.watching.windows import packed
+from tidemill_monitor.watching.folds import unpacked
+from tidemill_monitor.watching.window_rows import packed
 
 __all__ = ["accused", "build"]
 
@@ -39,7 +39,7 @@ def build(rows: Path, window_rows: int, store: Path) -> None:
         CONFIG,
         seed=42,
         time_ordered=False,
-        columns=judged_columns(reference.schema),
+        columns=compared_columns(reference.schema),
     )
     store.mkdir(parents=True, exist_ok=True)
     write_json(store / "reference.json", reference.to_json())

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.drift import HeldOut, Reference
-from tidemill.drift.estimate import PerformanceModel
+from tidemill.drift.performance.estimate import PerformanceModel
 from tidemill.engines import LocalEngine
 from tidemill.ingestion import list_source, look, read_split, write_sample
 from tidemill.ingestion.rides import Calendar

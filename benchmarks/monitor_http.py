@@ -290,7 +290,7 @@ def _monitor(root: Path, folder: Path) -> Iterator[int]:
         "TIDEMILL_MONITOR_PORT": str(port),
         "TIDEMILL_MONITOR_KEYS_FILE": str(folder / "keys"),
     }
-    code = "from tidemill_monitor.server import serve; serve()"
+    code = "from tidemill_monitor.http_server import serve; serve()"
     with _process([sys.executable, "-c", code], environment, port, "/readyz"):
         yield port
 

@@ -22,6 +22,8 @@ from tidemill_monitor.dispatch.trying import check_channels
 from tidemill_monitor.intake import HeldBodies
 from tidemill_monitor.logs import configure_logs
 from tidemill_monitor.meters import Meters
+from tidemill_monitor.monitor_service import Service
+from tidemill_monitor.monitor_settings import MonitorSettings, is_loopback
 from tidemill_monitor.openapi import add_openapi
 from tidemill_monitor.problems import add_problems
 from tidemill_monitor.readiness import Readiness, leaned_on
@@ -37,9 +39,7 @@ from tidemill_monitor.routes import (
 )
 from tidemill_monitor.routes import service as service_routes
 from tidemill_monitor.security import Admission, Keys, Rates, Sessions, Wrapped
-from tidemill_monitor.service import Service
 from tidemill_monitor.serving import ChampionHolder, Scorer
-from tidemill_monitor.settings import MonitorSettings, is_loopback
 from tidemill_monitor.topics import Topics
 from tidemill_monitor.watching import Folds, Housekeeping, Watcher
 

@@ -22,7 +22,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
+from tidemill_monitor.public_addresses import AddressRefused, refuse_unless_public
 
 __all__ = ["CODES", "main"]
 

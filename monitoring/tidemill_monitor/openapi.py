@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill_monitor.monitor_service import Service
 from tidemill_monitor.routes.documents import EXAMPLE_FEATURES, SCHEMAS
 from tidemill_monitor.security.scopes import required_scope
-from tidemill_monitor.service import Service
 
 __all__ = ["add_openapi", "describe"]
 

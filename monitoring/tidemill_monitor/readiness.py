@@ -12,8 +12,8 @@ import httpx
 
 from tidemill.errors import TidemillError
 from tidemill.ledger import Ledger
+from tidemill_monitor.monitor_settings import MonitorSettings
 from tidemill_monitor.serving.champion import ChampionHolder
-from tidemill_monitor.settings import MonitorSettings
 
 __all__ = ["Asked", "Part", "Readiness", "leaned_on"]
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.monitor_settings import MonitorSettings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tidemill.drift import Estimate, HeldOut, Outcomes, PerformanceModel, Reconciled, reconcile
-from tidemill.drift.bands import standard_error
-from tidemill.drift.expected import groups_of
+from tidemill.drift import Estimate, HeldOut, OutputBins, PerformanceModel, Reconciled, reconcile
 from tidemill.drift.outputs import PREDICTION, SCORE, output_schema, outputs_of, scores_of_outputs
+from tidemill.drift.performance.expected_figures import groups_of
+from tidemill.drift.performance.standard_errors import standard_error
 from tidemill.errors import SchemaMismatch
 from tidemill.metrics import MulticlassFigures, figures_of
 from tidemill.profiling import Profile
@@ -62,7 +62,7 @@ class TestBinaryOutcomesLaws(PartialContract):
 
     def of(self, rows):
         table = np.array(rows, dtype=np.float64).reshape(-1, 2)
-        return Outcomes.of(Task.BINARY, table[:, 0], table[:, 1].astype(int), edges=(0.2, 0.5))
+        return OutputBins.of(Task.BINARY, table[:, 0], table[:, 1].astype(int), edges=(0.2, 0.5))
 
 
 class TestHeldOutLaws(PartialContract):

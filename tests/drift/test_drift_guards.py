@@ -11,15 +11,15 @@ from tidemill.drift import (
     HeldOut,
     Performance,
     PerformanceModel,
-    judge,
     measure,
     performance_findings,
+    verdict_of,
 )
-from tidemill.drift.bands import standard_error
-from tidemill.drift.expected import output_counts
-from tidemill.drift.guards import joint_score
-from tidemill.drift.jointly import critical_score, lower_correlation
-from tidemill.drift.variation import Variation
+from tidemill.drift.performance.expected_figures import output_counts
+from tidemill.drift.performance.familywise import critical_score, lower_correlation
+from tidemill.drift.performance.guards import joint_score
+from tidemill.drift.performance.standard_errors import standard_error
+from tidemill.drift.performance.variation import Variation
 from tidemill.metrics import LARGEST, BinaryFigures, RegressionFigures
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
@@ -154,7 +154,7 @@ def test_sea_is_seen_where_the_boundary_moves_and_the_order_stands():
     assert after.harmed is False
     # A linear model is never sure, so that its log loss hardly moves.
     assert after.accusers == ("accuracy",)
-    verdict = judge([], after, HARM)
+    verdict = verdict_of([], after, HARM)
     assert verdict.name == "confirmed harm"
     assert verdict.sentence.startswith("Accuracy fell to 0.8")
     assert "ROC AUC is " in verdict.sentence
@@ -169,7 +169,7 @@ def test_predictions_that_are_all_too_high_are_seen(models):
     assert found.accusers == ("bias",)
     (bias,) = [g for g in found.guards if g.metric == "bias"]
     assert bias.measured == pytest.approx(0.17, abs=0.03)
-    assert judge([], found, HARM).sentence.startswith("Mean signed error went to 0.1")
+    assert verdict_of([], found, HARM).sentence.startswith("Mean signed error went to 0.1")
     other_way = window(Task.REGRESSION, rng, 3000, off=0.2)
     assert "bias" in measure(models[Task.REGRESSION], "r2", HARM, figures=other_way).accusers
 

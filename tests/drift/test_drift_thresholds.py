@@ -7,7 +7,14 @@ import pytest
 
 from tidemill.config import DriftConfig
 from tidemill.drift.axes import axis_of, cells_of, distance_names, distances_of
-from tidemill.drift.thresholds import TESTS, Thresholds, calibrate, floors, judged_columns, rows_for
+from tidemill.drift.thresholds import (
+    TESTS,
+    Thresholds,
+    calibrate,
+    compared_columns,
+    floors,
+    rows_for,
+)
 from tidemill.errors import ConfigError
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile, fold
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
@@ -249,7 +256,7 @@ def test_times_and_keys_are_not_judged():
         Column("airport", ColumnType.BOOLEAN, Purpose.FEATURE, "bool"),
         Column("fare", ColumnType.NUMERIC, Purpose.TARGET, "float64", (1.0,)),
     ]
-    assert judged_columns(TableSchema(tuple(of), Task.REGRESSION)) == ("zone", "airport")
+    assert compared_columns(TableSchema(tuple(of), Task.REGRESSION)) == ("zone", "airport")
 
 
 def test_window_sizes_share_thresholds_of_smaller_ones():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tidemill.config import HarmConfig
-from tidemill.drift import Finding, Performance, WindowVerdict, judge
-from tidemill.drift.performance import DENIED
+from tidemill.drift import Finding, Performance, WindowVerdict, verdict_of
+from tidemill.drift.performance.measure import DENIED
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import Verdict
 
@@ -73,15 +73,15 @@ CHANGE = finding("change", "", "page_hinkley", 0.4, 0.1, detail="the mean error 
 )
 def test_verdicts(findings, performance, name):
     """Each kind of evidence leads to its word; measured beats estimated, broken beats all."""
-    assert judge(findings, performance, HARM).name == name
+    assert verdict_of(findings, performance, HARM).name == name
 
 
 def test_the_order_of_findings_does_not_matter():
     """The same findings in any order: the same verdict, to the letter."""
     findings = [DRIFT, finding("drift", "zone", value=0.9), CHANGE, finding("drift", "eta")]
-    said = {judge(order, HARMED, HARM).sentence for order in itertools.permutations(findings)}
+    said = {verdict_of(order, HARMED, HARM).sentence for order in itertools.permutations(findings)}
     assert len({frozenset(s.split("drifted: ")[0].split()) for s in said}) == 1
-    assert {judge(o, HARMED, HARM).features[0] for o in itertools.permutations(findings)} == {
+    assert {verdict_of(o, HARMED, HARM).features[0] for o in itertools.permutations(findings)} == {
         "zone"
     }
 
@@ -92,7 +92,7 @@ def test_a_broken_feed_wins_whatever_else_is_found():
     for size in range(4):
         for some in itertools.combinations(others, size):
             for performance in (None, FINE, HARMED, UNSURE, SUSPECTED):
-                verdict = judge([*some, BROKEN], performance, HARM)
+                verdict = verdict_of([*some, BROKEN], performance, HARM)
                 assert verdict.name == "broken feed"
                 assert verdict.features == ("distance",)
                 assert "distance is missing in 40% of rows" in verdict.sentence
@@ -101,7 +101,7 @@ def test_a_broken_feed_wins_whatever_else_is_found():
 def test_harm_is_said_beside_a_broken_feed():
     """Inverted labels in a broken window: the word, the figure and the feed in one sentence."""
     inverted = replace(HARMED, measured=0.20, low=0.18, high=0.22, loss=0.60)
-    verdict = judge([BROKEN, BEYOND, finding("label drift", "truth")], inverted, HARM)
+    verdict = verdict_of([BROKEN, BEYOND, finding("label drift", "truth")], inverted, HARM)
     assert (verdict.name, verdict.harm) == ("broken feed", "confirmed harm")
     assert verdict.sentence == (
         "The feed looks broken: distance is missing in 40% of rows; beside it confirmed harm: "
@@ -109,24 +109,24 @@ def test_harm_is_said_beside_a_broken_feed():
         "rows; drifted: truth (psi 0.50); new territory: temperature (80% beyond the training "
         "range)."
     )
-    acquitted = judge([BROKEN], FINE, HARM)
+    acquitted = verdict_of([BROKEN], FINE, HARM)
     assert acquitted.harm == ""
     assert "beside it ROC AUC is 0.790" in acquitted.sentence
-    assert judge([BROKEN], SUSPECTED, HARM).harm == "suspected harm"
+    assert verdict_of([BROKEN], SUSPECTED, HARM).harm == "suspected harm"
 
 
 @pytest.mark.parametrize("performance", [None, FINE, HARMED, UNSURE, UNLABELLED, SUSPECTED])
 @pytest.mark.parametrize("others", [[], [DRIFT], [CHANGE], [NEW, DRIFT]])
 def test_the_feed_changes_no_harm(performance, others):
     """Whatever is found beside it, harm is what it is without a broken feed and new territory."""
-    alone = judge(others, performance, HARM).harm
+    alone = verdict_of(others, performance, HARM).harm
     for more in ([BROKEN], [BROKEN, BEYOND], [BEYOND], [AGAIN]):
-        assert judge([*others, *more], performance, HARM).harm == alone
+        assert verdict_of([*others, *more], performance, HARM).harm == alone
 
 
 def test_new_territory_is_named_with_its_share():
     """Features furthest beyond first, and repeats at the end."""
-    verdict = judge([NEW, BEYOND, AGAIN], FINE, HARM)
+    verdict = verdict_of([NEW, BEYOND, AGAIN], FINE, HARM)
     assert verdict.features == ("temperature", "zone")
     assert verdict.sentence.endswith(
         "; new territory: temperature (80% beyond the training range), zone (34% in categories "
@@ -137,31 +137,31 @@ def test_new_territory_is_named_with_its_share():
 def test_an_estimate_without_a_voice_is_said_to_have_none():
     """It acquits as little as it accuses, and the sentence says why."""
     voiceless = replace(UNLABELLED, suspected=None)
-    verdict = judge([NEW], voiceless, HARM)
+    verdict = verdict_of([NEW], voiceless, HARM)
     assert verdict.name == "harmless drift"
     assert "the estimate (0.790) is not trusted: inputs left known territory" in verdict.sentence
-    assert "not trusted" not in judge([NEW], replace(FINE, estimated=0.79), HARM).sentence
+    assert "not trusted" not in verdict_of([NEW], replace(FINE, estimated=0.79), HARM).sentence
 
 
 def test_one_class_is_named_as_the_cause():
     """Enough labels, and no figure: because all of them are of one class."""
     one = Performance("roc_auc", 0.80, 5000, 1200)
-    said = judge([], one, HARM, one_class="no").sentence
+    said = verdict_of([], one, HARM, one_class="no").sentence
     assert said.startswith(
         "Because all 1,200 labelled rows are of one class, 'no', ROC AUC cannot be measured"
     )
     estimated = replace(one, estimated=0.79, estimated_low=0.77, estimated_high=0.81,
                         estimated_loss=0.01, suspected=False)  # fmt: skip
-    said = judge([], estimated, HARM, one_class="no").sentence
+    said = verdict_of([], estimated, HARM, one_class="no").sentence
     assert "of one class, 'no', ROC AUC is estimated at 0.790" in said
     few = replace(one, labelled_rows=20)
-    assert "too few" in judge([], few, HARM, one_class="no").sentence
+    assert "too few" in verdict_of([], few, HARM, one_class="no").sentence
 
 
 def test_the_sentence_names_figures_and_features():
     """Figure, band, rows, held-out figure, how much worse, and what drifted furthest first."""
     drifts = [finding("drift", f"f{i}", value=0.2 + i / 10) for i in range(5)]
-    verdict = judge(drifts, HARMED, HARM)
+    verdict = verdict_of(drifts, HARMED, HARM)
     assert verdict.features == ("f4", "f3", "f2", "f1", "f0")
     assert verdict.sentence == (
         "ROC AUC fell from 0.800 on the held-out rows to 0.700 (0.680 to 0.720) on 1,200 labelled "
@@ -174,7 +174,7 @@ def test_sentences_for_every_case_are_one_sentence():
     for findings in ([], [DRIFT], [CHANGE], [BROKEN], [BROKEN, CHANGE, NEW], [NEW, AGAIN]):
         for performance in (None, FINE, HARMED, UNSURE, UNLABELLED, SUSPECTED,
                             Performance("mae", 2.0, 10, 5)):  # fmt: skip
-            verdict = judge(findings, performance, HARM)
+            verdict = verdict_of(findings, performance, HARM)
             assert verdict.name in list(Verdict)
             assert verdict.sentence.endswith(".")
             assert ". " not in verdict.sentence
@@ -207,24 +207,24 @@ FEW = replace(UNLABELLED, labelled_rows=12, measured=0.6, low=0.3, high=0.9, los
 )
 def test_where_only_the_errors_accuse_they_come_first_and_nothing_denies_them(performance, said):
     """What one window cannot tell, or an estimate cannot see, is no answer to a suspicion."""
-    verdict = judge([CHANGE], performance, HARM)
+    verdict = verdict_of([CHANGE], performance, HARM)
     assert (verdict.name, verdict.sentence) == ("suspected harm", said)
-    broken = judge([BROKEN, CHANGE], performance, HARM).sentence
+    broken = verdict_of([BROKEN, CHANGE], performance, HARM).sentence
     assert "beside it suspected harm: the mean error has grown" in broken
 
 
 def test_an_estimate_that_its_own_labels_deny_is_said_to_be_wrong():
     """Beside what was measured; else an estimate that labels answered needs no word."""
     denied = replace(HARMED, estimated=0.79, suspected=False, doubt=DENIED)
-    said = judge([], denied, HARM).sentence
+    said = verdict_of([], denied, HARM).sentence
     assert said.endswith("; the estimate (0.790) is not trusted: these labels contradict it.")
-    assert "estimate" not in judge([], replace(denied, doubt=""), HARM).sentence
+    assert "estimate" not in verdict_of([], replace(denied, doubt=""), HARM).sentence
 
 
 def test_other_rows_are_told_as_such():
     """A figure that fell with the mix of rows is explained, and is no harm."""
     performance = replace(HARMED, harmed=False, mixed=True)
-    verdict = judge([DRIFT], performance, HARM)
+    verdict = verdict_of([DRIFT], performance, HARM)
     assert verdict.name == "harmless drift"
     assert "log loss has not grown" in verdict.sentence
 
@@ -232,7 +232,7 @@ def test_other_rows_are_told_as_such():
 def test_errors_in_the_targets_unit_are_told_as_shares():
     """A mean error of 3 beside 2 is 50% more."""
     performance = Performance("mae", 2.0, 900, 900, 3.0, 2.9, 3.1, 0.5, harmed=True)
-    assert judge([], performance, HARM).sentence == (
+    assert verdict_of([], performance, HARM).sentence == (
         "Mean absolute error rose from 2.000 on the held-out rows to 3.000 (2.900 to 3.100) on "
         "900 labelled rows, 50.0% more."
     )
@@ -240,7 +240,7 @@ def test_errors_in_the_targets_unit_are_told_as_shares():
 
 def test_an_estimate_is_told_as_one():
     """Before labels nothing fell yet, as far as anybody knows."""
-    assert judge([], SUSPECTED, HARM).sentence.startswith(
+    assert verdict_of([], SUSPECTED, HARM).sentence.startswith(
         "Before labels, ROC AUC is estimated to have fallen from 0.800 on the held-out rows to "
     )
 
@@ -252,14 +252,14 @@ def test_no_sentence_has_a_name_of_the_code(metric):
     worse = 0.6 if better else 1.0
     measured = Performance(metric, 0.8, 900, 900, worse, worse - 0.1, worse + 0.1, 0.2, harmed=True)
     for harmed in (True, False):
-        sentence = judge([CHANGE], replace(measured, harmed=harmed), HARM).sentence
+        sentence = verdict_of([CHANGE], replace(measured, harmed=harmed), HARM).sentence
         assert sentence.lower().startswith(in_words(metric).lower())
         assert "_" not in sentence
 
 
 def test_verdicts_travel_as_json():
     """The features come back as they were."""
-    verdict = judge([DRIFT], HARMED, HARM)
+    verdict = verdict_of([DRIFT], HARMED, HARM)
     assert WindowVerdict.from_json(verdict.to_json()) == verdict
 
 

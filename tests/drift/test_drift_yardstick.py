@@ -15,7 +15,7 @@ from tidemill.drift import (
     Yardstick,
     calibrate,
     compare,
-    judged_columns,
+    compared_columns,
     output_schema,
 )
 from tidemill.errors import SchemaMismatch
@@ -128,7 +128,7 @@ def test_the_category_that_grew_is_named(reference, yardstick):
 
 def test_times_never_drift(reference, yardstick):
     """Neither the time column nor a feature that holds times is compared."""
-    assert not {"at", "promised", "id", "cancelled"} & set(judged_columns(reference.schema))
+    assert not {"at", "promised", "id", "cancelled"} & set(compared_columns(reference.schema))
 
 
 def test_small_p_values_alone_flag_nothing(reference, yardstick):
@@ -172,7 +172,7 @@ def test_comparing_once_and_many_times_is_the_same(reference, yardstick):
         DriftConfig(),
         1,
         True,
-        columns=judged_columns(reference.schema),
+        columns=compared_columns(reference.schema),
         rate=0.04,
     )
     assert compare(window, reference, limits) == yardstick.findings(window)

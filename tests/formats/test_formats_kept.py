@@ -34,7 +34,7 @@ from tidemill.storage import ShardManifest, Workspace
 from tidemill.testing.workspaces import run_here
 from tidemill.tracking import Registry, Tracker, roll_back
 from tidemill_monitor.app import create_app
-from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.monitor_settings import MonitorSettings
 
 KEY = "tm_formatsfixtu_" + "0" * 64
 HOUR = dt.timedelta(hours=1)

@@ -125,7 +125,7 @@ def _watch(root: Path) -> None:
     from fastapi.testclient import TestClient
 
     from tidemill_monitor.app import create_app
-    from tidemill_monitor.settings import MonitorSettings
+    from tidemill_monitor.monitor_settings import MonitorSettings
 
     clock = _Clock(END)
     settings = MonitorSettings(workspace=root, allowed_hosts="testserver", tick_seconds=3600)

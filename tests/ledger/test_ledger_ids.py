@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tidemill.ledger.database import tables
 from tidemill.ledger.database.blobs import pack_table, unpack_table
 from tidemill.ledger.event_ids.filters import add_to_filter, empty_filter, may_contain
-from tidemill.ledger.event_ids.ids import IdRun, Ids, add_run, find_in_run, hash_ids
-from tidemill.ledger.event_ids.segments import (
+from tidemill.ledger.event_ids.id_segments import (
     find_in_segment,
     load_segments,
     read_range,
     write_segment,
 )
+from tidemill.ledger.event_ids.ids import IdRun, Ids, add_run, find_in_run, hash_ids
 
 QUIET = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 # Few upper halves: equal ones, which chance never makes, are the hard case.

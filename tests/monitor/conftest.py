@@ -117,7 +117,7 @@ class Monitor:
 
 def settings_of(workspace: Path, **settings: Any) -> Any:
     """Settings of a monitor over a workspace, for the host name of test clients."""
-    from tidemill_monitor.settings import MonitorSettings
+    from tidemill_monitor.monitor_settings import MonitorSettings
 
     allowed = {"workspace": workspace, "allowed_hosts": "testserver", **settings}
     return MonitorSettings(**allowed)

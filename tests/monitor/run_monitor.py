@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from tidemill_monitor.server import serve
-from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.http_server import serve
+from tidemill_monitor.monitor_settings import MonitorSettings
 
 if __name__ == "__main__":
     root, port, keys = sys.argv[1:]

@@ -16,7 +16,7 @@ from tidemill.config.monitoring import Channel
 from tidemill.errors import ConfigError
 from tidemill_monitor.app import create_app
 from tidemill_monitor.dispatch.trying import check_channels, try_channels
-from tidemill_monitor.settings import MonitorSettings
+from tidemill_monitor.monitor_settings import MonitorSettings
 
 SECRET = "whsec_" + base64.b64encode(b"0" * 32).decode()
 

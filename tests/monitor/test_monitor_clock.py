@@ -10,7 +10,7 @@ from tidemill.config.monitoring import MonitoringConfig
 from tidemill.decisions import History
 from tidemill.ledger import NewMessage
 from tidemill.testing.worlds import START, World
-from tidemill_monitor.security.keys import Keys
+from tidemill_monitor.security.api_keys import Keys
 from tidemill_monitor.security.sessions import Sessions
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.housekeeping import Housekeeping
@@ -38,7 +38,7 @@ def station(tmp_path, reference):
         yield found
 
 
-class Keeper:
+class Tidier:
     """The housekeeping of a monitor that starts now; its own running clock stands until moved."""
 
     def __init__(self, station, **more) -> None:
@@ -62,16 +62,16 @@ def send(station, world) -> None:
 def test_a_monitor_that_starts_with_the_clock_ahead_deletes_nothing(station, world):
     """It says so; the right clock is believed at the next start, and what is old goes then."""
     send(station, world)
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
     station.clock.now += YEARS
-    keeper = Keeper(station)
+    keeper = Tidier(station)
     assert keeper.rows() == 3
     assert "nothing is deleted" in keeper.house.doubt
     assert "TIDEMILL_MONITOR_BELIEVE_CLOCK=true" in keeper.house.doubt
     assert keeper.rows(after=10 * 3600) == 3, "nor later, nor at the next start"
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
     station.clock.now -= YEARS
-    keeper = Keeper(station)
+    keeper = Tidier(station)
     assert keeper.rows() == 3
     assert keeper.house.doubt is None
     assert keeper.rows(after=25 * 3600) == 0
@@ -81,7 +81,7 @@ def test_of_an_older_ledger_the_newest_events_tell_the_time(station, world):
     """It has no note of what was believed yet."""
     send(station, world)
     station.clock.now += YEARS
-    keeper = Keeper(station)
+    keeper = Tidier(station)
     assert keeper.rows() == 3
     assert keeper.house.doubt
 
@@ -89,9 +89,9 @@ def test_of_an_older_ledger_the_newest_events_tell_the_time(station, world):
 def test_time_that_the_monitor_lived_through_is_believed(station, world):
     """Under a clock that is not, what is older than the retention by its own hours goes."""
     send(station, world)
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
     station.clock.now += YEARS
-    keeper = Keeper(station)
+    keeper = Tidier(station)
     assert keeper.rows() == 3
     send(station, world)
     assert keeper.rows(after=25 * 3600) == 3, "the first three are a day old, whatever the clock"
@@ -100,21 +100,21 @@ def test_time_that_the_monitor_lived_through_is_believed(station, world):
 def test_a_clock_that_somebody_looked_at_is_believed(station, world):
     """The monitor was away for long."""
     send(station, world)
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
     station.clock.now += YEARS
-    keeper = Keeper(station, believe_clock=True)
+    keeper = Tidier(station, believe_clock=True)
     assert keeper.rows() == 0
     assert keeper.house.doubt is None
     send(station, world)
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
 
 
 def test_a_clock_that_is_behind_is_said_and_spoils_nothing(station, world):
     """Set right, it is believed at once."""
     send(station, world)
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
     station.clock.now -= YEARS
-    keeper = Keeper(station)
+    keeper = Tidier(station)
     assert keeper.rows() == 3
     assert "behind" in keeper.house.doubt
     station.clock.now += YEARS
@@ -126,7 +126,7 @@ def test_a_clock_that_is_behind_is_said_and_spoils_nothing(station, world):
 def test_the_status_tells_of_a_clock_that_is_not_believed(station, world):
     """Where people look."""
     send(station, world)
-    assert Keeper(station).rows() == 3
+    assert Tidier(station).rows() == 3
     station.clock.now += YEARS
     house = station.watcher._housekeeping
     assert house.run_if_due(station.now)

@@ -32,8 +32,8 @@ from tidemill.ledger import Ledger
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import QUICK, copy_workspace, run_here
 from tidemill_monitor.app import create_app
+from tidemill_monitor.monitor_settings import MonitorSettings
 from tidemill_monitor.security import leave_credentials
-from tidemill_monitor.settings import MonitorSettings
 from tidemill_monitor.watching.stints import Stints
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -26,11 +26,11 @@ from tidemill.ledger import WrongState
 from tidemill.testing.ports import hung_server
 from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
-from tidemill_monitor.addresses import AddressRefused
 from tidemill_monitor.dispatch import Dispatcher
 from tidemill_monitor.dispatch.channels import Deadlines, Notice
+from tidemill_monitor.dispatch.flow_runs import call_message, run_key, work_name
 from tidemill_monitor.dispatch.prefect import DeploymentMissing, PrefectApi
-from tidemill_monitor.dispatch.retraining import call_message, run_key, work_name
+from tidemill_monitor.public_addresses import AddressRefused
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching.alerting import notices
 from tidemill_monitor.watching.incidents import Told
@@ -1129,7 +1129,7 @@ from types import SimpleNamespace
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.ledger import Ledger
 from tidemill_monitor.dispatch import Dispatcher
-from tidemill_monitor.dispatch.retraining import call_message
+from tidemill_monitor.dispatch.flow_runs import call_message
 
 url, api, when = sys.argv[1:]
 now = dt.datetime.now(dt.UTC)

@@ -16,7 +16,7 @@ from tidemill.learning import predict_scores
 from tidemill.tracking import Registry, Tracker, roll_back
 from tidemill_monitor.intake import ARROW, JSON, Body
 from tidemill_monitor.serving import scorer
-from tidemill_monitor.serving.scores import score_rows
+from tidemill_monitor.serving.scored_events import score_rows
 
 PATH = "/v1/predict"
 

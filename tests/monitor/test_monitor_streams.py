@@ -32,10 +32,10 @@ from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.testing.stored import Stored, elec2, fraud, taxi
 from tidemill.testing.streams import FAULTS, FIRST_DAY, NEW_WORLD, BankCalls, HomeMeters
 from tidemill_monitor.intake.arrow import read_arrow
-from tidemill_monitor.intake.faults import merged_intake
 from tidemill_monitor.intake.plans import Shape
+from tidemill_monitor.intake.row_faults import merged_intake
 from tidemill_monitor.serving.champion import Champion
-from tidemill_monitor.serving.scores import score_rows
+from tidemill_monitor.serving.scored_events import score_rows
 from tidemill_monitor.testing import Watched, watched
 
 DAY = dt.timedelta(days=1)

@@ -17,16 +17,16 @@ from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Yardstick
 from tidemill.ledger import LabelPart, LeftOut, WindowKey, WindowPart
 from tidemill.ledger.database import tables
-from tidemill.ledger.parts import store_label_parts, store_window_parts
+from tidemill.ledger.window_parts import store_label_parts, store_window_parts
 from tidemill.ledger.windows import Windows
 from tidemill.testing.worlds import START, World
-from tidemill_monitor.intake.faults import Refused
+from tidemill_monitor.intake.row_faults import Refused
 from tidemill_monitor.meters import Meters
 from tidemill_monitor.routes.overview import status_document
 from tidemill_monitor.testing import watched
 from tidemill_monitor.watching import lookback, watcher
 from tidemill_monitor.watching.bench import harm_level, metric_of
-from tidemill_monitor.watching.folding import unpacked
+from tidemill_monitor.watching.folds import unpacked
 from tidemill_monitor.watching.housekeeping import Housekeeping
 
 HOUR = dt.timedelta(hours=1)
@@ -892,16 +892,16 @@ def test_ticks_do_not_wait_for_housekeeping(watching):
 
 def test_a_window_that_cannot_be_judged_does_not_stop_the_others(watching, world, monkeypatch):
     """It says so; the next one gets its verdict."""
-    from tidemill_monitor.watching import verdicts
+    from tidemill_monitor.watching import verdict_writing
 
-    real, calls = verdicts.judge_window, itertools.count()
+    real, calls = verdict_writing.judge_window, itertools.count()
 
     def sometimes(*arguments):
         if next(calls) == 0:
             raise RuntimeError("a defect")
         return real(*arguments)
 
-    monkeypatch.setattr(verdicts, "judge_window", sometimes)
+    monkeypatch.setattr(verdict_writing, "judge_window", sometimes)
     with watching() as station, capture_logs() as said:
         for number in range(2):
             station.send(hour(world, number))

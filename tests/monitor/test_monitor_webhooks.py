@@ -9,7 +9,6 @@ import threading
 import pytest
 
 from tidemill.errors import ServiceUnavailable
-from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
 from tidemill_monitor.dispatch import guard
 from tidemill_monitor.dispatch.guard import post
 from tidemill_monitor.dispatch.signing import (
@@ -20,6 +19,7 @@ from tidemill_monitor.dispatch.signing import (
     signed_headers,
     verified_id,
 )
+from tidemill_monitor.public_addresses import AddressRefused, refuse_unless_public
 
 NOW = dt.datetime(2026, 11, 20, 12, 0, tzinfo=dt.UTC)
 KEY = secrets.token_bytes(32)

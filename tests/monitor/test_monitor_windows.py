@@ -18,11 +18,11 @@ from tidemill.metrics import figures_of
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.testing.worlds import START, World
-from tidemill_monitor.intake.faults import Refused
+from tidemill_monitor.intake.row_faults import Refused
 from tidemill_monitor.watching.closing import is_due
-from tidemill_monitor.watching.folding import Folds, unpacked
+from tidemill_monitor.watching.folds import Folds, unpacked
 from tidemill_monitor.watching.labelled import Labelled, fold_labels
-from tidemill_monitor.watching.windows import FoldPlan, bounds_of, fold_events, sequences_of
+from tidemill_monitor.watching.window_rows import FoldPlan, bounds_of, fold_events, sequences_of
 
 HOUR = dt.timedelta(hours=1)
 

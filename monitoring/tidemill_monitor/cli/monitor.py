@@ -34,7 +34,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Serve the monitor alone; `tidemill up` starts it with all that it works with."""
-    from tidemill_monitor.server import serve as run
+    from tidemill_monitor.http_server import serve as run
 
     run(stated_settings(workspace, host=host, port=port))
 

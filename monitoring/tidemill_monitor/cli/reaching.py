@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tidemill.ledger import Ledger
     from tidemill.monitor_client import MonitorClient
-    from tidemill_monitor.settings import MonitorSettings
+    from tidemill_monitor.monitor_settings import MonitorSettings
 
 __all__ = ["asked_monitor", "opened_ledger", "running_monitor", "stated_settings"]
 
@@ -50,7 +50,7 @@ def opened_ledger(workspace: Path, *, writable: bool) -> Iterator[Ledger]:
 
 def stated_settings(workspace: Path, **given: Any) -> MonitorSettings:
     """The monitor's settings of the environment, with what the command line states (not None)."""
-    from tidemill_monitor.settings import MonitorSettings
+    from tidemill_monitor.monitor_settings import MonitorSettings
 
     stated = {name: value for name, value in given.items() if value is not None}
     if workspace != Path():

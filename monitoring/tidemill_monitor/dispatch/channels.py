@@ -17,10 +17,10 @@ import structlog
 
 from tidemill.config.monitoring import Channel
 from tidemill.errors import ConfigError, ServiceUnavailable
-from tidemill_monitor.addresses import AddressRefused
 from tidemill_monitor.courier import CODES
 from tidemill_monitor.dispatch.guard import Answered, check_address, post
 from tidemill_monitor.dispatch.signing import secret_keys, signed_headers
+from tidemill_monitor.public_addresses import AddressRefused
 
 __all__ = ["NOTIFICATION", "ChannelGone", "Deadlines", "Notice", "check_channel", "send"]
 

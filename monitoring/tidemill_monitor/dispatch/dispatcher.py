@@ -13,11 +13,11 @@ from tidemill.errors import TidemillError
 from tidemill.ledger import Ledger, Message
 from tidemill.repeating import Every, stop_all
 from tidemill_monitor.dispatch.channels import NOTIFICATION, ChannelGone, Deadlines, send
-from tidemill_monitor.dispatch.outbox import OutboxWorker
+from tidemill_monitor.dispatch.flow_runs import CANCEL_KIND, KIND, OUTCOME_KIND, Retraining
+from tidemill_monitor.dispatch.outbox_worker import OutboxWorker
 from tidemill_monitor.dispatch.prefect import PrefectApi
-from tidemill_monitor.dispatch.retraining import CANCEL_KIND, KIND, OUTCOME_KIND, Retraining
+from tidemill_monitor.monitor_settings import MonitorSettings
 from tidemill_monitor.serving.champion import ChampionHolder
-from tidemill_monitor.settings import MonitorSettings
 from tidemill_monitor.topics import Topics
 
 __all__ = ["Dispatcher"]

@@ -12,7 +12,7 @@ from typing import Any
 import httpcore
 
 from tidemill.errors import ServiceUnavailable
-from tidemill_monitor.addresses import AddressRefused, refuse_unless_public
+from tidemill_monitor.public_addresses import AddressRefused, refuse_unless_public
 
 __all__ = ["Answered", "check_address", "post"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tidemill_monitor.intake.faults import Fault, Sorted
+from tidemill_monitor.intake.column_readers import FieldReader
 from tidemill_monitor.intake.messages import declared_bytes
 from tidemill_monitor.intake.plans import IntakePlan
-from tidemill_monitor.intake.reading import extra_problem, finish, first_few
-from tidemill_monitor.intake.values import FieldReader
+from tidemill_monitor.intake.record_reading import extra_problem, finish, first_few
+from tidemill_monitor.intake.row_faults import Fault, Sorted
 from tidemill_monitor.problems import Problem
 
 __all__ = ["read_arrow", "read_stream"]

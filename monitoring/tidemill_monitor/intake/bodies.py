@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from fastapi import Request
 
-from tidemill_monitor.intake.faults import Fault
+from tidemill_monitor.intake.row_faults import Fault
 from tidemill_monitor.intake.twice import Twice, keys_in_rows, keys_in_text, rows_twice
 from tidemill_monitor.problems import Problem
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 from tidemill.errors import ConfigError
 from tidemill.metrics import LARGEST, ROUNDING
 from tidemill.schema import RESERVED, TableSchema, Task
-from tidemill_monitor.intake.cells import cells_of
-from tidemill_monitor.intake.numbers import NumberCells, WholeCells
-from tidemill_monitor.intake.texts import ClassCells, IdCells
-from tidemill_monitor.intake.times import TimeCells
-from tidemill_monitor.intake.values import FieldReader
+from tidemill_monitor.intake.cell_readers import cells_of
+from tidemill_monitor.intake.column_readers import FieldReader
+from tidemill_monitor.intake.number_readers import NumberCells, WholeCells
+from tidemill_monitor.intake.text_readers import ClassCells, IdCells
+from tidemill_monitor.intake.time_readers import TimeCells
 
 __all__ = ["IntakePlan", "Shape"]
 

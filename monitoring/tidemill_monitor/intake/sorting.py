@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tidemill_monitor.intake.arrow import read_arrow
 from tidemill_monitor.intake.bodies import ARROW, JSON, Body, parse_json, parse_lines
-from tidemill_monitor.intake.faults import Sorted, require_rows
 from tidemill_monitor.intake.plans import IntakePlan
-from tidemill_monitor.intake.reading import read_rows
+from tidemill_monitor.intake.record_reading import read_rows
+from tidemill_monitor.intake.row_faults import Sorted, require_rows
 
 __all__ = ["sort_body"]
 

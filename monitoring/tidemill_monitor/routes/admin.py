@@ -10,11 +10,11 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer
 from tidemill_monitor.routes.shown import shown
 from tidemill_monitor.routes.small import Small, Words, small_body
-from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
 

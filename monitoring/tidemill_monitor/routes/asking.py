@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from tidemill.ledger import Request, StoredRequest
 from tidemill_monitor.intake import Body, RowError, Sorted
+from tidemill_monitor.monitor_service import Service
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.security.scopes import Identity
-from tidemill_monitor.service import Service
 from tidemill_monitor.serving.champion import Champion
 
 __all__ = [

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends
 from fastapi import Request as HttpRequest
 from starlette.responses import Response
 
-from tidemill.ledger import Receipt, Request, StoredRequest
+from tidemill.ledger import EventReceipt, Request, StoredRequest
 from tidemill_monitor.intake import ARROW, JSON, NDJSON, Body, Sorted, read_body, sort_body
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.routes.asking import (
     answer,
     charge,
@@ -21,7 +22,6 @@ from tidemill_monitor.routes.asking import (
     stored_answer,
 )
 from tidemill_monitor.routes.documents import EVENTS
-from tidemill_monitor.service import Service, service_of
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.reported import (
     Reported,
@@ -83,7 +83,7 @@ def _batches(
     return report_batches(found, champion, outcomes, service.clock(), asked)
 
 
-async def _durable(reported: Reported, service: Service) -> list[Receipt]:
+async def _durable(reported: Reported, service: Service) -> list[EventReceipt]:
     # Handed over in a thread: the ledger looks through the rows before it queues them.
     waiting = [
         asyncio.wrap_future(await service.run(service.ledger.events.submit, batch))
@@ -102,4 +102,4 @@ def _again(service: Service, asked: Request, stored: StoredRequest) -> dict[str,
         if other is not None:
             receipts.append(other.receipt())
     receipts.append(stored.receipt())
-    return before.document([r for r in receipts if isinstance(r, Receipt)])
+    return before.document([r for r in receipts if isinstance(r, EventReceipt)])

@@ -13,11 +13,11 @@ from tidemill.drift import output_schema
 from tidemill.ledger import Ledger, Window
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, TableSchema
+from tidemill_monitor.monitor_service import Service
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import require_champion
 from tidemill_monitor.routes.shown import moment, number, point_item, window_item
-from tidemill_monitor.service import Service
-from tidemill_monitor.watching.folding import unpacked
+from tidemill_monitor.watching.folds import unpacked
 
 __all__ = ["bins_of", "feature_document", "feature_list", "heatmap_document"]
 

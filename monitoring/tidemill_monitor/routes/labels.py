@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from tidemill.ledger import LabelBatch, LabelReceipt, Request, StoredRequest
 from tidemill_monitor.intake import ARROW, JSON, NDJSON, RowError, Sorted, read_body, sort_body
-from tidemill_monitor.intake.faults import MAX_REPORTED
+from tidemill_monitor.intake.row_faults import MAX_REPORTED
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.routes.asking import (
     answer,
     charge,
@@ -28,7 +29,6 @@ from tidemill_monitor.routes.asking import (
     stored_answer,
 )
 from tidemill_monitor.routes.documents import LABELS
-from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
 

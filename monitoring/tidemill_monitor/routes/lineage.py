@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from tidemill.tracking import ModelVersion
+from tidemill_monitor.monitor_service import Service
 from tidemill_monitor.routes.shown import moment
-from tidemill_monitor.service import Service
 
 __all__ = ["mlflow_link", "models_document", "prefect_link"]
 

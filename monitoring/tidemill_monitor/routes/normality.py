@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.routes.asking import answer, identity_of
 from tidemill_monitor.routes.shown import shown
 from tidemill_monitor.routes.small import Answer, small_body
-from tidemill_monitor.service import Service, service_of
 from tidemill_monitor.watching.newnormal import NormalQuestion, accepted_of
 
 __all__ = ["question_item", "router"]

@@ -12,9 +12,10 @@ from starlette.responses import Response, StreamingResponse
 
 from tidemill.errors import TidemillError
 from tidemill.ledger import DecisionOpen, DecisionRow, Take
-from tidemill_monitor.dispatch.retraining import call_message
+from tidemill_monitor.dispatch.flow_runs import call_message
 from tidemill_monitor.dispatch.signing import secret_keys, verified_id
 from tidemill_monitor.dispatch.trying import chosen_channels, try_channels
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer, identity_of, require_champion
 from tidemill_monitor.routes.labelled import labelled_stream
@@ -34,7 +35,6 @@ from tidemill_monitor.routes.small import (
     raw_body,
     small_body,
 )
-from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidemill.ledger import Window
+from tidemill_monitor.monitor_service import Service
 from tidemill_monitor.routes.lineage import mlflow_link, prefect_link
 from tidemill_monitor.routes.normality import question_item
 from tidemill_monitor.routes.shown import decision_item, moment, number, window_item
-from tidemill_monitor.service import Service
 from tidemill_monitor.serving import Champion
 from tidemill_monitor.watching.leftout import left_out_sentence
 from tidemill_monitor.watching.stints import since_return

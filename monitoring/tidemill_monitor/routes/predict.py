@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from tidemill.ledger import Request
 from tidemill_monitor.intake import ARROW, JSON, Sorted, read_body
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.routes.asking import (
     charge,
     count,
@@ -25,11 +26,10 @@ from tidemill_monitor.routes.asking import (
     stored_answer,
 )
 from tidemill_monitor.routes.documents import PREDICT
-from tidemill_monitor.service import Service, service_of
 from tidemill_monitor.serving.champion import Champion
 from tidemill_monitor.serving.known import Known, known_rows
+from tidemill_monitor.serving.scored_events import Scored
 from tidemill_monitor.serving.scorer import Predicted
-from tidemill_monitor.serving.scores import Scored
 
 __all__ = ["router"]
 

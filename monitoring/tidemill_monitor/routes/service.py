@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.routes.asking import answer
 from tidemill_monitor.routes.documents import HEALTH, METRICS, READY
-from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
 

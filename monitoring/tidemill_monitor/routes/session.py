@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from tidemill.web import cookies_of
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.security.admission import read_form
 from tidemill_monitor.security.sessions import COOKIE, LOGIN_COOKIE, same_text
-from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
 

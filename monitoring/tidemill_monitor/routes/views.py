@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tidemill.config.monitoring import VerdictWord
+from tidemill_monitor.monitor_service import Service, service_of
 from tidemill_monitor.problems import Problem
 from tidemill_monitor.routes.asking import answer
 from tidemill_monitor.routes.features import feature_document, feature_list, heatmap_document
@@ -26,7 +27,6 @@ from tidemill_monitor.routes.shown import (
     shown,
     window_item,
 )
-from tidemill_monitor.service import Service, service_of
 
 __all__ = ["router"]
 

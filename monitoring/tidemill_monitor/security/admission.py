@@ -13,7 +13,7 @@ from tidemill.errors import TidemillError
 from tidemill.monitor_client import CREDENTIALS, KEY_VARIABLE
 from tidemill.web import cookies_of
 from tidemill_monitor.problems import Problem, problem_of, problem_response
-from tidemill_monitor.security.keys import Keys
+from tidemill_monitor.security.api_keys import Keys
 from tidemill_monitor.security.rates import Rates
 from tidemill_monitor.security.scopes import Identity, Need, required_scope
 from tidemill_monitor.security.sessions import COOKIE, Sessions, same_text

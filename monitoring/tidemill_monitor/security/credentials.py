@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tidemill.monitor_client import CREDENTIALS
 from tidemill.storage import write_bytes
-from tidemill_monitor.security.keys import Keys
+from tidemill_monitor.security.api_keys import Keys
 
 __all__ = ["leave_credentials"]
 

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from tidemill.ledger import Ledger, Session
 from tidemill_monitor.dates import is_ahead
-from tidemill_monitor.security.keys import Keys
+from tidemill_monitor.security.api_keys import Keys
 from tidemill_monitor.security.scopes import Identity
 
 __all__ = ["COOKIE", "LOGIN_COOKIE", "Sessions", "csrf_token", "same_text"]

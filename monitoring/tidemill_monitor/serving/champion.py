@@ -19,8 +19,8 @@ from tidemill.schema import TableSchema, Task
 from tidemill.storage import read_json
 from tidemill.tracking import ModelVersion, Registry, Tracker, fetch_reference, load_champion
 from tidemill_monitor.intake.plans import Shape
+from tidemill_monitor.monitor_settings import MonitorSettings
 from tidemill_monitor.serving.patience import Patience
-from tidemill_monitor.settings import MonitorSettings
 
 if TYPE_CHECKING:
     from tidemill.drift import Reference

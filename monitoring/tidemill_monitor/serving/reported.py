@@ -12,11 +12,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.ledger import EventBatch, Receipt, Request
-from tidemill_monitor.intake.faults import Fault, Sorted, good_rows, merged_intake
-from tidemill_monitor.intake.reading import kept_of
+from tidemill.ledger import EventBatch, EventReceipt, Request
+from tidemill_monitor.intake.record_reading import kept_of
+from tidemill_monitor.intake.row_faults import Fault, Sorted, good_rows, merged_intake
 from tidemill_monitor.serving.champion import Champion
-from tidemill_monitor.serving.scores import complete_times, event_table
+from tidemill_monitor.serving.scored_events import complete_times, event_table
 
 __all__ = ["Reported", "RowsAnswer", "known_versions_only", "report_batches"]
 
@@ -79,7 +79,7 @@ class RowsAnswer:
         """Read what :meth:`to_bytes` wrote."""
         return cls(**orjson.loads(content))
 
-    def document(self, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    def document(self, receipts: Sequence[EventReceipt]) -> dict[str, Any]:
         """The answer, given what became of each batch."""
         accepted, duplicates, offset = 0, [], 0
         for receipt in receipts:

@@ -21,13 +21,13 @@ import numpy as np
 import pyarrow as pa
 
 from tidemill.errors import TidemillError
-from tidemill.ledger import EventBatch, Ledger, Receipt, Request
+from tidemill.ledger import EventBatch, EventReceipt, Ledger, Request
 from tidemill_monitor.intake.arrow import read_arrow
 from tidemill_monitor.intake.bodies import ARROW, Body, parse_json
-from tidemill_monitor.intake.faults import Sorted, merged_intake, require_rows
-from tidemill_monitor.intake.reading import read_rows
+from tidemill_monitor.intake.record_reading import read_rows
+from tidemill_monitor.intake.row_faults import Sorted, merged_intake, require_rows
 from tidemill_monitor.serving.champion import Champion
-from tidemill_monitor.serving.scores import Scored, score_rows
+from tidemill_monitor.serving.scored_events import Scored, score_rows
 
 __all__ = ["Predicted", "ScoreJob", "Scorer"]
 
@@ -53,7 +53,7 @@ class Predicted:
     offset : int
         Where this request's rows begin in the batch that was handed to the ledger, which may
         hold other requests' rows as well.
-    receipt : Future of Receipt
+    receipt : Future of EventReceipt
         Done when the batch is durable.
     """
 
@@ -61,9 +61,9 @@ class Predicted:
     scored: Scored
     sorted: Sorted
     offset: int
-    receipt: Future[Receipt]
+    receipt: Future[EventReceipt]
 
-    def duplicates(self, receipt: Receipt) -> list[int]:
+    def duplicates(self, receipt: EventReceipt) -> list[int]:
         """Good rows, counted among themselves, whose ids were stored before."""
         rows = np.array(receipt.duplicates, np.int64) - self.offset
         return sorted(rows[(rows >= 0) & (rows < self.sorted.table.num_rows)].tolist())

@@ -1,6 +1,6 @@
 """Watching: rows into windows, windows into verdicts, verdicts into alerts and decisions."""
 
-from tidemill_monitor.watching.folding import Folds
+from tidemill_monitor.watching.folds import Folds
 from tidemill_monitor.watching.housekeeping import Housekeeping
 from tidemill_monitor.watching.watcher import Tick, Watcher
 

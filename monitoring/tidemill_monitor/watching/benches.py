@@ -13,10 +13,10 @@ from tidemill.drift import FeedCheck
 from tidemill.ledger import Ledger, Window
 from tidemill_monitor.watching.bench import Bench, KeptYardstick, Normal, for_columns
 from tidemill_monitor.watching.errorstream import KeptStream
-from tidemill_monitor.watching.folding import References
-from tidemill_monitor.watching.judgement import Opened
+from tidemill_monitor.watching.folds import References
+from tidemill_monitor.watching.judged_window import Opened
 from tidemill_monitor.watching.newnormal import accepted_of
-from tidemill_monitor.watching.segments import SegmentBenches
+from tidemill_monitor.watching.segment_benches import SegmentBenches
 
 __all__ = ["Benches"]
 

@@ -24,7 +24,7 @@ from tidemill.errors import UsageError
 from tidemill.ledger import DecisionOpen, DecisionRow, Ledger, NewMessage, Window, WrongState
 from tidemill.schema import Verdict
 from tidemill_monitor.dates import Dates, is_ahead
-from tidemill_monitor.dispatch.retraining import call_message
+from tidemill_monitor.dispatch.flow_runs import call_message
 from tidemill_monitor.watching.lookback import look_back
 from tidemill_monitor.watching.stints import Stint, since_return
 from tidemill_monitor.watching.teaching import Teaching, teaching_rows

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidemill.drift import Finding
-from tidemill.drift.change import ErrorStream, error_name, error_of
-from tidemill.drift.estimate import PerformanceModel
+from tidemill.drift.performance.change import ErrorStream, error_name, error_of
+from tidemill.drift.performance.estimate import PerformanceModel
 from tidemill.ledger import Ledger
 from tidemill.metrics import Figures
 

@@ -17,7 +17,7 @@ from tidemill.ledger import LabelPart, WindowKey
 from tidemill.metrics import Figures, figures_from_json, figures_of, measurable
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema, Task
-from tidemill_monitor.watching.windows import FoldPlan, packed, slices_of
+from tidemill_monitor.watching.window_rows import FoldPlan, packed, slices_of
 
 __all__ = ["Labelled", "fold_labels"]
 

@@ -8,7 +8,7 @@ from tidemill.config.monitoring import AlertRule, MonitoringConfig
 from tidemill.ledger import Alert, Ledger, Message
 from tidemill.schema import Verdict
 from tidemill_monitor.dispatch.channels import NOTIFICATION
-from tidemill_monitor.dispatch.retraining import KINDS
+from tidemill_monitor.dispatch.flow_runs import KINDS
 from tidemill_monitor.watching.alerting import Alerting
 from tidemill_monitor.watching.incidents import silent_until
 

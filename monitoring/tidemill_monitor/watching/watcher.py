@@ -18,14 +18,14 @@ from tidemill.profiling import Profile
 from tidemill.repeating import Every, stop_all
 from tidemill_monitor.dates import is_ahead
 from tidemill_monitor.meters import Meters
+from tidemill_monitor.monitor_settings import MonitorSettings
 from tidemill_monitor.serving.champion import ChampionHolder
-from tidemill_monitor.settings import MonitorSettings
 from tidemill_monitor.watching.alerting import Alerting
 from tidemill_monitor.watching.approval import ask_for_approval
 from tidemill_monitor.watching.benches import Benches
 from tidemill_monitor.watching.closing import is_due
 from tidemill_monitor.watching.deciding import Deciding
-from tidemill_monitor.watching.folding import Folds
+from tidemill_monitor.watching.folds import Folds
 from tidemill_monitor.watching.housekeeping import Housekeeping
 from tidemill_monitor.watching.leftout import follow_left_out
 from tidemill_monitor.watching.metering import WatchMeters
@@ -33,7 +33,7 @@ from tidemill_monitor.watching.newnormal import NewNormal, NormalQuestion, NotAs
 from tidemill_monitor.watching.past import Past, read_past
 from tidemill_monitor.watching.stints import Stint, Stints
 from tidemill_monitor.watching.takeover import end_unwatched, move_messages
-from tidemill_monitor.watching.verdicts import Verdicts
+from tidemill_monitor.watching.verdict_writing import VerdictWriter
 
 __all__ = ["Tick", "Watcher"]
 
@@ -105,7 +105,7 @@ class Watcher:
         self._config = config = params.monitoring
         model = champion.name
         self._benches = Benches(champion, config, params.seed, ledger=ledger, clock=clock)
-        self._verdicts = Verdicts(ledger, config, self._benches)
+        self._verdicts = VerdictWriter(ledger, config, self._benches)
         self.alerting = Alerting(ledger, config.alerts, model=model, link=settings.link_url)
         self.deciding = Deciding(ledger, config.retraining, model=model)
         self._brought_up: set[int] = set()

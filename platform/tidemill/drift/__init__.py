@@ -1,24 +1,34 @@
 """Live windows against the reference: findings, thresholds, harm, verdicts."""
 
-from tidemill.drift.change import Change, ErrorStream, error_of
-from tidemill.drift.estimate import Estimate, PerformanceModel
-from tidemill.drift.findings import Finding
-from tidemill.drift.guards import Guard, other_answers
-from tidemill.drift.heldout import HeldOut
-from tidemill.drift.intake import Intake
-from tidemill.drift.outcomes import Outcomes
-from tidemill.drift.outputs import output_schema, outputs_of, scores_of_outputs
-from tidemill.drift.performance import Performance, measure, performance_findings
-from tidemill.drift.quality import (
+from tidemill.drift.feed_faults import (
     GROWN,
     FeedCheck,
     family_of,
     freshness_finding,
 )
+from tidemill.drift.findings import Finding
+from tidemill.drift.intake import Intake
+from tidemill.drift.outputs import output_schema, outputs_of, scores_of_outputs
+from tidemill.drift.performance import (
+    Change,
+    ErrorStream,
+    Estimate,
+    Guard,
+    HeldOut,
+    OutputBins,
+    Performance,
+    PerformanceModel,
+    Reconciled,
+    Trust,
+    error_of,
+    measure,
+    other_answers,
+    performance_findings,
+    reconcile,
+)
 from tidemill.drift.reference import Reference, feature_schema
-from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, judged_columns, rows_for
-from tidemill.drift.trust import Reconciled, Trust, reconcile
-from tidemill.drift.verdict import WindowVerdict, judge
+from tidemill.drift.thresholds import CALIBRATION, Thresholds, calibrate, compared_columns, rows_for
+from tidemill.drift.window_verdict import WindowVerdict, verdict_of
 from tidemill.drift.yardstick import Yardstick, compare, output_gap, widest_gap
 
 __all__ = [
@@ -32,7 +42,7 @@ __all__ = [
     "Guard",
     "HeldOut",
     "Intake",
-    "Outcomes",
+    "OutputBins",
     "Performance",
     "PerformanceModel",
     "Reconciled",
@@ -43,12 +53,11 @@ __all__ = [
     "Yardstick",
     "calibrate",
     "compare",
+    "compared_columns",
     "error_of",
     "family_of",
     "feature_schema",
     "freshness_finding",
-    "judge",
-    "judged_columns",
     "measure",
     "other_answers",
     "output_gap",
@@ -58,5 +67,6 @@ __all__ = [
     "reconcile",
     "rows_for",
     "scores_of_outputs",
+    "verdict_of",
     "widest_gap",
 ]

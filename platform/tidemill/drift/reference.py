@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from tidemill.drift.estimate import PerformanceModel
 from tidemill.drift.outputs import output_schema
+from tidemill.drift.performance.estimate import PerformanceModel
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling import NumericProfile, Profile, fold
 from tidemill.schema import ColumnType, TableSchema

@@ -31,8 +31,8 @@ __all__ = [
     "TESTS",
     "Thresholds",
     "calibrate",
+    "compared_columns",
     "floors",
-    "judged_columns",
     "rows_for",
 ]
 
@@ -95,7 +95,7 @@ class Thresholds:
         return cls(document["rows"], document["rate"], values, document["resamples"])
 
 
-def judged_columns(schema: TableSchema) -> tuple[str, ...]:
+def compared_columns(schema: TableSchema) -> tuple[str, ...]:
     """The features whose distribution is compared: all but times and text keys.
 
     A live window always lies later than training, so the times in it, and any column that
@@ -167,7 +167,7 @@ def calibrate(
     rows : int
         Rows of the window; see :func:`rows_for`.
     columns : iterable of str, optional
-        What is judged (:func:`judged_columns`); all by default.
+        What is judged (:func:`compared_columns`); all by default.
     rate : float, optional
         Instead of ``config.false_alarm_rate``.
     beyond : mapping, optional

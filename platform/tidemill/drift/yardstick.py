@@ -22,7 +22,7 @@ from tidemill.drift.divergences import Counts, chi_p_value, ks_p_value
 from tidemill.drift.findings import Finding, Kind
 from tidemill.drift.outputs import TRUTH, output_schema
 from tidemill.drift.reference import Reference
-from tidemill.drift.thresholds import Thresholds, calibrate, judged_columns, rows_for
+from tidemill.drift.thresholds import Thresholds, calibrate, compared_columns, rows_for
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 
 __all__ = ["Yardstick", "compare", "output_gap", "widest_gap"]
@@ -121,7 +121,7 @@ class Yardstick:
 
     def _columns(self, kind: Kind) -> tuple[str, ...]:
         if kind == "drift":
-            return judged_columns(self.reference.schema)
+            return compared_columns(self.reference.schema)
         if kind == "label drift":
             return (TRUTH,)
         # A regression says a prediction and no score.
@@ -185,7 +185,7 @@ def compare(window: Profile, reference: Reference, thresholds: Thresholds) -> li
     SchemaMismatch
         If the window has other edges than the reference.
     """
-    columns = judged_columns(reference.schema)
+    columns = compared_columns(reference.schema)
     return _findings("drift", window, reference.merged(), columns, thresholds)
 
 

@@ -14,23 +14,23 @@ from tidemill.ledger.decision import DecisionRow
 from tidemill.ledger.findings import FindingLike, FindingPoint, FindingRow
 from tidemill.ledger.ledger import Health, Ledger
 from tidemill.ledger.outbox import Message, NewMessage, back_off_seconds
-from tidemill.ledger.requests import StoredRequest
-from tidemill.ledger.retention import PrunedRows
-from tidemill.ledger.values import (
+from tidemill.ledger.records import (
     BatchNote,
     EventBatch,
+    EventReceipt,
     Folding,
     LabelBatch,
     LabelPart,
     LabelReceipt,
     LeftOut,
-    Receipt,
     Request,
     Stretch,
     Totals,
     WindowKey,
     WindowPart,
 )
+from tidemill.ledger.requests import StoredRequest
+from tidemill.ledger.retention import PrunedRows
 from tidemill.ledger.window import Parts, PerformanceRow, Window
 from tidemill.ledger.withholding import Span, Take, owed_after, takes_of
 
@@ -40,6 +40,7 @@ __all__ = [
     "DecisionOpen",
     "DecisionRow",
     "EventBatch",
+    "EventReceipt",
     "FindingLike",
     "FindingPoint",
     "FindingRow",
@@ -59,7 +60,6 @@ __all__ = [
     "PerformanceRow",
     "PrunedRows",
     "QueueFull",
-    "Receipt",
     "RecordMissing",
     "Request",
     "Session",

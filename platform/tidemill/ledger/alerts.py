@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import Commit, Database, RecordMissing, WrongState, insert_row, tables
 from tidemill.ledger.outbox import NewMessage, enqueue
-from tidemill.ledger.reading import newest_records
+from tidemill.ledger.row_reading import newest_records
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Alert", "Alerts"]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from tidemill.errors import ConfigError, DependencyMissing, StorageFailed
 from tidemill.ledger.database import Database, micros, tables
-from tidemill.ledger.reading import rows_between, truth_columns
+from tidemill.ledger.row_reading import rows_between, truth_columns
 
 __all__ = ["archive_window"]
 

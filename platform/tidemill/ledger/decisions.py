@@ -20,18 +20,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tidemill.ledger import steps
+from tidemill.ledger import decision_steps
 from tidemill.ledger.database import Commit, Database, insert_row, tables
 from tidemill.ledger.decision import HOLDING, DecisionRow, get_decision, open_decision
-from tidemill.ledger.holding import (
+from tidemill.ledger.decision_holds import (
     given_through,
     newest_holder,
     require_free,
     require_none_open,
 )
+from tidemill.ledger.decision_steps import Step
 from tidemill.ledger.outbox import NewMessage, enqueue
-from tidemill.ledger.reading import newest_records
-from tidemill.ledger.steps import Step
+from tidemill.ledger.row_reading import newest_records
 from tidemill.ledger.withholding import Take, owed_after
 from tidemill.ledger.writer import Writer
 
@@ -74,7 +74,7 @@ class Decisions:
         WrongState
             If another one holds some of ``labels``.
         """
-        values = steps.opened(
+        values = decision_steps.opened(
             action,
             labels,
             at,
@@ -106,7 +106,7 @@ class Decisions:
         RecordMissing, WrongState
             If there is no such decision, or it does not await approval.
         """
-        return self._step(decision_id, steps.answered("approved", note), at, message)
+        return self._step(decision_id, decision_steps.answered("approved", note), at, message)
 
     def reject(self, decision_id: int, *, note: str = "", at: dt.datetime) -> DecisionRow:
         """A person refuses; it is closed.
@@ -116,7 +116,7 @@ class Decisions:
         RecordMissing, WrongState
             As :meth:`approve`.
         """
-        return self._step(decision_id, steps.answered("rejected", note, at), at)
+        return self._step(decision_id, decision_steps.answered("rejected", note, at), at)
 
     def stop(
         self, decision_id: int, *, note: str = "", at: dt.datetime, message: Tell | None = None
@@ -133,7 +133,7 @@ class Decisions:
         RecordMissing, WrongState
             If there is no such decision, or it is neither approved nor started.
         """
-        return self._step(decision_id, steps.stopped(note, at), at, message)
+        return self._step(decision_id, decision_steps.stopped(note, at), at, message)
 
     def supersede(
         self, model: str, champion_version: int, *, at: dt.datetime
@@ -148,7 +148,7 @@ class Decisions:
         DecisionRow or None
             The one that was ended.
         """
-        step = steps.superseded(champion_version, at)
+        step = decision_steps.superseded(champion_version, at)
         found = self.current(model)
         if found is None or step(found) is None:
             return None
@@ -165,7 +165,8 @@ class Decisions:
         at: dt.datetime,
     ) -> DecisionRow:
         """The orchestrator took the attempt; an older attempt changes nothing."""
-        return self._step(decision_id, steps.launched(attempt, flow_run_id, flow_run_url), at)
+        step = decision_steps.launched(attempt, flow_run_id, flow_run_url)
+        return self._step(decision_id, step, at)
 
     def report(
         self,
@@ -197,7 +198,7 @@ class Decisions:
             "promoted": promoted,
             "outcome": None if outcome is None else dict(outcome),
         }
-        return self._step(decision_id, steps.reported(attempt, state, news, at), at)
+        return self._step(decision_id, decision_steps.reported(attempt, state, news, at), at)
 
     def retry(
         self, decision_id: int, *, at: dt.datetime, message: Tell | None = None
@@ -210,7 +211,7 @@ class Decisions:
             If there is none, it is neither running nor failed, or another is open or has its rows
             by now.
         """
-        return self._step(decision_id, steps.tried_again, at, message)
+        return self._step(decision_id, decision_steps.tried_again, at, message)
 
     def get(self, decision_id: int) -> DecisionRow:
         """The decision of this number; :class:`RecordMissing` if there is none."""

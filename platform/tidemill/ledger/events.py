@@ -13,14 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
-from tidemill.ledger.arriving import Arrival, EventGroup, pack_rows, prepare
 from tidemill.ledger.database import Commit, Database, from_micros, insert_row, pack_numbers, tables
+from tidemill.ledger.event_batches import Arrival, EventGroup, pack_rows, prepare
 from tidemill.ledger.event_ids import IdIndex, Numbers, hash_ids
-from tidemill.ledger.reading import labelled_rows, newest_rows, rows_at
+from tidemill.ledger.pending_labels import PendingIds
+from tidemill.ledger.records import BatchNote, EventBatch, EventReceipt, Totals
 from tidemill.ledger.requests import keep_request, replayed
+from tidemill.ledger.row_reading import labelled_rows, newest_rows, rows_at
 from tidemill.ledger.unfolded import Unfolded
-from tidemill.ledger.values import BatchNote, EventBatch, Receipt, Totals
-from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.withholding import Take
 from tidemill.ledger.writer import Writer
 
@@ -45,7 +45,7 @@ class Events:
         self._waiting, self._stored = waiting, stored
         self._group = EventGroup(index)
 
-    def append(self, batch: EventBatch, *, timeout: float = 30.0) -> Receipt:
+    def append(self, batch: EventBatch, *, timeout: float = 30.0) -> EventReceipt:
         """Database the new rows of a batch; returns when they are durable.
 
         Raises
@@ -60,7 +60,7 @@ class Events:
         """
         return self._writer.wait(self.submit(batch), timeout)
 
-    def submit(self, batch: EventBatch) -> Future[Receipt]:
+    def submit(self, batch: EventBatch) -> Future[EventReceipt]:
         """Like :meth:`append`, without waiting."""
         arrival = prepare(batch, self._index.salt)
         return self._writer.submit(
@@ -140,10 +140,10 @@ class Events:
                 start = int(np.searchsorted(numbers, wanted[0]))
                 yield order[start : start + len(wanted)], rows
 
-    def _write(self, commit: Commit, arrival: Arrival) -> Receipt:
+    def _write(self, commit: Commit, arrival: Arrival) -> EventReceipt:
         batch = arrival.batch
         known = replayed(commit, batch.request)
-        if isinstance(known, Receipt):
+        if isinstance(known, EventReceipt):
             return known
         fresh = self._group.fresh_rows(arrival)
         rows = int(fresh.sum())
@@ -155,7 +155,7 @@ class Events:
             new = arrival.ids if rows == len(fresh) else arrival.ids.take(fresh)
             self._waiting.attach(commit, new, seq)
         duplicates = tuple(np.flatnonzero(~fresh).tolist()) if rows < len(fresh) else ()
-        receipt = Receipt(rows, duplicates, first if rows else None)
+        receipt = EventReceipt(rows, duplicates, first if rows else None)
         keep_request(commit, batch.request, "events", receipt)
         commit.topic("events")
         self._group.accept(arrival, fresh, seq, row)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tidemill.ledger.database import Commit, tables
 from tidemill.ledger.event_ids import Numbers
-from tidemill.ledger.masks import Mask, pack_mask
+from tidemill.ledger.late_masks import Mask, pack_mask
 from tidemill.ledger.unfolded import Unfolded
 
 __all__ = ["late_masks", "mark_late"]

@@ -25,19 +25,19 @@ from tidemill.ledger.database import (
     upsert,
 )
 from tidemill.ledger.decisions import Decisions
+from tidemill.ledger.event_folding import Folder
 from tidemill.ledger.event_ids import FLUSH_IDS, IdIndex
 from tidemill.ledger.events import Events
 from tidemill.ledger.findings import Findings
-from tidemill.ledger.folding import Folder
-from tidemill.ledger.keeping import Keeper
 from tidemill.ledger.labels import Labels
 from tidemill.ledger.notes import Notes
 from tidemill.ledger.outbox import Outbox
+from tidemill.ledger.pending_labels import PendingIds
+from tidemill.ledger.records import Folding, LeftOut
 from tidemill.ledger.requests import Requests
 from tidemill.ledger.retention import PrunedRows, prune
+from tidemill.ledger.tidying import Tidier
 from tidemill.ledger.unfolded import Unfolded
-from tidemill.ledger.values import Folding, LeftOut
-from tidemill.ledger.waiting import PendingIds
 from tidemill.ledger.windows import Windows
 from tidemill.ledger.writer import Writer
 
@@ -103,7 +103,7 @@ class Ledger:
         self._writer = Writer(store, queue_bytes=queue_bytes, clock=clock, reload=self._load)
         self._index = IdIndex(b"", flush_ids=flush_ids)
         self._waiting = PendingIds()
-        self._keeper = Keeper(store, self._writer, self._index)
+        self._keeper = Tidier(store, self._writer, self._index)
         self._folder: Folder | None = None
         if folding is not None:
             self._folder = Folder(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import Commit, Database, RecordMissing, insert_new, tables
-from tidemill.ledger.reading import newest_records
+from tidemill.ledger.row_reading import newest_records
 from tidemill.ledger.writer import Writer
 
 __all__ = ["Message", "NewMessage", "Outbox", "back_off_seconds", "enqueue"]

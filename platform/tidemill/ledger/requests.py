@@ -10,11 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, Commit, Database, IdempotencyConflict, cleaned, tables
-from tidemill.ledger.values import LabelReceipt, Receipt, Request
+from tidemill.ledger.records import EventReceipt, LabelReceipt, Request
 
 __all__ = ["Requests", "StoredRequest", "keep_request", "replayed"]
 
-_KINDS: dict[str, type[Receipt] | type[LabelReceipt]] = {"events": Receipt, "labels": LabelReceipt}
+_KINDS: dict[str, type[EventReceipt] | type[LabelReceipt]] = {
+    "events": EventReceipt,
+    "labels": LabelReceipt,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class StoredRequest:
     answer: bytes
     document: dict[str, Any]
 
-    def receipt(self) -> Receipt | LabelReceipt:
+    def receipt(self) -> EventReceipt | LabelReceipt:
         """The receipt it got, marked as replayed."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -62,7 +65,7 @@ class Requests:
             return _find(connection, scope, key, digest)
 
 
-def replayed(commit: Commit, request: Request | None) -> Receipt | LabelReceipt | None:
+def replayed(commit: Commit, request: Request | None) -> EventReceipt | LabelReceipt | None:
     """The receipt of an equal request that was carried out before, or None."""
     if request is None:
         return None
@@ -71,7 +74,7 @@ def replayed(commit: Commit, request: Request | None) -> Receipt | LabelReceipt 
 
 
 def keep_request(
-    commit: Commit, request: Request | None, kind: str, receipt: Receipt | LabelReceipt
+    commit: Commit, request: Request | None, kind: str, receipt: EventReceipt | LabelReceipt
 ) -> None:
     """Database the receipt with the request's key, in the same commit as its effect."""
     if request is None:

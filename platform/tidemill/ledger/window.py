@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, RecordMissing, tables
 from tidemill.ledger.findings import FindingLike, finding_rows
-from tidemill.ledger.values import WindowKey
+from tidemill.ledger.records import WindowKey
 
 __all__ = ["Parts", "PerformanceRow", "Window", "get_window", "replace_said", "windows_of"]
 

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from tidemill.ledger.archiving import archive_window
 from tidemill.ledger.database import AnyRow, Commit, Database, micros, tables
 from tidemill.ledger.findings import FindingLike
-from tidemill.ledger.parts import FIELDS, read_parts
-from tidemill.ledger.values import WindowKey
+from tidemill.ledger.records import WindowKey
 from tidemill.ledger.window import (
     Parts,
     PerformanceRow,
@@ -21,6 +20,7 @@ from tidemill.ledger.window import (
     replace_said,
     windows_of,
 )
+from tidemill.ledger.window_parts import FIELDS, read_parts
 from tidemill.ledger.withholding import Span, spans_joined
 from tidemill.ledger.writer import Writer
 from tidemill.schema import Verdict

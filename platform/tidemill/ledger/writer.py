@@ -27,7 +27,7 @@ from tidemill.ledger.database import (
     CommitJob,
     Database,
     Group,
-    Outcome,
+    JobResult,
     QueueFull,
     busy,
     database_errors,
@@ -221,14 +221,14 @@ class Writer:
         if not jobs:
             return
         try:
-            outcomes, commit = self._commit(jobs)
+            results, commit = self._commit(jobs)
         except BaseException as error:
             self._failed(jobs, error)
             return
         topics = self._applied(commit)
         if sum(job.cost for job in jobs) >= self.failed_bytes:
             self.failed_bytes = 0
-        for job, (value, failure) in zip(jobs, outcomes, strict=True):
+        for job, (value, failure) in zip(jobs, results, strict=True):
             if failure is None:
                 job.future.set_result(value)
             else:
@@ -256,7 +256,7 @@ class Writer:
             self._unsure = True
             return frozenset()
 
-    def _commit(self, jobs: list[CommitJob]) -> tuple[list[Outcome], Commit]:
+    def _commit(self, jobs: list[CommitJob]) -> tuple[list[JobResult], Commit]:
         connection = self._store.writer()
         try:
             with database_errors(self._store.name):
@@ -264,7 +264,7 @@ class Writer:
                     self._reload_marks(connection)
                 with connection.begin():
                     commit = Commit(connection, self._clock(), self.marks)
-                    outcomes = run_jobs(commit, jobs)
+                    results = run_jobs(commit, jobs)
                     commit.flush_marks()
                     self._unsure = not self._store.sqlite
                 self._unsure = False
@@ -272,7 +272,7 @@ class Writer:
             if of_database(error) or (isinstance(error, TidemillError) and error.retryable):
                 self._store.drop_writer()
             raise
-        return outcomes, commit
+        return results, commit
 
     def _reload_marks(self, connection: Connection) -> None:
         with connection.begin():

@@ -11,16 +11,16 @@ from tidemill.ledger.database.blobs import (
     unpack_numbers,
     unpack_table,
 )
-from tidemill.ledger.database.columns import AnyRow, cleaned, from_micros, micros
+from tidemill.ledger.database.column_types import AnyRow, cleaned, from_micros, micros
 from tidemill.ledger.database.committing import (
     Commit,
     CommitJob,
     Group,
-    Outcome,
+    JobResult,
     of_database,
     run_jobs,
 )
-from tidemill.ledger.database.faults import (
+from tidemill.ledger.database.ledger_errors import (
     DecisionOpen,
     IdempotencyConflict,
     LedgerInUse,
@@ -32,7 +32,7 @@ from tidemill.ledger.database.faults import (
     translate,
 )
 from tidemill.ledger.database.migrating import check_revision, migrate
-from tidemill.ledger.database.store import Database
+from tidemill.ledger.database.pools import Database
 from tidemill.ledger.database.upserting import insert_new, insert_row, upsert
 
 __all__ = [
@@ -43,8 +43,8 @@ __all__ = [
     "DecisionOpen",
     "Group",
     "IdempotencyConflict",
+    "JobResult",
     "LedgerInUse",
-    "Outcome",
     "QueueFull",
     "RecordMissing",
     "WrongState",

@@ -17,12 +17,12 @@ from sqlalchemy.engine import Connection
 
 from tidemill.errors import UsageError
 from tidemill.ledger.database import tables
-from tidemill.ledger.database.faults import translate
+from tidemill.ledger.database.ledger_errors import translate
 from tidemill.ledger.database.upserting import upsert
 
-__all__ = ["Commit", "CommitJob", "Group", "Outcome", "of_database", "run_jobs"]
+__all__ = ["Commit", "CommitJob", "Group", "JobResult", "of_database", "run_jobs"]
 
-Outcome = tuple[Any, Exception | None]
+JobResult = tuple[Any, Exception | None]
 
 _OURS = (exc.IntegrityError, exc.DataError, exc.ProgrammingError, exc.NotSupportedError)
 
@@ -111,7 +111,7 @@ class CommitJob:
     future: Future[Any] = field(default_factory=Future)
 
 
-def run_jobs(commit: Commit, jobs: Sequence[CommitJob]) -> list[Outcome]:
+def run_jobs(commit: Commit, jobs: Sequence[CommitJob]) -> list[JobResult]:
     """Carry out the jobs of one commit, in their order; a result or an error of each.
 
     Raises
@@ -124,10 +124,10 @@ def run_jobs(commit: Commit, jobs: Sequence[CommitJob]) -> list[Outcome]:
     if group is not None:
         group.begin(commit, [job.payload for job in jobs if job.group is not None])
     alone = len(jobs) == 1
-    outcomes = [(job.run(commit), None) if alone else _apart(commit, job) for job in jobs]
+    results = [(job.run(commit), None) if alone else _apart(commit, job) for job in jobs]
     if group is not None:
         group.finish(commit)
-    return outcomes
+    return results
 
 
 def of_database(error: BaseException) -> bool:
@@ -135,7 +135,7 @@ def of_database(error: BaseException) -> bool:
     return isinstance(error, exc.SQLAlchemyError | OSError)
 
 
-def _apart(commit: Commit, job: CommitJob) -> Outcome:
+def _apart(commit: Commit, job: CommitJob) -> JobResult:
     saved = commit.savepoint()
     if job.group is not None:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from tidemill.ledger.database.faults import LedgerInUse
+from tidemill.ledger.database.ledger_errors import LedgerInUse
 from tidemill.storage import FileHeld, FileLock
 
 __all__ = ["file_lock", "hold_advisory_lock"]

@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from tidemill.ledger.database.columns import Document, Moment, SerialInteger, Words
+from tidemill.ledger.database.column_types import Document, Moment, SerialInteger, Words
 
 __all__ = [
     "alerts",

@@ -7,7 +7,7 @@ large segments of many small ones.
 
 from tidemill.ledger.event_ids.ids import IdRun, Ids, Numbers, add_run, find_in_run, hash_ids
 from tidemill.ledger.event_ids.index import FLUSH_IDS, IdIndex, View
-from tidemill.ledger.event_ids.merging import clear_dead_segments, due_merge, merge_segments
+from tidemill.ledger.event_ids.segment_merging import clear_dead_segments, due_merge, merge_segments
 
 __all__ = [
     "FLUSH_IDS",

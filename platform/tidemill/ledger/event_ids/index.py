@@ -2,8 +2,8 @@
 
 New ids go into sorted runs in memory; at ``FLUSH_IDS`` they become a segment in the database.
 Eight small segments are merged into one of a million ids, eight of those into one of eight
-million (:mod:`tidemill.ledger.event_ids.merging`). Memory is 24 bytes for each id in memory and
-about 1.6 bytes for each id in a segment.
+million (:mod:`.segment_merging`). Memory is 24 bytes for each id in memory and about 1.6 bytes for
+each id in a segment.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import tables, unpack_table
+from tidemill.ledger.event_ids.id_segments import (
+    Segment,
+    SegmentGone,
+    find_in_segment,
+    load_segments,
+    write_segment,
+)
 from tidemill.ledger.event_ids.ids import (
     IdRun,
     Ids,
@@ -25,13 +32,6 @@ from tidemill.ledger.event_ids.ids import (
     find_in_run,
     hash_ids,
     merge_runs,
-)
-from tidemill.ledger.event_ids.segments import (
-    Segment,
-    SegmentGone,
-    find_in_segment,
-    load_segments,
-    write_segment,
 )
 
 __all__ = ["FLUSH_IDS", "IdIndex", "View"]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tidemill.errors import ServiceUnavailable
-from tidemill.ledger import Ledger, LeftOut, Request, folding, labelling
-from tidemill.ledger.splitting import fold_halves
+from tidemill.ledger import Ledger, LeftOut, Request, event_folding, label_folding
+from tidemill.ledger.fold_splitting import fold_halves
 from tidemill.ledger.writer import Writer
 from tidemill.testing.ledgers.opening import HOUR, MINUTE, NOW, Open, Opening
 from tidemill.testing.traffic import (
@@ -34,12 +34,12 @@ class FoldingContract(Opening):
         """A commit of the folder that outlasts a request's patience is waited for, not redone."""
         monkeypatch.setattr(Writer.call, "__kwdefaults__", {"timeout": 0.2})
         ledger = opened()
-        with _stalled(monkeypatch, folding, "store_window_parts"):
+        with _stalled(monkeypatch, event_folding, "store_window_parts"):
             ledger.events.append(event_batch(["a", "b"], request=Request("s", "1", b"1")))
             ledger.events.append(event_batch(["a", "b", "c"]))
             ledger.events.append(event_batch(["a"]))
         ledger.settle()
-        with _stalled(monkeypatch, labelling, "store_label_parts"):
+        with _stalled(monkeypatch, label_folding, "store_label_parts"):
             ledger.labels.append(label_batch([("a", "yes"), ("b", "no")]))
         ledger.settle()
         _counted_once(ledger, rows=3, duplicates=3, labelled=2)
@@ -79,17 +79,17 @@ class FoldingContract(Opening):
         ledger = opened()
         ledger.events.append(event_batch(["a", "b"]))
         ledger.settle()
-        parts = labelling._parts
+        parts = label_folding._parts
         landed: list[int] = []
 
         def landing(connection: Any, fold: Any, done: int, upto: int) -> Any:
             found = parts(connection, fold, done, upto)
             if not landed:
                 landed.append(upto)
-                labelling.fold_labels(ledger._store, ledger._writer, fold, upto)
+                label_folding.fold_labels(ledger._store, ledger._writer, fold, upto)
             return found
 
-        monkeypatch.setattr(labelling, "_parts", landing)
+        monkeypatch.setattr(label_folding, "_parts", landing)
         ledger.labels.append(label_batch([("a", "yes"), ("b", "no")]))
         ledger.settle()
         assert landed == [2]

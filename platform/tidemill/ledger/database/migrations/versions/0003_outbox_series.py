@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from tidemill.ledger.database.columns import Document
+from tidemill.ledger.database.column_types import Document
 
 revision = "0003_outbox_series"
 down_revision = "0002_late_and_repeated"
