@@ -10,9 +10,9 @@ import urllib.request
 
 import pytest
 
+from tidemill.contracts import Trial
 from tidemill.errors import ModelUntrusted, ServiceUnavailable
 from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
-from tidemill.tuning import Trial
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
+from tidemill.contracts import Trial
 from tidemill.errors import ConfigError
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.settings import Settings
 from tidemill.tracking import Tracker
 from tidemill.tracking.serve_mlflow import runs_page
-from tidemill.tuning import Trial
 
 TRIALS = (
     Trial(0, {"alpha": 0.1, "loss": "log"}, 0.7, "complete", ((0, 0.5), (1, 0.7))),

@@ -9,6 +9,7 @@ import warnings
 import pytest
 
 from tidemill.config import TuningConfig
+from tidemill.contracts import Trial
 from tidemill.errors import (
     BudgetExceeded,
     ConfigError,
@@ -16,7 +17,8 @@ from tidemill.errors import (
     StorageFailed,
 )
 from tidemill.testing.bad_engines import PlainEngine
-from tidemill.tuning import Pruned, Report, Trial, median_bars, search
+from tidemill.tuning import Pruned, Report, search
+from tidemill.tuning.pruning import MedianPruner
 
 SPACE = {"x": {"low": -2.0, "high": 2.0}, "n": {"low": 1, "high": 4}}
 
@@ -215,9 +217,9 @@ def test_hopeless_trials_are_pruned_by_earlier_waves(tmp_path):
 def test_bars_need_four_finished_trials():
     """Three complete trials and any number of pruned ones set no bar."""
     done = [Trial(i, {}, 1.0, "complete", ((1, float(i)),)) for i in range(3)]
-    assert median_bars([*done, Trial(3, {}, None, "pruned", ((1, 5.0),))], "maximize") == {}
+    assert MedianPruner().bars([*done, Trial(3, {}, None, "pruned", ((1, 5.0),))], "maximize") == {}
     four = [*done, Trial(4, {}, 1.0, "complete", ((1, 7.0), (2, 1.0)))]
-    assert median_bars(four, "maximize") == {1: 1.5}
+    assert MedianPruner().bars(four, "maximize") == {1: 1.5}
 
 
 def test_report_compares_in_the_right_direction():

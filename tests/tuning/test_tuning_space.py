@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tidemill.contracts import Choices, Range
 from tidemill.errors import ConfigError
-from tidemill.tuning import Choices, Range, grid_points, read_space
+from tidemill.tuning import grid_points, read_space
 
 
 @pytest.mark.parametrize(

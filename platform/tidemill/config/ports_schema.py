@@ -8,6 +8,7 @@ from typing import Any
 
 from tidemill.contracts import Parameter
 from tidemill.learners import LEARNERS, strategies
+from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS
 
 __all__ = ["describe_ports"]
@@ -16,6 +17,10 @@ __all__ = ["describe_ports"]
 def describe_ports(sections: dict[str, Any], default_learner: str) -> None:
     """Add to the schemas of sections, by their classes' names: what each setting may name."""
     _describe_learners(sections["TrainingConfig"], default_learner)
+    tuning = sections["TuningConfig"]["properties"]
+    for name, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        tuning[name].pop("type")
+        tuning[name]["anyOf"] = _named(table)
     steps = sections["ReductionConfig"]["properties"]["steps"]["items"]
     steps["anyOf"] = [*_named(STEPS), *(one for one in steps["anyOf"] if one["type"] != "string")]
 

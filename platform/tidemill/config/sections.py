@@ -11,6 +11,7 @@ from tidemill.contracts import Scalar
 from tidemill.conventions import parse_convention
 from tidemill.learners import LEARNERS, strategies
 from tidemill.schema import ColumnType, Task
+from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS, setting_problems
 
 __all__ = [
@@ -222,7 +223,15 @@ class ReductionConfig(Section):
 class TuningConfig(Section):
     """The search for the learner's parameters."""
 
-    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    sampler: str = Field(
+        "tpe", description="one of tidemill or of an installed package, or module:Name"
+    )
+    pruner: str = Field(
+        "median",
+        exclude_if=lambda pruner: pruner == "median",  # what it was before it could be said
+        description="gives up trials early: one of tidemill or of an installed package, or "
+        "module:Name",
+    )
     trials: int = Field(10, ge=0, description="0 turns tuning off")
     timeout_seconds: float | None = Field(
         None, gt=0, description="ends the study early and gives up reproducibility"
@@ -242,6 +251,16 @@ class TuningConfig(Section):
         description="parameter: {low, high, log, step} or {choices: [...]}; "
         "empty: the learner's own",
     )
+
+    @field_validator("sampler")
+    @classmethod
+    def _known_sampler(cls, name: str) -> str:
+        return SAMPLERS.known(name)
+
+    @field_validator("pruner")
+    @classmethod
+    def _known_pruner(cls, name: str) -> str:
+        return PRUNERS.known(name)
 
 
 class TrainingConfig(Section):

@@ -11,12 +11,24 @@ from tidemill.contracts.learner import (
     TargetSummary,
 )
 from tidemill.contracts.partials import Blocks, FloatMatrix, Partial, Progress
+from tidemill.contracts.search import (
+    Choices,
+    Direction,
+    Pruner,
+    Range,
+    Sampler,
+    Space,
+    Trial,
+    TrialState,
+)
 from tidemill.contracts.step import EncodedColumn, Step, TrainingColumns
 from tidemill.contracts.store import ObjectWriter, Store, StoredObject
 
 __all__ = [
     "AHEAD",
     "Blocks",
+    "Choices",
+    "Direction",
     "EncodedColumn",
     "Engine",
     "Fit",
@@ -28,10 +40,16 @@ __all__ = [
     "Parameter",
     "Partial",
     "Progress",
+    "Pruner",
+    "Range",
+    "Sampler",
     "Scalar",
+    "Space",
     "Step",
     "Store",
     "StoredObject",
     "TargetSummary",
     "TrainingColumns",
+    "Trial",
+    "TrialState",
 ]

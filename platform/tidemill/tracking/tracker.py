@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from tidemill.contracts import Trial
     from tidemill.schema import TableSchema
-    from tidemill.tuning import Trial
 
 __all__ = ["RUN_KEY", "Tracker"]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from tidemill.tuning import Trial
+    from tidemill.contracts import Trial
 
 __all__ = ["TRIAL_KEY", "log_trial"]
 

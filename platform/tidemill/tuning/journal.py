@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tidemill.contracts import Scalar
+from tidemill.contracts import Direction, Scalar, Space, Trial
 from tidemill.errors import IntegrityError
 from tidemill.storage import hash_bytes, storage_errors
-from tidemill.tuning.study import Direction, Trial
+from tidemill.tuning.distributions import distributions
 
 __all__ = ["Journal"]
 
@@ -31,6 +31,9 @@ class Journal:
     plan : str
         Names what the trials depend on; another plan's trials are left alone.
     direction : {"maximize", "minimize"}
+    space : Space
+    enumerated : bool
+        Whether the space's points are visited.
 
     Raises
     ------
@@ -38,12 +41,16 @@ class Journal:
         If the file is damaged before its last line.
     """
 
-    def __init__(self, path: Path, plan: str, direction: Direction) -> None:
+    def __init__(
+        self, path: Path, plan: str, direction: Direction, space: Space, *, enumerated: bool
+    ) -> None:
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         _mend(path)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._distributions = distributions(space, enumerated=enumerated)
         self._path, self.altered = path, 0
         with storage_errors(path):
             try:
@@ -79,7 +86,7 @@ class Journal:
         self.altered = len(altered - found.keys())
         return found
 
-    def append(self, trial: Trial, distributions: dict[str, Any]) -> None:
+    def append(self, trial: Trial) -> None:
         """Write a finished trial durably.
 
         Raises
@@ -88,7 +95,7 @@ class Journal:
             If the disk refuses.
         """
         with storage_errors(self._path):
-            self._study.add_trial(_freeze(trial, distributions))
+            self._study.add_trial(_freeze(trial, self._distributions))
 
 
 def _mend(path: Path) -> None:

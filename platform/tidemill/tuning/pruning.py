@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from tidemill.tuning.study import Direction, Trial
+from tidemill.contracts import Direction, Trial
 
-__all__ = ["OutOfTime", "Pruned", "Report", "median_bars"]
+__all__ = ["MedianPruner", "OutOfTime", "Pruned", "Report"]
 
 _MIN_FINISHED = 4
 
@@ -26,7 +27,7 @@ class OutOfTime(Exception):
     """Raised by :class:`Report` when the study's time is over."""
 
 
-def median_bars(trials: Iterable[Trial], direction: Direction) -> dict[int, float]:
+class MedianPruner:
     """The bar at each step: the median of what complete trials had reached there.
 
     A trial's reach at a step is its best value up to and including that step. There is a bar
@@ -34,21 +35,26 @@ def median_bars(trials: Iterable[Trial], direction: Direction) -> dict[int, floa
     al., Google Vizier (2017), section 3.1, without averaging over steps.
 
     >>> four = [Trial(i, {}, 1.0, "complete", ((0, float(i)),)) for i in range(4)]
-    >>> median_bars(four, "maximize")
+    >>> MedianPruner().bars(four, "maximize")
     {0: 1.5}
     """
-    reached: dict[int, list[float]] = {}
-    for trial in trials:
-        if trial.state == "complete":
-            best = -math.inf if direction == "maximize" else math.inf
-            for step, value in trial.steps:
-                best = _better(best, value, direction)
-                reached.setdefault(step, []).append(best)
-    return {
-        step: statistics.median(values)
-        for step, values in sorted(reached.items())
-        if len(values) >= _MIN_FINISHED
-    }
+
+    bar: ClassVar[str] = "the median"
+
+    def bars(self, trials: Sequence[Trial], direction: Direction) -> Mapping[int, float]:
+        """The bar at each step that four complete trials reported."""
+        reached: dict[int, list[float]] = {}
+        for trial in trials:
+            if trial.state == "complete":
+                best = -math.inf if direction == "maximize" else math.inf
+                for step, value in trial.steps:
+                    best = _better(best, value, direction)
+                    reached.setdefault(step, []).append(best)
+        return {
+            step: statistics.median(values)
+            for step, values in sorted(reached.items())
+            if len(values) >= _MIN_FINISHED
+        }
 
 
 def _better(a: float, b: float, direction: Direction) -> float:
@@ -61,10 +67,12 @@ class Report:
     Parameters
     ----------
     bars : mapping of int to float
-        From :func:`median_bars`; a trial whose best value so far is worse at that step ends.
+        Of a pruner; a trial whose best value so far is worse at that step ends.
     direction : {"maximize", "minimize"}
     seconds : float or None
         What is left of the study's time, from now on.
+    bar : str
+        What a bar is called.
 
     Raises
     ------
@@ -79,7 +87,9 @@ class Report:
         bars: Mapping[int, float] | None = None,
         direction: Direction = "maximize",
         seconds: float | None = None,
+        bar: str = MedianPruner.bar,
     ) -> None:
+        self._bar = bar
         self.steps: list[tuple[int, float]] = []
         self._bars = dict(bars or {})
         self._direction: Direction = direction
@@ -95,6 +105,6 @@ class Report:
         self._best = _better(self._best, value, self._direction)
         bar = self._bars.get(step)
         if bar is not None and self._best != _better(self._best, bar, self._direction):
-            raise Pruned(f"{self._best:.6g} at step {step} is worse than the median {bar:.6g}")
+            raise Pruned(f"{self._best:.6g} at step {step} is worse than {self._bar} {bar:.6g}")
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise OutOfTime

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tidemill.config import TuningConfig
-from tidemill.contracts import Engine, Scalar
+from tidemill.contracts import Direction, Engine, Pruner, Sampler, Scalar, Space, Trial, TrialState
 from tidemill.errors import Busy, ConfigError, StorageFailed, TidemillError
+from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.storage import hash_json
 from tidemill.tuning.journal import Journal
-from tidemill.tuning.proposals import Proposals
-from tidemill.tuning.pruning import OutOfTime, Pruned, Report, median_bars
-from tidemill.tuning.space import Space, read_space
-from tidemill.tuning.study import Direction, Study, Trial, TrialState
+from tidemill.tuning.pruning import OutOfTime, Pruned, Report
+from tidemill.tuning.space import read_space
+from tidemill.tuning.study import Study
 
 __all__ = ["Objective", "search"]
 
@@ -53,7 +53,7 @@ def search(
     space : dict
         ``tuning.space``, or the learner's own in the same form.
     config : TuningConfig
-        ``sampler``, ``trials``, ``wave``, ``timeout_seconds`` and ``workers`` are read.
+        ``sampler``, ``pruner``, ``trials``, ``wave``, ``timeout_seconds`` and ``workers`` are read.
     metric : str
         The figure's name.
     direction : {"maximize", "minimize"}
@@ -81,26 +81,26 @@ def search(
     Memory: the trials, and what the objective needs once per worker.
     """
     known = read_space(space)
-    proposals = Proposals(
-        known, sampler=config.sampler, trials=config.trials, direction=direction, seed=seed
-    )
-    if proposals.total < 1:
+    if config.trials < 1:
         raise ConfigError(
             "tuning.trials is 0: there is nothing to search",
             remedy="set tuning.trials to at least 1",
         )
+    sampler = SAMPLERS[config.sampler](known, trials=config.trials, direction=direction, seed=seed)
     plan = _plan(known, config, metric, direction, seed)
     search_ = _Search(
         objective=objective,
         direction=direction,
         clock=_Clock(config.timeout_seconds),
-        proposals=proposals,
-        journal=Journal(storage, plan, direction),
+        space=known,
+        sampler=sampler,
+        pruner=PRUNERS[config.pruner](),
+        journal=Journal(storage, plan, direction, known, enumerated=sampler.enumerates),
         on_trial=on_trial or _ignore,
     )
     trials = search_.run(_Runner(engine, config.workers), config.wave)
     return replace(
-        _study(trials, proposals.total, metric, direction), altered=search_.journal.altered
+        _study(trials, sampler.total, metric, direction), altered=search_.journal.altered
     )
 
 
@@ -110,11 +110,13 @@ def _ignore(_: Trial) -> None:
 
 def _plan(space: Space, config: TuningConfig, metric: str, direction: Direction, seed: int) -> str:
     """Name what trials depend on; a larger budget continues a study, except of a cut grid."""
+    pruner = {} if config.pruner == "median" else {"pruner": config.pruner}
     return hash_json(
         {
+            **pruner,  # studies of before one could be chosen go on
             "space": {name: parameter.to_json() for name, parameter in space.items()},
             "sampler": config.sampler,
-            "trials": config.trials if config.sampler == "grid" else None,
+            "trials": config.trials if SAMPLERS[config.sampler].enumerates else None,
             "metric": metric,
             "direction": direction,
             "seed": seed,
@@ -168,7 +170,9 @@ class _Search:
     objective: Objective
     direction: Direction
     clock: _Clock
-    proposals: Proposals
+    space: Space
+    sampler: Sampler
+    pruner: Pruner
     journal: Journal
     on_trial: Callable[[Trial], None]
 
@@ -176,13 +180,13 @@ class _Search:
         """All trials, in order; fewer if time runs out."""
         remembered = self.journal.read()
         trials: list[Trial] = []
-        for first in range(0, self.proposals.total, wave_size):
-            numbers = range(first, min(first + wave_size, self.proposals.total))
+        for first in range(0, self.sampler.total, wave_size):
+            numbers = range(first, min(first + wave_size, self.sampler.total))
             wave = self._wave(numbers, trials, remembered, runner)
             trials += wave
             if len(wave) < len(numbers):
                 break
-            self.proposals.tell(wave)
+            self.sampler.tell(wave)
         return trials
 
     def _wave(
@@ -192,7 +196,7 @@ class _Search:
         remembered: dict[int, Trial],
         runner: _Runner,
     ) -> list[Trial]:
-        asked = dict(zip(numbers, self.proposals.ask(numbers), strict=True))
+        asked = dict(zip(numbers, self._proposed(numbers), strict=True))
         # A remembered trial with other parameters comes from another version of the sampler.
         done = {n: remembered[n] for n in numbers if _same(remembered.get(n), asked[n])}
         for trial in done.values():
@@ -200,16 +204,30 @@ class _Search:
         evaluate = partial(
             _evaluate,
             objective=self.objective,
-            bars=median_bars(earlier, self.direction),
+            bars=self.pruner.bars(earlier, self.direction),
+            bar=self.pruner.bar,
             direction=self.direction,
         )
         todo = (_Asked(n, asked[n], self.clock.left()) for n in numbers if n not in done)
         for finished in runner.run(evaluate, todo):
             if finished is not None:
-                self.journal.append(finished, self.proposals.distributions)
+                self.journal.append(finished)
                 self.on_trial(finished)
                 done[finished.number] = finished
         return [done[n] for n in sorted(done)]
+
+    def _proposed(self, numbers: range) -> list[dict[str, Scalar]]:
+        proposed = self.sampler.ask(numbers)
+        for params in proposed:
+            if params.keys() != self.space.keys() or not all(
+                self.space[name].holds(value) for name, value in params.items()
+            ):
+                raise ConfigError(
+                    f"tuning.sampler: it proposed {params}, which the space does not hold",
+                    remedy="set tuning.sampler to another one",
+                    params=params,
+                )
+        return [{name: params[name] for name in self.space} for params in proposed]
 
 
 def _same(trial: Trial | None, params: dict[str, Scalar]) -> bool:
@@ -220,14 +238,15 @@ def _evaluate(
     asked: _Asked,
     *,
     objective: Objective,
-    bars: dict[int, float],
+    bars: Mapping[int, float],
+    bar: str,
     direction: Direction,
 ) -> Trial | None:
     """Run one trial, in a worker; None if time is over."""
     number, params = asked.number, asked.params
     if asked.seconds is not None and asked.seconds <= 0:
         return None
-    report = Report(bars, direction, asked.seconds)
+    report = Report(bars, direction, asked.seconds, bar)
     state: TrialState = "failed"
     value, message = None, None
     try:

@@ -5,72 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from tidemill.contracts import Scalar
+from tidemill.contracts import Choices, Range, Scalar, Space
 from tidemill.errors import ConfigError, nearest
 
-__all__ = ["Choices", "Range", "Space", "all_values", "grid_points", "read_space"]
+__all__ = ["all_values", "grid_points", "read_space"]
 
 _RANGE_KEYS = ("low", "high", "log", "step")
 _KEYS = (*_RANGE_KEYS, "choices")
 _MAX_GRID = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """One of the values, in the order given."""
-
-    values: tuple[Scalar, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The form it has in params.yaml."""
-        return {"choices": list(self.values)}
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A number from ``low`` to ``high``, both included; whole if all bounds are.
-
-    Parameters
-    ----------
-    low, high : int or float
-    log : bool
-        Whether to draw evenly in the logarithm.
-    step : int or float or None
-        Distance between neighbours; None means 1 for whole numbers and any value else.
-    """
-
-    low: int | float
-    high: int | float
-    log: bool = False
-    step: int | float | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether only whole numbers are drawn."""
-        return all(isinstance(n, int) for n in (self.low, self.high, self.step or 0))
-
-    def to_json(self) -> dict[str, Any]:
-        """The form it has in params.yaml."""
-        return {"low": self.low, "high": self.high, "log": self.log, "step": self.step}
-
-    @property
-    def size(self) -> int | None:
-        """How many values there are, or None where there is no end of them."""
-        if self.log or (self.step is None and not self.whole):
-            return None
-        # The tolerance keeps 0.3 in {low: 0.1, high: 0.3, step: 0.1}.
-        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
-
-    def value(self, index: int) -> int | float:
-        """The value at ``index``, counted from ``low`` in steps."""
-        value = self.low + (self.step or 1) * index
-        return value if self.whole else float(f"{value:.12g}")
-
-
-Space = Mapping[str, Choices | Range]
 
 
 def read_space(document: Mapping[str, Mapping[str, Any]]) -> dict[str, Choices | Range]:

@@ -3,40 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from tidemill.contracts import Scalar
+from tidemill.contracts import Direction, Scalar, Trial
 
-__all__ = ["Direction", "Study", "Trial", "TrialState"]
-
-Direction = Literal["maximize", "minimize"]
-TrialState = Literal["complete", "pruned", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One evaluation in a search.
-
-    Parameters
-    ----------
-    number : int
-        Its place in the search, from 0; the same however many workers there were.
-    params : dict of str to scalar
-    value : float or None
-        What the objective returned; None unless complete.
-    state : {"complete", "pruned", "failed"}
-    steps : tuple of (int, float)
-        Intermediate values, in the order of their reports.
-    message : str or None
-        Why it was pruned or failed.
-    """
-
-    number: int
-    params: dict[str, Scalar]
-    value: float | None
-    state: TrialState
-    steps: tuple[tuple[int, float], ...] = ()
-    message: str | None = None
+__all__ = ["Study"]
 
 
 @dataclass(frozen=True, slots=True)
