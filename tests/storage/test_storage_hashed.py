@@ -15,15 +15,13 @@ from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema, Task
 from tidemill.storage import (
     FileEntry,
     PartEntry,
+    Receipts,
     ShardEntry,
     ShardManifest,
     ValidatedManifest,
-    made_anew,
     read_json,
     read_output,
-    read_receipt,
     write_hashed,
-    write_receipt,
 )
 
 SCHEMA = TableSchema(
@@ -113,26 +111,26 @@ def test_what_is_no_document_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_work_without_a_sound_receipt_is_not_finished(tmp_path: Path) -> None:
     """No note, a changed note, a changed file, one of an earlier release."""
-    note, file = tmp_path / "a.json", tmp_path / "a.x"
+    note, file, receipts = tmp_path / "a.json", tmp_path / "a.x", Receipts.at(tmp_path)
     file.write_bytes(b"12")
-    assert read_receipt(note, [file]) is None
-    write_receipt(note, {"rows": 3}, [file])
-    assert read_receipt(note, [file]) == {"rows": 3}
-    assert made_anew(tmp_path, "works") == ()
+    assert receipts.done("a") is None
+    receipts.finish("a", {"rows": 3}, receipts.held("a.x"))
+    assert receipts.done("a") == {"rows": 3}
+    assert receipts.made_anew("works") == ()
     whole = note.read_text()
-    assert read_receipt(note, []) is None
     for damaged in (whole.replace("3", "4", 1), whole[:-9], "[]", '{"rows": 3}'):
         note.write_text(damaged)
-        assert read_receipt(note, [file]) is None
+        assert receipts.done("a") is None
         assert not note.exists()  # and is counted, once
-    (said,) = made_anew(tmp_path, "works")
+    (said,) = receipts.made_anew("works")
     assert said.startswith(f"1 works in {tmp_path} were not what had been written")
-    assert made_anew(tmp_path, "works") == ()
+    assert receipts.made_anew("works") == ()
     note.write_text(whole)
     file.write_bytes(b"13")
-    assert read_receipt(note, [file]) is None
+    assert receipts.done("a") is None
+    note.write_text(whole)
     file.unlink()
-    assert read_receipt(note, [file]) is None
+    assert receipts.done("a") is None
 
 
 def test_a_reducer_is_as_it_was_saved_or_refused(tmp_path: Path) -> None:

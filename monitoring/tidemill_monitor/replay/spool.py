@@ -19,11 +19,10 @@ from tidemill.errors import SchemaMismatch
 from tidemill.ingestion import SourceListing, Split, list_source, read_split
 from tidemill.schema import Purpose, TableSchema
 from tidemill.storage import (
+    Receipts,
     fresh_directory,
     hash_json,
-    read_receipt,
     storage_errors,
-    write_receipt,
 )
 
 __all__ = ["Spool", "spool"]
@@ -31,7 +30,7 @@ __all__ = ["Spool", "spool"]
 EVENT_ID, AT, TRUTH = "event_id", "at", "truth"
 BATCH_ROWS = 65_536
 _GROUP_ROWS = 16_384
-_LEFT_OUT = "left_out.json"
+_LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +124,11 @@ def spool(
     )[:16]
     timed, target = read.time is not None, _target(read)
     done = folder / key / "rows.parquet"
-    receipt = done.with_name(_LEFT_OUT)
-    left_out = read_receipt(receipt, [done])
+    receipts = Receipts.at(done.parent)
+    left_out = receipts.done(_LEFT_OUT)
     if left_out is None:
         _write(listing, read, dataset, root, folder / key, features, also, progress)
-        left_out = read_receipt(receipt, [done]) or {}
+        left_out = receipts.done(_LEFT_OUT) or {}
     with pq.ParquetFile(done) as file:
         rows = file.metadata.num_rows
     return Spool(done, rows, timed, target is not None, key, left_out)
@@ -211,7 +210,8 @@ def _write(
             _sort(raw, folder / "sorted.parquet")
             (folder / "sorted.parquet").replace(raw)
         raw.replace(done)
-        write_receipt(folder / _LEFT_OUT, dict(left_out), [done])
+        receipts = Receipts.at(folder)
+        receipts.finish(_LEFT_OUT, dict(left_out), receipts.held(done.name))
 
 
 def _events(

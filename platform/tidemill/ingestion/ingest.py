@@ -23,7 +23,7 @@ from tidemill.ingestion.outcome import (
     target_problem,
 )
 from tidemill.ingestion.plan import ScanPlan, compile_plan
-from tidemill.ingestion.receipt import ScanReceipt, receipt_path
+from tidemill.ingestion.receipt import ScanReceipt
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.suite import load_suite
@@ -31,7 +31,7 @@ from tidemill.ingestion.tally import RowTally
 from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import ValidatedManifest, discard_directory, made_anew
+from tidemill.storage import Receipts, ValidatedManifest, discard_directory
 
 __all__ = ["IngestResult", "ingest"]
 
@@ -189,7 +189,7 @@ def ingest(
     assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
     complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
-    healed = made_anew(receipt_path(work, 0).parent, "scanned splits")
+    healed = Receipts.at(work).made_anew("scanned splits")
     discard_directory(work)
     resumed = len(receipts) - fresh
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from tidemill.errors import IntegrityError
 from tidemill.ingestion.figures import ColumnFigures
 from tidemill.ingestion.tally import RowTally
 from tidemill.profiling import Profile
-from tidemill.storage import FileEntry, hash_file, read_hashed, spoilt, write_hashed
+from tidemill.storage import FileEntry, Receipts
 
-__all__ = ["ScanReceipt", "finished", "receipt_path"]
+__all__ = ["ScanReceipt", "finished", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +59,27 @@ class ScanReceipt:
     left_out: Mapping[str, int] = field(default_factory=dict)
     spills: Mapping[str, str] = field(default_factory=dict)
 
-    def write(self, path: Path) -> None:
-        """Write the receipt; the split's files must be whole by then."""
-        write_hashed(
-            path,
-            {
-                **{name: getattr(self, name) for name in _PLAIN},
-                "reasons": [[reason, t.to_json()] for reason, t in self.reasons.items()],
-                "null_keys": self.null_keys.to_json(),
-                "tallies": {str(i): t.to_json() for i, t in self.tallies.items()},
-                "figures": {str(i): f.to_json() for i, f in self.figures.items()},
-                "profile": None if self.profile is None else self.profile.to_json(),
-                "part": asdict(self.part),
-                "quarantine": asdict(self.quarantine),
-                "cut": dict(self.cut),
-                "left_out": dict(self.left_out),
-                "spills": dict(self.spills),
-            },
-        )
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the key, as JSON."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "reasons": [[reason, t.to_json()] for reason, t in self.reasons.items()],
+            "null_keys": self.null_keys.to_json(),
+            "tallies": {str(i): t.to_json() for i, t in self.tallies.items()},
+            "figures": {str(i): f.to_json() for i, f in self.figures.items()},
+            "profile": None if self.profile is None else self.profile.to_json(),
+            "part": asdict(self.part),
+            "quarantine": asdict(self.quarantine),
+            "cut": dict(self.cut),
+            "left_out": dict(self.left_out),
+            "spills": dict(self.spills),
+        }
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what :meth:`write` wrote."""
-        document = read_hashed(path)
+    def from_json(cls, key: str, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
         return cls(
+            key,
             **{name: document[name] for name in _PLAIN},
             reasons={reason: RowTally.from_json(t) for reason, t in document["reasons"]},
             null_keys=RowTally.from_json(document["null_keys"]),
@@ -99,7 +95,6 @@ class ScanReceipt:
 
 
 _PLAIN = (
-    "key",
     "split",
     "rows_read",
     "rows_rejected",
@@ -109,9 +104,14 @@ _PLAIN = (
 )
 
 
-def receipt_path(work: Path, split: int) -> Path:
-    """Where the receipt of a split lies."""
-    return work / "receipts" / f"split-{split:05d}.json"
+def note(work: Path, receipt: ScanReceipt) -> None:
+    """Keep the receipt of a split, whose files in ``work`` must be whole by then."""
+    left = {
+        f"parts/{receipt.part.path}": receipt.part.sha256,
+        f"quarantine/{receipt.quarantine.path}": receipt.quarantine.sha256,
+        **{f"keys/{name}": digest for name, digest in receipt.spills.items()},
+    }
+    Receipts.at(work).finish(_name(receipt.split), receipt.to_json(), left, key=receipt.key)
 
 
 def finished(work: Path, split: int, key: str) -> ScanReceipt | None:
@@ -119,26 +119,16 @@ def finished(work: Path, split: int, key: str) -> ScanReceipt | None:
 
     One that is spoilt, or whose files are, is taken away.
     """
-    path = receipt_path(work, split)
-    if not path.exists():
+    receipts = Receipts.at(work)
+    document = receipts.done(_name(split), key)
+    if document is None:
         return None
     try:
-        receipt = ScanReceipt.read(path)
-    except (IntegrityError, KeyError, TypeError, ValueError):
-        spoilt(path)  # or written by another version: scan again
+        return ScanReceipt.from_json(key, document)
+    except (KeyError, TypeError, ValueError):  # written by another version: scan again
+        receipts.spoil(_name(split))
         return None
-    if receipt.key != key:
-        return None
-    if _whole(work, receipt):
-        return receipt
-    spoilt(path)
-    return None
 
 
-def _whole(work: Path, receipt: ScanReceipt) -> bool:
-    hashes = {
-        work / "parts" / receipt.part.path: receipt.part.sha256,
-        work / "quarantine" / receipt.quarantine.path: receipt.quarantine.sha256,
-        **{work / "keys" / name: digest for name, digest in receipt.spills.items()},
-    }
-    return all(path.is_file() and hash_file(path) == digest for path, digest in hashes.items())
+def _name(split: int) -> str:
+    return f"receipts/split-{split:05d}"

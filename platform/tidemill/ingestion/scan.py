@@ -22,7 +22,7 @@ from tidemill.ingestion.parsed import ParsedBatch
 from tidemill.ingestion.plan import ScanPlan, Uniqueness
 from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
 from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.receipt import ScanReceipt, finished, receipt_path
+from tidemill.ingestion.receipt import ScanReceipt, finished, note
 from tidemill.ingestion.splits import SourceListing, Split
 from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.view import BatchView, Mask
@@ -111,7 +111,7 @@ def scan_split(job: ScanJob, split: Split) -> tuple[ScanReceipt, bool]:
         # half-way, a file that changed is the better explanation.
         check_source(job.root, split)
         raise
-    receipt.write(receipt_path(job.work, split.id))
+    note(job.work, receipt)
     return receipt, True
 
 

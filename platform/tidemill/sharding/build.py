@@ -20,13 +20,13 @@ from tidemill.sharding.roles import ROLES
 from tidemill.sharding.shards import ShardTask, block_rows_of, even_blocks, write_shard
 from tidemill.sharding.survey import survey_parts
 from tidemill.storage import (
+    Receipts,
     ShardEntry,
     ShardManifest,
     ValidatedManifest,
     commit_directory,
     discard_directory,
     hash_json,
-    made_anew,
     storage_errors,
 )
 
@@ -128,7 +128,7 @@ def shard(
     _sweep(result, staged)
     result.write(staged)
     commit_directory(staged, out)
-    for warning in made_anew(work, "pieces and shards"):
+    for warning in Receipts.at(work).made_anew("pieces and shards"):
         if warned is not None:
             warned(warning)
     discard_directory(work)

@@ -15,12 +15,11 @@ from tidemill.sharding.plan import ShardPlan, row_bytes
 from tidemill.storage import (
     Exchange,
     PieceIndex,
+    Receipts,
     ValidatedManifest,
     hash_json,
     inputs_a_piece,
     read_blocks,
-    read_receipt,
-    write_receipt,
 )
 
 __all__ = ["PieceTask", "exchange_of", "pieces_of", "write_piece"]
@@ -116,16 +115,16 @@ def write_piece(exchange: Exchange, plan: ShardPlan, task: PieceTask) -> PieceIn
     -----
     Memory: about three times 24 MB (or a validated block, where that is larger).
     """
-    receipt = exchange.folder / f"piece-{task.number:05d}.json"
-    files = [exchange.path(task.number)]
+    receipts, name = Receipts.at(exchange.folder), f"piece-{task.number:05d}"
     # The pieces are not flushed to the disk: after a power cut a receipt may outlive them.
-    finished = read_receipt(receipt, files)
-    if finished is not None and finished["key"] == task.key:
+    finished = receipts.done(name, task.key)
+    if finished is not None:
         return PieceIndex.from_json(finished["index"])
     with exchange.writer(task.number) as writer:
         for part in task.inputs:
             writer.add(*_placed(plan, part))
-    write_receipt(receipt, {"key": task.key, "index": writer.index.to_json()}, files)
+    piece = receipts.held(exchange.path(task.number).name)
+    receipts.finish(name, {"index": writer.index.to_json()}, piece, key=task.key)
     return writer.index
 
 

@@ -21,15 +21,13 @@ from tidemill.storage import (
     BlockWriter,
     Exchange,
     FileEntry,
+    Receipts,
     ShardEntry,
     hash_bytes,
-    read_receipt,
     recut,
     replacing,
-    spoilt,
     verify_file,
     write_bytes,
-    write_receipt,
 )
 
 __all__ = ["ShardTask", "even_blocks", "write_shard"]
@@ -93,11 +91,11 @@ def write_shard(exchange: Exchange, out: Path, schema: TableSchema, task: ShardT
     -----
     Memory: one group of rows (about 16 MB) or 16,384 rows, and two blocks.
     """
-    receipt = exchange.folder / f"shard-{task.id:05d}.json"
-    entry = _finished(receipt, out, task)
+    receipts = Receipts.at(exchange.folder)
+    entry = _finished(receipts, out, task)
     if entry is not None:
         return entry
-    name = f"shard-{task.id:05d}.parquet"
+    name = f"{_work(task)}.parquet"
     tally = _Tally(schema, task.ranged)
     # As with pieces: written under a name of its own, then put in its place.
     with (
@@ -110,7 +108,7 @@ def write_shard(exchange: Exchange, out: Path, schema: TableSchema, task: ShardT
         file = replace(writer.close(), path=name)
     entry = _entry(out, task, file, tally)
     # The entry has the hashes of its files.
-    write_receipt(receipt, {"key": task.key, "entry": asdict(entry)}, ())
+    receipts.finish(_work(task), {"entry": asdict(entry)}, key=task.key)
     return entry
 
 
@@ -183,9 +181,13 @@ def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardE
     )
 
 
-def _finished(receipt: Path, out: Path, task: ShardTask) -> ShardEntry | None:
-    document = read_receipt(receipt, ())
-    if document is None or document["key"] != task.key:
+def _work(task: ShardTask) -> str:
+    return f"shard-{task.id:05d}"
+
+
+def _finished(receipts: Receipts, out: Path, task: ShardTask) -> ShardEntry | None:
+    document = receipts.done(_work(task), task.key)
+    if document is None:
         return None
     entry = entry_from_json(document["entry"])
     try:
@@ -195,7 +197,7 @@ def _finished(receipt: Path, out: Path, task: ShardTask) -> ShardEntry | None:
         whole = False
     if whole:
         return entry
-    spoilt(receipt)
+    receipts.spoil(_work(task))
     return None
 
 

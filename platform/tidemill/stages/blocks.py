@@ -207,4 +207,5 @@ def _reduce_part(
             y = encode_target(table[schema.target.name], schema)
             xs.write(np.ascontiguousarray(reducer.transform(table)).data)
             ys.write(np.ascontiguousarray(y).data)
-    receipts.finish(part.stem, {}, (xs.stored, ys.stored))
+    left = {f"{part.stem}.x": xs.stored.sha256, f"{part.stem}.y": ys.stored.sha256}
+    receipts.finish(part.stem, {}, left)

@@ -20,21 +20,20 @@ from tidemill.stages.live import FILES, LEARN, LEARNT_IDS, PROOF, LiveSet
 from tidemill.stages.sides import UNTIMED, Cut, Sides, stretch_numbers
 from tidemill.storage import (
     BlockWriter,
+    Receipts,
     commit_directory,
     fresh_directory,
-    made_anew,
     read_blocks,
-    read_receipt,
     stable_hash,
     stable_row_hash,
-    write_receipt,
 )
 
 __all__ = ["Gathered", "gather_rows"]
 
 _BLOCK_ROWS = 16_384
 _ALL = "all.parquet"
-_RECEIPT = "gathered.json"
+_WORK = "gathered"
+_LEFT = (*(f"{FILES}/{side}.parquet" for side in (LEARN, PROOF)), LEARNT_IDS)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -124,10 +123,11 @@ def gather_rows(
     Memory: a few batches and two blocks, whatever the rows, and 32 bytes a row; the hashes of
     earlier sets stay on disk. The rows are written twice.
     """
-    finished = read_receipt(folder / _RECEIPT, _files(folder))
+    receipts = Receipts.at(folder)
+    finished = receipts.done(_WORK)
     if finished is not None:
         return Gathered.from_json(finished)
-    healed = made_anew(folder, "sets of gathered rows")
+    healed = receipts.made_anew("sets of gathered rows")
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     with BlockWriter(staged / _ALL, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer:
         every = _Spooled.of(batches, schema, categories, writer)
@@ -154,13 +154,10 @@ def gather_rows(
     _write_sides(staged, schema, learns, judges, every.times)
     np.save(staged / LEARNT_IDS, np.sort(every.hashes[learns]))
     (staged / _ALL).unlink()
-    write_receipt(staged / _RECEIPT, asdict(gathered), _files(staged))
+    receipts = Receipts.at(staged)
+    receipts.finish(_WORK, asdict(gathered), receipts.held(*_LEFT))
     commit_directory(staged, folder)
     return replace(gathered, said=(*healed, *gathered.said))
-
-
-def _files(folder: Path) -> list[Path]:
-    return [*(folder / FILES / f"{side}.parquet" for side in (LEARN, PROOF)), folder / LEARNT_IDS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,9 @@ from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
     hashed,
     is_whole,
-    made_anew,
     read_hashed,
     read_output,
-    read_receipt,
-    spoilt,
     write_hashed,
-    write_receipt,
 )
 from tidemill.storage.hashing import (
     hash_bytes,
@@ -76,7 +72,6 @@ __all__ = [
     "hashed",
     "inputs_a_piece",
     "is_whole",
-    "made_anew",
     "most_opens",
     "open_store",
     "place_file",
@@ -86,14 +81,12 @@ __all__ = [
     "read_json",
     "read_output",
     "read_profiles",
-    "read_receipt",
     "recut",
     "replaced_file",
     "replacing",
     "salted_hash",
     "services_lock",
     "shared_lock",
-    "spoilt",
     "stable_hash",
     "stable_row_hash",
     "storage_errors",
@@ -103,5 +96,4 @@ __all__ = [
     "write_bytes",
     "write_hashed",
     "write_json",
-    "write_receipt",
 ]

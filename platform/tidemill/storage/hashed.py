@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tidemill.errors import IntegrityError, StorageFailed
-from tidemill.storage.atomic import read_json, storage_errors, write_json
-from tidemill.storage.hashing import hash_file, hash_json
+from tidemill.errors import IntegrityError
+from tidemill.storage.atomic import read_json, write_json
+from tidemill.storage.hashing import hash_json
 
 __all__ = [
     "hashed",
     "is_whole",
-    "made_anew",
     "read_hashed",
     "read_output",
-    "read_receipt",
-    "spoilt",
     "write_hashed",
-    "write_receipt",
 ]
 
 Built = TypeVar("Built")
 
 _HASH = "sha256"
-_FILES = "files_sha256"
-_SPOILT = ".spoilt"
 _ANEW = "delete it and run the same again"
 _BACK = "bring it back with `dvc checkout`, or delete it and run: tidemill run"
 
@@ -89,49 +82,6 @@ def is_whole(found: Mapping[str, Any], besides: Collection[str] = ()) -> bool:
     """Whether a document is what was hashed; one of before documents had a hash is."""
     digest = hashed(found, besides=besides)[_HASH]
     return found.get(_HASH) in (None, digest, [digest])
-
-
-def spoilt(path: Path) -> None:
-    """Take away a receipt of work that is not whole; :func:`made_anew` counts it."""
-    with storage_errors(path), suppress(FileNotFoundError):
-        path.rename(path.with_name(f"{path.name}{_SPOILT}"))
-
-
-def made_anew(folder: Path, what: str) -> tuple[str, ...]:
-    """What to say of works in ``folder`` whose receipts were found spoilt; each is told once."""
-    found = list(folder.glob(f"*{_SPOILT}"))
-    for left in found:
-        left.unlink(missing_ok=True)
-    if not found:
-        return ()
-    return (
-        f"{len(found)} {what} in {folder} were not what had been written, and were made again: "
-        "look at the disk",
-    )
-
-
-def write_receipt(path: Path, document: Mapping[str, Any], files: Iterable[Path]) -> None:
-    """Note that work is finished, with the hash of each file that it left."""
-    write_hashed(path, {**document, _FILES: {file.name: hash_file(file) for file in files}})
-
-
-def read_receipt(path: Path, files: Iterable[Path]) -> dict[str, Any] | None:
-    """The note that work is finished; None where it is not, or the note or a file has changed.
-
-    Nothing else would notice a damaged value; what has no sound receipt is made again, and
-    :func:`made_anew` says so. Those of earlier releases say less than their files, and are none.
-    """
-    if not path.exists():
-        return None
-    try:
-        found = read_hashed(path)
-        held = {file.name: hash_file(file) for file in files}
-        if found.pop(_FILES, None) == held:
-            return found
-    except (IntegrityError, StorageFailed):
-        pass
-    spoilt(path)
-    return None
 
 
 def read_output(path: Path, build: Callable[[dict[str, Any]], Built]) -> Built:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
 
-from tidemill.contracts import Store, StoredObject
+from tidemill.contracts import Store
 from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage.atomic import json_bytes
 from tidemill.storage.hashed import hashed, is_whole
+from tidemill.storage.stores import open_store
 
 __all__ = ["Receipts"]
 
@@ -41,6 +43,11 @@ class Receipts:
         self.store = store
         self.folder = folder
 
+    @classmethod
+    def at(cls, place: Path) -> Self:
+        """Those of a folder of this machine."""
+        return cls(open_store(str(place.absolute().parent)), place.name)
+
     def done(self, work: str, key: str = "") -> dict[str, Any] | None:
         """The document of a finished work; None where it is to be made.
 
@@ -70,16 +77,34 @@ class Receipts:
         self,
         work: str,
         document: Mapping[str, Any],
-        objects: Iterable[StoredObject] = (),
+        left: Mapping[str, str] | None = None,
         *,
         key: str = "",
     ) -> None:
-        """Note that a work is finished, and which objects of the folder it left."""
-        start = len(self.folder) + 1
-        files = {each.key[start:]: each.sha256 for each in objects}
-        told = {**document, _FILES: files, **({_KEY: key} if key else {})}
+        """Note that a work is finished.
+
+        Parameters
+        ----------
+        document : mapping
+            What :meth:`done` gives back; JSON.
+        left : mapping of str to str, optional
+            The objects that it left: their names in the folder, and their hashes.
+        key : str
+            As for :meth:`done`.
+        """
+        told = {**document, _FILES: dict(left or {}), **({_KEY: key} if key else {})}
         with self.store.replace(self._note(work)) as note:
             note.write(json_bytes(hashed(told)))
+
+    def held(self, *names: str) -> dict[str, str]:
+        """The hashes of objects of the folder as they are now, for :meth:`finish`.
+
+        Raises
+        ------
+        IntegrityError
+            If one is missing.
+        """
+        return {name: self.store.sha256(f"{self.folder}/{name}") for name in names}
 
     def spoil(self, work: str) -> None:
         """Take away the receipt of a work that is not whole; :meth:`made_anew` counts it."""

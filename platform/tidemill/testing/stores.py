@@ -295,7 +295,7 @@ class StoreContract:
         receipts = Receipts(store, "work")
         assert receipts.done("one", "k") is None
         left = kept(store, "work/one.x", b"12")
-        receipts.finish("one", {"rows": 3}, [left], key="k")
+        receipts.finish("one", {"rows": 3}, {"one.x": left.sha256}, key="k")
         assert receipts.done("one", "k") == {"rows": 3}
         assert receipts.done("one", "other") is None
         kept(store, "work/one.x", b"13")
