@@ -1,6 +1,7 @@
 """A stored reducer's description: what would not be a number in the matrix is refused."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tidemill.config import ReductionConfig
 from tidemill.engines import LocalEngine
 from tidemill.features import fit_reducer
 from tidemill.features.described import check_reducer
+from tidemill.steps import STEPS
 
 
 def made(make_shards, ride_table, **settings):
@@ -67,4 +69,40 @@ def test_what_a_feature_lacks_shows_when_it_is_checked(make_shards, ride_table, 
     reducer = made(make_shards, ride_table, impute="mean")
     del next(f for f in reducer.features if key in f)[key]
     with pytest.raises(KeyError, match=key):
+        check_reducer(reducer)
+
+
+CENTRING = "tidemill.testing.bad_steps:CentringStep"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": "colorsys:ONE_THIRD"}, "not known here"),
+        ({"step": ["select"]}, "not known here"),
+        ({"kept": [0, 99]}, "does not fit"),
+        ({"kept": [-1]}, "does not fit"),
+        ({"kept": [0]}, "broadcast"),
+        ({"names": ["a"]}, "for 1 names"),
+        ({"names": ["a"] * 9}, "does not fit"),
+        ({"state": []}, "does not fit"),
+        ({"state": {"off": np.array([np.nan])}}, "not finite"),
+    ],
+)
+def test_a_forged_step_is_refused(make_shards, ride_table, monkeypatch, change, words):
+    """Before anything that it names is imported, and before it answers."""
+    monkeypatch.setattr(STEPS, "_opened", {})
+    reducer = made(make_shards, ride_table, steps=(CENTRING, "select"))
+    assert check_reducer(reducer) == len(reducer.encoded)
+    reducer.steps[0] |= change
+    with pytest.raises(ValueError, match=words):
+        check_reducer(reducer)
+    assert "colorsys" not in sys.modules
+
+
+def test_a_projection_beside_steps_is_refused(make_shards, ride_table):
+    """Nobody would know which comes first."""
+    reducer = made(make_shards, ride_table, project="pca", components=2)
+    reducer.steps = [{"step": "select", "kept": [0], "names": ["pca0"], "state": {}}]
+    with pytest.raises(ValueError, match="beside"):
         check_reducer(reducer)

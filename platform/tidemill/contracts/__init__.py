@@ -21,13 +21,14 @@ from tidemill.contracts.search import (
     Trial,
     TrialState,
 )
-from tidemill.contracts.step import EncodedColumn, Step, TrainingColumns
+from tidemill.contracts.step import Comoments, EncodedColumn, Step, TrainingColumns
 from tidemill.contracts.store import ObjectWriter, Store, StoredObject
 
 __all__ = [
     "AHEAD",
     "Blocks",
     "Choices",
+    "Comoments",
     "Direction",
     "EncodedColumn",
     "Engine",

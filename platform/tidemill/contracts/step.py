@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tidemill.contracts.learner import Parameter
 from tidemill.contracts.partials import FloatMatrix
 
-__all__ = ["EncodedColumn", "Step", "TrainingColumns"]
+__all__ = ["Comoments", "EncodedColumn", "Step", "TrainingColumns"]
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""The reducer: impute, encode, scale, select, project, fitted on shards in bounded memory.
+"""The reducer: impute, encode and scale, then a sequence of steps; fitted in bounded memory.
 
 The transformer itself is ``tidemill.features.reducer.Reducer``. It is not imported here: it
 needs scikit-learn, and the workers that gather statistics for it do not.

@@ -47,7 +47,7 @@ def _check_step(step: Mapping[str, Any], width: int) -> int:
     Only what is installed or named in params.yaml is imported: a file cannot name a module.
     """
     name, kept, names = step["step"], step["kept"], _texts(step["names"])
-    if name not in STEPS:
+    if type(name) is not str or name not in STEPS:
         raise ValueError(f"its reducer has a step {str(name)[:80]!r}, which is not known here")
     inside = kept is None or all(type(i) is int and 0 <= i < width for i in kept)
     if not inside or len(set(names)) < len(names) or not isinstance(step["state"], dict):

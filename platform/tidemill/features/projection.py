@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.contracts import FloatMatrix, Parameter, TrainingColumns
-from tidemill.contracts.step import Comoments
+from tidemill.contracts import Comoments, FloatMatrix, Parameter, TrainingColumns
 from tidemill.errors import ConfigError
 from tidemill.features.kernels import LARGEST
 

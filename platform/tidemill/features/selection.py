@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.contracts import EncodedColumn, FloatMatrix, Parameter, TrainingColumns
-from tidemill.contracts.step import Comoments
+from tidemill.contracts import Comoments, EncodedColumn, FloatMatrix, Parameter, TrainingColumns
 
 __all__ = ["CORRELATED_COLUMNS", "SelectStep", "copies", "correlated", "still"]
 

@@ -66,8 +66,20 @@ class FittedStep:
     names: tuple[str, ...]
 
     def transform(self, matrix: FloatMatrix) -> FloatMatrix:
-        """(rows, n_in) float64, overwritten, to (rows, len(names))."""
-        return self.step.transform(chosen(matrix, self.kept))
+        """(rows, n_in) float64, overwritten, to (rows, len(names)).
+
+        Raises
+        ------
+        ValueError
+            If the step makes another number of rows or columns than it has names for.
+        """
+        made = self.step.transform(chosen(matrix, self.kept))
+        if made.shape != (len(matrix), len(self.names)):  # NumPy would repeat a single column
+            raise ValueError(
+                f"the step {self.name!r} made {made.shape} of {len(matrix)} rows for "
+                f"{len(self.names)} names"
+            )
+        return made
 
     def to_document(self) -> dict[str, Any]:
         """As a reducer stores it: plain values, and arrays in ``state``."""
