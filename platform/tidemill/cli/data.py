@@ -70,10 +70,12 @@ def look(
 
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """List the shards."""
+    from tidemill.bucket_rules import BUCKET_RULES
     from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
     manifest = ShardManifest.read(existing(workspace).shards)
+    rule = BUCKET_RULES[manifest.strategy]()
     rows = [
         {
             "shard": shard.id,
@@ -87,7 +89,7 @@ def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False
         }
         for shard in manifest.shards
     ]
-    screen.result(rows, f"shards by {manifest.strategy} of {manifest.by or 'row'}", rows)
+    screen.result(rows, f"shards by {rule.explain(manifest.by or 'row')}", rows)
 
 
 def locate(

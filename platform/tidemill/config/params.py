@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.config.sections import (
     DatasetConfig,
@@ -50,10 +51,7 @@ class Params(Section):
         holdout = self.sharding.holdout
         if holdout.by == "time" and self.dataset.time is None:
             raise ValueError("sharding.holdout.by: time needs dataset.time")
-        if self.sharding.strategy == "time" and self.dataset.time is None:
-            raise ValueError("sharding.strategy: time needs dataset.time")
-        if self.sharding.strategy == "range" and not (self.sharding.by or self.dataset.key):
-            raise ValueError("sharding.strategy: range needs sharding.by or dataset.key")
+        self._check_strategy()
         if isinstance(holdout.test, float) and not 0 < holdout.test < 1:
             raise ValueError("sharding.holdout.test: a fraction lies between 0 and 1")
         if isinstance(holdout.test, int) and holdout.by != "order":
@@ -72,6 +70,17 @@ class Params(Section):
                 raise ValueError(f"dataset.drop: holds dataset.{role}; take it out of one of them")
         self._check_learner()
         return self
+
+    def _check_strategy(self) -> None:
+        """What the strategy wants; it is imported only if it is not the default."""
+        name = self.sharding.strategy
+        if name == ShardingConfig.model_fields["strategy"].default:
+            return
+        wants = BUCKET_RULES[name].wants
+        if wants == "time" and self.dataset.time is None:
+            raise ValueError(f"sharding.strategy: {name} needs dataset.time")
+        if wants == "value" and not (self.sharding.by or self.dataset.key):
+            raise ValueError(f"sharding.strategy: {name} needs sharding.by or dataset.key")
 
     def _check_learner(self) -> None:
         """What the learner says of missing values and parameters; it is imported only if asked."""

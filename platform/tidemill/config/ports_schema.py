@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Parameter
 from tidemill.learners import LEARNERS, strategies
 from tidemill.searchers import PRUNERS, SAMPLERS
@@ -17,10 +18,14 @@ __all__ = ["describe_ports"]
 def describe_ports(sections: dict[str, Any], default_learner: str) -> None:
     """Add to the schemas of sections, by their classes' names: what each setting may name."""
     _describe_learners(sections["TrainingConfig"], default_learner)
-    tuning = sections["TuningConfig"]["properties"]
-    for name, table in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        tuning[name].pop("type")
-        tuning[name]["anyOf"] = _named(table)
+    for section, name, table in (
+        ("ShardingConfig", "strategy", BUCKET_RULES),
+        ("TuningConfig", "sampler", SAMPLERS),
+        ("TuningConfig", "pruner", PRUNERS),
+    ):
+        setting = sections[section]["properties"][name]
+        setting.pop("type")
+        setting["anyOf"] = _named(table)
     steps = sections["ReductionConfig"]["properties"]["steps"]["items"]
     steps["anyOf"] = [*_named(STEPS), *(one for one in steps["anyOf"] if one["type"] != "string")]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Scalar
 from tidemill.conventions import parse_convention
 from tidemill.learners import LEARNERS, strategies
@@ -171,7 +172,9 @@ class HoldoutConfig(Section):
 class ShardingConfig(Section):
     """How validated rows become shards."""
 
-    strategy: Literal["hash", "range", "time"] = "hash"
+    strategy: str = Field(
+        "hash", description="one of tidemill or of an installed package, or module:Name"
+    )
     by: str | None = Field(
         None, description="hash, range: the column; default dataset.key, else the row's place"
     )
@@ -179,6 +182,11 @@ class ShardingConfig(Section):
     shard_mb: int = Field(128, ge=1, le=4096, description="size aimed at with shards: auto")
     block_rows: Literal["auto"] | Annotated[int, Field(ge=64, le=1_048_576)] = "auto"
     holdout: HoldoutConfig = HoldoutConfig()
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_rule(cls, name: str) -> str:
+        return BUCKET_RULES.known(name)
 
 
 class ReductionConfig(Section):

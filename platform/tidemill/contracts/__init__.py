@@ -1,5 +1,6 @@
 """The Protocols that rooms meet each other through; one module a port."""
 
+from tidemill.contracts.bucketing import BucketFact, BucketRule
 from tidemill.contracts.engine import AHEAD, Engine
 from tidemill.contracts.learner import (
     Fit,
@@ -27,6 +28,8 @@ from tidemill.contracts.store import ObjectWriter, Store, StoredObject
 __all__ = [
     "AHEAD",
     "Blocks",
+    "BucketFact",
+    "BucketRule",
     "Choices",
     "Comoments",
     "Direction",

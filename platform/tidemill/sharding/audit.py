@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Engine
 from tidemill.errors import IntegrityError
 from tidemill.profiling import Profile
 from tidemill.schema import Role
 from tidemill.sharding.append import APPENDED, appended_folder, joined, renumbered
-from tidemill.sharding.facts import Place, Wanted, facts_of
-from tidemill.sharding.ranges import bucket_of, cuts_from_text, ordered
-from tidemill.sharding.roles import ROLES, RoleRule, rule_from_json
+from tidemill.sharding.facts import Place, Wanted, facts_of, wanted_by
+from tidemill.sharding.ranges import cuts_from_text, ordered
+from tidemill.sharding.roles import ROLE_RULES, ROLES, RoleRule, rule_from_json
 from tidemill.storage import ShardEntry, ShardManifest, hash_bytes, read_blocks, verify_file
 
 __all__ = ["ShardProblem", "verify"]
@@ -140,8 +141,9 @@ def _misplaced(
         outside = _outside(table, wanted.value, shard.lower, shard.upper, physical)
         yield from _counted("lie outside the shard's range", outside)
     if not placed:
-        cuts = cuts_from_text(manifest.boundaries[shard.role], physical)
-        elsewhere = bucket_of(facts["value"], cuts) != shard.bucket
+        values, cuts = facts["value"].combine_chunks(), manifest.boundaries[shard.role]
+        elsewhere = BUCKET_RULES[manifest.strategy]().bucket(values, cuts, physical)
+        elsewhere = elsewhere != shard.bucket
         yield from _counted("belong to another shard", elsewhere)
     yield from _counted("have another role", _other_role(rule, facts, shard.role))
     time = manifest.schema.time
@@ -159,14 +161,13 @@ def _content_rule(manifest: ShardManifest) -> RoleRule | None:
 
 
 def _wanted(manifest: ShardManifest) -> Wanted:
-    schema, by = manifest.schema, manifest.holdout.get("by")
-    return Wanted(
-        hashed=by in ("hash", "stratified"),
+    by = manifest.holdout.get("by")
+    return wanted_by(
+        ROLE_RULES[by].wants if by in ROLE_RULES else frozenset(),
+        BUCKET_RULES[manifest.strategy]().wants,
+        manifest.schema,
         hash_column=manifest.holdout.get("column"),
-        time=schema.time.name if by == "time" and schema.time is not None else None,
-        target=schema.target.name if by == "stratified" else None,
-        value=manifest.by,
-        value_hashed=manifest.strategy == "hash",
+        column=manifest.by,
         placed=manifest.placed,
     )
 

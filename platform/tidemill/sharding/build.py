@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config import ShardingConfig
 from tidemill.contracts import Engine, Progress
 from tidemill.schema import Role, TableSchema
@@ -99,7 +100,7 @@ def shard(
         folder,
         wanted,
         scanned=needs_survey(config),
-        values=config.strategy != "hash",
+        values=BUCKET_RULES[config.strategy]().sampled,
         salt=holdout_salt(seed),
         engine=engine,
     )

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.contracts import BucketFact
+from tidemill.schema import TableSchema
 from tidemill.sharding.ranges import ordered
 from tidemill.storage import salted_hash, stable_hash, stable_row_hash
 
-__all__ = ["Place", "Wanted", "facts_of"]
+__all__ = ["Place", "Wanted", "facts_of", "wanted_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,36 @@ class Wanted:
         named = [self.hash_column if self.hashed else None, self.time, self.target]
         named += [self.value] if values else []
         return sorted({name for name in named if name is not None})
+
+
+def wanted_by(
+    roles: frozenset[str],
+    buckets: BucketFact,
+    schema: TableSchema,
+    *,
+    hash_column: str | None,
+    column: str | None,
+    placed: bool = True,
+) -> Wanted:
+    """The facts that a role rule and a bucket rule want (``wants`` of either).
+
+    Parameters
+    ----------
+    hash_column : str or None
+        The column whose hash decides roles.
+    column : str or None
+        The sharding column.
+    """
+    timed = buckets == "time" or "time" in roles
+    return Wanted(
+        hashed="hash" in roles,
+        hash_column=hash_column,
+        time=schema.time.name if timed and schema.time is not None else None,
+        target=schema.target.name if "class" in roles else None,
+        value=column,
+        value_hashed=buckets == "hash",
+        placed=placed,
+    )
 
 
 def facts_of(table: pa.Table, wanted: Wanted, place: Place, *, values: bool = True) -> pa.Table:

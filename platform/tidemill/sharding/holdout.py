@@ -20,6 +20,7 @@ from tidemill.sharding.roles import (
     OrderRule,
     RoleRule,
     StratifiedRule,
+    TimeRule,
 )
 from tidemill.sharding.survey import Survey
 from tidemill.storage import ValidatedManifest
@@ -111,7 +112,7 @@ def _by_order(config: HoldoutConfig, rows: int) -> tuple[RoleRule, Shares]:
     }
     refuse_empty_roles(counts, config)
     shares = {role: count / rows for role, count in counts.items()}
-    return OrderRule("order", validation_from, test_from), shares
+    return OrderRule(validation_from, test_from), shares
 
 
 def _by_file(
@@ -151,7 +152,7 @@ def _by_time(config: HoldoutConfig, survey: Survey) -> tuple[RoleRule, Shares]:
     validation_from = test_from
     if config.validation > 0 and len(before):
         validation_from = _latest(before, config.validation, config)
-    rule = OrderRule("time", validation_from, test_from, end)
+    rule = TimeRule(validation_from, test_from, end)
     train = int(np.searchsorted(before, validation_from))
     counts = (train, len(before) - train, len(times) - len(before))
     total = max(len(survey.sample), 1)

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.errors import ConfigError
 from tidemill.schema import Role
-from tidemill.sharding.ranges import bucket_of, cuts_from_text, ordered
+from tidemill.sharding.ranges import cuts_from_text, ordered
 from tidemill.storage import ShardEntry, ShardManifest, read_blocks, stable_hash
 
 __all__ = ["Location", "locate"]
@@ -74,7 +75,8 @@ def locate(manifest: ShardManifest, folder: Path, key: str) -> Location | None:
 def _candidates(manifest: ShardManifest, column: str, wanted: pa.Array) -> list[ShardEntry]:
     if column != manifest.by:
         return list(manifest.shards)
-    hashed = manifest.strategy == "hash"
+    rule = BUCKET_RULES[manifest.strategy]()
+    hashed = rule.wants == "hash"
     physical = "hash" if hashed else manifest.schema[column].physical
     value = wanted
     if hashed:
@@ -82,7 +84,7 @@ def _candidates(manifest: ShardManifest, column: str, wanted: pa.Array) -> list[
         plain = pa.string() if pa.types.is_dictionary(arrow) else arrow
         value = pa.array(stable_hash(wanted.cast(plain)))
     buckets = {
-        role: int(bucket_of(value, cuts_from_text(texts, physical))[0])
+        role: int(rule.bucket(value, texts, physical)[0])
         for role, texts in manifest.boundaries.items()
     }
     # Appended sets are cut by boundaries of their own.

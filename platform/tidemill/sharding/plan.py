@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config import ShardingConfig
+from tidemill.contracts import BucketRule
 from tidemill.errors import ColumnMissing, ConfigError, TooFewRows
 from tidemill.schema import Role, TableSchema, Task
-from tidemill.sharding.facts import Wanted
+from tidemill.sharding.facts import Wanted, wanted_by
 from tidemill.sharding.holdout import Shares, asked_roles, rule_of
-from tidemill.sharding.ranges import balanced_cuts, bucket_of, cuts_from_text, hash_cuts, to_texts
-from tidemill.sharding.roles import LEFT_OUT, ROLES, RoleRule
+from tidemill.sharding.roles import LEFT_OUT, ROLE_RULES, ROLES, RoleRule
 from tidemill.sharding.survey import Survey, sample_values
 from tidemill.storage import ValidatedManifest, hash_json, salted_hash
 
@@ -39,8 +40,9 @@ class ShardPlan:
     physical : str
         Type of the sharding column's boundaries; ``hash`` where they cut the hash space.
     rule : RoleRule
+    buckets : BucketRule
     cuts : dict of Role to tuple of str
-        Inner boundaries of the buckets of each role that has rows, as text.
+        Boundaries of the buckets of each role that has rows, as text.
     groups : int
         Groups that each shard's rows are dealt to, one after the other in the file.
     order_salt : str or None
@@ -52,6 +54,7 @@ class ShardPlan:
     wanted: Wanted
     physical: str
     rule: RoleRule
+    buckets: BucketRule
     cuts: dict[Role, tuple[str, ...]]
     groups: int
     order_salt: str | None
@@ -60,7 +63,9 @@ class ShardPlan:
     def slots(self) -> tuple[tuple[Role, int], ...]:
         """Role and bucket of each slot, in manifest order."""
         return tuple(
-            (role, bucket) for role, cuts in self.cuts.items() for bucket in range(len(cuts) + 1)
+            (role, bucket)
+            for role, cuts in self.cuts.items()
+            for bucket in range(self.buckets.count(cuts))
         )
 
     @property
@@ -87,11 +92,11 @@ class ShardPlan:
         slots = np.full(len(roles), LEFT_OUT, np.int64)
         values = facts["value"].combine_chunks()
         offset = 0
-        for role, texts in self.cuts.items():
+        for role, cuts in self.cuts.items():
             chosen = roles == ROLES.index(role)
-            cuts = cuts_from_text(texts, self.physical)
-            slots[chosen] = offset + bucket_of(values.filter(pa.array(chosen)), cuts)
-            offset += len(texts) + 1
+            mine = values.filter(pa.array(chosen))
+            slots[chosen] = offset + self.buckets.bucket(mine, cuts, self.physical)
+            offset += self.buckets.count(cuts)
         return slots
 
     def order_of(self, facts: pa.Table) -> npt.NDArray[np.uint64] | None:
@@ -117,28 +122,24 @@ def wanted_facts(schema: TableSchema, config: ShardingConfig, dataset_key: str |
             "sharding.holdout.by: stratified needs classes, and the target is a number",
             remedy="set sharding.holdout.by to hash, time, order or file",
         )
+    roles, buckets = ROLE_RULES[by].wants, BUCKET_RULES[config.strategy]().wants
     time = schema.time.name if schema.time is not None else None
-    timed = by == "time" or config.strategy == "time"
-    if timed and time is None:
+    if time is None and (buckets == "time" or "time" in roles):
         raise ConfigError(
             "sharding by time needs a time column", remedy="set dataset.time, or shard by hash"
         )
-    value = time if config.strategy == "time" else config.by or dataset_key
+    value = time if buckets == "time" else config.by or dataset_key
     _require(value, schema, "sharding.by" if config.by else "dataset.key")
     _require(dataset_key, schema, "dataset.key")
-    return Wanted(
-        hashed=by in ("hash", "stratified", "file"),
-        hash_column=dataset_key,
-        time=time if timed else None,
-        target=schema.target.name if by == "stratified" else None,
-        value=value,
-        value_hashed=config.strategy == "hash",
-    )
+    return wanted_by(roles, buckets, schema, hash_column=dataset_key, column=value)
 
 
 def needs_survey(config: ShardingConfig) -> bool:
     """Whether a plan needs more than row counts."""
-    return config.strategy != "hash" or config.holdout.by in ("time", "stratified")
+    rule = BUCKET_RULES[config.strategy]()
+    # Times are looked at because none may be missing; classes, to be divided evenly.
+    looked_at = {rule.wants, *ROLE_RULES[config.holdout.by].wants}
+    return rule.sampled or not looked_at.isdisjoint({"time", "class"})
 
 
 def make_plan(
@@ -156,13 +157,17 @@ def make_plan(
     TooFewRows
         If a role would be empty, or there are more shards than rows.
     """
+    buckets = BUCKET_RULES[config.strategy]()
     rule, shares = rule_of(config.holdout, manifest, survey, salt=holdout_salt(seed))
     counts = _shard_counts(manifest, config, shares)
     physical = "hash"
     if wanted.value is not None and not wanted.value_hashed:
         physical = manifest.schema[wanted.value].physical
-    cuts = {role: _cuts(role, n, rule, survey, physical) for role, n in counts.items()}
-    shuffled = config.strategy == "hash" and manifest.schema.time is None
+    cuts = {
+        role: buckets.fit(_sample_of(role, rule, buckets, survey), n, physical)
+        for role, n in counts.items()
+    }
+    shuffled = not buckets.monotone and manifest.schema.time is None
     shard_rows = max(manifest.rows * shares[role] / counts[role] for role in counts)
     groups = int(shard_rows * row_bytes(manifest.schema)) // _GROUP_BYTES + 1
     return ShardPlan(
@@ -171,6 +176,7 @@ def make_plan(
         wanted=wanted,
         physical=physical,
         rule=rule,
+        buckets=buckets,
         cuts=cuts,
         groups=groups if shuffled else 1,
         order_salt=f"order:{seed}" if shuffled else None,
@@ -230,11 +236,10 @@ def _dealt(shards: int, shares: Shares) -> dict[Role, int]:
     return {role: count + 1 for role, count in dealt.items()}
 
 
-def _cuts(
-    role: Role, buckets: int, rule: RoleRule, survey: Survey | None, physical: str
-) -> tuple[str, ...]:
-    if physical == "hash":
-        return to_texts(hash_cuts(buckets), physical)
-    assert survey is not None  # noqa: S101 - ranges need one
-    chosen = rule.assign(survey.sample) == ROLES.index(role)
-    return to_texts(balanced_cuts(sample_values(survey.sample, chosen), buckets), physical)
+def _sample_of(
+    role: Role, rule: RoleRule, buckets: BucketRule, survey: Survey | None
+) -> pa.Array | None:
+    if not buckets.sampled:
+        return None
+    assert survey is not None  # noqa: S101 - the plan asks for one
+    return sample_values(survey.sample, rule.assign(survey.sample) == ROLES.index(role))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,14 @@ from tidemill.storage import salted_hash
 __all__ = [
     "LEFT_OUT",
     "ROLES",
+    "ROLE_RULES",
     "FileRule",
     "HashRule",
     "HashThresholds",
     "OrderRule",
     "RoleRule",
     "StratifiedRule",
+    "TimeRule",
     "rule_from_json",
 ]
 
@@ -33,7 +35,15 @@ Codes = npt.NDArray[np.int8]
 
 
 class RoleRule(Protocol):
-    """Gives each row a role by its facts alone, so that the cut into batches cannot matter."""
+    """Gives each row a role by its facts alone, so that the cut into batches cannot matter.
+
+    Attributes
+    ----------
+    wants : frozenset of str
+        The facts that it looks at: ``position``, ``part``, ``hash``, ``time``, ``class``.
+    """
+
+    wants: ClassVar[frozenset[str]]
 
     def assign(self, facts: pa.Table) -> Codes:
         """(rows,) int8: indices into ``ROLES``, or ``LEFT_OUT``."""
@@ -44,25 +54,27 @@ class RoleRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OrderRule:
-    """By time or by position: train rows, then validation rows, then test rows.
+    """By position: train rows, then validation rows, then test rows.
 
     Parameters
     ----------
-    by : {"time", "order"}
     validation_from, test_from : int
-        Microseconds since 1970, or positions; equal where there is no validation.
+        Positions; equal where there is no validation.
     end : int or None
         Rows from here on are left out.
     """
 
-    by: Literal["time", "order"]
+    wants: ClassVar[frozenset[str]] = frozenset({"position"})
+    by: ClassVar[str] = "order"
+
     validation_from: int
     test_from: int
     end: int | None = None
 
     def assign(self, facts: pa.Table) -> Codes:
         """See :meth:`RoleRule.assign`."""
-        places = facts["time" if self.by == "time" else "position"].to_numpy()
+        (fact,) = self.wants
+        places = facts[fact].to_numpy()
         codes: Codes = (places >= self.validation_from).astype(np.int8)
         codes[places >= self.test_from] = _TEST
         if self.end is not None:
@@ -77,7 +89,18 @@ class OrderRule:
         return {"by": self.by, **dict(zip(names, texts, strict=True))}
 
     def _text(self, place: int) -> str | int:
-        return to_texts(pa.array([place]), "timestamp[us]")[0] if self.by == "time" else place
+        return place
+
+
+class TimeRule(OrderRule):
+    """The same by time: places are microseconds since 1970."""
+
+    __slots__ = ()
+    wants: ClassVar[frozenset[str]] = frozenset({"time"})
+    by: ClassVar[str] = "time"
+
+    def _text(self, place: int) -> str | int:
+        return to_texts(pa.array([place]), "timestamp[us]")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,8 @@ class HashThresholds:
 class HashRule:
     """By the hash of the key or place, salted so that it says nothing about the bucket."""
 
+    wants: ClassVar[frozenset[str]] = frozenset({"hash"})
+
     thresholds: HashThresholds
     salt: str
 
@@ -116,6 +141,8 @@ class HashRule:
 @dataclass(frozen=True, slots=True)
 class StratifiedRule:
     """By hash within each class: every class has its own thresholds."""
+
+    wants: ClassVar[frozenset[str]] = frozenset({"hash", "class"})
 
     classes: tuple[tuple[str, HashThresholds], ...]
     salt: str
@@ -140,6 +167,8 @@ class StratifiedRule:
 class FileRule:
     """By source file: the named parts are test rows, validation is by hash of the others."""
 
+    wants: ClassVar[frozenset[str]] = frozenset({"hash", "part"})
+
     test_parts: tuple[int, ...]
     test: str
     thresholds: HashThresholds
@@ -157,6 +186,16 @@ class FileRule:
         return {"by": "file", "test": self.test, "salt": self.salt, **_texts(self.thresholds)}
 
 
+ROLE_RULES: dict[str, type[RoleRule]] = {
+    "time": TimeRule,
+    "order": OrderRule,
+    "hash": HashRule,
+    "stratified": StratifiedRule,
+    "file": FileRule,
+}
+"""By ``sharding.holdout.by``."""
+
+
 def rule_from_json(document: dict[str, Any]) -> RoleRule | None:
     """The rule of a manifest, where a row's content alone decides its role; else None."""
     if document.get("by") == "time":
@@ -164,7 +203,7 @@ def rule_from_json(document: dict[str, Any]) -> RoleRule | None:
         first, second, end = (None if text is None else microseconds(text) for text in ends)
         assert first is not None  # noqa: S101 - written by to_json
         assert second is not None  # noqa: S101
-        return OrderRule("time", first, second, end)
+        return TimeRule(first, second, end)
     if document.get("by") == "hash":
         return HashRule(_thresholds(document), document["salt"])
     if document.get("by") == "stratified":
