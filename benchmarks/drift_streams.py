@@ -16,9 +16,9 @@ from tidemill.config import DatasetConfig
 from tidemill.drift import HeldOut, Reference
 from tidemill.drift.performance.estimate import PerformanceModel
 from tidemill.engines import LocalEngine
-from tidemill.ingestion import list_source, look, read_split, write_sample
-from tidemill.ingestion.rides import Calendar
+from tidemill.ingestion import list_source, look, read_split
 from tidemill.profiling import Profile
+from tidemill.samples import Calendar, write_sample
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -56,7 +56,7 @@ def lines(found: dict[str, Any]) -> list[Line]:
 
 def compare(folder: Path, rows: int, repeats: int) -> dict[str, Any]:
     """Run both in turn ``repeats`` times; return medians, the ratio pair by pair, both figures."""
-    from tidemill.ingestion import write_sample
+    from tidemill.samples import write_sample
 
     raw = folder / f"rides-{rows}"
     if not raw.exists():

@@ -41,7 +41,7 @@ def lines(found: dict[str, Any]) -> list[Line]:
 
 
 def _workspace(folder: Path) -> Path:
-    from tidemill.ingestion import write_sample
+    from tidemill.samples import write_sample
 
     _emptied(folder)
     for name in FILES:

@@ -26,7 +26,8 @@ from benchmarks.table import Line, line
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
-from tidemill.ingestion import list_source, look_result, read_split, write_sample
+from tidemill.ingestion import list_source, look_result, read_split
+from tidemill.samples import write_sample
 
 ROWS = int(os.environ.get("TIDEMILL_BENCH_ROWS", "100000"))
 PAIRS = 3

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 __all__ = [
+    "MOST_COLUMNS",
     "RESERVED",
     "Column",
     "ColumnType",
@@ -20,6 +21,9 @@ __all__ = [
     "Verdict",
     "taken_name",
 ]
+
+MOST_COLUMNS = 250_000
+"""Of the widest table that is read."""
 
 RESERVED = (
     *("event_id", "at", "model_version", "prediction", "score"),

@@ -10,7 +10,7 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from tidemill.ingestion.refused import offending
+from tidemill.ingestion.refused_rows import offending
 from tidemill.storage import ShardManifest
 
 

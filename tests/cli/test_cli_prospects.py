@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tidemill.config import load_params
-from tidemill.ingestion.prospects import leaks, times_unused
+from tidemill.ingestion.first_look.prospects import leaks, times_unused
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 ROWS = 3000

@@ -8,7 +8,7 @@ import pytest
 
 import tidemill
 from tidemill.config import load_params
-from tidemill.ingestion import write_sample
+from tidemill.samples import write_sample
 from tidemill.testing.workspaces import run_here
 
 COMMANDS = [

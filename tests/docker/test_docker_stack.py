@@ -19,7 +19,7 @@ import websockets.sync.client
 from standardwebhooks.webhooks import Webhook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tidemill.ingestion import write_sample
+from tidemill.samples import write_sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

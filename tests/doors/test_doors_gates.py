@@ -9,8 +9,8 @@ from tidemill.config import load_params, read_params, set_params
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, DataRefused
-from tidemill.ingestion import write_sample
 from tidemill.pipeline.source import source_deps
+from tidemill.samples import write_sample
 from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.stages import StageContext

@@ -16,11 +16,11 @@ from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.ingestion import list_source, look, read_split
-from tidemill.ingestion.parsed import cells_of
-from tidemill.ingestion.plain import Stated, column_of_texts
-from tidemill.ingestion.plain_many import columns_of_texts
-from tidemill.ingestion.prospects import leaks
-from tidemill.ingestion.spread import Spread, spreads_of
+from tidemill.ingestion.first_look.number_spread import Spread, spreads_of
+from tidemill.ingestion.first_look.prospects import leaks
+from tidemill.ingestion.sources.batches import cells_of
+from tidemill.ingestion.sources.many_text_columns import columns_of_texts
+from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.profiling import NumericProfile
 from tidemill.schema import Column, ColumnType, Purpose, SourceColumn, TableSchema, Task
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from tidemill.ingestion.draft import draft_suite
-from tidemill.ingestion.gx import GxSession
-from tidemill.ingestion.judge import judge
-from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.plan import compile_plan
-from tidemill.ingestion.suite import read_suite
-from tidemill.ingestion.view import BatchView
+from tidemill.ingestion.checks.batch_view import BatchView
+from tidemill.ingestion.checks.gx_session import GxSession
+from tidemill.ingestion.checks.row_verdicts import judge
+from tidemill.ingestion.checks.scan_plan import compile_plan
+from tidemill.ingestion.checks.suite import read_suite
+from tidemill.ingestion.first_look.suite_draft import draft_suite
+from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 

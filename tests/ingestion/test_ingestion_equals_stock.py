@@ -13,16 +13,16 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SuiteInvalid
-from tidemill.ingestion.answers import Answerer, results_document
-from tidemill.ingestion.gx import GxSession
+from tidemill.ingestion.checks.batch_view import plain_table
+from tidemill.ingestion.checks.gx_results import Answerer, results_document
+from tidemill.ingestion.checks.gx_session import GxSession
+from tidemill.ingestion.checks.scan_plan import compile_plan
+from tidemill.ingestion.checks.suite import known_expectations, read_suite
+from tidemill.ingestion.checks.suite_judges import SuiteJudges
 from tidemill.ingestion.ingest import _check_keys, _findings
-from tidemill.ingestion.judges import Judges
-from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.plan import compile_plan
 from tidemill.ingestion.scan import ScanJob, _Scan
-from tidemill.ingestion.splits import SourceListing, Split
-from tidemill.ingestion.suite import known_expectations, read_suite
-from tidemill.ingestion.view import plain_table
+from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.splits import SourceListing, Split
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 F = Purpose.FEATURE
@@ -384,7 +384,7 @@ def test_what_cannot_judge_such_values_is_refused_before_the_scan(
         kwargs = {**kwargs, "json_schema": HAS_A}
     suite = read_suite({"name": "s", "expectations": [expect(name, **kwargs)]})
     with pytest.raises(SuiteInvalid, match=f"expectation 1 .*{name}.*{reason}"):
-        Judges(suite, compile_plan(suite, SCHEMA), SCHEMA)
+        SuiteJudges(suite, compile_plan(suite, SCHEMA), SCHEMA)
 
 
 def test_a_value_that_its_code_cannot_judge_ends_the_scan_by_name(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidemill.ingestion import keys
-from tidemill.ingestion.keys import BucketCheck, KeySpill, bucket_count, check_bucket
+from tidemill.ingestion.checks import unique_keys
+from tidemill.ingestion.checks.unique_keys import BucketCheck, KeySpill, bucket_count, check_bucket
 
 TEXT = pa.schema([("key", pa.string())])
 
@@ -59,7 +59,7 @@ def test_different_keys_with_one_hash_are_no_duplicates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forged collisions of the 64-bit hash are told apart by the keys themselves."""
-    monkeypatch.setattr(keys, "hash_keys", lambda table: np.zeros(table.num_rows, np.uint64))
+    monkeypatch.setattr(unique_keys, "hash_keys", lambda table: np.zeros(table.num_rows, np.uint64))
     assert check(tmp_path, [["a", "b"], ["c", "d"]], 4) == BucketCheck(distinct=4)
     found = check(tmp_path, [["a", "b"], ["c", "a"]], 4)
     assert (found.distinct, found.repeated_keys, found.repeated_rows) == (3, 1, 2)

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from tidemill.errors import ColumnMissing, SuiteInvalid
-from tidemill.ingestion.figures import ColumnFigures, FigureKeeper
-from tidemill.ingestion.kernels import Between, InSet, Matches
-from tidemill.ingestion.plan import Question, compile_plan
-from tidemill.ingestion.suite import load_suite, read_suite
-from tidemill.ingestion.tally import Example, RowTally
-from tidemill.ingestion.view import BatchView
+from tidemill.ingestion.checks.batch_view import BatchView
+from tidemill.ingestion.checks.column_figures import ColumnFigures, FigureKeeper
+from tidemill.ingestion.checks.row_checks import Between, InSet, Matches
+from tidemill.ingestion.checks.row_tally import Example, RowTally
+from tidemill.ingestion.checks.scan_plan import Question, compile_plan
+from tidemill.ingestion.checks.suite import load_suite, read_suite
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 SCHEMA = TableSchema(

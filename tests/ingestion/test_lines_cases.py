@@ -11,12 +11,12 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ColumnMissing, SourceEmpty, SourceUnreadable
-from tidemill.ingestion import records
-from tidemill.ingestion.fields import INSIDE
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.parsed import Reject
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import LookResult, look_result
+from tidemill.ingestion.sources.batches import Reject
+from tidemill.ingestion.sources.delimited import records
+from tidemill.ingestion.sources.delimited.fields import INSIDE
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 with_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is absent")
@@ -254,7 +254,7 @@ def test_a_stray_quote_costs_its_line_in_a_large_file(
     """Beyond the longest record that is waited for, too; later quotes are quotes again."""
     monkeypatch.setattr(records, "MAX_LINE_BYTES", 1 << 14)
     monkeypatch.setattr(records, "MAX_RECORD_BYTES", 1 << 12)
-    monkeypatch.setattr("tidemill.ingestion.streams.BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr("tidemill.ingestion.sources.streams.BLOCK_BYTES", 1 << 12)
     lines = [f"{i},word,{i % 2}" for i in range(4000)]
     lines[100] = '"100,word,0'
     lines[3500] = '3500,"two\nlines",0'

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidemill.ingestion import csv_rows
-from tidemill.ingestion.asides import Asides
-from tidemill.ingestion.csv_rows import read_csv_rows
-from tidemill.ingestion.records import cut_records
-from tidemill.ingestion.splits import CsvDialect, Split
+from tidemill.ingestion.sources.delimited import csv_rows
+from tidemill.ingestion.sources.delimited.asides import Asides
+from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
+from tidemill.ingestion.sources.delimited.records import cut_records
+from tidemill.ingestion.sources.splits import CsvDialect, Split
 
 NAMES = ("a", "b", "c")
 DIALECTS = [

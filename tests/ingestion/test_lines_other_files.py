@@ -13,9 +13,9 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import look_result
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import look_result
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 
 ROWS = [["name", "v", "y"], *([f"Zoë {n % 3}", str(n), "ab"[n % 2]] for n in range(40))]
 

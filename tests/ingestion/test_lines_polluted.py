@@ -14,8 +14,8 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SourceEmpty, SourceUnreadable, TidemillError
-from tidemill.ingestion.csv_rows import read_csv_rows
-from tidemill.ingestion.listing import list_source
+from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
+from tidemill.ingestion.sources.listing import list_source
 
 HEADER = ["day", "n", "code", "kind", '"text"', '"url"', "note"]
 KINDS = ["Boots", '"Pillow, wooden"', "Men's Hat", '"Boots, 10"" wide"']

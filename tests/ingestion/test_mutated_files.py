@@ -22,9 +22,9 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SourceUnreadable, TidemillError
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import look_result
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import look_result
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 
 N = 120
 TYPES = {"n": "numeric", "x": "numeric", "c": "categorical", "t": "datetime", "y": "categorical"}

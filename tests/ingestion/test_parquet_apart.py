@@ -18,11 +18,11 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 from tidemill.errors import SourceUnreadable, WorkerLost
-from tidemill.ingestion import parquet_apart, parquet_child
-from tidemill.ingestion.discover import has_zstd_checksum
-from tidemill.ingestion.parquet_apart import open_parquet
-from tidemill.ingestion.parquet_rows import read_parquet_rows
-from tidemill.ingestion.splits import SourceListing, Split
+from tidemill.ingestion.sources.discover import has_zstd_checksum
+from tidemill.ingestion.sources.parquet import parquet_apart, parquet_child
+from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
+from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
+from tidemill.ingestion.sources.splits import SourceListing, Split
 from tidemill.parquet_pages import Damaged, page_values
 from tidemill.storage import hash_file
 

@@ -25,11 +25,11 @@ from tidemill.errors import (
     SourceUnreadable,
     TidemillError,
 )
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.plain import Stated, column_of_texts
-from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.splits import SourceListing
+from tidemill.ingestion.first_look.look import LookResult, look_result
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
+from tidemill.ingestion.sources.splits import SourceListing
+from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.schema import RESERVED, ColumnType, Purpose, TableSchema, Task
 
 N = 400
@@ -367,7 +367,7 @@ def test_a_large_parquet_file_is_cut_at_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Splits count their own rows; first_row gives the place in the file."""
-    from tidemill.ingestion import listing
+    from tidemill.ingestion.sources import listing
 
     monkeypatch.setattr(listing, "SPLIT_ROWS", 250)
     (tmp_path / "data").mkdir()

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion import streams
-from tidemill.ingestion.fields import INSIDE
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import look
-from tidemill.ingestion.parquet_rows import read_parquet_rows
-from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.records import cut_records
-from tidemill.ingestion.splits import CsvDialect, SourceListing
+from tidemill.ingestion.first_look.look import look
+from tidemill.ingestion.sources import streams
+from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.delimited.fields import INSIDE
+from tidemill.ingestion.sources.delimited.records import cut_records
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
+from tidemill.ingestion.sources.reading import read_split
+from tidemill.ingestion.sources.splits import CsvDialect, SourceListing
 
 COMMA = CsvDialect(",", '"', "utf-8", header=False)
 

@@ -15,8 +15,8 @@ from tests.ingestion import tables
 from tests.ingestion.tables import values
 
 from tidemill.errors import ConfigError, SchemaMismatch
-from tidemill.ingestion.look import LookResult
-from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.first_look.look import LookResult
+from tidemill.ingestion.sources.batches import ParsedBatch
 
 MORE = "cells of 'z', which is no column that look found"
 Y = ["a", "b"] * 10

@@ -12,8 +12,8 @@ from tests.ingestion import tables
 from tests.ingestion.tables import values
 
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.look import LookResult
-from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.first_look.look import LookResult
+from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.schema import ColumnType
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"

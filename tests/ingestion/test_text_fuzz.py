@@ -32,10 +32,10 @@ from hypothesis import strategies as st
 from tidemill.config import DatasetConfig
 from tidemill.conventions import NumberConvention, parse_convention
 from tidemill.engines import LocalEngine
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import LookResult, look_result
+from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 from tidemill.schema import ColumnType, SourceColumn
 from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS, category
 

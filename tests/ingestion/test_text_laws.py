@@ -23,12 +23,12 @@ from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, PrecisionLost
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import look_result
-from tidemill.ingestion.plan import compile_plan
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.checks.scan_plan import compile_plan
+from tidemill.ingestion.checks.suite import read_suite
+from tidemill.ingestion.first_look.look import look_result
 from tidemill.ingestion.scan import ScanJob, scan_split
-from tidemill.ingestion.suite import read_suite
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 from tidemill.numbers import SHORTEST, numbers_of, strays, style_of
 from tidemill.schema import ColumnType, SourceColumn, TableSchema
 from tidemill.spelling import fits_float32

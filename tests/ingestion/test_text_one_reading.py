@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import LookResult, look_result
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 from tidemill.schema import ColumnType
 
 MISSING = ["", "NA", "NaN", "null", "None", "N/A", " NA ", "   "]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.ingestion.tables import read, values
 
-from tidemill.ingestion.parsed import ParsedBatch
+from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.schema import ColumnType
 
 FORMS = ("csv", "jsonl", "parquet")

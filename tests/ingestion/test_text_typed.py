@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from tidemill.casting import cast_column
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
-from tidemill.ingestion.json_rows import _Number, _text
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.odd_cells import never_seen
-from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.unread import why_unread
+from tidemill.ingestion.checks.unread_cells import why_unread
+from tidemill.ingestion.first_look.look import LookResult, look_result
+from tidemill.ingestion.sources.json_rows import _Number, _text
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.odd_cells import never_seen
+from tidemill.ingestion.sources.reading import read_split
 from tidemill.profiling import CategoryProfile
 from tidemill.schema import ColumnType
 from tidemill.spelling import category

@@ -27,8 +27,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tidemill.config import set_params
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
-from tidemill.ingestion import write_sample
 from tidemill.ledger import Ledger
+from tidemill.samples import write_sample
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import QUICK, copy_workspace, run_here
 from tidemill_monitor.app import create_app

@@ -17,9 +17,9 @@ import pytest
 
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import look_result
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import look_result
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 
 NAMES = ("id", "city", "paid", "y")
 TOWNS = ("Rome", "Oslo", "New York", "Bern")

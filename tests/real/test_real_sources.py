@@ -12,10 +12,10 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SourceUnreadable, TidemillError
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.look import LookResult, look_result
-from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.reading import read_split
+from tidemill.ingestion.first_look.look import LookResult, look_result
+from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.reading import read_split
 from tidemill.schema import Purpose, Task
 
 pytestmark = pytest.mark.real

@@ -81,7 +81,7 @@ def sample(
     as_json: JsonOption = False,
 ) -> None:
     """Write a simulated ride-hailing table as monthly files."""
-    from tidemill.ingestion import write_sample
+    from tidemill.samples import write_sample
 
     screen = Screen(as_json=as_json)
     paths = write_sample(folder, rows=rows, months=months, seed=seed, format=file_format)

@@ -1,11 +1,21 @@
 """Sources to validated rows: list, look, read, judge (Great Expectations), quarantine, write."""
 
 from tidemill.cells import CellFaults
+from tidemill.ingestion.acceptance import FailedExpectation
+from tidemill.ingestion.checks.suite import Expectation, Suite, load_suite
 from tidemill.ingestion.data_docs import docs_offer, write_data_docs
-from tidemill.ingestion.draft import draft_suite, drafted_columns
+from tidemill.ingestion.first_look.look import LookResult, look, look_result
+from tidemill.ingestion.first_look.prospects import (
+    check_key,
+    check_target,
+    leaks,
+    positive_class,
+    times_unused,
+)
+from tidemill.ingestion.first_look.suite_draft import draft_suite, drafted_columns
+from tidemill.ingestion.first_look.thinned_rows import Thinned
 from tidemill.ingestion.ingest import IngestResult, ingest
-from tidemill.ingestion.listing import list_source
-from tidemill.ingestion.live import (
+from tidemill.ingestion.live_rows import (
     LabelledRows,
     LiveRows,
     as_labelled,
@@ -13,25 +23,14 @@ from tidemill.ingestion.live import (
     live_rows,
     row_wise_suite,
 )
-from tidemill.ingestion.look import LookResult, look, look_result
-from tidemill.ingestion.odd_cells import invalid_rows, oddities_of
-from tidemill.ingestion.outcome import FailedExpectation
-from tidemill.ingestion.parsed import ParsedBatch, Reject
-from tidemill.ingestion.prospects import (
-    check_key,
-    check_target,
-    leaks,
-    positive_class,
-    times_unused,
-)
-from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.refused import count_reasons, read_quarantine, refused_rows
-from tidemill.ingestion.sample import write_sample
-from tidemill.ingestion.splits import CsvDialect, SourceListing, Split
-from tidemill.ingestion.suite import Expectation, Suite, load_suite
-from tidemill.ingestion.thinned import Thinned
+from tidemill.ingestion.refused_rows import count_reasons, read_quarantine, refused_rows
+from tidemill.ingestion.sources.batches import ParsedBatch, Reject
+from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.odd_cells import invalid_rows, oddities_of
+from tidemill.ingestion.sources.reading import read_split
+from tidemill.ingestion.sources.splits import CsvDialect, SourceListing, Split
+from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
 from tidemill.ingestion.validation_report import read_report
-from tidemill.ingestion.width import LOOK_CELLS, bounded_rows
 
 __all__ = [
     "LOOK_CELLS",
@@ -75,5 +74,4 @@ __all__ = [
     "row_wise_suite",
     "times_unused",
     "write_data_docs",
-    "write_sample",
 ]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import UsageError
-from tidemill.ingestion.offline import read_offline
-from tidemill.ingestion.stock import Stock, stock
+from tidemill.ingestion.checks.gx_modules import Stock, stock
+from tidemill.ingestion.offline_docs import read_offline
 from tidemill.ingestion.validation_report import read_report
 
 __all__ = ["docs_offer", "harmless", "write_data_docs"]

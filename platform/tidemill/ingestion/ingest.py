@@ -9,25 +9,24 @@ from pathlib import Path
 
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.contracts import Engine, Progress
-from tidemill.ingestion.commit import commit_rows
-from tidemill.ingestion.figures import ColumnFigures
-from tidemill.ingestion.judges import Judges
-from tidemill.ingestion.keys import BucketCheck, bucket_count, check_bucket
-from tidemill.ingestion.oracle import ScanFindings
-from tidemill.ingestion.outcome import (
+from tidemill.ingestion.acceptance import (
     FailedExpectation,
     ScanTotals,
-    class_labels,
     failed_expectations,
     key_problem,
-    target_problem,
 )
-from tidemill.ingestion.plan import ScanPlan, compile_plan
-from tidemill.ingestion.receipt import ScanReceipt
+from tidemill.ingestion.checks.column_figures import ColumnFigures
+from tidemill.ingestion.checks.gx_metrics import ScanFindings
+from tidemill.ingestion.checks.row_tally import RowTally
+from tidemill.ingestion.checks.scan_plan import ScanPlan, compile_plan
+from tidemill.ingestion.checks.suite import load_suite
+from tidemill.ingestion.checks.suite_judges import SuiteJudges
+from tidemill.ingestion.checks.target_classes import class_labels, target_problem
+from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count, check_bucket
+from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
-from tidemill.ingestion.splits import SourceListing, Split
-from tidemill.ingestion.suite import load_suite
-from tidemill.ingestion.tally import RowTally
+from tidemill.ingestion.scan_receipt import ScanReceipt
+from tidemill.ingestion.sources.splits import SourceListing, Split
 from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
@@ -156,7 +155,7 @@ def ingest(
     """
     suite = load_suite(root / config.suite)
     plan = compile_plan(suite, schema)
-    judges = Judges(suite, plan, schema)
+    judges = SuiteJudges(suite, plan, schema)
     job = ScanJob(
         listing=replace(listing, splits=()),
         schema=schema,

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.cells import CellFaults
-from tidemill.ingestion.parsed import ParsedBatch, Reject
-from tidemill.ingestion.view import Mask, plain_table
+from tidemill.ingestion.checks.batch_view import Mask, plain_table
+from tidemill.ingestion.sources.batches import ParsedBatch, Reject
 
 __all__ = ["QUARANTINE_SCHEMA", "quarantine_table"]
 

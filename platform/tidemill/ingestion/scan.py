@@ -14,19 +14,23 @@ import pyarrow as pa
 
 from tidemill.config import DatasetConfig
 from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
-from tidemill.ingestion.blocks import BLOCK_ROWS, block_rows_of
-from tidemill.ingestion.figures import FigureKeeper, keepers
-from tidemill.ingestion.judge import TARGET_MISSING, RowVerdict, judge
-from tidemill.ingestion.keys import KeySpill
-from tidemill.ingestion.parsed import ParsedBatch
-from tidemill.ingestion.plan import ScanPlan, Uniqueness
+from tidemill.ingestion.checks.batch_view import BatchView, Mask
+from tidemill.ingestion.checks.column_figures import FigureKeeper, keepers
+from tidemill.ingestion.checks.row_tally import EXAMPLES, Example, RowTally
+from tidemill.ingestion.checks.row_verdicts import TARGET_MISSING, RowVerdict, judge
+from tidemill.ingestion.checks.scan_plan import ScanPlan, Uniqueness
+from tidemill.ingestion.checks.unique_keys import KeySpill
 from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
-from tidemill.ingestion.reading import read_split
-from tidemill.ingestion.receipt import ScanReceipt, finished, note
-from tidemill.ingestion.splits import SourceListing, Split
-from tidemill.ingestion.tally import EXAMPLES, Example, RowTally
-from tidemill.ingestion.view import BatchView, Mask
-from tidemill.ingestion.width import BATCH_CELLS, bounded_rows
+from tidemill.ingestion.scan_receipt import ScanReceipt, finished, note
+from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.reading import read_split
+from tidemill.ingestion.sources.splits import SourceListing, Split
+from tidemill.ingestion.sources.wide_tables import (
+    BATCH_CELLS,
+    BLOCK_ROWS,
+    block_rows_of,
+    bounded_rows,
+)
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
 from tidemill.storage import BlockWriter, Cutter, hash_file, hash_json

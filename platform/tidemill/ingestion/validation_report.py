@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemill.config import IngestionConfig
 from tidemill.errors import IntegrityError
-from tidemill.ingestion.outcome import FailedExpectation, Reason, ScanTotals
+from tidemill.ingestion.acceptance import FailedExpectation, Reason, ScanTotals
 from tidemill.storage import hash_json, read_json, write_json
 
 __all__ = ["read_report", "write_report"]

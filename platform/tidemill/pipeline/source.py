@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion.discover import find_files
+from tidemill.ingestion.sources.discover import find_files
 
 __all__ = ["source_deps"]
 

@@ -43,7 +43,7 @@ IMPORTED = (
     "sklearn.pipeline",
     "skops.io",
     "tidemill.cli",
-    "tidemill.ingestion.gx",
+    "tidemill.ingestion.checks.gx_session",
     "tidemill.pipeline",
 )
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tidemill.drafting import init_workspace
 from tidemill.engines import open_engine
-from tidemill.ingestion import write_sample
 from tidemill.pipeline import STAGES, Observer, RunSummary, run_pipeline
+from tidemill.samples import write_sample
 from tidemill.settings import Settings
 from tidemill.storage import Workspace, hash_file
 

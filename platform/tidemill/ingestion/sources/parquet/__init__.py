@@ -1,0 +1,1 @@
+"""Parquet of unknown origin, parsed in a process apart."""
