@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from tidemill.config import ShardingConfig
+from tidemill.engines import LocalEngine
+from tidemill.schema import Role
+from tidemill.sharding import count_copies
 from tidemill.sharding.pieces import pieces_of
 from tidemill.sharding.plan import make_plan, wanted_facts
 from tidemill.storage import FileEntry, PartEntry, ValidatedManifest, most_opens
@@ -91,3 +94,18 @@ def test_opens_of_large_tables(kit, gigabytes):
     # Each shard opening every input: 16 and 1,600 million.
     assert opens <= FAN_IN * (shards + 3) < inputs * shards / 30
     assert 8 * len(pieces) * (shards + 1) <= 2048 * (shards + 1)
+
+
+@pytest.mark.parametrize("pieces", [256, 2], ids=["one shard a piece", "several shards a piece"])
+def test_opens_of_counting_copies(kit, tmp_path, monkeypatch, opens, pieces):
+    """Test and training rows meet through an exchange too: files do not grow with the ranges."""
+    manifest = kit.make(2000).shard(tmp_path, {"shards": 6, "block_rows": 64})
+    monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", pieces)
+    monkeypatch.setattr("tidemill.sharding.copies._RANGE_ROWS", 50)
+    (tmp_path / "hashes").mkdir()
+    with opens(tmp_path / "hashes") as opened:
+        count_copies(manifest, tmp_path / "shards", tmp_path / "hashes", LocalEngine(1))
+    ranges = 1 << (manifest.rows(Role.TEST) // 50).bit_length()
+    assert ranges >= 8
+    assert len(opened) == min(pieces, 6)
+    assert opened.total() <= most_opens(6, ranges)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from tidemill.contracts import Engine
 from tidemill.schema import Role
 from tidemill.storage import (
+    Exchange,
+    PieceIndex,
     ShardEntry,
     ShardManifest,
+    inputs_a_piece,
     read_blocks,
     stable_row_hash,
-    storage_errors,
     verify_file,
 )
 
 __all__ = ["Copies", "count_copies"]
 
 _RANGE_ROWS = 1 << 20
+_RUN_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def count_copies(manifest: ShardManifest, folder: Path, work: Path, engine: Engi
     ----------
     manifest, folder : ShardManifest, Path
     work : Path
-        Empty; takes 8 bytes a row.
+        Empty; takes 8 bytes a row, and as much again of the shards that are being read.
     engine : Engine
 
     Raises
@@ -62,59 +64,52 @@ def count_copies(manifest: ShardManifest, folder: Path, work: Path, engine: Engi
     -----
     Rows are compared by 64-bit hashes of their features, range by range of the hash space: of n
     test and m training rows that differ about ``n m / 2**64`` are taken for copies. Memory: a
-    block's features in a worker, or a range's hashes (about a million test rows) and those of one
-    training block.
+    block's features and three million hashes in a worker, or a range's (about a million test
+    rows). Files are opened as by the exchange of pieces: at most 256 by a range.
     """
     columns = [column.name for column in manifest.schema.features]
-    train, test = manifest.of(Role.TRAIN), manifest.of(Role.TEST)
-    engine.map(
-        partial(_write_hashes, folder=folder, work=work, columns=columns),
-        [*train, *test],
-        label="hash features",
-    )
-    rows = manifest.rows(Role.TEST)
-    bits = max(0, (rows // _RANGE_ROWS).bit_length())
-    count = partial(_count_range, work=work, train=train, test=test, bits=bits)
-    return Copies(rows, sum(engine.map(count, range(1 << bits), label="compare features")))
+    rows, entries = manifest.rows(Role.TEST), [*manifest.of(Role.TRAIN), *manifest.of(Role.TEST)]
+    ranges = 1 << (rows // _RANGE_ROWS).bit_length()
+    exchange = Exchange(work, ranges, 2, _RUN_ROWS)
+    size = inputs_a_piece(len(entries))
+    inputs = [entries[start : start + size] for start in range(0, len(entries), size)]
+    deal = partial(_deal_hashes, exchange, folder, columns)
+    pieces = engine.map(deal, list(enumerate(inputs)), label="hash features")
+    count = partial(_count_range, exchange.holding(pieces))
+    return Copies(rows, sum(engine.map(count, range(ranges), label="compare features")))
 
 
-def _write_hashes(entry: ShardEntry, *, folder: Path, work: Path, columns: list[str]) -> None:
-    """The hashes of each block's rows, ascending, block after block."""
-    path = verify_file(folder, entry.file)
-    with storage_errors(work), _file(work, entry).open("wb") as file:
-        for table in read_blocks(path, columns=columns):
-            file.write(np.sort(stable_row_hash(table.select(columns))).tobytes())
+def _deal_hashes(
+    exchange: Exchange, folder: Path, columns: list[str], piece: tuple[int, list[ShardEntry]]
+) -> PieceIndex:
+    """The hashes of some shards' rows by range of the hash space; of each, test rows first."""
+    number, entries = piece
+    with exchange.writer(number) as writer:
+        for entry in entries:
+            train = entry.role is Role.TRAIN
+            for table in read_blocks(verify_file(folder, entry.file), columns=columns):
+                hashes = stable_row_hash(table.select(columns))
+                # The leading bits, of which there may be none.
+                ranges = (hashes >> np.uint64(32)) * np.uint64(exchange.shards) >> np.uint64(32)
+                writer.add(pa.table({"hash": hashes}), 2 * ranges.astype(np.int64) + train)
+    return writer.index
 
 
-def _count_range(
-    number: int, *, work: Path, train: Sequence[ShardEntry], test: Sequence[ShardEntry], bits: int
-) -> int:
-    """Test rows with a copy in training, of those whose hash has the leading bits ``number``."""
+def _count_range(exchange: Exchange, number: int) -> int:
+    """Test rows of a range that have a copy in training."""
     mine = [np.empty(0, np.uint64)]
-    mine += [hashes for entry in test for hashes in _range_of(work, entry, number, bits)]
-    values, counts = np.unique(np.concatenate(mine), return_counts=True)
-    known = np.zeros(len(values), np.bool_)
-    if not len(values):
-        return 0
-    for entry in train:
-        for hashes in _range_of(work, entry, number, bits):
-            at = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
-            known[at[values[at] == hashes]] = True
-    return int(counts[known].sum())
-
-
-def _range_of(
-    work: Path, entry: ShardEntry, number: int, bits: int
-) -> Iterator[npt.NDArray[np.uint64]]:
-    path, offset = _file(work, entry), 0
-    low = np.uint64(number << (64 - bits))
-    high = np.uint64(((number + 1) << (64 - bits)) - 1)
-    for rows in entry.file.blocks:
-        with storage_errors(path):
-            hashes = np.fromfile(path, np.uint64, count=rows, offset=8 * offset)
-        offset += rows
-        yield hashes[np.searchsorted(hashes, low) : np.searchsorted(hashes, high, side="right")]
-
-
-def _file(work: Path, entry: ShardEntry) -> Path:
-    return work / f"{entry.id:05d}.hashes"
+    values = counts = None
+    known = np.empty(0, np.bool_)
+    for train, table in exchange.read(number):
+        hashes = table["hash"].to_numpy()
+        if not train:
+            mine.append(hashes)
+            continue
+        if values is None:
+            values, counts = np.unique(np.concatenate(mine), return_counts=True)
+            known = np.zeros(len(values), np.bool_)
+        if not len(values):
+            return 0
+        at = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
+        known[at[values[at] == hashes]] = True
+    return int(counts[known].sum()) if counts is not None else 0
