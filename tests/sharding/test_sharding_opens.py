@@ -107,5 +107,6 @@ def test_opens_of_counting_copies(kit, tmp_path, monkeypatch, opens, pieces):
         count_copies(manifest, tmp_path / "shards", tmp_path / "hashes", LocalEngine(1))
     ranges = 1 << (manifest.rows(Role.TEST) // 50).bit_length()
     assert ranges >= 8
-    assert len(opened) == min(pieces, 6)
-    assert opened.total() <= most_opens(6, ranges)
+    inputs = len(manifest.of(Role.TRAIN)) + len(manifest.of(Role.TEST))
+    assert len(opened) == min(pieces, inputs)
+    assert opened.total() <= most_opens(inputs, ranges)
