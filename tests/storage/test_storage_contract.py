@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from tidemill.errors import CommitConflict, DependencyMissing, IntegrityError, UsageError
-from tidemill.storage import STORES, open_store, write_bytes
+from tidemill.storage import (
+    STORES,
+    BlockWriter,
+    ObjectFile,
+    open_store,
+    read_blocks,
+    write_bytes,
+)
 from tidemill.storage.posix import PosixStore
 from tidemill.testing.bad_stores import BAD_STORES, bad_store
 from tidemill.testing.stores import StoreContract, kept
@@ -75,6 +85,62 @@ def test_a_folder_is_the_default(outside, tmp_path):
     assert isinstance(open_store(str(tmp_path)), PosixStore)
     other = open_store(f"tidemill_sqlite:SqliteStore://{tmp_path}/store.db")
     assert type(other).__name__ == "SqliteStore"
+
+
+@pytest.mark.parametrize("scheme", ["file", "sqlite"])
+def test_blocks_have_the_bytes_of_a_file(outside, tmp_path, scheme):
+    """Parquet goes into any store as it goes to a disk, and comes out of it."""
+    table = pa.table({"x": np.arange(700.0), "c": pa.array(["a", "b"] * 350).dictionary_encode()})
+    with BlockWriter(tmp_path / "file", table.schema, block_rows=300) as writer:
+        writer.write(table)
+    store = open_store(f"{scheme}://{tmp_path}/store")
+    with store.write("parts") as kept, BlockWriter(kept, table.schema, block_rows=300) as other:
+        other.write(table)
+    assert store.read(kept.stored.key) == (tmp_path / "file").read_bytes()
+    assert replace(other.close(), path="file") == writer.close()
+    file = ObjectFile(store, kept.stored.key)
+    assert [t.num_rows for t in read_blocks(file, columns=["c"])] == [300, 300, 100]
+    assert pa.concat_tables(read_blocks(file)).combine_chunks().equals(table)
+
+
+@pytest.mark.parametrize("scheme", ["file", "sqlite"])
+def test_blocks_that_fail_leave_no_object(outside, tmp_path, scheme):
+    """What stops the writer of blocks stops the object, whatever it was."""
+    table = pa.table({"x": np.arange(700.0)})
+    store = open_store(f"{scheme}://{tmp_path}/store")
+    with pytest.raises(ZeroDivisionError), store.write("parts") as kept:
+        _fail_in(BlockWriter(kept, table.schema, block_rows=300), table)
+    assert list(store.list_keys()) == []
+
+
+def test_two_of_ten_columns_are_two_of_ten_columns_to_read(tmp_path):
+    """Ranges are those of the columns and the footer: bytes counted."""
+    table = pa.table({f"c{n}": np.random.default_rng(n).normal(size=50_000) for n in range(10)})
+    store = _Counted(str(tmp_path))
+    with store.replace("a") as kept, BlockWriter(kept, table.schema, block_rows=50_000) as writer:
+        writer.write(table)
+    whole = store.size("a")
+    for _ in read_blocks(ObjectFile(store, "a"), columns=["c3", "c8"]):
+        pass
+    assert 0.19 * whole < sum(store.taken) < 0.25 * whole
+
+
+class _Counted(PosixStore):
+    """Knows the bytes of each range that was read."""
+
+    def __init__(self, address):
+        super().__init__(address)
+        self.taken = []
+
+    def read_range(self, key, first, buffer):
+        self.taken.append(len(buffer))
+        super().read_range(key, first, buffer)
+
+
+def _fail_in(writer, table):
+    with writer:
+        writer.write(table)
+        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from tidemill.storage import (
     ShardManifest,
     Workspace,
     hash_file,
+    hash_files,
     hash_json,
     open_store,
     read_blocks,
@@ -126,7 +127,7 @@ def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -
     key = hash_json(
         {
             "shards": hash_file(workspace.shards / "manifest.json"),
-            "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
+            "reducer": hash_files(workspace.reducer),
         }
     )
     folder = workspace.work("reduced", key[:16])

@@ -25,7 +25,7 @@ from tidemill.storage import (
     commit_directory,
     discard_directory,
     fresh_directory,
-    hash_file,
+    hash_files,
     write_hashed,
 )
 from tidemill.tracking import open_candidate
@@ -79,7 +79,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         document["operating"] = defined(tested.operating())
     staged = fresh_directory(workspace.work("evaluate", "figures"))
     draw_figures(staged, tested, pipeline, manifest)
-    document["figures"] = [[p.name, hash_file(p)] for p in sorted(staged.iterdir())]
+    document["figures"] = [list(named) for named in hash_files(staged).items()]
     write_hashed(workspace.reports / "metrics.json", document, listed=True)
     commit_directory(staged, workspace.reports / "figures")
     by_heart = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)

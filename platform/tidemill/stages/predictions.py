@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 from tidemill.errors import SourceEmpty, UsageError
 from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.schema import TableSchema, Task
-from tidemill.storage import BlockWriter, read_blocks, storage_errors
+from tidemill.storage import BlockWriter, ObjectFile, read_blocks, storage_errors
 
 __all__ = ["BLOCK_ROWS", "PLACE", "join_parts", "prediction_columns", "require_writable"]
 
@@ -82,7 +82,7 @@ def require_writable(output: Path) -> None:
         )
 
 
-def join_parts(parts: list[Path], output: Path) -> None:
+def join_parts(parts: Sequence[ObjectFile], output: Path) -> None:
     """Write the parts one after another to ``output``, which appears whole or not at all.
 
     CSV has a header, commas, texts in quotes, and the shortest text of each number; a missing
@@ -91,14 +91,13 @@ def join_parts(parts: list[Path], output: Path) -> None:
     Raises
     ------
     SourceEmpty
-        If no part was written.
+        If there is no part.
 
     Notes
     -----
     Memory: one block.
     """
-    written = [part for part in parts if part.exists()]
-    if not written:
+    if not parts:
         raise SourceEmpty(
             "there is no row to score",
             remedy="give --input a table with at least one readable row",
@@ -106,26 +105,26 @@ def join_parts(parts: list[Path], output: Path) -> None:
     staged = output.with_name(f".{output.name}.tmp")
     write = _write_csv if output.suffix.lower() == ".csv" else _write_parquet
     try:
-        write(staged, written)
+        write(staged, parts)
         with storage_errors(output):
             staged.replace(output)
     finally:
         staged.unlink(missing_ok=True)
 
 
-def _blocks(parts: list[Path]) -> Iterator[pa.Table]:
+def _blocks(parts: Sequence[ObjectFile]) -> Iterator[pa.Table]:
     for part in parts:
         yield from read_blocks(part)
 
 
-def _write_parquet(path: Path, parts: list[Path]) -> None:
+def _write_parquet(path: Path, parts: Sequence[ObjectFile]) -> None:
     schema = next(read_blocks(parts[0])).schema
     with BlockWriter(path, schema, block_rows=BLOCK_ROWS) as writer:
         for table in _blocks(parts):
             writer.write(table)
 
 
-def _write_csv(path: Path, parts: list[Path]) -> None:
+def _write_csv(path: Path, parts: Sequence[ObjectFile]) -> None:
     schema = _plain(next(read_blocks(parts[0])).schema)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from tidemill.config import DatasetConfig, Params
 from tidemill.errors import IntegrityError, SchemaMismatch, UsageError
 from tidemill.ingestion import (
+    ParsedBatch,
     SourceListing,
     Split,
     list_source,
@@ -32,7 +34,14 @@ from tidemill.stages.predictions import (
     prediction_columns,
     require_writable,
 )
-from tidemill.storage import BlockWriter, discard_directory, fresh_directory, hash_json
+from tidemill.storage import (
+    BlockWriter,
+    ObjectFile,
+    discard_directory,
+    fresh_directory,
+    hash_json,
+    open_store,
+)
 from tidemill.tracking import (
     LoadedModel,
     fetch_reference,
@@ -49,6 +58,21 @@ __all__ = ["score_files"]
 INPUT = "--input"
 
 Seen = Mapping[str, CategoryProfile]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Rows, what was odd about them, and the keys of their predictions, in order."""
+
+    rows: int
+    found: Oddities
+    parts: tuple[str, ...]
+
+    def merge(self, other: _Scored) -> _Scored:
+        """Of splits that follow each other."""
+        return _Scored(
+            self.rows + other.rows, self.found.merge(other.found), self.parts + other.parts
+        )
 
 
 def score_files(
@@ -91,25 +115,27 @@ def score_files(
             listing=listing,
             root=root,
             pipeline=loaded.pipeline,
-            work=work,
+            store=context.workspace.store(),
+            folder=context.workspace.key(work / "parts"),
             batch_rows=params.ingestion.batch_rows,
             seen=seen,
         )
-        rows, found = context.engine.fold(
-            function, listing.splits, _both, label="score", progress=context.progress
+        scored = context.engine.fold(
+            function, listing.splits, _Scored.merge, label="score", progress=context.progress
         )
-        _refuse(found, params.ingestion.max_invalid_fraction, source)
-        join_parts([work / f"{split.id:05d}.parquet" for split in listing.splits], output)
+        _refuse(scored.found, params.ingestion.max_invalid_fraction, source)
+        store = open_store(context.workspace.store())
+        join_parts([ObjectFile(store, key) for key in scored.parts], output)
     finally:
         discard_directory(work)
     facts = {
-        **_counts(rows, found, schema.task),
+        **_counts(scored.rows, scored.found, schema.task),
         "model": params.model_name,
         "version": loaded.version,
         "output": str(output),
     }
-    told = (*loaded.notes, *notes, *found.sentences())
-    return StageResult("score", facts, {"odd_cells": found.table()}, warnings=told)
+    told = (*loaded.notes, *notes, *scored.found.sentences())
+    return StageResult("score", facts, {"odd_cells": scored.found.table()}, warnings=told)
 
 
 def _model(context: StageContext, name: str, wanted: str) -> LoadedModel:
@@ -201,36 +227,36 @@ def _score_split(
     listing: SourceListing,
     root: Path,
     pipeline: Pipeline,
-    work: Path,
+    store: str,
+    folder: str,
     batch_rows: int,
     seen: Seen,
-) -> tuple[int, Oddities]:
-    reducer, learner = pipeline[0], pipeline[-1]
-    rows, found = 0, Oddities()
-    writer = None
-    for batch in read_split(split, schema, dataset, listing, root, batch_rows=batch_rows):
-        found = found.merge(oddities_of(batch, schema, split, seen))
-        scores = predict_scores(learner, reducer.transform(batch.table), schema.task)
-        columns: dict[str, Any] = {
-            PLACE[0]: pa.array([split.path] * len(scores)).dictionary_encode(),
-            PLACE[1]: pa.array(batch.rows + split.first_row),
-        }
-        if schema.key is not None:
-            columns[schema.key.name] = batch.table[schema.key.name]
-        table = pa.table(_joined(columns, prediction_columns(scores, schema)))
-        if writer is None:
-            writer = BlockWriter(
-                work / f"{split.id:05d}.parquet", table.schema, block_rows=BLOCK_ROWS
-            )
-        writer.write(table)
-        rows += len(scores)
-    if writer is not None:
-        writer.close()
-    return rows, found
+) -> _Scored:
+    rows, found, kept = 0, Oddities(), None
+    with ExitStack() as stack:
+        for batch in read_split(split, schema, dataset, listing, root, batch_rows=batch_rows):
+            found = found.merge(oddities_of(batch, schema, split, seen))
+            table = _predicted(batch, split, schema, pipeline)
+            if kept is None:
+                kept = stack.enter_context(open_store(store).write(folder, durable=False))
+                writer = BlockWriter(kept, table.schema, block_rows=BLOCK_ROWS)
+                stack.enter_context(writer)
+            writer.write(table)
+            rows += table.num_rows
+    return _Scored(rows, found, () if kept is None else (kept.stored.key,))
 
 
-def _both(some: tuple[int, Oddities], others: tuple[int, Oddities]) -> tuple[int, Oddities]:
-    return some[0] + others[0], some[1].merge(others[1])
+def _predicted(
+    batch: ParsedBatch, split: Split, schema: TableSchema, pipeline: Pipeline
+) -> pa.Table:
+    scores = predict_scores(pipeline[-1], pipeline[0].transform(batch.table), schema.task)
+    columns: dict[str, Any] = {
+        PLACE[0]: pa.array([split.path] * len(scores)).dictionary_encode(),
+        PLACE[1]: pa.array(batch.rows + split.first_row),
+    }
+    if schema.key is not None:
+        columns[schema.key.name] = batch.table[schema.key.name]
+    return pa.table(_joined(columns, prediction_columns(scores, schema)))
 
 
 def _joined(given: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:

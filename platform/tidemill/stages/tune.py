@@ -17,7 +17,14 @@ from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.judging import chosen_metric
-from tidemill.storage import ShardManifest, Workspace, hash_file, hash_json, write_hashed
+from tidemill.storage import (
+    ShardManifest,
+    Workspace,
+    hash_file,
+    hash_files,
+    hash_json,
+    write_hashed,
+)
 from tidemill.tuning import Report, Study, search
 
 __all__ = ["run_tune"]
@@ -130,7 +137,7 @@ def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, s
     return hash_json(
         {
             "shards": hash_file(workspace.shards / "manifest.json"),
-            "reducer": {p.name: hash_file(p) for p in sorted(workspace.reducer.iterdir())},
+            "reducer": hash_files(workspace.reducer),
             "tuning": tuning.model_dump(mode="json", exclude=_not_named(tuning)),
             "training": training.model_dump(mode="json", exclude={"refit"}),
             "seed": seed,

@@ -24,6 +24,7 @@ from tidemill.storage.hashed import (
 from tidemill.storage.hashing import (
     hash_bytes,
     hash_file,
+    hash_files,
     hash_json,
     salted_hash,
     stable_hash,
@@ -68,6 +69,7 @@ __all__ = [
     "fresh_directory",
     "hash_bytes",
     "hash_file",
+    "hash_files",
     "hash_json",
     "hashed",
     "inputs_a_piece",

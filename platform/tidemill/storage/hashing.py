@@ -18,6 +18,7 @@ from tidemill.storage.atomic import storage_errors
 __all__ = [
     "hash_bytes",
     "hash_file",
+    "hash_files",
     "hash_json",
     "salted_hash",
     "stable_hash",
@@ -36,6 +37,12 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal; reads in bounded pieces."""
     with storage_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file in a folder, by name, in order."""
+    with storage_errors(folder):
+        return {path.name: hash_file(path) for path in sorted(folder.iterdir())}
 
 
 def hash_json(document: Any) -> str:

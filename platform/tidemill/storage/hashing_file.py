@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HashingFile"]
+from tidemill.contracts import ObjectWriter
+
+__all__ = ["HashingFile", "HashingSink"]
 
 
 class HashingFile(io.RawIOBase):
@@ -40,6 +42,9 @@ class HashingFile(io.RawIOBase):
         """Add bytes, all of them."""
         view = memoryview(content)
         self._file.write(view)
+        return self._count(view)
+
+    def _count(self, view: memoryview) -> int:
         self._digest.update(view)
         self.size += view.nbytes
         return view.nbytes
@@ -59,3 +64,22 @@ class HashingFile(io.RawIOBase):
         finally:
             super().close()
             self._file.close()
+
+
+class HashingSink(HashingFile):
+    """An object of a store that is being written, as such a file; its writer ends it."""
+
+    def __init__(self, writer: ObjectWriter) -> None:
+        self._writer = writer
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, content: Any) -> int:
+        """Add bytes, all of them."""
+        view = memoryview(content)
+        self._writer.write(view)
+        return self._count(view)
+
+    def close(self) -> None:
+        """No more is added."""
+        io.RawIOBase.close(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tidemill.contracts import ObjectWriter
 from tidemill.errors import IntegrityError
 from tidemill.storage.atomic import storage_errors
-from tidemill.storage.hashing_file import HashingFile
+from tidemill.storage.hashing_file import HashingFile, HashingSink
 from tidemill.storage.manifest import FileEntry
 from tidemill.storage.recut import Cutter
 from tidemill.storage.stores import ObjectFile
@@ -30,7 +31,8 @@ class BlockWriter:
 
     Parameters
     ----------
-    path : Path
+    place : Path or ObjectWriter
+        The file; or an object of a store that is being written, whose block ends later.
     schema : pyarrow.Schema
     block_rows : int
 
@@ -39,15 +41,13 @@ class BlockWriter:
     Memory: one block and one batch.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, *, block_rows: int) -> None:
-        self._path = path
+    def __init__(self, place: Path | ObjectWriter, schema: pa.Schema, *, block_rows: int) -> None:
+        self._path = place if isinstance(place, Path) else None
         self._schema = schema
         self._cutter = Cutter(block_rows)
         self._blocks: list[int] = []
         self._entry: FileEntry | None = None
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = HashingFile(path)
+        self._file = _hashing(place)
         self._writer = _parquet_writer(self._file, schema)
 
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
@@ -57,19 +57,19 @@ class BlockWriter:
             self._flush(block)
 
     def close(self) -> FileEntry:
-        """Write what is waiting, flush to the disk and describe the file."""
+        """Write what is waiting, flush to the disk and describe the file (an object by no path)."""
         if self._entry is None:
             try:
                 for block in self._cutter.close():
                     self._flush(block)
-                with storage_errors(self._path):
+                with self._errors():
                     self._writer.close()
                     self._file.close()
             except BaseException:
                 self._abandon()
                 raise
             self._entry = FileEntry(
-                path=self._path.name,
+                path="" if self._path is None else self._path.name,
                 rows=sum(self._blocks),
                 bytes=self._file.size,
                 sha256=self._file.sha256,
@@ -95,12 +95,27 @@ class BlockWriter:
         for close in (self._writer.close, self._file.close):
             with suppress(OSError, pa.ArrowException):  # the first error is the one to report
                 close()
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _errors(self) -> AbstractContextManager[None]:
+        # A store tells its own.
+        return nullcontext() if self._path is None else storage_errors(self._path)
 
     def _flush(self, block: pa.Table) -> None:
-        with storage_errors(self._path):
+        with self._errors():
             self._writer.write_table(compacted(block), row_group_size=block.num_rows)
         self._blocks.append(block.num_rows)
+
+
+def _hashing(place: Path | ObjectWriter) -> HashingFile:
+    if isinstance(place, HashingFile):
+        return place
+    if not isinstance(place, Path):
+        return HashingSink(place)
+    with storage_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return HashingFile(place)
 
 
 def _parquet_writer(file: HashingFile, schema: pa.Schema) -> pq.ParquetWriter:
