@@ -144,13 +144,13 @@ TOUCHING = {
     # The source's own files: the readers of ingestion.
     *("discover", "listing", "parquet_apart", "parquet_child", "streams"),
     # Keys spilt to be compared, and parts that are put in their place.
-    *("commit", "keys", "copies"),
+    *("commit_scan", "unique_keys"),
     # Shards: profiles compared with their hashes, leftovers swept.
     *("append", "audit", "build", "shards"),
     # A retraining's own folder: its state, and rows as they were gathered.
     *("gathering", "live", "order", "refit", "relearn", "retrain", "sets", "steps", "teach"),
     # Of the control plane: suites, reports, pages, models, samples, a search's journal, outputs.
-    *("data_docs", "offline", "refused", "sample", "suite", "validation_report"),
+    *("data_docs", "offline_docs", "refused_rows", "suite", "validation_report"),
     *("ingest", "journal", "predictions", "register", "saving"),
 }
 """Modules of those rooms that touch paths. None comes to them; who converts one takes it out."""
