@@ -2,8 +2,14 @@
 
 from typing import ClassVar
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from tidemill.config import ReductionConfig
+from tidemill.engines import LocalEngine
+from tidemill.errors import NoFeatures
+from tidemill.features import fit_reducer
 from tidemill.steps import STEPS
 from tidemill.testing.bad_steps import BROKEN
 from tidemill.testing.steps import StepContract
@@ -53,3 +59,53 @@ def test_the_suite_fails_a_step_that_breaks_a_clause(clause, tmp_path):
     with pytest.raises((Exception, pytest.fail.Exception)) as caught:
         getattr(Contract(), clause)(*given)
     assert not isinstance(caught.value, pytest.skip.Exception)
+
+
+CENTRING = "tidemill.testing.bad_steps:CentringStep"
+OWN = ["means of columns", "variances of columns"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, []),
+        ({"max_correlation": 0.9}, ["co-moments"]),
+        ({"max_correlation": 0.9, "project": "pca"}, ["co-moments"]),
+        ({"steps": ("project", "select"), "project": "pca"}, ["co-moments", *OWN]),
+        ({"steps": (CENTRING, "project"), "project": "pca"}, ["co-moments"] * 2),
+        ({"steps": (CENTRING, CENTRING), "impute": "none"}, ["co-moments", *OWN, "co-moments"]),
+    ],
+)
+def test_steps_share_their_passes(make_shards, ride_table, settings, expected):
+    """Rows are read as often as somebody must know more."""
+    passes = []
+
+    class Counting(LocalEngine):
+        def fold(self, *args, label, **more):
+            passes.append(label)
+            return super().fold(*args, label=label, **more)
+
+    manifest, folder = make_shards([ride_table])
+    reducer, _ = fit_reducer(manifest, folder, ReductionConfig(**settings), engine=Counting())
+    assert passes == expected
+    assert reducer.transform(ride_table).shape[1] == len(reducer.get_feature_names_out())
+
+
+FLATTENING = """
+from tidemill.testing.bad_steps import CentringStep
+
+class Flattening(CentringStep):
+    def transform(self, matrix):
+        return matrix * 0.0 + 0.1
+"""
+
+
+def test_what_a_step_makes_constant_is_dropped_later(make_shards, tmp_path, monkeypatch):
+    """All are 0.1 then, and their mean is not, to the last bit."""
+    table = pa.table({"x": np.full(1000, 0.1).cumsum(), "y": np.arange(1000.0)})
+    (tmp_path / "flattening.py").write_text(FLATTENING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    manifest, folder = make_shards([table])
+    config = ReductionConfig(steps=("flattening:Flattening", "select"))
+    with pytest.raises(NoFeatures, match="variance 0 is not over 0"):
+        fit_reducer(manifest, folder, config, engine=LocalEngine())

@@ -93,6 +93,7 @@ def fit_reducer(
         drafts=tuple(drafts),
         dropped={c.name: c.flaw for draft in drafts for c in draft.columns if c.flaw},
         scaled=config.scale == "standard",
+        gaps=config.impute == "none",
     )
     for name, step in steps:
         left = left.after(name, step) if left.names else left

@@ -31,6 +31,8 @@ Counts = dict[str, dict[str, npt.NDArray[np.int64]]]
 
 Result = TypeVar("Result")
 
+_TRACE = 1e-9
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -109,6 +111,8 @@ class ShardColumns:
     dropped_later : mapping of str to str
         Columns that steps made, likewise.
     scaled : bool
+    gaps : bool
+        Whether missing values are kept.
     steps : tuple of FittedStep
         Those before.
     kept : tuple of int or None
@@ -123,6 +127,7 @@ class ShardColumns:
     drafts: tuple[Draft, ...]
     dropped: Mapping[str, str]
     scaled: bool
+    gaps: bool = False
     dropped_later: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[FittedStep, ...] = ()
     kept: tuple[int, ...] | None = None
@@ -156,15 +161,18 @@ class ShardColumns:
         sums, counts = self.fold(_sums, _both, label="means of columns")
         means = sums / np.maximum(counts, 1)
         squares = self.fold(partial(_squares, means=means), add, label="variances of columns")
-        found = zip(self.names, means.tolist(), squares / np.maximum(counts, 1), strict=True)
-        return tuple(EncodedColumn(name, mean, float(v)) for name, mean, v in found)
+        variances = squares / np.maximum(counts, 1)
+        variances[variances <= np.square(_TRACE * means)] = 0.0  # a mean of equals is not exact
+        found = zip(self.names, means.tolist(), variances.tolist(), strict=True)
+        return tuple(EncodedColumn(*one) for one in found)
 
     def moments(self) -> Moments:
         """Means and co-moments, what is missing taken as the mean; read once for all steps."""
         known = self._passed.get(len(self.steps))
         if known is None or not set(self.names) <= set(known.names):
-            zero = self.scaled and not self.steps
-            means = np.array([0.0 if zero else column.mean for column in self.columns])
+            means = np.zeros(len(self.names))
+            if self.gaps and (self.steps or not self.scaled):
+                means += [column.mean for column in self.columns]
             of = partial(_moments, names=self.names, means=means)
             known = self._passed[len(self.steps)] = self.fold(of, merge, label="co-moments")
         return known.only(self.names)
