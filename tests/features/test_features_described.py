@@ -92,6 +92,7 @@ CENTRING = "tidemill.testing.bad_steps:CentringStep"
 def test_a_forged_step_is_refused(make_shards, ride_table, monkeypatch, change, words):
     """Before anything that it names is imported, and before it answers."""
     monkeypatch.setattr(STEPS, "_opened", {})
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     reducer = made(make_shards, ride_table, steps=(CENTRING, "select"))
     assert check_reducer(reducer) == len(reducer.encoded)
     reducer.steps[0] |= change

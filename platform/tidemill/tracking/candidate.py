@@ -79,7 +79,8 @@ class Candidate:
 def requirements(pipeline: Pipeline) -> tuple[str, ...]:
     """The exact versions of the packages that a candidate of it needs to predict, sorted."""
     kind = learner_of(pipeline[-1])
-    needed = {*_REQUIRED, *pipeline[0].requires, *(kind.requires if kind else ())}
+    steps = getattr(pipeline[0], "requires", ())  # what is no reducer is refused when it is opened
+    needed = {*_REQUIRED, *steps, *(kind.requires if kind else ())}
     found = [f"{name}=={version(name)}" for name in needed]
     return tuple(sorted([*found, f"tidemill=={tidemill.__version__}"]))
 
