@@ -10,13 +10,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidemill.engines import LocalEngine
 from tidemill.ingestion.checks import unique_keys
-from tidemill.ingestion.checks.unique_keys import BucketCheck, KeySpill, bucket_count, check_bucket
+from tidemill.ingestion.checks.gathered_keys import check_keys
+from tidemill.ingestion.checks.unique_keys import BucketCheck, KeySpill, bucket_count
+from tidemill.storage import most_opens
 
 TEXT = pa.schema([("key", pa.string())])
 
 
 def check(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT) -> BucketCheck:
+    files = spilled(folder, splits, buckets, schema)
+    found = check_keys(files, buckets, folder / "gathered", LocalEngine(1))
+    gathered = found
+    if len(files) > 1:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tidemill.storage.exchange.FAN_IN", len(files) - 1)
+            gathered = check_keys(files, buckets, folder / "gathered", LocalEngine(1))
+        assert list((folder / "gathered").glob("*.ipc"))
+    assert gathered == found
+    return found
+
+
+def spilled(
+    folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT
+) -> list[tuple[int, Path]]:
     files = []
     for number, values in enumerate(splits):
         path = folder / f"{number}.arrow"
@@ -26,10 +44,7 @@ def check(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TE
                 table = pa.table([pa.array(part, schema.field(0).type)], schema=schema)
                 spill.add(table, np.arange(begin, begin + len(part)))
         files.append((number, path))
-    merged = BucketCheck()
-    for bucket in range(buckets):
-        merged = merged.merge(check_bucket(files, bucket, buckets))
-    return merged
+    return files
 
 
 @pytest.mark.parametrize("buckets", [1, 8])
@@ -88,3 +103,35 @@ def test_buckets_follow_the_source_alone() -> None:
     assert counts[0] == 1
     assert counts[-1] == 1024
     assert all(count & (count - 1) == 0 for count in counts)
+
+
+def test_opens_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many splits each spill is opened once, and a bucket opens few pieces, however many."""
+    spills: list[str] = []
+    mapped, opened = pa.memory_map, Path.open
+
+    def count_spill(path: str, *told: object) -> pa.MemoryMappedFile:
+        spills.append(Path(path).name)
+        return mapped(path, *told)
+
+    pieces: list[str] = []
+
+    def count_piece(path: Path, *told: object) -> object:
+        pieces.append(path.name)
+        return opened(path, *told)
+
+    monkeypatch.setattr(pa, "memory_map", count_spill)
+    monkeypatch.setattr(Path, "open", count_piece)
+    monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", 5)
+    found = check(tmp_path, [[f"{split}-{row}" for row in range(40)] for split in range(4)], 4)
+    assert (found.distinct, len(spills)) == (160, 4 * 4 + 4)
+    spills.clear()
+    pieces.clear()
+    splits = [[f"{split}-{row}" for row in range(40)] for split in range(12)]
+    files = spilled(tmp_path, splits, 4)
+    assert check_keys(files, 4, tmp_path / "few", LocalEngine(1)).distinct == 480
+    assert len(spills) == 12
+    assert 4 < len(pieces) <= most_opens(12, 4) == 4 * 7
+    # At 1 TB, 16,000 splits and 1,024 buckets: 16 million spills were opened.
+    monkeypatch.undo()
+    assert most_opens(16_000, 1024) + 16_000 < 300_000

@@ -16,13 +16,14 @@ from tidemill.ingestion.acceptance import (
     key_problem,
 )
 from tidemill.ingestion.checks.column_figures import ColumnFigures
+from tidemill.ingestion.checks.gathered_keys import check_keys
 from tidemill.ingestion.checks.gx_metrics import ScanFindings
 from tidemill.ingestion.checks.row_tally import RowTally
 from tidemill.ingestion.checks.scan_plan import ScanPlan, compile_plan
 from tidemill.ingestion.checks.suite import load_suite
 from tidemill.ingestion.checks.suite_judges import SuiteJudges
 from tidemill.ingestion.checks.target_classes import class_labels, target_problem
-from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count, check_bucket
+from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
 from tidemill.ingestion.scan_receipt import ScanReceipt
@@ -217,15 +218,7 @@ def _checked_keys(job: ScanJob, splits: Sequence[Split], engine: Engine) -> dict
 
 def _check_keys(job: ScanJob, name: str, splits: Sequence[Split], engine: Engine) -> BucketCheck:
     files = [(split.id, spill_path(job.work, split.id, name)) for split in splits]
-    check = partial(_check_bucket, files, job.buckets)
-    merged = BucketCheck()
-    for found in engine.map(check, range(job.buckets), label="check keys"):
-        merged = merged.merge(found)
-    return merged
-
-
-def _check_bucket(files: list[tuple[int, Path]], buckets: int, bucket: int) -> BucketCheck:
-    return check_bucket(files, bucket, buckets)
+    return check_keys(files, job.buckets, job.work / "keys" / f"gathered-{name}", engine)
 
 
 def _findings(

@@ -277,6 +277,8 @@ class PieceWriter:
         self._waiting.append((rows, places))
 
     def __enter__(self) -> PieceWriter:
+        with storage_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(

@@ -8,7 +8,7 @@ keys themselves, which the spill holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,16 @@ from tidemill.ingestion.checks.batch_view import plain, plain_table
 from tidemill.ingestion.checks.row_tally import EXAMPLES, Example
 from tidemill.storage import stable_hash, storage_errors
 
-__all__ = ["BucketCheck", "KeySpill", "bucket_count", "check_bucket", "hash_keys"]
+__all__ = [
+    "BucketCheck",
+    "KeySpill",
+    "bucket_count",
+    "bucket_of_keys",
+    "check_bucket",
+    "check_tables",
+    "hash_keys",
+    "read_spill",
+]
 
 _BUCKET_ROWS = 500_000
 _BYTES_PER_ROW = 16
@@ -171,6 +180,13 @@ def check_bucket(files: Sequence[tuple[int, Path]], bucket: int, buckets: int) -
         for batch in _read_bucket(path, bucket, buckets):
             splits.append(np.full(batch.num_rows, split, np.int64))
             tables.append(pa.Table.from_batches([batch]))
+    return check_tables(splits, tables)
+
+
+def check_tables(
+    splits: Sequence[npt.NDArray[np.int64]], tables: Sequence[pa.Table]
+) -> BucketCheck:
+    """Find repeated keys in all tables of one bucket; ``splits`` has the split of each row."""
     if not tables:
         return BucketCheck()
     return _check(np.concatenate(splits), pa.concat_tables(tables))
@@ -226,6 +242,20 @@ def _read_bucket(path: Path, bucket: int, buckets: int) -> list[pa.RecordBatch]:
         reader = pa.ipc.open_file(source)
         numbers = range(bucket, reader.num_record_batches, buckets)
         return [reader.get_batch(number) for number in numbers]
+
+
+def read_spill(path: Path, buckets: int) -> Iterator[pa.Table]:
+    """All keys of a spill, in about the tables that were written."""
+    with storage_errors(path), pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        for first in range(0, reader.num_record_batches, buckets):
+            batches = [reader.get_batch(first + bucket) for bucket in range(buckets)]
+            yield pa.Table.from_batches(batches)
+
+
+def bucket_of_keys(table: pa.Table, buckets: int) -> npt.NDArray[np.int64]:
+    """The bucket of each row of a spill; (rows,) int64."""
+    return _bucket_of(table.column(_HASH).to_numpy(), buckets)
 
 
 def _bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
