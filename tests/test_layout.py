@@ -1,6 +1,8 @@
 """The house stands as DESIGN says: rooms, floors and names that a machine can check."""
 
 import ast
+import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -197,6 +199,85 @@ def test_classes_keep_their_names_where_they_are_imported():
     assert renamed == []
 
 
+# Modules here are named for what they serve, as the room below is: a port's contract suite, a
+# command, a route, a stage of the job.
+NAMED_AFTER_A_ROOM = {"testing", "cli", "routes", "stages", "contracts"}
+# What each room has of its own: the same word for the same kind of thing.
+IN_EACH_ROOM = {
+    "fitting": "how the room's thing is fitted: the reducer, an estimator",
+    "numeric": "the room's part for numbers, beside those for other types",
+    "categories": "the room's part for categories",
+    "steps": "what a room's work consists of: the reducer's, a retraining's",
+}
+
+
+def test_stems_tell_rooms_apart():
+    """Who reads only the file names guesses what is in each."""
+    homes: dict[str, list[str]] = {}
+    for root in (PACKAGE, MONITOR):
+        for path in sorted(root.rglob("*.py")):
+            room = path.relative_to(root).parts[0]
+            if path.stem.startswith("_") or room in NAMED_AFTER_A_ROOM:
+                continue
+            homes.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
+    twice = {stem: where for stem, where in homes.items() if len(where) > 1}
+    assert {stem: where for stem, where in twice.items() if stem not in IN_EACH_ROOM} == {}
+    assert set(IN_EACH_ROOM) <= set(twice), "these stand once: take them from the list"
+
+
+def test_rooms_stay_small():
+    """Past 400 lines a module has a second idea, and past 40 a function (migrations are lists)."""
+    large, long = [], []
+    for path in (*modules(), *sorted(MONITOR.rglob("*.py"))):
+        text = path.read_text()
+        if len(text.splitlines()) > 400:
+            large.append(str(path.relative_to(ROOT)))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
+                "migrations" not in path.parts and _body_lines(node, text.splitlines()) > 40
+            ):
+                long.append((str(path.relative_to(ROOT)), node.name))
+    assert (large, long) == ([], [])
+
+
+def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
+    """Lines of code below the docstring, without blank ones and comments."""
+    told = len(node.body) > 1 and ast.get_docstring(node) is not None
+    body = lines[node.body[told].lineno - 1 : node.end_lineno]
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in body)
+
+
+def _words(text: str) -> set[str]:
+    apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", text).lower()
+    return {word.rstrip("s") for word in re.findall(r"[a-z]+", apart)}
+
+
+def test_docstrings_say_more_than_names():
+    """A docstring, of a class its first line, has a word that the name has not."""
+    empty = "a an the of to in its it is are one this that as by for and or with from"
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    silent = []
+    for path in (*modules(), *sorted(MONITOR.rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            said = ast.get_docstring(node) if isinstance(node, kinds) else None
+            if said and isinstance(node, ast.ClassDef):
+                said = said.split("\n\n")[0]
+            if said and _words(said) - _words(empty) <= _words(node.name):
+                silent.append((str(path.relative_to(ROOT)), node.name, said))
+    assert silent == []
+
+
+def test_the_glossary_is_what_the_code_says():
+    """docs/glossary.md, made by `python docs/make_glossary.py`, has every room in it."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make_glossary as made
+    finally:
+        sys.path.pop(0)
+    assert made.rooms() - {room for rooms in made.CONCEPTS.values() for room in rooms} == set()
+    assert made.PAGE.read_text() == made.glossary(), "run: python docs/make_glossary.py"
+
+
 def test_nobody_imports_flows():
     """Flow files are entry points; their stems are no importable names."""
     stems = {path.stem for path in (ROOT / "flows").glob("*.py")}
@@ -225,7 +306,6 @@ def test_no_vague_module_names():
 def test_help_does_not_pay_for_heavy_imports():
     """`tidemill --help` imports none of the heavy libraries."""
     import subprocess
-    import sys
 
     code = (
         "import sys; import tidemill.cli.app as a; "

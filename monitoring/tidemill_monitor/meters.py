@@ -14,11 +14,8 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "tidemill_monitor_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=self.registry,
+        self.requests = self.counter(
+            "requests", "Requests answered.", ("route", "method", "status")
         )
         self.seconds = Histogram(
             "tidemill_monitor_request_seconds",
@@ -27,19 +24,13 @@ class Meters:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.rows = Counter(
-            "tidemill_monitor_rows",
+        self.rows = self.counter(
+            "rows",
             "Rows by what became of them: accepted, duplicate, changed (a known id with other "
             "features), refused, matched, pending, repeated.",
             ("route", "outcome"),
-            registry=self.registry,
         )
-        self.refusals = Counter(
-            "tidemill_monitor_refusals",
-            "Faults of refused rows.",
-            ("route", "code"),
-            registry=self.registry,
-        )
+        self.refusals = self.counter("refusals", "Faults of refused rows.", ("route", "code"))
         self.altered = self.counter(
             "altered_values",
             "Values that were taken, though not as they came: rounded to what the model's type "

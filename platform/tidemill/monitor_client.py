@@ -35,7 +35,7 @@ class MonitorRefused(UsageError):
 
 
 class MonitorClient:
-    """One monitor.
+    """Asks one monitor over HTTP, and tells it how a retraining went.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from tidemill.samples import write_sample
 from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.stages import StageContext
-from tidemill.stages.judging import judge_baseline
+from tidemill.stages.shard_figures import measure_baseline
 from tidemill.storage import ShardManifest, Workspace, read_json
 from tidemill.testing.workspaces import run_here
 from tidemill.tracking import Tracker
@@ -95,7 +95,7 @@ def test_profiles_are_compared_with_their_hash(finished_copy):
         tracker=Tracker("sqlite:///unused.db", "unused"),
     )
     with pytest.raises(DataRefused, match="not what its manifest recorded"):
-        judge_baseline(context, manifest)
+        measure_baseline(context, manifest)
 
 
 @pytest.mark.parametrize(

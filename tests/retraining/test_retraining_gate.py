@@ -19,7 +19,7 @@ from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema, Task
 from tidemill.settings import Settings
 from tidemill.stages import StageContext
 from tidemill.stages.gate import Evidence, deciding_figure, excuse, rule
-from tidemill.stages.judging import judge, judge_stretches, stretch_ends
+from tidemill.stages.shard_figures import measure_shards, measure_stretches, stretch_ends
 from tidemill.storage import ShardManifest, Workspace
 from tidemill.tracking import Tracker, load_champion
 
@@ -327,11 +327,11 @@ def test_frozen_rows_are_parted_by_time_over_all_shards(finished):
         context = StageContext(Workspace.at(finished), Settings(), engine, tracker)
         ends = stretch_ends(context, manifest, Role.TEST)
         given = (context, model, tests, finished / "data" / "shards", manifest.schema)
-        found = judge_stretches(*given, label="", ends=ends)
-        whole = judge(context, model, manifest, Role.TEST)
+        found = measure_stretches(*given, label="", ends=ends)
+        whole = measure_shards(context, model, manifest, Role.TEST)
         early = _Before((manifest.schema.time.name,), ends[0])
-        first = judge(context, model, manifest, Role.TEST, only=early)
-        (alone,) = judge_stretches(*given, label="", ends=ends, only=early)
+        first = measure_shards(context, model, manifest, Role.TEST, only=early)
+        (alone,) = measure_stretches(*given, label="", ends=ends, only=early)
         coarse = replace(
             manifest, schema=replace(manifest.schema, columns=_undated(manifest.schema))
         )

@@ -19,9 +19,9 @@ from tidemill.errors import ModelMissing, ModelUntrusted
 from tidemill.schema import Column, ColumnType, Purpose, SourceColumn, TableSchema, Task
 from tidemill.tracking import LoadedModel, Registry, contents, load_champion
 from tidemill.tracking import loader as loader_module
+from tidemill.tracking.model_versions import DIGEST
 from tidemill.tracking.seal import write_seal
 from tidemill.tracking.skopsfile import canonical
-from tidemill.tracking.versions import DIGEST
 
 
 class Bomb:

@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from tidemill.errors import ModelMissing
-from tidemill.tracking.versions import find_version
+from tidemill.tracking.model_versions import find_version
 
 
 class Denying:

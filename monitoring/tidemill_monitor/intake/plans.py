@@ -66,14 +66,7 @@ class Shape:
     """
 
     def __init__(self, schema: TableSchema, bounds: Bounds) -> None:
-        taken = [c.name for c in schema.features if c.name in RESERVED]
-        if taken:
-            raise ConfigError(
-                f"the model has a feature named {taken[0]!r}, which is a field of every event",
-                remedy="rename the column in the data, or derive one of another name from it "
-                "(dataset.derive) and drop it",
-                feature=taken[0],
-            )
+        _refuse_reserved(schema)
         self.schema = schema
         time = schema.time.name if schema.time is not None else None
         sources = {source.name: source for source in schema.source}
@@ -107,6 +100,17 @@ class Shape:
             "labels",
             {"event_id": event_id, "truth": _answers("truth", schema, encoded=False), "at": at},
             frozenset({"event_id", "truth"}),
+        )
+
+
+def _refuse_reserved(schema: TableSchema) -> None:
+    taken = [c.name for c in schema.features if c.name in RESERVED]
+    if taken:
+        raise ConfigError(
+            f"the model has a feature named {taken[0]!r}, which is a field of every event",
+            remedy="rename the column in the data, or derive one of another name from it "
+            "(dataset.derive) and drop it",
+            feature=taken[0],
         )
 
 

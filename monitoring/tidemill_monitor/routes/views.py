@@ -93,7 +93,7 @@ def windows(
 
 @router.get("/v1/windows/{window_id}", **shown("a window", SAMPLES["window"], _NONE_SUCH))
 def window(service: Serving, window_id: Number) -> Response:
-    """One window."""
+    """A window with its verdict and why, its figures, and its parts in time."""
     return answer(window_item(service.ledger.windows.get(window_id)))
 
 
@@ -186,7 +186,7 @@ def decisions(
 
 @router.get("/v1/decisions/{decision_id}", **shown("it", SAMPLES["decision"], _NONE_SUCH))
 def decision(service: Serving, decision_id: Number) -> Response:
-    """One decision."""
+    """A decision with its evidence, the rows it holds, and what came of it."""
     return answer(decision_item(service.ledger.decisions.get(decision_id)))
 
 

@@ -23,6 +23,13 @@ _VERDICTS = tuple(Verdict)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+_LINES = {
+    "estimated": "The same before labels.",
+    "held": "The same on held-out rows.",
+    "harm": "Its level beyond which it is harm.",
+}
+
+
 class WatchMeters:
     """Counters and gauges of windows, verdicts, alerts, decisions and the outbox.
 
@@ -68,9 +75,7 @@ class WatchMeters:
             "performance", "The followed figure of the newest window with labels."
         )
         self._lines = {
-            "estimated": meters.gauge("performance_estimated", "The same before labels."),
-            "held": meters.gauge("performance_held", "The same on held-out rows."),
-            "harm": meters.gauge("performance_harm", "Its level beyond which it is harm."),
+            name: meters.gauge(f"performance_{name}", text) for name, text in _LINES.items()
         }
         self._alerts = meters.gauge("alerts_open", "Alerts that are not resolved.")
         self._outbox = meters.gauge("outbox_pending", "Messages that wait for their delivery.")

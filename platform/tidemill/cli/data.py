@@ -69,7 +69,7 @@ def look(
 
 
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
-    """List the shards."""
+    """Show each shard: role, rows, blocks, range of keys, size."""
     from tidemill.bucket_rules import BUCKET_RULES
     from tidemill.storage import ShardManifest
 

@@ -11,10 +11,7 @@ from tidemill.ledger.database import (
     WrongState,
 )
 from tidemill.ledger.decision import DecisionRow
-from tidemill.ledger.findings import FindingLike, FindingPoint, FindingRow
-from tidemill.ledger.ledger import Health, Ledger
-from tidemill.ledger.outbox import Message, NewMessage, back_off_seconds
-from tidemill.ledger.records import (
+from tidemill.ledger.entries import (
     BatchNote,
     EventBatch,
     EventReceipt,
@@ -29,6 +26,9 @@ from tidemill.ledger.records import (
     WindowKey,
     WindowPart,
 )
+from tidemill.ledger.finding_rows import FindingLike, FindingPoint, FindingRow
+from tidemill.ledger.ledger import Health, Ledger
+from tidemill.ledger.outbox import Message, NewMessage, back_off_seconds
 from tidemill.ledger.requests import StoredRequest
 from tidemill.ledger.retention import PrunedRows
 from tidemill.ledger.window import Parts, PerformanceRow, Window

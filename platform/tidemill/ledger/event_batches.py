@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from tidemill.errors import SchemaMismatch
 from tidemill.ledger.database import Commit, micros, pack_table, tables
+from tidemill.ledger.entries import EventBatch
 from tidemill.ledger.event_ids import IdIndex, IdRun, Ids, Numbers, hash_ids
-from tidemill.ledger.records import EventBatch
 
 __all__ = ["Arrival", "EventGroup", "pack_rows", "prepare", "split_columns"]
 

@@ -19,10 +19,10 @@ import structlog
 from tidemill.errors import IntegrityError, TidemillError
 from tidemill.ledger.batch_packing import pack_small
 from tidemill.ledger.database import Commit, Database, busy, tables
+from tidemill.ledger.entries import Folding, WindowPart
 from tidemill.ledger.fold_splitting import Halved, fold_halves
 from tidemill.ledger.label_folding import fold_labels
 from tidemill.ledger.lateness import late_masks, mark_late
-from tidemill.ledger.records import Folding, WindowPart
 from tidemill.ledger.row_reading import Repeated, repeated_events
 from tidemill.ledger.unfolded import Unfolded, backlog, stretches, to_stretch
 from tidemill.ledger.window_parts import merge_full, store_merged, store_window_parts

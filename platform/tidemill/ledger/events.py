@@ -14,10 +14,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tidemill.ledger.database import Commit, Database, from_micros, insert_row, pack_numbers, tables
+from tidemill.ledger.entries import BatchNote, EventBatch, EventReceipt, Totals
 from tidemill.ledger.event_batches import Arrival, EventGroup, pack_rows, prepare
 from tidemill.ledger.event_ids import IdIndex, Numbers, hash_ids
 from tidemill.ledger.pending_labels import PendingIds
-from tidemill.ledger.records import BatchNote, EventBatch, EventReceipt, Totals
 from tidemill.ledger.requests import keep_request, replayed
 from tidemill.ledger.row_reading import labelled_rows, newest_rows, rows_at
 from tidemill.ledger.unfolded import Unfolded

@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, Commit, Database, tables
+from tidemill.ledger.entries import Folding, LabelPart
 from tidemill.ledger.fold_splitting import Halved, fold_halves
 from tidemill.ledger.late_masks import Mask
-from tidemill.ledger.records import Folding, LabelPart
 from tidemill.ledger.row_reading import rows_at, truth_columns
 from tidemill.ledger.window_parts import Merged, merge_full, store_label_parts, store_merged
 from tidemill.ledger.writer import Writer

@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection
 
 from tidemill.errors import SchemaMismatch
 from tidemill.ledger.database import Commit, Database, cleaned, from_micros, tables
+from tidemill.ledger.entries import LabelBatch, LabelReceipt
 from tidemill.ledger.event_ids import IdIndex, Ids, Numbers, View, hash_ids
 from tidemill.ledger.pending_labels import PENDING_LIMIT, PendingIds, insert_labels, read_pending
-from tidemill.ledger.records import LabelBatch, LabelReceipt
 from tidemill.ledger.requests import keep_request, replayed
 from tidemill.ledger.withholding import Take, count_taken
 from tidemill.ledger.writer import Writer

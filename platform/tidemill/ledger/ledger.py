@@ -25,15 +25,15 @@ from tidemill.ledger.database import (
     upsert,
 )
 from tidemill.ledger.decisions import Decisions
+from tidemill.ledger.entries import Folding, LeftOut
 from tidemill.ledger.event_folding import Folder
 from tidemill.ledger.event_ids import FLUSH_IDS, IdIndex
 from tidemill.ledger.events import Events
-from tidemill.ledger.findings import Findings
+from tidemill.ledger.finding_rows import Findings
 from tidemill.ledger.labels import Labels
 from tidemill.ledger.notes import Notes
 from tidemill.ledger.outbox import Outbox
 from tidemill.ledger.pending_labels import PendingIds
-from tidemill.ledger.records import Folding, LeftOut
 from tidemill.ledger.requests import Requests
 from tidemill.ledger.retention import PrunedRows, prune
 from tidemill.ledger.tidying import Tidier

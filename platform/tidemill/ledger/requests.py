@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, Commit, Database, IdempotencyConflict, cleaned, tables
-from tidemill.ledger.records import EventReceipt, LabelReceipt, Request
+from tidemill.ledger.entries import EventReceipt, LabelReceipt, Request
 
 __all__ = ["Requests", "StoredRequest", "keep_request", "replayed"]
 

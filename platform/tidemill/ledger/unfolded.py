@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, tables, unpack_numbers, unpack_table
-from tidemill.ledger.records import BatchNote, Stretch
+from tidemill.ledger.entries import BatchNote, Stretch
 
 __all__ = ["Unfolded", "backlog", "stretches", "to_stretch"]
 

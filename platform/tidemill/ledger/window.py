@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, RecordMissing, tables
-from tidemill.ledger.findings import FindingLike, finding_rows
-from tidemill.ledger.records import WindowKey
+from tidemill.ledger.entries import WindowKey
+from tidemill.ledger.finding_rows import FindingLike, finding_rows
 
 __all__ = ["Parts", "PerformanceRow", "Window", "get_window", "replace_said", "windows_of"]
 

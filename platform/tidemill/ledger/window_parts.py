@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from tidemill.ledger.database import AnyRow, Commit, insert_row, pack_bytes, tables, unpack_bytes
+from tidemill.ledger.entries import LabelPart, WindowKey, WindowPart
 from tidemill.ledger.event_ids import Numbers
-from tidemill.ledger.records import LabelPart, WindowKey, WindowPart
 
 __all__ = [
     "FIELDS",

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from tidemill.ledger.archiving import archive_window
 from tidemill.ledger.database import AnyRow, Commit, Database, micros, tables
-from tidemill.ledger.findings import FindingLike
-from tidemill.ledger.records import WindowKey
+from tidemill.ledger.entries import WindowKey
+from tidemill.ledger.finding_rows import FindingLike
 from tidemill.ledger.window import (
     Parts,
     PerformanceRow,

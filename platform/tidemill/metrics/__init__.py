@@ -1,7 +1,9 @@
 """Quality figures that merge: each block's predictions become a small partial."""
 
 from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
-from tidemill.metrics.choice import (
+from tidemill.metrics.dummy import no_better_than_dummy
+from tidemill.metrics.measurable import LARGEST, ROUNDING, measurable, probable
+from tidemill.metrics.metric_choice import (
     HIGHER_IS_BETTER,
     IN_WORDS,
     Figures,
@@ -15,8 +17,6 @@ from tidemill.metrics.choice import (
     metric_names,
     shortfall,
 )
-from tidemill.metrics.dummy import no_better_than_dummy
-from tidemill.metrics.measurable import LARGEST, ROUNDING, measurable, probable
 from tidemill.metrics.multiclass import MulticlassFigures
 from tidemill.metrics.paired import STRETCHES, Lead, lead_of
 from tidemill.metrics.regression import RegressionFigures

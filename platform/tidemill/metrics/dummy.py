@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
-from tidemill.metrics.choice import Figures
+from tidemill.metrics.metric_choice import Figures
 from tidemill.metrics.regression import RegressionFigures
 
 __all__ = ["no_better_than_dummy"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from tidemill.metrics.choice import Figures, shortfall
+from tidemill.metrics.metric_choice import Figures, shortfall
 
 __all__ = ["STRETCHES", "Lead", "lead_of"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tidemill.config import EvaluationConfig
@@ -19,9 +20,10 @@ from tidemill.schema import Role
 from tidemill.sharding import Copies, count_copies
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.figures import draw_figures
-from tidemill.stages.judging import chosen_metric, defined, judge, judge_baseline
+from tidemill.stages.shard_figures import chosen_metric, defined, measure_baseline, measure_shards
 from tidemill.storage import (
     ShardManifest,
+    Workspace,
     commit_directory,
     discard_directory,
     fresh_directory,
@@ -54,20 +56,21 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     metric = chosen_metric(evaluation.metric, schema.task, setting="evaluation.metric")
     candidate = open_candidate(workspace.candidate / "model")
     pipeline = candidate.pipeline
-    tested = judge(context, pipeline, manifest, Role.TEST)
+    tested = measure_shards(context, pipeline, manifest, Role.TEST)
     test = tested.values()
     validation = dict.fromkeys(metric_names(schema.task), math.nan)
     if manifest.of(Role.VALIDATION):
-        validation = judge(context, pipeline, manifest, Role.VALIDATION).values()
-    train = judge(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
-    baseline = judge_baseline(context, manifest).values()
+        validation = measure_shards(context, pipeline, manifest, Role.VALIDATION).values()
+    train = measure_shards(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
+    baseline = measure_baseline(context, manifest).values()
     gap = relative_gap(metric, train[metric], validation[metric])
     doubt = no_better_than_dummy(tested, schema.classes)
     copies = _copies(context, manifest)
     parts = dict(zip(_PARTS, (test, baseline, validation, train), strict=True))
+    told = {part: defined(figures) for part, figures in parts.items()}
     document: dict[str, Any] = {
         "metric": metric,
-        **{part: defined(figures) for part, figures in parts.items()},
+        **told,
         "gap": gap,
         "rows": {role.value: manifest.rows(role) for role in Role},
         "copies": {"test_rows": copies.known, "share": copies.share},
@@ -77,25 +80,31 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     }
     if isinstance(tested, BinaryFigures):
         document["operating"] = defined(tested.operating())
-    staged = fresh_directory(workspace.work("evaluate", "figures"))
-    draw_figures(staged, tested, pipeline, manifest)
-    document["figures"] = [list(named) for named in hash_files(staged).items()]
-    write_hashed(workspace.reports / "metrics.json", document, listed=True)
-    commit_directory(staged, workspace.reports / "figures")
+    _leave(workspace, document, lambda folder: draw_figures(folder, tested, pipeline, manifest))
     by_heart = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
     warnings = _warnings(metric, parts, copies, by_heart=by_heart)
     return StageResult(
         stage="evaluate",
         facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap}
         | {"known_test_share": copies.share},
-        tables={
-            "metrics": [
-                {"metric": name, **{part: document[part][name] for part in _PARTS}}
-                for name in metric_names(schema.task)
-            ]
-        },
+        tables={"metrics": _table(told, metric_names(schema.task))},
         warnings=(*([f"on the test rows {doubt}"] if doubt else ()), *warnings),
     )
+
+
+def _table(
+    told: Mapping[str, Mapping[str, float | None]], names: Iterable[str]
+) -> list[dict[str, Any]]:
+    return [{"metric": name, **{part: told[part][name] for part in _PARTS}} for name in names]
+
+
+def _leave(workspace: Workspace, document: dict[str, Any], draw: Callable[[Path], object]) -> None:
+    """The figures, then the document that names them; last the folder, whole or not at all."""
+    staged = fresh_directory(workspace.work("evaluate", "figures"))
+    draw(staged)
+    document["figures"] = [list(named) for named in hash_files(staged).items()]
+    write_hashed(workspace.reports / "metrics.json", document, listed=True)
+    commit_directory(staged, workspace.reports / "figures")
 
 
 def _warnings(

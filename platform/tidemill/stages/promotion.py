@@ -10,7 +10,7 @@ from tidemill.metrics import improves, in_words
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.ancestry import ancestry_of, frozen_rows
 from tidemill.stages.context import StageContext
-from tidemill.stages.judging import judge
+from tidemill.stages.shard_figures import measure_shards
 from tidemill.storage import ShardManifest
 from tidemill.tracking import Candidate, LoadedModel, Registry, load_champion
 
@@ -127,9 +127,11 @@ class Contest:
         if not frozen.usable:
             return f"{frozen.said}: {_BY_HAND}"
         test = (self.manifest, Role.TEST)
-        figures = judge(self.context, champion.judged, *test, only=frozen.only).values()
+        figures = measure_shards(self.context, champion.judged, *test, only=frozen.only).values()
         if frozen.only is not None:
-            own = judge(self.context, self.candidate.judged, *test, only=frozen.only).values()
+            own = measure_shards(
+                self.context, self.candidate.judged, *test, only=frozen.only
+            ).values()
             value = own[self.metric]
         return value, figures[self.metric], f" ({frozen.said})" if frozen.said else ""
 

@@ -28,7 +28,7 @@ from tidemill.schema import Role, Task
 from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
 from tidemill.stages.context import StageContext
 from tidemill.stages.gate import Evidence, Ruling, deciding_figure, excuse, rule
-from tidemill.stages.judging import chosen_metric, defined, judge_stretches, stretch_ends
+from tidemill.stages.shard_figures import chosen_metric, defined, measure_stretches, stretch_ends
 from tidemill.stages.teach import Taught
 from tidemill.storage import (
     FileEntry,
@@ -191,7 +191,7 @@ def _evidence(
     frozen = frozen_rows(context, manifest, lessons)
     models = {"challenger": challenger.pipeline, "champion": champion.judged}
     stretches = {
-        who: judge_stretches(
+        who: measure_stretches(
             context, model, proof.files, proof.folder, manifest.schema, label="proof"
         )
         for who, model in models.items()
@@ -226,7 +226,7 @@ def _on_frozen(
         return {}
     ends = stretch_ends(context, manifest, Role.TEST)
     return {
-        who: judge_stretches(
+        who: measure_stretches(
             context,
             model,
             [entry.file for entry in manifest.of(Role.TEST)],

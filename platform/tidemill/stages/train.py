@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tidemill.config import TrainingConfig
+from tidemill.contracts import Fit
 from tidemill.features import load_reducer
-from tidemill.learning import choose_strategy, fit
+from tidemill.learning import Choice, choose_strategy, fit
 from tidemill.schema import Role
 from tidemill.stages.ancestry import lessons_of
 from tidemill.stages.blocks import reduced_blocks
@@ -29,44 +31,29 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
 
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
-    schema = manifest.schema
     tuned = read_output(workspace.best_params, _tuned)
     reducer = load_reducer(workspace.reducer)
-    choice = choose_strategy(
-        training,
-        rows=manifest.rows(Role.TRAIN),
-        n_features=len(reducer.get_feature_names_out()),
-        task=schema.task,
-        n_classes=len(schema.classes),
-    )
+    choice = _chosen(training, manifest, len(reducer.get_feature_names_out()))
     params = {**tuned["params"], **training.params}
-    train = reduced_blocks(context, manifest, Role.TRAIN)
-    validation = reduced_blocks(context, manifest, Role.VALIDATION)
-    fitted = fit(
-        training,
-        params,
-        train,
-        validation,
-        task=schema.task,
-        classes=schema.classes,
-        seed=seed,
-        metric=tuned.get("metric", "auto"),
+    fitted, warnings = _fitted(
+        context, manifest, training, params, metric=tuned.get("metric", "auto"), seed=seed
     )
-    document: dict[str, Any] = {
-        "key": tuned["key"],
+    facts = {
         "learner": training.learner,
         "strategy": choice.strategy,
-        "why": choice.why,
-        "params": params,
-        "iterations": fitted.n_iterations,
-        "curve": [list(point) for point in fitted.curve],
         "rows": manifest.rows(Role.TRAIN),
-        "seed": seed,
-        "schema": schema.to_json(),
+        "iterations": fitted.n_iterations,
     }
+    of_fit = {"curve": [list(point) for point in fitted.curve], "seed": seed}
     digest = leave_candidate(
         Pipeline([("reducer", reducer), ("learner", fitted.estimator)]),
-        document,
+        {
+            **(facts | of_fit),
+            "key": tuned["key"],
+            "why": choice.why,
+            "params": params,
+            "schema": manifest.schema.to_json(),
+        },
         workspace.candidate,
         staged=workspace.work("train", "candidate"),
         manifest=manifest,
@@ -75,17 +62,45 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     )
     return StageResult(
         stage="train",
-        facts={
-            "learner": training.learner,
-            "strategy": choice.strategy,
-            "rows": manifest.rows(Role.TRAIN),
-            "iterations": fitted.n_iterations,
-            "candidate": digest[:12],
-            "why": choice.why,
-        },
+        facts={**facts, "candidate": digest[:12], "why": choice.why},
         tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
-        warnings=(*train.warnings, *validation.warnings),
+        warnings=warnings,
     )
+
+
+def _chosen(training: TrainingConfig, manifest: ShardManifest, n_features: int) -> Choice:
+    return choose_strategy(
+        training,
+        rows=manifest.rows(Role.TRAIN),
+        n_features=n_features,
+        task=manifest.schema.task,
+        n_classes=len(manifest.schema.classes),
+    )
+
+
+def _fitted(
+    context: StageContext,
+    manifest: ShardManifest,
+    training: TrainingConfig,
+    params: Mapping[str, Any],
+    *,
+    metric: str,
+    seed: int,
+) -> tuple[Fit, tuple[str, ...]]:
+    """The fit on the training rows, and what was said while they were reduced."""
+    train = reduced_blocks(context, manifest, Role.TRAIN)
+    validation = reduced_blocks(context, manifest, Role.VALIDATION)
+    fitted = fit(
+        training,
+        params,
+        train,
+        validation,
+        task=manifest.schema.task,
+        classes=manifest.schema.classes,
+        seed=seed,
+        metric=metric,
+    )
+    return fitted, (*train.warnings, *validation.warnings)
 
 
 def _tuned(document: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.judging import chosen_metric
+from tidemill.stages.shard_figures import chosen_metric
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -81,22 +81,18 @@ def run_tune(
     if tuning.trials == 0:
         write_hashed(workspace.best_params, {"key": key, "params": {}, "trials": 0})
         return StageResult(stage="tune", facts={"trials": 0})
-    schema = manifest.schema
     _require_searchable(tuning, training, manifest, workspace)
-    metric = chosen_metric(tuning.metric, schema.task, setting="tuning.metric")
-    objective = Objective(
-        training=training,
-        train=reduced_blocks(context, manifest, Role.TRAIN).sample(tuning.max_rows),
-        validation=reduced_blocks(context, manifest, Role.VALIDATION).sample(tuning.max_rows),
-        schema=schema,
-        metric=metric,
-        seed=seed,
+    metric = chosen_metric(tuning.metric, manifest.schema.task, setting="tuning.metric")
+    train, validation = (
+        reduced_blocks(context, manifest, role).sample(tuning.max_rows)
+        for role in (Role.TRAIN, Role.VALIDATION)
     )
+    objective = Objective(training, train, validation, manifest.schema, metric, seed)
     tracker = context.tracker
     run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
     study = search(
         objective,
-        tuning.space or default_space(training.learner, schema.task),
+        tuning.space or default_space(training.learner, manifest.schema.task),
         config=tuning,
         metric=metric,
         direction="maximize" if HIGHER_IS_BETTER[metric] else "minimize",
@@ -105,16 +101,8 @@ def run_tune(
         engine=context.engine if tuning.workers > 1 else None,
         on_trial=lambda trial: tracker.log_trials(run_id, [trial]),
     )
-    write_hashed(
-        workspace.best_params,
-        {
-            "key": key,
-            "params": dict(study.best_params),
-            "metric": metric,
-            "value": study.best_value,
-            "trials": len(study.trials),
-        },
-    )
+    found = {"params": dict(study.best_params), "metric": metric, "value": study.best_value}
+    write_hashed(workspace.best_params, {"key": key, **found, "trials": len(study.trials)})
     return StageResult(
         stage="tune",
         facts={"trials": len(study.trials), f"best_{metric}": study.best_value},

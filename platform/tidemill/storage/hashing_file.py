@@ -35,7 +35,7 @@ class HashingFile(io.RawIOBase):
         return self._digest.hexdigest()
 
     def writable(self) -> bool:
-        """It is."""
+        """True: it is for writing alone."""
         return True
 
     def write(self, content: Any) -> int:

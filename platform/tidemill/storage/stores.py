@@ -79,11 +79,11 @@ class ObjectFile(io.RawIOBase):
         return f"{self._store.address}/{self._key}"
 
     def readable(self) -> bool:
-        """It is."""
+        """True: it is for reading alone."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """True: each read is a range of its own."""
         return True
 
     def tell(self) -> int:

@@ -2,11 +2,11 @@
 
 from tidemill.tracking.candidate import Candidate, open_candidate, save_candidate
 from tidemill.tracking.loader import LoadedModel, fetch_reference, load_champion
-from tidemill.tracking.reference import load_reference, seen_categories
+from tidemill.tracking.model_versions import ModelVersion
+from tidemill.tracking.registered_reference import load_reference, seen_categories
 from tidemill.tracking.registry import Registered, Registry
 from tidemill.tracking.rollback import RolledBack, promotion_of, roll_back
 from tidemill.tracking.tracker import Tracker
-from tidemill.tracking.versions import ModelVersion
 
 __all__ = [
     "Candidate",

@@ -18,11 +18,11 @@ from tidemill.storage import (
 )
 from tidemill.tracking.candidate import open_candidate
 from tidemill.tracking.contents import open_contents
+from tidemill.tracking.model_versions import CHAMPION, ModelVersion, find_version
 from tidemill.tracking.registry import REFERENCE, REFERENCE_AT
 from tidemill.tracking.seal import Refusal, read_listed
 from tidemill.tracking.service import service_errors
 from tidemill.tracking.store import connect, sqlite_path
-from tidemill.tracking.versions import CHAMPION, ModelVersion, find_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

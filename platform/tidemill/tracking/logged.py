@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.errors import ModelUntrusted
+from tidemill.tracking.model_versions import DIGEST
 from tidemill.tracking.values import param_text
-from tidemill.tracking.versions import DIGEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,10 +12,7 @@ from tidemill.errors import Busy, ModelMissing
 from tidemill.storage import hash_file
 from tidemill.tracking.contents import FolderContents
 from tidemill.tracking.logged import environment, logged_model, name_version, require_ready
-from tidemill.tracking.seal import read_sealed
-from tidemill.tracking.service import service_errors
-from tidemill.tracking.tracker import Tracker
-from tidemill.tracking.versions import (
+from tidemill.tracking.model_versions import (
     CHALLENGER,
     CHAMPION,
     DIGEST,
@@ -24,6 +21,9 @@ from tidemill.tracking.versions import (
     find_version,
     version_of,
 )
+from tidemill.tracking.seal import read_sealed
+from tidemill.tracking.service import service_errors
+from tidemill.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

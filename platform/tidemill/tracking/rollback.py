@@ -11,10 +11,10 @@ from typing import Any
 
 from tidemill.errors import ModelMissing
 from tidemill.tracking.loader import fetch_reference, load_champion
+from tidemill.tracking.model_versions import CHAMPION, ModelVersion
 from tidemill.tracking.registry import PROMOTION, Registry
 from tidemill.tracking.service import service_errors
 from tidemill.tracking.tracker import Tracker
-from tidemill.tracking.versions import CHAMPION, ModelVersion
 
 __all__ = ["ROLLED_BACK", "RolledBack", "promotion_of", "roll_back"]
 

@@ -11,7 +11,7 @@ from tidemill.errors import ConfigError
 from tidemill.tracking.inputs import dataset_input
 from tidemill.tracking.service import is_server, service_errors, shown
 from tidemill.tracking.store import artifact_root, connect
-from tidemill.tracking.trials import log_trial
+from tidemill.tracking.trial_runs import log_trial
 from tidemill.tracking.values import flatten, metric_name
 
 if TYPE_CHECKING:

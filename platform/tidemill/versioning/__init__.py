@@ -1,6 +1,7 @@
 """DVC: the repository, dvc.yaml, what is current, the versions of data and code."""
 
-from tidemill.versioning.graph import (
+from tidemill.versioning.dataset_versions import note_version, version_notes
+from tidemill.versioning.dvc_graph import (
     Out,
     StageSpec,
     check_dvc_yaml,
@@ -8,7 +9,6 @@ from tidemill.versioning.graph import (
     write_dvc_yaml,
 )
 from tidemill.versioning.lockfile import read_lock, repair
-from tidemill.versioning.notes import note_version, version_notes
 from tidemill.versioning.repository import code_revision, ensure_repo
 from tidemill.versioning.versions import Versions
 

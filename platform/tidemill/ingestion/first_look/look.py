@@ -8,12 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
-from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty, TargetUnusable
+from tidemill.errors import ColumnMissing, ConfigError, SourceEmpty
 from tidemill.ingestion.first_look.column_purposes import (
     MAX_EDGES,
     WIDE_EDGES,
@@ -21,7 +19,8 @@ from tidemill.ingestion.first_look.column_purposes import (
     judge_column,
 )
 from tidemill.ingestion.first_look.look_remarks import LookRemarks
-from tidemill.ingestion.first_look.number_spread import Spread, numbers_of_column, spreads_of
+from tidemill.ingestion.first_look.number_spread import Spread, spreads_of
+from tidemill.ingestion.first_look.target_task import as_target, task_of
 from tidemill.ingestion.first_look.thinned_rows import Thinned
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.delimited.helpful_settings import setting_that_names
@@ -43,7 +42,6 @@ from tidemill.schema import (
 
 __all__ = ["LookResult", "look", "look_result"]
 
-MAX_CLASSES = 20
 _BATCH_ROWS = 16_384
 # Rows read for each one that is kept: files are often sorted, and their heads alone mislead.
 _SCANNED = {"csv": 4, "jsonl": 1, "parquet": 16}
@@ -137,12 +135,6 @@ def look_result(
             types[name] = ColumnType.CATEGORICAL
     left = {n: t for n, t in types.items() if n not in dataset.drop or n in carry}
     sample, remarks = _sample(dataset, listing, root, left, plain)
-    if not sample.num_rows:
-        raise SourceEmpty(
-            "none of the rows looked at can be read",
-            remedy="set dataset.csv.delimiter, quote and header in params.yaml",
-            source=dataset.source,
-        )
     ignored = {name: "dataset.drop" for name in dataset.drop if name not in carry}
     asked = {
         name: (kind, source.get(name, SourceColumn(name, plain[name])))
@@ -152,8 +144,8 @@ def look_result(
     columns, idle = _judged(dataset, asked, sample, carry, wide=len(types) > WIDE)
     ignored |= idle
     target = next(c for c in columns if c.purpose is Purpose.TARGET)
-    task = _task(dataset, target, sample[target.name].combine_chunks())
-    columns = [_as_target(c, task) if c is target else c for c in columns]
+    task = task_of(dataset, target, sample[target.name].combine_chunks())
+    columns = [as_target(c, task) if c is target else c for c in columns]
     _refuse_taken(columns)
     schema = TableSchema(
         tuple(columns),
@@ -352,7 +344,14 @@ def _sample(
         )
         for split in listing.splits
     ]
-    return pa.concat_tables(tables), remarks.said()
+    sample = pa.concat_tables(tables)
+    if not sample.num_rows:
+        raise SourceEmpty(
+            "none of the rows looked at can be read",
+            remedy="set dataset.csv.delimiter, quote and header in params.yaml",
+            source=dataset.source,
+        )
+    return sample, remarks.said()
 
 
 def _thinned(
@@ -362,42 +361,3 @@ def _thinned(
         noted(batch)
         thinned.add(batch.table)
     return thinned.table()
-
-
-def _task(dataset: DatasetConfig, target: Column, values: pa.Array) -> Task:
-    numeric = target.type in (ColumnType.NUMERIC, ColumnType.DATETIME)
-    distinct = pc.count_distinct(values).as_py()
-    if dataset.task != "auto":
-        if dataset.task is Task.REGRESSION and target.type is not ColumnType.NUMERIC:
-            raise ConfigError(
-                f"dataset.task: regression needs numbers, and {target.name!r} is "
-                f"{target.type.value}",
-                remedy="set dataset.task: auto, or dataset.target to a numeric column",
-                column=target.name,
-                type=target.type.value,
-            )
-        if dataset.task is Task.BINARY and distinct > 2:
-            raise TargetUnusable(
-                f"dataset.task: binary needs two classes, and {target.name!r} has {distinct} in "
-                "the rows looked at",
-                remedy="set dataset.task: auto, or name a target of two classes",
-                target=target.name,
-                classes=distinct,
-            )
-        return dataset.task
-    if distinct <= 2:
-        return Task.BINARY
-    if numeric and (distinct > MAX_CLASSES or not _all_whole(values)):
-        return Task.REGRESSION
-    return Task.MULTICLASS
-
-
-def _all_whole(values: pa.Array) -> bool:
-    numbers = numbers_of_column(values)
-    return numbers is not None and bool((numbers == np.floor(numbers)).all())
-
-
-def _as_target(column: Column, task: Task) -> Column:
-    if task is Task.REGRESSION:
-        return replace(column, type=ColumnType.NUMERIC, physical="float64")
-    return replace(column, type=ColumnType.CATEGORICAL, physical="dictionary", edges=())

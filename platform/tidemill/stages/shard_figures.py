@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 __all__ = [
     "chosen_metric",
     "defined",
-    "judge",
-    "judge_baseline",
-    "judge_stretches",
+    "measure_baseline",
+    "measure_shards",
+    "measure_stretches",
     "stretch_ends",
 ]
 
@@ -79,7 +79,7 @@ def defined(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def judge(
+def measure_shards(
     context: StageContext,
     pipeline: Pipeline,
     manifest: ShardManifest,
@@ -104,7 +104,7 @@ def judge(
     files = [entry.file for entry in manifest.of(role)]
     step = 1 if max_rows is None else max(1, -(-manifest.rows(role) // max_rows))
     function = partial(
-        _judge_shard,
+        _measure_shard,
         pipeline=pipeline,
         folder=context.workspace.shards,
         schema=manifest.schema,
@@ -115,7 +115,7 @@ def judge(
     return context.engine.fold(function, files, merge, label=label, progress=context.progress)
 
 
-def judge_stretches(
+def measure_stretches(
     context: StageContext,
     pipeline: Pipeline,
     files: Sequence[FileEntry],
@@ -143,7 +143,7 @@ def judge_stretches(
     total = sum(file.rows for file in files)
     starts = accumulate((file.rows for file in files), initial=0)
     function = partial(
-        _judge_parts,
+        _measure_parts,
         pipeline=pipeline,
         folder=folder,
         schema=schema,
@@ -206,7 +206,7 @@ def _micros(table: pa.Table, time: str) -> Times:
     return np.asarray(pc.fill_null(table[time].cast(pa.int64()), 0).to_numpy(), np.int64)
 
 
-def _judge_shard(
+def _measure_shard(
     file: FileEntry,
     *,
     pipeline: Pipeline,
@@ -221,7 +221,7 @@ def _judge_shard(
     )
 
 
-def _judge_parts(
+def _measure_parts(
     placed: tuple[FileEntry, int],
     *,
     pipeline: Pipeline,
@@ -280,7 +280,7 @@ def _scored(
         yield table, rows, scores, encode_target(table[schema.target.name], schema)
 
 
-def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
+def measure_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
     """Return the figures, on the test shards, of the dummy that knows the training target only."""
     folder, schema = context.workspace.shards, manifest.schema
     target = fold(
@@ -293,12 +293,12 @@ def judge_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
         if isinstance(target, CategoryProfile)
         else target.mean
     )
-    function = partial(_judge_shard_baseline, folder=folder, schema=schema, prior=prior)
+    function = partial(_measure_shard_baseline, folder=folder, schema=schema, prior=prior)
     files = [entry.file for entry in manifest.of(Role.TEST)]
     return context.engine.fold(function, files, merge, label="baseline")
 
 
-def _judge_shard_baseline(
+def _measure_shard_baseline(
     file: FileEntry, *, folder: Path, schema: TableSchema, prior: tuple[float, ...] | float
 ) -> Figures:
     return fold(

@@ -54,7 +54,7 @@ class Out:
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One stage.
+    """What dvc.yaml says of a stage: its command, what it reads and what it leaves.
 
     Parameters
     ----------
