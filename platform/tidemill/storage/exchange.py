@@ -59,7 +59,7 @@ def most_opens(inputs: int, shards: int) -> int:
     (hash shards). At most ``FAN_IN * (shards + 3)``, whatever the bytes.
 
     >>> most_opens(10, 4), most_opens(4_200, 800)
-    (60, 199341)
+    (60, 199144)
     """
     joined = inputs_a_piece(inputs)
     pieces = -(-inputs // joined)
