@@ -207,6 +207,7 @@ def test_a_twin_is_asked_of_rows_that_it_has_not_learnt_and_of_all_of_them(tmp_p
     from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
     from tidemill.stages.blocks import ReducedBlocks
     from tidemill.stages.unseen import unseen_outputs
+    from tidemill.storage import StoreFolder
 
     target = Column("y", ColumnType.NUMERIC, Purpose.TARGET, "float64", (0.5,))
     rows, held = 6, sum(sizes)
@@ -215,10 +216,10 @@ def test_a_twin_is_asked_of_rows_that_it_has_not_learnt_and_of_all_of_them(tmp_p
     np.ones(rows).tofile(tmp_path / "a.y")
     np.zeros(held).tofile(tmp_path / "b.y")
     starts = np.cumsum((0, *sizes[:-1])).tolist()
-    place = str(tmp_path.parent), tmp_path.name
-    known = ReducedBlocks(*place, ("x",), (("a", 0, rows),), "float64")
+    place = StoreFolder.at(tmp_path)
+    known = ReducedBlocks(place, ("x",), (("a", 0, rows),), "float64")
     held_out = ReducedBlocks(
-        *place, ("x",), tuple(("b", s, n) for s, n in zip(starts, sizes, strict=True)), "float64"
+        place, ("x",), tuple(("b", s, n) for s, n in zip(starts, sizes, strict=True)), "float64"
     )
     schema = TableSchema((target,), Task.REGRESSION)
     both = replace(known, blocks=(*known.blocks, *held_out.blocks))

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -26,11 +25,11 @@ from tidemill.stages.context import StageContext
 from tidemill.storage import (
     FileEntry,
     ShardManifest,
+    StoreFolder,
     hash_json,
     read_blocks,
     salted_hash,
     stable_row_hash,
-    verify_file,
 )
 
 __all__ = [
@@ -265,7 +264,7 @@ def _own(context: StageContext, manifest: ShardManifest, known: Iterable[Learnt]
 def _lesson(context: StageContext, manifest: ShardManifest, name: str) -> Learnt:
     shards = (*manifest.of(Role.TRAIN), *manifest.of(Role.VALIDATION))
     columns = _identity(manifest.schema)
-    function = partial(_sketch, folder=context.workspace.shards, columns=columns)
+    function = partial(_sketch, folder=context.shards, columns=columns)
     files = [entry.file for entry in shards]
     sketch = context.engine.fold(function, files, merge, label="lesson", progress=context.progress)
     times = [entry.time_to for entry in shards if entry.time_to]
@@ -279,22 +278,22 @@ def _lesson(context: StageContext, manifest: ShardManifest, name: str) -> Learnt
     )
 
 
-def _sketch(file: FileEntry, *, folder: Path, columns: tuple[str, ...]) -> RowSketch:
-    tables = read_blocks(verify_file(folder, file), columns=list(columns))
+def _sketch(file: FileEntry, *, folder: StoreFolder, columns: tuple[str, ...]) -> RowSketch:
+    tables = read_blocks(folder.verified(file), columns=list(columns))
     return fold(RowSketch.of(_hashes(table, columns), LIMIT) for table in tables)
 
 
 def _count(context: StageContext, manifest: ShardManifest, only: Unlearnt) -> tuple[int, int]:
     """Test rows of which it is known, and those of them that were learnt."""
-    function = partial(_count_shard, folder=context.workspace.shards, only=only)
+    function = partial(_count_shard, folder=context.shards, only=only)
     files = [entry.file for entry in manifest.of(Role.TEST)]
     parts = context.engine.map(function, files, label="learnt", progress=context.progress)
     return sum(known for known, _ in parts), sum(seen for _, seen in parts)
 
 
-def _count_shard(file: FileEntry, *, folder: Path, only: Unlearnt) -> tuple[int, int]:
+def _count_shard(file: FileEntry, *, folder: StoreFolder, only: Unlearnt) -> tuple[int, int]:
     known = seen = 0
-    for table in read_blocks(verify_file(folder, file), columns=list(only.columns)):
+    for table in read_blocks(folder.verified(file), columns=list(only.columns)):
         within, learnt = only.split(table)
         known += int(within.sum())
         seen += int((within & learnt).sum())

@@ -7,6 +7,7 @@ Each stage that uses it compares it with its hashes first; what is damaged is ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,13 +27,13 @@ from tidemill.storage import (
     Receipts,
     ShardEntry,
     ShardManifest,
+    StoreFolder,
     Workspace,
     hash_file,
     hash_files,
     hash_json,
     open_store,
     read_blocks,
-    verified,
 )
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class ReducedBlocks:
 
     Parameters
     ----------
-    store, folder : str
-        The address of the store; the key of their folder.
+    folder : StoreFolder
     names : tuple of str
         Columns of the matrix.
     blocks : tuple of (str, int, int)
@@ -59,8 +59,7 @@ class ReducedBlocks:
         What a person should know of them.
     """
 
-    store: str
-    folder: str
+    folder: StoreFolder
     names: tuple[str, ...]
     blocks: tuple[tuple[str, int, int], ...]
     target_dtype: str
@@ -76,10 +75,10 @@ class ReducedBlocks:
         stem, first, rows = self.blocks[block]
         X = np.empty((rows, len(self.names)), np.float32)
         y = np.empty(rows, self.target_dtype)
-        store = open_store(self.store)
+        store = open_store(self.folder.store)
         for array, kind in ((X, "x"), (y, "y")):
             row_bytes = array.strides[0]
-            store.read_range(f"{self.folder}/{stem}.{kind}", first * row_bytes, array.data)
+            store.read_range(self.folder.key(f"{stem}.{kind}"), first * row_bytes, array.data)
         return X, y
 
     def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
@@ -161,9 +160,8 @@ def reduce_parts(
     workspace, reducer = context.workspace, load_reducer(reducer_folder)
     function = partial(
         _reduce_part,
-        store=workspace.store(),
-        folder=workspace.key(folder),
-        rows=workspace.key(rows or workspace.shards),
+        folder=workspace.stored(folder),
+        rows=workspace.stored(rows or workspace.shards),
         reducer=reducer,
         schema=schema,
     )
@@ -176,37 +174,41 @@ def reduce_parts(
             first += count
     names = tuple(str(name) for name in reducer.get_feature_names_out())
     dtype = "float64" if schema.task is Task.REGRESSION else "int32"
-    receipts = Receipts(open_store(workspace.store()), workspace.key(folder))
-    healed = receipts.made_anew("reduced matrices")
-    return ReducedBlocks(workspace.store(), receipts.folder, names, tuple(blocks), dtype, healed)
+    stored = workspace.stored(folder)
+    healed = Receipts(stored).made_anew("reduced matrices")
+    return ReducedBlocks(stored, names, tuple(blocks), dtype, healed)
 
 
 def _forget_others(workspace: Workspace, folder: Path) -> None:
-    store, kept = open_store(workspace.store()), workspace.key(folder)
-    above = workspace.key(folder.parent)
-    found = {key[len(above) + 1 :].split("/")[0] for key in store.list_keys(above)}
-    for other in sorted(found):
-        if f"{above}/{other}" != kept:
-            store.discard(f"{above}/{other}")
+    kept, above = workspace.stored(folder), workspace.stored(folder.parent)
+    store, start = open_store(above.store), len(above.key(""))
+    found = {above.key(key[start:].split("/")[0]) for key in store.list_keys(above.folder)}
+    for other in sorted(found - {kept.folder}):
+        store.discard(other)
 
 
 def _reduce_part(
-    part: ReducePart, *, store: str, folder: str, rows: str, reducer: Reducer, schema: TableSchema
+    part: ReducePart,
+    *,
+    folder: StoreFolder,
+    rows: StoreFolder,
+    reducer: Reducer,
+    schema: TableSchema,
 ) -> None:
     """Make the objects of a part, or find them finished."""
-    opened = open_store(store)
-    receipts = Receipts(opened, folder)
+    receipts, names = Receipts(folder), (f"{part.stem}.x", f"{part.stem}.y")
     if receipts.done(part.stem) is not None:
         return
-    shard = verified(opened, rows, part.file)
+    shard = rows.verified(part.file)
     # Not flushed to the disk: the receipt has their hashes.
-    with (
-        opened.replace(f"{folder}/{part.stem}.x", durable=False) as xs,
-        opened.replace(f"{folder}/{part.stem}.y", durable=False) as ys,
-    ):
+    with ExitStack() as stack:
+        xs, ys = (
+            stack.enter_context(receipts.store.replace(folder.key(name), durable=False))
+            for name in names
+        )
         for table in read_blocks(shard, blocks=part.blocks):
             y = encode_target(table[schema.target.name], schema)
             xs.write(np.ascontiguousarray(reducer.transform(table)).data)
             ys.write(np.ascontiguousarray(y).data)
-    left = {f"{part.stem}.x": xs.stored.sha256, f"{part.stem}.y": ys.stored.sha256}
-    receipts.finish(part.stem, {}, left)
+    hashes = (xs.stored.sha256, ys.stored.sha256)
+    receipts.finish(part.stem, {}, dict(zip(names, hashes, strict=True)))

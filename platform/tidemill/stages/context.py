@@ -8,7 +8,7 @@ from typing import Any
 
 from tidemill.contracts import Engine, Progress
 from tidemill.settings import Settings
-from tidemill.storage import Workspace
+from tidemill.storage import StoreFolder, Workspace
 from tidemill.tracking import Tracker
 
 __all__ = ["StageContext", "StageResult"]
@@ -27,6 +27,11 @@ class StageContext:
     tracker: Tracker
     progress: Progress | None = None
     changed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shards(self) -> StoreFolder:
+        """The shards, as workers reach them."""
+        return self.workspace.stored(self.workspace.shards)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -31,7 +30,7 @@ from tidemill.profiling import Profile, fold, merge
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
+from tidemill.storage import ShardEntry, ShardManifest, StoreFolder, read_blocks
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -117,7 +116,7 @@ def _gap(
     function = partial(
         _tell_shard,
         pipelines=(judged, serving),
-        folder=context.workspace.shards,
+        folder=context.shards,
         schema=manifest.schema,
         step=max(1, -(-sum(entry.file.rows for entry in shards) // GAP_ROWS)),
     )
@@ -135,13 +134,13 @@ def _tell_shard(
     entry: ShardEntry,
     *,
     pipelines: tuple[Pipeline, ...],
-    folder: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     step: int,
 ) -> list[Profile]:
     """What each pipeline says of every ``step``-th block, as a profile."""
     columns = {str(name) for pipeline in pipelines for name in pipeline[0].feature_names_in_}
-    path, told = verify_file(folder, entry.file), output_schema(schema)
+    path, told = folder.verified(entry.file), output_schema(schema)
     blocks = range(0, len(entry.file.blocks), step)
     found = []
     for table in read_blocks(path, columns=sorted(columns), blocks=blocks):
@@ -152,7 +151,7 @@ def _tell_shard(
 
 def _training(context: StageContext, manifest: ShardManifest) -> list[Profile]:
     shards = manifest.of(Role.TRAIN)
-    folder = context.workspace.shards
+    folder = context.shards
     if manifest.schema.time is None:
         return _by_order(shards, folder)
     function = partial(
@@ -176,7 +175,7 @@ def _held_out(context: StageContext, manifest: ShardManifest, pipeline: Pipeline
     function = partial(
         _score_shard,
         pipeline=pipeline,
-        folder=context.workspace.shards,
+        folder=context.shards,
         schema=manifest.schema,
         edges=_time_edges(shards, blocks) if timed else None,
         step=max(1, -(-rows // HELD_OUT_ROWS)),
@@ -189,11 +188,11 @@ def _held_out(context: StageContext, manifest: ShardManifest, pipeline: Pipeline
     )
 
 
-def _by_order(shards: tuple[ShardEntry, ...], folder: Path) -> list[Profile]:
+def _by_order(shards: tuple[ShardEntry, ...], folder: StoreFolder) -> list[Profile]:
     numbers = iter(sum(_stretches(shards, TIME_BLOCKS).values(), ()))
     found: dict[int, Profile] = {}
     for entry in shards:
-        for document in read_profiles(folder, entry):
+        for document in folder.profiles(entry):
             key, profile = next(numbers), Profile.from_json(document)
             found[key] = found[key].merge(profile) if key in found else profile
     return _in_order(found)
@@ -230,10 +229,10 @@ def _time_edges(shards: tuple[ShardEntry, ...], blocks: int) -> tuple[int, ...]:
 
 
 def _profile_shard(
-    entry: ShardEntry, *, folder: Path, schema: TableSchema, edges: tuple[int, ...]
+    entry: ShardEntry, *, folder: StoreFolder, schema: TableSchema, edges: tuple[int, ...]
 ) -> dict[int, Profile]:
     found: dict[int, Profile] = {}
-    for table in read_blocks(verify_file(folder, entry.file)):
+    for table in read_blocks(folder.verified(entry.file)):
         for number, rows in _by_time(table, schema, edges):
             profile = Profile.of(table.take(pa.array(rows)), schema)
             found[number] = found[number].merge(profile) if number in found else profile
@@ -244,7 +243,7 @@ def _score_shard(
     entry: ShardEntry,
     *,
     pipeline: Pipeline,
-    folder: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     edges: tuple[int, ...] | None,
     step: int,
@@ -254,7 +253,7 @@ def _score_shard(
     columns = {*(str(name) for name in reducer.feature_names_in_), schema.target.name}
     columns |= {schema.time.name} if schema.time is not None else set()
     found: dict[int, HeldOut] = {}
-    path = verify_file(folder, entry.file)
+    path = folder.verified(entry.file)
     tables = read_blocks(path, columns=sorted(columns))
     for whole, stretch in zip(tables, stretches[entry.id], strict=True):
         table = whole.take(pa.array(np.arange(0, whole.num_rows, step)))

@@ -37,6 +37,7 @@ from tidemill.stages.predictions import (
 from tidemill.storage import (
     BlockWriter,
     ObjectFile,
+    StoreFolder,
     discard_directory,
     fresh_directory,
     hash_json,
@@ -115,8 +116,7 @@ def score_files(
             listing=listing,
             root=root,
             pipeline=loaded.pipeline,
-            store=context.workspace.store(),
-            folder=context.workspace.key(work / "parts"),
+            folder=context.workspace.stored(work / "parts"),
             batch_rows=params.ingestion.batch_rows,
             seen=seen,
         )
@@ -227,8 +227,7 @@ def _score_split(
     listing: SourceListing,
     root: Path,
     pipeline: Pipeline,
-    store: str,
-    folder: str,
+    folder: StoreFolder,
     batch_rows: int,
     seen: Seen,
 ) -> _Scored:
@@ -238,7 +237,9 @@ def _score_split(
             found = found.merge(oddities_of(batch, schema, split, seen))
             table = _predicted(batch, split, schema, pipeline)
             if kept is None:
-                kept = stack.enter_context(open_store(store).write(folder, durable=False))
+                kept = stack.enter_context(
+                    open_store(folder.store).write(folder.folder, durable=False)
+                )
                 writer = BlockWriter(kept, table.schema, block_rows=BLOCK_ROWS)
                 stack.enter_context(writer)
             writer.write(table)

@@ -31,7 +31,7 @@ from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.ancestry import Unlearnt
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.storage import FileEntry, ShardManifest, read_blocks, read_profiles, verify_file
+from tidemill.storage import FileEntry, ShardManifest, StoreFolder, read_blocks
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -106,7 +106,7 @@ def measure_shards(
     function = partial(
         _measure_shard,
         pipeline=pipeline,
-        folder=context.workspace.shards,
+        folder=context.shards,
         schema=manifest.schema,
         step=step,
         only=only,
@@ -145,7 +145,7 @@ def measure_stretches(
     function = partial(
         _measure_parts,
         pipeline=pipeline,
-        folder=folder,
+        folder=context.workspace.stored(folder),
         schema=schema,
         total=max(total, 1),
         only=only,
@@ -187,7 +187,7 @@ def stretch_ends(context: StageContext, manifest: ShardManifest, role: Role) -> 
         return None
     function = partial(
         _times_of,
-        folder=context.workspace.shards,
+        folder=context.shards,
         time=manifest.schema.time.name,
         step=max(1, manifest.rows(role) // _SAMPLED_TIMES),
     )
@@ -197,8 +197,8 @@ def stretch_ends(context: StageContext, manifest: ShardManifest, role: Role) -> 
     return ends if len(np.unique([times[0], *ends])) == STRETCHES else None
 
 
-def _times_of(file: FileEntry, *, folder: Path, time: str, step: int) -> Times:
-    blocks = read_blocks(verify_file(folder, file), columns=[time])
+def _times_of(file: FileEntry, *, folder: StoreFolder, time: str, step: int) -> Times:
+    blocks = read_blocks(folder.verified(file), columns=[time])
     return np.concatenate([_micros(table, time)[::step] for table in blocks])
 
 
@@ -210,7 +210,7 @@ def _measure_shard(
     file: FileEntry,
     *,
     pipeline: Pipeline,
-    folder: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     step: int,
     only: Unlearnt | None,
@@ -225,7 +225,7 @@ def _measure_parts(
     placed: tuple[FileEntry, int],
     *,
     pipeline: Pipeline,
-    folder: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     total: int,
     only: Unlearnt | None,
@@ -254,7 +254,7 @@ def _figures(schema: TableSchema, scores: npt.NDArray[Any], truth: npt.NDArray[A
 def _scored(
     file: FileEntry,
     pipeline: Pipeline,
-    folder: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     *,
     step: int = 1,
@@ -262,7 +262,7 @@ def _scored(
     also: Sequence[str] = (),
 ) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any]]]:
     """Rows of every ``step``-th block, their numbers, what is said of them, and what is true."""
-    path = verify_file(folder, file)
+    path = folder.verified(file)
     reducer, learner = pipeline[0], pipeline[-1]
     columns = {*(str(name) for name in reducer.feature_names_in_), schema.target.name}
     columns |= set(() if only is None else only.columns)
@@ -282,11 +282,11 @@ def _scored(
 
 def measure_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
     """Return the figures, on the test shards, of the dummy that knows the training target only."""
-    folder, schema = context.workspace.shards, manifest.schema
+    folder, schema = context.shards, manifest.schema
     target = fold(
         Profile.from_json(document)
         for entry in manifest.of(Role.TRAIN)
-        for document in read_profiles(folder, entry)
+        for document in folder.profiles(entry)
     ).columns[schema.target.name]
     prior = (
         tuple(class_shares(target.counts, schema.classes).tolist())
@@ -299,7 +299,7 @@ def measure_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
 
 
 def _measure_shard_baseline(
-    file: FileEntry, *, folder: Path, schema: TableSchema, prior: tuple[float, ...] | float
+    file: FileEntry, *, folder: StoreFolder, schema: TableSchema, prior: tuple[float, ...] | float
 ) -> Figures:
     return fold(
         baseline_figures(
@@ -309,5 +309,5 @@ def _measure_shard_baseline(
             classes=schema.classes,
             edges=schema.target.edges,
         )
-        for table in read_blocks(folder / file.path, columns=[schema.target.name])
+        for table in read_blocks(folder.file(file.path), columns=[schema.target.name])
     )

@@ -38,12 +38,12 @@ from tidemill.storage.manifest import (
     ShardManifest,
     ValidatedManifest,
     read_profiles,
-    verified,
     verify_file,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
+from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import STORE_GROUP, STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
@@ -62,6 +62,7 @@ __all__ = [
     "Receipts",
     "ShardEntry",
     "ShardManifest",
+    "StoreFolder",
     "ValidatedManifest",
     "Workspace",
     "commit_directory",
@@ -92,7 +93,6 @@ __all__ = [
     "stable_hash",
     "stable_row_hash",
     "storage_errors",
-    "verified",
     "verify_file",
     "workspace_lock",
     "write_bytes",

@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tidemill.contracts import Store
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
 from tidemill.storage.atomic import read_json
 from tidemill.storage.hashed import read_output, write_hashed
 from tidemill.storage.hashing import hash_file
-from tidemill.storage.stores import ObjectFile
 
 __all__ = [
     "FileEntry",
@@ -21,7 +19,7 @@ __all__ = [
     "ShardManifest",
     "ValidatedManifest",
     "read_profiles",
-    "verified",
+    "require_equal",
     "verify_file",
 ]
 
@@ -271,25 +269,12 @@ def verify_file(folder: Path, entry: FileEntry) -> Path:
     return path
 
 
-def verified(store: Store, folder: str, entry: FileEntry) -> ObjectFile:
-    """The object of ``entry`` below ``folder``, to be read, after comparing it with its hash.
-
-    Raises
-    ------
-    IntegrityError
-        If it is missing or its bytes differ.
-    """
-    key = f"{folder}/{entry.path}"
-    file = ObjectFile(store, key)
-    _require_equal(str(file), store.sha256(key), entry.sha256)
-    return file
-
-
 def _require_hash(path: Path, expected: str) -> None:
-    _require_equal(str(path), hash_file(path), expected)
+    require_equal(str(path), hash_file(path), expected)
 
 
-def _require_equal(place: str, found: str, expected: str) -> None:
+def require_equal(place: str, found: str, expected: str) -> None:
+    """Refuse what has another SHA-256 than its manifest recorded."""
     if found != expected:
         raise IntegrityError(
             f"{place} is not what its manifest recorded: sha256 {found[:12]}..., "

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from tidemill.contracts import Store
 from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage.atomic import json_bytes
 from tidemill.storage.hashed import hashed, is_whole
+from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import open_store
 
 __all__ = ["Receipts"]
@@ -30,23 +30,21 @@ class Receipts:
 
     Parameters
     ----------
-    store : Store
-    folder : str
-        The key of the folder.
+    folder : StoreFolder
 
     Notes
     -----
     Memory: one receipt.
     """
 
-    def __init__(self, store: Store, folder: str) -> None:
-        self.store = store
+    def __init__(self, folder: StoreFolder) -> None:
         self.folder = folder
+        self.store = open_store(folder.store)
 
     @classmethod
     def at(cls, place: Path) -> Self:
         """Those of a folder of this machine."""
-        return cls(open_store(str(place.absolute().parent)), place.name)
+        return cls(StoreFolder.at(place))
 
     def done(self, work: str, key: str = "") -> dict[str, Any] | None:
         """The document of a finished work; None where it is to be made.
@@ -104,7 +102,7 @@ class Receipts:
         IntegrityError
             If one is missing.
         """
-        return {name: self.store.sha256(f"{self.folder}/{name}") for name in names}
+        return {name: self.store.sha256(self.folder.key(name)) for name in names}
 
     def spoil(self, work: str) -> None:
         """Take away the receipt of a work that is not whole; :meth:`made_anew` counts it."""
@@ -115,18 +113,16 @@ class Receipts:
 
     def made_anew(self, what: str) -> tuple[str, ...]:
         """What to say of works (``what``, in the plural) found spoilt; each is told once."""
-        found = [key for key in self.store.list_keys(self.folder) if key.endswith(_SPOILT)]
+        found = [key for key in self.store.list_keys(self.folder.folder) if key.endswith(_SPOILT)]
         for left in found:
             self.store.discard(left)
         if not found:
             return ()
-        return (
-            f"{len(found)} {what} in {self.store.address}/{self.folder} were not what had been "
-            "written, and were made again: look at the disk",
-        )
+        said = "were not what had been written, and were made again: look at the disk"
+        return (f"{len(found)} {what} in {self.folder} {said}",)
 
     def _note(self, work: str) -> str:
-        return f"{self.folder}/{work}.json"
+        return self.folder.key(f"{work}.json")
 
     def _holds(self, name: str, sha256: str) -> bool:
-        return self.store.sha256(f"{self.folder}/{name}") == sha256
+        return self.store.sha256(self.folder.key(name)) == sha256

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidemill.storage.store_folder import StoreFolder
+
 __all__ = ["Workspace"]
 
 
@@ -29,9 +31,9 @@ class Workspace:
         """The address of the store that its data lie in: on a disk its own folder."""
         return str(self.root)
 
-    def key(self, place: Path) -> str:
-        """The key of one of its places in that store."""
-        return place.relative_to(self.root).as_posix()
+    def stored(self, place: Path) -> StoreFolder:
+        """One of its places, as workers reach it."""
+        return StoreFolder(self.store(), place.relative_to(self.root).as_posix())
 
     @property
     def params(self) -> Path:

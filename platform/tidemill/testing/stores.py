@@ -23,7 +23,7 @@ import pytest
 
 from tidemill.contracts import Store, StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
-from tidemill.storage import ObjectFile, Receipts, open_store
+from tidemill.storage import ObjectFile, Receipts, StoreFolder, open_store
 
 __all__ = ["StoreContract", "kept"]
 
@@ -292,7 +292,7 @@ class StoreContract:
 
     def test_receipts_tell_what_is_finished(self, store: Store) -> None:
         """A work is finished by its own key, while its objects are what it left."""
-        receipts = Receipts(store, "work")
+        receipts = Receipts(StoreFolder(store.address, "work"))
         assert receipts.done("one", "k") is None
         left = kept(store, "work/one.x", b"12")
         receipts.finish("one", {"rows": 3}, {"one.x": left.sha256}, key="k")
