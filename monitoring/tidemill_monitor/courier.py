@@ -46,7 +46,7 @@ def main() -> int:
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     refused: list[str] = []
     if not order.get("allow_private"):
-        sys.addaudithook(lambda event, given: _judge(event, given, refused))
+        sys.addaudithook(lambda event, given: _refuse_event(event, given, refused))
     target = apprise.Apprise()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # what a plugin prints
         if not target.add(order["address"]):
@@ -66,7 +66,7 @@ def main() -> int:
     return CODES["delivered" if taken else "not taken"]
 
 
-def _judge(event: str, given: tuple[Any, ...], refused: list[str]) -> None:
+def _refuse_event(event: str, given: tuple[Any, ...], refused: list[str]) -> None:
     if event in _STARTS:
         refused.append("a program of this machine")
         raise AddressRefused("a channel may start no program", remedy="set its allow_private: true")

@@ -384,10 +384,10 @@ def test_the_courier_judges_every_address_that_a_socket_reaches(event, family, a
     found = []
     given = (SimpleNamespace(family=family), address)
     if refused is None:
-        courier._judge(event, given, found)
+        courier._refuse_event(event, given, found)
     else:
         with pytest.raises(AddressRefused):
-            courier._judge(event, given, found)
+            courier._refuse_event(event, given, found)
 
     assert found == ([] if refused is None else [refused])
 

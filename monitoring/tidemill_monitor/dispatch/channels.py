@@ -108,7 +108,7 @@ def check_channel(channel: Channel) -> None:
     address = _from_environment(channel, "url", channel.url, channel.url_env)
     if channel.kind == "apprise":
         order = {"address": address, "check": True}
-        _judge_courier(channel, *_courier(order, Deadlines()), Deadlines(), checking=True)
+        _check_courier(channel, *_courier(order, Deadlines()), Deadlines(), checking=True)
         return
     check_address(address)
     _keys(channel)
@@ -152,10 +152,10 @@ def send(
     answered = post(
         address, body, headers, allow_private=channel.allow_private, seconds=deadlines.webhook
     )
-    _judge(channel, answered, now)
+    _check_answer(channel, answered, now)
 
 
-def _judge(channel: Channel, answered: Answered, now: dt.datetime) -> None:
+def _check_answer(channel: Channel, answered: Answered, now: dt.datetime) -> None:
     status = answered.status
     if 200 <= status < 300:
         return
@@ -198,7 +198,7 @@ def _by_apprise(
         "text": data["text"],
         "type": _APPRISE_TYPES[data["severity"]],
     }
-    _judge_courier(channel, *_courier(order, deadlines), deadlines)
+    _check_courier(channel, *_courier(order, deadlines), deadlines)
 
 
 def _courier(order: Mapping[str, Any], deadlines: Deadlines) -> tuple[int | None, str]:
@@ -222,7 +222,7 @@ def _courier(order: Mapping[str, Any], deadlines: Deadlines) -> tuple[int | None
     return done.returncode, done.stdout.strip()
 
 
-def _judge_courier(
+def _check_courier(
     channel: Channel, code: int | None, said: str, deadlines: Deadlines, *, checking: bool = False
 ) -> None:
     if code == CODES["not understood"]:

@@ -146,7 +146,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
                 refused = exc
                 continue
-            self._judge_peer(stream, host)
+            self._check_peer(stream, host)
             return _DeadlineStream(stream, self._deadline)
         raise refused or httpcore.ConnectError(f"{host} has no address")
 
@@ -161,7 +161,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
                 refuse_unless_public(address, host)
         return addresses
 
-    def _judge_peer(self, stream: httpcore.NetworkStream, host: str) -> None:
+    def _check_peer(self, stream: httpcore.NetworkStream, host: str) -> None:
         if self._allow_private:
             return
         try:

@@ -99,7 +99,7 @@ class TextCells:
             return self._checked(values.cast(pa.string()))
         if pa.types.is_dictionary(kind) and is_text(kind.value_type):
             return self._checked_codes(values)
-        if self._is_plain(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        if self._has_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
             texts = categories(values)
             lost = texts.null_count > values.null_count
             array, faults = self._checked(texts)
@@ -111,7 +111,7 @@ class TextCells:
         except pa.ArrowInvalid:  # more text than 32-bit offsets hold
             return wrong_type(self.name, values, self.kind, "texts of less than 2 GB")
 
-    def _is_plain(self, kind: Any) -> bool:
+    def _has_text(self, kind: Any) -> bool:
         """Whether a number or boolean, which has a text (a decimal's would be of any scale)."""
         number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
         return bool(number or pa.types.is_boolean(kind))

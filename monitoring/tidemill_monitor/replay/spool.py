@@ -163,11 +163,11 @@ def _readable(
         if column.name in given and (column.name in features or column.purpose in apart)
     )
     known = {column.name for column in columns}
-    further = tuple(_plain(name, listing) for name in also if name not in known)
+    further = tuple(_carried_column(name, listing) for name in also if name not in known)
     return replace(schema, columns=(*columns, *further))
 
 
-def _plain(name: str, listing: SourceListing) -> Any:
+def _carried_column(name: str, listing: SourceListing) -> Any:
     from tidemill.schema import Column, ColumnType
 
     kind = next(c.type for c in listing.columns if c.name == name)

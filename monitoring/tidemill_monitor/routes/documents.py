@@ -264,7 +264,7 @@ def _intake(
     }
 
 
-def _plain(text: str, *, more: Mapping[int | str, Any] | None = None) -> dict[str, Any]:
+def _described(text: str, *, more: Mapping[int | str, Any] | None = None) -> dict[str, Any]:
     return {"responses": {200: {"description": text}, **(more or {})}}
 
 
@@ -278,9 +278,9 @@ PREDICT = _intake(
 )
 EVENTS = _intake("events", "Event", lines=True, answer="EventsTaken", status=202, text="durable")
 LABELS = _intake("labels", "Label", lines=True, answer="LabelsTaken", status=202, text="durable")
-HEALTH = _plain("the process answers")
-READY = _plain("rows are taken", more={503: {"description": "they are not; the parts say why"}})
+HEALTH = _described("the process answers")
+READY = _described("rows are taken", more={503: {"description": "they are not; the parts say why"}})
 METRICS: dict[str, Any] = {
-    **_plain("figures, in Prometheus' text format", more={401: _problem("no valid key")}),
+    **_described("figures, in Prometheus' text format", more={401: _problem("no valid key")}),
     "response_class": PlainTextResponse,
 }

@@ -21,7 +21,7 @@ def labelled_schema(schema: TableSchema) -> pa.Schema:
     Categories are plain text: dictionaries of different batches need not be unified.
     """
     truth = pa.float64() if schema.task is Task.REGRESSION else pa.string()
-    features = [pa.field(c.name, _plain(c.arrow_type)) for c in schema.features]
+    features = [pa.field(c.name, _decoded(c.arrow_type)) for c in schema.features]
     return pa.schema(
         [
             pa.field("event_id", pa.string()),
@@ -89,7 +89,7 @@ def _cell(value: pa.Scalar, kind: pa.DataType) -> pa.Array:
         return pa.nulls(1, kind)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def _decoded(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 

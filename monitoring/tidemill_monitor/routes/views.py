@@ -83,7 +83,7 @@ def windows(
         limit=limit,
         before=before,
         state=state,
-        segment=_plain(segment),
+        segment=_without_zero_bytes(segment),
         verdict=verdict,
         model_version=model_version,
     )
@@ -224,6 +224,6 @@ def _event(topics: frozenset[str]) -> bytes:
     return b"event: changed\ndata: " + orjson.dumps(content) + b"\n\n"
 
 
-def _plain(text: str | None) -> str | None:
+def _without_zero_bytes(text: str | None) -> str | None:
     # PostgreSQL's text holds no zero byte, so no segment has one.
     return text.replace("\0", "\ufffd") if text else text

@@ -82,15 +82,15 @@ def _differ(sent: pa.Table, stored: pa.Table, names: Sequence[str]) -> npt.NDArr
     """Which rows differ in one of the columns; one that is not there has no value."""
     found = np.zeros(len(sent), np.bool_)
     for name in names:
-        a = _plain(sent[name])
+        a = _decoded(sent[name])
         has = name in stored.schema.names
-        b = _plain(stored[name]).cast(a.type) if has else pa.nulls(len(sent), a.type)
+        b = _decoded(stored[name]).cast(a.type) if has else pa.nulls(len(sent), a.type)
         same = pc.fill_null(pc.equal(a, b), False)
         none = pc.and_(pc.is_null(a), pc.is_null(b))
         found |= ~pc.or_(same, none).to_numpy(zero_copy_only=False)
     return found
 
 
-def _plain(values: Any) -> Any:
+def _decoded(values: Any) -> Any:
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     return whole.cast(whole.type.value_type) if pa.types.is_dictionary(whole.type) else whole

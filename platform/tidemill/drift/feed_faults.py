@@ -242,7 +242,7 @@ def _frozen(name: str, now: ColumnProfile, habit: Habit) -> Iterator[Finding]:
     fullest = float(counts.max() / values)
     stuck = one_value(now)
     chance = habit.chance_of_one_value(now) if stuck else None
-    known = habit.stuck or (stuck and habit.often_still(now))
+    known = habit.stuck or (stuck and habit.often_constant(now))
     frozen = chance is not None and chance < _NO_ACCIDENT and not known
     said = f"{name} varies as it did."
     if stuck:

@@ -87,7 +87,7 @@ class Habit:
             unseen=_only_there(whole, blocks),
             outside=_beyond_others(blocks),
             factor=max(_strayed(whole, block) for block in blocks),
-            stuck=_often_stands(whole, _still_at(blocks)),
+            stuck=_often_stands(whole, _constant_at(blocks)),
             fullest=_fullest(counts),
             likeness=_likeness(counts),
             block_values=float(counts.sum(axis=1).mean()),
@@ -102,11 +102,11 @@ class Habit:
             self,
             nulls=max(self.nulls, *(_null_share(window) for window in recent)),
             factor=max(self.factor, *(_strayed(self.whole, window) for window in recent)),
-            stuck=self.stuck or len(_still_at(recent)) > 1,
+            stuck=self.stuck or len(_constant_at(recent)) > 1,
             fullest=np.maximum(self.fullest, _fullest(counts)),
         )
 
-    def often_still(self, window: ColumnProfile) -> bool:
+    def often_constant(self, window: ColumnProfile) -> bool:
         """Whether the one value of a window was almost all there was in some block before.
 
         Half as much again as in the block that had most of it would be all rows. An outer bin of
@@ -265,10 +265,10 @@ def _null_share(column: ColumnProfile) -> float:
     return column.nulls / max(column.rows, 1)
 
 
-def _still_at(columns: Sequence[ColumnProfile]) -> set[float | str]:
-    """The values at which blocks or windows stood still."""
-    still = (c for c in columns if _values(c) >= MIN_VALUES and one_value(c))
-    return {c.minimum if isinstance(c, NumericProfile) else next(iter(c.counts)) for c in still}
+def _constant_at(columns: Sequence[ColumnProfile]) -> set[float | str]:
+    """The values at which blocks or windows held one value."""
+    constant = (c for c in columns if _values(c) >= MIN_VALUES and one_value(c))
+    return {c.minimum if isinstance(c, NumericProfile) else next(iter(c.counts)) for c in constant}
 
 
 def _often_stands(whole: ColumnProfile, values: set[float | str]) -> bool:

@@ -112,10 +112,10 @@ def _tables(store: Database, window: _Archivable) -> Iterator[pa.Table]:
             piece = table.filter(inside)
             if len(piece) or not found:
                 found = True
-                yield _labelled(connection, _plain(piece))
+                yield _labelled(connection, _decoded(piece))
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def _decoded(table: pa.Table) -> pa.Table:
     # Dictionaries differ from batch to batch; a file has one schema.
     fields = [
         pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field

@@ -312,11 +312,11 @@ def _named(schema: TableSchema) -> str:
 
 
 def _hashes(table: pa.Table, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
-    known_by = pa.table({name: _plain(table[name]) for name in columns})
+    known_by = pa.table({name: _as_float32(table[name]) for name in columns})
     return salted_hash(stable_row_hash(known_by), "learnt")
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _as_float32(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Numbers as float32: the same row stays the same when its column is stored otherwise."""
     kind = column.type
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)

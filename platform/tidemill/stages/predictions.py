@@ -125,7 +125,7 @@ def _write_parquet(path: Path, parts: Sequence[ObjectFile]) -> None:
 
 
 def _write_csv(path: Path, parts: Sequence[ObjectFile]) -> None:
-    schema = _plain(next(read_blocks(parts[0])).schema)
+    schema = _decoded(next(read_blocks(parts[0])).schema)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file, pacsv.CSVWriter(file, schema) as writer:
@@ -133,7 +133,7 @@ def _write_csv(path: Path, parts: Sequence[ObjectFile]) -> None:
                 writer.write_table(table.cast(schema))
 
 
-def _plain(schema: pa.Schema) -> pa.Schema:
+def _decoded(schema: pa.Schema) -> pa.Schema:
     """Dictionaries as the texts that they stand for."""
     return pa.schema(
         [
