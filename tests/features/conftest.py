@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from tidemill.storage import ShardManifest
+from tidemill.storage import ShardManifest, StoreFolder
 from tidemill.testing.shards import rides, write_shards
 
 
 @pytest.fixture(scope="session")
 def make_shards(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[..., tuple[ShardManifest, Path]]:
+) -> Callable[..., tuple[ShardManifest, StoreFolder]]:
     """Write tables as shards, each time in a folder of its own."""
 
-    def make(tables: list[pa.Table], **settings: object) -> tuple[ShardManifest, Path]:
+    def make(tables: list[pa.Table], **settings: object) -> tuple[ShardManifest, StoreFolder]:
         folder = tmp_path_factory.mktemp("shards")
-        return write_shards(folder, tables, **settings), folder  # type: ignore[arg-type]
+        return write_shards(folder, tables, **settings), StoreFolder.at(folder)  # type: ignore[arg-type]
 
     return make
 

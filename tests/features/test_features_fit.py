@@ -1,5 +1,7 @@
 """What fitting learns, drops and says."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -180,12 +182,12 @@ def test_impossible_components_are_refused(make_shards, ride_table, components):
 def test_an_altered_profile_or_shard_is_refused(make_shards, ride_table):
     """A byte that changed since the manifest was written is noticed before use."""
     manifest, folder = make_shards([ride_table])
-    profile = folder / manifest.shards[0].profile
+    profile = Path(f"{folder}/{manifest.shards[0].profile}")
     profile.write_text(profile.read_text().replace("0", "1", 1))
     with pytest.raises(IntegrityError, match=r"profile\.json"):
         fit((manifest, folder))
     manifest, folder = make_shards([ride_table])
-    shard = folder / manifest.shards[0].file.path
+    shard = Path(f"{folder}/{manifest.shards[0].file.path}")
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
@@ -198,7 +200,7 @@ def test_a_shard_replaced_by_another_whole_file_is_refused(make_shards, ride_tab
     manifest, folder = make_shards([ride_table])
     _, other = make_shards([ride_table[:300]])
     name = manifest.shards[0].file.path
-    (folder / name).write_bytes((other / name).read_bytes())
+    Path(f"{folder}/{name}").write_bytes(Path(f"{other}/{name}").read_bytes())
     with pytest.raises(IntegrityError, match="not what its manifest recorded"):
         fit((manifest, folder), project="pca")
 
@@ -263,7 +265,7 @@ def test_an_altered_shard_is_refused_where_only_its_times_are_read(make_shards):
     later = pa.table({"day": pa.array(days[::-1].copy()), "y": np.arange(28.0)})
     _, other = make_shards([later])
     name = manifest.shards[0].file.path
-    (folder / name).write_bytes((other / name).read_bytes())
+    Path(f"{folder}/{name}").write_bytes(Path(f"{other}/{name}").read_bytes())
     with pytest.raises(IntegrityError, match="not what its manifest recorded"):
         fit((manifest, folder))
 

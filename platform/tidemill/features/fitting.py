@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.config import ReductionConfig
@@ -24,7 +23,7 @@ from tidemill.features.training_shards import (
 from tidemill.numbers import EXACT
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema
-from tidemill.storage import ShardManifest
+from tidemill.storage import ShardManifest, StoreFolder
 
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
@@ -36,7 +35,7 @@ _OURS = ("select", "project")  # what they say stands at the report's top
 
 def fit_reducer(
     manifest: ShardManifest,
-    folder: Path,
+    folder: StoreFolder,
     config: ReductionConfig,
     *,
     engine: Engine,
@@ -47,7 +46,7 @@ def fit_reducer(
     Parameters
     ----------
     manifest : ShardManifest
-    folder : Path
+    folder : StoreFolder
         Holds the manifest's files.
     config : ReductionConfig
     engine : Engine

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from operator import add
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from tidemill.features.encoder import Encoder
 from tidemill.features.sequence import FittedStep, chosen
 from tidemill.profiling import Moments, Profile, fold, merge
 from tidemill.schema import Role
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
+from tidemill.storage import ShardEntry, ShardManifest, StoreFolder, read_blocks
 
 __all__ = ["Encoding", "ShardColumns", "count_calendar", "training_profile"]
 
@@ -47,7 +46,7 @@ class Encoding:
         return tuple(column.name for column in self.columns)
 
 
-def training_profile(manifest: ShardManifest, folder: Path) -> Profile:
+def training_profile(manifest: ShardManifest, folder: StoreFolder) -> Profile:
     """The merged block profiles of the training shards.
 
     Raises
@@ -58,12 +57,15 @@ def training_profile(manifest: ShardManifest, folder: Path) -> Profile:
     return fold(
         Profile.from_json(block)
         for shard in manifest.of(Role.TRAIN)
-        for block in read_profiles(folder, shard)
+        for block in folder.profiles(shard)
     )
 
 
 def count_calendar(
-    manifest: ShardManifest, folder: Path, parts: Mapping[str, tuple[str, ...]], engine: Engine
+    manifest: ShardManifest,
+    folder: StoreFolder,
+    parts: Mapping[str, tuple[str, ...]],
+    engine: Engine,
 ) -> Counts:
     """How often each calendar part takes each value, by time column; reads those columns only."""
     if not parts:
@@ -80,10 +82,10 @@ def count_calendar(
 
 
 def _shard_calendar(
-    shard: ShardEntry, *, folder: Path, parts: Mapping[str, tuple[str, ...]]
+    shard: ShardEntry, *, folder: StoreFolder, parts: Mapping[str, tuple[str, ...]]
 ) -> Counts:
     total: Counts = {}
-    for table in read_blocks(verify_file(folder, shard.file), columns=list(parts)):
+    for table in read_blocks(folder.verified(shard.file), columns=list(parts)):
         for name, wanted in parts.items():
             counts = calendar_counts(read_times(table[name]), wanted)
             held = total.setdefault(name, {part: np.zeros_like(c) for part, c in counts.items()})
@@ -99,7 +101,7 @@ class ShardColumns:
     Parameters
     ----------
     manifest : ShardManifest
-    folder : Path
+    folder : StoreFolder
     engine : Engine
     progress : callable or None
         Of each pass, one step a shard.
@@ -120,7 +122,7 @@ class ShardColumns:
     """
 
     manifest: ShardManifest
-    folder: Path
+    folder: StoreFolder
     engine: Engine
     progress: Progress | None
     profile: Profile
@@ -236,14 +238,14 @@ class ShardColumns:
 def _shard_pass(
     shard: ShardEntry,
     *,
-    folder: Path,
+    folder: StoreFolder,
     encoding: Encoding,
     steps: Sequence[FittedStep],
     kept: tuple[int, ...] | None,
     of: Callable[[FloatMatrix, int], Result],
     merge: Callable[[Result, Result], Result],
 ) -> Result:
-    path = verify_file(folder, shard.file)
+    path = folder.verified(shard.file)
     encoder = Encoder(encoding.features, len(encoding.columns))
     columns: Sequence[str] = [feature["name"] for feature in encoding.features]
     buffer = np.empty((max(shard.file.blocks), len(encoding.columns)))

@@ -69,7 +69,7 @@ class Lesson:
 
     def all_blocks(self) -> tuple[ReducedBlocks, ReducedBlocks]:
         """All training and validation rows, by a reducer of their own."""
-        shards = self.context.workspace.shards
+        shards = self.context.shards
         reducer, _ = fit_reducer(
             self.manifest, shards, self.params.reduction, engine=self.context.engine
         )

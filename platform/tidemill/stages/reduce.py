@@ -16,7 +16,7 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
     manifest = ShardManifest.read(workspace.shards)
     reducer, report = fit_reducer(
         manifest,
-        workspace.shards,
+        context.shards,
         reduction,
         engine=context.engine,
         progress=context.progress,

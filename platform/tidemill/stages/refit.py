@@ -206,8 +206,7 @@ def _all_blocks(
     context: StageContext, manifest: ShardManifest, reduction: ReductionConfig, work: Path
 ) -> ReducedBlocks:
     """The matrices of all rows, by a reducer that knows all of them."""
-    shards = context.workspace.shards
-    reducer, _ = fit_reducer(manifest, shards, reduction, engine=context.engine)
+    reducer, _ = fit_reducer(manifest, context.shards, reduction, engine=context.engine)
     with storage_errors(work):
         (work / "reducer").mkdir(parents=True, exist_ok=True)
     save_reducer(reducer, work / "reducer")

@@ -16,7 +16,14 @@ from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.context import StageContext
 from tidemill.stages.lesson import Lesson
-from tidemill.storage import ShardManifest, hash_file, hash_json, read_hashed, read_output
+from tidemill.storage import (
+    ShardManifest,
+    StoreFolder,
+    hash_file,
+    hash_json,
+    read_hashed,
+    read_output,
+)
 from tidemill.tracking import LoadedModel
 
 __all__ = ["MAX_CONTINUED", "Taught", "teach"]
@@ -109,7 +116,7 @@ def _start(
     same = champion.metadata.get("learner") == name
     continued = int(champion.metadata.get("continued", 0)) + 1
     able = same and LEARNERS[name].continues
-    awoken = _awoken(champion, manifest, live, context.workspace.shards) if able else ()
+    awoken = _awoken(champion, manifest, live, context.shards) if able else ()
     warm = able and continued <= MAX_CONTINUED and not awoken
     return _Start(warm, continued, _tuned(context) if same else {}, awoken)
 
@@ -185,7 +192,7 @@ def _lessons(job: Lesson, champion: LoadedModel, *, rehearse: bool) -> list[Lear
 
 
 def _awoken(
-    champion: LoadedModel, manifest: ShardManifest, live: str, shards: Path
+    champion: LoadedModel, manifest: ShardManifest, live: str, shards: StoreFolder
 ) -> tuple[str, ...]:
     """Features that the champion does not read, with one value in the source, and more now."""
     read = set(champion.judged[0].feature_names_in_)

@@ -36,6 +36,7 @@ from tidemill.features.described import check_reducer
 from tidemill.features.reducer import Reducer
 from tidemill.settings import Settings
 from tidemill.steps import STEPS
+from tidemill.storage import StoreFolder
 from tidemill.testing.shards import rides, write_shards
 from tidemill.tracking import open_candidate, save_candidate
 
@@ -75,7 +76,7 @@ class StepContract:
         config = ReductionConfig(**{**cls.reduction, **reduction, "steps": (*steps, own, *after)})
         with tempfile.TemporaryDirectory() as folder, open_engine(Settings(workers=1)) as engine:
             manifest = write_shards(Path(folder), tables)
-            return fit_reducer(manifest, Path(folder), config, engine=engine)
+            return fit_reducer(manifest, StoreFolder.at(Path(folder)), config, engine=engine)
 
     @classmethod
     @functools.cache
@@ -135,7 +136,7 @@ class StepContract:
         with tempfile.TemporaryDirectory() as folder, open_engine(Settings(workers=1)) as engine:
             config = ReductionConfig(impute="none", steps=())
             manifest = write_shards(Path(folder), [table])
-            return fit_reducer(manifest, Path(folder), config, engine=engine)[0]
+            return fit_reducer(manifest, StoreFolder.at(Path(folder)), config, engine=engine)[0]
 
     def test_its_columns_have_names(self) -> None:
         """One each, no two alike; what it leaves out has a reason."""
