@@ -147,8 +147,6 @@ TOUCHING = {
     *("discover", "listing", "parquet_apart", "parquet_child", "streams"),
     # Keys spilt to be compared, and parts that are put in their place.
     *("commit_scan", "unique_keys"),
-    # Shards: profiles compared with their hashes, leftovers swept.
-    *("append", "audit", "build", "shards"),
     # A retraining's own folder: its state, and rows as they were gathered.
     *("gathering", "live", "order", "refit", "relearn", "retrain", "sets", "steps", "teach"),
     # Of the control plane: suites, reports, pages, models, samples, a search's journal, outputs.

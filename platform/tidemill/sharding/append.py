@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidemill.config import HoldoutConfig, ShardingConfig
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage import (
     ShardEntry,
     ShardManifest,
-    hash_bytes,
     place_file,
-    storage_errors,
     verify_file,
+    verify_profile,
 )
 
 __all__ = [
@@ -56,9 +55,8 @@ def sound_shards(folder: Path, key: str) -> ShardManifest | None:
             return None
         for shard in found.of_origin("").shards:
             verify_file(folder, shard.file)
-            if hash_bytes((folder / shard.profile).read_bytes()) != shard.profile_sha256:
-                return None
-    except (IntegrityError, OSError, KeyError, TypeError, ValueError):
+            verify_profile(folder, shard)
+    except (IntegrityError, OSError, StorageFailed, KeyError, TypeError, ValueError):
         return None
     return found
 
@@ -106,8 +104,6 @@ def append_sets(source: Path, sets: Sequence[tuple[str, Path]], staged: Path) ->
     for name, folder in sets:
         own = ShardManifest.read(folder)
         place = appended_folder(staged, name)
-        with storage_errors(place):
-            place.mkdir(parents=True)
         _place(folder, own, place)
         own.write(place)
         shards = (*whole.shards, *joined(own, name, first=len(whole.shards)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +13,14 @@ import pyarrow as pa
 
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Engine
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.profiling import Profile
 from tidemill.schema import Role
 from tidemill.sharding.append import APPENDED, appended_folder, joined, renumbered
 from tidemill.sharding.facts import Place, Wanted, facts_of, wanted_by
 from tidemill.sharding.ranges import cuts_from_text, ordered
 from tidemill.sharding.roles import ROLE_RULES, ROLES, RoleRule, rule_from_json
-from tidemill.storage import ShardEntry, ShardManifest, hash_bytes, read_blocks, verify_file
+from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
 
 __all__ = ["ShardProblem", "verify"]
 
@@ -103,14 +102,11 @@ def _verify_shard(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> l
 
 def _verify_profile(folder: Path, shard: ShardEntry) -> Iterator[ShardProblem]:
     try:
-        content = (folder / shard.profile).read_bytes()
-    except OSError as exc:
-        yield ShardProblem(shard.profile, f"cannot be read: {exc.strerror}")
+        documents = read_profiles(folder, shard)
+    except (IntegrityError, StorageFailed) as exc:
+        yield ShardProblem(shard.profile, exc.message)
         return
-    if hash_bytes(content) != shard.profile_sha256:
-        yield ShardProblem(shard.profile, "is not what the manifest recorded")
-        return
-    profiles = tuple(Profile.from_json(document).rows for document in json.loads(content))
+    profiles = tuple(Profile.from_json(document).rows for document in documents)
     if profiles != shard.file.blocks:
         yield ShardProblem(shard.profile, "does not have one profile for each block")
 

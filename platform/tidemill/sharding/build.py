@@ -28,7 +28,7 @@ from tidemill.storage import (
     commit_directory,
     discard_directory,
     hash_json,
-    storage_errors,
+    sweep_others,
 )
 
 __all__ = ["shard"]
@@ -106,8 +106,6 @@ def shard(
     )
     plan = make_plan(manifest, config, wanted, survey, seed=seed)
     staged = work / "staged"
-    with storage_errors(work):
-        staged.mkdir(parents=True, exist_ok=True)
     tasks = pieces_of(manifest, folder, plan)
     exchange = exchange_of(manifest, work, plan)
     pieces = engine.map(
@@ -201,10 +199,7 @@ def _block_limits(
 def _sweep(manifest: ShardManifest, staged: Path) -> None:
     """Delete what a killed run left beside the shards: the folder is an output, name by name."""
     named = {name for shard in manifest.shards for name in (shard.file.path, shard.profile)}
-    with storage_errors(staged):
-        for path in staged.iterdir():
-            if path.name not in named:
-                path.unlink()
+    sweep_others(staged, named)
 
 
 def _stretch(progress: Progress | None, before: int, total: int) -> Progress | None:

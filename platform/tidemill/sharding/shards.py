@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.profiling import Profile
 from tidemill.schema import Role, TableSchema
 from tidemill.sharding.ranges import ordered, to_texts
@@ -27,6 +27,7 @@ from tidemill.storage import (
     recut,
     replacing,
     verify_file,
+    verify_profile,
     write_bytes,
 )
 
@@ -192,13 +193,11 @@ def _finished(receipts: Receipts, out: Path, task: ShardTask) -> ShardEntry | No
     entry = entry_from_json(document["entry"])
     try:
         verify_file(out, entry.file)
-        whole = hash_bytes((out / entry.profile).read_bytes()) == entry.profile_sha256
-    except (IntegrityError, OSError):
-        whole = False
-    if whole:
-        return entry
-    receipts.spoil(_work(task))
-    return None
+        verify_profile(out, entry)
+    except (IntegrityError, StorageFailed):
+        receipts.spoil(_work(task))
+        return None
+    return entry
 
 
 def entry_from_json(document: dict[str, Any]) -> ShardEntry:

@@ -9,6 +9,7 @@ from tidemill.storage.atomic import (
     replaced_file,
     replacing,
     storage_errors,
+    sweep_others,
     write_bytes,
     write_json,
 )
@@ -39,6 +40,7 @@ from tidemill.storage.manifest import (
     ValidatedManifest,
     read_profiles,
     verify_file,
+    verify_profile,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
 from tidemill.storage.receipts import Receipts
@@ -93,7 +95,9 @@ __all__ = [
     "stable_hash",
     "stable_row_hash",
     "storage_errors",
+    "sweep_others",
     "verify_file",
+    "verify_profile",
     "workspace_lock",
     "write_bytes",
     "write_hashed",

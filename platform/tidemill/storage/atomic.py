@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +28,7 @@ __all__ = [
     "replaced_file",
     "replacing",
     "storage_errors",
+    "sweep_others",
     "sweep_temporaries",
     "temporary_beside",
     "write_bytes",
@@ -81,6 +82,8 @@ def replacing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
     """
     temporary = temporary_beside(path, beside)
     with storage_errors(path):
+        for folder in {path.parent, temporary.parent}:
+            folder.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             temporary.replace(path)
@@ -217,6 +220,14 @@ def place_file(source: Path, target: Path) -> None:
             os.link(source, target)
         except OSError:
             shutil.copyfile(source, target)
+
+
+def sweep_others(folder: Path, named: Collection[str]) -> None:
+    """Delete the files of a folder that have none of these names; nobody may be writing there."""
+    with storage_errors(folder):
+        for path in folder.iterdir():
+            if path.name not in named:
+                path.unlink()
 
 
 def sweep_temporaries(folder: Path) -> None:

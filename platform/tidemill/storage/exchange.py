@@ -277,8 +277,6 @@ class PieceWriter:
         self._waiting.append((rows, places))
 
     def __enter__(self) -> PieceWriter:
-        with storage_errors(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -300,6 +298,7 @@ class PieceWriter:
         with storage_errors(self._path):
             if self._spill is None:
                 # Without a name, so that nothing is left of it, however this process ends.
+                self._path.parent.mkdir(parents=True, exist_ok=True)
                 spill = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
                 self._spill = self._stack.enter_context(spill)
             start = self._spill.tell()

@@ -21,6 +21,7 @@ __all__ = [
     "read_profiles",
     "require_equal",
     "verify_file",
+    "verify_profile",
 ]
 
 MANIFEST = "manifest.json"
@@ -243,11 +244,14 @@ def read_profiles(folder: Path, shard: ShardEntry) -> list[dict[str, Any]]:
     IntegrityError
         If the file is missing or its bytes differ.
     """
-    path = folder / shard.profile
-    if path.is_file():
-        _require_hash(path, shard.profile_sha256)
-    documents: list[dict[str, Any]] = read_json(path)
+    verify_profile(folder, shard)
+    documents: list[dict[str, Any]] = read_json(folder / shard.profile)
     return documents
+
+
+def verify_profile(folder: Path, shard: ShardEntry) -> None:
+    """Compare the profiles of a shard with their hash; errors are those of :func:`verify_file`."""
+    _verified_path(folder / shard.profile, shard.profile_sha256)
 
 
 def verify_file(folder: Path, entry: FileEntry) -> Path:
@@ -258,19 +262,18 @@ def verify_file(folder: Path, entry: FileEntry) -> Path:
     IntegrityError
         If the file is missing or its bytes differ.
     """
-    path = folder / entry.path
+    return _verified_path(folder / entry.path, entry.sha256)
+
+
+def _verified_path(path: Path, sha256: str) -> Path:
     if not path.is_file():
         raise IntegrityError(
             f"{path} is missing",
             remedy="bring it back with `dvc checkout`, or run `tidemill run`",
             path=str(path),
         )
-    _require_hash(path, entry.sha256)
+    require_equal(str(path), hash_file(path), sha256)
     return path
-
-
-def _require_hash(path: Path, expected: str) -> None:
-    require_equal(str(path), hash_file(path), expected)
 
 
 def require_equal(place: str, found: str, expected: str) -> None:
