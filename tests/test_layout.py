@@ -37,10 +37,24 @@ def modules() -> list[Path]:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def arrows_between_modules() -> dict[str, set[str]]:
+    """What each module imports of the house; imports for types alone count."""
+    graph = grimp.build_graph(
+        "tidemill", "tidemill_monitor", cache_dir=None, exclude_type_checking_imports=False
+    )
+    return {one: graph.find_modules_directly_imported_by(one) for one in graph.modules}
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Top-level names that a file imports, at any depth of its code."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -81,8 +95,7 @@ def test_the_monitor_leaves_heavy_libraries_to_their_rooms(library):
 
 def test_no_modules_import_in_a_circle():
     """Arrows run one way, also between the modules of one room, and for types alone."""
-    graph = grimp.build_graph("tidemill", "tidemill_monitor", cache_dir=None)
-    arrows = {one: graph.find_modules_directly_imported_by(one) for one in graph.modules}
+    arrows = dict(arrows_between_modules())
     while arrows:
         aims = set().union(*arrows.values())
         kept = {one for one, imports in arrows.items() if one in aims and imports & arrows.keys()}
@@ -94,17 +107,15 @@ def test_no_modules_import_in_a_circle():
 
 def test_the_ledgers_nouns_stand_on_its_rooms():
     """The index of ids knows the database alone, and that knows neither ids nor nouns."""
-    graph = grimp.build_graph("tidemill", cache_dir=None)
-    ledger, allowed = (
-        "tidemill.ledger",
-        {"database": ("database",), "event_ids": ("event_ids", "database")},
-    )
+    below = {"database": ("database",), "event_ids": ("event_ids", "database")}
+    ledger = "tidemill.ledger."
     upward = [
         (module, aim)
-        for room, rooms in allowed.items()
-        for module in graph.find_descendants(f"{ledger}.{room}")
-        for aim in graph.find_modules_directly_imported_by(module)
-        if aim.startswith(ledger) and aim.split(".")[2:3] not in [[name] for name in rooms]
+        for module, aims in arrows_between_modules().items()
+        for room, allowed in below.items()
+        if (module + ".").startswith(f"{ledger}{room}.")
+        for aim in aims
+        if aim.startswith("tidemill.ledger") and aim.split(".")[2:3] not in [[x] for x in allowed]
     ]
     assert upward == []
 
@@ -158,7 +169,7 @@ TOUCHING = {
 
 def touches_a_path(path: Path) -> bool:
     """Whether a module opens, lists, moves or asks about files itself."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             by, name = "", getattr(node.func, "id", "")
             if isinstance(node.func, ast.Attribute):
@@ -178,7 +189,7 @@ def test_public_class_names_are_unique():
     """One word, one thing: who reads a class's name knows which one is meant."""
     homes: dict[str, list[str]] = {}
     for path in (*modules(), *sorted(MONITOR.rglob("*.py"))):
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
@@ -189,7 +200,7 @@ def test_classes_keep_their_names_where_they_are_imported():
     renamed = [
         (str(path.relative_to(ROOT)), alias.name, alias.asname)
         for path in (*modules(), *sorted(MONITOR.rglob("*.py")))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tidemill")
         for alias in node.names
         if alias.name[:1].isupper() and alias.asname not in (None, alias.name)
@@ -230,7 +241,7 @@ def test_rooms_stay_small():
         text = path.read_text()
         if len(text.splitlines()) > 400:
             large.append(str(path.relative_to(ROOT)))
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
                 "migrations" not in path.parts and _body_lines(node, text.splitlines()) > 40
             ):
@@ -256,7 +267,7 @@ def test_docstrings_say_more_than_names():
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     silent = []
     for path in (*modules(), *sorted(MONITOR.rglob("*.py"))):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             said = ast.get_docstring(node) if isinstance(node, kinds) else None
             if said and isinstance(node, ast.ClassDef):
                 said = said.split("\n\n")[0]
