@@ -80,6 +80,21 @@ def test_what_is_no_step_is_refused_by_what_it_lacks():
         read_params(f"{SOURCE}reduction: {{steps: ['json:dumps']}}")
 
 
+def test_a_module_on_the_path_can_be_tried(tmp_path, monkeypatch):
+    """By its address, without a package: there is no version that its models could name."""
+    module = recipe_files(RECIPE, "A step of the reducer")["within_range.py"]
+    (tmp_path / "within_range.py").write_text(module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    class Contract(StepContract):
+        step = "within_range:WithinRange"
+
+    Contract().test_a_sealed_model_does_the_same(tmp_path / "out")
+    named = (tmp_path / "out" / "model" / "requirements.txt").read_text()
+    assert "within-range" not in named
+    assert "tidemill==" in named
+
+
 def test_settings_of_before_are_named_as_before():
     """A sequence that nobody stated is not part of what keys are made of."""
     default = read_params(SOURCE).reduction

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +78,18 @@ class Candidate:
 
 
 def requirements(pipeline: Pipeline) -> tuple[str, ...]:
-    """The exact versions of the packages that a candidate of it needs to predict, sorted."""
+    """The exact versions of the packages that a candidate of it needs to predict, sorted.
+
+    A learner or step that is tried out as a module on the path is of no package, and has none.
+    """
     kind = learner_of(pipeline[-1])
     steps = getattr(pipeline[0], "requires", ())  # what is no reducer is refused when it is opened
-    needed = {*_REQUIRED, *steps, *(kind.requires if kind else ())}
-    found = [f"{name}=={version(name)}" for name in needed]
-    return tuple(sorted([*found, f"tidemill=={tidemill.__version__}"]))
+    known = {f"{name}=={version(name)}" for name in _REQUIRED}
+    known.add(f"tidemill=={tidemill.__version__}")
+    for name in (*steps, *(kind.requires if kind else ())):
+        with suppress(PackageNotFoundError):
+            known.add(f"{name}=={version(name)}")
+    return tuple(sorted(known))
 
 
 def save_candidate(
