@@ -159,7 +159,17 @@ TOUCHING = {
     # Keys spilt to be compared, and parts that are put in their place.
     *("commit_scan", "unique_keys"),
     # A retraining's own folder: its state, and rows as they were gathered.
-    *("gathering", "live", "order", "refit", "relearn", "retrain", "sets", "steps", "teach"),
+    *(
+        "comparing",
+        "gathering",
+        "job",
+        "order",
+        "refit",
+        "relearn",
+        "sets",
+        "taking_in",
+        "taught",
+    ),
     # Of the control plane: suites, reports, pages, models, samples, a search's journal, outputs.
     *("data_docs", "offline_docs", "refused_rows", "suite", "validation_report"),
     *("ingest", "journal", "predictions", "register", "saving"),

@@ -11,7 +11,8 @@
     |   |-- SuiteInvalid          the expectation suite is not one
     |   |-- DependencyMissing     an optional package is not installed
     |   |-- BudgetExceeded        the choice does not fit into the memory budget
-    |   `-- ModelMissing          no such model, version or alias
+    |   |-- ModelMissing          no such model, version or alias
+    |   `-- StageFailed           a stage of the user's own raised, or did not leave what it should
     |-- DataRefused           3   the data were read and refused
     |   |-- SourceEmpty           the source has no rows
     |   |-- SourceUnreadable      damaged, truncated or malformed file
@@ -61,6 +62,7 @@ __all__ = [
     "SourceEmpty",
     "SourceMissing",
     "SourceUnreadable",
+    "StageFailed",
     "StorageFailed",
     "SuiteInvalid",
     "TargetUnusable",
@@ -184,6 +186,10 @@ class BudgetExceeded(UsageError):
 
 class ModelMissing(UsageError):
     """The registry has no such model, version or alias."""
+
+
+class StageFailed(UsageError):
+    """A stage of the user's own raised, or did not leave what params.yaml says."""
 
 
 class DataRefused(TidemillError):

@@ -15,10 +15,10 @@ from tidemill.errors import ConfigError
 from tidemill.learning import predict_scores
 from tidemill.metrics import STRETCHES, Lead, figures_of, lead_of
 from tidemill.profiling import fold
+from tidemill.retraining.gate import Evidence, deciding_figure, excuse, rule
 from tidemill.schema import Column, ColumnType, Purpose, Role, TableSchema, Task
 from tidemill.settings import Settings
 from tidemill.stages import StageContext
-from tidemill.stages.gate import Evidence, deciding_figure, excuse, rule
 from tidemill.stages.shard_figures import measure_shards, measure_stretches, stretch_ends
 from tidemill.storage import ShardManifest, Workspace
 from tidemill.tracking import Tracker, load_champion

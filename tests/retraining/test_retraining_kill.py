@@ -14,8 +14,8 @@ import pytest
 
 from tidemill.engines import LocalEngine
 from tidemill.sharding import verify
-from tidemill.stages.live import live_sets
 from tidemill.storage import ShardManifest, Workspace
+from tidemill.storage.live_sets import live_sets
 from tidemill.testing.workspaces import copy_workspace
 from tidemill.tracking import Registry, Tracker
 from tidemill.versioning import Versions, version_notes

@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
-from tidemill.cli.retraining import _Labelled
+from tidemill.cli.champions import _Labelled
 from tidemill.config import load_params
 from tidemill.engines import LocalEngine
 from tidemill.errors import ValidationFailed
 from tidemill.ingestion import live_rows
-from tidemill.stages.gathering import gather_rows
-from tidemill.stages.sides import Sides
+from tidemill.retraining.gathering import gather_rows
+from tidemill.retraining.sides import Sides
 from tidemill.storage import ShardManifest, Workspace, read_blocks
 
 CHANGES = {

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from tidemill.errors import IntegrityError, TooFewRows
 from tidemill.ingestion import as_labelled
 from tidemill.metrics import STRETCHES
+from tidemill.retraining.gathering import Gathered, gather_rows
 from tidemill.retraining.sets import keep_cut, known_sides
+from tidemill.retraining.sides import UNTIMED, Cut, Sides, stretch_numbers
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
-from tidemill.stages.gathering import Gathered, gather_rows
-from tidemill.stages.live import LiveSet
-from tidemill.stages.sides import UNTIMED, Cut, Sides, stretch_numbers
 from tidemill.storage import (
     Workspace,
     hash_file,
@@ -27,6 +26,7 @@ from tidemill.storage import (
     write_hashed,
     write_json,
 )
+from tidemill.storage.live_sets import LiveSet
 
 HOUR = 3_600_000_000
 SCHEMA = TableSchema(

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tidemill.cli.retraining import _Labelled
+from tidemill.cli.champions import _Labelled
 from tidemill.config import load_params
 from tidemill.drift import Reference
 from tidemill.engines import LocalEngine
@@ -29,13 +29,14 @@ from tidemill.errors import (
 )
 from tidemill.ingestion import live_rows
 from tidemill.retraining import Order
+from tidemill.retraining.sides import Sides
+from tidemill.retraining.taking_in import categories_so_far
 from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.sharding import locate, verify
 from tidemill.stages.ancestry import ancestry_of
-from tidemill.stages.live import categories_so_far, live_sets
-from tidemill.stages.sides import Sides
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks, write_hashed
+from tidemill.storage.live_sets import live_sets
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
 from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
 from tidemill.versioning import Versions, version_notes

@@ -9,10 +9,9 @@ import pytest
 
 from tidemill.engines import LocalEngine
 from tidemill.errors import StorageFailed
-from tidemill.retraining import steps
 from tidemill.sharding import verify
-from tidemill.stages.live import live_sets
 from tidemill.storage import ShardManifest, Workspace, read_blocks
+from tidemill.storage.live_sets import live_sets
 from tidemill.testing.workspaces import copy_workspace
 from tidemill.versioning import Versions
 
@@ -29,19 +28,23 @@ def appended_times(root):
     ]
 
 
-def test_what_an_unfinished_retraining_appended_is_not_appended_again(
-    root, live, again, monkeypatch
-):
+def fails_in(step):
+    """Runs the steps before the named one, at which the disk is full."""
+
+    def execute(name, call):
+        if name == step:
+            raise StorageFailed("the disk is full", remedy="make room")
+        return call()
+
+    return execute
+
+
+def test_what_an_unfinished_retraining_appended_is_not_appended_again(root, live, again):
     """The next one has its rows among its own: each is in the shards once, and none is missing."""
     old, new = live(root, 300), live(root, 500, seed=1)
 
-    def fails(*_, **__):
-        raise StorageFailed("the disk is full", remedy="make room")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(steps, "teach", fails)
-        with pytest.raises(StorageFailed):
-            again(root, old, "d1")
+    with pytest.raises(StorageFailed):
+        again(root, old, "d1", execute=fails_in("teach"))
     assert [found.name for found in live_sets(Workspace.at(root))] == ["0001-d1"]
 
     outcome = again(root, pa.concat_tables([old, new]), "d2")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tidemill.errors import ServiceUnavailable, StorageFailed
-from tidemill.orchestration import retraining as flow
+from tidemill.orchestration import retrain_flow as flow
 from tidemill.retraining import Outcome, outcome_of
 from tidemill.storage import Workspace
 

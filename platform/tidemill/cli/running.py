@@ -152,13 +152,14 @@ def stage(
 ) -> None:
     """Run one stage: what `dvc repro` calls."""
     from tidemill.cli.observer import at_work
+    from tidemill.config import load_params
     from tidemill.engines import open_engine
-    from tidemill.pipeline import find_stage, run_stage
+    from tidemill.pipeline import STAGES, find_stage, run_stage, with_own
     from tidemill.settings import load_settings
 
     screen = Screen(as_json=as_json)
-    find_stage(name)
     place = existing(workspace)
+    find_stage(name, with_own(STAGES, load_params(place.root), place.root))
     environment = load_settings(engine=engine)
     with (
         at_work(place, screen, wait=wait) as observer,

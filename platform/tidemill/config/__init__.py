@@ -23,6 +23,7 @@ from tidemill.config.monitoring import (
     RetrainingConfig,
     WindowConfig,
 )
+from tidemill.config.own_stages import OwnStageConfig
 from tidemill.config.params import Params
 from tidemill.config.sections import (
     CsvFormat,
@@ -49,6 +50,7 @@ __all__ = [
     "HoldoutConfig",
     "IngestionConfig",
     "MonitoringConfig",
+    "OwnStageConfig",
     "Params",
     "QualityConfig",
     "ReductionConfig",

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Any
+
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config.monitoring import MonitoringConfig
+from tidemill.config.own_stages import OwnStageConfig
 from tidemill.config.sections import (
     DatasetConfig,
     EvaluationConfig,
@@ -35,6 +43,17 @@ class Params(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     registration: RegistrationConfig = RegistrationConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    stages: dict[str, OwnStageConfig] = Field(
+        default_factory=dict, description="stages of your own, by name"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_stages_where_there_are_none(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """A run in MLflow tells all settings, and most have none."""
+        document: dict[str, Any] = serialize(self)
+        return {name: each for name, each in document.items() if name != "stages" or each}
 
     @property
     def model_name(self) -> str:

@@ -22,6 +22,7 @@ from tidemill.contracts.search import (
     Trial,
     TrialState,
 )
+from tidemill.contracts.stage import OwnStage, StageJob
 from tidemill.contracts.step import Comoments, EncodedColumn, Step, TrainingColumns
 from tidemill.contracts.store import ObjectWriter, Store, StoredObject
 
@@ -41,6 +42,7 @@ __all__ = [
     "FloatMatrix",
     "Learner",
     "ObjectWriter",
+    "OwnStage",
     "Parameter",
     "Partial",
     "Progress",
@@ -49,6 +51,7 @@ __all__ = [
     "Sampler",
     "Scalar",
     "Space",
+    "StageJob",
     "Step",
     "Store",
     "StoredObject",

@@ -1,29 +1,27 @@
-"""The graph, stated once: every door runs these stages with these inputs and outputs.
+"""The main job, stated once: every door runs these stages with these inputs and outputs.
 
 ``dvc repro`` runs ``tidemill stage NAME`` for each; Prefect wraps each as a task; ``tidemill run
---direct`` calls them in turn. What is current is DVC's word, taken from dvc.lock.
+--direct`` calls them in turn. What is current is DVC's word, taken from dvc.lock. The retraining
+is stated in the same way (:class:`Stage`), and runs by the same runner (:class:`Runner`).
 """
 
-from tidemill.pipeline.graph import STAGES, Stage, find_stage
+from tidemill.pipeline.advancing import Execute, Record, Runner, measured, runs_ended
+from tidemill.pipeline.graph import STAGES, find_stage
 from tidemill.pipeline.observing import Observer, Quiet
 from tidemill.pipeline.overriding import overridden, take_back
-from tidemill.pipeline.running import (
-    Execute,
-    context_for,
-    measured,
-    prepare_versions,
-    run_pipeline,
-    run_stage,
-    runs_ended,
-)
+from tidemill.pipeline.running import context_for, prepare_versions, run_pipeline, run_stage
+from tidemill.pipeline.stage import Stage
 from tidemill.pipeline.summary import RunSummary, StageRun
+from tidemill.pipeline.with_own import with_own
 
 __all__ = [
     "STAGES",
     "Execute",
     "Observer",
     "Quiet",
+    "Record",
     "RunSummary",
+    "Runner",
     "Stage",
     "StageRun",
     "context_for",
@@ -35,4 +33,5 @@ __all__ = [
     "run_stage",
     "runs_ended",
     "take_back",
+    "with_own",
 ]

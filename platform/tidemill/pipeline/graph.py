@@ -1,17 +1,17 @@
-"""The stages: name, inputs, outputs, sections of params.yaml, function."""
+"""The main job, stated: its stages, what each reads and leaves, and what it depends on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from tidemill.config import Params
 from tidemill.errors import UsageError, nearest
 from tidemill.pipeline.source import source_deps
+from tidemill.pipeline.stage import Stage
+from tidemill.pipeline.with_own import with_own
 from tidemill.stages import (
-    StageContext,
-    StageResult,
+    registration_stands,
     run_evaluate,
     run_ingest,
     run_look,
@@ -21,44 +21,14 @@ from tidemill.stages import (
     run_shard,
     run_train,
     run_tune,
+    shard_warnings,
 )
-from tidemill.versioning import Out, StageSpec
+from tidemill.versioning import COMMAND, Out, StageSpec
 
-__all__ = ["STAGES", "Stage", "find_stage", "stage_specs"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One node of the graph.
-
-    Parameters
-    ----------
-    name : str
-    run : callable
-        Takes the context and the parameters; reads of the latter only what ``params`` names.
-    deps, outs : tuple
-        Paths relative to the workspace.
-    params : tuple of str
-        Sections of params.yaml that the result depends on.
-    reads_source : bool
-        Whether ``dataset.source`` itself is a dep.
-    reads_suite : bool
-        Whether the expectation suite is.
-    reads_live : bool
-        Whether data/live is, where there is one.
-    """
-
-    name: str
-    run: Callable[[StageContext, Params], StageResult]
-    deps: tuple[str, ...]
-    outs: tuple[Out, ...]
-    params: tuple[str, ...]
-    reads_source: bool = False
-    reads_suite: bool = False
-    reads_live: bool = False
+__all__ = ["STAGES", "find_stage", "stage_specs"]
 
 
-STAGES: tuple[Stage, ...] = (
+STAGES: tuple[Stage[Params], ...] = (
     Stage(
         name="look",
         run=lambda context, p: run_look(context, dataset=p.dataset),
@@ -86,6 +56,7 @@ STAGES: tuple[Stage, ...] = (
         deps=("data/validated",),
         outs=(Out("data/shards", persist=True),),
         params=("sharding", "seed"),
+        warnings=lambda context, _: shard_warnings(context.workspace),
         reads_live=True,
     ),
     Stage(
@@ -140,11 +111,12 @@ STAGES: tuple[Stage, ...] = (
         ),
         outs=(),
         params=("dataset", "evaluation", "registration"),
+        stands=lambda context, _: registration_stands(context),
     ),
 )
 
 
-def find_stage(name: str) -> Stage:
+def find_stage(name: str, stages: Sequence[Stage[Params]] = STAGES) -> Stage[Params]:
     """Return the stage of that name.
 
     Raises
@@ -152,10 +124,10 @@ def find_stage(name: str) -> Stage:
     UsageError
         If there is none; the nearest name is offered.
     """
-    for stage in STAGES:
+    for stage in stages:
         if stage.name == name:
             return stage
-    names = [stage.name for stage in STAGES]
+    names = [stage.name for stage in stages]
     close = nearest(name, names)
     raise UsageError(
         f"there is no stage {name!r}",
@@ -165,14 +137,16 @@ def find_stage(name: str) -> Stage:
     )
 
 
-def stage_specs(params: Params, root: Path) -> tuple[StageSpec, ...]:
+def stage_specs(
+    params: Params, root: Path, stages: Sequence[Stage[Params]] = STAGES
+) -> tuple[StageSpec, ...]:
     """The graph as DVC states it, for the source and suite of ``params``."""
     source = source_deps(params.dataset, root)
     live = ("data/live",) if (root / "data" / "live").is_dir() else ()
     return tuple(
         StageSpec(
             name=stage.name,
-            command=f"tidemill stage {stage.name}",
+            command=f"{COMMAND} {stage.name}",
             deps=(
                 *(source if stage.reads_source else ()),
                 *((params.ingestion.suite,) if stage.reads_suite else ()),
@@ -182,5 +156,5 @@ def stage_specs(params: Params, root: Path) -> tuple[StageSpec, ...]:
             outs=stage.outs,
             params=stage.params,
         )
-        for stage in STAGES
+        for stage in with_own(stages, params, root)
     )

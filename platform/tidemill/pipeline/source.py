@@ -7,7 +7,7 @@ from pathlib import Path
 from tidemill.config import DatasetConfig
 from tidemill.ingestion.sources.discover import find_files
 
-__all__ = ["source_deps"]
+__all__ = ["shown", "source_deps"]
 
 
 def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
     inside = place.is_relative_to(root.resolve())
     if not holds_workspace and (inside or not globbed):
         return (fixed,)
-    return tuple(_shown(path, root) for path in find_files(dataset, root))
+    return tuple(shown(path, root) for path in find_files(dataset, root))
 
 
 def _fixed_part(source: str) -> str:
@@ -36,7 +36,8 @@ def _fixed_part(source: str) -> str:
     return source
 
 
-def _shown(path: Path, root: Path) -> str:
+def shown(path: Path, root: Path) -> str:
+    """A path as dvc.yaml has it: below the workspace relative to it."""
     absolute = path.resolve()
     inside = absolute.is_relative_to(root.resolve())
     return absolute.relative_to(root.resolve()).as_posix() if inside else absolute.as_posix()

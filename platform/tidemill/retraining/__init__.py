@@ -27,6 +27,7 @@ again after that appends its rows anew.
 """
 
 from tidemill.retraining.order import Order, Outcome, Rows, outcome_of, sweep
-from tidemill.retraining.steps import retrain
+from tidemill.retraining.steps import STEPS
+from tidemill.retraining.underway import retrain
 
-__all__ = ["Order", "Outcome", "Rows", "outcome_of", "retrain", "sweep"]
+__all__ = ["STEPS", "Order", "Outcome", "Rows", "outcome_of", "retrain", "sweep"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import pyarrow as pa
 from tidemill.errors import UsageError
 from tidemill.ingestion import LabelledRows
 from tidemill.pipeline import StageRun
-from tidemill.storage import Workspace, discard_directory, read_hashed
+from tidemill.storage import Workspace, discard_directory, read_hashed, write_hashed
 
-__all__ = ["Order", "Outcome", "Rows", "outcome_of", "receipts", "sweep"]
+__all__ = ["Order", "Outcome", "Rows", "keep_outcome", "outcome_of", "receipts", "sweep"]
 
 Rows = Callable[[], Iterable[pa.RecordBatch | pa.Table | LabelledRows]]
 
@@ -71,6 +71,16 @@ def outcome_of(workspace: Workspace, decision: str) -> Outcome | None:
     """The outcome of a finished retraining; None while it is not."""
     path = receipts(workspace, decision) / "outcome.json"
     return Outcome(read_hashed(path)) if path.exists() else None
+
+
+def keep_outcome(
+    workspace: Workspace, order: Order, facts: dict[str, Any], stages: Sequence[StageRun]
+) -> Outcome:
+    """Write down what became of a retraining, and keep nothing else that is large."""
+    path = receipts(workspace, order.decision) / "outcome.json"
+    write_hashed(path, facts)
+    sweep(workspace, order.decision)
+    return Outcome(read_hashed(path), tuple(stages))
 
 
 def sweep(workspace: Workspace, decision: str) -> None:

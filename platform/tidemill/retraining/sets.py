@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.retraining.order import outcome_of, receipts
-from tidemill.stages.live import LiveSet, live_sets
-from tidemill.stages.sides import Cut, Sides
+from tidemill.retraining.sides import Cut, Sides
 from tidemill.storage import Workspace, discard_directory, read_hashed, write_hashed
+from tidemill.storage.live_sets import LiveSet, live_sets
 
-__all__ = ["keep_cut", "known_sides", "set_name", "staying_sets", "take_out_unfinished"]
+__all__ = [
+    "cut_is_kept",
+    "keep_cut",
+    "known_sides",
+    "set_name",
+    "staying_sets",
+    "take_out_unfinished",
+]
 
 _ANEW = (
     "delete it and run the same again, with the proof_fraction of the first retraining in "
@@ -72,6 +79,11 @@ def keep_cut(workspace: Workspace, sides: Sides, cut: Cut | None) -> None:
     path = _split(workspace)
     if not path.exists() or read_hashed(path, remedy=_ANEW) != found:
         write_hashed(path, found)
+
+
+def cut_is_kept(workspace: Workspace, cut: Cut | None) -> bool:
+    """Whether :func:`keep_cut` has done its work for a cut."""
+    return _split(workspace).exists() and (cut is None or cut in known_sides(workspace, 0.5).cuts)
 
 
 def _split(workspace: Workspace) -> Path:

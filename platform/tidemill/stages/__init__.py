@@ -5,6 +5,7 @@ from tidemill.stages.evaluate import run_evaluate
 from tidemill.stages.ingest import run_ingest
 from tidemill.stages.look import run_look
 from tidemill.stages.meter import Meter
+from tidemill.stages.own import code_files, code_reachable, own_record, run_own
 from tidemill.stages.reduce import run_reduce
 from tidemill.stages.refit import run_refit
 from tidemill.stages.register import registration_stands, run_register
@@ -18,10 +19,14 @@ __all__ = [
     "Meter",
     "StageContext",
     "StageResult",
+    "code_files",
+    "code_reachable",
+    "own_record",
     "registration_stands",
     "run_evaluate",
     "run_ingest",
     "run_look",
+    "run_own",
     "run_reduce",
     "run_refit",
     "run_register",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.schema import Role
 from tidemill.stages.candidate import read_training
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.own import own_figures, own_record
 from tidemill.stages.promotion import Contest, Promotion
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import REFIT, refit_seconds, unseen_of
@@ -78,10 +80,15 @@ def registration_stands(context: StageContext) -> bool:
     )
 
 
-def run_register(context: StageContext, *, params: Params) -> StageResult:
+def run_register(context: StageContext, *, params: Params, own: Sequence[str] = ()) -> StageResult:
     """Register models/serving; promote it if what was judged beats what the champion's was.
 
     Both on these test shards. Registering the same twice changes nothing.
+
+    Parameters
+    ----------
+    own : sequence of str
+        Stages of the user's own before it: what they noted goes with run and version.
     """
     workspace, tracker = context.workspace, context.tracker
     manifest = ShardManifest.read(workspace.shards)
@@ -101,13 +108,14 @@ def run_register(context: StageContext, *, params: Params) -> StageResult:
     registry = Registry(tracker)
     _log(context, run_id, params, manifest, metrics, training, versions)
     _log_refit(context, run_id, candidate.digest)
+    _log_own(context, run_id, params, own)
     registered = registry.register(
         workspace.serving / "model",
         model_name=params.model_name,
         run_id=run_id,
         digest=candidate.digest,
         reference=[_written_reference(context, manifest, candidate, metrics["metric"])],
-        attachments=_attachments(workspace),
+        attachments=[*_attachments(workspace), *(workspace.root / own_record(n) for n in own)],
         metrics={f"test_{name}": value for name, value in metrics["test"].items()},
         tags=origin_tags(versions, workspace.root),
     )
@@ -277,6 +285,15 @@ def _log_refit(context: StageContext, run_id: str, digest: str) -> None:
     figures = {name: told[name] for name in ("rows", "iterations")}
     seconds = refit_seconds(context.workspace.hidden, digest)
     context.tracker.log_stage(run_id, "refit", {}, {**figures, "seconds": seconds})
+
+
+def _log_own(context: StageContext, run_id: str, params: Params, own: Sequence[str]) -> None:
+    """What stages of the user's own were told, and the figures that they returned."""
+    for name in own:
+        figures = own_figures(context.workspace, name)
+        numbers = {key: float(n) for key, n in figures.items() if isinstance(n, int | float)}
+        told = params.stages[name].model_dump(mode="json")
+        context.tracker.log_stage(run_id, name, told, numbers)
 
 
 def log_data(

@@ -9,7 +9,6 @@ from tidemill.config import ShardingConfig
 from tidemill.schema import Role, TableSchema
 from tidemill.sharding import append_sets, appended_folder, live_config, shard, sound_shards
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.stages.live import LiveSet, live_sets
 from tidemill.storage import (
     ShardManifest,
     ValidatedManifest,
@@ -20,6 +19,7 @@ from tidemill.storage import (
     hash_file,
     hash_json,
 )
+from tidemill.storage.live_sets import LiveSet, live_sets
 
 __all__ = ["run_shard", "shard_warnings", "source_key"]
 

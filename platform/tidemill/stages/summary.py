@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from tidemill.schema import Task
+from tidemill.stages.own import own_figures
 from tidemill.stages.refit import REFIT
 from tidemill.stages.register import noted_registration
 from tidemill.storage import (
@@ -19,8 +20,10 @@ from tidemill.versioning import Versions
 __all__ = ["summarise"]
 
 
-def summarise(workspace: Workspace, stages: Collection[str]) -> dict[str, Any]:
-    """Return the facts of reports/summary.json that ``stages`` have left."""
+def summarise(
+    workspace: Workspace, stages: Collection[str], own: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the facts of reports/summary.json that ``stages`` have left, ``own`` among them."""
     facts: dict[str, Any] = {}
     for stage, read in _FACTS.items():
         if stage in stages:
@@ -32,6 +35,8 @@ def summarise(workspace: Workspace, stages: Collection[str]) -> dict[str, Any]:
         facts.pop("champion_value", None)
     if "shard" in stages:
         facts["dataset_version"] = Versions(workspace.root).dataset_version()
+    if figures := {name: own_figures(workspace, name) for name in own if name in stages}:
+        facts["own_stages"] = figures
     return facts
 
 

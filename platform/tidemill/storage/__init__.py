@@ -31,6 +31,7 @@ from tidemill.storage.hashing import (
     stable_hash,
     stable_row_hash,
 )
+from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet, live_sets
 from tidemill.storage.lock import services_lock, shared_lock, workspace_lock
 from tidemill.storage.manifest import (
     FileEntry,
@@ -43,6 +44,7 @@ from tidemill.storage.manifest import (
     verify_profile,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
+from tidemill.storage.placing import digest_of, files_below, is_left, place_of, put_in_place
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
 from tidemill.storage.store_folder import StoreFolder
@@ -50,6 +52,8 @@ from tidemill.storage.stores import STORE_GROUP, STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
 __all__ = [
+    "LEARNT_IDS",
+    "SET_NOTE",
     "STORES",
     "STORE_GROUP",
     "BlockWriter",
@@ -58,6 +62,7 @@ __all__ = [
     "FileEntry",
     "FileHeld",
     "FileLock",
+    "LiveSet",
     "ObjectFile",
     "PartEntry",
     "PieceIndex",
@@ -68,7 +73,9 @@ __all__ = [
     "ValidatedManifest",
     "Workspace",
     "commit_directory",
+    "digest_of",
     "discard_directory",
+    "files_below",
     "fresh_directory",
     "hash_bytes",
     "hash_file",
@@ -76,10 +83,14 @@ __all__ = [
     "hash_json",
     "hashed",
     "inputs_a_piece",
+    "is_left",
     "is_whole",
+    "live_sets",
     "most_opens",
     "open_store",
     "place_file",
+    "place_of",
+    "put_in_place",
     "read_block",
     "read_blocks",
     "read_hashed",

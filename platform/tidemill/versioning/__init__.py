@@ -2,6 +2,7 @@
 
 from tidemill.versioning.dataset_versions import note_version, version_notes
 from tidemill.versioning.dvc_graph import (
+    COMMAND,
     Out,
     StageSpec,
     check_dvc_yaml,
@@ -13,6 +14,7 @@ from tidemill.versioning.repository import code_revision, ensure_repo
 from tidemill.versioning.versions import Versions
 
 __all__ = [
+    "COMMAND",
     "Out",
     "StageSpec",
     "Versions",

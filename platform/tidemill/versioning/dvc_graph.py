@@ -14,12 +14,15 @@ from ruamel.yaml.error import YAMLError
 from tidemill.errors import ConfigError
 from tidemill.storage import storage_errors, write_bytes
 
-__all__ = ["Out", "StageSpec", "check_dvc_yaml", "dvc_document", "write_dvc_yaml"]
+__all__ = ["COMMAND", "Out", "StageSpec", "check_dvc_yaml", "dvc_document", "write_dvc_yaml"]
 
 _HEADER = """\
 # The stages as DVC sees them: `dvc repro` runs what `tidemill run` runs, and leaves the same
 # bytes. It keeps these stages equal to its own graph; stages that you add stay as they are.
 """
+COMMAND = "tidemill stage"
+"""With a stage's name after it, what runs it."""
+
 _SECTIONS = {"out": "outs", "metric": "metrics", "plot": "plots"}
 
 
@@ -124,7 +127,16 @@ def write_dvc_yaml(root: Path, document: Mapping[str, Any]) -> bool:
 
 
 def _strangers(found: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: stage for name, stage in found.items() if name not in document["stages"]}
+    """Stages that the graph does not have, less those that it had once."""
+    return {
+        name: stage
+        for name, stage in found.items()
+        if name not in document["stages"] and not _once_ours(name, stage)
+    }
+
+
+def _once_ours(name: str, stage: object) -> bool:
+    return isinstance(stage, Mapping) and stage.get("cmd") == f"{COMMAND} {name}"
 
 
 def check_dvc_yaml(root: Path, document: Mapping[str, Any]) -> list[str]:
@@ -152,10 +164,14 @@ def check_dvc_yaml(root: Path, document: Mapping[str, Any]) -> list[str]:
         ) from exc
     stages = found.get("stages") if isinstance(found, Mapping) else None
     given = stages if isinstance(stages, Mapping) else {}
+    gone = (name for name in given if name not in document["stages"])
     return [
-        difference
-        for name, stage in document["stages"].items()
-        for difference in _compare(name, stage, given.get(name))
+        *(
+            difference
+            for name, stage in document["stages"].items()
+            for difference in _compare(name, stage, given.get(name))
+        ),
+        *(f"stage {name} is gone" for name in gone if _once_ours(name, given[name])),
     ]
 
 

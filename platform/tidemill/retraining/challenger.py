@@ -15,16 +15,16 @@ from tidemill.drift import HeldOut
 from tidemill.ingestion import read_report
 from tidemill.learning import predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
+from tidemill.retraining.comparing import Comparison
+from tidemill.retraining.relearn import Refitted
+from tidemill.retraining.taking_in import TAKEN_IN, Proof
+from tidemill.retraining.taught import Taught
 from tidemill.schema import TableSchema
 from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
-from tidemill.stages.live import TAKEN_IN
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import refit_seconds, unseen_of
 from tidemill.stages.register import log_data, origin_tags
-from tidemill.stages.relearn import Refitted
-from tidemill.stages.retrain import Comparison, Proof
-from tidemill.stages.teach import Taught
 from tidemill.storage import ShardManifest, read_blocks, verify_file, write_json
 from tidemill.tracking import LoadedModel, Registered, Registry, open_candidate
 from tidemill.versioning import Versions

@@ -1,4 +1,4 @@
-"""Live rows: the sets that were taken over for learning, and how gathered rows become one.
+"""append: gathered rows are validated, and those that teach become a set of live rows.
 
 Labelled live rows go one of two ways (``sides``): *learn* rows become a set below data/live, which
 the shards of the source are extended with; *proof* rows judge the models that learnt from the
@@ -7,22 +7,22 @@ others, and no model that is judged learns from them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tidemill.config import Params
-from tidemill.errors import IntegrityError, KeyInvalid
+from tidemill.errors import KeyInvalid
 from tidemill.ingestion import ingest, list_source, live_dataset, load_suite, row_wise_suite
 from tidemill.profiling import Profile, categories_of
+from tidemill.retraining.job import RetrainingJob
 from tidemill.schema import TableSchema
-from tidemill.stages.context import StageContext
+from tidemill.stages import StageContext
 from tidemill.storage import (
     FileEntry,
     PartEntry,
     ShardManifest,
     ValidatedManifest,
-    Workspace,
     commit_directory,
     fresh_directory,
     hash_file,
@@ -33,86 +33,25 @@ from tidemill.storage import (
     write_hashed,
     write_json,
 )
+from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet
 
 __all__ = [
     "FILES",
     "LEARN",
-    "LEARNT_IDS",
     "PROOF",
     "TAKEN_IN",
-    "LiveSet",
+    "Proof",
+    "TakenIn",
     "categories_so_far",
-    "live_sets",
     "take_in",
+    "taken_in",
 ]
 
 FILES, LEARN, PROOF = "files", "learn", "proof"
 """Of gathered rows: their folder, and the stems of its two files."""
 
-LEARNT_IDS = "learnt.npy"
-"""Beside them and in each set: the sorted hashes of the learn rows, uint64."""
-
-_SET = "set.json"
 TAKEN_IN = "taken_in.json"
 """Receipt of a retraining's rows: without it they are validated again."""
-_LOST = (
-    "bring the folder back from a copy of the workspace; or delete it and run `tidemill run`: its "
-    "rows teach no more, and may judge models that learnt them"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSet:
-    """Labelled live rows that one retraining has learnt from: a folder below data/live.
-
-    Parameters
-    ----------
-    name : str
-        A number that orders the sets, and the decision that made it.
-    folder : Path
-    """
-
-    name: str
-    folder: Path
-
-    @property
-    def validated(self) -> Path:
-        """Its typed rows and their manifest."""
-        return self.folder / "validated"
-
-    def learnt_ids(self) -> Path:
-        """The file of the hashes of its rows, as it was written.
-
-        Raises
-        ------
-        IntegrityError
-            If it is not: rows that taught would judge. Sets of earlier releases noted no hash.
-        """
-        path = self.folder / LEARNT_IDS
-        if read_hashed(self.folder / _SET, remedy=_LOST).get("learnt", "") not in (
-            "",
-            hash_file(path) if path.is_file() else None,
-        ):
-            raise IntegrityError(f"{path} is not what was written", remedy=_LOST, path=str(path))
-        return path
-
-    def fits(self, schema: TableSchema) -> bool:
-        """Whether its rows have the columns, types and classes of ``schema``."""
-        own = ValidatedManifest.read(self.validated).schema
-        return bool(_shape(own) == _shape(schema))
-
-
-def _shape(schema: TableSchema) -> Any:
-    columns = [(c.name, c.physical, c.purpose) for c in schema.columns]
-    return columns, schema.task, schema.classes
-
-
-def live_sets(workspace: Workspace) -> tuple[LiveSet, ...]:
-    """The sets below data/live, in the order in which they were appended."""
-    if not workspace.live.is_dir():
-        return ()
-    folders = sorted(f.parent for f in workspace.live.glob(f"*/{_SET}"))
-    return tuple(LiveSet(f.name, f) for f in folders if not f.name.startswith("."))
 
 
 def categories_so_far(manifest: ShardManifest, shards: Path) -> dict[str, frozenset[str]]:
@@ -124,35 +63,48 @@ def categories_so_far(manifest: ShardManifest, shards: Path) -> dict[str, frozen
     )
 
 
-def take_in(
-    context: StageContext, params: Params, schema: TableSchema, folder: Path, name: str
-) -> tuple[LiveSet, tuple[FileEntry, ...], dict[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The labelled live rows that judge: files of validated rows in a folder."""
+
+    folder: Path
+    files: tuple[FileEntry, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """The gathered rows, validated: the set that teaches, those that judge, and how many."""
+
+    live: LiveSet
+    proof: Proof
+    facts: Mapping[str, int]
+
+
+def taken_in(job: RetrainingJob) -> TakenIn:
+    """What :func:`take_in` left."""
+    document = read_hashed(job.folder / TAKEN_IN)
+    files = tuple(FileEntry.from_json(file) for file in document["proof"])
+    return TakenIn(job.live, Proof(job.folder / "validated", files), document["facts"])
+
+
+def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
     """Validate the gathered rows, and make the learn rows a set of data/live.
-
-    Parameters
-    ----------
-    schema : TableSchema
-        Of the shards, with its classes.
-    folder : Path
-        The retraining's own; ``rows`` in it are the gathered ones.
-    name : str
-        Of the set.
-
-    Returns
-    -------
-    (LiveSet, proof, facts)
-        The proof rows are files of ``folder/validated``.
 
     Raises
     ------
     ValidationFailed, TargetUnusable, KeyInvalid
         As for the ingestion of the source, without expectations about whole tables.
     """
-    live = LiveSet(name, context.workspace.live / name)
+    live, folder, schema = job.live, job.folder, job.manifest.schema
     receipt = folder / TAKEN_IN
-    if not (receipt.exists() and (live.folder / _SET).exists()):
+    if not (receipt.exists() and (live.folder / SET_NOTE).exists()):
         try:
-            _validate(context, params, schema, folder)
+            _validate(context, job.params, schema, folder)
         except KeyInvalid as exc:
             raise KeyInvalid(
                 f"of the labelled rows, as they were gathered, {exc.message}",
@@ -172,8 +124,7 @@ def take_in(
             },
         }
         write_hashed(receipt, noted)
-    document = read_hashed(receipt)
-    return live, tuple(FileEntry.from_json(f) for f in document["proof"]), document["facts"]
+    return taken_in(job)
 
 
 def _validate(context: StageContext, params: Params, schema: TableSchema, folder: Path) -> None:
@@ -214,6 +165,6 @@ def _commit_set(live: LiveSet, folder: Path, manifest: ValidatedManifest) -> Non
     content = hash_json([part.file.sha256 for part in manifest.parts])
     learnt = hash_file(staged / LEARNT_IDS)
     write_hashed(
-        staged / _SET, {"name": live.name, "rows": rows, "content": content, "learnt": learnt}
+        staged / SET_NOTE, {"name": live.name, "rows": rows, "content": content, "learnt": learnt}
     )
     commit_directory(staged, live.folder)

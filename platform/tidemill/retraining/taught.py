@@ -13,9 +13,10 @@ from tidemill.features import training_profile
 from tidemill.learners import LEARNERS
 from tidemill.learning import fit
 from tidemill.profiling import CategoryProfile, NumericProfile
+from tidemill.retraining.job import RetrainingJob
+from tidemill.retraining.lesson import Lesson
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_of
 from tidemill.stages.context import StageContext
-from tidemill.stages.lesson import Lesson
 from tidemill.storage import (
     ShardManifest,
     StoreFolder,
@@ -26,7 +27,7 @@ from tidemill.storage import (
 )
 from tidemill.tracking import LoadedModel
 
-__all__ = ["MAX_CONTINUED", "Taught", "teach"]
+__all__ = ["MAX_CONTINUED", "Taught", "find_taught", "teach"]
 
 MAX_CONTINUED = 8
 """So often in a row a model goes on; then one from scratch takes its place (trees add up)."""
@@ -41,46 +42,40 @@ class Taught:
     document: dict[str, Any]
 
 
-def teach(
-    context: StageContext,
-    params: Params,
-    champion: LoadedModel,
-    manifest: ShardManifest,
-    live: str,
-    folder: Path,
-    *,
-    rehearse: bool,
-    metric: str,
-) -> Taught:
-    """Leave ``folder/candidate``: the pipeline, and how it came to be.
+def find_taught(context: StageContext, job: RetrainingJob, number: int) -> Taught | None:
+    """The finished challenger of a lesson; None while there is none of what it depends on now."""
+    return _finished(job.lesson(number), _key(context, job, _start(context, job), number))
+
+
+def teach(context: StageContext, job: RetrainingJob, number: int) -> Taught:
+    """Leave ``candidate`` in the lesson's folder: the pipeline, and how it came to be.
 
     Where the champion is of the configured learner, and that can go on, the challenger has the
     champion's reducer and goes on from its learner over the live set's training rows; the set's
     validation rows stop it early. Elsewhere, and where features that never varied do so now (the
     champion's reducer left them out), reducer and learner are fitted from scratch on all training
-    rows, old and live.
+    rows, old and live. Rounds stop by the figure that decides, where the learner can follow it.
 
     Parameters
     ----------
-    manifest : ShardManifest
-        The shards, the live set ``live`` among them.
-    rehearse : bool
-        Whether one that goes on sees as many old rows, evenly spaced, lest it forget.
-    metric : str
-        The figure that is to get better: rounds stop by it, where the learner can follow it.
+    number : int
+        Of the lesson: in the second one that goes on sees as many old rows, evenly spaced, lest
+        it forget.
 
     Notes
     -----
     Memory: as for ``train``; a warm start sees live and rehearsed rows only. The same arguments
     leave the same bytes; a finished candidate of them is not made again.
     """
-    start = _start(context, params, champion, manifest, live)
-    key = _key(context, params, champion, live, start, rehearse=rehearse, metric=metric)
-    done = _finished(folder / "candidate", key)
+    params, champion, manifest, folder = job.params, job.champion, job.manifest, job.lesson(number)
+    start, rehearse = _start(context, job), number > 0
+    key = _key(context, job, start, number)
+    done = _finished(folder, key)
     if done is not None:
         return done
-    job = Lesson(context, params, champion.judged, manifest, live, folder / "reduced" / key[:16])
-    train, validation = job.warm_blocks(rehearse) if start.warm else job.all_blocks()
+    work = folder / "reduced" / key[:16]
+    lesson = Lesson(context, params, champion.judged, manifest, job.live.name, work)
+    train, validation = lesson.warm_blocks(rehearse) if start.warm else lesson.all_blocks()
     fitted = fit(
         params.training,
         start.tuned,
@@ -89,13 +84,13 @@ def teach(
         task=manifest.schema.task,
         classes=manifest.schema.classes,
         seed=params.seed,
-        metric=metric,
+        metric=job.figures[1],
         start=champion.judged[-1] if start.warm else None,
     )
-    document = _told(params, champion, job, start, fitted, rehearse=rehearse)
+    document = _told(params, champion, lesson, start, fitted, rehearse=rehearse)
     document |= {"key": key, "rows": sum(train.rows)}
-    learnt = _learnt(job, champion, start, rehearse=rehearse)
-    digest = job.save(fitted.estimator, document, folder / "candidate", learnt=learnt)
+    learnt = _learnt(lesson, champion, start, rehearse=rehearse)
+    digest = lesson.save(fitted.estimator, document, folder / "candidate", learnt=learnt)
     return Taught(folder / "candidate", digest, document)
 
 
@@ -109,40 +104,30 @@ class _Start:
     awoken: tuple[str, ...]
 
 
-def _start(
-    context: StageContext, params: Params, champion: LoadedModel, manifest: ShardManifest, live: str
-) -> _Start:
+def _start(context: StageContext, job: RetrainingJob) -> _Start:
+    params, champion = job.params, job.champion
     name = params.training.learner
     same = champion.metadata.get("learner") == name
     continued = int(champion.metadata.get("continued", 0)) + 1
     able = same and LEARNERS[name].continues
-    awoken = _awoken(champion, manifest, live, context.shards) if able else ()
+    awoken = _awoken(champion, job.manifest, job.live.name, context.shards) if able else ()
     warm = able and continued <= MAX_CONTINUED and not awoken
     return _Start(warm, continued, _tuned(context) if same else {}, awoken)
 
 
-def _key(
-    context: StageContext,
-    params: Params,
-    champion: LoadedModel,
-    live: str,
-    start: _Start,
-    *,
-    rehearse: bool,
-    metric: str,
-) -> str:
+def _key(context: StageContext, job: RetrainingJob, start: _Start, number: int) -> str:
     """Names all that a candidate depends on."""
     return hash_json(
         {
             "shards": hash_file(context.workspace.shards / "manifest.json"),
-            "champion": champion.digest,
-            "training": params.training.model_dump(mode="json", exclude={"refit"}),
-            "reduction": None if start.warm else params.reduction.model_dump(mode="json"),
+            "champion": job.champion.digest,
+            "training": job.params.training.model_dump(mode="json", exclude={"refit"}),
+            "reduction": None if start.warm else job.params.reduction.model_dump(mode="json"),
             "params": start.tuned,
-            "seed": params.seed,
-            "live": live,
-            "rehearse": rehearse,
-            "metric": metric,
+            "seed": job.params.seed,
+            "live": job.live.name,
+            "rehearse": number > 0,
+            "metric": job.figures[1],
         }
     )
 
@@ -150,7 +135,7 @@ def _key(
 def _told(
     params: Params,
     champion: LoadedModel,
-    job: Lesson,
+    lesson: Lesson,
     start: _Start,
     fitted: Fit,
     *,
@@ -165,30 +150,30 @@ def _told(
         "iterations": fitted.n_iterations,
         "curve": [list(point) for point in fitted.curve],
         "seed": params.seed,
-        "schema": job.manifest.schema.to_json(),
+        "schema": lesson.manifest.schema.to_json(),
         "continues": champion.version if start.warm else None,
         "continued": start.continued if start.warm else 0,
     }
 
 
 def _learnt(
-    job: Lesson, champion: LoadedModel, start: _Start, *, rehearse: bool
+    lesson: Lesson, champion: LoadedModel, start: _Start, *, rehearse: bool
 ) -> Sequence[Learnt] | None:
     """The lessons of what was taught; None where the champion's are not known."""
     if start.warm:
-        return _lessons(job, champion, rehearse=rehearse)
-    return lessons_of(job.context, job.manifest)
+        return _lessons(lesson, champion, rehearse=rehearse)
+    return lessons_of(lesson.context, lesson.manifest)
 
 
-def _lessons(job: Lesson, champion: LoadedModel, *, rehearse: bool) -> list[Learnt] | None:
+def _lessons(lesson: Lesson, champion: LoadedModel, *, rehearse: bool) -> list[Learnt] | None:
     """The champion's lessons and this one; where rows were rehearsed, as if all old ones were."""
     before = ancestry_of(champion.metadata)
     if before is None:
         return None
-    names = [job.live, *([""] if rehearse else [])]
-    new = lessons_of(job.context, job.manifest, names)
-    known = {lesson.rows_of for lesson in before}
-    return [*before, *(lesson for lesson in new if lesson.rows_of not in known)]
+    names = [lesson.live, *([""] if rehearse else [])]
+    new = lessons_of(lesson.context, lesson.manifest, names)
+    known = {one.rows_of for one in before}
+    return [*before, *(one for one in new if one.rows_of not in known)]
 
 
 def _awoken(
@@ -224,7 +209,8 @@ def _tuned(context: StageContext) -> dict[str, Scalar]:
     return read_output(path, lambda tuned: dict(tuned["params"])) if path.exists() else {}
 
 
-def _finished(candidate: Path, key: str) -> Taught | None:
+def _finished(folder: Path, key: str) -> Taught | None:
+    candidate = folder / "candidate"
     receipt = candidate / "training.json"
     if not receipt.exists():
         return None

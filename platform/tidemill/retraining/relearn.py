@@ -6,25 +6,25 @@ serves, as in the main job's ``refit``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tidemill.config import Params
 from tidemill.errors import BudgetExceeded
 from tidemill.learning import fit
+from tidemill.retraining.job import RetrainingJob
+from tidemill.retraining.lesson import Lesson
+from tidemill.retraining.taking_in import Proof, taken_in
+from tidemill.retraining.taught import Taught, teach
 from tidemill.stages.context import StageContext
-from tidemill.stages.lesson import Lesson
 from tidemill.stages.meter import Meter
 from tidemill.stages.refit import REFIT, note_refit
-from tidemill.stages.teach import Taught
 from tidemill.stages.unseen import unseen_outputs
-from tidemill.storage import FileEntry, ShardManifest, hash_file, hash_json, read_hashed
+from tidemill.storage import hash_file, hash_json, read_hashed
 from tidemill.tracking import LoadedModel
 
-__all__ = ["Refitted", "refit_challenger"]
+__all__ = ["Refitted", "find_refitted", "refit_challenger", "to_serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +49,44 @@ class Refitted:
     warning: str | None = None
 
 
-def refit_challenger(
-    context: StageContext,
-    params: Params,
-    champion: LoadedModel,
-    manifest: ShardManifest,
-    taught: Taught,
-    proof: tuple[Path, Sequence[FileEntry]],
-    folder: Path,
-    *,
-    live: str,
-    rehearse: bool,
-) -> Refitted:
-    """Leave ``folder/serving``: the challenger's lesson once more, with nothing kept from it.
+def find_refitted(context: StageContext, job: RetrainingJob, number: int) -> Refitted | None:
+    """What was refitted of a lesson; None while nothing was of what it depends on now."""
+    if job.params.training.refit == "none":
+        return None
+    return _finished(job.lesson(number) / "serving", _key(job, teach(context, job, number)))
+
+
+def to_serve(context: StageContext, job: RetrainingJob, number: int) -> Refitted:
+    """What is to be registered of a lesson: what was refitted, else the judged model."""
+    return find_refitted(context, job, number) or _judged(teach(context, job, number))
+
+
+def refit_challenger(context: StageContext, job: RetrainingJob, number: int) -> Refitted:
+    """Leave ``serving`` in the lesson's folder: the lesson once more, with nothing kept from it.
 
     A challenger that goes on does so from the champion's serving model, over all rows of the
     live set and the proof rows (and as many old ones, where the lesson had them), by its
     reducer; one from scratch learns all rows, old and live. Parameters and rounds are those of
-    ``taught``. With ``training.refit: none`` the judged model serves.
-
-    Parameters
-    ----------
-    proof : (Path, sequence of FileEntry)
-        Folder and files of the proof rows.
+    the lesson. With ``training.refit: none`` the judged model serves.
 
     Notes
     -----
     Memory: as for ``teach``. The same arguments leave the same bytes; what is finished is not
     made again.
     """
+    params, champion, folder = job.params, job.champion, job.lesson(number)
+    taught = teach(context, job, number)
     if params.training.refit == "none":
         return _judged(taught)
-    key = _key(params, champion, taught, proof[1])
-    out = folder / "serving"
-    if (out / REFIT).exists():
-        known = read_hashed(out / REFIT)
-        if known["key"] == key:
-            return _refitted(out, known)
-    work = folder / "refitted" / key[:16]
-    lesson = Lesson(context, params, champion.pipeline, manifest.all_training(), live, work)
+    key, out = _key(job, taught), folder / "serving"
+    if (known := _finished(out, key)) is not None:
+        return known
+    work, rows = folder / "refitted" / key[:16], job.manifest.all_training()
+    lesson = Lesson(context, params, champion.pipeline, rows, job.live.name, work)
+    proof = taken_in(job).proof
     with Meter() as meter:
         try:
-            estimator, document = _learn(lesson, taught, champion, proof, rehearse=rehearse)
+            estimator, document = _learn(lesson, taught, champion, proof, rehearse=number > 0)
         except BudgetExceeded as exc:
             return replace(_judged(taught), warning=f"the judged model serves: {exc.message}")
         document["key"] = key
@@ -99,17 +95,23 @@ def refit_challenger(
     return _refitted(out, document)
 
 
-def _key(params: Params, champion: LoadedModel, taught: Taught, proof: Sequence[FileEntry]) -> str:
+def _key(job: RetrainingJob, taught: Taught) -> str:
     """Names all that the serving model depends on."""
-    warm = _warm(taught)
+    reduction = None if _warm(taught) else job.params.reduction.model_dump(mode="json")
     return hash_json(
         {
             "taught": taught.digest,
-            "champion": champion.digest,
-            "proof": [file.sha256 for file in proof],
-            "reduction": None if warm else params.reduction.model_dump(mode="json"),
+            "champion": job.champion.digest,
+            "proof": [file.sha256 for file in taken_in(job).proof.files],
+            "reduction": reduction,
         }
     )
+
+
+def _finished(out: Path, key: str) -> Refitted | None:
+    if (out / REFIT).exists() and (known := read_hashed(out / REFIT))["key"] == key:
+        return _refitted(out, known)
+    return None
 
 
 def _warm(taught: Taught) -> bool:
@@ -120,14 +122,14 @@ def _learn(
     lesson: Lesson,
     taught: Taught,
     champion: LoadedModel,
-    proof: tuple[Path, Sequence[FileEntry]],
+    proof: Proof,
     *,
     rehearse: bool,
 ) -> tuple[Any, dict[str, Any]]:
     """The estimator that learnt all of it, and what is to be kept of how it came about."""
     warm = _warm(taught)
     known, nothing = lesson.warm_blocks(rehearse) if warm else lesson.all_blocks()
-    held_out = lesson.with_files(nothing, proof[1], proof[0])
+    held_out = lesson.with_files(nothing, proof.files, proof.folder)
     rows = replace(known, blocks=(*known.blocks, *held_out.blocks))
     schema, said = lesson.manifest.schema, taught.document
     learn = partial(

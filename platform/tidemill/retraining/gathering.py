@@ -15,9 +15,9 @@ from tidemill.errors import TooFewRows
 from tidemill.ingestion import LabelledRows, LiveRows, live_rows
 from tidemill.metrics import STRETCHES
 from tidemill.oddities import Oddities
+from tidemill.retraining.sides import UNTIMED, Cut, Sides, stretch_numbers
+from tidemill.retraining.taking_in import FILES, LEARN, PROOF
 from tidemill.schema import TableSchema
-from tidemill.stages.live import FILES, LEARN, LEARNT_IDS, PROOF, LiveSet
-from tidemill.stages.sides import UNTIMED, Cut, Sides, stretch_numbers
 from tidemill.storage import (
     BlockWriter,
     Receipts,
@@ -27,8 +27,9 @@ from tidemill.storage import (
     stable_hash,
     stable_row_hash,
 )
+from tidemill.storage.live_sets import LEARNT_IDS, LiveSet
 
-__all__ = ["Gathered", "gather_rows"]
+__all__ = ["Gathered", "find_gathered", "gather_rows"]
 
 _BLOCK_ROWS = 16_384
 _ALL = "all.parquet"
@@ -82,6 +83,12 @@ class Gathered:
         return cls(**{**document, **kept, "cut": None if cut is None else Cut.from_json(cut)})
 
 
+def find_gathered(folder: Path) -> Gathered | None:
+    """What :func:`gather_rows` left in ``folder``; None where it has not, or it is damaged."""
+    finished = Receipts.at(folder).done(_WORK)
+    return None if finished is None else Gathered.from_json(finished)
+
+
 def gather_rows(
     batches: Iterable[pa.RecordBatch | pa.Table | LabelledRows],
     schema: TableSchema,
@@ -123,11 +130,9 @@ def gather_rows(
     Memory: a few batches and two blocks, whatever the rows, and 32 bytes a row; the hashes of
     earlier sets stay on disk. The rows are written twice.
     """
-    receipts = Receipts.at(folder)
-    finished = receipts.done(_WORK)
-    if finished is not None:
-        return Gathered.from_json(finished)
-    healed = receipts.made_anew("sets of gathered rows")
+    if (finished := find_gathered(folder)) is not None:
+        return finished
+    healed = Receipts.at(folder).made_anew("sets of gathered rows")
     staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
     with BlockWriter(staged / _ALL, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer:
         every = _Spooled.of(batches, schema, categories, writer)

@@ -1,4 +1,4 @@
-"""retrain: the challenger that learnt from live rows is judged beside the champion.
+"""compare: the challenger that learnt from live rows is judged beside the champion.
 
 Judged twice: on *proof*, labelled live rows that nobody learnt from, and on the frozen test shards,
 which show the world as it was; the rule stands in ``gate``.
@@ -24,14 +24,15 @@ from tidemill.metrics import (
     shortfall,
 )
 from tidemill.profiling import fold
-from tidemill.schema import Role, Task
+from tidemill.retraining.gate import Evidence, Ruling, excuse, rule
+from tidemill.retraining.job import RetrainingJob
+from tidemill.retraining.taking_in import Proof, taken_in
+from tidemill.retraining.taught import Taught, teach
+from tidemill.schema import Role
 from tidemill.stages.ancestry import Frozen, ancestry_of, frozen_rows
 from tidemill.stages.context import StageContext
-from tidemill.stages.gate import Evidence, Ruling, deciding_figure, excuse, rule
-from tidemill.stages.shard_figures import chosen_metric, defined, measure_stretches, stretch_ends
-from tidemill.stages.teach import Taught
+from tidemill.stages.shard_figures import defined, measure_stretches, stretch_ends
 from tidemill.storage import (
-    FileEntry,
     ShardManifest,
     discard_directory,
     hash_json,
@@ -43,20 +44,7 @@ from tidemill.tracking import LoadedModel, fetch_reference, load_reference, open
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["Comparison", "Proof", "compare", "deciding_figures"]
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The labelled live rows that judge: files of validated rows in a folder."""
-
-    folder: Path
-    files: tuple[FileEntry, ...]
-
-    @property
-    def rows(self) -> int:
-        """How many there are."""
-        return sum(file.rows for file in self.files)
+__all__ = ["Comparison", "compare", "find_comparison"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,38 +107,30 @@ class Comparison:
         return cls(**{**document, "ruling": Ruling(**document["ruling"])})
 
 
-def compare(
-    context: StageContext,
-    params: Params,
-    manifest: ShardManifest,
-    taught: Taught,
-    champion: LoadedModel,
-    proof: Proof,
-    folder: Path,
-    *,
-    accused: Sequence[str] = (),
-) -> Comparison:
-    """Judge both models on proof and frozen rows; the verdict is kept in ``folder``.
+def find_comparison(context: StageContext, job: RetrainingJob, number: int) -> Comparison | None:
+    """The verdict of a lesson; None while there is none of what it depends on now."""
+    return _kept(_receipt(job, number), _key(job, teach(context, job, number)))
 
-    Parameters
-    ----------
-    accused : sequence of str
-        The figures that confirmed the champion's harm, if any did: the first of them decides on
-        proof, unless the tuned figure is among them.
+
+def compare(context: StageContext, job: RetrainingJob, number: int) -> Comparison:
+    """Judge both models on proof and frozen rows; the verdict is kept in the lesson's folder.
+
+    The first of the figures that confirmed the champion's harm, if any did, decides on proof,
+    unless the tuned figure is among them.
 
     Notes
     -----
     Memory: one block, its matrix and its scores, per worker; twenty times the figures.
     """
-    digests = [taught.digest, champion.digest, [f.sha256 for f in proof.files]]
-    key = hash_json([*digests, list(accused)])
-    receipt = folder / "comparison.json"
-    if receipt.exists() and (known := read_hashed(receipt))["key"] == key:
-        return Comparison.from_json(known["comparison"])
-    metric, figure = deciding_figures(params, manifest.schema.task, accused)
-    evidence, parts = _evidence(
-        context, manifest, taught, champion, proof, metric, (figure, *accused)
-    )
+    params, champion, folder = job.params, job.champion, job.lesson(number)
+    taught = teach(context, job, number)
+    key, receipt = _key(job, taught), _receipt(job, number)
+    if (known := _kept(receipt, key)) is not None:
+        return known
+    metric, figure = job.figures
+    names = (figure, *job.order.accused)
+    proof = taken_in(job).proof
+    evidence, parts = _evidence(context, job.manifest, taught, champion, proof, metric, names)
     ruling = rule(
         evidence,
         min_improvement=params.registration.min_improvement,
@@ -167,10 +147,20 @@ def compare(
     return found
 
 
-def deciding_figures(params: Params, task: Task, accused: Sequence[str]) -> tuple[str, str]:
-    """The tuned figure, and the one that decides on proof: see :func:`deciding_figure`."""
-    metric = chosen_metric(params.evaluation.metric, task, setting="evaluation.metric")
-    return metric, deciding_figure(accused, metric, task)
+def _key(job: RetrainingJob, taught: Taught) -> str:
+    """Names all that a verdict depends on."""
+    proof = [file.sha256 for file in taken_in(job).proof.files]
+    return hash_json([taught.digest, job.champion.digest, proof, list(job.order.accused)])
+
+
+def _receipt(job: RetrainingJob, number: int) -> Path:
+    return job.lesson(number) / "comparison.json"
+
+
+def _kept(receipt: Path, key: str) -> Comparison | None:
+    if receipt.exists() and (known := read_hashed(receipt))["key"] == key:
+        return Comparison.from_json(known["comparison"])
+    return None
 
 
 def _evidence(
