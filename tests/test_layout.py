@@ -160,12 +160,10 @@ TOUCHING = {
     *("commit_scan", "unique_keys"),
     # A retraining's own folder: its state, and rows as they were gathered.
     *(
-        "comparing",
         "gathering",
         "job",
         "order",
         "refit",
-        "relearn",
         "sets",
         "taking_in",
         "taught",

@@ -20,6 +20,7 @@ from tidemill.storage import (
     ShardManifest,
     ValidatedManifest,
     read_json,
+    read_keyed,
     read_output,
     write_hashed,
 )
@@ -131,6 +132,18 @@ def test_work_without_a_sound_receipt_is_not_finished(tmp_path: Path) -> None:
     note.write_text(whole)
     file.unlink()
     assert receipts.done("a") is None
+
+
+def test_a_finished_output_is_of_its_key(tmp_path: Path) -> None:
+    """Absent, of another key, of this one; damaged it is refused."""
+    note = tmp_path / "training.json"
+    assert read_keyed(note, "k") is None
+    write_hashed(note, {"key": "k", "rows": 3})
+    assert read_keyed(note, "other") is None
+    assert read_keyed(note, "k") == {"key": "k", "rows": 3}
+    note.write_text(note.read_text().replace("3", "4", 1))
+    with pytest.raises(IntegrityError, match="not what was written"):
+        read_keyed(note, "k")
 
 
 def test_a_reducer_is_as_it_was_saved_or_refused(tmp_path: Path) -> None:

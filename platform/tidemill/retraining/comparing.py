@@ -36,7 +36,7 @@ from tidemill.storage import (
     ShardManifest,
     discard_directory,
     hash_json,
-    read_hashed,
+    read_keyed,
     write_hashed,
 )
 from tidemill.tracking import LoadedModel, fetch_reference, load_reference, open_candidate
@@ -158,9 +158,8 @@ def _receipt(job: RetrainingJob, number: int) -> Path:
 
 
 def _kept(receipt: Path, key: str) -> Comparison | None:
-    if receipt.exists() and (known := read_hashed(receipt))["key"] == key:
-        return Comparison.from_json(known["comparison"])
-    return None
+    known = read_keyed(receipt, key)
+    return None if known is None else Comparison.from_json(known["comparison"])
 
 
 def _evidence(

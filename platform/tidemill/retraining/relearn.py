@@ -21,7 +21,7 @@ from tidemill.stages.context import StageContext
 from tidemill.stages.meter import Meter
 from tidemill.stages.refit import REFIT, note_refit
 from tidemill.stages.unseen import unseen_outputs
-from tidemill.storage import hash_file, hash_json, read_hashed
+from tidemill.storage import hash_file, hash_json, read_keyed
 from tidemill.tracking import LoadedModel
 
 __all__ = ["Refitted", "find_refitted", "refit_challenger", "to_serve"]
@@ -109,9 +109,8 @@ def _key(job: RetrainingJob, taught: Taught) -> str:
 
 
 def _finished(out: Path, key: str) -> Refitted | None:
-    if (out / REFIT).exists() and (known := read_hashed(out / REFIT))["key"] == key:
-        return _refitted(out, known)
-    return None
+    known = read_keyed(out / REFIT, key)
+    return None if known is None else _refitted(out, known)
 
 
 def _warm(taught: Taught) -> bool:

@@ -22,7 +22,7 @@ from tidemill.storage import (
     StoreFolder,
     hash_file,
     hash_json,
-    read_hashed,
+    read_keyed,
     read_output,
 )
 from tidemill.tracking import LoadedModel
@@ -211,10 +211,7 @@ def _tuned(context: StageContext) -> dict[str, Scalar]:
 
 def _finished(folder: Path, key: str) -> Taught | None:
     candidate = folder / "candidate"
-    receipt = candidate / "training.json"
-    if not receipt.exists():
-        return None
-    document = read_hashed(receipt)
-    if document["key"] != key:
+    document = read_keyed(candidate / "training.json", key)
+    if document is None:
         return None
     return Taught(candidate, hash_file(candidate / "model" / "candidate.json"), document)

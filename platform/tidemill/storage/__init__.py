@@ -19,6 +19,7 @@ from tidemill.storage.hashed import (
     hashed,
     is_whole,
     read_hashed,
+    read_keyed,
     read_output,
     write_hashed,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "read_blocks",
     "read_hashed",
     "read_json",
+    "read_keyed",
     "read_output",
     "read_profiles",
     "recut",

@@ -14,6 +14,7 @@ __all__ = [
     "hashed",
     "is_whole",
     "read_hashed",
+    "read_keyed",
     "read_output",
     "write_hashed",
 ]
@@ -76,6 +77,20 @@ def read_hashed(
     if not isinstance(found, dict) or not is_whole(found, besides):
         raise IntegrityError(f"{path} is not what was written", remedy=remedy, path=str(path))
     return {name: value for name, value in found.items() if name != _HASH}
+
+
+def read_keyed(path: Path, key: str) -> dict[str, Any] | None:
+    """A note that is an output and tells that it is finished; None where it is not yet of ``key``.
+
+    Work that is no output has :class:`tidemill.storage.Receipts`.
+
+    Raises
+    ------
+    IntegrityError
+        If it is not what was written.
+    """
+    found = read_hashed(path) if path.exists() else {}
+    return found if found.get("key") == key else None
 
 
 def is_whole(found: Mapping[str, Any], besides: Collection[str] = ()) -> bool:
