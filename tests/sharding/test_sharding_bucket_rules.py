@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tidemill.bucket_rules import BUCKET_RULES
@@ -129,3 +130,77 @@ def test_shards_are_made_read_and_verified_by_it(kit, tmp_path, time):
         manifest, strategy="time", boundaries=dict.fromkeys(manifest.boundaries, ())
     )
     assert verify(broken, folder, LocalEngine(1)) != ()
+
+
+class Careless:
+    """Deals rows to buckets by their hash; what goes wrong is said by subclasses."""
+
+    wants, sampled, monotone = "hash", False, False
+
+    def fit(self, sample, buckets, physical):
+        return tuple(map(str, range(buckets)))
+
+    def count(self, boundaries):
+        return len(boundaries)
+
+    def bucket(self, values, boundaries, physical):
+        return (values.to_numpy() % len(boundaries)).astype(np.int64)
+
+    def explain(self, column):
+        return column
+
+
+class LosingRule(Careless):
+    def bucket(self, *told):
+        return super().bucket(*told) - 1
+
+
+class BeyondRule(Careless):
+    def bucket(self, *told):
+        return super().bucket(*told) + 1
+
+
+class ShortRule(Careless):
+    def bucket(self, *told):
+        return super().bucket(*told)[:1]
+
+
+class HalfRule(Careless):
+    def bucket(self, *told):
+        return super().bucket(*told) / 2
+
+
+class NumbersRule(Careless):
+    def fit(self, sample, buckets, physical):
+        return tuple(range(buckets))
+
+
+class ManyRule(Careless):
+    def fit(self, sample, buckets, physical):
+        return super().fit(sample, buckets + 1, physical)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (LosingRule, "gave a row bucket -1 of"),
+        (BeyondRule, "gave a row bucket"),
+        (ShortRule, r"gave \(1,\) int64 for"),
+        (HalfRule, "float64 for"),
+        (NumbersRule, "no texts"),
+        (ManyRule, "were asked for"),
+    ],
+)
+def test_a_rule_that_loses_rows_is_refused(kit, tmp_path, monkeypatch, rule, said):
+    """What a rule answers is looked at: a row without a bucket would be in no shard."""
+    monkeypatch.setitem(BUCKET_RULES._opened, "its:Rule", rule)
+    with pytest.raises(ConfigError, match=said) as caught:
+        kit.make(200).shard(tmp_path, {"strategy": "its:Rule", "shards": 6})
+    assert "its:Rule" in str(caught.value)
+
+
+def test_a_careful_rule_passes(kit, tmp_path, monkeypatch):
+    """The one that those break is none of them."""
+    monkeypatch.setitem(BUCKET_RULES._opened, "its:Rule", Careless)
+    manifest = kit.make(200).shard(tmp_path, {"strategy": "its:Rule", "shards": 6})
+    assert sum(shard.file.rows for shard in manifest.shards) == 200

@@ -16,9 +16,11 @@ from tidemill.errors import (
     IntegrityError,
     StorageFailed,
 )
+from tidemill.searchers import SAMPLERS
 from tidemill.testing.bad_engines import PlainEngine
 from tidemill.tuning import Pruned, Report, search
 from tidemill.tuning.pruning import MedianPruner
+from tidemill.tuning.samplers import RandomSampler
 
 SPACE = {"x": {"low": -2.0, "high": 2.0}, "n": {"low": 1, "high": 4}}
 
@@ -398,3 +400,15 @@ def test_the_wave_is_part_of_the_plan(tmp_path):
     wide, _ = find(bowl, tmp_path, wave=6)
     assert [t.params for t in wide.trials[:4]] == [t.params for t in first.trials[:4]]
     assert wide.trials[4:] != first.trials[4:]
+
+
+def test_a_sampler_that_proposes_too_few_is_refused(tmp_path, monkeypatch):
+    """A wave has as many proposals as it has trials."""
+
+    class Sparing(RandomSampler):
+        def ask(self, numbers):
+            return super().ask(numbers)[:-1]
+
+    monkeypatch.setitem(SAMPLERS._opened, "random", Sparing)
+    with pytest.raises(ConfigError, match=r"proposed \d trials where \d were asked for"):
+        find(bowl, tmp_path, sampler="random")

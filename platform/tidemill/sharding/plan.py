@@ -87,7 +87,13 @@ class ShardPlan:
         )
 
     def slot_of(self, facts: pa.Table) -> npt.NDArray[np.int64]:
-        """Slot of each row, or -1 for rows that are left out; (rows,) int64."""
+        """Slot of each row, or -1 for rows that are left out; (rows,) int64.
+
+        Raises
+        ------
+        ConfigError
+            If the strategy gives a row no bucket.
+        """
         roles = self.rule.assign(facts)
         slots = np.full(len(roles), LEFT_OUT, np.int64)
         values = facts["value"].combine_chunks()
@@ -95,9 +101,22 @@ class ShardPlan:
         for role, cuts in self.cuts.items():
             chosen = roles == ROLES.index(role)
             mine = values.filter(pa.array(chosen))
-            slots[chosen] = offset + self.buckets.bucket(mine, cuts, self.physical)
+            slots[chosen] = offset + self._buckets_of(mine, cuts)
             offset += self.buckets.count(cuts)
         return slots
+
+    def _buckets_of(self, values: pa.Array, cuts: tuple[str, ...]) -> npt.NDArray[np.int64]:
+        """The bucket of each value, as the rule says; one without would be a row that is lost."""
+        found = np.asarray(self.buckets.bucket(values, cuts, self.physical))
+        count = self.buckets.count(cuts)
+        if found.shape != (len(values),) or found.dtype.kind not in "iu":
+            raise _no_rule(
+                self.strategy, f"gave {found.shape} {found.dtype} for {len(values)} rows"
+            )
+        if len(found) and not 0 <= found.min() <= found.max() < count:
+            beyond = int(found.min() if found.min() < 0 else found.max())
+            raise _no_rule(self.strategy, f"gave a row bucket {beyond} of {count}")
+        return found.astype(np.int64, copy=False)
 
     def order_of(self, facts: pa.Table) -> npt.NDArray[np.uint64] | None:
         """Where each row comes in its shard, or None for source order; (rows,) uint64."""
@@ -156,6 +175,8 @@ def make_plan(
     ------
     TooFewRows
         If a role would be empty, or there are more shards than rows.
+    ConfigError
+        If the strategy's boundaries are no texts, or make more buckets than were asked for.
     """
     buckets = BUCKET_RULES[config.strategy]()
     rule, shares = rule_of(config.holdout, manifest, survey, salt=holdout_salt(seed))
@@ -164,7 +185,9 @@ def make_plan(
     if wanted.value is not None and not wanted.value_hashed:
         physical = manifest.schema[wanted.value].physical
     cuts = {
-        role: buckets.fit(_sample_of(role, rule, buckets, survey), n, physical)
+        role: _fitted(
+            config.strategy, buckets, _sample_of(role, rule, buckets, survey), n, physical
+        )
         for role, n in counts.items()
     }
     shuffled = not buckets.monotone and manifest.schema.time is None
@@ -180,6 +203,27 @@ def make_plan(
         cuts=cuts,
         groups=groups if shuffled else 1,
         order_salt=f"order:{seed}" if shuffled else None,
+    )
+
+
+def _fitted(
+    strategy: str, buckets: BucketRule, sample: pa.Array | None, asked: int, physical: str
+) -> tuple[str, ...]:
+    """Boundaries as a manifest can hold them."""
+    cuts = tuple(buckets.fit(sample, asked, physical))
+    if not all(isinstance(cut, str) for cut in cuts):
+        raise _no_rule(strategy, f"has boundaries that are no texts: {cuts[:3]}")
+    if not 1 <= buckets.count(cuts) <= asked:
+        raise _no_rule(strategy, f"made {buckets.count(cuts)} buckets where {asked} were asked for")
+    return cuts
+
+
+def _no_rule(strategy: str, how: str) -> ConfigError:
+    return ConfigError(
+        f"sharding.strategy: {strategy} {how}",
+        remedy="set sharding.strategy to another one; its author finds the clause in "
+        "tidemill.contracts.BucketRule",
+        strategy=strategy,
     )
 
 

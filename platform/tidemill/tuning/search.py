@@ -218,6 +218,12 @@ class _Search:
 
     def _proposed(self, numbers: range) -> list[dict[str, Scalar]]:
         proposed = self.sampler.ask(numbers)
+        if len(proposed) != len(numbers):
+            raise ConfigError(
+                f"tuning.sampler: it proposed {len(proposed)} trials where {len(numbers)} were "
+                "asked for",
+                remedy="set tuning.sampler to another one",
+            )
         for params in proposed:
             if params.keys() != self.space.keys() or not all(
                 self.space[name].holds(value) for name, value in params.items()
