@@ -15,7 +15,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -128,13 +128,7 @@ class Exchange:
     def holding(self, pieces: Sequence[PieceIndex]) -> Exchange:
         """The exchange when all its pieces are written; their indices in order."""
         offsets = np.array([piece.offsets for piece in pieces], np.int64)
-        return Exchange(
-            self.folder,
-            self.shards,
-            self.groups,
-            self.run_rows,
-            offsets.reshape(len(pieces), self.shards + 1),
-        )
+        return replace(self, offsets=offsets.reshape(len(pieces), self.shards + 1))
 
     def pieces_of(self, shard: int) -> Numbers:
         """Numbers of the pieces that hold rows of a shard."""
@@ -237,7 +231,7 @@ class _Run(NamedTuple):
     def between(self, first: int, last: int) -> _Run:
         """Rows of the places from ``first`` to before ``last``, free of the rest."""
         start, end = np.searchsorted(self.places, [first, last]).tolist()
-        return _Run(compacted(self.rows.slice(start, end - start)), self.places[start:end])
+        return _Run(_lean(self.rows.slice(start, end - start)), self.places[start:end])
 
 
 class PieceWriter:
@@ -377,7 +371,14 @@ def _by_place(run: _Run) -> Iterator[tuple[int, pa.Table]]:
     for place, start, rows in zip(places.tolist(), starts, counts.tolist(), strict=False):
         for at in range(start, start + rows, _FRAME_ROWS):
             size = min(_FRAME_ROWS, start + rows - at)
-            yield place, compacted(run.rows.slice(at, size))
+            yield place, _lean(run.rows.slice(at, size))
+
+
+def _lean(rows: pa.Table) -> pa.Table:
+    """The same rows, without dictionaries that are longer than they are."""
+    coded = [column for column in rows.columns if pa.types.is_dictionary(column.type)]
+    chunks = [chunk for column in coded for chunk in column.chunks]
+    return compacted(rows) if any(len(c.dictionary) > len(c) for c in chunks) else rows
 
 
 def _write_frame(file: BinaryIO, group: int, rows: pa.Table) -> int:
