@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_no_modules_import_in_a_circle():
     assert sorted(arrows) == []
 
 
+def test_the_architecture_names_every_room():
+    """The page's table of floors has each room that the linter's floors have."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    floors = " ".join(contracts["contracts"][0]["layers"])
+    page = (ROOT / "ARCHITECTURE.md").read_text().partition("\n| floor |")[2].partition("\n\n")[0]
+    assert [
+        room for room in re.findall(r"tidemill\.(\w+)", floors) if f"`{room}`" not in page
+    ] == []
+
+
 def test_the_ledgers_nouns_stand_on_its_rooms():
     """The index of ids knows the database alone, and that knows neither ids nor nouns."""
     below = {"database": ("database",), "event_ids": ("event_ids", "database")}
@@ -134,7 +145,8 @@ def test_engines_are_opened_in_one_place():
 
 DATA_ROOMS = (
     *("features", "ingestion", "learning", "sharding", "stages", "tuning", "retraining"),
-    *("drift", "metrics", "profiling", "reporting", "decisions", "learners"),
+    *("drift", "metrics", "profiling", "reporting", "decisions"),
+    *("learners", "steps", "searchers", "bucket_rules"),
 )
 """Rooms that hold data: workers on other machines run their code."""
 
@@ -189,7 +201,9 @@ def touches_a_path(path: Path) -> bool:
 
 def test_nothing_outside_storage_touches_a_path_of_data():
     """Data are reached through stores: the list of who does not yet may only become shorter."""
-    files = [path for path in modules() if path.relative_to(PACKAGE).parts[0] in DATA_ROOMS]
+    rooms = {path: path.relative_to(PACKAGE).with_suffix("").parts[0] for path in modules()}
+    assert set(DATA_ROOMS) <= set(rooms.values()), "a name that is no room holds nothing"
+    files = [path for path, room in rooms.items() if room in DATA_ROOMS]
     assert {path.stem for path in files if touches_a_path(path)} == TOUCHING
 
 

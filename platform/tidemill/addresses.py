@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from operator import attrgetter
+from types import ModuleType
 from typing import Any, TypeVar
 
-from tidemill.errors import DependencyMissing, UsageError, nearest
+from tidemill.errors import DependencyMissing, TidemillError, UsageError, nearest
 
 __all__ = ["Implementations", "implementation"]
 
@@ -31,7 +34,7 @@ def implementation(name: str, known: Mapping[str, str], *, group: str, setting: 
     Raises
     ------
     UsageError
-        If there is no such name, or nothing at its address.
+        If there is no such name, nothing at its address, or its module cannot be imported.
     DependencyMissing
         If its module needs a package that is not installed.
 
@@ -50,18 +53,33 @@ def implementation(name: str, known: Mapping[str, str], *, group: str, setting: 
             available=tuple(sorted(found)),
             nearest=close,
         )
+    if not all(part.isidentifier() for part in f"{module}.{attribute}".split(".")):
+        raise _nothing(name, address, setting)
     try:
-        return getattr(import_module(module), attribute)
-    except ImportError as exc:
-        if exc.name is not None and not f"{module}.".startswith(f"{exc.name}."):
-            raise DependencyMissing(
-                f"{setting}: {name!r} needs the package {exc.name!r}, which is not installed",
-                remedy=f"install {exc.name}, or set {setting} to another one",
-                package=exc.name,
-            ) from exc
-        raise _nothing(name, address, setting) from exc
+        return attrgetter(attribute)(_imported(module, name, address, setting))
     except AttributeError as exc:
         raise _nothing(name, address, setting) from exc
+
+
+def _imported(module: str, name: str, address: str, setting: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except TidemillError:
+        raise
+    except ModuleNotFoundError as exc:
+        if exc.name is None or f"{module}.".startswith(f"{exc.name}."):
+            raise _nothing(name, address, setting) from exc
+        raise DependencyMissing(
+            f"{setting}: {name!r} needs the package {exc.name!r}, which is not installed",
+            remedy=f"install {exc.name}, or set {setting} to another one",
+            package=exc.name,
+        ) from exc
+    except Exception as exc:  # whatever the code of others raises
+        raise UsageError(
+            f"{setting}: {name!r} cannot be imported: {type(exc).__name__}: {exc}",
+            remedy=f"correct the module {module}, or {setting}",
+            module=module,
+        ) from exc
 
 
 def _nothing(name: str, address: str, setting: str) -> UsageError:
@@ -93,8 +111,12 @@ class Implementations(Mapping[str, Kind]):
     def __init__(self, ours: Mapping[str, str], *, port: type, group: str, setting: str) -> None:
         self._ours, self._group, self._setting = ours, group, setting
         self._port = port.__name__
-        named = (*port.__annotations__, *vars(port))
-        self._members = [member for member in named if not member.startswith("_")]
+        self._word = re.sub(r"(?<=.)(?=[A-Z])", " ", port.__name__).lower()
+        named = dict.fromkeys(port.__annotations__) | dict(vars(port))
+        public = [member for member in named if not member.startswith("_")]
+        # What a class may also give each of its instances when it is made.
+        self._owned = [member for member in public if isinstance(named[member], property)]
+        self._members = [member for member in public if member not in self._owned]
         self._opened: dict[str, Kind] = {}
 
     def __getitem__(self, name: str) -> Kind:
@@ -107,17 +129,36 @@ class Implementations(Mapping[str, Kind]):
         """
         if name not in self._opened:
             kind = implementation(name, self._ours, group=self._group, setting=self._setting)
-            missing = [member for member in self._members if not hasattr(kind, member)]
-            if missing:
-                raise UsageError(
-                    f"{self._setting}: {name} is no {self._port.lower()}: "
-                    f"it lacks {', '.join(missing)}",
-                    remedy=f"give it all that tidemill.contracts.{self._port} names, or choose "
-                    "another",
-                    missing=tuple(missing),
-                )
+            self._require(name, kind, self._members)
             self._opened[name] = kind
         return self._opened[name]
+
+    def made(self, name: str, *given: Any, **told: Any) -> Any:
+        """The implementation of that name, made with what the port makes its own of.
+
+        Raises
+        ------
+        UsageError
+            If there is none, it is not made so, or it lacks what the port names.
+        """
+        try:
+            one = self[name](*given, **told)  # type: ignore[operator]
+        except TypeError as exc:
+            raise self._none(name, str(exc)) from exc
+        self._require(name, one, self._owned)
+        return one
+
+    def _require(self, name: str, found: object, members: list[str]) -> None:
+        missing = [member for member in members if not hasattr(found, member)]
+        if missing:
+            raise self._none(name, f"it lacks {', '.join(missing)}")
+
+    def _none(self, name: str, reason: str) -> UsageError:
+        return UsageError(
+            f"{self._setting}: {name} is no {self._word}: {reason}",
+            remedy=f"give it all that tidemill.contracts.{self._port} names, or choose another",
+            name=name,
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._ours or any(name == one for one in self)
@@ -144,7 +185,7 @@ class Implementations(Mapping[str, Kind]):
         elif name not in self:
             close = nearest(name, self)
             hint = f"did you mean {close!r}?" if close else f"use {', '.join(self)}"
-            raise ValueError(f"there is no such {self._port.lower()}; {hint}")
+            raise ValueError(f"there is no such {self._word}; {hint}")
         return name
 
     def ours(self) -> list[Kind]:

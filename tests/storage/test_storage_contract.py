@@ -81,7 +81,7 @@ def test_a_bad_store_fails(clause, tmp_path):
 
 def test_a_folder_is_the_default(outside, tmp_path):
     """A path is a folder's store; a module and name open what they lead to."""
-    assert list(STORES) == ["file"]
+    assert STORES.ours() == [PosixStore]
     assert isinstance(open_store(str(tmp_path)), PosixStore)
     other = open_store(f"tidemill_sqlite:SqliteStore://{tmp_path}/store.db")
     assert type(other).__name__ == "SqliteStore"
@@ -148,7 +148,7 @@ def _fail_in(writer, table):
     [
         ("sqlit:///a", "did you mean 'sqlite'"),
         ("none_such:Store:///a", "there is nothing"),
-        ("pathlib:Path:///a", "leads to no store"),
+        ("pathlib:Path:///a", "is no store: it lacks read"),
         ("relative/folder", "no absolute path"),
         ("file://relative", "no absolute path"),
     ],

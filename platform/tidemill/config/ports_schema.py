@@ -31,7 +31,7 @@ def describe_ports(sections: dict[str, Any], default_learner: str) -> None:
 
 
 def _named(table: Iterable[str]) -> list[dict[str, Any]]:
-    return [{"enum": list(table)}, {"pattern": r"^[\w.]+:\w+$", "type": "string"}]
+    return [{"enum": list(table)}, {"pattern": r"^[\w.]+:[\w.]+$", "type": "string"}]
 
 
 def _describe_learners(training: dict[str, Any], default: str) -> None:

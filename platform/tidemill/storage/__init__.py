@@ -49,14 +49,13 @@ from tidemill.storage.placing import digest_of, files_below, is_left, place_of, 
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
 from tidemill.storage.store_folder import StoreFolder
-from tidemill.storage.stores import STORE_GROUP, STORES, ObjectFile, open_store
+from tidemill.storage.stores import STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
 __all__ = [
     "LEARNT_IDS",
     "SET_NOTE",
     "STORES",
-    "STORE_GROUP",
     "BlockWriter",
     "Cutter",
     "Exchange",

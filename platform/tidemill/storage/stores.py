@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import io
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tidemill.addresses import implementation
+from tidemill.addresses import Implementations
 from tidemill.contracts import Store
-from tidemill.errors import IntegrityError, UsageError
+from tidemill.errors import IntegrityError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["STORES", "STORE_GROUP", "ObjectFile", "open_store"]
+__all__ = ["STORES", "ObjectFile", "open_store"]
 
-STORES = {"file": "tidemill.storage.posix:PosixStore"}
+STORES: Implementations[type[Store]] = Implementations(
+    {"file": "tidemill.storage.posix:PosixStore"},
+    port=Store,
+    group="tidemill.stores",
+    setting="storage address",
+)
 """By the scheme of their addresses: made with the whole address."""
-
-STORE_GROUP = "tidemill.stores"
-"""The entry points of other packages."""
 
 
 def open_store(address: str) -> Store:
@@ -29,7 +30,7 @@ def open_store(address: str) -> Store:
     ----------
     address : str
         The absolute path of a folder, or ``SCHEME://...``, where the scheme is a name of
-        :data:`STORES`, of an entry point of :data:`STORE_GROUP`, or ``module:Name``.
+        :data:`STORES`, or ``module:Name``.
 
     Raises
     ------
@@ -39,20 +40,8 @@ def open_store(address: str) -> Store:
         If it needs a package that is not installed.
     """
     scheme = address.partition("://")[0] if "://" in address else "file"
-    store = _kind(scheme)(address)
-    if not isinstance(store, Store):
-        raise UsageError(
-            f"{address} leads to no store: {type(store).__name__} lacks a part of one",
-            remedy="one has what tidemill.contracts.Store names: see docs/storage.md",
-            address=address,
-        )
+    store: Store = STORES.made(scheme, address)
     return store
-
-
-@cache
-def _kind(scheme: str) -> Any:
-    # Kept: workers open stores for every item, and entry points are slow to find.
-    return implementation(scheme, STORES, group=STORE_GROUP, setting="storage address")
 
 
 class ObjectFile(io.RawIOBase):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tidemill.contracts import Direction, Scalar, Space, Trial
+from tidemill.errors import ConfigError
 from tidemill.tuning.pruning import MedianPruner
 from tidemill.tuning.samplers import RandomSampler
 
@@ -56,6 +57,14 @@ class SidedSampler(RandomSampler):
     def __init__(self, space: Space, *, trials: int, direction: Direction, seed: int) -> None:
         sided = seed + (direction == "maximize")
         super().__init__(space, trials=trials, direction=direction, seed=sided)
+
+
+class HesitantSampler(RandomSampler):
+    """Finds out late that it cannot search a number."""
+
+    def ask(self, numbers: range) -> list[dict[str, Scalar]]:  # noqa: ARG002
+        """When the study has begun."""
+        raise ConfigError("a range that does not end", remedy="give choices")
 
 
 class FragileSampler(RandomSampler):
@@ -130,6 +139,7 @@ BROKEN_SAMPLERS: dict[str, type[RandomSampler]] = {
     "test_its_total_is_within_the_budget": EndlessSampler,
     "test_proposals_lie_in_the_space": OvershootingSampler,
     "test_the_same_again": ChangingSampler,
+    "test_what_it_cannot_search_is_refused_at_once": HesitantSampler,
 }
 """By the test of the contract suite that fails it."""
 

@@ -105,6 +105,17 @@ class SamplerContract:
             if self.kind().enumerates:
                 assert total == min(trials, 3 * 4 * 3)
 
+    def test_what_it_cannot_search_is_refused_at_once(self) -> None:
+        """A space of any form is searched, or refused when the sampler is made."""
+        try:
+            sampler = self.kind()(read_space(_SPACE), trials=3, direction="minimize", seed=1)
+        except ConfigError:
+            return
+        try:
+            assert len(sampler.ask(range(1))) == 1
+        except ConfigError as error:
+            raise AssertionError("it was made, and refuses its space afterwards") from error
+
     def test_it_takes_no_side(self) -> None:
         """Negated figures, minimised, lead to the same proposals."""
         assert self.proposals(direction="maximize") == self.proposals(direction="minimize")

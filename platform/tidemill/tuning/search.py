@@ -86,7 +86,9 @@ def search(
             "tuning.trials is 0: there is nothing to search",
             remedy="set tuning.trials to at least 1",
         )
-    sampler = SAMPLERS[config.sampler](known, trials=config.trials, direction=direction, seed=seed)
+    sampler = SAMPLERS.made(
+        config.sampler, known, trials=config.trials, direction=direction, seed=seed
+    )
     plan = _plan(known, config, metric, direction, seed)
     search_ = _Search(
         objective=objective,
@@ -94,7 +96,7 @@ def search(
         clock=_Clock(config.timeout_seconds),
         space=known,
         sampler=sampler,
-        pruner=PRUNERS[config.pruner](),
+        pruner=PRUNERS.made(config.pruner),
         journal=Journal(storage, plan, direction, known, enumerated=sampler.enumerates),
         on_trial=on_trial or _ignore,
     )

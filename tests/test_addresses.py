@@ -1,0 +1,114 @@
+"""What may be replaced: names and addresses lead to what keeps the port, or are refused."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import pytest
+
+from tidemill.addresses import Implementations, implementation
+from tidemill.bucket_rules import BUCKET_RULES
+from tidemill.engines import ENGINES
+from tidemill.errors import UsageError
+from tidemill.learners import LEARNERS
+from tidemill.searchers import PRUNERS, SAMPLERS
+from tidemill.steps import STEPS
+from tidemill.storage import STORES
+
+PORTS = (ENGINES, STORES, LEARNERS, STEPS, SAMPLERS, PRUNERS, BUCKET_RULES)
+
+
+class TwoWordPort(Protocol):
+    """A port for these tests."""
+
+    colour: ClassVar[str]
+
+    @property
+    def size(self) -> int:
+        """Given by the class or when one is made."""
+
+    def work(self) -> None:
+        """Anything."""
+
+
+class Made:
+    colour = "red"
+
+    def __init__(self, size=1):
+        self.size = size
+
+    def work(self):
+        pass
+
+
+class Sizeless(Made):
+    def __init__(self):
+        pass
+
+
+class Idle:
+    colour, size = "red", 1
+
+
+class Holder:
+    Inner = Made
+
+
+@pytest.fixture
+def table():
+    """A port's implementations, none of them ours."""
+    return Implementations({}, port=TwoWordPort, group="none", setting="here")
+
+
+@pytest.mark.parametrize("port", PORTS, ids=lambda port: port._word)
+@pytest.mark.parametrize("name", [":X", "..x:Y", "a b:Y", "math:", "math:pi:e", "math:.pi", "none"])
+def test_an_address_that_is_none_is_refused(port, name):
+    """However it is written, of every port: with what can be done."""
+    with pytest.raises(UsageError) as caught:
+        port[name]
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def f(:", "SyntaxError: invalid syntax"),
+        ("raise ValueError('at once')", "ValueError: at once"),
+        ("None.nothing", "AttributeError: 'NoneType' object"),
+        ("from math import nothing", "ImportError: cannot import name 'nothing'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch, code, said):
+    """What its code raises is an error of the module, not a defect of tidemill's."""
+    (tmp_path / "broken_module.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match=said) as caught:
+        implementation("broken_module:X", {}, group="none", setting="here")
+    assert "here" in caught.value.message
+
+
+def test_ours_win(tmp_path, monkeypatch):
+    """A package cannot take the place of what comes with tidemill."""
+    metadata = tmp_path / "taking_over-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: taking-over\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tidemill.errands]\nnearest = math:pi\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ask = {"group": "tidemill.errands", "setting": "here"}
+    assert implementation("nearest", {}, **ask) != implementation(
+        "nearest", {"nearest": "tidemill.errors:nearest"}, **ask
+    )
+
+
+def test_what_is_made_may_hold_what_the_port_names(table):
+    """A property of the port is asked of what is made, all else of the class already."""
+    assert table.made(f"{__name__}:Made", size=3).size == 3
+    assert table.made(f"{__name__}:Holder.Inner").size == 1
+    assert table[f"{__name__}:Sizeless"] is Sizeless
+    for name, given, said in (
+        ("Sizeless", {}, "it lacks size"),
+        ("Idle", {}, "it lacks work"),
+        ("Made", {"weight": 3}, "unexpected keyword argument 'weight'"),
+    ):
+        with pytest.raises(UsageError, match=f"is no two word port: .*{said}"):
+            table.made(f"{__name__}:{name}", **given)
