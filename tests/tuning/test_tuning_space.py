@@ -98,3 +98,23 @@ def test_grid_without_end_is_refused_before_it_is_built():
     """A billion combinations are counted, not made."""
     with pytest.raises(ConfigError, match="combinations"):
         grid_points({"a": Range(1, 10**6), "b": Range(1, 10**6)})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"low": 1 / 3, "high": 4 / 3, "step": 0.1},
+        {"low": -4.664678707642672, "high": -4.65, "step": 0.001},
+        {"low": 0.1, "high": 0.3, "step": 0.1},
+        {"low": 0, "high": 90, "step": 0.001},
+        {"low": -7, "high": 12, "step": 3},
+    ],
+)
+def test_a_range_holds_its_own_points_and_no_others(given):
+    """The points of a grid are told with 12 digits, whatever its bounds have."""
+    space = read_space({"alpha": given})
+    points = [point["alpha"] for point in grid_points(space)]
+    assert all(space["alpha"].holds(point) for point in points)
+    step = given["step"]
+    for other in (points[0] - step, points[0] + step / 3, points[-1] + step):
+        assert not space["alpha"].holds(other), other

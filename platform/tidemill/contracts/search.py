@@ -14,7 +14,8 @@ __all__ = ["Choices", "Direction", "Pruner", "Range", "Sampler", "Space", "Trial
 Direction = Literal["maximize", "minimize"]
 TrialState = Literal["complete", "pruned", "failed"]
 
-_NEAR = 1e-9
+_NEAR = 1e-9  # of a step
+_TOLD = 1e-11  # of a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,12 @@ class Range:
         """Whether ``value`` can be drawn."""
         if not isinstance(value, int if self.whole else (int, float)) or isinstance(value, bool):
             return False
-        steps = (value - self.low) / (self.step or 1)
-        stepped = self.step is None or abs(steps - round(steps)) < _NEAR
-        return stepped and self.low <= value <= self.high
+        if self.step is None:
+            return self.low <= value <= self.high
+        place = self.low + round((value - self.low) / self.step) * self.step
+        # Values on steps are computed, and told with 12 digits.
+        near = 0 if self.whole else _NEAR * self.step + _TOLD * max(abs(self.low), abs(self.high))
+        return abs(value - place) <= near and self.low - near <= value <= self.high + near
 
     @property
     def size(self) -> int | None:
