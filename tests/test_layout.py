@@ -167,7 +167,7 @@ TOUCH = {
 
 TOUCHING = {
     # The source's own files: the readers of ingestion.
-    *("discover", "listing", "parquet_apart", "parquet_child", "streams"),
+    *("files", "parquet_apart", "parquet_child", "streams"),
     # Keys spilt to be compared, and parts that are put in their place.
     *("commit_scan", "unique_keys"),
     # A retraining's own folder: its state, and rows as they were gathered.

@@ -203,7 +203,7 @@ def _said(
 
 
 def _size(listing: SourceListing) -> str:
-    files = {split.path: split.bytes for split in listing.splits}
+    files = {split.address: split.bytes for split in listing.splits}
     return f"{len(files):,} file(s), {sum(files.values()) / 1e6:,.1f} MB"
 
 

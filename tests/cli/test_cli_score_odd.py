@@ -197,7 +197,7 @@ def test_categories_are_read_alike_in_parquet_and_rows_counted_over_splits(
     kinds, score, tmp_path, monkeypatch
 ):
     """Row numbers go on behind the first split of a Parquet file; keys of other types are told."""
-    monkeypatch.setattr("tidemill.ingestion.sources.listing.SPLIT_ROWS", 40)
+    monkeypatch.setattr("tidemill.ingestion.sources.parquet.parquet_source.SPLIT_ROWS", 40)
     names = ("price", "town", "seen")
     columns = {name: [row[NAMES.index(name)] for row in rows(100)] for name in names}
     columns["price"] = [float(text) for text in columns["price"]]

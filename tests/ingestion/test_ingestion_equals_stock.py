@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tidemill.config import DatasetConfig
+from tidemill.contracts import Split
 from tidemill.engines import LocalEngine
 from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.checks.batch_view import plain_table
@@ -22,7 +23,7 @@ from tidemill.ingestion.checks.suite_judges import SuiteJudges
 from tidemill.ingestion.ingest import _check_keys, _findings
 from tidemill.ingestion.scan import ScanJob, _Scan
 from tidemill.ingestion.sources.batches import ParsedBatch
-from tidemill.ingestion.sources.splits import SourceListing, Split
+from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 F = Purpose.FEATURE

@@ -297,10 +297,10 @@ def test_a_file_cut_into_several_splits_is_compared_once_more_at_the_end(tmp_pat
     (tmp_path / "a.parquet").write_bytes(b"content")
     digest = hash_file(tmp_path / "a.parquet")
     split = Split(0, "a.parquet", "parquet", "none", 7, digest, (0, 1))
-    _check_shared_files([split], tmp_path, LocalEngine())
+    _check_shared_files([split], dataset(), tmp_path, LocalEngine())
     (tmp_path / "a.parquet").write_bytes(b"CONTENT")
     with pytest.raises(IntegrityError, match=r"a\.parquet changed"):
-        _check_shared_files([split], tmp_path, LocalEngine())
+        _check_shared_files([split], dataset(), tmp_path, LocalEngine())
 
 
 def test_a_target_of_the_wrong_type_is_invalid_rather_than_missing(tmp_path: Path) -> None:

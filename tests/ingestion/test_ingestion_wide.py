@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tidemill.config import CsvFormat
+from tidemill.contracts import Split
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.ingestion.sources.delimited.dialect import find_dialect, head_lines, read_head
-from tidemill.ingestion.sources.splits import Split
 from tidemill.storage import Workspace, read_json
 from tidemill.testing.workspaces import run_here
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tidemill.config import DatasetConfig
+from tidemill.contracts import Reject
 from tidemill.engines import LocalEngine
 from tidemill.errors import ColumnMissing, SourceEmpty, SourceUnreadable
 from tidemill.ingestion.first_look.look import LookResult, look_result
-from tidemill.ingestion.sources.batches import Reject
 from tidemill.ingestion.sources.delimited import records
 from tidemill.ingestion.sources.delimited.fields import INSIDE
 from tidemill.ingestion.sources.listing import list_source
@@ -133,9 +133,9 @@ def test_headers_are_no_titles(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     dataset = DatasetConfig(source="a.csv", target="y")
     listing = list_source(dataset, tmp_path, LocalEngine())
-    assert listing.dialect is not None
-    assert (listing.dialect.header, listing.dialect.skip_lines) == (True, 0)
-    assert listing.dialect.comment == ""
+    assert listing.written is not None
+    assert (listing.written["header"], listing.written["skip_lines"]) == (True, 0)
+    assert listing.written["comment"] == ""
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_whether_the_first_line_names_columns(tmp_path: Path, text: str, header:
     """Years and counted columns do where a word stands over numbers; numbers alone do not."""
     (tmp_path / "a.csv").write_text(text)
     listing = list_source(DatasetConfig(source="a.csv", target="y"), tmp_path, LocalEngine())
-    assert listing.dialect is not None
-    assert listing.dialect.header is header
+    assert listing.written is not None
+    assert listing.written["header"] is header
 
 
 @pytest.mark.parametrize("batch_rows", [1, 3, 6, 1000])

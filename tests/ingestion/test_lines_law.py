@@ -16,11 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tidemill.contracts import Split
 from tidemill.ingestion.sources.delimited import csv_rows
 from tidemill.ingestion.sources.delimited.asides import Asides
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
 from tidemill.ingestion.sources.delimited.records import cut_records
-from tidemill.ingestion.sources.splits import CsvDialect, Split
 
 NAMES = ("a", "b", "c")
 DIALECTS = [

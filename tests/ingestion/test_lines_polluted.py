@@ -14,6 +14,7 @@ import pytest
 from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import SourceEmpty, SourceUnreadable, TidemillError
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
 from tidemill.ingestion.sources.listing import list_source
 
@@ -72,11 +73,11 @@ def read(root: Path, text: str) -> tuple[tuple[str, ...], list[tuple[str, ...]],
     names = tuple(column.name for column in listing.columns)
     rows: list[tuple[str, ...]] = []
     refused, left_out = 0, Counter[str]()
-    assert listing.dialect is not None
+    assert listing.written is not None
     for batch in read_csv_rows(
         listing.splits[0],
         root,
-        dialect=listing.dialect,
+        dialect=CsvDialect(**listing.written),
         names=names,
         wanted=dict.fromkeys(names, pa.string()),
         batch_rows=1000,

@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 
+from tidemill.config import DatasetConfig
+from tidemill.contracts import Split
 from tidemill.errors import SourceUnreadable, WorkerLost
-from tidemill.ingestion.sources.discover import has_zstd_checksum
+from tidemill.formats import FORMATS
+from tidemill.ingestion.sources.files import has_zstd_checksum
 from tidemill.ingestion.sources.parquet import parquet_apart, parquet_child
 from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
 from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
-from tidemill.ingestion.sources.splits import SourceListing, Split
 from tidemill.parquet_pages import Damaged, page_values
 from tidemill.storage import hash_file
 
@@ -282,7 +284,8 @@ def test_files_without_checksums_are_told(
             assert file.checked is checked
     form = "parquet" if name.endswith("parquet") else "csv"
     split = Split(0, name, form, "none", 9, "", checked=checked)
-    told = SourceListing((split, replace(split, path="b", checked=True)), (), None).unchecked
+    source = FORMATS[form](DatasetConfig(source=name, target="y"), tmp_path)
+    told = source.unchecked((split, replace(split, address="b", checked=True)))
     assert len(told) == (0 if checked else 1)
     assert all("1 of 2 files" in line and said in line for line in told)
 

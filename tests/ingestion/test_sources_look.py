@@ -26,9 +26,8 @@ from tidemill.errors import (
     TidemillError,
 )
 from tidemill.ingestion.first_look.look import LookResult, look_result
-from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.listing import SourceListing, list_source
 from tidemill.ingestion.sources.reading import read_split
-from tidemill.ingestion.sources.splits import SourceListing
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.schema import RESERVED, ColumnType, Purpose, TableSchema, Task
 
@@ -320,7 +319,7 @@ def test_a_listing_survives_json_and_orders_files_by_name(tmp_path: Path) -> Non
         (tmp_path / "data" / name).write_text("x,y\n1,2\n")
     for source in ("data", "data/*.csv", "data/**/*.csv"):
         listing = list_source(dataset_of(source=source), tmp_path, LocalEngine())
-        assert [s.path for s in listing.splits] == ["data/a.csv", "data/b.csv"]
+        assert [s.address for s in listing.splits] == ["data/a.csv", "data/b.csv"]
         assert SourceListing.from_json(listing.to_json()) == listing
     [split] = list_source(dataset_of(source="data/README.md"), tmp_path, LocalEngine()).splits
     assert split.format == "csv"
@@ -340,8 +339,8 @@ def test_whether_a_file_has_a_header_is_found(tmp_path: Path, text: str, header:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text(text)
     listing = list_source(dataset_of(), tmp_path, LocalEngine())
-    assert listing.dialect is not None
-    assert listing.dialect.header is header
+    assert listing.written is not None
+    assert listing.written["header"] is header
     stated = tuple(f"c{i}" for i in range(len(listing.columns)))
     named = list_source(dataset_of(csv={"header": stated}), tmp_path, LocalEngine())
     assert tuple(c.name for c in named.columns) == stated
@@ -367,9 +366,9 @@ def test_a_large_parquet_file_is_cut_at_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Splits count their own rows; first_row gives the place in the file."""
-    from tidemill.ingestion.sources import listing
+    from tidemill.ingestion.sources.parquet import parquet_source
 
-    monkeypatch.setattr(listing, "SPLIT_ROWS", 250)
+    monkeypatch.setattr(parquet_source, "SPLIT_ROWS", 250)
     (tmp_path / "data").mkdir()
     table = pa.table({"x": np.arange(1000.0), "y": np.arange(1000) % 2})
     pq.write_table(table, tmp_path / "data" / "a.parquet", row_group_size=130)

@@ -21,12 +21,12 @@ from tidemill.errors import SchemaMismatch, SourceUnreadable
 from tidemill.ingestion.first_look.look import look
 from tidemill.ingestion.sources import streams
 from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.fields import INSIDE
 from tidemill.ingestion.sources.delimited.records import cut_records
-from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.listing import SourceListing, list_source
 from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
 from tidemill.ingestion.sources.reading import read_split
-from tidemill.ingestion.sources.splits import CsvDialect, SourceListing
 
 COMMA = CsvDialect(",", '"', "utf-8", header=False)
 
@@ -194,8 +194,8 @@ def test_other_encodings_are_recoded(tmp_path: Path, encoding: str, stated: str)
     (tmp_path / "a.csv").write_bytes("name;y\nMünchen;1\nÅlesund;0\n".encode(encoding))
     listing, (batches,) = read_all(tmp_path, csv={"encoding": stated})
     assert values(batches, "name") == ["München", "Ålesund"]
-    assert listing.dialect is not None
-    assert listing.dialect.delimiter == ";"
+    assert listing.written is not None
+    assert listing.written["delimiter"] == ";"
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])

@@ -19,7 +19,7 @@ from tidemill.config import DatasetConfig
 from tidemill.engines import LocalEngine
 from tidemill.ingestion.checks.unread_cells import why_unread
 from tidemill.ingestion.first_look.look import LookResult, look_result
-from tidemill.ingestion.sources.json_rows import _Number, _text
+from tidemill.ingestion.sources.json_lines.json_rows import _Number, _text
 from tidemill.ingestion.sources.listing import list_source
 from tidemill.ingestion.sources.odd_cells import never_seen
 from tidemill.ingestion.sources.reading import read_split

@@ -240,7 +240,7 @@ def _ids(table: pa.Table, rows: Any, split: Split, schema: TableSchema) -> pa.Ar
     if schema.key is not None and schema.key.name in table.column_names:
         return table[schema.key.name].cast(pa.string())
     numbers = pa.array(np.asarray(rows) + split.first_row).cast(pa.string())
-    return pc.binary_join_element_wise(pa.scalar(split.sha256[:12]), numbers, "-")
+    return pc.binary_join_element_wise(pa.scalar(split.etag[:12]), numbers, "-")
 
 
 def _undictionaried(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -94,11 +94,11 @@ class _Labelled:
             self._dataset, place.root, engine, named="--labelled", given=source
         )
         given = dict.fromkeys(params.dataset.derive, "")
-        # A CSV file holds texts: a number in it is as it is written.
-        typed = all(split.format != "csv" for split in self._listing.splits)
+        # Where all is text, a number is as it is written.
+        typed = self._listing.source(self._dataset, place.root).typed
         given |= {c.name: c.type if typed else "text" for c in self._listing.columns}
         self._schema = as_labelled(ShardManifest.read(place.shards).schema, given)
-        self.name = f"rows-{hash_json([s.sha256 for s in self._listing.splits])[:12]}"
+        self.name = f"rows-{hash_json([s.etag for s in self._listing.splits])[:12]}"
 
     def __call__(self) -> Iterator[LabelledRows]:
         from tidemill.ingestion import LabelledRows, read_split

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Parameter
+from tidemill.formats import FORMATS
 from tidemill.learners import LEARNERS, strategies
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS
@@ -19,6 +20,7 @@ def describe_ports(sections: dict[str, Any], default_learner: str) -> None:
     """Add to the schemas of sections, by their classes' names: what each setting may name."""
     _describe_learners(sections["TrainingConfig"], default_learner)
     for section, name, table in (
+        ("DatasetConfig", "format", ["auto", *FORMATS]),
         ("ShardingConfig", "strategy", BUCKET_RULES),
         ("TuningConfig", "sampler", SAMPLERS),
         ("TuningConfig", "pruner", PRUNERS),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Scalar
 from tidemill.conventions import parse_convention
+from tidemill.formats import FORMATS
 from tidemill.learners import LEARNERS, strategies
 from tidemill.schema import ColumnType, Task
 from tidemill.searchers import PRUNERS, SAMPLERS
@@ -75,7 +76,9 @@ class DatasetConfig(Section):
 
     name: str = Field("dataset", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     source: str = Field(description="a file, a folder or a glob, relative to the workspace")
-    format: Literal["auto", "csv", "parquet", "jsonl"] = "auto"
+    format: str = Field(
+        "auto", description="auto, one of tidemill or of an installed package, or module:Name"
+    )
     csv: CsvFormat = CsvFormat()
     target: str = Field(description="the column to predict")
     task: Literal["auto"] | Task = Field(
@@ -118,6 +121,11 @@ class DatasetConfig(Section):
             raise ValueError("csv.null_values: is the old name of missing_values; leave it out")
         missing = stated.pop("null_values")
         return {**values, "csv": stated, "missing_values": missing}
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, name: str) -> str:
+        return name if name == "auto" else FORMATS.known(name)
 
     @field_validator("conventions")
     @classmethod

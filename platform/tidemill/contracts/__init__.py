@@ -22,6 +22,15 @@ from tidemill.contracts.search import (
     Trial,
     TrialState,
 )
+from tidemill.contracts.source import (
+    Compression,
+    RawBatch,
+    Reject,
+    RowsAsked,
+    Sniffed,
+    Source,
+    Split,
+)
 from tidemill.contracts.stage import OwnStage, StageJob
 from tidemill.contracts.step import Comoments, EncodedColumn, Step, TrainingColumns
 from tidemill.contracts.store import ObjectWriter, Store, StoredObject
@@ -33,6 +42,7 @@ __all__ = [
     "BucketRule",
     "Choices",
     "Comoments",
+    "Compression",
     "Direction",
     "EncodedColumn",
     "Engine",
@@ -48,9 +58,15 @@ __all__ = [
     "Progress",
     "Pruner",
     "Range",
+    "RawBatch",
+    "Reject",
+    "RowsAsked",
     "Sampler",
     "Scalar",
+    "Sniffed",
+    "Source",
     "Space",
+    "Split",
     "StageJob",
     "Step",
     "Store",

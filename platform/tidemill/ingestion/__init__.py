@@ -1,6 +1,7 @@
 """Sources to validated rows: list, look, read, judge (Great Expectations), quarantine, write."""
 
 from tidemill.cells import CellFaults
+from tidemill.contracts import Reject, Split
 from tidemill.ingestion.acceptance import FailedExpectation
 from tidemill.ingestion.checks.suite import Expectation, Suite, load_suite
 from tidemill.ingestion.data_docs import docs_offer, write_data_docs
@@ -24,11 +25,11 @@ from tidemill.ingestion.live_rows import (
     row_wise_suite,
 )
 from tidemill.ingestion.refused_rows import count_reasons, read_quarantine, refused_rows
-from tidemill.ingestion.sources.batches import ParsedBatch, Reject
-from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
+from tidemill.ingestion.sources.listing import SourceListing, list_source
 from tidemill.ingestion.sources.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.sources.reading import read_split
-from tidemill.ingestion.sources.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
 from tidemill.ingestion.validation_report import read_report
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidemill.config import IngestionConfig
+from tidemill.contracts import Split
 from tidemill.errors import (
     DataRefused,
     KeyInvalid,
@@ -21,7 +22,6 @@ from tidemill.ingestion.checks.row_tally import Example, RowTally
 from tidemill.ingestion.checks.suite import Suite
 from tidemill.ingestion.checks.unique_keys import BucketCheck
 from tidemill.ingestion.scan_receipt import ScanReceipt
-from tidemill.ingestion.sources.splits import Split
 from tidemill.profiling import Profile, fold
 from tidemill.schema import TableSchema
 
@@ -277,5 +277,5 @@ def key_problem(
 def places(examples: Sequence[Example], splits: Sequence[Split]) -> tuple[str, ...]:
     """Where examples stand, for people: file and 0-based data row."""
     return tuple(
-        f"{splits[e.split].path}, row {splits[e.split].first_row + e.row}" for e in examples
+        f"{splits[e.split].address}, row {splits[e.split].first_row + e.row}" for e in examples
     )

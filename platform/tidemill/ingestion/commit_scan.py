@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tidemill.contracts import Split
 from tidemill.ingestion.scan_receipt import ScanReceipt
-from tidemill.ingestion.sources.splits import Split
 from tidemill.schema import TableSchema
 from tidemill.storage import (
     PartEntry,
@@ -37,7 +37,7 @@ def commit_rows(
         schema=schema,
         parts=tuple(
             PartEntry(
-                split.path,
+                split.address,
                 receipt.part,
                 receipt.rows_read,
                 receipt.rows_quarantined,

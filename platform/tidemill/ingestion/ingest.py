@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tidemill.config import DatasetConfig, IngestionConfig
-from tidemill.contracts import Engine, Progress
+from tidemill.contracts import Engine, Progress, Split
 from tidemill.ingestion.acceptance import (
     FailedExpectation,
     ScanTotals,
@@ -27,7 +27,7 @@ from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
 from tidemill.ingestion.scan_receipt import ScanReceipt
-from tidemill.ingestion.sources.splits import SourceListing, Split
+from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
@@ -200,14 +200,16 @@ def _scanned(
 ) -> tuple[list[ScanReceipt], int]:
     """The receipts of all splits, and how many had to be scanned now."""
     scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
-    _check_shared_files(splits, job.root, engine)
+    _check_shared_files(splits, job.dataset, job.root, engine)
     return [receipt for receipt, _ in scanned], sum(now for _, now in scanned)
 
 
-def _check_shared_files(splits: Sequence[Split], root: Path, engine: Engine) -> None:
+def _check_shared_files(
+    splits: Sequence[Split], dataset: DatasetConfig, root: Path, engine: Engine
+) -> None:
     # Files that are cut into several splits are compared with their digest once, at the end.
-    shared = {split.path: split for split in splits if split.row_groups is not None}
-    engine.map(partial(check_source, root), list(shared.values()), label="verify source")
+    shared = {split.address: split for split in splits if split.part is not None}
+    engine.map(partial(check_source, dataset, root), list(shared.values()), label="verify source")
 
 
 def _checked_keys(job: ScanJob, splits: Sequence[Split], engine: Engine) -> dict[str, BucketCheck]:

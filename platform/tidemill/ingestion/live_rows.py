@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 from tidemill.casting import cast_column, is_text
 from tidemill.cells import Cells
 from tidemill.config import DatasetConfig
+from tidemill.contracts import Split
 from tidemill.errors import SchemaMismatch
 from tidemill.ingestion.checks.scan_plan import compile_plan
 from tidemill.ingestion.checks.suite import Suite
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.odd_cells import invalid_rows, oddities_in, oddities_of
-from tidemill.ingestion.sources.splits import Split
 from tidemill.oddities import Oddities
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.spelling import as_known, identifiers

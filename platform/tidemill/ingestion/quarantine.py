@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.cells import CellFaults
+from tidemill.contracts import Reject
 from tidemill.ingestion.checks.batch_view import Mask, plain_table
-from tidemill.ingestion.sources.batches import ParsedBatch, Reject
+from tidemill.ingestion.sources.batches import ParsedBatch
 
 __all__ = ["QUARANTINE_SCHEMA", "quarantine_table"]
 

@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.config import DatasetConfig
+from tidemill.contracts import Split
 from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
+from tidemill.formats import FORMATS
 from tidemill.ingestion.checks.batch_view import BatchView, Mask
 from tidemill.ingestion.checks.column_figures import FigureKeeper, keepers
 from tidemill.ingestion.checks.row_tally import EXAMPLES, Example, RowTally
@@ -23,8 +25,8 @@ from tidemill.ingestion.checks.unique_keys import KeySpill
 from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
 from tidemill.ingestion.scan_receipt import ScanReceipt, finished, note
 from tidemill.ingestion.sources.batches import ParsedBatch
+from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.sources.reading import read_split
-from tidemill.ingestion.sources.splits import SourceListing, Split
 from tidemill.ingestion.sources.wide_tables import (
     BATCH_CELLS,
     BLOCK_ROWS,
@@ -73,7 +75,7 @@ class ScanJob:
         return hash_json(
             {
                 "version": 1,
-                "split": [split.id, split.path, split.sha256, split.row_groups, split.first_row],
+                "split": [split.id, split.address, split.etag, split.part, split.first_row],
                 "listing": {k: v for k, v in listing.items() if k != "splits"},
                 "schema": self.schema.to_json(),
                 "dataset": self.dataset.model_dump(mode="json"),
@@ -113,28 +115,28 @@ def scan_split(job: ScanJob, split: Split) -> tuple[ScanReceipt, bool]:
     except DataRefused:
         # read_split compares the bytes that it read with the listing's digest; where it stopped
         # half-way, a file that changed is the better explanation.
-        check_source(job.root, split)
+        check_source(job.dataset, job.root, split)
         raise
     note(job.work, receipt)
     return receipt, True
 
 
-def check_source(root: Path, split: Split) -> None:
-    """Compare a file with the digest taken when it was listed.
+def check_source(dataset: DatasetConfig, root: Path, split: Split) -> None:
+    """Compare what lies at a split's address with what was listed.
 
     Raises
     ------
     IntegrityError
         If they differ.
     """
-    found = hash_file(split.locate(root))
-    if found != split.sha256:
+    found = FORMATS[split.format](dataset, root).etag(split.address)
+    if found != split.etag:
         raise IntegrityError(
-            f"{split.path} changed after it was listed: sha256 {found[:12]}..., "
-            f"expected {split.sha256[:12]}...",
+            f"{split.address} changed after it was listed: sha256 {found[:12]}..., "
+            f"expected {split.etag[:12]}...",
             remedy="let the source come to rest, then run again: tidemill run",
-            path=split.path,
-            expected=split.sha256,
+            path=split.address,
+            expected=split.etag,
             found=found,
         )
 
@@ -179,7 +181,7 @@ class _Scan:
             for name, columns in _spilled(job).items()
         }
         self._blocks = Cutter(block_rows)
-        self._keepers: list[FigureKeeper] = list(keepers(job.plan.questions, split.sha256))
+        self._keepers: list[FigureKeeper] = list(keepers(job.plan.questions, split.etag))
         self._profile: Profile | None = None
         self._tallies: dict[int, RowTally] = {}
         self._reasons: dict[str, RowTally] = {}
@@ -249,11 +251,11 @@ class _Scan:
         index, name, text = min(firsts)
         row = int(batch.rows[index]) + self._split.first_row
         raise PrecisionLost(
-            f"{self._split.path}, row {row}: {name} is {text}, which float32 alters; it held "
+            f"{self._split.address}, row {row}: {name} is {text}, which float32 alters; it held "
             "all numbers that look saw",
             remedy=f"set in params.yaml dataset.types: {{{json.dumps(name)}: numeric}} (the "
             "column is then float64), or a larger dataset.look_rows, and run again",
-            path=self._split.path,
+            path=self._split.address,
             row=row,
             column=name,
             value=text,
@@ -288,7 +290,7 @@ class _Scan:
                     batch,
                     verdict.findings,
                     bad,
-                    source=self._split.path,
+                    source=self._split.address,
                     first_row=self._split.first_row,
                 )
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion.sources.discover import find_files
+from tidemill.ingestion.sources.listing import named_by
 
 __all__ = ["shown", "source_deps"]
 
@@ -24,7 +24,7 @@ def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
     inside = place.is_relative_to(root.resolve())
     if not holds_workspace and (inside or not globbed):
         return (fixed,)
-    return tuple(shown(path, root) for path in find_files(dataset, root))
+    return named_by(dataset, root)
 
 
 def _fixed_part(source: str) -> str:

@@ -27,7 +27,7 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     return StageResult(
         stage="look",
         facts={
-            "files": len({split.path for split in listing.splits}),
+            "files": len({split.address for split in listing.splits}),
             "columns": len(schema.columns),
             "task": schema.task.value,
             # By the setting that names another one.

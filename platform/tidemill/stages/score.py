@@ -252,7 +252,7 @@ def _predicted(
 ) -> pa.Table:
     scores = predict_scores(pipeline[-1], pipeline[0].transform(batch.table), schema.task)
     columns: dict[str, Any] = {
-        PLACE[0]: pa.array([split.path] * len(scores)).dictionary_encode(),
+        PLACE[0]: pa.array([split.address] * len(scores)).dictionary_encode(),
         PLACE[1]: pa.array(batch.rows + split.first_row),
     }
     if schema.key is not None:
@@ -272,7 +272,7 @@ def _joined(given: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_apart(output: Path, listing: SourceListing, root: Path) -> None:
-    if any(split.locate(root).resolve() == output.resolve() for split in listing.splits):
+    if any((root / split.address).resolve() == output.resolve() for split in listing.splits):
         raise UsageError(
             f"--output {output} is a file of the input",
             remedy="give --output another name: the input is never overwritten",

@@ -23,12 +23,9 @@ from tidemill.ingestion.first_look.number_spread import Spread, spreads_of
 from tidemill.ingestion.first_look.target_task import as_target, task_of
 from tidemill.ingestion.first_look.thinned_rows import Thinned
 from tidemill.ingestion.sources.batches import ParsedBatch
-from tidemill.ingestion.sources.delimited.helpful_settings import setting_that_names
-from tidemill.ingestion.sources.delimited.other_dialects import said_of_files
 from tidemill.ingestion.sources.derived_columns import Deriver, check_expressions
+from tidemill.ingestion.sources.listing import SourceListing, share_of_look
 from tidemill.ingestion.sources.reading import read_split
-from tidemill.ingestion.sources.sniff import share_of_look
-from tidemill.ingestion.sources.splits import SourceListing
 from tidemill.ingestion.sources.wide_tables import BATCH_CELLS, WIDE, bounded_rows
 from tidemill.schema import (
     Column,
@@ -43,8 +40,6 @@ from tidemill.schema import (
 __all__ = ["LookResult", "look", "look_result"]
 
 _BATCH_ROWS = 16_384
-# Rows read for each one that is kept: files are often sorted, and their heads alone mislead.
-_SCANNED = {"csv": 4, "jsonl": 1, "parquet": 16}
 
 _TYPES = {
     "integer": ColumnType.NUMERIC,
@@ -160,11 +155,16 @@ def look_result(
         sample.num_rows,
         {c.name: c.note for c in kept if c.note} | _unread(dataset, columns, sample),
         {c.name: c.missing for c in kept if c.missing},
-        said_of_files(listing, root)
-        + remarks
-        + listing.unchecked
-        + _said_of_width(dataset, listing),
+        _said_of_layout(dataset, listing, root, remarks),
     )
+
+
+def _said_of_layout(
+    dataset: DatasetConfig, listing: SourceListing, root: Path, remarks: tuple[str, ...]
+) -> tuple[str, ...]:
+    source, splits = listing.source(dataset, root), listing.splits
+    said = source.said(splits, listing.written)
+    return said + remarks + source.unchecked(splits) + _said_of_width(dataset, listing)
 
 
 def _judged(
@@ -286,7 +286,9 @@ def _check_names(
     asked += [("sharding.by", name) for name in carry]
     for setting, name in asked:
         if name is not None and name not in available:
-            elsewhere = setting_that_names(name, dataset.csv, listing, root)
+            elsewhere = listing.source(dataset, root).setting_for(
+                name, listing.splits, listing.written
+            )
             raise ColumnMissing(
                 column=name, available=available, setting=setting, elsewhere=elsewhere
             )
@@ -327,7 +329,8 @@ def _sample(
     schema = TableSchema(tuple(columns), Task.REGRESSION)
     share = share_of_look(dataset, listing.splits, len(columns))
     batch_rows = bounded_rows(_BATCH_ROWS, len(columns), BATCH_CELLS)
-    scanned = _SCANNED if len(columns) <= WIDE else dict.fromkeys(_SCANNED, 1)
+    # Files are often sorted, and their heads alone mislead.
+    scanned = listing.source(dataset, root).scanned if len(columns) <= WIDE else 1
     tables = [
         _thinned(
             read_split(
@@ -337,10 +340,10 @@ def _sample(
                 listing,
                 root,
                 batch_rows=batch_rows,
-                max_batches=-(-share * scanned[split.format] // batch_rows),
+                max_batches=-(-share * scanned // batch_rows),
             ),
             Thinned(schema.arrow_schema(), share),
-            partial(remarks.add, split.path),
+            partial(remarks.add, split.address),
         )
         for split in listing.splits
     ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tidemill.ingestion.sources.batches import ParsedBatch, Reject
+from tidemill.contracts import Reject
+from tidemill.ingestion.sources.batches import ParsedBatch
 
 __all__ = ["LookRemarks"]
 

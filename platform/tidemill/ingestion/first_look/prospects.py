@@ -19,8 +19,8 @@ from tidemill.errors import KeyInvalid, TargetUnusable, first_few
 from tidemill.ingestion.checks.batch_view import plain
 from tidemill.ingestion.checks.target_classes import class_labels
 from tidemill.ingestion.first_look.number_spread import numbers_of_column
+from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.sources.reading import read_split
-from tidemill.ingestion.sources.splits import SourceListing
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
 from tidemill.profiling import CategoryProfile, Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task

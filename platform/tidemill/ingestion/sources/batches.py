@@ -1,4 +1,4 @@
-"""What reading a split yields, raw and typed: rows, where they stand, and what was wrong."""
+"""What reading a split yields: typed rows with their positions, and what was wrong with them."""
 
 from __future__ import annotations
 
@@ -11,54 +11,9 @@ import pyarrow as pa
 
 from tidemill.alike import Alike
 from tidemill.cells import CellFaults, Cells
+from tidemill.contracts import Reject
 
-__all__ = ["ParsedBatch", "RawBatch", "Reject", "cells_of", "unlisted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A record of the source that is no row: wrong number of fields, broken quoting, bad JSON.
-
-    Parameters
-    ----------
-    row : int
-        0-based number of the data row in the split; rejected ones count.
-    line : int or None
-        1-based line of the file where the record begins, header lines included.
-    reason : str
-    raw : str
-        The record, at most 500 characters.
-    """
-
-    row: int
-    line: int | None
-    reason: str
-    raw: str
-
-
-@dataclass(frozen=True, slots=True)
-class RawBatch:
-    """Columns as a format's reader leaves them, before they take the schema's types.
-
-    The same records as the :class:`ParsedBatch` that will be made of it.
-
-    Parameters
-    ----------
-    columns : dict of name to pyarrow.Array
-        Equally long.
-    rows : (n,) int64
-    faults : dict of name to CellFaults
-        Those that the reader found already.
-    rejects : tuple of Reject
-    left_out : dict of str to int
-        Lines that are no rows, and cells of columns that the listing lacks, by what they are.
-    """
-
-    columns: dict[str, pa.Array]
-    rows: npt.NDArray[np.int64]
-    faults: dict[str, CellFaults]
-    rejects: tuple[Reject, ...]
-    left_out: dict[str, int] = field(default_factory=dict)
+__all__ = ["ParsedBatch", "cells_of", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)

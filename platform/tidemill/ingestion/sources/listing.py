@@ -1,30 +1,61 @@
-"""Find the files of the source, hash them, and find how they are written."""
+"""Find the pieces of the source, name what they hold, and find how they are written."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from tidemill.config import DatasetConfig
-from tidemill.contracts import Engine
+from tidemill.contracts import Engine, Source, Split
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.sources.discover import (
-    compression_of,
-    find_files,
-    format_of,
-    has_zstd_checksum,
-)
-from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
-from tidemill.ingestion.sources.sniff import sniff
-from tidemill.ingestion.sources.splits import SourceListing, Split
-from tidemill.ingestion.sources.streams import text_blocks
-from tidemill.storage import hash_file
+from tidemill.formats import FORMATS
+from tidemill.ingestion.sources.files import FileSource, format_of
+from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
+from tidemill.schema import SourceColumn
 
-__all__ = ["list_source"]
+__all__ = ["SourceListing", "list_source", "named_by", "share_of_look"]
 
-# Parquet files are cut behind the row group that fills this many rows.
-SPLIT_ROWS = 1_000_000
+
+@dataclass(frozen=True, slots=True)
+class SourceListing:
+    """The pieces of the source and what they have in common.
+
+    Parameters
+    ----------
+    splits : tuple of Split
+        Ordered by address, then part.
+    columns : tuple of SourceColumn
+        Those of the first file, in its order, before ``derive`` and ``drop``.
+    written : dict or None
+        How it is written, as its source found it: of delimited text, the dialect.
+    """
+
+    splits: tuple[Split, ...]
+    columns: tuple[SourceColumn, ...]
+    written: dict[str, Any] | None = None
+
+    def source(self, dataset: DatasetConfig, root: Path) -> Source:
+        """What reads the splits, which are all of one format."""
+        return FORMATS[self.splits[0].format](dataset, root)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document that :meth:`from_json` reads back."""
+        return {
+            "splits": [split.to_json() for split in self.splits],
+            "columns": [column.to_json() for column in self.columns],
+            "dialect": self.written,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            splits=tuple(Split.from_json(split) for split in document["splits"]),
+            columns=tuple(SourceColumn.from_json(column) for column in document["columns"]),
+            written=document["dialect"],
+        )
 
 
 def list_source(
@@ -35,7 +66,7 @@ def list_source(
     named: str = "dataset.source",
     given: str | None = None,
 ) -> SourceListing:
-    """Find the files that ``dataset.source`` names, hash them, and find how they are written.
+    """Find what ``dataset.source`` names, name what it holds, and find how that is written.
 
     A Parquet file of many row groups becomes several splits of about a million rows. How text
     is written (delimiter, header, encoding) is found from the first file, types of columns from
@@ -66,11 +97,11 @@ def list_source(
     -----
     Memory: the sample of ``look_rows`` rows as texts.
     """
-    files = find_files(dataset, root, named, given)
+    addresses = named_by(dataset, root, named, given)
     if given is not None:  # from here on it is only told
         dataset = dataset.model_copy(update={"source": given})
     found = engine.map(
-        partial(_describe, root=root, stated=dataset.format), files, label="hash the source"
+        partial(_splits, dataset=dataset, root=root), addresses, label="hash the source"
     )
     formats = sorted({split.format for splits in found for split in splits})
     if len(formats) > 1:
@@ -81,37 +112,26 @@ def list_source(
         )
     pieces = (split for splits in found for split in splits)
     splits = tuple(replace(split, id=number) for number, split in enumerate(pieces))
-    columns, dialect = sniff(dataset, splits, root, named)
-    return SourceListing(splits, columns, dialect)
+    source = FORMATS[formats[0]](dataset, root)
+    sniffed = source.sniff(splits, partial(share_of_look, dataset, splits), named)
+    return SourceListing(splits, sniffed.columns, sniffed.written)
 
 
-def _describe(path: Path, *, root: Path, stated: str) -> list[Split]:
-    """One file as splits, still without their ids."""
-    absolute = path.resolve()
-    inside = absolute.is_relative_to(root.resolve())
-    shown = absolute.relative_to(root.resolve()).as_posix() if inside else absolute.as_posix()
-    compression = compression_of(path)
-    size = path.stat().st_size
-    split = Split(0, shown, "csv", compression, size, hash_file(path))
-    split = replace(split, checked=compression != "zstd" or has_zstd_checksum(path))
-    split = replace(split, format=format_of(path, stated, _head(split, root)))
-    return _by_row_groups(split, root) if split.format == "parquet" else [split]
+def named_by(
+    dataset: DatasetConfig, root: Path, named: str = "dataset.source", given: str | None = None
+) -> tuple[str, ...]:
+    """The addresses that ``dataset.source`` names, which are files if no format is stated."""
+    kind = FileSource if dataset.format == "auto" else FORMATS[dataset.format]
+    return kind(dataset, root).find(named, given)
 
 
-def _head(split: Split, root: Path) -> bytes:
-    if split.compression == "none":
-        with split.locate(root).open("rb") as file:
-            return file.read(4096)
-    return next(text_blocks(split, root, encoding="utf-8", whole=False), b"")[:4096]
+def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...], columns: int) -> int:
+    """Rows that the look reads from the beginning of each split, fewer of many columns."""
+    rows = bounded_rows(dataset.look_rows, columns, LOOK_CELLS)
+    return max(-(-rows // len(splits)), 100)
 
 
-def _by_row_groups(split: Split, root: Path) -> list[Split]:
-    with open_parquet(split.locate(root), split.path) as file:
-        groups, split = file.group_rows, replace(split, checked=file.checked)
-    pieces, begin, first_row, rows = [], 0, 0, 0
-    for number, group_rows in enumerate(groups, start=1):
-        rows += group_rows
-        if rows >= SPLIT_ROWS or number == len(groups):
-            pieces.append(replace(split, row_groups=(begin, number), first_row=first_row))
-            begin, first_row, rows = number, first_row + rows, 0
-    return pieces or [replace(split, row_groups=(0, 0))]
+def _splits(address: str, *, dataset: DatasetConfig, root: Path) -> list[Split]:
+    """What lies at an address, as splits, still without their ids."""
+    name = format_of(address, root) if dataset.format == "auto" else dataset.format
+    return [replace(split, format=name) for split in FORMATS[name](dataset, root).split(address)]

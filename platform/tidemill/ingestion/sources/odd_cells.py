@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tidemill.cells import CellFaults
+from tidemill.contracts import Split
 from tidemill.ingestion.sources.batches import ParsedBatch
-from tidemill.ingestion.sources.splits import Split
 from tidemill.oddities import OddCells, Oddities, Oddity
 from tidemill.profiling import CategoryProfile
 from tidemill.schema import TableSchema
@@ -49,7 +49,7 @@ def oddities_of(
     """
 
     def where(index: int) -> str:
-        return f"{split.path}, row {split.first_row + int(batch.rows[index])}"
+        return f"{split.address}, row {split.first_row + int(batch.rows[index])}"
 
     found = oddities_in(batch, schema, where, seen)
     without = _without_key(batch, schema)

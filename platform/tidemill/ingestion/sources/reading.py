@@ -14,10 +14,12 @@ from tidemill.alike import alike
 from tidemill.casting import cast_column
 from tidemill.cells import CellFaults, Cells
 from tidemill.config import DatasetConfig
+from tidemill.contracts import RawBatch, RowsAsked, Split
 from tidemill.conventions import NumberConvention, parse_convention
-from tidemill.ingestion.sources.batches import ParsedBatch, RawBatch, cells_of
+from tidemill.formats import FORMATS
+from tidemill.ingestion.sources.batches import ParsedBatch, cells_of
 from tidemill.ingestion.sources.derived_columns import Deriver, check_expressions
-from tidemill.ingestion.sources.splits import SourceListing, Split
+from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.numbers import EXACT
 from tidemill.schema import Column, Purpose, SourceColumn, TableSchema
 
@@ -90,6 +92,7 @@ class _Plan:
         self, split: Split, schema: TableSchema, dataset: DatasetConfig, listing: SourceListing
     ) -> None:
         self._split, self._schema, self._listing = split, schema, listing
+        self._dataset = dataset
         self._missing = schema.missing_values if schema.source else dataset.missing_values
         # The model's own way of reading wins over what look finds in a later table.
         known = {column.name: column for column in schema.source}
@@ -119,45 +122,17 @@ class _Plan:
         return source.type, source.style, source.convention
 
     def read(self, root: Path, *, batch_rows: int, max_batches: int | None) -> Iterator[RawBatch]:
-        """Yield raw batches, by the reader of the split's format."""
-        split, whole = self._split, max_batches is None
-        if split.format == "parquet":
-            from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
-
-            names = list(self._wanted)
-            return read_parquet_rows(
-                split,
-                root,
-                names=names,
-                batch_rows=batch_rows,
-                max_batches=max_batches,
-                known=self._source,
-            )
-        if split.format == "jsonl":
-            from tidemill.ingestion.sources.json_rows import read_json_rows
-
-            return read_json_rows(
-                split,
-                root,
-                names=list(self._wanted),
-                batch_rows=batch_rows,
-                whole=whole,
-                conventions=self._conventions(),
-                known=self._source.keys(),
-            )
-        from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
-
-        assert self._listing.dialect is not None, "a listing of CSV files has a dialect"  # noqa: S101
-        return read_csv_rows(
-            split,
-            root,
-            dialect=self._listing.dialect,
-            names=tuple(column.name for column in self._listing.columns),
-            wanted={name: _text_type(kind) for name, kind in self._wanted.items()},
-            null_values=self._missing,
+        """Yield raw batches, as the split's source has them."""
+        asked = RowsAsked(
+            columns={name: _text_type(kind) for name, kind in self._wanted.items()},
+            listed=tuple(column.name for column in self._listing.columns),
+            written=self._listing.written,
             batch_rows=batch_rows,
-            whole=whole,
+            max_batches=max_batches,
+            missing=self._missing,
+            conventions=self._conventions(),
         )
+        return FORMATS[self._split.format](self._dataset, root).rows(self._split, asked)
 
     def _conventions(self) -> dict[str, NumberConvention]:
         said = {

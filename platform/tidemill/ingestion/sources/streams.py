@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from tidemill.contracts import Split
 from tidemill.errors import SourceUnreadable, StorageFailed
-from tidemill.ingestion.sources.splits import Split
 
-__all__ = ["first_bytes", "line_blocks", "text_blocks"]
+__all__ = ["first_bytes", "line_blocks", "place_of", "text_blocks"]
 
 BLOCK_BYTES = 1 << 22
 # No honest table compresses better than this; a bomb of zeros reaches about 1,000.
@@ -67,6 +67,11 @@ class _HashingReader(io.RawIOBase):
 _SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 
 
+def place_of(split: Split, root: Path) -> Path:
+    """The file that a split's address leads to, given the workspace's place."""
+    return root / split.address  # an absolute address wins over root
+
+
 def line_blocks(
     split: Split, root: Path, *, encoding: str, whole: bool = True, marks: bool = True
 ) -> tuple[Iterator[bytes], bool]:
@@ -84,7 +89,7 @@ def line_blocks(
 
 def first_bytes(split: Split, root: Path, size: int = 4) -> bytes:
     """The first bytes of the text, decompressed: by default, where a byte order mark would be."""
-    with split.locate(root).open("rb") as file:
+    with place_of(split, root).open("rb") as file:
         if split.compression == "none":
             return file.read(size)
         return next(_expanded(_HashingReader(file), split), b"")[:size]
@@ -113,7 +118,7 @@ def text_blocks(
     -----
     Memory: two blocks.
     """
-    path = split.locate(root)
+    path = place_of(split, root)
     try:
         with path.open("rb") as file:
             reader = _HashingReader(file)
@@ -124,9 +129,9 @@ def text_blocks(
                 _compare(reader, split)
     except OSError as exc:
         raise StorageFailed(
-            f"{split.path} cannot be read: {exc.strerror or exc}",
+            f"{split.address} cannot be read: {exc.strerror or exc}",
             remedy="check that the file is there and readable, and run the same command again",
-            path=split.path,
+            path=split.address,
         ) from exc
 
 
@@ -149,9 +154,9 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
         expanded += len(block)
         if expanded > MAX_UNCHECKED_BYTES and expanded > MAX_RATIO * max(reader.position, 1):
             raise SourceUnreadable(
-                f"{split.path} expands more than {MAX_RATIO} times, as decompression bombs do",
+                f"{split.address} expands more than {MAX_RATIO} times, as decompression bombs do",
                 remedy="if the file is what it should be, decompress it and name the plain file",
-                path=split.path,
+                path=split.address,
                 position=reader.position,
                 expanded=expanded,
             )
@@ -161,24 +166,24 @@ def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
 def _unreadable(exc: Exception, split: Split, position: int, expanded: int) -> SourceUnreadable:
     """Why compressed text cannot be opened, as far as the decompressor tells."""
     said = str(exc).splitlines()[0]
-    fields = {"path": split.path, "position": position, "expanded": expanded}
+    fields = {"path": split.address, "position": position, "expanded": expanded}
     if "too much memory" in said:
         return SourceUnreadable(
-            f"{split.path} was compressed with a window that takes too much memory to open",
+            f"{split.address} was compressed with a window that takes too much memory to open",
             remedy="compress it again without --long, or decompress it and name the plain file",
             **fields,
         )
     with_dictionary = "decompress it with `zstd -d -D DICTIONARY FILE` and name the plain file"
     if "Dictionary mismatch" in said:
         return SourceUnreadable(
-            f"{split.path} was compressed with a dictionary, which the file does not hold",
+            f"{split.address} was compressed with a dictionary, which the file does not hold",
             remedy=with_dictionary,
             **fields,
         )
     # A file need not name its dictionary; without it nothing at all can be opened.
     maybe = split.compression == "zstd" and not expanded
     return SourceUnreadable(
-        f"{split.path} is damaged or cut off: {said} (after {expanded} bytes of text, at byte "
+        f"{split.address} is damaged or cut off: {said} (after {expanded} bytes of text, at byte "
         f"{position} of {split.bytes})",
         remedy="fetch the file again, or take it out of the source"
         + (f"; if a dictionary was used, {with_dictionary}" if maybe else ""),
@@ -206,9 +211,9 @@ def _recoded(
         yield decoder.decode(b"", final=True).encode()
     except UnicodeError as exc:
         raise SourceUnreadable(
-            f"{split.path} is not {encoding} text: {exc} (in the block from byte {position})",
+            f"{split.address} is not {encoding} text: {exc} (in the block from byte {position})",
             remedy="set dataset.csv.encoding to the file's encoding",
-            path=split.path,
+            path=split.address,
             position=position,
             encoding=encoding,
         ) from exc
@@ -225,20 +230,20 @@ def _refuse_others(first: bytes, split: Split) -> None:
     kind = next((said for begin, said in _OTHERS.items() if first.startswith(begin)), None)
     if kind is not None:
         raise SourceUnreadable(
-            f"{split.path} is {kind}, no text",
+            f"{split.address} is {kind}, no text",
             remedy="unpack it, or save its table as CSV or Parquet, and name that file",
-            path=split.path,
+            path=split.address,
         )
 
 
 def _compare(reader: _HashingReader, split: Split) -> None:
     found = reader.digest.hexdigest()
-    if found != split.sha256:
+    if found != split.etag:
         raise SourceUnreadable(
-            f"{split.path} changed while it was in use: sha256 {found[:12]}..., "
-            f"listed as {split.sha256[:12]}...",
+            f"{split.address} changed while it was in use: sha256 {found[:12]}..., "
+            f"listed as {split.etag[:12]}...",
             remedy="run the same command again when nothing writes to the file",
-            path=split.path,
-            expected=split.sha256,
+            path=split.address,
+            expected=split.etag,
             found=found,
         )

@@ -7,8 +7,8 @@ from codecs import BOM_UTF8
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.fields import cut_fields
-from tidemill.ingestion.sources.splits import CsvDialect
 
 __all__ = ["COMMENTS", "HEADERS", "Asides"]
 

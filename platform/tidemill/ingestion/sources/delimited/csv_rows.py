@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from tidemill.contracts import RawBatch, Reject, Split
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.sources.batches import RawBatch, Reject, unlisted
+from tidemill.ingestion.sources.batches import unlisted
 from tidemill.ingestion.sources.column_names import require_columns, unique_names
 from tidemill.ingestion.sources.delimited.asides import Asides
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.fields import cut_fields, flaw
 from tidemill.ingestion.sources.delimited.records import RecordBlock, cut_records
-from tidemill.ingestion.sources.splits import CsvDialect, Split
 from tidemill.ingestion.sources.streams import line_blocks
 
 __all__ = ["read_csv_rows"]
@@ -69,7 +70,7 @@ def read_csv_rows(
         text,
         dialect,
         batch_rows=batch_rows,
-        path=split.path,
+        path=split.address,
         blanks=len(names) == 1,
         first_rows=1 if dialect.header else 0,
         asides=asides,
@@ -78,7 +79,7 @@ def read_csv_rows(
     if dialect.header:
         names = _header(next(blocks, None), dialect, split)
     others = [unlisted(name) for name in names if name not in listed]
-    require_columns(wanted, set(names), split.path)
+    require_columns(wanted, set(names), split.address)
     parser = _Parser(dialect, names, wanted, null_values, swapped=swapped)
     first_row = 0
     for block in blocks:
@@ -103,10 +104,10 @@ def _header(block: RecordBlock | None, dialect: CsvDialect, split: Split) -> tup
     if fields is None:
         line = dialect.skip_lines + 1 if block is None else block.line(0)
         raise SourceUnreadable(
-            f"{split.path}: line {line} is no header ({why}): {text[:80]!r}",
+            f"{split.address}: line {line} is no header ({why}): {text[:80]!r}",
             remedy="mend the line, or set dataset.csv.header, delimiter, quote, encoding or "
             "skip_lines",
-            path=split.path,
+            path=split.address,
             line=line,
         )
     return tuple(unique_names(fields))

@@ -10,7 +10,9 @@ from itertools import product
 from pathlib import Path
 
 from tidemill.config import CsvFormat
+from tidemill.contracts import Split
 from tidemill.errors import ConfigError, SourceUnreadable
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.fields import cut_fields
 from tidemill.ingestion.sources.delimited.head_layout import (
     HeadLine,
@@ -19,7 +21,6 @@ from tidemill.ingestion.sources.delimited.head_layout import (
     find_layout,
 )
 from tidemill.ingestion.sources.delimited.records import cut_records
-from tidemill.ingestion.sources.splits import CsvDialect, Split
 from tidemill.ingestion.sources.streams import line_blocks
 
 __all__ = ["find_dialect", "find_encoding", "head_lines", "read_head", "said_of"]

@@ -6,7 +6,7 @@ import csv
 import re
 from functools import cache
 
-from tidemill.ingestion.sources.splits import CsvDialect
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 
 __all__ = ["BROKEN", "INSIDE", "cut_fields", "flaw", "record_pattern"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.config import CsvFormat
+from tidemill.contracts import Split
 from tidemill.errors import DataRefused, TidemillError
 from tidemill.ingestion.sources.column_names import unique_names
 from tidemill.ingestion.sources.delimited.dialect import find_dialect, head_lines, read_head
 from tidemill.ingestion.sources.delimited.head_layout import common_width
-from tidemill.ingestion.sources.splits import SourceListing
 
 __all__ = ["setting_that_names", "setting_that_reads"]
 
@@ -31,11 +31,10 @@ def setting_that_reads(stated: CsvFormat, encoding: str, head: bytes, path: str)
     return best
 
 
-def setting_that_names(column: str, stated: CsvFormat, listing: SourceListing, root: Path) -> str:
+def setting_that_names(
+    column: str, stated: CsvFormat, split: Split, encoding: str, root: Path
+) -> str:
     """What to set so that a line which holds ``column`` is the header, and which line that is."""
-    if listing.dialect is None:
-        return ""
-    split, encoding = listing.splits[0], listing.dialect.encoding
     head = read_head(split, root, encoding)
     texts = head.decode(errors="replace").split("\n")[:_LINES]
     held = [number for number, text in enumerate(texts) if column in text]
@@ -47,9 +46,9 @@ def setting_that_names(column: str, stated: CsvFormat, listing: SourceListing, r
         delimiters = dict.fromkeys(("auto", *_DELIMITERS, *marks))
         changes += [{"delimiter": delimiter} for delimiter in delimiters]
     for change in changes:
-        line = _line_of(column, _changed(stated, change), encoding, head, split.path)
+        line = _line_of(column, _changed(stated, change), encoding, head, split.address)
         if line:
-            return f"line {line} of {split.path} has it: set {_as_settings(change)}; or "
+            return f"line {line} of {split.address} has it: set {_as_settings(change)}; or "
     return ""
 
 

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.config import CsvFormat
+from tidemill.contracts import RawBatch, Split
 from tidemill.errors import SourceUnreadable, TidemillError
-from tidemill.ingestion.sources.batches import RawBatch
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.dialect import (
     find_dialect,
     find_encoding,
     read_head,
     said_of,
 )
-from tidemill.ingestion.sources.splits import CsvDialect, SourceListing, Split
 from tidemill.ingestion.sources.streams import first_bytes
 
 __all__ = ["reads_badly", "refuse_other_dialect", "refuse_other_encoding", "said_of_files"]
@@ -36,7 +36,7 @@ def refuse_other_encoding(
     ------
     SourceUnreadable
     """
-    encoding = find_encoding(stated.encoding, first_bytes(split, root), split.path)
+    encoding = find_encoding(stated.encoding, first_bytes(split, root), split.address)
     if encoding != dialect.encoding:
         raise _other(split, [("its encoding is", encoding, dialect.encoding)], first)
 
@@ -53,7 +53,7 @@ def refuse_other_dialect(
     """
     head = read_head(split, root, dialect.encoding)
     try:
-        own = find_dialect(stated.model_copy(update=_AUTO), dialect.encoding, head, split.path)
+        own = find_dialect(stated.model_copy(update=_AUTO), dialect.encoding, head, split.address)
     except TidemillError:
         return  # what is wrong with the file itself is told where it is read
     found = [
@@ -70,19 +70,17 @@ def refuse_other_dialect(
         raise _other(split, other, first)
 
 
-def said_of_files(listing: SourceListing, root: Path) -> tuple[str, ...]:
+def said_of_files(splits: tuple[Split, ...], dialect: CsvDialect, root: Path) -> tuple[str, ...]:
     """What people should know of how text was found to be written, and of a doubtful encoding."""
-    if listing.dialect is None:
-        return ()
-    encoding, said = listing.dialect.encoding, said_of(listing.dialect)
+    encoding, said = dialect.encoding, said_of(dialect)
     if encoding.startswith("utf"):
         return said
-    doubtful = [split.path for split in listing.splits if _is_utf8(split, root)]
+    doubtful = [split.address for split in splits if _is_utf8(split, root)]
     if not doubtful:
         return said
     return (
         *said,
-        f"{len(doubtful):,} of {len(listing.splits):,} files are valid UTF-8, such as "
+        f"{len(doubtful):,} of {len(splits):,} files are valid UTF-8, such as "
         f"{doubtful[0]}, and are read as {encoding} (dataset.csv.encoding)",
     )
 
@@ -118,10 +116,10 @@ def _quoted(texts: pa.Array, mark: str) -> bool:
 def _other(split: Split, found: list[tuple[str, object, object]], first: str) -> SourceUnreadable:
     said = ", ".join(f"{what} {own!r} (there {there!r})" for what, own, there in found)
     return SourceUnreadable(
-        f"{split.path} is not written as {first} is, and all files of a source are read alike: "
+        f"{split.address} is not written as {first} is, and all files of a source are read alike: "
         f"{said}",
-        remedy=f"write {split.path} again as {first} is written, or take it out of the source",
-        path=split.path,
+        remedy=f"write {split.address} again as {first} is written, or take it out of the source",
+        path=split.address,
         first=first,
         differs=tuple(what for what, _, _ in found),
     )

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.sources.delimited.asides import Asides
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.fields import record_pattern
-from tidemill.ingestion.sources.splits import CsvDialect
 
 __all__ = ["RecordBlock", "cut_records"]
 

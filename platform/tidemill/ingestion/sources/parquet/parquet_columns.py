@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tidemill.casting import is_text
 from tidemill.config import DatasetConfig
+from tidemill.contracts import Split
 from tidemill.errors import SchemaMismatch, SourceEmpty
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
 from tidemill.ingestion.sources.parquet.parquet_apart import ParquetApart, open_parquet
@@ -19,7 +20,7 @@ from tidemill.ingestion.sources.parquet.parquet_rows import (
     plain_type,
     read_parquet_rows,
 )
-from tidemill.ingestion.sources.splits import Split
+from tidemill.ingestion.sources.streams import place_of
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.numbers import EXACT
 from tidemill.schema import ColumnType, SourceColumn
@@ -111,9 +112,9 @@ def sniff_parquet(
 def _by_footers(splits: tuple[Split, ...], root: Path) -> tuple[dict[str, _Column], int]:
     """The first file's columns, with what every file says of them; and all rows."""
     columns, rows = dict[str, _Column](), 0
-    for path in dict.fromkeys(split.path for split in splits):
-        split = next(split for split in splits if split.path == path)
-        with open_parquet(split.locate(root), path) as file:
+    for path in dict.fromkeys(split.address for split in splits):
+        split = next(split for split in splits if split.address == path)
+        with open_parquet(place_of(split, root), path) as file:
             names = column_names(file.schema)
             if not columns:
                 columns = {n: _Column(w) for n, w in zip(names, file.schema.names, strict=True)}

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from tidemill.casting import is_text
 from tidemill.cells import CellFaults
+from tidemill.contracts import RawBatch, Split
 from tidemill.errors import SourceUnreadable
-from tidemill.ingestion.sources.batches import RawBatch, unlisted
+from tidemill.ingestion.sources.batches import unlisted
 from tidemill.ingestion.sources.column_names import require_columns, unique_names
 from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
-from tidemill.ingestion.sources.splits import Split
+from tidemill.ingestion.sources.streams import place_of
 from tidemill.storage import hash_file, recut
 
 __all__ = ["column_names", "plain_type", "read_parquet_rows"]
@@ -46,18 +47,18 @@ def read_parquet_rows(
         If the file is damaged, would open to far more than it holds, has not the rows that its
         footer promises, or has changed.
     """
-    path = split.locate(root)
-    first, last = split.row_groups or (0, None)
-    if max_batches is None and first == 0 and hash_file(path) != split.sha256:
+    path = place_of(split, root)
+    first, last = split.part or (0, None)
+    if max_batches is None and first == 0 and hash_file(path) != split.etag:
         raise SourceUnreadable(
-            f"{split.path} is not the file that was listed: its content changed",
+            f"{split.address} is not the file that was listed: its content changed",
             remedy="run the same command again when nothing writes to the file",
-            path=split.path,
-            expected=split.sha256,
+            path=split.address,
+            expected=split.etag,
         )
-    with open_parquet(path, split.path) as file:
+    with open_parquet(path, split.address) as file:
         groups = range(first, len(file.group_rows) if last is None else last)
-        columns = _positions(file.schema, names, split.path)
+        columns = _positions(file.schema, names, split.address)
         more = [n for n in column_names(file.schema) if known is not None and n not in known]
         begin = 0
         most = None if max_batches is None else max_batches * batch_rows
@@ -67,7 +68,7 @@ def read_parquet_rows(
             read, faults = {}, {}
             for position, name in enumerate(names):
                 values = _whole(table[position])
-                _refuse_expansion(values, name, split.path)
+                _refuse_expansion(values, name, split.address)
                 read[name], found = _sound_texts(values)
                 if found is not None:
                     faults[name] = found

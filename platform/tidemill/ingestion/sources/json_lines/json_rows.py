@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.contracts import RawBatch, Reject, Split
 from tidemill.conventions import NumberConvention
 from tidemill.errors import SchemaMismatch, SourceUnreadable
-from tidemill.ingestion.sources.batches import RawBatch, Reject, unlisted
+from tidemill.ingestion.sources.batches import unlisted
 from tidemill.ingestion.sources.column_names import refuse_more_columns, second_names, unique_names
+from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.records import RecordBlock, cut_records
-from tidemill.ingestion.sources.splits import CsvDialect, Split
 from tidemill.ingestion.sources.streams import line_blocks
 from tidemill.spelling import category
 
@@ -91,7 +92,7 @@ def read_json_rows(
         line_blocks(split, root, encoding="utf-8", whole=whole)[0],
         _LINES,
         batch_rows=batch_rows,
-        path=split.path,
+        path=split.address,
     )
     first_row = 0
     for block in blocks:
@@ -135,14 +136,14 @@ def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
         line_blocks(split, root, encoding="utf-8", whole=False)[0],
         _LINES,
         batch_rows=rows,
-        path=split.path,
+        path=split.address,
     )
     block = next(blocks, None)
     objects, bad = ([], {}) if block is None else _objects(block)
     if block is not None and bad and (not objects or _begins_an_array(block)):
         raise _no_object(split, block, bad)
     names = dict.fromkeys(name for value in objects for name in value)
-    refuse_more_columns(len(names), split.path)
+    refuse_more_columns(len(names), split.address)
     _refuse_met(objects, split)
     cells = {name: [value.get(name) for value in objects] for name in names}
     return JsonSample(
@@ -164,16 +165,16 @@ def _no_object(split: Split, block: RecordBlock, bad: dict[int, str]) -> SourceU
     remedy = "write one JSON object on each line, or set dataset.format to what the file is"
     if array:
         what = "one array of JSON, where each line should be an object"
-        made = shlex.quote(PurePath(split.path).stem + ".lines.jsonl")
+        made = shlex.quote(PurePath(split.address).stem + ".lines.jsonl")
         remedy = (
             "write one JSON object on each line, as jq -c '.[]' does, or this: "
-            f"{_LINE_BY_LINE} < {shlex.quote(split.path)} > {made}"
+            f"{_LINE_BY_LINE} < {shlex.quote(split.address)} > {made}"
         )
     return SourceUnreadable(
-        f"{split.path}: {what}: line {block.line(first)} is {bad[first]}: "
+        f"{split.address}: {what}: line {block.line(first)} is {bad[first]}: "
         f"{_shown(block.record(first))[:80]!r}",
         remedy=remedy,
-        path=split.path,
+        path=split.address,
         line=block.line(first),
     )
 
@@ -193,10 +194,10 @@ def _refuse_met(objects: list[dict[str, Any]], split: Split) -> None:
     for name, found in kinds.items():
         if len(found) > 1:
             raise SchemaMismatch(
-                f"{split.path}: an object has a member twice or without a name, and {name!r}, "
+                f"{split.address}: an object has a member twice or without a name, and {name!r}, "
                 "which that would be called, is a member of another object",
                 remedy="rename one of the members in the data",
-                path=split.path,
+                path=split.address,
                 column=name,
             )
 

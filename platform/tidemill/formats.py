@@ -1,0 +1,20 @@
+"""The formats of sources: one row each; packages add theirs as entry points."""
+
+from __future__ import annotations
+
+from tidemill.addresses import Implementations
+from tidemill.contracts import Source
+
+__all__ = ["FORMATS"]
+
+FORMATS: Implementations[type[Source]] = Implementations(
+    {
+        "csv": "tidemill.ingestion.sources.delimited.csv_source:CsvSource",
+        "parquet": "tidemill.ingestion.sources.parquet.parquet_source:ParquetSource",
+        "jsonl": "tidemill.ingestion.sources.json_lines.json_source:JsonLinesSource",
+    },
+    group="tidemill.sources",
+    setting="dataset.format",
+    port=Source,
+)
+"""By name: made with the ``dataset`` section of params.yaml and the workspace's root."""
