@@ -202,7 +202,23 @@ BROKEN = {
     "outside": ({"writes": ["../mine.json"]}, ConfigError, "no plain path below the workspace"),
     "hidden": ({"reads": [".tidemill/work"]}, ConfigError, "is kept by tidemill"),
     "no address": ({"call": "ride_counts"}, ConfigError, "is not module:name"),
-    "unknown key": ({"wirtes": []}, ConfigError, "unknown key"),
+    "unknown key": (
+        {"wirtes": []},
+        ConfigError,
+        r"stages\.count\.wirtes: unknown key; did you mean 'stages\.count\.writes'",
+    ),
+    "a param beside params": (
+        {"at_most": 3},
+        ConfigError,
+        r"did you mean 'stages\.count\.params\.at_most'",
+    ),
+    "a path that is no list": ({"reads": "data/validated"}, ConfigError, r"stages\.count\.reads: "),
+    "a place in another": (
+        {"writes": ["reports/mine", "reports/mine/parts.json"]},
+        ConfigError,
+        r"stages\.count\.writes: 'reports/mine/parts\.json' lies in 'reports/mine'",
+    ),
+    "no function at all": ({"call": "ride_counts:NUMBER"}, UsageError, "is int, no function"),
 }
 
 
@@ -211,6 +227,8 @@ def test_a_wrong_one_is_refused_by_name(broken, counted, copy):
     """With what is wrong, where, and a remedy; the workspace keeps what it had."""
     change, kind, text = BROKEN[broken]
     root = copy(counted[0])
+    with (root / "ride_counts.py").open("a") as file:
+        file.write("\n\nNUMBER = 3\n")
     before = (root / "dvc.lock").read_bytes(), (root / "reports" / "parts.json").read_bytes()
     params = root / "params.yaml"
     document = YAML(typ="safe").load(params)
@@ -231,6 +249,42 @@ def test_what_are_no_figures_are_refused(given, counted, copy):
         '    return {"parts"', '    figures = {"parts"'))  # fmt: skip
     with pytest.raises(StageFailed, match="are no figures"):
         run_here(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("    json.dumps(job)", "raised TypeError: Object of type StageJob"),
+        ("    raise SystemExit(3)", "raised SystemExit: 3"),
+        ("    rows_of('nowhere.parquet')", "raised FileNotFoundError"),
+    ],
+)
+def test_what_it_raises_is_placed_in_its_own_code(line, said, counted, copy):
+    """Not in the library that it called; and what would end the process ends the stage."""
+    root = copy(counted[0])
+    code = CODE.replace("    many =", f"{line}\n    many =")
+    (root / "ride_counts.py").write_text(code)
+    with pytest.raises(StageFailed, match=said) as caught:
+        run_here(root)
+    at = line if "rows_of" not in line else "    return pq.read_metadata(path).num_rows"
+    number = code.splitlines().index(at) + 1
+    assert caught.value.fields["place"] == f"{root}/ride_counts.py:{number}"
+
+
+def test_numbers_of_numpy_are_figures(counted, copy):
+    """A sum of an array, or whether one is positive; not its NaN."""
+    root = copy(counted[0])
+    figures = "{'sum': np.int64(3), 'any': np.bool_(True), 'mean': np.float32(0.5)}"
+    (root / "numbered.py").write_text(f"import numpy as np\n\ndef f(job):\n    return {figures}\n")
+    set_stages(root, numbered={"after": "ingest", "call": "numbered:f"})
+    summary = run_here(root, until="numbered")
+    found = summary.facts["own_stages"]["numbered"]
+    assert found == {"sum": 3, "any": True, "mean": 0.5}
+    assert {name: type(value) for name, value in found.items()} == {
+        "sum": int,
+        "any": bool,
+        "mean": float,
+    }
 
 
 def test_names_and_order(counted):

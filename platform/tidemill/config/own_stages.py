@@ -51,3 +51,12 @@ class OwnStageConfig(Section):
         if len(set(paths)) < len(paths):
             raise ValueError("names a path twice")
         return paths
+
+    @field_validator("writes")
+    @classmethod
+    def _are_apart(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            for other in paths:
+                if path != other and PurePosixPath(path).is_relative_to(other):
+                    raise ValueError(f"{path!r} lies in {other!r}, which is left whole: name one")
+        return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -18,17 +19,18 @@ LIKE = 0.75
 
 def setting_of(location: Sequence[str]) -> list[str]:
     """The setting that pydantic means: without the branch of a union that it tried."""
-    model: type[BaseModel] = Params
-    for depth, part in enumerate(location):
-        field = model.model_fields.get(part)
+    model: type[BaseModel] | None = Params
+    depth = 0
+    while model is not None and depth < len(location):
+        field = model.model_fields.get(location[depth])
+        depth += 1
         if field is None:
-            return list(location[: depth + 1])
-        if (inner := _section(field.annotation)) is not None:
-            model = inner
+            break
+        if str(field.annotation).startswith("dict"):
+            model, depth = _each(field.annotation), depth + 1
         else:
-            is_mapping = str(field.annotation).startswith("dict")
-            return list(location[: depth + 2] if is_mapping else location[: depth + 1])
-    return list(location)
+            model = _section(field.annotation)
+    return list(location[:depth])
 
 
 def nearest_setting(location: Sequence[str]) -> str | None:
@@ -41,9 +43,11 @@ def nearest_setting(location: Sequence[str]) -> str | None:
     ('dataset.csv.skip_lines', 'tuning.trials')
     >>> nearest_setting(["training", "learning_rate"]), nearest_setting(["sead"])
     ('training.params.learning_rate', 'seed')
+    >>> nearest_setting(["stages", "mine", "read"]), nearest_setting(["stages", "mine", "least"])
+    ('stages.mine.reads', 'stages.mine.params.least')
     """
     *above, name = location
-    paths = list(_paths(Params))
+    paths = list(_paths(Params, location))
     if same := [path for path in paths if path.split(".")[-1] == name]:
         return _most_like(".".join(location), same)
     start = ".".join([*above, ""])
@@ -69,12 +73,23 @@ def _alike(one: str, other: str) -> float:
     return SequenceMatcher(None, one, other).ratio()
 
 
-def _paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
-    """Of every section and setting."""
+def _paths(
+    model: type[BaseModel], location: Sequence[str], above: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Of every section and setting; of sections by name (``stages``) those of the one meant."""
     for name, field in model.model_fields.items():
-        yield f"{above}{name}"
-        if (inner := _section(field.annotation)) is not None:
-            yield from _paths(inner, f"{above}{name}.")
+        path = (*above, name)
+        yield ".".join(path)
+        inner = _section(field.annotation)
+        if inner is None and tuple(location[: len(path)]) == path and len(location) > len(path):
+            inner, path = _each(field.annotation), (*path, location[len(path)])
+        if inner is not None:
+            yield from _paths(inner, location, path)
+
+
+def _each(annotation: object) -> type[BaseModel] | None:
+    """The section that each value of a mapping is."""
+    return next((inner for kind in get_args(annotation) if (inner := _section(kind))), None)
 
 
 def _section(annotation: object) -> type[BaseModel] | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tidemill.addresses import implementation
 from tidemill.config import OwnStageConfig
@@ -147,19 +149,33 @@ def _called(job: StageJob, call: str, root: Path) -> Any:
         function: OwnStage = implementation(
             call, {}, group=GROUP, setting=f"stages.{job.name}.call"
         )
+        if not callable(function):
+            raise UsageError(
+                f"stages.{job.name}.call: {call!r} is {type(function).__name__}, no function",
+                remedy=f"let stages.{job.name}.call name a function that is called with the job",
+                call=call,
+            )
         try:
             return function(job)
         except TidemillError:
             raise
-        except Exception as exc:
-            last = traceback.extract_tb(exc.__traceback__)[-1]
+        except (Exception, SystemExit) as exc:  # sys.exit of a stage is no exit of the run
+            file, line = _place(exc, code_files(job.name, call, root))
             raise StageFailed(
                 f"the stage {job.name} raised {type(exc).__name__}: {exc}",
-                remedy=f"mend {last.filename}, line {last.lineno}, and run the same again; what "
+                remedy=f"mend {file}, line {line}, and run the same again; what "
                 "the stage was writing is not in the workspace",
                 stage=job.name,
-                place=f"{last.filename}:{last.lineno}",
+                place=f"{file}:{line}",
             ) from exc
+
+
+def _place(exc: BaseException, code: Sequence[Path]) -> tuple[str, int | None]:
+    """The innermost line of the stage's own code: what it calls is seldom what is to be mended."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename) in code]
+    last = (own or frames)[-1]
+    return last.filename, last.lineno
 
 
 def _forget(top: str, root: Path) -> None:
@@ -195,6 +211,11 @@ def _require_left(name: str, path: str, place: Path) -> None:
 
 def _figures(name: str, returned: Any) -> dict[str, Scalar]:
     figures = {} if returned is None else returned
+    if isinstance(figures, Mapping):  # a sum of NumPy's or pandas' is a number like any other
+        figures = {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in figures.items()
+        }
     if not isinstance(figures, Mapping) or not all(
         isinstance(key, str) and _is_figure(value) for key, value in figures.items()
     ):

@@ -18,10 +18,19 @@ def recipe_files(page: Path, heading: str) -> dict[str, str]:
 
 
 def write_package(folder: Path, files: Mapping[str, str]) -> Path:
-    """Write the modules, and the metadata and entry points that their pyproject.toml asks for."""
+    """Write the modules, and the metadata and entry points that their pyproject.toml asks for.
+
+    Raises
+    ------
+    ValueError
+        If setuptools would refuse it: of several modules it wants to be told which to install.
+    """
+    document = tomllib.loads(files["pyproject.toml"])
+    if len([name for name in files if name.endswith(".py")]) > 1 and not document.get("tool"):
+        raise ValueError("pyproject.toml names no tool.setuptools.py-modules")
     for name, text in files.items():
         (folder / name).write_text(text)
-    project = tomllib.loads(files["pyproject.toml"])["project"]
+    project = document["project"]
     stem = project["name"].replace("-", "_")
     metadata = folder / f"{stem}-{project['version']}.dist-info"
     metadata.mkdir()
