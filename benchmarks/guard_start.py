@@ -24,7 +24,7 @@ from tidemill.orchestration.owner import Installation
 from tidemill.orchestration.services import Addresses, mlflow_server, prefect_server
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 GUARDED = {"mlflow guarded": "mlflow server", "prefect guarded": "prefect server"}
 """Ours, and the servers' own command beside which it stands."""

@@ -18,7 +18,7 @@ from benchmarks.table import Line, line
 
 from tidemill.orchestration.owner import told_clients
 from tidemill.storage import Workspace
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = ("params.yaml", "params.schema.json", "prefect.yaml", "expectations", "flows")

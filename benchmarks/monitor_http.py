@@ -29,7 +29,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from benchmarks.table import line
 
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 REPOSITORY = Path(__file__).parents[1]
 ARROW = "application/vnd.apache.arrow.stream"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tidemill.config import set_params
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 from tidemill.testing.workspaces import run_here
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tracking.md"

@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 
 from tidemill.orchestration.services import ManagedService
 from tidemill.orchestration.supervisor import leashed
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 from tidemill.testing.workspaces import small_workspace
 
 ROOT = Path(__file__).parents[2]

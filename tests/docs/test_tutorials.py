@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.pipeline import STAGES
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -28,8 +28,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tidemill.schema import Purpose, TableSchema
-from tidemill.testing.ports import hung_server
 from tidemill.testing.shells import plain_shell
+from tidemill.testing.tcp_ports import hung_server
 from tidemill.testing.workspaces import copy_workspace, finished_workspace
 
 ROOT = Path(__file__).parents[2]

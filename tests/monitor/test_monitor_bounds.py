@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 KEY = "tm_0123456789ab_" + "c0ffee" * 10 + "beef"

@@ -15,7 +15,7 @@ import pytest
 from tidemill.errors import UsageError
 from tidemill.monitor_client import CREDENTIALS, find_monitor
 from tidemill.schema import TableSchema, Task
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("TIDEMILL_MONITOR_URL", "TIDEMILL_MONITOR_KEY", "TIDEMILL_MONITOR_KEYS_FILE")

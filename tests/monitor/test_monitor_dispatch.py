@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import Webhook
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import ServiceUnavailable
 from tidemill.ledger import WrongState
-from tidemill.testing.ports import hung_server
+from tidemill.testing.tcp_ports import hung_server
 from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
 from tidemill_monitor.dispatch import Dispatcher

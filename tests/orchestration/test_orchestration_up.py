@@ -26,7 +26,7 @@ from tidemill.orchestration import services, up
 from tidemill.orchestration.server import database_lock
 from tidemill.settings import Settings, told_clients
 from tidemill.storage import Workspace, services_lock
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 HERE = Path(__file__).parent
 SPEC = importlib.util.spec_from_file_location("hostile", HERE.parent / "web" / "hostile.py")

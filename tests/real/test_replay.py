@@ -36,7 +36,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tidemill.monitor_client import MonitorClient
 from tidemill.settings import told_clients
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[2]

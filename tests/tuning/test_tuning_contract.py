@@ -3,7 +3,7 @@
 import pytest
 
 from tidemill.searchers import PRUNERS, SAMPLERS
-from tidemill.testing.bad_searchers import BROKEN_PRUNERS, BROKEN_SAMPLERS
+from tidemill.testing.bad_searchers import BAD_PRUNERS, BAD_SAMPLERS
 from tidemill.testing.searchers import PrunerContract, SamplerContract
 
 
@@ -39,8 +39,8 @@ class TestMedian(PrunerContract):
 
 
 CONTRACTS = {
-    "sampler": (SamplerContract, BROKEN_SAMPLERS),
-    "pruner": (PrunerContract, BROKEN_PRUNERS),
+    "sampler": (SamplerContract, BAD_SAMPLERS),
+    "pruner": (PrunerContract, BAD_PRUNERS),
 }
 
 

@@ -25,7 +25,7 @@ FitReport = Callable[[int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a learner: what it may be, and where a search looks.
+    """One parameter of a learner, or setting of a step: what it may be, where a search looks.
 
     Parameters
     ----------

@@ -37,8 +37,8 @@ class ObjectWriter(Protocol):
 class Store(Protocol):
     """Keeps objects (bytes) by key: all that tidemill asks of a disk or of an object store.
 
-    ``tidemill.testing.stores`` has a test for each of these clauses, and
-    ``tidemill.testing.bad_stores`` a store that breaks it.
+    ``tidemill.testing.stores`` has a test for each of these clauses but *Durable*, which a power
+    cut alone would break, and ``tidemill.testing.bad_stores`` a store that breaks it.
 
     Addresses
         A store is made from its address, a text. Workers are told the address and open the store

@@ -283,7 +283,7 @@ BAD_ENGINES: dict[str, type[PlainEngine]] = {
     "test_a_foreign_error_keeps_its_type": _WrapsErrors,
     "test_a_lost_worker_is_told": _LosesWorkers,
     "test_an_error_stops_the_work": _GoesOn,
-    "test_an_error_of_progress_stops_the_work": _GoesOn,
+    "test_an_error_of_the_caller_stops_the_work": _GoesOn,
     "test_leaving_a_stream_stops_the_work": _GoesOn,
     "test_a_map_after_an_error_works": _StopsOnce,
     "test_an_item_that_runs_twice_counts_once": _TriesAgain,

@@ -20,7 +20,7 @@ from tidemill.contracts import Fit, FitJob, Parameter
 from tidemill.errors import TargetUnusable
 from tidemill.learning.sgd import SgdLearner
 
-__all__ = ["BROKEN"]
+__all__ = ["BAD_LEARNERS"]
 
 
 class Blind(SgdLearner):
@@ -196,7 +196,7 @@ def _of_class(fitted: Fit, kind: type[SGDClassifier]) -> Fit:
     return replace(fitted, estimator=estimator)
 
 
-BROKEN: dict[str, type[SgdLearner]] = {
+BAD_LEARNERS: dict[str, type[SgdLearner]] = {
     "test_a_damaged_model_is_refused_or_answers": Unchecked,
     "test_a_sealed_model_answers_the_same": Unlisted,
     "test_balanced_weights_raise_the_rare_class": Unbalanced,

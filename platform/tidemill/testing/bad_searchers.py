@@ -16,7 +16,7 @@ from tidemill.errors import ConfigError
 from tidemill.tuning.pruning import MedianPruner
 from tidemill.tuning.samplers import RandomSampler
 
-__all__ = ["BROKEN_PRUNERS", "BROKEN_SAMPLERS"]
+__all__ = ["BAD_PRUNERS", "BAD_SAMPLERS"]
 
 
 class OvershootingSampler(RandomSampler):
@@ -132,7 +132,7 @@ class FragilePruner(MedianPruner):
         return super().bars(trials, direction)
 
 
-BROKEN_SAMPLERS: dict[str, type[RandomSampler]] = {
+BAD_SAMPLERS: dict[str, type[RandomSampler]] = {
     "test_a_larger_budget_goes_on": BudgetingSampler,
     "test_a_search_goes_on_where_it_was": FragileSampler,
     "test_it_takes_no_side": SidedSampler,
@@ -143,7 +143,7 @@ BROKEN_SAMPLERS: dict[str, type[RandomSampler]] = {
 }
 """By the test of the contract suite that fails it."""
 
-BROKEN_PRUNERS: dict[str, type[MedianPruner]] = {
+BAD_PRUNERS: dict[str, type[MedianPruner]] = {
     "test_any_state_will_do": FragilePruner,
     "test_it_takes_no_side": SidedPruner,
     "test_its_bars_are_plain": NanPruner,

@@ -176,18 +176,18 @@ class EngineContract:
                 call(engine, partial(_mark, token, frozenset({3})), range(_MANY))
             assert _begun(engine, token) < _MANY // 2
 
-    def test_an_error_of_progress_stops_the_work(self, engine: Engine) -> None:
-        """What ``progress`` raises is raised, and cancels what has not begun."""
+    def test_an_error_of_the_caller_stops_the_work(self, engine: Engine) -> None:
+        """What ``progress`` or ``merge`` raises is raised, and cancels what has not begun."""
 
-        def progress(finished: int, _: int, /) -> None:
-            raise KeyError(finished)
+        def stop(*told: Any) -> Any:
+            raise KeyError(told)
 
-        token = secrets.token_hex(8)
-        with pytest.raises(KeyError):
-            engine.map(
-                partial(_mark, token, frozenset()), range(_MANY), label="marks", progress=progress
-            )
-        assert _begun(engine, token) < _MANY // 2
+        fold = partial(engine.fold, merge=stop)
+        for call in (partial(engine.map, progress=stop), partial(fold, progress=stop), fold):
+            token = secrets.token_hex(8)
+            with pytest.raises(KeyError):
+                call(partial(_mark, token, frozenset()), range(_MANY), label="marks")
+            assert _begun(engine, token) < _MANY // 2
 
     def test_leaving_a_stream_stops_the_work(self, engine: Engine) -> None:
         """A caller that leaves a stream cancels what has not begun."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.testing.ports import free_ports
+from tidemill.testing.tcp_ports import free_ports
 
 __all__ = ["PostgresServer", "find_postgres", "postgres", "postgres_server"]
 
