@@ -134,6 +134,16 @@ def test_work_without_a_sound_receipt_is_not_finished(tmp_path: Path) -> None:
     assert receipts.done("a") is None
 
 
+def test_a_receipt_of_an_earlier_release_is_no_damage(tmp_path: Path) -> None:
+    """It says less than its files: the work is made again, and no disk is suspected."""
+    receipts = Receipts.at(tmp_path)
+    write_hashed(tmp_path / "a.json", {"key": "k", "rows": 3})
+    assert receipts.done("a", "k") is None
+    assert receipts.made_anew("works") == ()
+    receipts.finish("a", {"rows": 3}, key="k")
+    assert receipts.done("a", "k") == {"rows": 3}
+
+
 def test_a_finished_output_is_of_its_key(tmp_path: Path) -> None:
     """Absent, of another key, of this one; damaged it is refused."""
     note = tmp_path / "training.json"

@@ -64,10 +64,12 @@ class Receipts:
             if isinstance(found, dict) and is_whole(found) and _HASH in found:
                 if found.pop(_KEY, "") != key:
                     return None
+                if _FILES not in found:
+                    return None  # whole, but of an earlier release: nothing is wrong with the disk
                 if all(self._holds(*each) for each in found.pop(_FILES).items()):
                     return {name: value for name, value in found.items() if name != _HASH}
         except (AttributeError, IntegrityError, KeyError, StorageFailed, ValueError):
-            pass  # damaged, or written by an earlier release
+            pass  # damaged
         self.spoil(work)
         return None
 
