@@ -112,3 +112,23 @@ def test_what_is_made_may_hold_what_the_port_names(table):
     ):
         with pytest.raises(UsageError, match=f"is no two word port: .*{said}"):
             table.made(f"{__name__}:{name}", **given)
+
+
+def test_a_name_that_two_packages_enter_is_refused(tmp_path, monkeypatch):
+    """Else the order of a path would choose; a name of ours stays ours, and addresses work."""
+    for package in ("one", "other"):
+        metadata = tmp_path / f"{package}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1\n")
+        lines = f"[tidemill.samplers]\ntwice = {package}:Sampler\ngrid = {package}:Sampler\n"
+        (metadata / "entry_points.txt").write_text(lines)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match=r"several packages enter 'twice': one:Sampler, other:Sam"):
+        SAMPLERS["twice"]
+    assert SAMPLERS["grid"].__module__ == "tidemill.tuning.samplers"
+
+
+def test_a_name_that_is_not_there_may_be_of_a_package():
+    """A params.yaml that came from elsewhere is not wrong: its package is missing."""
+    with pytest.raises(ValueError, match="or install the package that has it"):
+        LEARNERS.known("straight_lines_of_others")

@@ -34,14 +34,15 @@ def implementation(name: str, known: Mapping[str, str], *, group: str, setting: 
     Raises
     ------
     UsageError
-        If there is no such name, nothing at its address, or its module cannot be imported.
+        If there is no such name, several packages enter it, nothing is at its address, or its
+        module cannot be imported.
     DependencyMissing
         If its module needs a package that is not installed.
 
     >>> implementation("tidemill.errors:nearest", {}, group="none", setting="here").__name__
     'nearest'
     """
-    found = {point.name: point.value for point in entry_points(group=group)} | dict(known)
+    found = _entered(name, group, setting) | dict(known) if name not in known else dict(known)
     address = found.get(name, name)
     module, colon, attribute = address.partition(":")
     if not colon:
@@ -59,6 +60,19 @@ def implementation(name: str, known: Mapping[str, str], *, group: str, setting: 
         return attrgetter(attribute)(_imported(module, name, address, setting))
     except AttributeError as exc:
         raise _nothing(name, address, setting) from exc
+
+
+def _entered(name: str, group: str, setting: str) -> dict[str, str]:
+    """What other packages enter: no two by the name that is asked for, or a path would choose."""
+    points = list(entry_points(group=group))
+    values = sorted({point.value for point in points if point.name == name})
+    if len(values) > 1:
+        raise UsageError(
+            f"{setting}: several packages enter {name!r}: {', '.join(values)}",
+            remedy=f"set {setting} to one of these addresses, or uninstall the other package",
+            available=tuple(values),
+        )
+    return {point.name: point.value for point in points}
 
 
 def _imported(module: str, name: str, address: str, setting: str) -> ModuleType:
@@ -85,7 +99,8 @@ def _imported(module: str, name: str, address: str, setting: str) -> ModuleType:
 def _nothing(name: str, address: str, setting: str) -> UsageError:
     return UsageError(
         f"{setting}: {name!r} leads to {address}, and there is nothing",
-        remedy=f"correct {setting}: the module must be importable, and hold that name",
+        remedy=f"correct {setting}: the module must be installed, or its folder be in PYTHONPATH, "
+        "and it must hold that name",
         address=address,
     )
 
@@ -185,7 +200,9 @@ class Implementations(Mapping[str, Kind]):
         elif name not in self:
             close = nearest(name, self)
             hint = f"did you mean {close!r}?" if close else f"use {', '.join(self)}"
-            raise ValueError(f"there is no such {self._word}; {hint}")
+            raise ValueError(
+                f"there is no such {self._word}; {hint} or install the package that has it"
+            )
         return name
 
     def ours(self) -> list[Kind]:
