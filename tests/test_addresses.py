@@ -9,8 +9,8 @@ import pytest
 from tidemill.addresses import Implementations, implementation
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.engines import ENGINES
-from tidemill.errors import UsageError
-from tidemill.learners import LEARNERS
+from tidemill.errors import DependencyMissing, UsageError
+from tidemill.learners import LEARNERS, strategies
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS
 from tidemill.storage import STORES
@@ -132,3 +132,17 @@ def test_a_name_that_is_not_there_may_be_of_a_package():
     """A params.yaml that came from elsewhere is not wrong: its package is missing."""
     with pytest.raises(ValueError, match="or install the package that has it"):
         LEARNERS.known("straight_lines_of_others")
+
+
+def test_a_broken_package_that_nobody_named_is_in_nobodys_way(tmp_path, monkeypatch):
+    """The settings' schema and the words of `strategy` do without it; who names it is told."""
+    metadata = tmp_path / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[tidemill.learners]\nbroken = broken_one:X\n")
+    (tmp_path / "broken_one.py").write_text("import nothing_of_that_name")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert strategies() == ("incremental", "in_memory", "boosted")
+    assert "broken" not in LEARNERS.usable()
+    with pytest.raises(DependencyMissing, match="needs the package 'nothing_of_that_name'"):
+        LEARNERS["broken"]

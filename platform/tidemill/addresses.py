@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import entry_points
 from operator import attrgetter
@@ -208,6 +209,14 @@ class Implementations(Mapping[str, Kind]):
     def ours(self) -> list[Kind]:
         """Those that come with tidemill."""
         return [self[name] for name in self._ours]
+
+    def usable(self) -> dict[str, Kind]:
+        """Those that can be imported: who names a broken package is told, and nobody else."""
+        found = {}
+        for name in self:
+            with suppress(UsageError, DependencyMissing):
+                found[name] = self[name]
+        return found
 
     def others(self) -> list[Kind]:
         """Those of other packages, and those that were asked for by address."""

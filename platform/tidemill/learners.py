@@ -48,7 +48,9 @@ def strategies() -> tuple[str, ...]:
     >>> strategies()
     ('incremental', 'in_memory', 'boosted')
     """
-    return tuple(dict.fromkeys(way for kind in LEARNERS.values() for way in kind.strategies))
+    return tuple(
+        dict.fromkeys(way for kind in LEARNERS.usable().values() for way in kind.strategies)
+    )
 
 
 def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:

@@ -58,7 +58,8 @@ def test_wrong_usage_ends_with_2(command, cli):
 
 
 def test_an_unknown_stage_is_refused_with_the_nearest(tmp_path, cli):
-    """stage and run --until offer the nearest name."""
+    """Of all stages of the workspace, the user's own among them: params.yaml names these."""
+    (tmp_path / "params.yaml").write_text("dataset: {source: a.csv, target: y}\n")
     done = cli("stage", "trian", "-w", tmp_path, "--json")
     assert (done.code, done.document["error"]) == (2, "UsageError")
     assert "'train'" in done.document["remedy"]

@@ -49,7 +49,7 @@ def _describe_learners(training: dict[str, Any], default: str) -> None:
             },
             "then": {"properties": {"params": _params(kind.parameters)}},
         }
-        for name, kind in LEARNERS.items()
+        for name, kind in LEARNERS.usable().items()
     ]
 
 
