@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pytest
 
 from tidemill.addresses import Implementations, implementation
-from tidemill.bucket_rules import BUCKET_RULES
-from tidemill.engines import ENGINES
 from tidemill.errors import DependencyMissing, UsageError
 from tidemill.learners import LEARNERS, strategies
-from tidemill.searchers import PRUNERS, SAMPLERS
-from tidemill.steps import STEPS
-from tidemill.storage import STORES
+from tidemill.searchers import SAMPLERS
 
-PORTS = (ENGINES, STORES, LEARNERS, STEPS, SAMPLERS, PRUNERS, BUCKET_RULES)
+PLATFORM = Path(__file__).parents[1] / "platform"
+PORTS = [
+    getattr(import_module(".".join(module.relative_to(PLATFORM).with_suffix("").parts)), name)
+    for module in sorted((PLATFORM / "tidemill").rglob("*.py"))
+    for name in re.findall(r"^(\w+)\b.*= Implementations\(", module.read_text(), re.MULTILINE)
+]
 
 
 class TwoWordPort(Protocol):
@@ -58,6 +62,13 @@ class Holder:
 def table():
     """A port's implementations, none of them ours."""
     return Implementations({}, port=TwoWordPort, group="none", setting="here")
+
+
+def test_every_port_is_tried():
+    """The lists of ports above are all that there are, each once."""
+    words = [port._word for port in PORTS]
+    assert len(set(words)) == len(words)
+    assert {"engine", "source", "store"} < set(words)
 
 
 @pytest.mark.parametrize("port", PORTS, ids=lambda port: port._word)

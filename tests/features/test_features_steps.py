@@ -10,8 +10,9 @@ from tidemill.config import ReductionConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import NoFeatures
 from tidemill.features import fit_reducer
+from tidemill.features.sequence import FittedStep
 from tidemill.steps import STEPS
-from tidemill.testing.bad_steps import BAD_STEPS
+from tidemill.testing.bad_steps import BAD_STEPS, CentringStep
 from tidemill.testing.steps import StepContract
 
 
@@ -91,6 +92,18 @@ def test_steps_share_their_passes(make_shards, ride_table, settings, expected):
     reducer, _ = fit_reducer(manifest, folder, ReductionConfig(**settings), engine=Counting())
     assert passes == expected
     assert reducer.transform(ride_table).shape[1] == len(reducer.get_feature_names_out())
+
+
+@pytest.mark.parametrize("answered", [(4, 1), (4, 3), (1, 2), (3, 2), (4,), (2,)])
+def test_a_step_that_answers_another_shape_is_refused(answered):
+    """By its name, also where NumPy would repeat a row or a column."""
+
+    class Odd(CentringStep):
+        def transform(self, matrix):
+            return np.zeros(answered)
+
+    with pytest.raises(ValueError, match=r"the step 'odd' made .* of 4 rows for 2 names"):
+        FittedStep("odd", Odd(), None, ("x", "y")).transform(np.zeros((4, 2)))
 
 
 FLATTENING = """

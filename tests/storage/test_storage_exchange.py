@@ -54,7 +54,10 @@ def test_every_row_comes_to_its_shard(rows, shards, groups, pieces, add, run, se
             Path(folder), places, shards=shards, groups=groups, pieces=pieces, add=add, run=run
         )
         assert len(list(Path(folder).iterdir())) == pieces
+        split = np.array_split(places // groups, pieces)
         for shard in range(shards):
+            holding = [number for number, mine in enumerate(split) if (mine == shard).any()]
+            assert exchange.pieces_of(shard).tolist() == holding
             found = list(exchange.read(shard))
             mine = [np.flatnonzero(places == shard * groups + group) for group in range(groups)]
             assert [group for group, _ in found] == sorted(group for group, _ in found)

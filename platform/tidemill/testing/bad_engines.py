@@ -152,6 +152,16 @@ class _FoldsAList(PlainEngine):
         return reduce(merge, results)
 
 
+class _FoldsFromAHeap(PlainEngine):
+    """Begins all, and holds packed what it has not merged."""
+
+    def fold(
+        self, function: Call, items: Any, merge: Any, *, label: str, progress: Any = None
+    ) -> Any:
+        packed = [pickle.dumps(one) for one in self._told(function, items, label, progress)]
+        return reduce(merge, map(pickle.loads, packed))
+
+
 class _ManyThreads(PlainEngine):
     def call(self, function: Call, item: Any) -> Any:
         with threadpool_limits(2):
@@ -276,6 +286,7 @@ BAD_ENGINES: dict[str, type[PlainEngine]] = {
     "test_a_stream_takes_items_as_there_is_room": _TakesAllItems,
     "test_a_stream_holds_to_its_limit": _ForgetsTheLimit,
     "test_a_fold_holds_few_results": _FoldsAList,
+    "test_a_fold_begins_few_items": _FoldsFromAHeap,
     "test_one_thread_a_worker": _ManyThreads,
     "test_constants_are_shipped_once_a_worker": _ShipsWithEachItem,
     "test_workers_see_the_same_packages": _OtherPackages,

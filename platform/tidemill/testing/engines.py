@@ -118,15 +118,27 @@ class EngineContract:
         """However many items, the caller holds what is merged and a few results a worker."""
         gc.collect()
         _Held.most = _Held.alive = 0
-        merged = engine.fold(_hold, list(range(_MANY)), _Held.merge, label="held")
+        merged = engine.fold(_Held, list(range(_MANY)), _Held.merge, label="held")
         assert merged.number == sum(range(_MANY))
         assert _Held.most <= AHEAD * engine.workers + 8
+
+    def test_a_fold_begins_few_items(self, engine: Engine) -> None:
+        """While the caller merges no more items begin than the protocol allows."""
+
+        def linger(*_: int) -> int:
+            time.sleep(0.15)
+            return _fail(0)
+
+        token = secrets.token_hex(8)
+        with pytest.raises(ZeroDivisionError):
+            engine.fold(partial(_mark, token, frozenset()), range(_MANY), linger, label="marks")
+        assert _begun(engine, token) <= AHEAD * engine.workers + 2
 
     def test_one_thread_a_worker(self, engine: Engine) -> None:
         """BLAS has one thread while a function runs, whatever the door."""
         found = engine.map(_threads, [1, 2, 3], label="threads")
         found += engine.map(_threads, [1], label="threads")
-        found += engine.fold(_listed_threads, [1, 2, 3], operator.add, label="threads")
+        found.append(engine.fold(_threads, [1, 2, 3], max, label="threads"))
         found += [n for _, n in engine.stream(_threads, [1, 2, 3], label="threads")]
         assert set(found) == {1}
 
@@ -282,10 +294,6 @@ def _threads(_: int) -> int:
     return max(int(lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas")
 
 
-def _listed_threads(number: int) -> list[int]:
-    return [_threads(number)]
-
-
 def _most_ahead(engine: Engine, at_once: int | None) -> int:
     """The most items that a stream has taken without giving a result."""
     taken = given = most = 0
@@ -297,14 +305,10 @@ def _most_ahead(engine: Engine, at_once: int | None) -> int:
             most = max(most, taken - given)
             yield number
 
-    for _ in engine.stream(_short, items(), label="stream", at_once=at_once):
+    for _ in engine.stream(operator.pos, items(), label="stream", at_once=at_once):
         given += 1
     assert given == taken == _MANY
     return most
-
-
-def _short(number: int) -> int:
-    return number
 
 
 class _Held:
@@ -326,10 +330,6 @@ class _Held:
 
     def merge(self, other: _Held) -> _Held:
         return _Held(self.number + other.number)
-
-
-def _hold(number: int) -> _Held:
-    return _Held(number)
 
 
 class _Constant:
