@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tidemill.errors import CommitConflict, DependencyMissing, IntegrityError, UsageError
+from tidemill.errors import (
+    CommitConflict,
+    DependencyMissing,
+    IntegrityError,
+    StorageFailed,
+    UsageError,
+)
 from tidemill.storage import (
     STORES,
     BlockWriter,
@@ -62,6 +70,23 @@ def recipe():
 @pytest.mark.usefixtures("outside")
 class TestRecipe(recipe()["TestSqliteStore"]):
     """The store of another package, opened by its entry point's name, keeps the contract."""
+
+
+def test_a_full_disk_is_told(tmp_path):
+    """With the store and the key, whatever was written; and nothing is left."""
+    store, limits = (
+        open_store(f"file://{tmp_path}/store"),
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        for write in (partial(kept, store), partial(store.commit, expected=None)):
+            with pytest.raises(StorageFailed, match=f"^{tmp_path}/store/of/mine: ") as caught:
+                write("of/mine", bytes(1 << 20))
+            assert caught.value.remedy
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(store.list_keys()) == []
 
 
 def test_every_clause_has_a_bad_store():

@@ -45,7 +45,8 @@ class Store(Protocol):
         themselves; what was written anywhere before is seen there. A store need not be picklable.
     Keys
         Texts relative to the store: names joined by ``/``, none of them empty, ``.`` or ``..``.
-        Others are a ``UsageError``: no key leaves the store. No key is the folder of another.
+        Others are a ``UsageError``: no key leaves the store. No key is the folder of another: who
+        would write such a one gets an error, and what is there stays.
     Whole or absent
         An object is seen when its block has ended well, and then whole, by all; until then, after
         an error in the block, and when the writer is killed, what was there before is seen.

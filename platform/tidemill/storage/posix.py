@@ -110,7 +110,7 @@ class PosixStore:
     def commit(self, key: str, content: bytes, *, expected: str | None) -> str:
         """Compare and replace a file, alone in its folder."""
         path = self._path(key)
-        _make(path.parent, self._root)
+        _make(path, self._root)
         with storage_errors(path):
             lock = FileLock.of_folder(path.parent)
         with lock:
@@ -137,7 +137,7 @@ class PosixStore:
         path = self._path(key)
         if path.is_dir():
             discard_directory(path)
-        with storage_errors(path.parent):
+        with storage_errors(path):
             if path.parent.is_dir():
                 path.unlink(missing_ok=True)
 
@@ -165,7 +165,7 @@ class PosixStore:
 
     @contextmanager
     def _writing(self, target: Path, durable: bool) -> Iterator[_Writer]:
-        _make(target.parent, self._root)
+        _make(target, self._root)
         with storage_errors(target):
             writer = _Writer(temporary_beside(target), target, durable=durable)
         try:
@@ -208,11 +208,12 @@ class _Writer(HashingFile):
             super().close()
 
 
-def _make(folder: Path, root: Path) -> None:
-    """Make a folder of the store, so that it outlives a power cut."""
+def _make(target: Path, root: Path) -> None:
+    """Make the folder of an object, so that it outlives a power cut."""
+    folder = target.parent
     if folder.is_dir():
         return
-    with storage_errors(folder):
+    with storage_errors(target):
         folder.mkdir(parents=True, exist_ok=True)
         for made in (folder, *folder.parents):
             flush_folder(made.parent)

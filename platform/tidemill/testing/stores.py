@@ -115,21 +115,29 @@ class StoreContract:
                 assert caught.value.remedy
 
     def test_what_the_medium_refuses_is_told(self, refusing: Store) -> None:
-        """With the error that a retry may help, and a remedy."""
+        """With the error that a retry may help, the store, the key and a remedy."""
         commit = partial(refusing.commit, expected=None)
         for write in (partial(kept, refusing), partial(_folder, refusing), commit):
-            with pytest.raises(StorageFailed) as caught:
-                write("a", b"1")
+            with pytest.raises(StorageFailed, match="of/mine") as caught:
+                write("of/mine", b"1")
+            assert refusing.address.partition("://")[2] in caught.value.message
             assert caught.value.remedy
+
+    def test_no_key_is_the_folder_of_another(self, store: Store) -> None:
+        """Whichever comes second is refused by its key, and the first stays."""
+        kept(store, "one/two", b"1")
+        for write in (partial(kept, store), partial(store.commit, expected=None)):
+            for key in ("one", "one/two/three", "one/two/three/four"):
+                with pytest.raises((StorageFailed, UsageError), match=key):
+                    write(key, b"2")
+        assert [*store.list_keys(), store.read("one/two")] == ["one/two", b"1"]
 
     def test_no_key_leaves_the_store(self, store: Store) -> None:
         """A key that is none is refused by every method."""
         doors: list[Callable[[str], Any]] = [store.read, store.size, store.sha256, store.manifest]
         doors += [store.discard, partial(_first_byte, store), partial(_folder, store)]
-        doors += [
-            partial(kept, store, content=b""),
-            partial(store.commit, content=b"", expected=""),
-        ]
+        doors.append(partial(kept, store, content=b""))
+        doors.append(partial(store.commit, content=b"", expected=""))
         for door in doors:
             for key in _OUTSIDE:
                 with pytest.raises(UsageError) as caught:
@@ -149,9 +157,10 @@ class StoreContract:
     def test_an_error_leaves_nothing(self, store: Store) -> None:
         """After an error in the block what was there stays, and nothing is beside it."""
         kept(store, "a", b"old")
-        for door in (partial(store.replace, "a"), partial(store.replace, "b"), _in_folder(store)):
+        folder = partial(store.write, "folder")
+        for door in (partial(store.replace, "a"), partial(store.replace, "b"), folder):
             with pytest.raises(ZeroDivisionError), door() as writer:
-                _fail_after(writer.write(b"new" * 100_000))
+                divmod(writer.write(b"new" * 100_000), 0)
         assert store.read("a") == b"old"
         assert list(store.list_keys()) == ["a"]
 
@@ -267,7 +276,7 @@ class StoreContract:
         gc.collect()
         tracemalloc.start()
         try:
-            for door in (_in_folder(store), partial(store.replace, "a")):
+            for door in (partial(store.write, "folder"), partial(store.replace, "a")):
                 with door() as writer:
                     for part in repeat(bytes(_MB), 16):
                         writer.write(part)
@@ -316,16 +325,8 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _fail_after(_: int) -> None:
-    raise ZeroDivisionError
-
-
 def _first_byte(store: Store, key: str) -> None:
     store.read_range(key, 0, bytearray(1))
-
-
-def _in_folder(store: Store) -> Callable[[], Any]:
-    return partial(store.write, "folder")
 
 
 def _folder(store: Store, key: str, content: bytes = b"") -> None:
@@ -334,10 +335,9 @@ def _folder(store: Store, key: str, content: bytes = b"") -> None:
 
 
 def _flip(store: Store, size: int, stop: threading.Event) -> None:
-    turn = 0
     while not stop.is_set():
-        turn += 1
-        kept(store, "a", bytes([turn % 2]) * size)
+        for turn in (0, 1):
+            kept(store, "a", bytes([turn]) * size)
 
 
 def _together(works: list[Callable[[], None]]) -> None:

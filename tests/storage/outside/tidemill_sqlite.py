@@ -142,6 +142,10 @@ class SqliteStore:
         return database.execute(query, (key, first, count))
 
     def _put(self, database, key, size, digest, parts):
+        query = "select key from objects where instr(key, ? || '/') = 1 or instr(?, key || '/') = 1"
+        for (other,) in database.execute(query, (key, key)):
+            said = f"{self._at(key)}: one of the two would be the folder of {other}"
+            raise UsageError(said, remedy="take another key")
         database.execute("delete from parts where key = ?", (key,))
         rows = ((key, number, body) for number, body in enumerate(parts))
         database.executemany("insert into parts values (?, ?, ?)", rows)
