@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import UsageError
-from tidemill.ingestion.checks.gx_modules import Stock, stock
+from tidemill.ingestion.checks.gx_modules import GxModules, gx_modules
 from tidemill.ingestion.offline_docs import read_offline
 from tidemill.ingestion.validation_report import read_report
 
@@ -51,7 +51,7 @@ def write_data_docs(report: Path, docs: Path) -> Path:
             path=str(report),
         )
     document = harmless(read_report(report))
-    found, made = stock(), datetime.fromtimestamp(report.stat().st_mtime, UTC)
+    found, made = gx_modules(), datetime.fromtimestamp(report.stat().st_mtime, UTC)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         context: Any = found.gx.get_context(mode="ephemeral")
@@ -68,7 +68,7 @@ def write_data_docs(report: Path, docs: Path) -> Path:
     return docs / "index.html"
 
 
-def _add_suite(context: Any, found: Stock, document: dict[str, Any]) -> None:
+def _add_suite(context: Any, found: GxModules, document: dict[str, Any]) -> None:
     entries = [dict(entry["expectation_config"]) for entry in document["results"]]
     suite = found.gx.ExpectationSuite(name=document["suite_name"], expectations=entries)
     context.suites.add(suite)

@@ -320,8 +320,8 @@ class _Scan:
         self, uniqueness: Uniqueness, batch: ParsedBatch, view: BatchView, verdict: RowVerdict
     ) -> None:
         held = np.column_stack([view.valid(column) for column in uniqueness.columns])
-        all_or_any = uniqueness.ignore == "any_value_is_missing"
-        considered = held.all(axis=1) if all_or_any else held.any(axis=1)
+        whole_only = uniqueness.ignore == "any_value_is_missing"
+        considered = held.all(axis=1) if whole_only else held.any(axis=1)
         if uniqueness.ignore == "never":
             considered = np.ones(view.rows, np.bool_)
         where = np.ones(view.rows, np.bool_)

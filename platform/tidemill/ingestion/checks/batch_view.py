@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["BatchView", "Mask", "plain"]
+__all__ = ["BatchView", "Mask", "json_value", "plain_table"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -84,7 +84,7 @@ class BatchView:
 
     def values(self, column: str, rows: npt.NDArray[np.int64]) -> list[Any]:
         """JSON-friendly values of some rows."""
-        return [plain(value) for value in self.array(column).take(pa.array(rows)).to_pylist()]
+        return [json_value(value) for value in self.array(column).take(pa.array(rows)).to_pylist()]
 
 
 def plain_table(table: pa.Table) -> pa.Table:
@@ -98,7 +98,7 @@ def plain_table(table: pa.Table) -> pa.Table:
     return table.cast(schema)
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value as JSON has it: times as ISO 8601 text, NaN as null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)

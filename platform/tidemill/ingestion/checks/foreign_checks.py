@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.checks.batch_view import BatchView, Mask
-from tidemill.ingestion.checks.gx_modules import stock
+from tidemill.ingestion.checks.gx_modules import gx_modules
 from tidemill.ingestion.checks.suite import Expectation
 from tidemill.schema import TableSchema
 
@@ -25,7 +25,7 @@ def foreign_judgement(expectation: Expectation, view: BatchView) -> tuple[Mask, 
     Imports Great Expectations into this process (seconds, some 200 MB) and runs Python per
     value. The row condition is the caller's: it holds for the mask, not for what is judged.
     """
-    found = stock()
+    found = gx_modules()
     given = {k: v for k, v in expectation.kwargs.items() if "condition" not in k}
     try:
         frame = view.frame()

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.ingestion.checks.column_figures import COUNT_LIMIT, ColumnFigures, moment_of
-from tidemill.ingestion.checks.gx_modules import stock
+from tidemill.ingestion.checks.gx_modules import gx_modules
 from tidemill.ingestion.checks.row_tally import RowTally
 from tidemill.ingestion.checks.suite import Suite
 from tidemill.schema import TableSchema
 
-__all__ = ["Oracle", "ScanFindings", "Unanswerable"]
+__all__ = ["MetricAnswers", "ScanFindings", "Unanswerable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Unanswerable(Exception):
     """The scan did not gather what a metric needs; the expectation then fails by name."""
 
 
-class Oracle:
+class MetricAnswers:
     """Knows which expectation asks for which metric, and answers from the findings.
 
     Great Expectations asks for metrics, not for expectations: a dry run of each expectation
@@ -201,7 +201,7 @@ def _ask_stock(metric: Any, column: str, values: Any) -> Any:
     """Let the stock engine compute a metric from distinct values or from the sample."""
     import pandas as pd
 
-    found = stock()
+    found = gx_modules()
     engine = found.engine(batch_data_dict={"figures": pd.DataFrame({column: values})})
     asked = found.metric(
         metric.metric_name,

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
-__all__ = ["GX_LOCK", "Stock", "stock"]
+__all__ = ["GX_LOCK", "GxModules", "gx_modules"]
 
 #: Held while it is imported, and by whoever makes classes that it registers.
 GX_LOCK = RLock()
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class GxModules:
     """What we take from Great Expectations.
 
     Parameters
@@ -55,10 +55,10 @@ class Stock:
     result_identifier: Any
 
 
-_FOUND: list[Stock] = []
+_FOUND: list[GxModules] = []
 
 
-def stock() -> Stock:
+def gx_modules() -> GxModules:
     """Great Expectations' own parts; the first call imports it (seconds, some 200 MB)."""
     with GX_LOCK:
         if not _FOUND:
@@ -66,7 +66,7 @@ def stock() -> Stock:
         return _FOUND[0]
 
 
-def _import() -> Stock:
+def _import() -> GxModules:
     # It posts usage statistics unless told otherwise before its first import.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
@@ -89,7 +89,7 @@ def _import() -> Stock:
     from great_expectations.validator.metrics_calculator import MetricsCalculator
 
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-    return Stock(
+    return GxModules(
         gx=gx,
         engine=PandasExecutionEngine,
         datasource=PandasDatasource,

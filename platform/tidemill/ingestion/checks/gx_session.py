@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.checks.batch_view import plain_table
-from tidemill.ingestion.checks.gx_metrics import Oracle, ScanFindings, Unanswerable
-from tidemill.ingestion.checks.gx_modules import GX_LOCK, Stock, stock
+from tidemill.ingestion.checks.gx_metrics import MetricAnswers, ScanFindings, Unanswerable
+from tidemill.ingestion.checks.gx_modules import GX_LOCK, GxModules, gx_modules
 from tidemill.ingestion.checks.gx_results import NO_EXCEPTION
 from tidemill.ingestion.checks.suite import Suite
 from tidemill.schema import TableSchema
@@ -44,17 +44,17 @@ _ITS_OWN = frozenset(
 def _datasource() -> Any:
     """Our datasource, made once: Great Expectations registers classes by name."""
     with GX_LOCK:
-        found = stock()
+        found = gx_modules()
         if _TYPE not in found.datasource_types:
             _make_datasource(found)
         return found.datasource_types[_TYPE]
 
 
-def _make_datasource(found: Stock) -> None:
+def _make_datasource(found: GxModules) -> None:
     class TidemillScanEngine(found.engine):  # type: ignore[misc, name-defined]
-        """Answers metrics from an :class:`Oracle`."""
+        """Answers metrics from :class:`MetricAnswers`."""
 
-        oracle: Oracle
+        answers: MetricAnswers
 
         def resolve_metrics(
             self, metrics_to_resolve: Any, metrics: Any = None, runtime_configuration: Any = None
@@ -66,7 +66,7 @@ def _make_datasource(found: Stock) -> None:
                 if metric.metric_name in _ITS_OWN:
                     continue
                 try:
-                    resolved[metric.id] = self.oracle.answer(metric)
+                    resolved[metric.id] = self.answers.answer(metric)
                 except Unanswerable as exc:
                     refused.setdefault(str(exc), []).append(metric)
             for message, failed in sorted(refused.items()):
@@ -101,7 +101,7 @@ class GxSession:
         self._suite, self._schema = suite, schema
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            context: Any = stock().gx.get_context(mode="ephemeral")
+            context: Any = gx_modules().gx.get_context(mode="ephemeral")
             self._context = context
             self._context.variables.progress_bars = {"globally": False}
             self._gx_suite = self._load()
@@ -115,8 +115,8 @@ class GxSession:
             self._definition = source.add_dataframe_asset(
                 "scan"
             ).add_batch_definition_whole_dataframe("all rows")
-            self._oracle = Oracle(suite, schema)
-            source.get_execution_engine().oracle = self._oracle
+            self._answers = MetricAnswers(suite, schema)
+            source.get_execution_engine().answers = self._answers
             self._rehearse()
 
     def validate(self, findings: ScanFindings) -> dict[int, dict[str, Any]]:
@@ -127,7 +127,7 @@ class GxSession:
         dict
             Its results in BASIC format, without ids, by index of the expectation.
         """
-        self._oracle.findings = findings
+        self._answers.findings = findings
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             batch = self._definition.get_batch({"dataframe": self._frame()})
@@ -144,7 +144,7 @@ class GxSession:
             for e in self._suite.expectations
         ]
         try:
-            loaded = stock().gx.ExpectationSuite(name=self._suite.name, expectations=entries)
+            loaded = gx_modules().gx.ExpectationSuite(name=self._suite.name, expectations=entries)
         except Exception as exc:  # pydantic's, marshmallow's or its own
             raise SuiteInvalid(
                 f"Great Expectations does not accept the suite {self._suite.name!r}: {exc}",
@@ -156,9 +156,9 @@ class GxSession:
     def _rehearse(self) -> None:
         batch = self._definition.get_batch({"dataframe": self._frame()})
         for expectation in self._gx_suite.expectations:
-            self._oracle.asking = self._ids[str(expectation.id)]
+            self._answers.asking = self._ids[str(expectation.id)]
             batch.validate(expectation, result_format=_RESULT_FORMAT)
-        self._oracle.asking = None
+        self._answers.asking = None
 
     def _frame(self) -> Any:
         empty = pa.Table.from_batches([], schema=self._schema.arrow_schema())

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.ingestion.checks.batch_view import plain, plain_table
+from tidemill.ingestion.checks.batch_view import json_value, plain_table
 from tidemill.ingestion.checks.row_tally import EXAMPLES, Example
 from tidemill.storage import stable_hash, storage_errors
 
@@ -233,7 +233,7 @@ def _group_by_key(held: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
 
 
 def _key(keys: pa.Table, row: np.int64) -> Any:
-    values = {name: plain(keys.column(name)[int(row)].as_py()) for name in keys.column_names}
+    values = {name: json_value(keys.column(name)[int(row)].as_py()) for name in keys.column_names}
     return next(iter(values.values())) if len(values) == 1 else values
 
 

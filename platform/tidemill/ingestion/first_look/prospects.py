@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tidemill.alike import Alike, alike
 from tidemill.config import DatasetConfig
 from tidemill.errors import KeyInvalid, TargetUnusable, first_few
-from tidemill.ingestion.checks.batch_view import plain
+from tidemill.ingestion.checks.batch_view import json_value
 from tidemill.ingestion.checks.target_classes import class_labels
 from tidemill.ingestion.first_look.number_spread import numbers_of_column
 from tidemill.ingestion.sources.listing import SourceListing
@@ -137,7 +137,7 @@ def check_key(schema: TableSchema, rows: pa.Table, option: str) -> None:
     if keys.null_count:
         said.append(f"is missing in {keys.null_count:,}")
     if len(repeated):
-        shown = first_few((repr(plain(v.as_py())) for v in repeated.field("values")[:3]), 3)
+        shown = first_few((repr(json_value(v.as_py())) for v in repeated.field("values")[:3]), 3)
         said.append(
             f"has {len(found):,} different values, of which {len(repeated):,} repeat ({shown}),"
         )
