@@ -173,6 +173,25 @@ def test_killed_inside_it_begins_anew_and_nothing_half_is_seen(counted, copy, ra
     assert not list((root / ".tidemill" / "work").glob("own/*/*"))
 
 
+@pytest.mark.parametrize("place", ["notes", "notes/mine.json"])
+def test_what_it_has_not_left_is_not_replaced(place, counted, copy):
+    """What somebody put there stays as it is; once it is moved away the stage runs."""
+    root = copy(counted[0])
+    notes = root / "notes" / "mine.json"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    code = CODE.replace('job.writes["reports/parts.json"]', "next(iter(job.writes.values()))")
+    (root / "ride_counts.py").write_text(code)
+    set_stages(root, count={**COUNT, "writes": [place]})
+    with pytest.raises(StageFailed, match=f"would replace {place}, which it has not left"):
+        run_here(root, until="count")
+    assert notes.read_text() == "mine"
+    notes.rename(root / "elsewhere.json")
+    run_here(root, until="count")
+    run_here(root, until="count", force=True)
+    assert json.loads((root / place).read_text()) == rows_of(root)
+
+
 BROKEN = {
     "no module": ({"call": "nowhere:count"}, UsageError, "there is no module 'nowhere'"),
     "no function": ({"call": "ride_counts:cuont"}, UsageError, "cuont"),

@@ -180,3 +180,19 @@ def test_modes_follow_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE(
         (tmp_path / "y").stat().st_mode
     )
+
+
+@pytest.mark.parametrize("led", ["to a folder", "nowhere"])
+def test_a_link_gives_way_and_what_it_led_to_stays(tmp_path, led):
+    """A folder that was moved to another disk, with a link in its place, is replaced and swept."""
+    elsewhere, place, staged = (tmp_path / name for name in ("elsewhere", "place", "staged"))
+    if led == "to a folder":
+        _fill(elsewhere, "old")
+    for replaced in (commit_directory, lambda _, target: discard_directory(target)):
+        _fill(staged, "new")
+        discard_directory(place)
+        place.symlink_to(elsewhere)
+        replaced(staged, place)
+        assert not place.is_symlink()
+        assert sorted(path.name for path in tmp_path.glob(".place*")) == []
+    assert _content(elsewhere) == (OLD if led == "to a folder" else None)

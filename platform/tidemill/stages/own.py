@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
@@ -17,7 +17,7 @@ import numpy as np
 from tidemill.addresses import implementation
 from tidemill.config import OwnStageConfig
 from tidemill.contracts import OwnStage, Scalar, StageJob
-from tidemill.errors import StageFailed, TidemillError, UsageError
+from tidemill.errors import IntegrityError, StageFailed, TidemillError, UsageError
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import (
     Workspace,
@@ -103,11 +103,13 @@ def run_own(context: StageContext, name: str, config: OwnStageConfig, *, seed: i
     Raises
     ------
     StageFailed
-        If the function raises, returns what are no figures, or leaves a place empty.
+        If the function raises, returns what are no figures, or leaves a place empty; if there
+        lies what the stage has not left.
     UsageError
         If there is no such function.
     """
     root = context.workspace.root
+    _require_own_places(name, config.writes, root)
     reads = {path: _there(root / path, name) for path in config.reads}
     code = _code_digest(name, config.call, root)
     work = fresh_directory(context.workspace.work("own", name))
@@ -127,18 +129,19 @@ def run_own(context: StageContext, name: str, config: OwnStageConfig, *, seed: i
     figures = _figures(name, _called(job, config.call, root))
     for path, place in writes.items():
         _require_left(name, path, place)
-    for path, place in writes.items():
-        put_in_place(place, root / path)
-    discard_directory(work)
     document = {
         "call": config.call,
         "code": code,
         "params": config.params,
         "reads": list(reads),
-        "writes": {path: digest_of(root / path) for path in writes},
+        "writes": {path: digest_of(place) for path, place in writes.items()},
         "figures": figures,
     }
+    # First: what a killed run has put in place is then known to be the stage's.
     write_hashed(root / own_record(name), document)
+    for path, place in writes.items():
+        put_in_place(place, root / path)
+    discard_directory(work)
     return StageResult(name, facts=figures)
 
 
@@ -196,6 +199,23 @@ def _there(path: Path, name: str) -> Path:
             path=str(path),
         )
     return path
+
+
+def _require_own_places(name: str, paths: Iterable[str], root: Path) -> None:
+    """Refuse to replace what somebody else has put there: it would be lost."""
+    record = root / own_record(name)
+    try:
+        left = read_output(record, lambda found: set(found["writes"])) if record.exists() else set()
+    except IntegrityError:
+        return  # it did run here, and is about to be made anew
+    for path in paths:
+        if path not in left and is_left(root / path):
+            raise StageFailed(
+                f"the stage {name} would replace {path}, which it has not left",
+                remedy=f"move {path} away, or correct stages.{name}.writes",
+                stage=name,
+                path=path,
+            )
 
 
 def _require_left(name: str, path: str, place: Path) -> None:

@@ -179,11 +179,11 @@ def discard_directory(path: Path) -> None:
     """Delete a folder, if it is there, so that a crash never leaves half of it under its name."""
     with storage_errors(path):
         _clear_graves(path)
-        if not path.exists():
+        if not path.exists() and not path.is_symlink():
             return
         grave = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
         path.rename(grave)
-        shutil.rmtree(grave)
+        _delete(grave)
 
 
 def commit_directory(staged: Path, target: Path) -> None:
@@ -200,13 +200,13 @@ def commit_directory(staged: Path, target: Path) -> None:
             flush_folder(Path(folder))
         _clear_graves(target)
         grave = None
-        if target.exists():
+        if target.exists() or target.is_symlink():
             grave = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
             target.rename(grave)
         staged.rename(target)
         flush_folder(target.parent)
         if grave is not None:
-            shutil.rmtree(grave)
+            _delete(grave)
 
 
 def place_file(source: Path, target: Path) -> None:
@@ -242,7 +242,15 @@ def sweep_temporaries(folder: Path) -> None:
 def _clear_graves(path: Path) -> None:
     # Left by a process that died between renaming a folder and deleting it.
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.old"):
-        shutil.rmtree(leftover)
+        _delete(leftover)
+
+
+def _delete(grave: Path) -> None:
+    # A link goes; what it led to is somebody else's.
+    if grave.is_symlink():
+        grave.unlink()
+    else:
+        shutil.rmtree(grave)
 
 
 def _flush_file(path: Path) -> None:
