@@ -290,6 +290,16 @@ def test_what_it_raises_is_placed_in_its_own_code(line, said, counted, copy):
     assert caught.value.fields["place"] == f"{root}/ride_counts.py:{number}"
 
 
+def test_what_it_prints_stays_out_of_the_document(counted, copy, capsys):
+    """stdout is what `--json` writes its document to."""
+    root = copy(counted[0])
+    (root / "talking.py").write_text("def f(job):\n    print('looking')\n    return {}\n")
+    set_stages(root, talking={"after": "ingest", "call": "talking:f"})
+    run_here(root, until="talking")
+    told = capsys.readouterr()
+    assert (told.out, "looking" in told.err) == ("", True)
+
+
 def test_numbers_of_numpy_are_figures(counted, copy):
     """A sum of an array, or whether one is positive; not its NaN."""
     root = copy(counted[0])

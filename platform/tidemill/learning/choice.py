@@ -77,7 +77,7 @@ def choose_strategy(
 
 def _check_able(config: TrainingConfig, learner: Learner, task: Task) -> None:
     if task not in learner.metrics:
-        able = [name for name, kind in LEARNERS.items() if task in kind.metrics]
+        able = [name for name, kind in LEARNERS.usable().items() if task in kind.metrics]
         raise ConfigError(
             f"training.learner: {config.learner} does not learn {task} targets",
             remedy=f"set training.learner to {' or '.join(able)}",
@@ -85,7 +85,8 @@ def _check_able(config: TrainingConfig, learner: Learner, task: Task) -> None:
             task=str(task),
         )
     if config.strategy not in ("auto", *learner.strategies):
-        able = [name for name, kind in LEARNERS.items() if config.strategy in kind.strategies]
+        usable = LEARNERS.usable().items()
+        able = [name for name, kind in usable if config.strategy in kind.strategies]
         possible = " or ".join(learner.strategies)
         raise ConfigError(
             f"training.strategy: {config.learner} cannot learn {config.strategy}",
@@ -103,7 +104,7 @@ def _nearest(
     """Learner and strategy that need the most of what the budget allows."""
     ways = [
         (needed_mb(kind(), strategy), name, strategy)
-        for name, kind in LEARNERS.items()
+        for name, kind in LEARNERS.usable().items()
         if task in kind.metrics
         for strategy in kind.strategies
     ]

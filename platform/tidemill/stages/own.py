@@ -6,7 +6,7 @@ import math
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -159,7 +159,8 @@ def _called(job: StageJob, call: str, root: Path) -> Any:
                 call=call,
             )
         try:
-            return function(job)
+            with redirect_stdout(sys.stderr):  # stdout is the document's, of --json
+                return function(job)
         except TidemillError:
             raise
         except (Exception, SystemExit) as exc:  # sys.exit of a stage is no exit of the run
