@@ -206,7 +206,7 @@ def _require_own_places(name: str, paths: Iterable[str], root: Path) -> None:
     """Refuse to replace what somebody else has put there: it would be lost."""
     record = root / own_record(name)
     try:
-        left = read_output(record, lambda found: set(found["writes"])) if record.exists() else set()
+        left = read_output(record, lambda found: set(found["writes"])) if is_left(record) else set()
     except IntegrityError:
         return  # it did run here, and is about to be made anew
     for path in paths:
