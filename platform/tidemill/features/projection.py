@@ -117,8 +117,9 @@ def principal_components(moments: Comoments, components: int | float) -> Project
     by more than about 1e-6 of the largest: closer ones span the same plane in any rotation.
     O(n_features^2) memory.
 
+    >>> from tidemill.profiling import Moments
     >>> x = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
-    >>> principal_components(Comoments.of(x, ("a", "b")), 1).components.round(3)
+    >>> principal_components(Moments.of(x, ("a", "b")), 1).components.round(3)
     array([[0.707, 0.707]])
     """
     values, vectors = np.linalg.eigh(moments.covariance)

@@ -83,9 +83,10 @@ def still(columns: Sequence[EncodedColumn], min_variance: float) -> dict[str, st
 def correlated(moments: Comoments, max_correlation: float) -> dict[str, str]:
     """Columns that correlate by more than ``max_correlation`` with an earlier one that stays.
 
+    >>> from tidemill.profiling import Moments
     >>> import numpy as np
     >>> x = np.array([[0.0, 1.0, 0.0], [1.0, 3.0, 0.0], [2.0, 5.0, 1.0]])
-    >>> correlated(Comoments.of(x, ("a", "b", "c")), 0.95)
+    >>> correlated(Moments.of(x, ("a", "b", "c")), 0.95)
     {'b': 'correlates with a by 1.000'}
     """
     spread = np.sqrt(np.diag(moments.comoment))
