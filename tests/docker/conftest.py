@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from tidemill.orchestration.services import ManagedService
 from tidemill.orchestration.supervisor import leashed
+from tidemill.testing.postgres import find_postgres
 from tidemill.testing.tcp_ports import free_ports
 from tidemill.testing.workspaces import small_workspace
 
@@ -377,19 +378,22 @@ def start_s3(stack: Stack) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="module")
 def stack(document: dict) -> Iterator[Stack]:
     """Everything that compose.yaml starts, in its order, on a small workspace."""
-    if not shutil.which("initdb") or not shutil.which("pg_isready"):
-        pytest.skip("PostgreSQL's initdb and pg_isready are not on PATH")
+    programs = find_postgres()
+    if programs is None or not shutil.which("pg_isready"):
+        pytest.skip("PostgreSQL's programs are not installed")
     base = Path(tempfile.mkdtemp(prefix="tidemill-docker-"))
     base.chmod(0o755)
     stack = Stack(document, base)
-    try:
-        _furnish(stack)
-        for name in in_order(stack.services):
-            _bring_up(stack, name)
-        yield stack
-    finally:
-        stack.close()
-        shutil.rmtree(base, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(programs), prepend=os.pathsep)
+        try:
+            _furnish(stack)
+            for name in in_order(stack.services):
+                _bring_up(stack, name)
+            yield stack
+        finally:
+            stack.close()
+            shutil.rmtree(base, ignore_errors=True)
 
 
 def _furnish(stack: Stack) -> None:
