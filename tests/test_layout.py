@@ -168,8 +168,8 @@ TOUCH = {
 TOUCHING = {
     # The source's own files: the readers of ingestion.
     *("files", "parquet_apart", "parquet_child", "streams"),
-    # Keys spilt to be compared, and parts that are put in their place.
-    *("commit_scan", "unique_keys"),
+    # Keys spilt to be compared.
+    "unique_keys",
     # A retraining's own folder: its state, and rows as they were gathered.
     *(
         "gathering",

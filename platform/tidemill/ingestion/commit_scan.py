@@ -8,14 +8,7 @@ from pathlib import Path
 from tidemill.contracts import Split
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.schema import TableSchema
-from tidemill.storage import (
-    PartEntry,
-    ValidatedManifest,
-    commit_directory,
-    fresh_directory,
-    place_file,
-    storage_errors,
-)
+from tidemill.storage import MANIFEST, PartEntry, StoreFolder, ValidatedManifest, publish
 
 __all__ = ["commit_rows"]
 
@@ -31,7 +24,7 @@ def commit_rows(
 ) -> ValidatedManifest:
     """Put the parts that ``receipts`` name into ``out`` and ``quarantine``, each as a whole.
 
-    The files are linked, or copied where the disk has no links; ``work`` keeps its own.
+    ``work`` keeps its own.
     """
     manifest = ValidatedManifest(
         schema=schema,
@@ -47,20 +40,8 @@ def commit_rows(
         ),
     )
     refused = [r.quarantine.path for r in receipts if r.quarantine.rows]
-    valid = [r.part.path for r in receipts]
-    staged = _stage(work / "quarantine", refused, quarantine)
-    commit_directory(staged, quarantine)
-    staged = _stage(work / "parts", valid, out)
-    manifest.write(staged)
-    commit_directory(staged, out)
+    refuse, accept = StoreFolder.at(work / "quarantine"), StoreFolder.at(work / "parts")
+    publish(quarantine, {name: (refuse, name) for name in refused}, {})
+    valid = {receipt.part.path: (accept, receipt.part.path) for receipt in receipts}
+    publish(out, valid, {MANIFEST: manifest.to_bytes()})
     return manifest
-
-
-def _stage(source: Path, names: Sequence[str], target: Path) -> Path:
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    staged = fresh_directory(target.with_name(f".{target.name}.staged"))
-    for name in names:
-        # The work folder keeps its name for the file until the commit is through.
-        place_file(source / name, staged / name)
-    return staged

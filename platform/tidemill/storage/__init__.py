@@ -17,6 +17,7 @@ from tidemill.storage.exchange import Exchange, PieceIndex, inputs_a_piece, most
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
     hashed,
+    hashed_bytes,
     is_whole,
     read_hashed,
     read_keyed,
@@ -35,6 +36,7 @@ from tidemill.storage.hashing import (
 from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet, live_sets
 from tidemill.storage.lock import services_lock, shared_lock, workspace_lock
 from tidemill.storage.manifest import (
+    MANIFEST,
     FileEntry,
     PartEntry,
     ShardEntry,
@@ -46,6 +48,7 @@ from tidemill.storage.manifest import (
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
 from tidemill.storage.placing import digest_of, files_below, is_left, place_of, put_in_place
+from tidemill.storage.publishing import publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
 from tidemill.storage.store_folder import StoreFolder
@@ -54,6 +57,7 @@ from tidemill.storage.workspace import Workspace
 
 __all__ = [
     "LEARNT_IDS",
+    "MANIFEST",
     "SET_NOTE",
     "STORES",
     "BlockWriter",
@@ -82,6 +86,7 @@ __all__ = [
     "hash_files",
     "hash_json",
     "hashed",
+    "hashed_bytes",
     "inputs_a_piece",
     "is_left",
     "is_whole",
@@ -90,6 +95,7 @@ __all__ = [
     "open_store",
     "place_file",
     "place_of",
+    "publish",
     "put_in_place",
     "read_block",
     "read_blocks",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tidemill.errors import IntegrityError
-from tidemill.storage.atomic import read_json, write_json
+from tidemill.storage.atomic import json_bytes, read_json, write_bytes
 from tidemill.storage.hashing import hash_json
 
 __all__ = [
     "hashed",
+    "hashed_bytes",
     "is_whole",
     "read_hashed",
     "read_keyed",
@@ -36,6 +37,14 @@ def hashed(document: Mapping[str, Any], *, besides: Collection[str] = ()) -> dic
     return {**document, _HASH: hash_json(told)}
 
 
+def hashed_bytes(
+    document: Mapping[str, Any], *, besides: Collection[str] = (), listed: bool = False
+) -> bytes:
+    """A note as :func:`write_hashed` writes it."""
+    told = hashed(document, besides=besides)
+    return json_bytes({**told, _HASH: [told[_HASH]]} if listed else told)
+
+
 def write_hashed(
     path: Path, document: Mapping[str, Any], *, besides: Collection[str] = (), listed: bool = False
 ) -> None:
@@ -46,8 +55,7 @@ def write_hashed(
     listed : bool
         The hash stands in a list, which DVC does not take for a metric.
     """
-    told = hashed(document, besides=besides)
-    write_json(path, {**told, _HASH: [told[_HASH]]} if listed else told)
+    write_bytes(path, hashed_bytes(document, besides=besides, listed=listed))
 
 
 def read_hashed(

@@ -8,11 +8,12 @@ from typing import Any, Self
 
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
-from tidemill.storage.atomic import read_json
-from tidemill.storage.hashed import read_output, write_hashed
+from tidemill.storage.atomic import read_json, write_bytes
+from tidemill.storage.hashed import hashed_bytes, read_output
 from tidemill.storage.hashing import hash_file
 
 __all__ = [
+    "MANIFEST",
     "FileEntry",
     "PartEntry",
     "ShardEntry",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+"""Its name, beside what it tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +76,14 @@ class ValidatedManifest:
         """Valid rows of all parts."""
         return sum(part.file.rows for part in self.parts)
 
+    def to_bytes(self) -> bytes:
+        """The content of manifest.json, hashed."""
+        parts = [asdict(part) for part in self.parts]
+        return hashed_bytes({"schema": self.schema.to_json(), "parts": parts})
+
     def write(self, folder: Path) -> None:
-        """Write ``folder/manifest.json``, hashed, atomically: it commits the parts beside it."""
-        write_hashed(
-            folder / MANIFEST,
-            {"schema": self.schema.to_json(), "parts": [asdict(part) for part in self.parts]},
-        )
+        """Write ``folder/manifest.json``, atomically: it commits the parts beside it."""
+        write_bytes(folder / MANIFEST, self.to_bytes())
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -186,11 +190,13 @@ class ShardManifest:
         """Rows of one role."""
         return sum(shard.file.rows for shard in self.of(role))
 
+    def to_bytes(self) -> bytes:
+        """The content of manifest.json, hashed."""
+        return hashed_bytes({**asdict(self), "schema": self.schema.to_json()})
+
     def write(self, folder: Path) -> None:
-        """Write ``folder/manifest.json``, hashed, atomically: it commits the shards beside it."""
-        document = asdict(self)
-        document["schema"] = self.schema.to_json()
-        write_hashed(folder / MANIFEST, document)
+        """Write ``folder/manifest.json``, atomically: it commits the shards beside it."""
+        write_bytes(folder / MANIFEST, self.to_bytes())
 
     @classmethod
     def read(cls, folder: Path) -> Self:
