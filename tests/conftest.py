@@ -4,10 +4,26 @@ import gc
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 # How long an example takes is the machine's matter: nothing is asserted of it.
 settings.register_profile("all", deadline=None)
 settings.register_profile("fast", deadline=None, max_examples=25)
+
+#: Folders whose files share a server: a start of Prefect's is ten seconds of one core.
+SERVED = ("tests/orchestration/",)
+
+
+class ByServer(LoadFileScheduling):
+    """A file of tests stays in one process, and so do all files that share a server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(filter(nodeid.startswith, SERVED), super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    """Scheduling for ``--dist loadfile``; any other is xdist's own."""
+    return ByServer(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

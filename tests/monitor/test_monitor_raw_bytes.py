@@ -7,10 +7,8 @@ import math
 
 import pyarrow as pa
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis.generation import GenerationMode
 
 from tidemill_monitor.intake import ARROW, JSON, NDJSON
 
@@ -192,15 +190,20 @@ def test_odd_arrow_columns_are_never_5xx(shared, rides, as_stream, path):
 @pytest.fixture(scope="module")
 def operations(shared):
     """Every operation of the description, as schemathesis reads it."""
+    import schemathesis  # a second, and nobody else needs it
+
     document = shared.get("/openapi.json").json()
     document["paths"].pop("/v1/stream", None)  # does not end
     schema = schemathesis.openapi.from_dict(document)
     return [found.ok() for found in schema.get_all_operations()]
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("mode", ["positive", "negative"])
 def test_requests_made_up_from_the_description_are_never_5xx(shared, operations, mode):
     """Whatever the description allows, and what it does not."""
+    from schemathesis.generation import GenerationMode
+
+    mode = GenerationMode(mode)
     asked = set()
 
     @settings(deadline=None, suppress_health_check=list(HealthCheck))

@@ -7,8 +7,9 @@ from tidemill.orchestration import PrefectEngine
 from tidemill.testing.engines import EngineContract
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])
 def inner(request):
+    """One for all clauses; this process itself is asked in test_engines_local.py."""
     with LocalEngine(request.param) as found:
         yield found
 

@@ -111,7 +111,7 @@ def _is_sound(content: bytes) -> bool:
         return False
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
-    return _fits(COMPILED_LOCKFILE_SCHEMA, YAML(typ="safe", pure=True).load(content.decode()))
+    return _fits(COMPILED_LOCKFILE_SCHEMA, _document(content))
 
 
 def _fits(schema: Callable[[Any], Any], document: object) -> bool:
@@ -180,11 +180,16 @@ def guarded_lock(root: Path) -> Iterator[None]:
     mark.unlink(missing_ok=True)
 
 
+def _document(content: bytes) -> Any:
+    """As DVC itself reads the file: the parser in C takes a tenth of the time."""
+    return YAML(typ="safe").load(content.decode("utf-8"))
+
+
 @lru_cache(maxsize=4)
 def _parse(content: bytes) -> Mapping[str, Any] | None:
     """The stages of a whole dvc.lock; None if it is torn. A run reads the same one many times."""
     try:
-        document = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
+        document = _document(content)
     except (YAMLError, UnicodeDecodeError):
         return None
     if not isinstance(document, Mapping) or "schema" not in document:
