@@ -170,16 +170,6 @@ TOUCHING = {
     *("files", "parquet_apart", "parquet_child", "streams"),
     # Keys spilt to be compared.
     "unique_keys",
-    # A retraining's own folder: its state, and rows as they were gathered.
-    *(
-        "gathering",
-        "job",
-        "order",
-        "refit",
-        "sets",
-        "taking_in",
-        "taught",
-    ),
     # Of the control plane: suites, reports, pages, models, samples, a search's journal, outputs.
     *("data_docs", "offline_docs", "refused_rows", "suite", "validation_report"),
     *("ingest", "journal", "predictions", "register", "saving"),

@@ -326,7 +326,7 @@ def test_frozen_rows_are_parted_by_time_over_all_shards(finished):
         tracker = Tracker(f"sqlite:///{finished}/mlflow.db", "rides")
         context = StageContext(Workspace.at(finished), Settings(), engine, tracker)
         ends = stretch_ends(context, manifest, Role.TEST)
-        given = (context, model, tests, finished / "data" / "shards", manifest.schema)
+        given = (context, model, tests, context.shards, manifest.schema)
         found = measure_stretches(*given, label="", ends=ends)
         whole = measure_shards(context, model, manifest, Role.TEST)
         early = _Before((manifest.schema.time.name,), ends[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +15,22 @@ from hypothesis import strategies as st
 from tidemill.errors import IntegrityError, TooFewRows
 from tidemill.ingestion import as_labelled
 from tidemill.metrics import STRETCHES
-from tidemill.retraining.gathering import Gathered, gather_rows
+from tidemill.retraining.gathering import Gathered, _among, find_gathered, gather_rows
 from tidemill.retraining.sets import keep_cut, known_sides
 from tidemill.retraining.sides import UNTIMED, Cut, Sides, stretch_numbers
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.storage import (
+    LiveSet,
+    StoreFolder,
     Workspace,
     hash_file,
+    open_store,
     read_blocks,
     read_hashed,
     write_hashed,
     write_json,
+    write_learnt,
 )
-from tidemill.storage.live_sets import LiveSet
 
 HOUR = 3_600_000_000
 SCHEMA = TableSchema(
@@ -60,9 +64,8 @@ def events(times, start=0):
 
 def gathered(table, folder, sides=None, taken=(), batch=97):
     """What was gathered, and x of the learn rows and of the proof rows, as they lie."""
-    found = gather_rows(
-        table.to_batches(max_chunksize=batch), SCHEMA, sides or Sides(0.3), folder, taken
-    )
+    batches = table.to_batches(max_chunksize=batch)
+    found = gather_rows(batches, SCHEMA, sides or Sides(0.3), StoreFolder.at(folder), taken)
     both = [
         np.concatenate(
             [t["x"].to_numpy() for t in read_blocks(folder / "files" / f"{side}.parquet")]
@@ -206,9 +209,9 @@ def test_the_next_take_is_cut_by_itself_and_late_rows_are_not(tmp_path):
 def test_what_was_learnt_judges_nobody(tmp_path):
     """A set of an earlier rule, by hash: its rows are left out on both sides."""
     table = events(np.arange(1000) * HOUR)
-    _, old, _ = gathered(table.drop_columns(["at"]), tmp_path / "old")
-    write_json(tmp_path / "old" / "set.json", {"name": "0001-d0"})
-    earlier = LiveSet("0001-d0", tmp_path / "old")
+    earlier = LiveSet(Workspace.at(tmp_path), "0001-d0")
+    _, old, _ = gathered(table.drop_columns(["at"]), earlier.place)
+    write_json(earlier.place / "set.json", {"name": "0001-d0"})
     found, learn, proof = gathered(table, tmp_path / "new", taken=[earlier])
     assert found.repeated == len(old)
     assert not set(old) & (set(learn) | set(proof))
@@ -220,7 +223,7 @@ def test_one_sided_rows_are_refused_and_fix_nothing(tmp_path):
     sides = Sides(0.3, (Cut(0, 100 * HOUR, ((0, 100 * HOUR),)),))
     with pytest.raises(TooFewRows, match="0 may be learnt from, 50 would judge"):
         gathered(events(np.arange(50) * HOUR), tmp_path / "rows", sides)
-    assert not (tmp_path / "rows").exists()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_what_was_gathered_is_read_again(tmp_path):
@@ -250,13 +253,48 @@ def test_gathered_rows_that_are_damaged_are_gathered_again(tmp_path, name):
 
 def test_hashes_of_rows_that_taught_are_those_that_were_written(tmp_path):
     """Else rows that a model has learnt would judge it."""
-    (tmp_path / "learnt.npy").write_bytes(b"x")
-    write_hashed(tmp_path / "set.json", {"learnt": hash_file(tmp_path / "learnt.npy")})
-    live = LiveSet("0001-d0", tmp_path)
-    assert live.learnt_ids().read_bytes() == b"x"
-    (tmp_path / "learnt.npy").write_bytes(b"y")
+    live = LiveSet(Workspace.at(tmp_path), "0001-d0")
+    live.place.mkdir(parents=True)
+    path = live.place / "learnt.npy"
+    with path.open("wb") as file:
+        write_learnt(file, hashes(9))
+    write_hashed(live.place / "set.json", {"learnt": hash_file(path)})
+    (whole,) = live.learnt()
+    assert whole.tolist() == sorted(hashes(9).tolist()) == np.load(path).tolist()
+    path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(IntegrityError, match=r"learnt\.npy is not what was written"):
-        live.learnt_ids()
+        next(live.learnt())
+
+
+def test_what_was_learnt_is_found_piece_by_piece(tmp_path):
+    """The hashes of a set that is larger than a piece, and those between two pieces."""
+    live = LiveSet(Workspace.at(tmp_path), "0001-d0")
+    live.place.mkdir(parents=True)
+    known = np.unique(hashes(2**20 + 5))
+    with (live.place / "learnt.npy").open("wb") as file:
+        write_learnt(file, known)
+    write_json(live.place / "set.json", {"name": "0001-d0"})
+    assert [len(piece) for piece in live.learnt()] == [2**20, 5]
+    values = [known[2**20], known[0] - 1, known[2**20 - 1], known[0], known[-1] + 1, 5, 5]
+    asked = np.array(values, np.uint64)
+    assert _among(asked, [live]).tolist() == [True, False, True, True, False, False, False]
+    assert _among(asked, [live, live])[:3].tolist() == [True, False, True]
+
+
+def test_rows_are_gathered_in_any_store(tmp_path, monkeypatch):
+    """The same objects, and none besides; what a killed one has begun is gone."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "storage" / "outside")
+    folder = StoreFolder(f"tidemill_sqlite:SqliteStore://{tmp_path}/store.db", "d1/rows")
+    store = open_store(folder.store)
+    with store.replace(folder.key("files/half")) as begun:
+        begun.write(b"half")
+    table = events(np.arange(300) * HOUR)
+    found = gather_rows(table.to_batches(max_chunksize=97), SCHEMA, Sides(0.3), folder)
+    assert find_gathered(folder) == found == gathered(table, tmp_path / "rows")[0]
+    names = ("files/learn.parquet", "files/proof.parquet", "gathered.json", "learnt.npy")
+    assert list(store.list_keys()) == [folder.key(name) for name in names]
+    for name in names:
+        assert store.read(folder.key(name)) == (tmp_path / "rows" / name).read_bytes()
 
 
 def test_cuts_are_kept_once_and_those_of_before_had_none(tmp_path):

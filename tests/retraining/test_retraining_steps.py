@@ -35,7 +35,14 @@ from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.sharding import locate, verify
 from tidemill.stages.ancestry import ancestry_of
-from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks, write_hashed
+from tidemill.storage import (
+    ShardManifest,
+    StoreFolder,
+    Workspace,
+    hash_file,
+    read_blocks,
+    write_hashed,
+)
 from tidemill.storage.live_sets import live_sets
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
 from tidemill.tracking import Registry, Tracker, fetch_reference, load_champion
@@ -437,7 +444,7 @@ def test_the_categories_so_far_are_those_of_all_shards(finished):
     """As the shards' rows have them, in every role."""
     shards = finished / "data" / "shards"
     manifest = ShardManifest.read(shards)
-    found = categories_so_far(manifest, shards)
+    found = categories_so_far(manifest, StoreFolder.at(shards))
     feature = next(c.name for c in manifest.schema.features if c.physical == "dictionary")
     held = pa.concat_tables(
         pa.table({feature: block[feature].cast(pa.string())})

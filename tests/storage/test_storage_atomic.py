@@ -15,6 +15,7 @@ from tidemill.storage import (
     discard_directory,
     fresh_directory,
     read_json,
+    sweep_others,
     write_bytes,
     write_json,
 )
@@ -87,19 +88,49 @@ def test_a_killed_commit_never_leaves_a_mixture(tmp_path, crash_points):
     assert seen[-1] == NEW
 
 
-def test_a_killed_discard_never_leaves_half(tmp_path, crash_points):
-    """discard_directory killed at any file event: the folder is whole or gone; remains go too."""
-    folder = tmp_path / "work" / "key"
+@pytest.mark.parametrize("aside", [None, "aside"])
+def test_a_killed_discard_never_leaves_half(tmp_path, crash_points, aside):
+    """discard_directory killed at any file event: the folder is whole or gone; remains go too.
+
+    Where they may lie elsewhere, they never lie beside it.
+    """
+    folder, beside = tmp_path / "work" / "key", aside and tmp_path / aside
+    (beside or tmp_path).mkdir(exist_ok=True)
     seen = []
 
     def check():
         seen.append(_content(folder))
-        discard_directory(folder)
-        assert list(folder.parent.iterdir()) == []
+        if beside:
+            assert [path.name for path in folder.parent.iterdir()] in ([], ["key"])
+        discard_directory(folder, beside=beside)
+        assert list((beside or folder.parent).iterdir()) == list(folder.parent.iterdir()) == []
 
-    crash_points(lambda: _fill(folder, "old"), lambda: discard_directory(folder), check)
+    crash_points(
+        lambda: _fill(folder, "old"), lambda: discard_directory(folder, beside=beside), check
+    )
     assert all(content in (OLD, None) for content in seen)
     assert OLD in seen
+
+
+def test_a_sweep_leaves_what_is_named(tmp_path, crash_points):
+    """Files, folders and links go, also what a killed sweep left; what a link leads to stays."""
+    folder = tmp_path / "work"
+    elsewhere = tmp_path / "elsewhere"
+    _fill(elsewhere, "new")
+
+    def prepare():
+        _fill(folder / "rows", "old")
+        (folder / "kept").write_text("kept")
+        (folder / "note").write_text("note")
+        (folder / "link").unlink(missing_ok=True)
+        (folder / "link").symlink_to(elsewhere)
+
+    def check():
+        sweep_others(folder, {"kept"})
+        assert [path.name for path in folder.iterdir()] == ["kept"]
+        assert _content(elsewhere) == NEW
+
+    crash_points(prepare, lambda: sweep_others(folder, {"kept"}), check)
 
 
 def test_commit_makes_the_target(tmp_path):

@@ -19,6 +19,7 @@ from tidemill.storage import (
     ShardEntry,
     ShardManifest,
     ValidatedManifest,
+    find_hashed,
     read_json,
     read_keyed,
     read_output,
@@ -142,6 +143,18 @@ def test_a_receipt_of_an_earlier_release_is_no_damage(tmp_path: Path) -> None:
     assert receipts.made_anew("works") == ()
     receipts.finish("a", {"rows": 3}, key="k")
     assert receipts.done("a", "k") == {"rows": 3}
+
+
+def test_a_note_that_may_be_absent(tmp_path: Path) -> None:
+    """None; as it was written; damaged it is refused with the caller's remedy."""
+    note = tmp_path / "note.json"
+    assert find_hashed(note) is None
+    write_hashed(note, {"rows": 3})
+    assert find_hashed(note) == {"rows": 3}
+    note.write_text(note.read_text().replace("3", "4", 1))
+    with pytest.raises(IntegrityError, match="not what was written") as caught:
+        find_hashed(note, remedy="ask somebody")
+    assert caught.value.remedy == "ask somebody"
 
 
 def test_a_finished_output_is_of_its_key(tmp_path: Path) -> None:

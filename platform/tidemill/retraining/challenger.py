@@ -16,6 +16,7 @@ from tidemill.ingestion import read_report
 from tidemill.learning import predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.retraining.comparing import Comparison
+from tidemill.retraining.order import receipts
 from tidemill.retraining.relearn import Refitted
 from tidemill.retraining.taking_in import TAKEN_IN, Proof
 from tidemill.retraining.taught import Taught
@@ -25,7 +26,7 @@ from tidemill.stages.context import StageContext
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import refit_seconds, unseen_of
 from tidemill.stages.register import log_data, origin_tags
-from tidemill.storage import ShardManifest, read_blocks, verify_file, write_json
+from tidemill.storage import ShardManifest, read_blocks, write_json
 from tidemill.tracking import LoadedModel, Registered, Registry, open_candidate
 from tidemill.versioning import Versions
 
@@ -185,7 +186,7 @@ def _registered(
 ) -> Registered:
     comparison, refitted = challenger.comparison, challenger.refitted
     world = manifest.of_origin(challenger.live)
-    report = challenger.proof.folder.parent / "validation.json"
+    report = receipts(context.workspace, challenger.decision) / "validation.json"
     read_report(report, remedy=f"delete {report.with_name(TAKEN_IN)} and run the same again")
     return registry.register(
         refitted.folder / "model",
@@ -259,7 +260,7 @@ def _held_out(pipeline: Pipeline, schema: TableSchema, proof: Proof) -> list[Hel
     size = max(MIN_BLOCK_ROWS, -(-proof.rows // PROOF_BLOCKS))
     found = []
     for file in proof.files:
-        for table in read_blocks(verify_file(proof.folder, file)):
+        for table in read_blocks(proof.folder.verified(file)):
             if schema.time is not None:
                 table = table.take(pc.sort_indices(table[schema.time.name]))
             scores = predict_scores(pipeline[-1], pipeline[0].transform(table), schema.task)

@@ -219,7 +219,7 @@ def _on_frozen(
             context,
             model,
             [entry.file for entry in manifest.of(Role.TEST)],
-            context.workspace.shards,
+            context.shards,
             manifest.schema,
             label="evaluate test",
             only=frozen.only,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.contracts import ObjectWriter
 from tidemill.errors import TooFewRows
 from tidemill.ingestion import LabelledRows, LiveRows, live_rows
 from tidemill.metrics import STRETCHES
@@ -19,22 +21,24 @@ from tidemill.retraining.sides import UNTIMED, Cut, Sides, stretch_numbers
 from tidemill.retraining.taking_in import FILES, LEARN, PROOF
 from tidemill.schema import TableSchema
 from tidemill.storage import (
+    LEARNT_IDS,
     BlockWriter,
+    LiveSet,
+    ObjectFile,
     Receipts,
-    commit_directory,
-    fresh_directory,
+    StoreFolder,
+    open_store,
     read_blocks,
     stable_hash,
     stable_row_hash,
+    write_learnt,
 )
-from tidemill.storage.live_sets import LEARNT_IDS, LiveSet
 
 __all__ = ["Gathered", "find_gathered", "gather_rows"]
 
 _BLOCK_ROWS = 16_384
 _ALL = "all.parquet"
 _WORK = "gathered"
-_LEFT = (*(f"{FILES}/{side}.parquet" for side in (LEARN, PROOF)), LEARNT_IDS)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -83,9 +87,9 @@ class Gathered:
         return cls(**{**document, **kept, "cut": None if cut is None else Cut.from_json(cut)})
 
 
-def find_gathered(folder: Path) -> Gathered | None:
+def find_gathered(folder: StoreFolder) -> Gathered | None:
     """What :func:`gather_rows` left in ``folder``; None where it has not, or it is damaged."""
-    finished = Receipts.at(folder).done(_WORK)
+    finished = Receipts(folder).done(_WORK)
     return None if finished is None else Gathered.from_json(finished)
 
 
@@ -93,7 +97,7 @@ def gather_rows(
     batches: Iterable[pa.RecordBatch | pa.Table | LabelledRows],
     schema: TableSchema,
     sides: Sides,
-    folder: Path,
+    folder: StoreFolder,
     taken: Sequence[LiveSet] = (),
     categories: Mapping[str, Container[str]] | None = None,
     *,
@@ -109,8 +113,8 @@ def gather_rows(
         See :func:`tidemill.ingestion.live_rows`. Read once.
     sides : Sides
         Of the rows so far.
-    folder : Path
-        Replaced as a whole; where it is finished, nothing is read.
+    folder : StoreFolder
+        Its receipt is written last; where that stands, nothing is read.
     taken : sequence of LiveSet
         Their rows are learnt from: they are not taken again, and judge nobody.
     categories : mapping of str to container of str, optional
@@ -127,17 +131,32 @@ def gather_rows(
 
     Notes
     -----
-    Memory: a few batches and two blocks, whatever the rows, and 32 bytes a row; the hashes of
-    earlier sets stay on disk. The rows are written twice.
+    Memory: a few batches and two blocks, whatever the rows, and 48 bytes a row; of the hashes of
+    earlier sets a piece (8 MiB). The rows are written twice.
     """
     if (finished := find_gathered(folder)) is not None:
         return finished
-    healed = Receipts.at(folder).made_anew("sets of gathered rows")
-    staged = fresh_directory(folder.with_name(f".{folder.name}.staged"))
-    with BlockWriter(staged / _ALL, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer:
-        every = _Spooled.of(batches, schema, categories, writer)
-    _refuse(every.odd, max_invalid_fraction)
-    again = _among(every.hashes, [np.load(s.learnt_ids(), mmap_mode="r") for s in taken])
+    receipts = Receipts(folder)
+    healed = receipts.made_anew("sets of gathered rows")
+    receipts.store.discard(folder.folder)  # what a killed one has begun
+    try:
+        with _blocks(folder, _ALL, schema, durable=False) as (writer, _):
+            every = _Spooled.of(batches, schema, categories, writer)
+        _refuse(every.odd, max_invalid_fraction)
+        gathered, learns, judges = _parted(every, sides, taken)
+        _require_both(gathered)
+        left = _write_sides(folder, schema, learns, judges, every.times)
+    finally:
+        receipts.store.discard(folder.key(_ALL))
+    with receipts.store.replace(folder.key(LEARNT_IDS)) as kept:
+        write_learnt(kept, every.hashes[learns])
+    receipts.finish(_WORK, asdict(gathered), {**left, LEARNT_IDS: kept.stored.sha256})
+    return replace(gathered, said=(*healed, *gathered.said))
+
+
+def _parted(every: _Spooled, sides: Sides, taken: Sequence[LiveSet]) -> tuple[Gathered, Mask, Mask]:
+    """What is to be told of the rows, which of them may teach, and which judge."""
+    again = _among(every.hashes, taken)
     known = sides.extended(every.times[~again])
     judges = known.judges(every.times, every.names) & ~again
     learns = ~judges & ~again
@@ -155,14 +174,7 @@ def gather_rows(
         since=since,
         until=until,
     )
-    _require_both(gathered)
-    _write_sides(staged, schema, learns, judges, every.times)
-    np.save(staged / LEARNT_IDS, np.sort(every.hashes[learns]))
-    (staged / _ALL).unlink()
-    receipts = Receipts.at(staged)
-    receipts.finish(_WORK, asdict(gathered), receipts.held(*_LEFT))
-    commit_directory(staged, folder)
-    return replace(gathered, said=(*healed, *gathered.said))
+    return gathered, learns, judges
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +238,15 @@ def _days(times: npt.NDArray[np.int64]) -> tuple[str | None, str | None]:
     return str(first.astype("datetime64[D]")), str(last.astype("datetime64[D]"))
 
 
-def _among(hashes: npt.NDArray[np.uint64], known: Sequence[npt.NDArray[np.uint64]]) -> Mask:
-    """Which of the hashes are in one of the sorted arrays."""
-    found = np.zeros(len(hashes), np.bool_)
-    for own in known:
-        at = np.searchsorted(own, hashes)
-        inside = at < len(own)
-        found[inside] |= own[at[inside]] == hashes[inside]
+def _among(hashes: npt.NDArray[np.uint64], sets: Sequence[LiveSet]) -> Mask:
+    """Which of the hashes are in one of the sets."""
+    order = np.argsort(hashes)
+    ordered, found = hashes[order], np.zeros(len(hashes), np.bool_)
+    for piece in chain.from_iterable(live.learnt() for live in sets):
+        first = np.searchsorted(ordered, piece[0])
+        last = np.searchsorted(ordered, piece[-1], side="right")
+        within = ordered[first:last]
+        found[order[first:last]] |= piece[np.searchsorted(piece, within)] == within
     return found
 
 
@@ -262,24 +276,39 @@ def _require_both(gathered: Gathered) -> None:
 
 
 def _write_sides(
-    staged: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     learns: Mask,
     judges: Mask,
     times: npt.NDArray[np.int64],
-) -> None:
-    """The spooled rows to both files."""
+) -> dict[str, str]:
+    """The spooled rows to both objects; the hashes of these."""
     part = np.full(len(times), -1)
     part[judges] = stretch_numbers(times[judges])
     wanted = {LEARN: [learns], PROOF: (part == number for number in range(STRETCHES))}
+    left = {}
     for side, masks in wanted.items():
-        place = staged / FILES / f"{side}.parquet"
-        with BlockWriter(place, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer:
+        name = f"{FILES}/{side}.parquet"
+        with _blocks(folder, name, schema) as (writer, kept):
             for rows in masks:
-                _copy(staged / _ALL, rows, writer)
+                _copy(folder.file(_ALL), rows, writer)
+        left[name] = kept.stored.sha256
+    return left
 
 
-def _copy(source: Path, wanted: Mask, writer: BlockWriter) -> None:
+@contextmanager
+def _blocks(
+    folder: StoreFolder, name: str, schema: TableSchema, *, durable: bool = True
+) -> Iterator[tuple[BlockWriter, ObjectWriter]]:
+    """Write an object of the folder: its rows, and what is told of it then."""
+    with (
+        open_store(folder.store).replace(folder.key(name), durable=durable) as kept,
+        BlockWriter(kept, schema.arrow_schema(), block_rows=_BLOCK_ROWS) as writer,
+    ):
+        yield writer, kept
+
+
+def _copy(source: ObjectFile, wanted: Mask, writer: BlockWriter) -> None:
     """Write the wanted rows; only blocks that hold some are read."""
     blocks = np.unique(np.flatnonzero(wanted) // _BLOCK_ROWS).tolist()
     for block, table in zip(blocks, read_blocks(source, blocks=blocks), strict=True):

@@ -14,8 +14,17 @@ from tidemill.retraining.sets import set_name
 from tidemill.stages import StageContext
 from tidemill.stages.shard import source_key
 from tidemill.stages.shard_figures import chosen_metric
-from tidemill.storage import ShardManifest, Workspace, hash_file, read_hashed, write_hashed
-from tidemill.storage.live_sets import LiveSet
+from tidemill.storage import (
+    LiveSet,
+    ShardManifest,
+    StoreFolder,
+    Workspace,
+    files_below,
+    hash_file,
+    is_left,
+    read_hashed,
+    write_hashed,
+)
 from tidemill.tracking import LoadedModel, Registry, load_champion
 
 __all__ = ["RetrainingJob"]
@@ -62,6 +71,16 @@ class RetrainingJob:
         """Where the receipts lie."""
         return receipts(self.workspace, self.order.decision)
 
+    @property
+    def gathered(self) -> StoreFolder:
+        """The labelled rows as they were gathered."""
+        return self.workspace.stored(self.folder / "rows")
+
+    @property
+    def validated(self) -> Path:
+        """The manifest of the labelled rows that are valid, and they."""
+        return self.folder / "validated"
+
     def lesson(self, number: int) -> Path:
         """Where the first lesson (0), or the second (1), is kept."""
         return self.folder / f"lesson-{number}"
@@ -74,8 +93,7 @@ class RetrainingJob:
     @property
     def live(self) -> LiveSet:
         """The set of the rows that teach, also before there is one."""
-        name = set_name(self.workspace, self.order.decision)
-        return LiveSet(name, self.workspace.live / name)
+        return LiveSet(self.workspace, set_name(self.workspace, self.order.decision))
 
     @property
     def figures(self) -> tuple[str, str]:
@@ -106,8 +124,8 @@ def _champion(context: StageContext, params: Params, folder: Path) -> LoadedMode
             model_name=model,
         )
     noted = folder / "champion.json"
-    ours = {hash_file(seal) for seal in folder.glob("lesson-*/*/model/candidate.json")}
-    if noted.exists() and found.digest in ours:
+    ours = {hash_file(seal) for seal in files_below(folder, "candidate.json")}
+    if is_left(noted) and found.digest in ours:
         return load_champion(uri, model, version=_before(noted))
     write_hashed(noted, {"version": found.version})
     return load_champion(uri, model, version=found.version)

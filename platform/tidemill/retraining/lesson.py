@@ -16,7 +16,7 @@ from tidemill.stages.ancestry import Learnt
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext
-from tidemill.storage import FileEntry, ShardEntry, ShardManifest, fresh_directory
+from tidemill.storage import FileEntry, ShardEntry, ShardManifest, StoreFolder, fresh_directory
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -81,7 +81,7 @@ class Lesson:
         return train, validation
 
     def with_files(
-        self, blocks: ReducedBlocks, files: Sequence[FileEntry], folder: Path
+        self, blocks: ReducedBlocks, files: Sequence[FileEntry], folder: StoreFolder
     ) -> ReducedBlocks:
         """Those blocks, and after them the rows of files of ours in ``folder``."""
         parts = [
@@ -91,7 +91,7 @@ class Lesson:
         more = self._reduced(parts, folder)
         return replace(blocks, blocks=(*blocks.blocks, *more.blocks))
 
-    def _reduced(self, parts: list[ReducePart], rows: Path | None = None) -> ReducedBlocks:
+    def _reduced(self, parts: list[ReducePart], rows: StoreFolder | None = None) -> ReducedBlocks:
         return reduce_parts(
             self.context,
             parts,
@@ -121,7 +121,7 @@ class Lesson:
             folder,
             staged=folder.with_name(f".{folder.name}.staged"),
             manifest=self.manifest.of_origin(self.live),
-            shards=self.context.workspace.shards,
+            shards=self.context.shards,
             name=name,
             learnt=learnt,
             judged=judged,

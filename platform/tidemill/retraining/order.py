@@ -13,12 +13,13 @@ import pyarrow as pa
 from tidemill.errors import UsageError
 from tidemill.ingestion import LabelledRows
 from tidemill.pipeline import StageRun
-from tidemill.storage import Workspace, discard_directory, read_hashed, write_hashed
+from tidemill.storage import Workspace, find_hashed, read_hashed, sweep_others, write_hashed
 
 __all__ = ["Order", "Outcome", "Rows", "keep_outcome", "outcome_of", "receipts", "sweep"]
 
 Rows = Callable[[], Iterable[pa.RecordBatch | pa.Table | LabelledRows]]
 
+_OUTCOME = "outcome.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -69,15 +70,15 @@ class Outcome:
 
 def outcome_of(workspace: Workspace, decision: str) -> Outcome | None:
     """The outcome of a finished retraining; None while it is not."""
-    path = receipts(workspace, decision) / "outcome.json"
-    return Outcome(read_hashed(path)) if path.exists() else None
+    kept = find_hashed(receipts(workspace, decision) / _OUTCOME)
+    return None if kept is None else Outcome(kept)
 
 
 def keep_outcome(
     workspace: Workspace, order: Order, facts: dict[str, Any], stages: Sequence[StageRun]
 ) -> Outcome:
     """Write down what became of a retraining, and keep nothing else that is large."""
-    path = receipts(workspace, order.decision) / "outcome.json"
+    path = receipts(workspace, order.decision) / _OUTCOME
     write_hashed(path, facts)
     sweep(workspace, order.decision)
     return Outcome(read_hashed(path), tuple(stages))
@@ -88,11 +89,7 @@ def sweep(workspace: Workspace, decision: str) -> None:
 
     The caller holds the workspace lock. Again, after a kill: goes on.
     """
-    for path in list(receipts(workspace, decision).iterdir()):
-        if path.is_dir():
-            discard_directory(path)
-        elif path.name != "outcome.json":
-            path.unlink(missing_ok=True)  # half of a folder goes with the next one of its name
+    sweep_others(receipts(workspace, decision), {_OUTCOME})
 
 
 def receipts(workspace: Workspace, decision: str) -> Path:

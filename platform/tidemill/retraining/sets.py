@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tidemill.retraining.order import outcome_of, receipts
 from tidemill.retraining.sides import Cut, Sides
-from tidemill.storage import Workspace, discard_directory, read_hashed, write_hashed
-from tidemill.storage.live_sets import LiveSet, live_sets
+from tidemill.storage import (
+    LiveSet,
+    Workspace,
+    discard_directory,
+    find_hashed,
+    is_left,
+    live_sets,
+    write_hashed,
+)
 
 __all__ = [
     "cut_is_kept",
@@ -35,16 +44,14 @@ def take_out_unfinished(workspace: Workspace, decision: str, folder: Path) -> li
     Parameters
     ----------
     folder : Path
-        On the same disk, outside data/live: DVC hashes all that lies there.
+        Where half of one may lie after a kill, on the same disk; outside data/live: DVC hashes
+        all that lies there.
     """
     names = []
     for known in live_sets(workspace):
         if _decision(known) != decision and not _stays(workspace, known, decision):
             names.append(known.name)
-            place = folder / "taken out"
-            discard_directory(place)
-            known.folder.rename(place)
-            discard_directory(place)
+            discard_directory(known.place, beside=folder)
     return names
 
 
@@ -64,12 +71,10 @@ def known_sides(workspace: Workspace, wanted: float) -> Sides:
     Another share would let rows change sides that go by their hash. An earlier tidemill kept no
     cuts: its sets stay, and what comes is cut anew.
     """
-    path = _split(workspace)
-    if not path.exists():
+    known = find_hashed(_split(workspace), remedy=_ANEW)
+    if known is None:
         return Sides(wanted)
-    known = read_hashed(path, remedy=_ANEW)
-    cuts = tuple(Cut.from_json(cut) for cut in known.get("cuts", ()))
-    return Sides(float(known["proof_fraction"]), cuts)
+    return Sides(float(known["proof_fraction"]), _cuts(known))
 
 
 def keep_cut(workspace: Workspace, sides: Sides, cut: Cut | None) -> None:
@@ -77,13 +82,18 @@ def keep_cut(workspace: Workspace, sides: Sides, cut: Cut | None) -> None:
     cuts = sides.cuts if cut is None or cut in sides.cuts else (*sides.cuts, cut)
     found = {"proof_fraction": sides.share, "cuts": [each.to_json() for each in cuts]}
     path = _split(workspace)
-    if not path.exists() or read_hashed(path, remedy=_ANEW) != found:
+    if find_hashed(path, remedy=_ANEW) != found:
         write_hashed(path, found)
 
 
 def cut_is_kept(workspace: Workspace, cut: Cut | None) -> bool:
     """Whether :func:`keep_cut` has done its work for a cut."""
-    return _split(workspace).exists() and (cut is None or cut in known_sides(workspace, 0.5).cuts)
+    known = find_hashed(_split(workspace), remedy=_ANEW)
+    return known is not None and (cut is None or cut in _cuts(known))
+
+
+def _cuts(known: Mapping[str, Any]) -> tuple[Cut, ...]:
+    return tuple(Cut.from_json(cut) for cut in known.get("cuts", ()))
 
 
 def _split(workspace: Workspace) -> Path:
@@ -92,7 +102,7 @@ def _split(workspace: Workspace) -> Path:
 
 def _stays(workspace: Workspace, live: LiveSet, decision: str) -> bool:
     theirs = _decision(live)
-    begun = receipts(workspace, theirs).is_dir()
+    begun = is_left(receipts(workspace, theirs))
     ended = not begun or outcome_of(workspace, theirs) is not None
     return theirs != decision and ended
 

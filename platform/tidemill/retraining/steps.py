@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from tidemill.config import Params
 from tidemill.errors import IntegrityError
 from tidemill.pipeline import Stage, prepare_versions
 from tidemill.retraining.challenger import Challenger, register_challenger
@@ -31,7 +32,7 @@ OWN = ".tidemill/retrain/DECISION"
 """In deps and outs: the folder of the retraining's receipts."""
 
 
-def _gather(_: StageContext, job: RetrainingJob) -> StageResult:
+def _gather(context: StageContext, job: RetrainingJob) -> StageResult:
     """Write the labelled rows to disk, learn and proof apart."""
     workspace, params = job.workspace, job.params
     sides = known_sides(workspace, params.monitoring.retraining.proof_fraction)
@@ -40,9 +41,9 @@ def _gather(_: StageContext, job: RetrainingJob) -> StageResult:
         job.rows(),
         manifest.schema,
         sides,
-        job.folder / "rows",
+        job.gathered,
         staying_sets(workspace, job.order.decision),
-        categories_so_far(manifest, workspace.shards),
+        categories_so_far(manifest, context.shards),
         max_invalid_fraction=params.ingestion.max_invalid_fraction,
     )
     keep_cut(workspace, sides, gathered.cut)
@@ -59,18 +60,17 @@ def _gather(_: StageContext, job: RetrainingJob) -> StageResult:
 
 
 def _is_gathered(_: StageContext, job: RetrainingJob) -> bool:
-    found = find_gathered(job.folder / "rows")
+    found = find_gathered(job.gathered)
     return found is not None and cut_is_kept(job.workspace, found.cut)
 
 
 def _gathered(job: RetrainingJob) -> Gathered:
-    folder = job.folder / "rows"
-    found = find_gathered(folder)
+    found = find_gathered(job.gathered)
     if found is None:
         raise IntegrityError(
-            f"{folder} is not what was written",
+            f"{job.gathered} is not what was written",
             remedy="run the same again: the rows are gathered anew",
-            path=str(folder),
+            path=str(job.gathered),
         )
     return found
 
@@ -162,7 +162,16 @@ def _promote(context: StageContext, job: RetrainingJob) -> StageResult:
     )
     facts = register_challenger(context, job.params, job.manifest, judged)
     url = context.tracker.run_url(facts["run_id"])
-    return StageResult("promote", facts, links={"MLflow run": url} if url else {})
+    links = {"MLflow run": url} if url else {}
+    return StageResult("promote", facts, links=links, warnings=_left_out(job.params))
+
+
+def _left_out(params: Params) -> tuple[str, ...]:
+    """What to say where the main job has stages of the user's own."""
+    if not params.stages:
+        return ()
+    names = ", ".join(params.stages)
+    return (f"stages of your own did not run: {names}; a retraining has its own steps alone",)
 
 
 def facts_of(context: StageContext, job: RetrainingJob) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tidemill.config import Params
 from tidemill.errors import KeyInvalid
 from tidemill.ingestion import ingest, list_source, live_dataset, load_suite, row_wise_suite
 from tidemill.profiling import Profile, categories_of
@@ -19,21 +18,25 @@ from tidemill.retraining.job import RetrainingJob
 from tidemill.schema import TableSchema
 from tidemill.stages import StageContext
 from tidemill.storage import (
+    LEARNT_IDS,
+    SET_NOTE,
     FileEntry,
+    LiveSet,
     PartEntry,
     ShardManifest,
+    StoreFolder,
     ValidatedManifest,
     commit_directory,
+    find_hashed,
     fresh_directory,
     hash_file,
     hash_json,
+    is_left,
     place_file,
     read_hashed,
-    read_profiles,
     write_hashed,
     write_json,
 )
-from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet
 
 __all__ = [
     "FILES",
@@ -54,12 +57,12 @@ TAKEN_IN = "taken_in.json"
 """Receipt of a retraining's rows: without it they are validated again."""
 
 
-def categories_so_far(manifest: ShardManifest, shards: Path) -> dict[str, frozenset[str]]:
+def categories_so_far(manifest: ShardManifest, shards: StoreFolder) -> dict[str, frozenset[str]]:
     """By feature, its categories as the shards in the folder ``shards`` have them."""
     return categories_of(
         Profile.from_json(document)
         for entry in manifest.shards
-        for document in read_profiles(shards, entry)
+        for document in shards.profiles(entry)
     )
 
 
@@ -67,7 +70,7 @@ def categories_so_far(manifest: ShardManifest, shards: Path) -> dict[str, frozen
 class Proof:
     """The labelled live rows that judge: files of validated rows in a folder."""
 
-    folder: Path
+    folder: StoreFolder
     files: tuple[FileEntry, ...]
 
     @property
@@ -89,7 +92,7 @@ def taken_in(job: RetrainingJob) -> TakenIn:
     """What :func:`take_in` left."""
     document = read_hashed(job.folder / TAKEN_IN)
     files = tuple(FileEntry.from_json(file) for file in document["proof"])
-    return TakenIn(job.live, Proof(job.folder / "validated", files), document["facts"])
+    return TakenIn(job.live, Proof(job.workspace.stored(job.validated), files), document["facts"])
 
 
 def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
@@ -102,16 +105,16 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
     """
     live, folder, schema = job.live, job.folder, job.manifest.schema
     receipt = folder / TAKEN_IN
-    if not (receipt.exists() and (live.folder / SET_NOTE).exists()):
+    if find_hashed(receipt) is None or not is_left(live.place / SET_NOTE):
         try:
-            _validate(context, job.params, schema, folder)
+            _validate(context, job, schema)
         except KeyInvalid as exc:
             raise KeyInvalid(
                 f"of the labelled rows, as they were gathered, {exc.message}",
                 remedy="give each labelled row once, with the label that is right, and its key",
                 **exc.fields,
             ) from exc
-        manifest = ValidatedManifest.read(folder / "validated")
+        manifest = ValidatedManifest.read(job.validated)
         learn = _parts(manifest, LEARN)
         _commit_set(live, folder, replace(manifest, schema=schema, parts=learn))
         proof = _parts(manifest, PROOF)
@@ -127,8 +130,9 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
     return taken_in(job)
 
 
-def _validate(context: StageContext, params: Params, schema: TableSchema, folder: Path) -> None:
-    dataset = live_dataset(params.dataset, str(folder / "rows" / FILES))
+def _validate(context: StageContext, job: RetrainingJob, schema: TableSchema) -> None:
+    params, folder = job.params, job.folder
+    dataset = live_dataset(params.dataset, f"{job.gathered}/{FILES}")
     suite = folder / "suite.json"
     given = load_suite(context.workspace.root / params.ingestion.suite)
     write_json(suite, row_wise_suite(given, schema))
@@ -140,7 +144,7 @@ def _validate(context: StageContext, params: Params, schema: TableSchema, folder
         params.ingestion.model_copy(update={"suite": str(suite)}),
         root=context.workspace.root,
         work=folder / "work",
-        out=folder / "validated",
+        out=job.validated,
         quarantine=folder / "quarantine",
         report=folder / "validation.json",
         engine=context.engine,
@@ -167,4 +171,4 @@ def _commit_set(live: LiveSet, folder: Path, manifest: ValidatedManifest) -> Non
     write_hashed(
         staged / SET_NOTE, {"name": live.name, "rows": rows, "content": content, "learnt": learnt}
     )
-    commit_directory(staged, live.folder)
+    commit_directory(staged, live.place)

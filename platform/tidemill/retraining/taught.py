@@ -22,6 +22,7 @@ from tidemill.storage import (
     StoreFolder,
     hash_file,
     hash_json,
+    is_left,
     read_keyed,
     read_output,
 )
@@ -206,7 +207,7 @@ def _why(champion: int | None, rehearse: bool, awoken: tuple[str, ...]) -> str:
 
 def _tuned(context: StageContext) -> dict[str, Scalar]:
     path = context.workspace.best_params
-    return read_output(path, lambda tuned: dict(tuned["params"])) if path.exists() else {}
+    return read_output(path, lambda tuned: dict(tuned["params"])) if is_left(path) else {}
 
 
 def _finished(folder: Path, key: str) -> Taught | None:

@@ -145,7 +145,7 @@ def reduce_parts(
     folder: Path,
     *,
     label: str,
-    rows: Path | None = None,
+    rows: StoreFolder | None = None,
 ) -> ReducedBlocks:
     """The matrices of the parts in ``folder``, made where they are not yet there.
 
@@ -154,14 +154,14 @@ def reduce_parts(
 
     Parameters
     ----------
-    rows : Path or None
+    rows : StoreFolder or None
         The folder of the parts' files; the workspace's shards.
     """
     workspace, reducer = context.workspace, load_reducer(reducer_folder)
     function = partial(
         _reduce_part,
         folder=workspace.stored(folder),
-        rows=workspace.stored(rows or workspace.shards),
+        rows=rows or context.shards,
         reducer=reducer,
         schema=schema,
     )

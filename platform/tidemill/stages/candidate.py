@@ -10,6 +10,7 @@ from tidemill.schema import Role
 from tidemill.stages.ancestry import Learnt, ancestry_of, lessons_metadata
 from tidemill.storage import (
     ShardManifest,
+    StoreFolder,
     commit_directory,
     fresh_directory,
     read_block,
@@ -37,7 +38,7 @@ def leave_candidate(
     *,
     staged: Path,
     manifest: ShardManifest,
-    shards: Path,
+    shards: StoreFolder,
     name: str = "training.json",
     learnt: Sequence[Learnt] | None = None,
     judged: Path | None = None,
@@ -50,7 +51,7 @@ def leave_candidate(
         Kept as ``name``.
     staged : Path
         Where the folder is made; on the same disk.
-    manifest, shards : ShardManifest, Path
+    manifest, shards : ShardManifest, StoreFolder
         Of what it learnt from; the first training rows are the model's example.
     learnt : sequence of Learnt or None
         The lessons of what is judged; None where they are not known.
@@ -59,7 +60,7 @@ def leave_candidate(
     """
     features = [column.name for column in manifest.schema.features]
     first = manifest.of(Role.TRAIN)[0]
-    example = read_block(shards / first.file.path, 0, columns=features)
+    example = read_block(shards.file(first.file.path), 0, columns=features)
     lessons = lessons_metadata(learnt)
     if judged is not None:
         seal = read_json(judged / "model" / "candidate.json")

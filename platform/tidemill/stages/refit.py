@@ -7,7 +7,6 @@ figure, gate and comparison stays with it.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,12 +27,12 @@ from tidemill.storage import (
     ShardManifest,
     Workspace,
     commit_directory,
+    copy_folder,
     discard_directory,
+    find_hashed,
     fresh_directory,
     hash_file,
     hash_json,
-    read_hashed,
-    storage_errors,
     write_hashed,
 )
 
@@ -90,9 +89,8 @@ def note_refit(folder: Path, digest: str, seconds: float) -> None:
 
 def refit_seconds(folder: Path, digest: str) -> float | None:
     """What the refit that left ``digest`` took, if it was noted in ``folder``."""
-    note = folder / REFIT
-    noted = read_hashed(note, remedy="delete it") if note.is_file() else {}
-    return float(noted["seconds"]) if noted.get("digest") == digest else None
+    noted = find_hashed(folder / REFIT, remedy="delete it")
+    return None if noted is None or noted.get("digest") != digest else float(noted["seconds"])
 
 
 def unseen_of(folder: Path) -> Profile | None:
@@ -101,8 +99,7 @@ def unseen_of(folder: Path) -> Profile | None:
     There are none where the judged model serves, where the serving one does not know its rows by
     heart, and of what an earlier tidemill refitted.
     """
-    note = folder / REFIT
-    said = read_hashed(note).get("unseen") if note.is_file() else None
+    said = (find_hashed(folder / REFIT) or {}).get("unseen")
     return None if said is None else Profile.from_json(said)
 
 
@@ -110,8 +107,7 @@ def _serve_judged(workspace: Workspace, why: str) -> dict[str, Any]:
     judged = read_training(workspace.candidate)
     document = {**{name: judged[name] for name in ("rows", "iterations")}, "twins": 0, "why": why}
     staged = fresh_directory(workspace.work("refit", "serving"))
-    with storage_errors(staged):
-        shutil.copytree(workspace.candidate / "model", staged / "model")
+    copy_folder(workspace.candidate / "model", staged / "model")
     write_hashed(staged / REFIT, document)
     commit_directory(staged, workspace.serving)
     return document
@@ -153,7 +149,7 @@ def _refit(
         "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
     }
-    _leave(workspace, manifest, work / "reducer", fitted.estimator, document)
+    _leave(context, manifest, work / "reducer", fitted.estimator, document)
     discard_directory(work)
     return document
 
@@ -181,7 +177,7 @@ def _key(workspace: Workspace, reduction: ReductionConfig) -> str:
 
 
 def _leave(
-    workspace: Workspace,
+    context: StageContext,
     manifest: ShardManifest,
     reducer: Path,
     estimator: Any,
@@ -190,13 +186,14 @@ def _leave(
     """Put reducer and estimator into models/serving, the judged pipeline beside them."""
     from sklearn.pipeline import Pipeline
 
+    workspace = context.workspace
     leave_candidate(
         Pipeline([("reducer", load_reducer(reducer)), ("learner", estimator)]),
         document,
         workspace.serving,
         staged=workspace.work("refit", "serving"),
         manifest=manifest,
-        shards=workspace.shards,
+        shards=context.shards,
         name=REFIT,
         judged=workspace.candidate,
     )
@@ -207,9 +204,7 @@ def _all_blocks(
 ) -> ReducedBlocks:
     """The matrices of all rows, by a reducer that knows all of them."""
     reducer, _ = fit_reducer(manifest, context.shards, reduction, engine=context.engine)
-    with storage_errors(work):
-        (work / "reducer").mkdir(parents=True, exist_ok=True)
-    save_reducer(reducer, work / "reducer")
+    save_reducer(reducer, fresh_directory(work / "reducer"))
     parts = [ReducePart.whole(entry) for entry in manifest.of(Role.TRAIN)]
     return reduce_parts(
         context, parts, manifest.schema, work / "reducer", work, label="reduce all rows"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +118,7 @@ def measure_stretches(
     context: StageContext,
     pipeline: Pipeline,
     files: Sequence[FileEntry],
-    folder: Path,
+    folder: StoreFolder,
     schema: TableSchema,
     *,
     label: str,
@@ -145,7 +144,7 @@ def measure_stretches(
     function = partial(
         _measure_parts,
         pipeline=pipeline,
-        folder=context.workspace.stored(folder),
+        folder=folder,
         schema=schema,
         total=max(total, 1),
         only=only,

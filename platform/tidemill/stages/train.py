@@ -57,7 +57,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
         workspace.candidate,
         staged=workspace.work("train", "candidate"),
         manifest=manifest,
-        shards=workspace.shards,
+        shards=context.shards,
         learnt=lessons_of(context, manifest),
     )
     return StageResult(

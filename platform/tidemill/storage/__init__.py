@@ -16,6 +16,7 @@ from tidemill.storage.atomic import (
 from tidemill.storage.exchange import Exchange, PieceIndex, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
+    find_hashed,
     hashed,
     hashed_bytes,
     is_whole,
@@ -33,7 +34,7 @@ from tidemill.storage.hashing import (
     stable_hash,
     stable_row_hash,
 )
-from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet, live_sets
+from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet, live_sets, write_learnt
 from tidemill.storage.lock import services_lock, shared_lock, workspace_lock
 from tidemill.storage.manifest import (
     MANIFEST,
@@ -47,7 +48,14 @@ from tidemill.storage.manifest import (
     verify_profile,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
-from tidemill.storage.placing import digest_of, files_below, is_left, place_of, put_in_place
+from tidemill.storage.placing import (
+    copy_folder,
+    digest_of,
+    files_below,
+    is_left,
+    place_of,
+    put_in_place,
+)
 from tidemill.storage.publishing import publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
@@ -77,9 +85,11 @@ __all__ = [
     "ValidatedManifest",
     "Workspace",
     "commit_directory",
+    "copy_folder",
     "digest_of",
     "discard_directory",
     "files_below",
+    "find_hashed",
     "fresh_directory",
     "hash_bytes",
     "hash_file",
@@ -120,4 +130,5 @@ __all__ = [
     "write_bytes",
     "write_hashed",
     "write_json",
+    "write_learnt",
 ]

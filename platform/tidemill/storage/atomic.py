@@ -175,13 +175,21 @@ def fresh_directory(path: Path) -> Path:
     return path
 
 
-def discard_directory(path: Path) -> None:
-    """Delete a folder, if it is there, so that a crash never leaves half of it under its name."""
+def discard_directory(path: Path, *, beside: Path | None = None) -> None:
+    """Delete a folder, if it is there, so that a crash never leaves half of it under its name.
+
+    Parameters
+    ----------
+    beside : Path, optional
+        Where half of it may lie after a crash, on the same file system; the folder's own by
+        default. The next one of its name goes there too, and takes that along.
+    """
+    aside = (beside or path.parent) / path.name
     with storage_errors(path):
-        _clear_graves(path)
+        _clear_graves(aside)
         if not path.exists() and not path.is_symlink():
             return
-        grave = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+        grave = aside.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
         path.rename(grave)
         _delete(grave)
 
@@ -223,11 +231,18 @@ def place_file(source: Path, target: Path) -> None:
 
 
 def sweep_others(folder: Path, named: Collection[str]) -> None:
-    """Delete the files of a folder that have none of these names; nobody may be writing there."""
+    """Delete what in a folder has none of these names; nobody may be writing there.
+
+    Again, after a kill: goes on.
+    """
     with storage_errors(folder):
-        for path in folder.iterdir():
-            if path.name not in named:
-                path.unlink()
+        for path in list(folder.iterdir()):
+            if path.name in named:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                discard_directory(path)
+            else:
+                path.unlink(missing_ok=True)  # half of a folder goes with the next of its name
 
 
 def sweep_temporaries(folder: Path) -> None:

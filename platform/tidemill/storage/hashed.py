@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tidemill.errors import IntegrityError
-from tidemill.storage.atomic import json_bytes, read_json, write_bytes
+from tidemill.storage.atomic import json_bytes, read_json, storage_errors, write_bytes
 from tidemill.storage.hashing import hash_json
 
 __all__ = [
+    "find_hashed",
     "hashed",
     "hashed_bytes",
     "is_whole",
@@ -87,6 +88,19 @@ def read_hashed(
     return {name: value for name, value in found.items() if name != _HASH}
 
 
+def find_hashed(path: Path, *, remedy: str = _ANEW) -> dict[str, Any] | None:
+    """A note as :func:`read_hashed` reads it; None where there is none.
+
+    Raises
+    ------
+    IntegrityError
+        If it is not what was written.
+    """
+    with storage_errors(path):
+        there = path.exists()
+    return read_hashed(path, remedy=remedy) if there else None
+
+
 def read_keyed(path: Path, key: str) -> dict[str, Any] | None:
     """A note that is an output and tells that it is finished; None where it is not yet of ``key``.
 
@@ -97,8 +111,8 @@ def read_keyed(path: Path, key: str) -> dict[str, Any] | None:
     IntegrityError
         If it is not what was written.
     """
-    found = read_hashed(path) if path.exists() else {}
-    return found if found.get("key") == key else None
+    found = find_hashed(path)
+    return None if found is None or found.get("key") != key else found
 
 
 def is_whole(found: Mapping[str, Any], besides: Collection[str] = ()) -> bool:

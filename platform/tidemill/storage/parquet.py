@@ -193,9 +193,11 @@ def read_blocks(
             yield table
 
 
-def read_block(path: Path, block: int, *, columns: Sequence[str] | None = None) -> pa.Table:
+def read_block(
+    source: Path | ObjectFile, block: int, *, columns: Sequence[str] | None = None
+) -> pa.Table:
     """Read one row group of a file of ours."""
-    return next(iter(read_blocks(path, columns=columns, blocks=[block])))
+    return next(iter(read_blocks(source, columns=columns, blocks=[block])))
 
 
 class _Integrity:

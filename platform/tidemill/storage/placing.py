@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tidemill.storage.atomic import (
@@ -12,7 +13,7 @@ from tidemill.storage.atomic import (
 )
 from tidemill.storage.hashing import hash_file, hash_json
 
-__all__ = ["digest_of", "files_below", "is_left", "place_of", "put_in_place"]
+__all__ = ["copy_folder", "digest_of", "files_below", "is_left", "place_of", "put_in_place"]
 
 
 def place_of(folder: Path, name: str) -> Path:
@@ -41,6 +42,12 @@ def put_in_place(place: Path, target: Path) -> None:
             discard_directory(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         place.replace(target)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder, with all below it, to where there is none."""
+    with storage_errors(target):
+        shutil.copytree(source, target)
 
 
 def files_below(folder: Path, ending: str = "") -> list[Path]:
