@@ -48,8 +48,9 @@ NEW = {"a": b"one", "below/it/b": b"two", "manifest.json": b"{}"}
 OLD = {"a": b"older", "gone": b"old"}
 
 
-def publish_new(place: Path, parts: StoreFolder) -> None:
-    publish(place, {"a": (parts, "x"), "below/it/b": (parts, "y")}, {"manifest.json": b"{}"})
+def publish_new(place: Path, parts: StoreFolder, beside: Path | None = None) -> None:
+    objects = {"a": (parts, "x"), "below/it/b": (parts, "y")}
+    publish(place, objects, {"manifest.json": b"{}"}, beside=beside)
 
 
 @pytest.mark.parametrize("scheme", ["file", "sqlite"])
@@ -96,6 +97,24 @@ def test_killed_anywhere_it_is_as_it_was_absent_or_new(outside, tmp_path, crash_
     assert all(found in (OLD, None, NEW) for found in seen)
     assert OLD in seen
     assert seen[-1] == NEW
+
+
+def test_put_together_elsewhere_nothing_half_lies_beside_it(tmp_path, crash_points):
+    """Where somebody hashes all that lies in the folder above; and a new start takes it along."""
+    parts = stored(str(tmp_path / "store"), x=b"one", y=b"two")
+    place, beside = tmp_path / "live" / "0001", tmp_path / "work"
+
+    def prepare():
+        shutil.rmtree(place, ignore_errors=True)
+
+    def check():
+        if place.parent.exists():
+            assert [path.name for path in place.parent.iterdir()] in ([], ["0001"])
+        publish_new(place, parts, beside)
+        assert content(place) == NEW
+        assert list(beside.iterdir()) == []
+
+    assert crash_points(prepare, lambda: publish_new(place, parts, beside), check) >= 8
 
 
 def test_what_cannot_be_published_leaves_the_place_as_it_was(outside, tmp_path):

@@ -19,20 +19,20 @@ from tidemill.schema import TableSchema
 from tidemill.stages import StageContext
 from tidemill.storage import (
     LEARNT_IDS,
+    MANIFEST,
     SET_NOTE,
     FileEntry,
     LiveSet,
     PartEntry,
+    Receipts,
     ShardManifest,
     StoreFolder,
     ValidatedManifest,
-    commit_directory,
     find_hashed,
-    fresh_directory,
-    hash_file,
     hash_json,
+    hashed_bytes,
     is_left,
-    place_file,
+    publish,
     read_hashed,
     write_hashed,
     write_json,
@@ -55,6 +55,8 @@ FILES, LEARN, PROOF = "files", "learn", "proof"
 
 TAKEN_IN = "taken_in.json"
 """Receipt of a retraining's rows: without it they are validated again."""
+
+_REPORT = "validation.json"
 
 
 def categories_so_far(manifest: ShardManifest, shards: StoreFolder) -> dict[str, frozenset[str]]:
@@ -103,9 +105,8 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
     ValidationFailed, TargetUnusable, KeyInvalid
         As for the ingestion of the source, without expectations about whole tables.
     """
-    live, folder, schema = job.live, job.folder, job.manifest.schema
-    receipt = folder / TAKEN_IN
-    if find_hashed(receipt) is None or not is_left(live.place / SET_NOTE):
+    receipt, schema = job.folder / TAKEN_IN, job.manifest.schema
+    if find_hashed(receipt) is None or not is_left(job.live.place / SET_NOTE):
         try:
             _validate(context, job, schema)
         except KeyInvalid as exc:
@@ -116,7 +117,7 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
             ) from exc
         manifest = ValidatedManifest.read(job.validated)
         learn = _parts(manifest, LEARN)
-        _commit_set(live, folder, replace(manifest, schema=schema, parts=learn))
+        _publish_set(job, replace(manifest, schema=schema, parts=learn))
         proof = _parts(manifest, PROOF)
         noted = {
             "proof": [asdict(part.file) for part in proof],
@@ -146,7 +147,7 @@ def _validate(context: StageContext, job: RetrainingJob, schema: TableSchema) ->
         work=folder / "work",
         out=job.validated,
         quarantine=folder / "quarantine",
-        report=folder / "validation.json",
+        report=folder / _REPORT,
         engine=context.engine,
         progress=context.progress,
     )
@@ -157,18 +158,22 @@ def _parts(manifest: ValidatedManifest, side: str) -> tuple[PartEntry, ...]:
     return tuple(found)
 
 
-def _commit_set(live: LiveSet, folder: Path, manifest: ValidatedManifest) -> None:
-    # Outside data/live: DVC hashes all that lies there.
-    staged = fresh_directory(folder / "set")
-    for part in manifest.parts:
-        place_file(folder / "validated" / part.file.path, staged / "validated" / part.file.path)
-    manifest.write(staged / "validated")
-    place_file(folder / "validation.json", staged / "validation.json")
-    place_file(folder / "rows" / LEARNT_IDS, staged / LEARNT_IDS)
-    rows = sum(part.file.rows for part in manifest.parts)
-    content = hash_json([part.file.sha256 for part in manifest.parts])
-    learnt = hash_file(staged / LEARNT_IDS)
-    write_hashed(
-        staged / SET_NOTE, {"name": live.name, "rows": rows, "content": content, "learnt": learnt}
+def _publish_set(job: RetrainingJob, manifest: ValidatedManifest) -> None:
+    files = [part.file for part in manifest.parts]
+    rows, place = job.workspace.stored(job.validated), job.live.validated.name
+    note = {
+        "name": job.live.name,
+        "rows": sum(file.rows for file in files),
+        "content": hash_json([file.sha256 for file in files]),
+        "learnt": Receipts(job.gathered).held(LEARNT_IDS)[LEARNT_IDS],
+    }
+    publish(
+        job.live.place,
+        {
+            **{f"{place}/{file.path}": (rows, file.path) for file in files},
+            _REPORT: (StoreFolder.at(job.folder), _REPORT),
+            LEARNT_IDS: (job.gathered, LEARNT_IDS),
+        },
+        {f"{place}/{MANIFEST}": manifest.to_bytes(), SET_NOTE: hashed_bytes(note)},
+        beside=job.folder,  # outside data/live: DVC hashes all that lies there
     )
-    commit_directory(staged, live.place)

@@ -15,7 +15,6 @@ from tidemill.errors import IntegrityError
 from tidemill.schema import TableSchema
 from tidemill.storage.hashed import read_hashed
 from tidemill.storage.manifest import ValidatedManifest
-from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import open_store
 from tidemill.storage.workspace import Workspace
 
@@ -58,11 +57,6 @@ class LiveSet:
     def validated(self) -> Path:
         """That of its typed rows and their manifest."""
         return self.place / "validated"
-
-    @property
-    def rows(self) -> StoreFolder:
-        """Its typed rows, as workers reach them."""
-        return self.workspace.stored(self.validated)
 
     def learnt(self) -> Iterator[npt.NDArray[np.uint64]]:
         """The hashes of its rows, sorted, piece by piece and none empty; (n,) uint64 each.

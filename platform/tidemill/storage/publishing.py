@@ -21,6 +21,8 @@ def publish(
     place: Path,
     objects: Mapping[str, tuple[StoreFolder, str]],
     documents: Mapping[str, bytes],
+    *,
+    beside: Path | None = None,
 ) -> None:
     """Let a folder of the workspace hold exactly these objects and documents.
 
@@ -36,6 +38,9 @@ def publish(
         there. A file of the same disk is linked, so nobody may edit it in place; others are copied.
     documents : mapping of str to bytes
         Name below ``place``, and content: manifests.
+    beside : Path, optional
+        The folder where it is put together, and where that may lie after a crash, on the same file
+        system; ``place``'s own by default.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def publish(
     Memory: 1 MiB. Disk: the objects once more where they cannot be linked.
     """
     stores = {address: open_store(address) for address in {at.store for at, _ in objects.values()}}
-    staged = fresh_directory(place.with_name(f".{place.name}.staged"))
+    staged = fresh_directory((beside or place.parent) / f".{place.name}.staged")
     try:
         folder = PosixStore(str(staged.absolute()))
         for name, (at, given) in objects.items():
