@@ -1,6 +1,6 @@
 """Runs of the command line for test_doors_kill.py, each in a forked process of its own.
 
-What every run imports is imported once, before the first fork.
+``forked-python`` starts it, which has imported what every run imports.
 
 Each line of stdin is one run:
 ``{"arguments": [...], "environment": {...}, "log": "...", "kill_at": N or null, ...}``. The
@@ -13,14 +13,12 @@ otherwise it writes how many changes it has seen beside the log.
 from __future__ import annotations
 
 import atexit
-import importlib
 import json
 import os
 import sys
 import threading
 from pathlib import Path
 
-from tidemill.testing.forks import IMPORTED
 from tidemill.testing.kills import Changes
 
 
@@ -43,8 +41,6 @@ def run(order: dict) -> None:
 
 def serve() -> None:
     """Fork a run for each line."""
-    for name in IMPORTED:
-        importlib.import_module(name)
     assert threading.active_count() == 1, "a fork would leave threads behind"
     print("ready", flush=True)
     for line in sys.stdin:

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ import pytest
 
 from tidemill.pipeline import STAGES
 from tidemill.storage import ShardManifest, ValidatedManifest, read_json, verify_file
+from tidemill.testing.forks import forked_commands
 from tidemill.testing.workspaces import output_hashes
 from tidemill.versioning import Versions, read_lock, repair
 
@@ -40,8 +40,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
     ``kill_at``: at the N-th change of a file. ``kill_past``: at the first one after a file of
     that name is there. ``kill_after``: seconds after its start. ``kill_when``: once that is so.
     """
+    ended = contextlib.ExitStack()
+    programs = ended.enter_context(forked_commands(tmp_path_factory.getbasetemp()))
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "run_killed.py")],
+        [programs / "forked-python", HERE / "run_killed.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -85,9 +87,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
         changes = int(counted.read_text()) if counted.exists() else 0
         return Ended(code, log.read_text(), seconds, changes)
 
-    yield run
-    server.stdin.close()
-    server.wait(timeout=30)
+    with ended:
+        yield run
+        server.stdin.close()
+        server.wait(timeout=30)
 
 
 def kill_once(pid: int, so: Callable[[], bool] | None, over: threading.Event) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -116,9 +113,8 @@ def test_what_changes_makes_it_run_again(change, counted, copy, ran):
         set_stages(root, count={**COUNT, "params": {"at_least": max(rows_of(root))}})
     else:
         (root / "reports" / "parts.json").write_text("[]")
-    summary = run_here(root)
-    assert ran(summary)[0] == "count"
-    assert "shard" not in ran(summary)
+    summary = run_here(root, until="shard")
+    assert ran(summary) == ["count"]
     if change == "params":
         assert summary.facts["own_stages"]["count"]["rows"] == max(rows_of(root))
 
@@ -156,20 +152,18 @@ def test_a_stage_of_the_users_may_make_the_source(blank, copy, ran):
     assert summary.facts["rows_read"] == sum(len(p.read_text().splitlines()) - 1 for p in raw)
 
 
-def test_killed_inside_it_begins_anew_and_nothing_half_is_seen(counted, copy, ran):
+def test_killed_inside_it_begins_anew_and_nothing_half_is_seen(counted, copy, ran, shell):
     """Workers of the run find the module; what was before it stays done."""
     root = copy(counted[0])
     (root / "reports" / "parts.json").unlink()
     dies = CODE.replace("    many =", "    job.writes['reports/parts.json'].write_text('half')\n"
                         "    import os; os.kill(os.getpid(), 9)\n    many =")  # fmt: skip
     (root / "ride_counts.py").write_text(dies)
-    command = [sys.executable, "-m", "tidemill", "run", "--direct", "-w", str(root)]
-    environment = {**os.environ, "TIDEMILL_WORKERS": "2"}
-    killed = subprocess.run(command, env=environment, capture_output=True)
+    killed = shell(root, "tidemill", "run", "--direct", check=False, TIDEMILL_WORKERS="2")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (root / "reports" / "parts.json").exists()
     (root / "ride_counts.py").write_text(CODE)
-    assert ran(run_here(root)) == ["count"]
+    assert ran(run_here(root, until="shard")) == ["count"]
     assert not list((root / ".tidemill" / "work").glob("own/*/*"))
 
 
@@ -267,7 +261,7 @@ def test_what_are_no_figures_are_refused(given, counted, copy):
     (root / "ride_counts.py").write_text(f"{CODE}\n    return {given}\n".replace(
         '    return {"parts"', '    figures = {"parts"'))  # fmt: skip
     with pytest.raises(StageFailed, match="are no figures"):
-        run_here(root)
+        run_here(root, until="count")
 
 
 @pytest.mark.parametrize(
