@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -218,6 +220,17 @@ def watched(
     champions = FakeChampions("rides", references)
     prepare(champions)
     folds = Folds(champions, settings)
-    clock = FakeClock()
-    with Ledger.open(f"sqlite:///{folder / 'ledger.db'}", folding=folds, clock=clock) as ledger:
+    clock, store = FakeClock(), folder / "ledger.db"
+    if not store.exists():
+        store.write_bytes(_empty_store())
+    with Ledger.open(f"sqlite:///{store}", folding=folds, clock=clock) as ledger:
         yield Watched(ledger, folds, champions, settings, clock)
+
+
+@cache
+def _empty_store() -> bytes:
+    """A store with its tables and no row: to make them takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        store = Path(folder) / "ledger.db"
+        Ledger.open(f"sqlite:///{store}").close()
+        return store.read_bytes()
