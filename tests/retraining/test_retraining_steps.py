@@ -184,9 +184,13 @@ def test_the_run_says_what_it_is(retrained):
 
 
 def test_a_retraining_without_a_refit_registers_one_model(root, live, again, change):
-    """refit: none: what was judged serves."""
-    change(root, "training.refit=none")
+    """refit: none: what was judged serves. Stages of the user's own are said not to have run."""
+    (root / "pages.py").write_text("def make(job):\n    raise SystemExit\n")
+    page = "stages.page={after: register, call: 'pages:make', writes: [reports/page.html]}"
+    change(root, "training.refit=none", page)
     outcome = again(root, live(root))
+    said = "stages of your own did not run: page; a retraining has its own steps alone"
+    assert outcome.stages[-1].result.warnings == (said,)
     loaded = load_champion(f"sqlite:///{root}/mlflow.db", "rides", version=outcome.facts["version"])
     assert loaded.pipeline is loaded.judged
 

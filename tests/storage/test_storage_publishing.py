@@ -105,7 +105,7 @@ def test_put_together_elsewhere_nothing_half_lies_beside_it(tmp_path, crash_poin
     place, beside = tmp_path / "live" / "0001", tmp_path / "work"
 
     def prepare():
-        shutil.rmtree(place, ignore_errors=True)
+        fill(place, OLD)
 
     def check():
         if place.parent.exists():

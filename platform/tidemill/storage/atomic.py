@@ -194,22 +194,28 @@ def discard_directory(path: Path, *, beside: Path | None = None) -> None:
         _delete(grave)
 
 
-def commit_directory(staged: Path, target: Path) -> None:
+def commit_directory(staged: Path, target: Path, *, beside: Path | None = None) -> None:
     """Put the finished folder ``staged`` in the place of ``target``.
 
     Both must lie on one file system. A crash leaves ``target`` as it was, absent, or new;
     never a mixture.
+
+    Parameters
+    ----------
+    beside : Path, optional
+        As for :func:`discard_directory`, of what gives way.
     """
+    aside = (beside or target.parent) / target.name
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         for folder, _, files in os.walk(staged):
             for name in files:
                 _flush_file(Path(folder, name))
             flush_folder(Path(folder))
-        _clear_graves(target)
+        _clear_graves(aside)
         grave = None
         if target.exists() or target.is_symlink():
-            grave = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+            grave = aside.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
             target.rename(grave)
         staged.rename(target)
         flush_folder(target.parent)

@@ -39,8 +39,8 @@ def publish(
     documents : mapping of str to bytes
         Name below ``place``, and content: manifests.
     beside : Path, optional
-        The folder where it is put together, and where that may lie after a crash, on the same file
-        system; ``place``'s own by default.
+        The folder where it is put together, and where that and what gives way may lie after a
+        crash, on the same file system; ``place``'s own by default.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def publish(
         for name, content in documents.items():
             with folder.replace(name, durable=False) as document:
                 document.write(content)
-        commit_directory(staged, place)
+        commit_directory(staged, place, beside=beside)
     finally:
         discard_directory(staged)
 
