@@ -166,8 +166,8 @@ TOUCH = {
 """Calls that touch a path, by module; of anything else under the empty name."""
 
 TOUCHING = {
-    # The source's own files: the readers of ingestion.
-    *("files", "parquet_apart", "parquet_child", "streams"),
+    # Parses the file whose path it is told, in a process apart that knows no room of tidemill.
+    "parquet_child",
     # Keys spilt to be compared.
     "unique_keys",
     # Of the control plane: suites, reports, pages, models, samples, a search's journal, outputs.

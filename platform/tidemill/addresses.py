@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from types import ModuleType
 from typing import Any, TypeVar
@@ -65,7 +66,7 @@ def implementation(name: str, known: Mapping[str, str], *, group: str, setting: 
 
 def _entered(name: str, group: str, setting: str) -> dict[str, str]:
     """What other packages enter: no two by the name that is asked for, or a path would choose."""
-    points = list(entry_points(group=group))
+    points = _points(group, tuple(sys.path))
     values = sorted({point.value for point in points if point.name == name})
     if len(values) > 1:
         raise UsageError(
@@ -74,6 +75,13 @@ def _entered(name: str, group: str, setting: str) -> dict[str, str]:
             available=tuple(values),
         )
     return {point.name: point.value for point in points}
+
+
+@cache
+def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """What packages on this path enter; read once, as each file of a source asks for formats."""
+    del path
+    return tuple(entry_points(group=group))
 
 
 def _imported(module: str, name: str, address: str, setting: str) -> ModuleType:
@@ -180,7 +188,7 @@ class Implementations(Mapping[str, Kind]):
         return name in self._ours or any(name == one for one in self)
 
     def __iter__(self) -> Iterator[str]:
-        packages = sorted(point.name for point in entry_points(group=self._group))
+        packages = sorted(point.name for point in _points(self._group, tuple(sys.path)))
         return iter(dict.fromkeys([*self._ours, *packages, *self._opened]))
 
     def __len__(self) -> int:
@@ -212,11 +220,20 @@ class Implementations(Mapping[str, Kind]):
 
     def usable(self) -> dict[str, Kind]:
         """Those that can be imported: who names a broken package is told, and nobody else."""
-        found = {}
+        return self._tried()[0]
+
+    def unusable(self) -> dict[str, UsageError]:
+        """Why each other one cannot be: for who chooses among all, and should know of it."""
+        return self._tried()[1]
+
+    def _tried(self) -> tuple[dict[str, Kind], dict[str, UsageError]]:
+        found, broken = dict[str, Kind](), dict[str, UsageError]()
         for name in self:
-            with suppress(UsageError, DependencyMissing):
+            try:
                 found[name] = self[name]
-        return found
+            except UsageError as exc:
+                broken[name] = exc
+        return found, broken
 
     def others(self) -> list[Kind]:
         """Those of other packages, and those that were asked for by address."""

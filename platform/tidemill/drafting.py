@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -40,7 +39,7 @@ from tidemill.pipeline import prepare_versions
 from tidemill.profiling import Profile, fold
 from tidemill.schema import TableSchema, Task
 from tidemill.stages import StageResult
-from tidemill.storage import Workspace, write_bytes, write_json
+from tidemill.storage import SourceFiles, Workspace, write_bytes, write_json
 
 __all__ = ["draft_suite_file", "init_workspace"]
 
@@ -335,22 +334,13 @@ def _draft_params(
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", workspace.root.name).strip("-.") or "dataset"
     values = {
         "name": name,
-        "source": _relative(source, workspace.root),
+        "source": SourceFiles(workspace.root).relative(source),
         "target": target,
         "time": time,
         "key": key,
         "holdout": "time" if time else "hash",
     }
     return Template(template).substitute({k: _scalar(v) for k, v in values.items()})
-
-
-def _relative(source: str, root: Path) -> str:
-    path = Path(source).absolute()
-    if path.is_relative_to(root):
-        return path.relative_to(root).as_posix()
-    # What stands above may be a link; the last part may be a glob.
-    outside = path.parent.resolve() / path.name
-    return Path(os.path.relpath(outside, root.resolve())).as_posix()
 
 
 def _scalar(value: str | None) -> str:

@@ -15,7 +15,7 @@ from tidemill.contracts import Split
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
 from tidemill.ingestion.sources.delimited.dialect import find_dialect, head_lines, read_head
-from tidemill.storage import Workspace, read_json
+from tidemill.storage import SourceFiles, Workspace, read_json
 from tidemill.testing.workspaces import run_here
 
 ROWS = 40
@@ -140,7 +140,7 @@ def test_a_header_above_256_kb_is_read(tmp_path: Path, name: str) -> None:
     path.write_text("\n".join([",".join(header), *rows]) + "\n")
     assert path.read_bytes().index(b"\n") > 1 << 18
     split = Split(0, "wide.csv", "csv", "none", path.stat().st_size, "")
-    head = read_head(split, tmp_path, "utf-8")
+    head = read_head(split, SourceFiles(tmp_path), "utf-8")
     dialect = find_dialect(CsvFormat(), "utf-8", head, "wide.csv")
     assert (dialect.header, dialect.delimiter) == (True, ",")
     lines = head_lines(head, dialect, "wide.csv")

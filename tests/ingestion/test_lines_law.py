@@ -22,6 +22,7 @@ from tidemill.ingestion.sources.delimited.asides import Asides
 from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
 from tidemill.ingestion.sources.delimited.records import cut_records
+from tidemill.storage import SourceFiles
 
 NAMES = ("a", "b", "c")
 DIALECTS = [
@@ -65,7 +66,7 @@ def read(root: Path, text: str, dialect: CsvDialect, *, slow: bool, batch_rows: 
             patch.setattr(csv_rows._Parser, "_read_fast", lambda *_: None)
         for batch in read_csv_rows(
             split,
-            root,
+            SourceFiles(root),
             dialect=dialect,
             names=NAMES,
             wanted=dict.fromkeys(NAMES, pa.string()),

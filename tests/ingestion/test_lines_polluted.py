@@ -17,6 +17,7 @@ from tidemill.errors import SourceEmpty, SourceUnreadable, TidemillError
 from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.csv_rows import read_csv_rows
 from tidemill.ingestion.sources.listing import list_source
+from tidemill.storage import SourceFiles
 
 HEADER = ["day", "n", "code", "kind", '"text"', '"url"', "note"]
 KINDS = ["Boots", '"Pillow, wooden"', "Men's Hat", '"Boots, 10"" wide"']
@@ -76,7 +77,7 @@ def read(root: Path, text: str) -> tuple[tuple[str, ...], list[tuple[str, ...]],
     assert listing.written is not None
     for batch in read_csv_rows(
         listing.splits[0],
-        root,
+        SourceFiles(root),
         dialect=CsvDialect(**listing.written),
         names=names,
         wanted=dict.fromkeys(names, pa.string()),

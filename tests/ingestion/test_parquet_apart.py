@@ -26,7 +26,7 @@ from tidemill.ingestion.sources.parquet import parquet_apart, parquet_child
 from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
 from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
 from tidemill.parquet_pages import Damaged, page_values
-from tidemill.storage import hash_file
+from tidemill.storage import SourceFiles, hash_file
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 ROWS, GROUP = 900, 300
@@ -252,9 +252,9 @@ def test_texts_that_repeat_may_not_stand_for_gigabytes(tmp_path: Path) -> None:
     assert size < 10_000
     split = Split(0, path.name, "parquet", "none", size, hash_file(path), (0, 1))
     with pytest.raises(SourceUnreadable, match="column t open to 1,335 MB") as caught:
-        list(read_parquet_rows(split, tmp_path, names=["t", "y"], batch_rows=65_536))
+        list(read_parquet_rows(split, SourceFiles(tmp_path), names=["t", "y"], batch_rows=65_536))
     assert "dataset.drop" in caught.value.remedy
-    (batch,) = read_parquet_rows(split, tmp_path, names=["y"], batch_rows=65_536)
+    (batch,) = read_parquet_rows(split, SourceFiles(tmp_path), names=["y"], batch_rows=65_536)
     assert len(batch.rows) == 2000
 
 
@@ -278,7 +278,7 @@ def test_files_without_checksums_are_told(
     content(tmp_path / name)
     checked = not said
     if name.endswith("zst"):
-        assert has_zstd_checksum(tmp_path / name) is checked
+        assert has_zstd_checksum((tmp_path / name).read_bytes()) is checked
     else:
         with open_parquet(tmp_path / name, name) as file:
             assert file.checked is checked

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from typer.testing import CliRunner
 
 from tidemill.cli.app import app
 from tidemill.config import params_schema, read_params
-from tidemill.errors import ConfigError, TidemillError, UsageError
+from tidemill.errors import ConfigError, DependencyMissing, TidemillError, UsageError
 from tidemill.formats import FORMATS
 from tidemill.testing.bad_sources import BAD_SOURCES
+from tidemill.testing.packages import write_package
 from tidemill.testing.sources import SourceContract
 
 OUTSIDE = Path(__file__).parent / "outside"
@@ -81,6 +84,27 @@ class TestParquet(SourceContract):
         pq.write_table(table, folder / f"{name}.parquet", row_group_size=2000)
 
 
+@pytest.mark.usefixtures("outside")
+class TestDatabase(SourceContract):
+    """A source of another package whose rows lie in no files keeps the contract."""
+
+    format = "sqlite"
+
+    def open(self, folder, source="."):
+        return super().open(folder, f"sqlite://{folder}/{'base' if source == '.' else source}")
+
+    def write(self, folder, name, rows):
+        tabled(folder / "base", name, ("word", "number"), rows)
+
+
+def tabled(place, name, columns, rows):
+    """Make a table of a database anew."""
+    with closing(sqlite3.connect(place)) as base, base:
+        base.execute(f"DROP TABLE IF EXISTS {name}")
+        base.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+        base.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", rows)
+
+
 def recipe() -> dict[str, Any]:
     """What the recipe for a source defines, by name."""
     text = RECIPE.read_text().partition("## A source")[2].partition("\n## ")[0]
@@ -113,7 +137,7 @@ def test_a_bad_source_fails_its_clause(clause, tmp_path):
 @pytest.mark.usefixtures("outside")
 def test_it_is_a_setting_like_any_other():
     """By name and by address; a wrong name has the nearest; the schema for editors has it."""
-    assert tuple(FORMATS) == ("csv", "parquet", "jsonl", "fixed_width")
+    assert tuple(FORMATS) == ("csv", "parquet", "jsonl", "fixed_width", "sqlite")
     for name in ("auto", "jsonl", "fixed_width", "tidemill_fixed_width:FixedWidthSource"):
         text = f"dataset: {{source: a, target: y, format: '{name}'}}"
         assert read_params(text).dataset.format == name
@@ -168,3 +192,31 @@ def test_a_workspace_is_made_of_it(tmp_path):
     valid = pq.read_table(tmp_path / "new/data/validated/part-00000.parquet")
     kept = pq.read_table(tmp_path / "new/data/quarantine/part-00000.parquet")
     assert (len(valid), kept["reasons"].to_pylist()) == (300, [["shorter than its columns"]])
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """An installed package with a format that cannot be imported."""
+    (tmp_path / "broken_format.py").write_text("import nothing_of_that_name")
+    project = (
+        "[project]\nname = 'broken-format'\nversion = '1.0'\n"
+        "[project.entry-points.'tidemill.sources']\nbroken = 'broken_format:Broken'\n"
+    )
+    write_package(tmp_path, {"pyproject.toml": project})
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("stated", ["auto", "csv"])
+def test_a_broken_format_that_nobody_named_is_a_remark(tmp_path, stated):
+    """Said once where files tell their format, which might be that one; else it is nobody's."""
+    for name in ("a", "b"):
+        lines = ["word,y", *(f"{('red', 'blue')[n % 2]},{n % 3}" for n in range(40))]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    found, batches = tables.read(tmp_path, "*.csv", format=stated)
+    assert sum(len(batch.rows) for batch in batches) == 80
+    said = [remark for remark in found.layout if "broken" in remark]
+    assert len(said) == (1 if stated == "auto" else 0)
+    assert all("'nothing_of_that_name', which is not installed" in remark for remark in said)
+    with pytest.raises(DependencyMissing, match="'broken' needs the package"):
+        tables.read(tmp_path, "*.csv", format="broken")

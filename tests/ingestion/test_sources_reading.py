@@ -27,6 +27,7 @@ from tidemill.ingestion.sources.delimited.records import cut_records
 from tidemill.ingestion.sources.listing import SourceListing, list_source
 from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
 from tidemill.ingestion.sources.reading import read_split
+from tidemill.storage import SourceFiles
 
 COMMA = CsvDialect(",", '"', "utf-8", header=False)
 
@@ -382,7 +383,7 @@ def test_a_parquet_file_is_held_by_the_row_group(tmp_path: Path) -> None:
     dataset = DatasetConfig.model_validate({"source": ".", "target": "y"})
     (split,) = list_source(dataset, tmp_path, LocalEngine()).splits
     before, held, rows = pa.total_allocated_bytes(), [], 0
-    for batch in read_parquet_rows(split, tmp_path, names=names, batch_rows=5000):
+    for batch in read_parquet_rows(split, SourceFiles(tmp_path), names=names, batch_rows=5000):
         rows += len(batch.rows)
         held.append(pa.total_allocated_bytes() - before)
     assert rows == group_rows * groups

@@ -204,7 +204,11 @@ class Source(Protocol):
     """
 
     suffixes: ClassVar[tuple[str, ...]]
-    """What names of its files end in; empty: it has no files of its own."""
+    """What names of its files end in; empty: its rows lie in no files.
+
+    DVC hashes files. Of another source :meth:`etag` tells alone what has changed: look asks it in
+    each run, and leaves the answer in data/source.json.
+    """
     magic: ClassVar[tuple[bytes, ...]]
     """One of these is what each of its files begins with; empty: nothing in particular."""
     likely: ClassVar[bytes]

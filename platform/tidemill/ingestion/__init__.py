@@ -27,6 +27,7 @@ from tidemill.ingestion.live_rows import (
 from tidemill.ingestion.refused_rows import count_reasons, read_quarantine, refused_rows
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
+from tidemill.ingestion.sources.files import said_of_formats
 from tidemill.ingestion.sources.listing import SourceListing, list_source
 from tidemill.ingestion.sources.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.sources.reading import read_split
@@ -73,6 +74,7 @@ __all__ = [
     "read_split",
     "refused_rows",
     "row_wise_suite",
+    "said_of_formats",
     "times_unused",
     "write_data_docs",
 ]

@@ -16,7 +16,7 @@ from tidemill.errors import GateShut
 from tidemill.orchestration.crashes import mark_crashed, recorded
 from tidemill.orchestration.engine import PrefectEngine
 from tidemill.settings import Settings, load_settings
-from tidemill.storage import Workspace, workspace_lock
+from tidemill.storage import SourceFiles, Workspace, workspace_lock
 
 if TYPE_CHECKING:
     from tidemill.pipeline import Execute, Observer, RunSummary
@@ -123,7 +123,7 @@ def score_in_flow(
         scored = score_files(
             context,
             params=params,
-            source=str(place.root / input),
+            source=SourceFiles(place.root).absolute(input),
             output=place.root / output,
             model=model,
         )

@@ -140,7 +140,11 @@ def find_stage(name: str, stages: Sequence[Stage[Params]] = STAGES) -> Stage[Par
 def stage_specs(
     params: Params, root: Path, stages: Sequence[Stage[Params]] = STAGES
 ) -> tuple[StageSpec, ...]:
-    """The graph as DVC states it, for the source and suite of ``params``."""
+    """The graph as DVC states it, for the source and suite of ``params``.
+
+    A source that is no files is for DVC what ``look`` finds: it looks each time, and what reads
+    data/source.json runs where that has changed.
+    """
     source = source_deps(params.dataset, root)
     live = ("data/live",) if (root / "data" / "live").is_dir() else ()
     return tuple(
@@ -155,6 +159,7 @@ def stage_specs(
             ),
             outs=stage.outs,
             params=stage.params,
+            always=stage.reads_source and not source and not stage.deps,
         )
         for stage in with_own(stages, params, root)
     )

@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion.sources.listing import named_by
+from tidemill.ingestion.sources.listing import named_by, of_files
 
 __all__ = ["shown", "source_deps"]
 
 
 def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
-    """The files or folders that DVC hashes for the source.
+    """The files or folders that DVC hashes for the source; none where its rows are no files.
 
     A file or folder stands for itself, and a glob below a folder of the workspace for that
     folder, so that ``dvc repro`` sees new files. Other globs, and folders that hold the
     workspace itself, stand for the files that they name now.
     """
+    if not of_files(dataset):
+        return ()
     fixed = _fixed_part(dataset.source)
     place = (root / fixed).resolve()
     globbed = fixed != dataset.source

@@ -20,6 +20,7 @@ from tidemill.ingestion import (
     list_source,
     oddities_of,
     read_split,
+    said_of_formats,
 )
 from tidemill.learning import predict_scores
 from tidemill.metrics import OPERATING_THRESHOLD
@@ -37,6 +38,7 @@ from tidemill.stages.predictions import (
 from tidemill.storage import (
     BlockWriter,
     ObjectFile,
+    SourceFiles,
     StoreFolder,
     discard_directory,
     fresh_directory,
@@ -102,7 +104,7 @@ def score_files(
     dataset = _dataset(params.dataset, source, loaded.schema)
     root = context.workspace.root
     listing = list_source(dataset, root, context.engine, named=INPUT, given=source)
-    _require_apart(output, listing, root)
+    _require_apart(output, listing, SourceFiles(root))
     schema = _readable(loaded, {column.name for column in listing.columns}, dataset, source)
     # Named by the output: two tables may be scored at once, and a killed score leaves nothing
     # that the next one to the same place does not clear away.
@@ -134,7 +136,7 @@ def score_files(
         "version": loaded.version,
         "output": str(output),
     }
-    told = (*loaded.notes, *notes, *scored.found.sentences())
+    told = (*loaded.notes, *notes, *said_of_formats(dataset), *scored.found.sentences())
     return StageResult("score", facts, {"odd_cells": scored.found.table()}, warnings=told)
 
 
@@ -151,7 +153,7 @@ def _dataset(dataset: DatasetConfig, source: str, schema: TableSchema) -> Datase
     needed = [c.name for c in schema.columns if c.purpose is not Purpose.TARGET]
     return dataset.model_copy(
         update={
-            "source": str(Path(source).absolute()),
+            "source": SourceFiles(Path.cwd()).absolute(source),
             "derive": {k: v for k, v in schema.derived if k in needed},
         }
     )
@@ -271,8 +273,9 @@ def _joined(given: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:
     return given | predicted
 
 
-def _require_apart(output: Path, listing: SourceListing, root: Path) -> None:
-    if any((root / split.address).resolve() == output.resolve() for split in listing.splits):
+def _require_apart(output: Path, listing: SourceListing, files: SourceFiles) -> None:
+    place = str(output.absolute())
+    if any(files.same(split.address, place) for split in listing.splits):
         raise UsageError(
             f"--output {output} is a file of the input",
             remedy="give --output another name: the input is never overwritten",

@@ -59,6 +59,7 @@ from tidemill.storage.placing import (
 from tidemill.storage.publishing import publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
+from tidemill.storage.source_files import SourceFiles
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
@@ -81,6 +82,7 @@ __all__ = [
     "Receipts",
     "ShardEntry",
     "ShardManifest",
+    "SourceFiles",
     "StoreFolder",
     "ValidatedManifest",
     "Workspace",

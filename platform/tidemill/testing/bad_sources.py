@@ -6,14 +6,13 @@ A contract suite that a bad source passes is none: :data:`BAD_SOURCES` names, fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tidemill.contracts import RawBatch, RowsAsked, Split
+from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.ingestion.sources.delimited.csv_source import CsvSource
 
 __all__ = ["BAD_SOURCES"]
@@ -48,7 +47,7 @@ class OfItsSize(CsvSource):
 
     def etag(self, address: str) -> str:
         """As many bytes, the same file."""
-        return str((self.root / address).stat().st_size)
+        return str(self.files.size(address))
 
 
 class AllColumns(CsvSource):
@@ -58,6 +57,14 @@ class AllColumns(CsvSource):
         """All that were listed."""
         kind = next(iter(asked.columns.values()))
         return super().rows(split, replace(asked, columns=dict.fromkeys(asked.listed, kind)))
+
+
+class Curious(CsvSource):
+    """Looks at more rows than it may."""
+
+    def sniff(self, splits: tuple[Split, ...], share: Callable[[int], int], named: str) -> Sniffed:
+        """At two more, so as to be sure."""
+        return super().sniff(splits, lambda columns: share(columns) + 2, named)
 
 
 class OwnBatches(CsvSource):
@@ -108,7 +115,7 @@ class Undemanding(CsvSource):
 
     def find(self, named: str, given: str | None = None) -> tuple[str, ...]:
         """No files, no error."""
-        there = Path(self.root / self.dataset.source).exists()
+        there = self.files.kind(self.dataset.source) != "nothing"
         return super().find(named, given) if there else ()
 
 
@@ -123,6 +130,7 @@ BAD_SOURCES: dict[str, Any] = {
     "test_splits_have_every_row_once": WithoutTheLast,
     "test_an_etag_follows_the_content": OfItsSize,
     "test_rows_have_the_columns_that_are_asked_for": AllColumns,
+    "test_sniffing_reads_its_share_alone": Curious,
     "test_rows_do_not_depend_on_batches": OwnBatches,
     "test_every_record_has_its_number": CountsGoodRows,
     "test_a_record_that_is_no_row_is_rejected": Silent,

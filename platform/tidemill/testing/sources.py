@@ -25,6 +25,8 @@ __all__ = ["SourceContract"]
 
 _WORDS = ("red", "green", "blue")
 _ROWS = 240
+_SHARE = 50
+"""Rows of each split that sniffing may read."""
 _MANY, _WIDE = 12_000, 5_000
 """Rows of the test that measures memory, and characters of each: 60 MB."""
 
@@ -76,7 +78,7 @@ class SourceContract:
     def sniffed(self, folder: Path) -> tuple[tuple[Split, ...], Sniffed]:
         """All splits, and what they have in common."""
         splits = self.splits(folder)
-        found = self.open(folder).sniff(splits, lambda _columns: 50, "dataset.source")
+        found = self.open(folder).sniff(splits, lambda _columns: _SHARE, "dataset.source")
         return splits, found
 
     def read(self, folder: Path, **more: Any) -> list[list[RawBatch]]:
@@ -132,6 +134,17 @@ class SourceContract:
             asked = _asked(found, columns=dict.fromkeys(names, pa.string()))
             for batch in self.open(tmp_path).rows(splits[0], asked):
                 assert tuple(batch.columns) == names
+
+    def test_sniffing_reads_its_share_alone(self, tmp_path: Path) -> None:
+        """What stands behind the rows that it may read of a split changes nothing that it finds."""
+        rows = [(("yes", "no")[n % 2] if n < _SHARE else "red", n) for n in range(_ROWS)]
+        found = []
+        for count in (_SHARE, _ROWS):
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            self.write(folder, "a", rows[:count])
+            found.append(self.sniffed(folder)[1].columns)
+        assert found[0] == found[1]
 
     def test_rows_do_not_depend_on_batches(self, tmp_path: Path) -> None:
         """Batch k holds its own records, and the first is the first where no more are wanted."""

@@ -67,6 +67,8 @@ class StageSpec:
     outs : tuple of Out
     params : tuple of str
         Keys or sections of params.yaml; each must be written there, ``{}`` if empty.
+    always : bool
+        DVC takes it for changed each time: what it reads is nothing that DVC can hash.
     """
 
     name: str
@@ -74,6 +76,7 @@ class StageSpec:
     deps: tuple[str, ...] = ()
     outs: tuple[Out, ...] = ()
     params: tuple[str, ...] = ()
+    always: bool = False
 
 
 def dvc_document(stages: Sequence[StageSpec]) -> dict[str, Any]:
@@ -95,6 +98,8 @@ def _stage(stage: StageSpec) -> dict[str, Any]:
     for kind, section in _SECTIONS.items():
         if outs := [out.to_yaml() for out in stage.outs if out.kind == kind]:
             document[section] = outs
+    if stage.always:
+        document["always_changed"] = True
     return document
 
 

@@ -61,7 +61,7 @@ class FixedWidthSource(FileSource):
 
     def _lines(self, split, whole):
         rest = ""
-        for block in text_blocks(split, self.root, encoding="utf-8", whole=whole):
+        for block in text_blocks(split, self.files, encoding="utf-8", whole=whole):
             *lines, rest = (rest + block.decode()).split("\n")
             yield from lines
         if rest:

@@ -24,6 +24,7 @@ from tidemill.ingestion.first_look.target_task import as_target, task_of
 from tidemill.ingestion.first_look.thinned_rows import Thinned
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.derived_columns import Deriver, check_expressions
+from tidemill.ingestion.sources.files import said_of_formats
 from tidemill.ingestion.sources.listing import SourceListing, share_of_look
 from tidemill.ingestion.sources.reading import read_split
 from tidemill.ingestion.sources.wide_tables import BATCH_CELLS, WIDE, bounded_rows
@@ -164,6 +165,7 @@ def _said_of_layout(
 ) -> tuple[str, ...]:
     source, splits = listing.source(dataset, root), listing.splits
     said = source.said(splits, listing.written)
+    said += said_of_formats(dataset)
     return said + remarks + source.unchecked(splits) + _said_of_width(dataset, listing)
 
 

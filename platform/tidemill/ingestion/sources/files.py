@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from tidemill.config import DatasetConfig
 from tidemill.contracts import Compression, Split
-from tidemill.errors import SourceEmpty, SourceMissing, SourceUnreadable, nearest
+from tidemill.errors import SourceEmpty, SourceMissing, SourceUnreadable
 from tidemill.formats import FORMATS
-from tidemill.ingestion.sources.streams import place_of, text_blocks
-from tidemill.storage import hash_file
+from tidemill.ingestion.sources.streams import first_bytes, text_blocks
+from tidemill.storage import SourceFiles
 
-__all__ = ["FileSource", "compression_of", "format_of", "has_zstd_checksum", "said_of_unchecked"]
+__all__ = [
+    "FileSource",
+    "compression_of",
+    "format_of",
+    "has_zstd_checksum",
+    "said_of_formats",
+    "said_of_unchecked",
+]
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _SKIPPED = b"\x2a\x4d\x18"
@@ -41,7 +47,7 @@ class FileSource:
     scanned: ClassVar[int] = 1
 
     def __init__(self, dataset: DatasetConfig, root: Path) -> None:
-        self.dataset, self.root = dataset, root
+        self.dataset, self.files = dataset, SourceFiles(root)
 
     def find(self, named: str, given: str | None = None) -> tuple[str, ...]:
         """The files that ``dataset.source`` names (a file, folder or glob), sorted by path.
@@ -56,28 +62,23 @@ class FileSource:
             If all its files are empty.
         """
         source = self.dataset.source
-        files = _files(self.root / source)
-        if not files:
-            raise _missing(source if given is None else given, self.root / source, named)
-        filled = [path for path in files if path.stat().st_size]
+        found = self.files.find(source, _endings())
+        if not found:
+            raise _missing(source, source if given is None else given, named, self.files)
+        filled = tuple(address for address in found if self.files.size(address))
         if not filled:
             raise SourceEmpty(
                 f"{named} {(given or source)!r} holds no data: every file is empty",
                 remedy=f"put data there, or let {named} name another file",
                 source=source,
             )
-        root = self.root.resolve()
-        return tuple(_shown(path.resolve(), root) for path in filled)
+        return filled
 
     def split(self, address: str) -> list[Split]:
         """The file as one split, still without its number."""
-        path = self.root / address
-        compression = compression_of(path)
-        checked = compression != "zstd" or has_zstd_checksum(path)
-        size = path.stat().st_size
-        split = Split(0, address, "", compression, size, self.etag(address), checked=checked)
-        self.refuse_another(address, _head(split, self.root))
-        return [split]
+        split = _unhashed(address, self.files)
+        self.refuse_another(address, _head(split, self.files))
+        return [replace(split, etag=self.etag(address))]
 
     def refuse_another(self, address: str, head: bytes) -> None:
         """Refuse a file that begins as files of this format never do.
@@ -88,13 +89,13 @@ class FileSource:
         """
         if self.magic and not head.startswith(self.magic):
             raise _other(address, f"does not begin with {self.magic[0].decode()}")
-        for name, kind in FORMATS.items():
+        for name, kind in FORMATS.usable().items():
             if kind.magic and not isinstance(self, kind) and head.startswith(kind.magic):
                 raise _other(address, f"begins as {name} does")
 
     def etag(self, address: str) -> str:
         """The sha256 of the file's bytes."""
-        return hash_file(self.root / address)
+        return self.files.sha256(address)
 
     def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
         """Nothing."""
@@ -113,97 +114,80 @@ class FileSource:
         return ""
 
 
-def _visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
-    for path in paths:
-        if path.is_file() and not any(
-            part.startswith((".", "_")) for part in path.relative_to(folder).parts
-        ):
-            yield path
-
-
-def _missing(source: str, place: Path, named: str) -> SourceMissing:
-    if place.is_symlink() or place.exists():
-        return _nothing_to_read(source, place, named)
-    close = _nearest_path(source, place)
+def _missing(source: str, given: str, named: str, files: SourceFiles) -> SourceMissing:
+    place, what = files.absolute(source), _NOTHING_TO_READ.get(files.kind(source))
+    if what is not None:
+        return SourceMissing(
+            f"{named} {given!r} {what}: {place}",
+            remedy=f"let {named} name a file, a folder or a glob",
+            source=given,
+            path=place,
+        )
+    close = files.similar(source, given)
     hint = f"did you mean {close!r}? " if close else ""
     return SourceMissing(
-        f"{named} {source!r} names no file ({place})",
+        f"{named} {given!r} names no file ({place})",
         remedy=f"{hint}let {named} name a file, a folder or a glob",
-        source=source,
-        path=str(place),
+        source=given,
+        path=place,
         nearest=close,
     )
 
 
-def _nearest_path(source: str, place: Path) -> str | None:
-    """What could stand in the place of ``source``: one of its parts is another, and it is there."""
-    written = Path(source)
-    absent = [place, *place.parents]
-    depth = next((i for i, path in enumerate(absent) if path.parent.is_dir()), len(absent))
-    if depth >= len(written.parts):
-        return None
-    wrong = absent[depth]
-    close = nearest(wrong.name, [path.name for path in wrong.parent.iterdir()])
-    if close is None or not wrong.with_name(close).joinpath(place.relative_to(wrong)).exists():
-        return None
-    parts = list(written.parts)
-    parts[len(parts) - 1 - depth] = close
-    return str(Path(*parts))
+_NOTHING_TO_READ = {
+    "folder": "is a folder without files (hidden ones do not count)",
+    "broken link": "is a link that leads to nothing",
+    "device": "is no file on a disk, but a pipe or a device, which cannot be read twice",
+}
 
 
-def _nothing_to_read(source: str, place: Path, named: str) -> SourceMissing:
-    """What is there, and is no file with data."""
-    if place.is_dir():
-        what = "is a folder without files (hidden ones do not count)"
-    elif not place.exists():
-        what = "is a link that leads to nothing"
-    else:
-        what = "is no file on a disk, but a pipe or a device, which cannot be read twice"
-    return SourceMissing(
-        f"{named} {source!r} {what}: {place}",
-        remedy=f"let {named} name a file, a folder or a glob",
-        source=source,
-        path=str(place),
-    )
-
-
-def compression_of(path: Path) -> Compression:
-    """How a file is compressed, by its first bytes."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head.startswith(_GZIP):
+def compression_of(begin: bytes) -> Compression:
+    """How a file is compressed, by its first four bytes."""
+    if begin.startswith(_GZIP):
         return "gzip"
     # Some writers (pzstd) begin with a frame that readers skip (RFC 8878).
-    skipped = head[1:] == _SKIPPED and head[0] >> 4 == 5
-    return "zstd" if head == _ZSTD or skipped else "none"
+    skipped = begin[1:4] == _SKIPPED and begin[0] >> 4 == 5
+    return "zstd" if begin.startswith(_ZSTD) or skipped else "none"
 
 
-def has_zstd_checksum(path: Path) -> bool:
-    """Whether the first frame of a zstd file ends in a checksum of its content (RFC 8878)."""
-    with path.open("rb") as file:
-        head = file.read(5)
-    return len(head) == 5 and head.startswith(_ZSTD) and bool(head[4] & 4)
+def has_zstd_checksum(begin: bytes) -> bool:
+    """Whether the first frame of a zstd file ends in a checksum of its content (RFC 8878).
+
+    Its first five bytes tell.
+    """
+    return len(begin) >= 5 and begin.startswith(_ZSTD) and bool(begin[4] & 4)
 
 
 def format_of(address: str, root: Path) -> str:
     """The format of a file: by what it begins with for sure, its name, or what it likely is.
 
-    Text that tells nothing is of the first format of the table.
+    Text that tells nothing is of the first format of the table. Formats that cannot be used are
+    passed over; :func:`said_of_formats` tells of them.
     """
-    path = root / address
-    head = _head(Split(0, address, "", compression_of(path), 0, ""), root)
-    name = path.name.lower()
+    files, formats = SourceFiles(root), FORMATS.usable()
+    head = _head(_unhashed(address, files), files)
+    name = PurePosixPath(address).name.lower()
     for suffix in _COMPRESSED:
         name = name.removesuffix(suffix)
-    suffix = Path(name).suffix
+    suffix = PurePosixPath(name).suffix
     begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     found = (
-        *(one for one, kind in FORMATS.items() if kind.magic and head.startswith(kind.magic)),
-        *(one for one, kind in FORMATS.items() if suffix in kind.suffixes),
-        *(one for one, kind in FORMATS.items() if kind.likely and begins.startswith(kind.likely)),
-        *FORMATS,
+        *(one for one, kind in formats.items() if kind.magic and head.startswith(kind.magic)),
+        *(one for one, kind in formats.items() if suffix in kind.suffixes),
+        *(one for one, kind in formats.items() if kind.likely and begins.startswith(kind.likely)),
+        *formats,
     )
     return found[0]
+
+
+def said_of_formats(dataset: DatasetConfig) -> tuple[str, ...]:
+    """What to say of formats of packages that cannot be used, where files tell their format."""
+    if dataset.format != "auto":
+        return ()
+    return tuple(
+        f"files of the format {name!r} are not recognised: {exc.message} ({exc.remedy})"
+        for name, exc in FORMATS.unusable().items()
+    )
 
 
 def said_of_unchecked(splits: tuple[Split, ...], kind: str, how: str) -> tuple[str, ...]:
@@ -218,26 +202,24 @@ def said_of_unchecked(splits: tuple[Split, ...], kind: str, how: str) -> tuple[s
     )
 
 
-def _files(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    if place.is_dir():
-        inside = sorted(_visible(place.rglob("*"), place))
-        known = {*_COMPRESSED, *(suffix for kind in FORMATS.values() for suffix in kind.suffixes)}
-        return [path for path in inside if path.suffix.lower() in known - {_README}] or inside
-    found = (Path(name) for name in glob.glob(str(place), recursive=True))  # noqa: PTH207
-    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+def _endings() -> set[str]:
+    kinds = FORMATS.usable().values()
+    return {*_COMPRESSED, *(ending for kind in kinds for ending in kind.suffixes)} - {_README}
 
 
-def _shown(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+def _unhashed(address: str, files: SourceFiles) -> Split:
+    """A file as a split, by what its first bytes say."""
+    with files.opened(address) as file:
+        begin = file.read(5)
+    compression = compression_of(begin)
+    checked = compression != "zstd" or has_zstd_checksum(begin)
+    return Split(0, address, "", compression, files.size(address), "", checked=checked)
 
 
-def _head(split: Split, root: Path) -> bytes:
+def _head(split: Split, files: SourceFiles) -> bytes:
     if split.compression == "none":
-        with place_of(split, root).open("rb") as file:
-            return file.read(_HEAD_BYTES)
-    return next(text_blocks(split, root, encoding="utf-8", whole=False), b"")[:_HEAD_BYTES]
+        return first_bytes(split, files, _HEAD_BYTES)
+    return next(text_blocks(split, files, encoding="utf-8", whole=False), b"")[:_HEAD_BYTES]
 
 
 def _other(address: str, what: str) -> SourceUnreadable:

@@ -15,7 +15,7 @@ from tidemill.ingestion.sources.files import FileSource, format_of
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
 from tidemill.schema import SourceColumn
 
-__all__ = ["SourceListing", "list_source", "named_by", "share_of_look"]
+__all__ = ["SourceListing", "list_source", "named_by", "of_files", "share_of_look"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,11 @@ def named_by(
     """The addresses that ``dataset.source`` names, which are files if no format is stated."""
     kind = FileSource if dataset.format == "auto" else FORMATS[dataset.format]
     return kind(dataset, root).find(named, given)
+
+
+def of_files(dataset: DatasetConfig) -> bool:
+    """Whether rows lie in files: of a stated format, if names of its files end in something."""
+    return dataset.format == "auto" or bool(FORMATS[dataset.format].suffixes)
 
 
 def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...], columns: int) -> int:

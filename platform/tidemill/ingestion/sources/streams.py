@@ -9,15 +9,15 @@ import io
 import zlib
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from tidemill.contracts import Split
-from tidemill.errors import SourceUnreadable, StorageFailed
+from tidemill.errors import SourceUnreadable
+from tidemill.storage import SourceFiles
 
-__all__ = ["first_bytes", "line_blocks", "place_of", "text_blocks"]
+__all__ = ["first_bytes", "line_blocks", "text_blocks"]
 
 BLOCK_BYTES = 1 << 22
 # No honest table compresses better than this; a bomb of zeros reaches about 1,000.
@@ -67,36 +67,31 @@ class _HashingReader(io.RawIOBase):
 _SWAPPED = bytes.maketrans(b"\r\n", b"\n\r")
 
 
-def place_of(split: Split, root: Path) -> Path:
-    """The file that a split's address leads to, given the workspace's place."""
-    return root / split.address  # an absolute address wins over root
-
-
 def line_blocks(
-    split: Split, root: Path, *, encoding: str, whole: bool = True, marks: bool = True
+    split: Split, files: SourceFiles, *, encoding: str, whole: bool = True, marks: bool = True
 ) -> tuple[Iterator[bytes], bool]:
     """:func:`text_blocks` with lines that end in a line feed, and whether they did not.
 
     If the first block has carriage returns and no line feed at all, both have changed places
     everywhere: in quoted cells, too.
     """
-    blocks = text_blocks(split, root, encoding=encoding, whole=whole, marks=marks)
+    blocks = text_blocks(split, files, encoding=encoding, whole=whole, marks=marks)
     first = next(blocks, b"")
     swapped = b"\r" in first and b"\n" not in first
     blocks = chain([first], blocks)
     return (block.translate(_SWAPPED) for block in blocks) if swapped else blocks, swapped
 
 
-def first_bytes(split: Split, root: Path, size: int = 4) -> bytes:
+def first_bytes(split: Split, files: SourceFiles, size: int = 4) -> bytes:
     """The first bytes of the text, decompressed: by default, where a byte order mark would be."""
-    with place_of(split, root).open("rb") as file:
+    with files.opened(split.address) as file:
         if split.compression == "none":
             return file.read(size)
         return next(_expanded(_HashingReader(file), split), b"")[:size]
 
 
 def text_blocks(
-    split: Split, root: Path, *, encoding: str, whole: bool = True, marks: bool = True
+    split: Split, files: SourceFiles, *, encoding: str, whole: bool = True, marks: bool = True
 ) -> Iterator[bytes]:
     """Yield the file's text as UTF-8 blocks of about 4 MB, without a byte order mark.
 
@@ -114,25 +109,20 @@ def text_blocks(
         If the file is truncated or damaged, not in its encoding (UTF-16), expands beyond
         reason, or is not the file that was listed.
 
+    StorageFailed
+        If the disk refuses.
+
     Notes
     -----
     Memory: two blocks.
     """
-    path = place_of(split, root)
-    try:
-        with path.open("rb") as file:
-            reader = _HashingReader(file)
-            yield from _recoded(_expanded(reader, split), split, encoding, marks=marks)
-            if whole:
-                while reader.read(BLOCK_BYTES):
-                    pass
-                _compare(reader, split)
-    except OSError as exc:
-        raise StorageFailed(
-            f"{split.address} cannot be read: {exc.strerror or exc}",
-            remedy="check that the file is there and readable, and run the same command again",
-            path=split.address,
-        ) from exc
+    with files.opened(split.address) as file:
+        reader = _HashingReader(file)
+        yield from _recoded(_expanded(reader, split), split, encoding, marks=marks)
+        if whole:
+            while reader.read(BLOCK_BYTES):
+                pass
+            _compare(reader, split)
 
 
 def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.fields import cut_fields, flaw
 from tidemill.ingestion.sources.delimited.records import RecordBlock, cut_records
 from tidemill.ingestion.sources.streams import line_blocks
+from tidemill.storage import SourceFiles
 
 __all__ = ["read_csv_rows"]
 
@@ -32,7 +32,7 @@ _NOT_UTF8 = "not valid UTF-8 text (dataset.csv.encoding names another encoding)"
 
 def read_csv_rows(
     split: Split,
-    root: Path,
+    files: SourceFiles,
     *,
     dialect: CsvDialect,
     names: tuple[str, ...],
@@ -64,7 +64,7 @@ def read_csv_rows(
     """
     asides = Asides(dialect, names)
     text, swapped = line_blocks(
-        split, root, encoding=dialect.encoding, whole=whole, marks=dialect.header
+        split, files, encoding=dialect.encoding, whole=whole, marks=dialect.header
     )
     blocks = cut_records(
         text,

@@ -59,8 +59,8 @@ class CsvSource(FileSource):
         """Names from the first file, types from all; and the dialect."""
         first = splits[0]
         stated = self.dataset.csv
-        encoding = find_encoding(stated.encoding, first_bytes(first, self.root), first.address)
-        head = read_head(first, self.root, encoding)
+        encoding = find_encoding(stated.encoding, first_bytes(first, self.files), first.address)
+        head = read_head(first, self.files, encoding)
         if not head.strip():
             raise SourceEmpty(
                 f"{first.address} holds no data",
@@ -85,12 +85,12 @@ class CsvSource(FileSource):
         self, split: Split, first: str, dialect: CsvDialect, names: tuple[str, ...], rows: int
     ) -> RawBatch | None:
         """The first rows of one file, which is to be written as the first of the source."""
-        stated, root = self.dataset.csv, self.root
+        stated, files = self.dataset.csv, self.files
         if split.address != first:
-            refuse_other_encoding(split, root, dialect, stated, first)
+            refuse_other_encoding(split, files, dialect, stated, first)
         read = read_csv_rows(
             split,
-            root,
+            files,
             dialect=dialect,
             names=names,
             whole=False,
@@ -100,17 +100,17 @@ class CsvSource(FileSource):
         try:
             batch = next(read, None)
         except (SchemaMismatch, SourceUnreadable):
-            refuse_other_dialect(split, root, dialect, stated, first)
+            refuse_other_dialect(split, files, dialect, stated, first)
             raise
         if split.address != first and batch is not None and reads_badly(batch, dialect):
-            refuse_other_dialect(split, root, dialect, stated, first)
+            refuse_other_dialect(split, files, dialect, stated, first)
         return batch
 
     def rows(self, split: Split, asked: RowsAsked) -> Iterator[RawBatch]:
         """See :func:`read_csv_rows`."""
         return read_csv_rows(
             split,
-            self.root,
+            self.files,
             dialect=CsvDialect(**(asked.written or {})),
             names=asked.listed,
             wanted=asked.columns,
@@ -121,14 +121,14 @@ class CsvSource(FileSource):
 
     def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
         """What is unusual in the dialect, and files whose encoding is doubtful."""
-        return said_of_files(splits, CsvDialect(**(written or {})), self.root)
+        return said_of_files(splits, CsvDialect(**(written or {})), self.files)
 
     def setting_for(
         self, column: str, splits: tuple[Split, ...], written: dict[str, Any] | None
     ) -> str:
         """What makes a line that holds the column the header."""
         encoding = CsvDialect(**(written or {})).encoding
-        return setting_that_names(column, self.dataset.csv, splits[0], encoding, self.root)
+        return setting_that_names(column, self.dataset.csv, splits[0], encoding, self.files)
 
 
 def _no_rows(

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 from tidemill.config import CsvFormat
 from tidemill.contracts import Split
@@ -22,6 +21,7 @@ from tidemill.ingestion.sources.delimited.head_layout import (
 )
 from tidemill.ingestion.sources.delimited.records import cut_records
 from tidemill.ingestion.sources.streams import line_blocks
+from tidemill.storage import SourceFiles
 
 __all__ = ["find_dialect", "find_encoding", "head_lines", "read_head", "said_of"]
 
@@ -130,10 +130,10 @@ def head_lines(head: bytes, dialect: CsvDialect, path: str) -> list[HeadLine]:
     return found
 
 
-def read_head(split: Split, root: Path, encoding: str) -> bytes:
+def read_head(split: Split, files: SourceFiles, encoding: str) -> bytes:
     """Whole lines from the beginning of the text: some 256 KB, or 16 lines where they are long."""
     head, whole = bytearray(), True
-    for block in line_blocks(split, root, encoding=encoding, whole=False)[0]:
+    for block in line_blocks(split, files, encoding=encoding, whole=False)[0]:
         head += block
         if len(head) > _HEAD_BYTES and head.count(b"\n") >= _HEAD_LINES:
             whole = False

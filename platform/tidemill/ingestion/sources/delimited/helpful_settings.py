@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tidemill.config import CsvFormat
@@ -13,6 +12,7 @@ from tidemill.errors import DataRefused, TidemillError
 from tidemill.ingestion.sources.column_names import unique_names
 from tidemill.ingestion.sources.delimited.dialect import find_dialect, head_lines, read_head
 from tidemill.ingestion.sources.delimited.head_layout import common_width
+from tidemill.storage import SourceFiles
 
 __all__ = ["setting_that_names", "setting_that_reads"]
 
@@ -32,10 +32,10 @@ def setting_that_reads(stated: CsvFormat, encoding: str, head: bytes, path: str)
 
 
 def setting_that_names(
-    column: str, stated: CsvFormat, split: Split, encoding: str, root: Path
+    column: str, stated: CsvFormat, split: Split, encoding: str, files: SourceFiles
 ) -> str:
     """What to set so that a line which holds ``column`` is the header, and which line that is."""
-    head = read_head(split, root, encoding)
+    head = read_head(split, files, encoding)
     texts = head.decode(errors="replace").split("\n")[:_LINES]
     held = [number for number, text in enumerate(texts) if column in text]
     changes: list[dict[str, Any]] = [{"skip_lines": number, "header": True} for number in held]

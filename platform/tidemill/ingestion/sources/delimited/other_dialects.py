@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from tidemill.ingestion.sources.delimited.dialect import (
     said_of,
 )
 from tidemill.ingestion.sources.streams import first_bytes
+from tidemill.storage import SourceFiles
 
 __all__ = ["reads_badly", "refuse_other_dialect", "refuse_other_encoding", "said_of_files"]
 
@@ -28,7 +28,7 @@ _HEAD_BYTES = 1 << 18
 
 
 def refuse_other_encoding(
-    split: Split, root: Path, dialect: CsvDialect, stated: CsvFormat, first: str
+    split: Split, files: SourceFiles, dialect: CsvDialect, stated: CsvFormat, first: str
 ) -> None:
     """Refuse a file whose byte order mark says another encoding than the first file has.
 
@@ -36,13 +36,13 @@ def refuse_other_encoding(
     ------
     SourceUnreadable
     """
-    encoding = find_encoding(stated.encoding, first_bytes(split, root), split.address)
+    encoding = find_encoding(stated.encoding, first_bytes(split, files), split.address)
     if encoding != dialect.encoding:
         raise _other(split, [("its encoding is", encoding, dialect.encoding)], first)
 
 
 def refuse_other_dialect(
-    split: Split, root: Path, dialect: CsvDialect, stated: CsvFormat, first: str
+    split: Split, files: SourceFiles, dialect: CsvDialect, stated: CsvFormat, first: str
 ) -> None:
     """Refuse a file that reads badly because it is written otherwise than the first file.
 
@@ -51,7 +51,7 @@ def refuse_other_dialect(
     SourceUnreadable
         With what differs; nothing is raised where nothing is found to.
     """
-    head = read_head(split, root, dialect.encoding)
+    head = read_head(split, files, dialect.encoding)
     try:
         own = find_dialect(stated.model_copy(update=_AUTO), dialect.encoding, head, split.address)
     except TidemillError:
@@ -70,12 +70,14 @@ def refuse_other_dialect(
         raise _other(split, other, first)
 
 
-def said_of_files(splits: tuple[Split, ...], dialect: CsvDialect, root: Path) -> tuple[str, ...]:
+def said_of_files(
+    splits: tuple[Split, ...], dialect: CsvDialect, files: SourceFiles
+) -> tuple[str, ...]:
     """What people should know of how text was found to be written, and of a doubtful encoding."""
     encoding, said = dialect.encoding, said_of(dialect)
     if encoding.startswith("utf"):
         return said
-    doubtful = [split.address for split in splits if _is_utf8(split, root)]
+    doubtful = [split.address for split in splits if _is_utf8(split, files)]
     if not doubtful:
         return said
     return (
@@ -85,9 +87,9 @@ def said_of_files(splits: tuple[Split, ...], dialect: CsvDialect, root: Path) ->
     )
 
 
-def _is_utf8(split: Split, root: Path) -> bool:
+def _is_utf8(split: Split, files: SourceFiles) -> bool:
     """Whether the head of a file has signs beyond ASCII, and is sound UTF-8."""
-    head = first_bytes(split, root, _HEAD_BYTES)
+    head = first_bytes(split, files, _HEAD_BYTES)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

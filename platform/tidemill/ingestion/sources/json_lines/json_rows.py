@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.delimited.records import RecordBlock, cut_records
 from tidemill.ingestion.sources.streams import line_blocks
 from tidemill.spelling import category
+from tidemill.storage import SourceFiles
 
 __all__ = ["JsonSample", "read_json_rows", "read_json_sample"]
 
@@ -72,7 +73,7 @@ class JsonSample:
 
 def read_json_rows(
     split: Split,
-    root: Path,
+    files: SourceFiles,
     *,
     names: Iterable[str],
     batch_rows: int,
@@ -89,7 +90,7 @@ def read_json_rows(
     members that are not ``known`` are counted as left out.
     """
     blocks = cut_records(
-        line_blocks(split, root, encoding="utf-8", whole=whole)[0],
+        line_blocks(split, files, encoding="utf-8", whole=whole)[0],
         _LINES,
         batch_rows=batch_rows,
         path=split.address,
@@ -130,10 +131,10 @@ def _as_texts_are(
         yield cell
 
 
-def read_json_sample(split: Split, root: Path, *, rows: int) -> JsonSample:
+def read_json_sample(split: Split, files: SourceFiles, *, rows: int) -> JsonSample:
     """The first ``rows`` objects, whatever their members."""
     blocks = cut_records(
-        line_blocks(split, root, encoding="utf-8", whole=False)[0],
+        line_blocks(split, files, encoding="utf-8", whole=False)[0],
         _LINES,
         batch_rows=rows,
         path=split.address,

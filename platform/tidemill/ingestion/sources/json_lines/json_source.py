@@ -35,7 +35,7 @@ class JsonLinesSource(FileSource):
     def sniff(self, splits: tuple[Split, ...], share: Callable[[int], int], named: str) -> Sniffed:
         """All members of the objects looked at."""
         rows = share(1)
-        samples = [read_json_sample(split, self.root, rows=rows) for split in splits]
+        samples = [read_json_sample(split, self.files, rows=rows) for split in splits]
         names = dict.fromkeys(name for sample in samples for name in sample.columns)
         if not any(len(array) for sample in samples for array in sample.columns.values()):
             raise SourceEmpty(
@@ -49,7 +49,7 @@ class JsonLinesSource(FileSource):
         """See :func:`read_json_rows`."""
         return read_json_rows(
             split,
-            self.root,
+            self.files,
             names=list(asked.columns),
             batch_rows=asked.batch_rows,
             whole=asked.max_batches is None,

@@ -102,9 +102,9 @@ def open_parquet(path: Path, shown: str) -> Iterator[ParquetApart]:
 def _opened(path: Path, shown: str) -> tuple[_Child, dict[str, Any]]:
     with suppress(IndexError, _Gone):
         child = _idle.pop()
-        return child, child.open(path, shown)
+        return child, child.footer(path, shown)
     child = _Child()
-    return child, child.open(path, shown)
+    return child, child.footer(path, shown)
 
 
 class _Gone(Exception):
@@ -130,7 +130,7 @@ class _Child:
         self._in, self._out = self._process.stdin, self._process.stdout
         atexit.register(self.end)
 
-    def open(self, path: Path, shown: str) -> dict[str, Any]:
+    def footer(self, path: Path, shown: str) -> dict[str, Any]:
         """What the footer says."""
         self._shown = shown
         try:

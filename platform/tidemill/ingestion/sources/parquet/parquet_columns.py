@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -20,11 +19,11 @@ from tidemill.ingestion.sources.parquet.parquet_rows import (
     plain_type,
     read_parquet_rows,
 )
-from tidemill.ingestion.sources.streams import place_of
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.numbers import EXACT
 from tidemill.schema import ColumnType, SourceColumn
 from tidemill.spelling import LARGEST_WHOLE, categories
+from tidemill.storage import SourceFiles
 
 __all__ = ["sniff_parquet"]
 
@@ -75,7 +74,7 @@ class _Column:
 def sniff_parquet(
     dataset: DatasetConfig,
     splits: tuple[Split, ...],
-    root: Path,
+    files: SourceFiles,
     named: str,
     share: Callable[[int], int],
 ) -> tuple[SourceColumn, ...]:
@@ -95,7 +94,7 @@ def sniff_parquet(
     SourceEmpty
         If the files have no rows.
     """
-    columns, rows = _by_footers(splits, root)
+    columns, rows = _by_footers(splits, files)
     if not rows or not columns:
         raise SourceEmpty(
             f"the Parquet files of {named} have no rows",
@@ -104,17 +103,16 @@ def sniff_parquet(
     for name, column in columns.items():
         _refuse_other_type(name, column, dataset)
     asked = [name for name, column in columns.items() if column.wants_a_look]
-    texts = _texts(splits, root, asked, share(len(asked)))
+    texts = _texts(splits, files, asked, share(len(asked)))
     found = [_resolved(n, c, texts.get(n), Stated.of(dataset, n)) for n, c in columns.items()]
     return with_written_names(found, [column.written for column in columns.values()])
 
 
-def _by_footers(splits: tuple[Split, ...], root: Path) -> tuple[dict[str, _Column], int]:
+def _by_footers(splits: tuple[Split, ...], files: SourceFiles) -> tuple[dict[str, _Column], int]:
     """The first file's columns, with what every file says of them; and all rows."""
     columns, rows = dict[str, _Column](), 0
     for path in dict.fromkeys(split.address for split in splits):
-        split = next(split for split in splits if split.address == path)
-        with open_parquet(place_of(split, root), path) as file:
+        with open_parquet(files.local_path(path), path) as file:
             names = column_names(file.schema)
             if not columns:
                 columns = {n: _Column(w) for n, w in zip(names, file.schema.names, strict=True)}
@@ -172,12 +170,12 @@ def _types(column: _Column) -> str:
 
 
 def _texts(
-    splits: tuple[Split, ...], root: Path, names: list[str], share: int
+    splits: tuple[Split, ...], files: SourceFiles, names: list[str], share: int
 ) -> dict[str, pa.Array]:
     """The first texts of columns of texts; those of long numbers, which may be codes."""
     read = dict[str, list[pa.Array]]()
     for split in splits if names else ():
-        batches = read_parquet_rows(split, root, names=names, batch_rows=share, max_batches=1)
+        batches = read_parquet_rows(split, files, names=names, batch_rows=share, max_batches=1)
         batch = next(batches, None)
         if batch is None:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +15,7 @@ from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.sources.batches import unlisted
 from tidemill.ingestion.sources.column_names import require_columns, unique_names
 from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
-from tidemill.ingestion.sources.streams import place_of
-from tidemill.storage import hash_file, recut
+from tidemill.storage import SourceFiles, recut
 
 __all__ = ["column_names", "plain_type", "read_parquet_rows"]
 
@@ -27,7 +25,7 @@ MAX_TEXT_RATIO = 100
 
 def read_parquet_rows(
     split: Split,
-    root: Path,
+    files: SourceFiles,
     *,
     names: list[str],
     batch_rows: int,
@@ -47,16 +45,15 @@ def read_parquet_rows(
         If the file is damaged, would open to far more than it holds, has not the rows that its
         footer promises, or has changed.
     """
-    path = place_of(split, root)
     first, last = split.part or (0, None)
-    if max_batches is None and first == 0 and hash_file(path) != split.etag:
+    if max_batches is None and first == 0 and files.sha256(split.address) != split.etag:
         raise SourceUnreadable(
             f"{split.address} is not the file that was listed: its content changed",
             remedy="run the same command again when nothing writes to the file",
             path=split.address,
             expected=split.etag,
         )
-    with open_parquet(path, split.address) as file:
+    with open_parquet(files.local_path(split.address), split.address) as file:
         groups = range(first, len(file.group_rows) if last is None else last)
         columns = _positions(file.schema, names, split.address)
         more = [n for n in column_names(file.schema) if known is not None and n not in known]

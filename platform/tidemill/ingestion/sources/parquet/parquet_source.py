@@ -31,7 +31,7 @@ class ParquetSource(FileSource):
     def split(self, address: str) -> list[Split]:
         """The file's row groups, by what its footer says."""
         (split,) = super().split(address)
-        with open_parquet(self.root / address, address) as file:
+        with open_parquet(self.files.local_path(address), address) as file:
             groups, split = file.group_rows, replace(split, checked=file.checked)
         pieces, begin, first_row, rows = [], 0, 0, 0
         for number, group_rows in enumerate(groups, start=1):
@@ -51,13 +51,13 @@ class ParquetSource(FileSource):
 
     def sniff(self, splits: tuple[Split, ...], share: Callable[[int], int], named: str) -> Sniffed:
         """The first file's columns, by all footers."""
-        return Sniffed(sniff_parquet(self.dataset, splits, self.root, named, share))
+        return Sniffed(sniff_parquet(self.dataset, splits, self.files, named, share))
 
     def rows(self, split: Split, asked: RowsAsked) -> Iterator[RawBatch]:
         """See :func:`read_parquet_rows`."""
         return read_parquet_rows(
             split,
-            self.root,
+            self.files,
             names=list(asked.columns),
             batch_rows=asked.batch_rows,
             max_batches=asked.max_batches,

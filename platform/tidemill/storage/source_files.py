@@ -1,0 +1,166 @@
+"""The files that the user gave: the one place that knows how an address becomes bytes."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tidemill.errors import StorageFailed, nearest
+
+__all__ = ["SourceFiles"]
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """The user's own files by their addresses: nobody else lists, opens or asks about one.
+
+    Names
+        What the user writes: a file, a folder or a glob, relative to ``root`` or absolute.
+    Addresses
+        Of single files: texts with forward slashes, relative to ``root`` below it, else absolute.
+        What two files are called differs, whatever links lead to them. Any process with the same
+        ``root`` reads the same by an address.
+    Reading only
+        Nothing here changes a file, or makes one.
+    As it is now
+        Nothing is kept: size, hash and bytes are those of the moment. That they belong together
+        is for the reader to compare, by the hash.
+    Errors
+        Whatever the disk refuses is a ``StorageFailed`` with the address and a remedy.
+    Bounded
+        Memory is that of a listing's names, or of one buffer of bytes.
+
+    All but :meth:`local_path` is what a store of objects answers, too.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace, absolute.
+    """
+
+    root: Path
+
+    def find(self, name: str, endings: Collection[str] = ()) -> tuple[str, ...]:
+        """The addresses of all files that a name means, sorted by path; none if there is none.
+
+        In a folder all below it, but for those below a name that begins with ``.`` or ``_``; of
+        them only those that end so, if any does. A glob passes over names that begin with ``.``.
+        """
+        place, root = self.root / name, self.root.resolve()
+        with _read(name):
+            return tuple(_address(path.resolve(), root) for path in _files(place, endings))
+
+    def kind(self, name: str) -> Literal["file", "folder", "broken link", "device", "nothing"]:
+        """What lies there; a glob is nothing."""
+        place = self.root / name
+        with _read(name):
+            if place.is_file():
+                return "file"
+            if place.is_dir():
+                return "folder"
+            if not place.exists():
+                return "broken link" if place.is_symlink() else "nothing"
+        return "device"
+
+    def similar(self, name: str, written: str) -> str | None:
+        """What is there, and is ``name`` but for one part; as ``written``, which meant the same."""
+        place = self.root / name
+        parts = list(Path(written).parts)
+        with _read(name):
+            absent = [place, *place.parents]
+            depth = next((i for i, path in enumerate(absent) if path.parent.is_dir()), len(absent))
+            if depth >= len(parts):
+                return None
+            wrong = absent[depth]
+            close = nearest(wrong.name, [path.name for path in wrong.parent.iterdir()])
+            if close is None:
+                return None
+            if not wrong.with_name(close).joinpath(place.relative_to(wrong)).exists():
+                return None
+        parts[len(parts) - 1 - depth] = close
+        return str(Path(*parts))
+
+    def absolute(self, name: str) -> str:
+        """What means the same from anywhere; ``SCHEME://...`` does as it is."""
+        return name if _SCHEME.match(name) else str(self.root / name)
+
+    def relative(self, name: str) -> str:
+        """How what is called so from the working directory is called from ``root``."""
+        if _SCHEME.match(name):
+            return name
+        path = Path(name).absolute()
+        if path.is_relative_to(self.root):
+            return path.relative_to(self.root).as_posix()
+        # What stands above may be a link; the last part may be a glob.
+        outside = path.parent.resolve() / path.name
+        return Path(os.path.relpath(outside, self.root.resolve())).as_posix()
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two addresses lead to one file, through whatever links; it need not be there."""
+        return (self.root / one).resolve() == (self.root / other).resolve()
+
+    def size(self, address: str) -> int:
+        """Bytes of a file."""
+        with _read(address):
+            return (self.root / address).stat().st_size
+
+    def sha256(self, address: str) -> str:
+        """The SHA-256 of a file's bytes, in hexadecimal."""
+        with self.opened(address) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def opened(self, address: str, first: int = 0) -> Iterator[io.BufferedReader]:
+        """A file to read from byte ``first`` on; what the disk refuses inside is told as here."""
+        with _read(address), (self.root / address).open("rb") as file:
+            if first:
+                file.seek(first)
+            yield file
+
+    def local_path(self, address: str) -> Path:
+        """A path of the file on this machine: for a process that knows nothing but paths."""
+        return self.root / address
+
+
+@contextmanager
+def _read(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StorageFailed(
+            f"{name} cannot be read: {exc.strerror or exc}",
+            remedy="check that the file is there and readable, and run the same command again",
+            path=name,
+        ) from exc
+
+
+def _files(place: Path, endings: Collection[str]) -> list[Path]:
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        inside = sorted(_visible(place.rglob("*"), place))
+        return [path for path in inside if path.suffix.lower() in endings] or inside
+    found = (Path(name) for name in glob.glob(str(place), recursive=True))  # noqa: PTH207
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+def _visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
+    for path in paths:
+        if path.is_file() and not any(
+            part.startswith((".", "_")) for part in path.relative_to(folder).parts
+        ):
+            yield path
+
+
+def _address(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
