@@ -13,7 +13,9 @@ from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage import (
     commit_directory,
     discard_directory,
+    discard_file,
     fresh_directory,
+    read_file,
     read_json,
     sweep_others,
     write_bytes,
@@ -227,3 +229,25 @@ def test_a_link_gives_way_and_what_it_led_to_stays(tmp_path, led):
         assert not place.is_symlink()
         assert sorted(path.name for path in tmp_path.glob(".place*")) == []
     assert _content(elsewhere) == (OLD if led == "to a folder" else None)
+
+
+@pytest.mark.parametrize("read", [read_file, read_json])
+def test_what_cannot_be_read_is_told_as_storage_does(tmp_path, read):
+    """Absent is one thing, refused another; both have a remedy."""
+    with pytest.raises(IntegrityError, match="is missing"):
+        read(tmp_path / "nothing")
+    with pytest.raises(StorageFailed, match="Is a directory") as caught:
+        read(tmp_path)
+    assert caught.value.remedy
+
+
+def test_a_file_is_discarded_or_was_not_there(tmp_path):
+    """Of a link the link alone."""
+    kept, link = tmp_path / "kept", tmp_path / "link"
+    kept.write_text("kept")
+    link.symlink_to(kept)
+    for _ in range(2):
+        discard_file(link)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(StorageFailed):
+        discard_file(tmp_path)

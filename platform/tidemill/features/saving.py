@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import read_array, write_array
 
 from tidemill.errors import IntegrityError
-from tidemill.storage import hash_bytes, read_output, storage_errors, write_bytes, write_hashed
+from tidemill.storage import (
+    discard_file,
+    files_below,
+    hash_bytes,
+    read_file,
+    read_output,
+    write_bytes,
+    write_hashed,
+)
 
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
@@ -42,10 +51,9 @@ def save_reducer(reducer: Reducer, folder: Path) -> None:
         "arrays": {name: hash_bytes(content) for name, content in written.items()},
         **({"steps": steps} if steps else {}),
     }
-    with storage_errors(folder):
-        for left in folder.glob("*.npy"):
-            if left.stem not in written:
-                left.unlink()
+    for left in files_below(folder, ".npy"):
+        if left.parent == folder and left.stem not in written:
+            discard_file(left)
     for name, content in written.items():
         write_bytes(folder / f"{name}.npy", content)
     write_hashed(folder / _DESCRIPTION, document)
@@ -83,7 +91,7 @@ def load_reducer(folder: Path) -> Reducer:
             missing_values=document.get("missing_values"),
             steps=steps or None,
         )
-    except (LookupError, TypeError, ValueError, EOFError, FileNotFoundError) as exc:
+    except (IntegrityError, LookupError, TypeError, ValueError, EOFError) as exc:
         raise IntegrityError(
             f"{folder / _DESCRIPTION} holds no reducer that can be read: {exc}",
             remedy=f"bring {folder} back with `dvc checkout`, or delete it and run: tidemill run",
@@ -93,13 +101,13 @@ def load_reducer(folder: Path) -> Reducer:
 
 def _npy(array: npt.NDArray[np.float64]) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    write_array(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 
 def _read(path: Path, sha256: str | None) -> npt.NDArray[np.float64]:
-    content = path.read_bytes()
+    content = read_file(path)
     if sha256 is not None and hash_bytes(content) != sha256:
         raise ValueError(f"{path.name} is not what was written")
-    array: npt.NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
+    array: npt.NDArray[np.float64] = read_array(io.BytesIO(content), allow_pickle=False)
     return array

@@ -11,6 +11,7 @@ from tidemill.errors import UsageError
 from tidemill.ingestion.checks.gx_modules import GxModules, gx_modules
 from tidemill.ingestion.offline_docs import read_offline
 from tidemill.ingestion.validation_report import read_report
+from tidemill.storage import is_left
 
 __all__ = ["docs_offer", "harmless", "write_data_docs"]
 
@@ -44,7 +45,7 @@ def write_data_docs(report: Path, docs: Path) -> Path:
     IntegrityError
         If it is not what was written.
     """
-    if not report.is_file():
+    if not is_left(report):
         raise UsageError(
             f"there is no {report}",
             remedy="validate the data first: tidemill run --until ingest",

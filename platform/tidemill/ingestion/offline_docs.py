@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from tidemill.storage import write_bytes
+from tidemill.storage import files_below, read_file, write_bytes
 
 __all__ = ["made_offline", "read_offline"]
 
@@ -61,8 +61,8 @@ def made_offline(page: str) -> str:
 
 def read_offline(docs: Path) -> None:
     """Let every page in the folder be read without network, and found from its index."""
-    for path in sorted(docs.rglob("*.html")):
-        text = path.read_text(encoding="utf-8")
+    for path in files_below(docs, ".html"):
+        text = read_file(path).decode()
         if _STYLE not in text:
             page = made_offline(text)
             if path == docs / "index.html":
@@ -80,4 +80,4 @@ def _links(docs: Path) -> str:
 
 
 def _pages(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.html"), reverse=True)
+    return files_below(folder, ".html")[::-1]

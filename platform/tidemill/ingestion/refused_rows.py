@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tidemill.storage import read_blocks
+from tidemill.storage import files_below, read_blocks
 
 __all__ = ["count_reasons", "offending", "read_quarantine", "refused_rows"]
 
@@ -47,7 +47,7 @@ def refused_rows(folder: Path) -> Iterator[dict[str, Any]]:
 
     Memory: one block.
     """
-    for path in sorted(folder.glob("*.parquet")):
+    for path in files_below(folder, ".parquet"):
         for table in read_blocks(path):
             for row in table.to_pylist():
                 cells = json.loads(row["values"])
@@ -62,7 +62,7 @@ def read_quarantine(folder: Path, *, limit: int) -> list[dict[str, Any]]:
 def count_reasons(folder: Path) -> Counter[str]:
     """In how many of all quarantined rows each reason occurs."""
     counts = Counter[str]()
-    for path in sorted(folder.glob("*.parquet")):
+    for path in files_below(folder, ".parquet"):
         for table in read_blocks(path):
             counts.update(table["reasons"].combine_chunks().flatten().to_pylist())
     return counts

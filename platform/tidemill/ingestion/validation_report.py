@@ -10,7 +10,7 @@ from typing import Any
 from tidemill.config import IngestionConfig
 from tidemill.errors import IntegrityError
 from tidemill.ingestion.acceptance import FailedExpectation, Reason, ScanTotals
-from tidemill.storage import hash_json, read_json, write_json
+from tidemill.storage import hash_json, is_left, read_json, write_json
 
 __all__ = ["read_report", "write_report"]
 
@@ -45,7 +45,7 @@ def read_report(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
         noted = decided.pop(_HASH, None)
         whole = noted in (None, hash_json(_with(found, decided)))
     except IntegrityError:
-        if not path.exists():
+        if not is_left(path):
             raise
         whole = False
     except (AttributeError, KeyError, TypeError, ValueError):

@@ -14,7 +14,16 @@ import pyarrow.csv as pacsv
 from tidemill.errors import SourceEmpty, UsageError
 from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.schema import TableSchema, Task
-from tidemill.storage import BlockWriter, ObjectFile, read_blocks, storage_errors
+from tidemill.storage import (
+    BlockWriter,
+    ObjectFile,
+    SourceFiles,
+    discard_directory,
+    place_of,
+    put_in_place,
+    read_blocks,
+    replaced_file,
+)
 
 __all__ = ["BLOCK_ROWS", "PLACE", "join_parts", "prediction_columns", "require_writable"]
 
@@ -67,7 +76,7 @@ def require_writable(output: Path) -> None:
     UsageError
         If it is a folder, or ends neither in .parquet nor in .csv.
     """
-    if output.is_dir() or not output.name:
+    if not output.name or SourceFiles(Path()).kind(str(output)) == "folder":
         raise UsageError(
             f"--output {output} is a folder",
             remedy="name the file to write, for example scored.parquet or scored.csv",
@@ -102,14 +111,14 @@ def join_parts(parts: Sequence[ObjectFile], output: Path) -> None:
             "there is no row to score",
             remedy="give --input a table with at least one readable row",
         )
-    staged = output.with_name(f".{output.name}.tmp")
+    # What a killed one leaves gives way to the next one of the same output.
+    staged = place_of(output.with_name(f".{output.name}.new"), output.name)
     write = _write_csv if output.suffix.lower() == ".csv" else _write_parquet
     try:
         write(staged, parts)
-        with storage_errors(output):
-            staged.replace(output)
+        put_in_place(staged, output)
     finally:
-        staged.unlink(missing_ok=True)
+        discard_directory(staged.parent)
 
 
 def _blocks(parts: Sequence[ObjectFile]) -> Iterator[pa.Table]:
@@ -126,11 +135,9 @@ def _write_parquet(path: Path, parts: Sequence[ObjectFile]) -> None:
 
 def _write_csv(path: Path, parts: Sequence[ObjectFile]) -> None:
     schema = _decoded(next(read_blocks(parts[0])).schema)
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file, pacsv.CSVWriter(file, schema) as writer:
-            for table in _blocks(parts):
-                writer.write_table(table.cast(schema))
+    with replaced_file(path) as file, pacsv.CSVWriter(file, schema) as writer:
+        for table in _blocks(parts):
+            writer.write_table(table.cast(schema))
 
 
 def _decoded(schema: pa.Schema) -> pa.Schema:

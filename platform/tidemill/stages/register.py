@@ -21,6 +21,7 @@ from tidemill.storage import (
     ShardManifest,
     Workspace,
     hash_file,
+    is_left,
     read_hashed,
     read_output,
     write_hashed,
@@ -74,8 +75,8 @@ def registration_stands(context: StageContext) -> bool:
     store = context.tracker.uri.removeprefix("sqlite:///")
     return bool(
         noted.get("tracking_uri") == context.tracker.uri
-        and (store == context.tracker.uri or Path(store).is_file())
-        and sealed.is_file()
+        and (store == context.tracker.uri or is_left(Path(store)))
+        and is_left(sealed)
         and noted["digest"] == hash_file(sealed)
     )
 
@@ -215,7 +216,7 @@ def _spoilt_note(root: Path) -> tuple[str, ...]:
     try:
         noted_registration(root)
     except IntegrityError:
-        if (path := registration_record(root)).exists():
+        if is_left(path := registration_record(root)):
             return (f"{path} was not what had been written, and was made again",)
     return ()
 
@@ -229,7 +230,7 @@ def _figures_of(workspace: Workspace) -> dict[str, Any]:
     folder = workspace.reports / "figures"
     for name, digest in metrics.get("figures", ()):  # earlier releases noted none
         path = folder / name
-        if not path.is_file() or hash_file(path) != digest:
+        if not is_left(path) or hash_file(path) != digest:
             raise IntegrityError(
                 f"{path} is not what evaluate drew",
                 remedy=f"delete {folder} and run: tidemill run",
@@ -329,4 +330,4 @@ def _attachments(workspace: Workspace) -> list[Path]:
         workspace.params,
         workspace.root / "dvc.lock",
     )
-    return [path for path in found if path.is_file()]
+    return [path for path in found if is_left(path)]

@@ -19,11 +19,13 @@ from tidemill.errors import IntegrityError, StorageFailed
 __all__ = [
     "commit_directory",
     "discard_directory",
+    "discard_file",
     "flush_folder",
     "fresh_directory",
     "is_leftover",
     "json_bytes",
     "place_file",
+    "read_file",
     "read_json",
     "replaced_file",
     "replacing",
@@ -143,6 +145,27 @@ def json_bytes(document: Any) -> bytes:
     return (text + "\n").encode()
 
 
+def read_file(path: Path) -> bytes:
+    """Read a small file of the workspace, whole.
+
+    Raises
+    ------
+    IntegrityError
+        If it is missing.
+    StorageFailed
+        If the disk refuses.
+    """
+    with storage_errors(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as exc:
+            raise IntegrityError(
+                f"{path} is missing",
+                remedy="run the stage that makes it again: tidemill run",
+                path=str(path),
+            ) from exc
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file that tidemill wrote.
 
@@ -150,15 +173,12 @@ def read_json(path: Path) -> Any:
     ------
     IntegrityError
         If the file is missing or not JSON.
+    StorageFailed
+        If the disk refuses.
     """
+    content = read_file(path)
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as exc:
-        raise IntegrityError(
-            f"{path} is missing",
-            remedy="run the stage that makes it again: tidemill run",
-            path=str(path),
-        ) from exc
+        return json.loads(content)
     except ValueError as exc:
         raise IntegrityError(
             f"{path} is not valid JSON: {exc}",
@@ -173,6 +193,12 @@ def fresh_directory(path: Path) -> Path:
         discard_directory(path)
         path.mkdir(parents=True)
     return path
+
+
+def discard_file(path: Path) -> None:
+    """Delete a file or a link, if it is there."""
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
 
 
 def discard_directory(path: Path, *, beside: Path | None = None) -> None:

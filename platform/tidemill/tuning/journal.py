@@ -11,7 +11,15 @@ from typing import Any
 
 from tidemill.contracts import Direction, Scalar, Space, Trial
 from tidemill.errors import IntegrityError
-from tidemill.storage import hash_bytes, storage_errors
+from tidemill.storage import (
+    discard_file,
+    files_below,
+    hash_bytes,
+    is_left,
+    read_file,
+    storage_errors,
+    write_bytes,
+)
 from tidemill.tuning.distributions import distributions
 
 __all__ = ["Journal"]
@@ -100,16 +108,13 @@ class Journal:
 
 def _mend(path: Path) -> None:
     """Remove what a killed writer left: its lock, and the torn end of its last line."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f"{path.name}.lock*"):
-            leftover.unlink()
-        if path.exists():
-            content = path.read_bytes()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                with path.open("r+b") as file:
-                    file.truncate(whole)
+    content = read_file(path) if is_left(path) else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content or not content:
+        write_bytes(path, whole)
+    for left in files_below(path.parent):
+        if left.name.startswith(f"{path.name}.lock"):
+            discard_file(left)
 
 
 def _freeze(trial: Trial, distributions: dict[str, Any]) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
-from tidemill.errors import SuiteInvalid, nearest
+from tidemill.errors import IntegrityError, SuiteInvalid, nearest
+from tidemill.storage import is_left, read_json
 
 __all__ = ["Expectation", "Suite", "known_expectations", "load_suite", "read_suite"]
 
@@ -68,18 +69,20 @@ def load_suite(path: Path) -> Suite:
     SuiteInvalid
         If the file is missing, is not such a document, holds no expectation, or names one
         that Great Expectations does not have (the nearest name is offered).
+    StorageFailed
+        If the disk refuses.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
+    if not is_left(path):
         raise SuiteInvalid(
             f"there is no expectation suite at {path}",
             remedy="draft one with: tidemill suite draft",
             path=str(path),
-        ) from exc
-    except (OSError, ValueError) as exc:
+        )
+    try:
+        document = read_json(path)
+    except IntegrityError as exc:
         raise SuiteInvalid(
-            f"the expectation suite {path} is not readable JSON: {exc}",
+            f"the expectation suite {path} is not readable JSON: {exc.__cause__}",
             remedy="mend it, or draft a new one with: tidemill suite draft",
             path=str(path),
         ) from exc
@@ -138,11 +141,6 @@ def known_expectations() -> tuple[str, ...]:
         # Its modules are named like its expectations; importing it would cost seconds.
         package = importlib.util.find_spec("great_expectations")
         folders = (package.submodule_search_locations or []) if package else []
-        _KNOWN["names"] = tuple(
-            sorted(
-                path.stem
-                for folder in folders
-                for path in Path(folder, "expectations", "core").glob("*expect*.py")
-            )
-        )
+        modules = iter_modules([f"{folder}/expectations/core" for folder in folders])
+        _KNOWN["names"] = tuple(sorted(one.name for one in modules if "expect" in one.name))
     return _KNOWN["names"]
