@@ -1,9 +1,6 @@
 """A step of another package: CONTRIBUTING's recipe, through the suite and a whole run."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,7 @@ import pytest
 from tidemill.config import params_schema, read_params
 from tidemill.errors import ConfigError, ModelUntrusted, UsageError
 from tidemill.steps import STEPS
-from tidemill.testing.packages import recipe_files, write_package
+from tidemill.testing.packages import check_scores, recipe_files, run_installed, write_package
 from tidemill.testing.steps import StepContract
 from tidemill.testing.workspaces import small_workspace
 from tidemill.tracking import open_candidate
@@ -103,18 +100,6 @@ def test_settings_of_before_are_named_as_before():
     assert stated.model_dump(mode="json")["steps"] == ["project"]
 
 
-def tidemill(root, package, *words):
-    """The command line, where the package is installed."""
-    path = os.pathsep.join([str(package), *filter(None, sys.path)])
-    return subprocess.run(
-        [sys.executable, "-m", "tidemill", *words, "-w", str(root)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     """Fitted, learnt from, judged, refitted, registered and asked for scores; its model is refused
@@ -122,18 +107,13 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     """
     root = small_workspace(tmp_path / "ws", rows=4000)
     steps = "reduction.steps=[select, {within_range: {margin: 0.1}}, project]"
-    done = tidemill(root, package, "run", "--direct", "--json", "--set", steps)
-    assert done.returncode == 0, done.stderr
+    run_installed(package, root, "run", "--direct", "--set", steps)
     report = json.loads((root / "reports" / "reduction.json").read_text())
     assert [one["step"] for one in report["steps"]] == ["within_range"]
     assert report["steps"][0]["widest"] > 0
     model = root / "models" / "candidate" / "model"
     assert "within-range==1.0" in (model / "requirements.txt").read_text()
-    source = next((root / "data" / "raw").iterdir())
-    out = tmp_path / "scores.parquet"
-    scored = tidemill(root, package, "score", "--input", str(source), "--output", str(out))
-    assert scored.returncode == 0, scored.stderr
-    assert out.stat().st_size > 1000
+    check_scores(package, root)
     with pytest.raises(ModelUntrusted, match="within_range"):
         open_candidate(model)
     monkeypatch.syspath_prepend(str(package))

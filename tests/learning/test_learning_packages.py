@@ -1,9 +1,6 @@
 """A learner of another package: CONTRIBUTING's recipe, through the suite and a whole run."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -13,6 +10,7 @@ from tidemill.learners import LEARNERS
 from tidemill.learning import choose_strategy
 from tidemill.schema import Task
 from tidemill.testing.learners import LearnerContract
+from tidemill.testing.packages import check_scores, run_installed
 from tidemill.testing.workspaces import small_workspace
 from tidemill.tracking import open_candidate
 
@@ -54,18 +52,6 @@ def test_one_that_is_no_learner_is_refused_by_what_it_lacks(tmp_path, monkeypatc
             read_params(f"{SOURCE}training: {{learner: '{name}'}}")
 
 
-def tidemill(root, package, *words):
-    """The command line, where the package is installed."""
-    path = os.pathsep.join([str(package), *filter(None, sys.path)])
-    return subprocess.run(
-        [sys.executable, "-m", "tidemill", *words, "-w", str(root)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     """Searched, trained, judged, refitted, registered and asked for scores; and its model is
@@ -78,18 +64,13 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
         "reduction={impute: mean, encode: one_hot, scale: standard}",
     )
     sets = [word for setting in settings for word in ("--set", setting)]
-    done = tidemill(root, package, "run", "--direct", "--json", *sets)
-    assert done.returncode == 0, done.stderr
+    run_installed(package, root, "run", "--direct", *sets)
     training = json.loads((root / "models" / "candidate" / "training.json").read_text())
     assert (training["learner"], training["strategy"]) == ("straight_lines", "in_memory")
     assert "penalty" in training["params"]
     model = root / "models" / "candidate" / "model"
     assert "straight-lines==1.0" in (model / "requirements.txt").read_text()
-    source = next((root / "data" / "raw").iterdir())
-    out = tmp_path / "scores.parquet"
-    scored = tidemill(root, package, "score", "--input", str(source), "--output", str(out))
-    assert scored.returncode == 0, scored.stderr
-    assert out.stat().st_size > 1000
+    check_scores(package, root)
     with pytest.raises(ModelUntrusted, match="not allowed"):
         open_candidate(model)
     monkeypatch.syspath_prepend(str(package))

@@ -236,26 +236,45 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@pytest.fixture(scope="module")
+def sessions() -> dict[tuple[str, str], Any]:
+    """What a browser keeps of having signed in, by address and key."""
+    return {}
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Sign in and open a page; every complaint of the browser fails the test."""
+def visit(browser: Browser, sessions: dict[tuple[str, str], Any]) -> Iterator[Callable[..., Page]]:
+    """Open a page, signed in by the first test that comes; each complaint of the browser fails."""
     contexts: list[BrowserContext] = []
     said: list[str] = []
 
-    def opened(monitor: Monitor, path: str = "/", *, key: str = "", **options: Any) -> Page:
+    def blank(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": DESKTOP, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else 0)
         page.on("pageerror", lambda error: said.append(str(error)))
+        return page
+
+    def sign_in(page: Page, monitor: Monitor, path: str, key: str) -> None:
         page.goto(f"{monitor.url}/login?next={path.replace('%', '%25')}")
         page.get_by_label("API key").fill(key or monitor.key)
         page.get_by_role("button", name="Sign in").click()
         ready(page)
+
+    def opened(monitor: Monitor, path: str = "/", *, key: str = "", **options: Any) -> Page:
+        known = sessions.get((monitor.url, key))
+        page = blank(storage_state=known, **options)
+        if known is None:
+            sign_in(page, monitor, path, key)
+            sessions[monitor.url, key] = page.context.storage_state()
+        else:
+            page.goto(monitor.url + path)
+            ready(page)
         return page
 
-    opened.said = said  # type: ignore[attr-defined]
+    opened.said, opened.blank, opened.sign_in = said, blank, sign_in  # type: ignore[attr-defined]
     yield opened
     for context in contexts:
         context.close()
@@ -291,7 +310,8 @@ def visit_all(page: Page, monitor: Monitor) -> Iterator[str]:
 
 def test_a_key_opens_a_session_and_signing_out_ends_it(monitor, visit):
     """The page that was asked for comes after signing in; a wrong key is told so."""
-    page = visit(monitor, "/alerts")
+    page = visit.blank()
+    visit.sign_in(page, monitor, "/alerts", monitor.key)
     expect(page).to_have_url(f"{monitor.url}/alerts")
 
     page.get_by_role("button", name="Sign out").click()

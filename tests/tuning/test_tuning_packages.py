@@ -1,9 +1,6 @@
 """A sampler and a pruner of another package: CONTRIBUTING's recipe, the suites and a whole run."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,7 @@ import pytest
 from tidemill.config import params_schema, read_params
 from tidemill.errors import ConfigError, UsageError
 from tidemill.searchers import PRUNERS, SAMPLERS
-from tidemill.testing.packages import recipe_files, write_package
+from tidemill.testing.packages import check_scores, recipe_files, run_installed, write_package
 from tidemill.testing.searchers import PrunerContract, SamplerContract
 from tidemill.testing.workspaces import small_workspace
 from tidemill.tracking import open_candidate
@@ -81,26 +78,10 @@ def test_settings_of_before_are_named_as_before():
 def test_they_go_through_a_whole_run(package, tmp_path):
     """Searched with them, trained, registered and asked for scores, where they are installed."""
     root = small_workspace(tmp_path / "ws", rows=4000)
-    path = os.pathsep.join([str(package), *filter(None, sys.path)])
-
-    def tidemill(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "tidemill", *words, "-w", str(root)],
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
     given = ("tuning.sampler=golden", "tuning.pruner=quartile", "tuning.trials=6")
     sets = [word for setting in given for word in ("--set", setting)]
-    done = tidemill("run", "--direct", "--json", *sets)
-    assert done.returncode == 0, done.stderr
+    run_installed(package, root, "run", "--direct", *sets)
     found = json.loads((root / "models" / "params.json").read_text())
     assert found["trials"] == 6
-    source = next((root / "data" / "raw").iterdir())
-    out = tmp_path / "scores.parquet"
-    scored = tidemill("score", "--input", str(source), "--output", str(out))
-    assert scored.returncode == 0, scored.stderr
-    assert out.stat().st_size > 1000
+    check_scores(package, root)
     assert open_candidate(root / "models" / "candidate" / "model").digest, "it needs no sampler"

@@ -33,6 +33,7 @@ from tidemill.testing.workspaces import made_once
 __all__ = ["IMPORTED", "forked_commands"]
 
 IMPORTED = (
+    "skops.io",  # first: it looks through every module that is there
     "dvc.cli",
     "dvc.commands.repro",
     "dvc.repo",
@@ -41,7 +42,6 @@ IMPORTED = (
     "mlflow.sklearn",
     "optuna",
     "sklearn.pipeline",
-    "skops.io",
     "tidemill.cli",
     "tidemill.ingestion.checks.gx_session",
     "tidemill.pipeline",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["recipe_files", "write_package"]
+__all__ = ["check_scores", "recipe_files", "run_installed", "write_package"]
 
 
 def recipe_files(page: Path, heading: str) -> dict[str, str]:
@@ -41,3 +44,25 @@ def write_package(folder: Path, files: Mapping[str, str]) -> Path:
     lines = [f"[{group}]\n{name} = {at}\n" for group, rows in points for name, at in rows.items()]
     (metadata / "entry_points.txt").write_text("\n".join(lines))
     return folder
+
+
+def run_installed(package: Path, root: Path, *words: str) -> None:
+    """Run a command in the workspace ``root`` where a package is installed; it must end with 0."""
+    path = os.pathsep.join([str(package), *filter(None, sys.path)])
+    done = subprocess.run(  # noqa: S603 - what the test says
+        [sys.executable, "-m", "tidemill", *words, "-w", str(root)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"{words}: {done.returncode}\n{done.stderr}")
+
+
+def check_scores(package: Path, root: Path) -> None:
+    """A file of the workspace is scored by its model where the package is installed."""
+    source, out = next((root / "data" / "raw").iterdir()), root.with_name("scores.parquet")
+    run_installed(package, root, "score", "--input", str(source), "--output", str(out))
+    if out.stat().st_size < 1000:
+        raise AssertionError(f"{out} holds no scores")
