@@ -157,3 +157,16 @@ def test_a_broken_package_that_nobody_named_is_in_nobodys_way(tmp_path, monkeypa
     assert "broken" not in LEARNERS.usable()
     with pytest.raises(DependencyMissing, match="needs the package 'nothing_of_that_name'"):
         LEARNERS["broken"]
+
+
+def test_packages_are_looked_for_once_on_a_path(tmp_path, monkeypatch):
+    """To look opens a file of each package; what comes on another path is found at once."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "late" not in SAMPLERS
+    metadata = tmp_path / "late-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[tidemill.samplers]\nlate = late:Sampler\n")
+    assert "late" not in SAMPLERS
+    monkeypatch.syspath_prepend(str(tmp_path / "more"))
+    assert "late" in SAMPLERS
