@@ -91,7 +91,7 @@ def test_a_full_disk_is_told(tmp_path):
 
 def test_every_clause_has_a_bad_store():
     """No test of the suite stands without a store that must fail it."""
-    clauses = {name for name in vars(StoreContract) if name.startswith("test_")}
+    clauses = {name for name in dir(StoreContract) if name.startswith("test_")}
     assert clauses == set(BAD_STORES)
 
 

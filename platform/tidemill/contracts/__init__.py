@@ -33,7 +33,7 @@ from tidemill.contracts.source import (
 )
 from tidemill.contracts.stage import OwnStage, StageJob
 from tidemill.contracts.step import Comoments, EncodedColumn, Step, TrainingColumns
-from tidemill.contracts.store import ObjectWriter, Store, StoredObject
+from tidemill.contracts.store import ObjectReader, ObjectWriter, Store, StoredObject
 
 __all__ = [
     "AHEAD",
@@ -51,6 +51,7 @@ __all__ = [
     "FitReport",
     "FloatMatrix",
     "Learner",
+    "ObjectReader",
     "ObjectWriter",
     "OwnStage",
     "Parameter",

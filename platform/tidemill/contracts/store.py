@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["ObjectWriter", "Store", "StoredObject"]
+__all__ = ["ObjectReader", "ObjectWriter", "Store", "StoredObject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,19 @@ class ObjectWriter(Protocol):
 
     def write(self, content: Buffer, /) -> int:
         """Add bytes, and return how many. Memory: a bounded share of the object."""
+
+
+class ObjectReader(Protocol):
+    """A range of an object that is being read, from front to back."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes: as many as ``size`` (0 or more), fewer only where the range ends.
+
+        Raises
+        ------
+        ValueError
+            If it is closed, as of a file.
+        """
 
 
 @runtime_checkable
@@ -55,7 +68,7 @@ class Store(Protocol):
         another never. Writing it again does no harm. Such an object never changes.
     Replacing
         Of several writers of one key the last to end wins. A reader gets bytes of one version in
-        one call; two calls may get two.
+        one call, and in one stream; two calls may get two.
     Committing
         A manifest is written last, and by compare and swap: of several who expect the same tag one
         wins, and the others get ``CommitConflict`` and leave what is there. To commit what is
@@ -66,14 +79,18 @@ class Store(Protocol):
         after any other end of the writer. A commit is never there without what was durable before.
     Exact ranges
         A range is read exactly: all bytes of it and none besides, or an error.
+    In order
+        A stream reads a range from front to back through one request, however many its reads;
+        several may be open at once. It is closed when its block ends.
     Errors
-        What is absent, or shorter than what is asked for, is an ``IntegrityError``; whatever the
-        medium refuses (full, unreachable, no permission) is a ``StorageFailed``. Both name the
-        store and the key, and have a remedy.
+        What is absent, or shorter than what is asked for, is an ``IntegrityError`` (of a stream, at
+        the latest with the read that lacks bytes); whatever the medium refuses (full, unreachable,
+        no permission) is a ``StorageFailed``. Both name the store and the key, and have a remedy.
     Listing
         Is for people and for tidying up. No result rests on it: it may be old.
     Bounded
-        Only :meth:`read` holds a whole object in memory.
+        Only :meth:`read` holds a whole object in memory; a stream holds what a read asks for, and
+        a bounded share of the object.
     At once
         Threads and processes may use it at once.
     """
@@ -87,6 +104,9 @@ class Store(Protocol):
 
     def read_range(self, key: str, first: int, buffer: Buffer) -> None:
         """Fill ``buffer`` (writable, contiguous) with the bytes of an object from ``first`` on."""
+
+    def stream(self, key: str, first: int, size: int) -> AbstractContextManager[ObjectReader]:
+        """Open ``size`` bytes of an object, from ``first`` on, to be read from front to back."""
 
     def size(self, key: str) -> int | None:
         """The bytes of an object; None where there is none."""

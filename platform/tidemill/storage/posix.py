@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tidemill.contracts import ObjectWriter, StoredObject
+from tidemill.contracts import ObjectReader, ObjectWriter, StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, UsageError
 from tidemill.storage.atomic import (
     discard_directory,
@@ -71,6 +71,13 @@ class PosixStore:
                 if not count:
                     raise _lost(self._path(key), f"is too short for its bytes from {first} on")
                 left = left[count:]
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[ObjectReader]:
+        """Read a file on from a place; at most a buffer is read ahead."""
+        with io.BufferedReader(self._open(key)) as file:
+            file.seek(first)
+            yield _Reader(file, self._path(key), size)
 
     def size(self, key: str) -> int | None:
         """A file's size."""
@@ -163,17 +170,17 @@ class PosixStore:
             )
         return self._root / key
 
+    def _open(self, key: str) -> io.FileIO:
+        path = self._path(key)
+        with storage_errors(path):
+            try:
+                return io.FileIO(path)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+                raise _lost(path, "is missing") from exc
+
     @contextmanager
     def _opened(self, key: str) -> Iterator[io.FileIO]:
-        path = self._path(key)
-        try:
-            file = io.FileIO(path)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
-            raise _lost(path, "is missing") from exc
-        except OSError:
-            with storage_errors(path):
-                raise
-        with file, storage_errors(path):
+        with self._open(key) as file, storage_errors(self._path(key)):
             yield file
 
     @contextmanager
@@ -201,6 +208,22 @@ class PosixStore:
                 yield from () if is_leftover(name[:-1]) else self._walk(Path(found[name]))
             elif not is_leftover(name):
                 yield Path(found[name]).relative_to(self._root).as_posix()
+
+
+class _Reader:
+    """Knows how much of its range is left."""
+
+    def __init__(self, file: BinaryIO, path: Path, left: int) -> None:
+        self.file, self.path, self.left = file, path, left
+
+    def read(self, size: int) -> bytes:
+        size = min(size, self.left)
+        with storage_errors(self.path):
+            content = self.file.read(size)
+        if len(content) < size:
+            raise _lost(self.path, f"is too short by {self.left - len(content)} bytes")
+        self.left -= size
+        return content
 
 
 class _Writer(HashingFile):

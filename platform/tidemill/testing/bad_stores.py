@@ -7,6 +7,7 @@ processes meet the same one.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed
-from tidemill.storage import hash_bytes, write_bytes
+from tidemill.storage import ObjectFile, hash_bytes, write_bytes
 from tidemill.storage.posix import PosixStore
 
 __all__ = ["BAD_STORES", "bad_store"]
@@ -51,6 +52,62 @@ class _PadsRanges(PosixStore):
     def read_range(self, key: str, first: int, buffer: Any) -> None:
         content = self.read(key)[first : first + len(buffer)]
         buffer[:] = content + bytes(len(buffer) - len(content))
+
+
+class _StreamsPackets(PosixStore):
+    """A read gives what has come so far."""
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[Any]:
+        with super().stream(key, first, size) as reader:
+            yield _Packets(reader)
+
+
+class _Packets:
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, size: int) -> bytes:
+        return bytes(self._reader.read(min(size, 4096)))
+
+
+class _StreamsWhatIsThere(PosixStore):
+    """Ends where the object ends."""
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[Any]:
+        there = max(0, (self.size(key) or 0) - first)
+        with super().stream(key, first, min(size, there)) as reader:
+            yield reader
+
+
+class _StreamsRequests(PosixStore):
+    """Asks for a range whenever something is read."""
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[Any]:  # noqa: ARG002 - read asks
+        with ObjectFile(self, key) as file:
+            file.seek(first)
+            yield file
+
+
+class _StreamsOn(PosixStore):
+    """Leaves what it has opened to whoever tidies up."""
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[Any]:
+        yield io.BytesIO(self.read(key)[first : first + size])
+
+
+class _StreamsFromMemory(PosixStore):
+    """Fetches the range before it is asked for."""
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[Any]:
+        content = bytearray(size)
+        self.read_range(key, first, content)
+        with io.BytesIO(content) as reader:
+            yield reader
 
 
 class _EmptyIfAbsent(PosixStore):
@@ -211,6 +268,11 @@ BAD_STORES: dict[str, type[PosixStore]] = {
     "test_a_range_is_exact": _ReadsBlocks,
     "test_a_range_beyond_the_end_is_refused": _PadsRanges,
     "test_a_file_reads_what_is_asked_for": _ReadsBlocks,
+    "test_a_stream_is_exact": _StreamsPackets,
+    "test_a_stream_beyond_the_end_is_refused": _StreamsWhatIsThere,
+    "test_a_stream_is_of_one_version": _StreamsRequests,
+    "test_a_stream_ends_with_its_block": _StreamsOn,
+    "test_a_stream_holds_what_is_asked_for": _StreamsFromMemory,
     "test_what_is_absent_is_told": _EmptyIfAbsent,
     "test_what_the_medium_refuses_is_told": _LetsErrorsThrough,
     "test_no_key_leaves_the_store": _TrustsKeys,

@@ -3,7 +3,7 @@
 
 Nothing here looks at files, so that a store may be a bucket, a database or a service. Other
 processes open the store from its address. Of those in ``tidemill.testing.bad_stores`` each breaks
-one clause.
+one clause. What is said of ranges and streams stands in ``tidemill.testing.ranges``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import pytest
 
 from tidemill.contracts import Store, StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
-from tidemill.storage import ObjectFile, Receipts, StoreFolder, open_store
+from tidemill.storage import Receipts, StoreFolder, open_store
+from tidemill.testing.ranges import RangeClauses, kept, streamed
 
 __all__ = ["StoreContract", "kept"]
 
@@ -33,7 +34,7 @@ _TOGETHER = 8
 _RACES = [f"race/{number:02d}".encode() for number in range(12)]
 
 
-class StoreContract:
+class StoreContract(RangeClauses):
     """The contract of :class:`tidemill.contracts.Store`, a test a clause.
 
     A subclass named ``Test...`` supplies the fixtures ``store``, an empty one, and ``refusing``,
@@ -79,37 +80,13 @@ class StoreContract:
         assert [store.read(one.key) for one in (first, other)] == [b"one", b"two"]
         assert sorted(store.list_keys("folder")) == sorted({first.key, other.key})
 
-    def test_a_range_is_exact(self, store: Store) -> None:
-        """The bytes asked for fill the buffer, the first and the last ones too."""
-        content = bytes(range(256)) * 300
-        kept(store, "a", content)
-        for first, size in ((0, 1), (0, len(content)), (1000, 66_000), (len(content) - 1, 1)):
-            buffer = bytearray(size)
-            store.read_range("a", first, buffer)
-            assert buffer == content[first : first + size]
-        store.read_range("a", len(content), bytearray())
-
-    def test_a_range_beyond_the_end_is_refused(self, store: Store) -> None:
-        """What is shorter than what is asked for is no answer."""
-        kept(store, "a", b"123")
-        for first, size in ((0, 4), (2, 2), (3, 1), (9, 1)):
-            with pytest.raises(IntegrityError, match="a"):
-                store.read_range("a", first, bytearray(size))
-
-    def test_a_file_reads_what_is_asked_for(self, store: Store) -> None:
-        """Through ``ObjectFile`` as from any file, from wherever one has gone to."""
-        kept(store, "a", b"0123456789")
-        file = ObjectFile(store, "a")
-        assert (file.read(3), file.tell(), file.seek(-2, os.SEEK_END)) == (b"012", 3, 8)
-        assert (file.read(), file.read()) == (b"89", b"")
-
     def test_what_is_absent_is_told(self, store: Store) -> None:
         """It has no size and is no manifest; to read it is an error with key and remedy."""
         kept(store, "folder/a", b"")
         for key in ("b", "folder", "folder/b"):
             assert store.size(key) is None
             assert store.manifest(key) is None
-            for read in (store.read, store.sha256, partial(_first_byte, store)):
+            for read in (store.read, store.sha256, *_first_bytes(store)):
                 with pytest.raises(IntegrityError, match=key) as caught:
                     read(key)
                 assert caught.value.remedy
@@ -135,7 +112,7 @@ class StoreContract:
     def test_no_key_leaves_the_store(self, store: Store) -> None:
         """A key that is none is refused by every method."""
         doors: list[Callable[[str], Any]] = [store.read, store.size, store.sha256, store.manifest]
-        doors += [store.discard, partial(_first_byte, store), partial(_folder, store)]
+        doors += [store.discard, *_first_bytes(store), partial(_folder, store)]
         doors.append(partial(kept, store, content=b""))
         doors.append(partial(store.commit, content=b"", expected=""))
         for door in doors:
@@ -163,22 +140,6 @@ class StoreContract:
                 divmod(writer.write(b"new" * 100_000), 0)
         assert store.read("a") == b"old"
         assert list(store.list_keys()) == ["a"]
-
-    def test_readers_see_one_version(self, store: Store) -> None:
-        """However often an object is replaced, a read and a range are of one version."""
-        size, stop = _MB, threading.Event()
-        kept(store, "a", bytes(size))
-        writer = threading.Thread(target=_flip, args=(store, size, stop))
-        writer.start()
-        try:
-            for _ in range(12):
-                content, buffer = store.read("a"), bytearray(size - 1)
-                store.read_range("a", 1, buffer)
-                assert content.count(content[:1]) == size
-                assert buffer.count(buffer[:1]) == size - 1
-        finally:
-            stop.set()
-            writer.join()
 
     def test_the_last_writer_wins(self, store: Store) -> None:
         """Of two writers of one key the one that ends last."""
@@ -314,30 +275,20 @@ class StoreContract:
         assert receipts.made_anew("works") == ()
 
 
-def kept(store: Store, key: str | None, content: bytes) -> StoredObject:
-    """Write an object of that key; below ``folder``, named by its content, where that is None."""
-    with store.write("folder") if key is None else store.replace(key) as writer:
-        writer.write(content)
-    return writer.stored
-
-
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _first_byte(store: Store, key: str) -> None:
-    store.read_range(key, 0, bytearray(1))
+def _first_bytes(store: Store) -> tuple[Callable[[str], Any], ...]:
+    """Two ways to the first byte of an object."""
+    return lambda key: store.read_range(key, 0, bytearray(1)), lambda key: streamed(
+        store, key, 0, 1
+    )
 
 
 def _folder(store: Store, key: str, content: bytes = b"") -> None:
     with store.write(key) as writer:
         writer.write(content)
-
-
-def _flip(store: Store, size: int, stop: threading.Event) -> None:
-    while not stop.is_set():
-        for turn in (0, 1):
-            kept(store, "a", bytes([turn]) * size)
 
 
 def _together(works: list[Callable[[], None]]) -> None:

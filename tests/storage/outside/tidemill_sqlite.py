@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import sqlite3
 from contextlib import closing, contextmanager
@@ -47,6 +48,15 @@ class SqliteStore:
                 taken = body[skip : skip + len(view) - done]
                 view[done : done + len(taken)] = taken
                 done, skip = done + len(taken), 0
+
+    @contextmanager
+    def stream(self, key, first, size):
+        with self._open(key) as database:
+            if first + size > self._row(database, key)[0]:
+                raise IntegrityError(f"{self._at(key)} is too short", remedy="make it again")
+            parts = self._parts(database, key, first // _PART, -1)
+            with io.BufferedReader(_Reader(parts, first % _PART, size)) as reader:
+                yield reader
 
     def size(self, key):
         with self._open(key) as database:
@@ -150,6 +160,24 @@ class SqliteStore:
         rows = ((key, number, body) for number, body in enumerate(parts))
         database.executemany("insert into parts values (?, ?, ?)", rows)
         database.execute("replace into objects values (?, ?, ?)", (key, size, digest))
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, parts, skip, left):
+        self.parts, self.left, self.body = parts, left, b""
+        if left:
+            self.body = next(parts)[0][skip:]
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if self.left and not self.body:
+            (self.body,) = next(self.parts)
+        taken = self.body[: min(len(buffer), self.left)]
+        buffer[: len(taken)] = taken
+        self.body, self.left = self.body[len(taken) :], self.left - len(taken)
+        return len(taken)
 
 
 class _Writer:
