@@ -197,6 +197,19 @@ def test_nothing_outside_storage_touches_a_path_of_data():
     assert {path.stem for path in files if touches_a_path(path)} == TOUCHING
 
 
+def test_sharding_knows_no_folder_of_data():
+    """It is given addresses, and hands on the folder that shards are published to, and no other."""
+    given = [
+        (path.stem, getattr(node, "arg", "a field"))
+        for path in sorted((PACKAGE / "sharding").glob("*.py"))
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.arg | ast.AnnAssign)
+        and node.annotation is not None
+        and "Path" in ast.unparse(node.annotation)
+    ]
+    assert given == [("append", "out"), ("build", "out")]
+
+
 def test_public_class_names_are_unique():
     """One word, one thing: who reads a class's name knows which one is meant."""
     homes: dict[str, list[str]] = {}

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from tidemill.pipeline import STAGES
-from tidemill.storage import ShardManifest, ValidatedManifest, read_json, verify_file
+from tidemill.storage import ShardManifest, StoreFolder, ValidatedManifest, read_json
 from tidemill.testing.forks import forked_commands
 from tidemill.testing.workspaces import output_hashes
 from tidemill.versioning import Versions, read_lock, repair
@@ -153,7 +153,7 @@ def check_whole_or_absent(root: Path, hashes: dict[str, str]) -> list[str]:
             manifest = kind.read(root / "data" / folder)
             entries = manifest.parts if folder == "validated" else manifest.shards
             for entry in entries:
-                verify_file(root / "data" / folder, entry.file)
+                StoreFolder.at(root / "data" / folder).verified(entry.file)
     return there
 
 
@@ -173,8 +173,8 @@ def finished_work(root: Path) -> Finished:
         part = receipt.parents[1] / "parts" / read_json(receipt)["part"]["path"]
         splits[part.name] = (part.stat().st_ino, part.stat().st_mtime_ns)
     shards = {}
-    for receipt in work.glob("shard/*/cut/*/shard-*.json"):
-        file = receipt.parent / "staged" / read_json(receipt)["entry"]["file"]["path"]
+    for receipt in work.glob("shard/*/cut/*/shards/shard-*[0-9].json"):
+        file = receipt.parent / read_json(receipt)["entry"]["file"]["path"]
         shards[file.name] = (file.stat().st_ino, file.stat().st_mtime_ns)
     return Finished(splits, shards, recorded_stages(root))
 

@@ -30,7 +30,7 @@ from tidemill.ledger.database import tables
 from tidemill.schema import Role
 from tidemill.sharding import verify
 from tidemill.stages import shard_warnings
-from tidemill.storage import ShardManifest, Workspace
+from tidemill.storage import ShardManifest, StoreFolder, Workspace
 from tidemill.testing.workspaces import run_here
 from tidemill.tracking import Registry, Tracker, roll_back
 from tidemill_monitor.app import create_app
@@ -144,7 +144,7 @@ def test_shards_verify(kept):
     shards = Workspace.at(kept).shards
     manifest = ShardManifest.read(shards)
     with LocalEngine(1) as engine:
-        assert verify(manifest, shards, engine) == ()
+        assert verify(manifest, StoreFolder.at(shards), engine) == ()
     assert all(manifest.rows(role) for role in Role)
 
 
@@ -171,7 +171,7 @@ def test_a_workspace_runs_on(kept):
     assert summary.facts["version"] >= before["version"]
     shards = Workspace.at(kept).shards
     with LocalEngine(1) as engine:
-        assert verify(ShardManifest.read(shards), shards, engine) == ()
+        assert verify(ShardManifest.read(shards), StoreFolder.at(shards), engine) == ()
     again = run_here(kept)
     assert {stage.state for stage in again.stages} == {"current"}
 

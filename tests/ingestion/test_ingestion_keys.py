@@ -15,6 +15,7 @@ from tidemill.ingestion.checks import unique_keys
 from tidemill.ingestion.checks.gathered_keys import check_keys
 from tidemill.ingestion.checks.unique_keys import BucketCheck, KeySpill, bucket_count
 from tidemill.storage import most_opens
+from tidemill.testing.opens import opened_files
 
 TEXT = pa.schema([("key", pa.string())])
 
@@ -108,30 +109,24 @@ def test_buckets_follow_the_source_alone() -> None:
 def test_opens_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many splits each spill is opened once, and a bucket opens few pieces, however many."""
     spills: list[str] = []
-    mapped, opened = pa.memory_map, Path.open
+    mapped = pa.memory_map
 
     def count_spill(path: str, *told: object) -> pa.MemoryMappedFile:
         spills.append(Path(path).name)
         return mapped(path, *told)
 
-    pieces: list[str] = []
-
-    def count_piece(path: Path, *told: object) -> object:
-        pieces.append(path.name)
-        return opened(path, *told)
-
     monkeypatch.setattr(pa, "memory_map", count_spill)
-    monkeypatch.setattr(Path, "open", count_piece)
     monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", 5)
     found = check(tmp_path, [[f"{split}-{row}" for row in range(40)] for split in range(4)], 4)
     assert (found.distinct, len(spills)) == (160, 4 * 4 + 4)
     spills.clear()
-    pieces.clear()
     splits = [[f"{split}-{row}" for row in range(40)] for split in range(12)]
     files = spilled(tmp_path, splits, 4)
-    assert check_keys(files, 4, tmp_path / "few", LocalEngine(1)).distinct == 480
+    with opened_files() as opened:
+        assert check_keys(files, 4, tmp_path / "few", LocalEngine(1)).distinct == 480
     assert len(spills) == 12
-    assert 4 < len(pieces) <= most_opens(12, 4) == 4 * 7
+    pieces = [path for path, _ in opened if ".ipc" in path]
+    assert 4 * (4 + 1) == len(pieces) <= most_opens(12, 4) == 4 * 6
     # At 1 TB, 16,000 splits and 1,024 buckets: 16 million spills were opened.
     monkeypatch.undo()
     assert most_opens(16_000, 1024) + 16_000 < 300_000

@@ -14,7 +14,7 @@ import pytest
 
 from tidemill.engines import LocalEngine
 from tidemill.sharding import verify
-from tidemill.storage import ShardManifest, Workspace
+from tidemill.storage import ShardManifest, StoreFolder, Workspace
 from tidemill.storage.live_sets import live_sets
 from tidemill.testing.workspaces import copy_workspace
 from tidemill.tracking import Registry, Tracker
@@ -74,5 +74,5 @@ def test_a_killed_retraining_goes_on(share, undisturbed, finished, tmp_path):
     assert len(version_notes(root)) == 1
     shards = root / "data" / "shards"
     with LocalEngine(1) as engine, Versions(root) as versions:
-        assert verify(ShardManifest.read(shards), shards, engine) == ()
+        assert verify(ShardManifest.read(shards), StoreFolder.at(shards), engine) == ()
         assert versions.is_current("shard")

@@ -224,18 +224,18 @@ def test_the_reference_is_of_the_new_world(retrained, tmp_path):
 def test_appended_shards_can_be_verified_and_searched(retrained, tmp_path):
     """verify finds all sound, and a damaged appended shard; locate finds a live row by its key."""
     root = copy_workspace(retrained[0], tmp_path / "ws")
-    shards = root / "data" / "shards"
-    manifest = ShardManifest.read(shards)
+    folder = StoreFolder.at(root / "data" / "shards")
+    manifest = folder.shard_manifest()
     with LocalEngine(1) as engine:
-        assert verify(manifest, shards, engine) == ()
+        assert verify(manifest, folder, engine) == ()
         appended = next(shard for shard in manifest.shards if shard.origin)
-        path = shards / appended.file.path
+        path = root / "data" / "shards" / appended.file.path
         key = next(read_blocks(path))["ride_id"][7].as_py()
-        found = locate(manifest, shards, str(key))
+        found = locate(manifest, folder, str(key))
         assert (found.shard, found.row) == (appended.id, 7)
         path.chmod(0o644)
         path.write_bytes(path.read_bytes()[:-9] + b"\0" * 9)
-        assert any("appended" in problem.path for problem in verify(manifest, shards, engine))
+        assert any("appended" in problem.path for problem in verify(manifest, folder, engine))
 
 
 def test_the_same_decision_again_changes_nothing(retrained, again):

@@ -10,7 +10,7 @@ import pytest
 from tidemill.engines import LocalEngine
 from tidemill.errors import StorageFailed
 from tidemill.sharding import verify
-from tidemill.storage import ShardManifest, Workspace, read_blocks
+from tidemill.storage import ShardManifest, StoreFolder, Workspace, read_blocks
 from tidemill.storage.live_sets import live_sets
 from tidemill.testing.workspaces import copy_workspace
 from tidemill.versioning import Versions
@@ -58,7 +58,7 @@ def test_what_an_unfinished_retraining_appended_is_not_appended_again(root, live
     )
     shards = root / "data" / "shards"
     with LocalEngine(1) as engine, Versions(root) as versions:
-        assert verify(ShardManifest.read(shards), shards, engine) == ()
+        assert verify(ShardManifest.read(shards), StoreFolder.at(shards), engine) == ()
         assert versions.is_current("shard")
 
     third = live(root, 300, seed=2)

@@ -20,6 +20,7 @@ from tidemill.storage import (
     BlockWriter,
     PartEntry,
     ShardManifest,
+    StoreFolder,
     ValidatedManifest,
     read_blocks,
 )
@@ -47,12 +48,12 @@ class Table:
     ) -> ShardManifest:
         return shard(
             self.manifest,
-            self.folder,
+            StoreFolder.at(self.folder),
             ShardingConfig.model_validate(config or {}),
             dataset_key=key,
             seed=seed,
             engine=engine or LocalEngine(1),
-            work=base / "work",
+            work=StoreFolder.at(base / "work"),
             out=base / "shards",
             **more,
         )

@@ -16,7 +16,7 @@ from tidemill.config import params_schema, read_params
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, UsageError
 from tidemill.sharding import locate, verify
-from tidemill.storage import ShardManifest
+from tidemill.storage import ShardManifest, StoreFolder
 from tidemill.testing.bad_bucket_rules import BAD_BUCKET_RULES
 from tidemill.testing.bucket_rules import BucketRuleContract
 
@@ -117,19 +117,19 @@ def test_shards_are_made_read_and_verified_by_it(kit, tmp_path, time):
     folder = tmp_path / "shards"
     assert ShardManifest.read(folder) == manifest
     assert manifest.strategy == "weekday"
-    assert verify(manifest, folder, LocalEngine(1)) == ()
+    assert verify(manifest, StoreFolder.at(folder), LocalEngine(1)) == ()
     assert sorted(chain(*kit.role_rows(manifest, folder).values())) == list(range(1500))
     for shard, rows in zip(manifest.shards, kit.rows_by_shard(manifest, folder), strict=True):
         firsts = manifest.boundaries[shard.role.value]
         last = dict(zip(firsts, [*firsts[1:], None], strict=True))[firsts[shard.bucket]]
         mine = DAYS[DAYS.index(firsts[shard.bucket]) : DAYS.index(last) if last else 7]
         assert {moment.strftime("%a") for moment in rows["started_at"].to_pylist()} <= {*mine}
-    found = locate(manifest, folder, "ride-0-17")
+    found = locate(manifest, StoreFolder.at(folder), "ride-0-17")
     assert found is not None
     broken = kit.replace(
         manifest, strategy="time", boundaries=dict.fromkeys(manifest.boundaries, ())
     )
-    assert verify(broken, folder, LocalEngine(1)) != ()
+    assert verify(broken, StoreFolder.at(folder), LocalEngine(1)) != ()
 
 
 class Careless:

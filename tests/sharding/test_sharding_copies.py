@@ -9,11 +9,12 @@ from tidemill.engines import LocalEngine
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role
 from tidemill.sharding import Copies, count_copies
+from tidemill.storage import StoreFolder
 
 
 def _counted(kit, manifest, folder, work) -> Copies:
-    work.mkdir()
-    return count_copies(manifest, folder, work, LocalEngine(1))
+    places = (StoreFolder.at(folder), StoreFolder.at(work))
+    return count_copies(manifest, *places, LocalEngine(1))
 
 
 @pytest.fixture

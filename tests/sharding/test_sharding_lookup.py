@@ -10,7 +10,7 @@ from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
 from tidemill.schema import Role
 from tidemill.sharding import locate, verify
-from tidemill.storage import ShardManifest, read_block
+from tidemill.storage import ShardManifest, StoreFolder, read_block
 
 PLANS = [
     {"strategy": "hash"},
@@ -29,22 +29,22 @@ def test_every_key_is_located(kit, tmp_path, plan):
     manifest = kit.make(600).shard(tmp_path, {"shards": 7, "block_rows": 64, **plan})
     folder = tmp_path / "shards"
     for number in range(0, 600, 23):
-        place = locate(manifest, folder, f"ride-0-{number}")
+        place = locate(manifest, StoreFolder.at(folder), f"ride-0-{number}")
         block = read_block(folder / place.path, place.block)
         assert block["row"][place.row].as_py() == number
         assert manifest.shards[place.shard].role is place.role
-    assert locate(manifest, folder, "ride-0-600") is None
+    assert locate(manifest, StoreFolder.at(folder), "ride-0-600") is None
 
 
 def test_a_key_that_shards_is_looked_for_in_one_shard_of_each_role(kit, tmp_path):
     """Where the key is the sharding column, other shards are not even opened."""
     manifest = kit.make(600).shard(tmp_path, {"shards": 9})
-    place = locate(manifest, tmp_path / "shards", "ride-0-5")
+    place = locate(manifest, StoreFolder.at(tmp_path / "shards"), "ride-0-5")
     bucket = manifest.shards[place.shard].bucket
     for shard in manifest.shards:
         if shard.role is place.role and shard.bucket != bucket:
             (tmp_path / "shards" / shard.file.path).unlink()
-    assert locate(manifest, tmp_path / "shards", "ride-0-5") == place
+    assert locate(manifest, StoreFolder.at(tmp_path / "shards"), "ride-0-5") == place
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_without_a_key_the_sharding_column_locates(kit, tmp_path, plan, text):
     """Numbers, categories and booleans are found by their text."""
     table = kit.make(600, key=False)
     manifest = table.shard(tmp_path, {"shards": 7, **plan}, key=None)
-    place = locate(manifest, tmp_path / "shards", text)
+    place = locate(manifest, StoreFolder.at(tmp_path / "shards"), text)
     block = kit.decoded(read_block(tmp_path / "shards" / place.path, place.block))
     assert str(block[plan["by"]][place.row].as_py()).lower() == text.lower()
-    assert locate(manifest, tmp_path / "shards", "987654321") is None
+    assert locate(manifest, StoreFolder.at(tmp_path / "shards"), "987654321") is None
 
 
 def test_a_time_locates(kit, tmp_path):
@@ -73,17 +73,17 @@ def test_a_time_locates(kit, tmp_path):
     table = kit.make(600, key=False)
     manifest = table.shard(tmp_path, {"strategy": "time", "shards": 6}, key=None)
     moment = table.rows["started_at"][77].as_py()
-    place = locate(manifest, tmp_path / "shards", moment.isoformat())
+    place = locate(manifest, StoreFolder.at(tmp_path / "shards"), moment.isoformat())
     block = read_block(tmp_path / "shards" / place.path, place.block)
     assert block["started_at"][place.row].as_py() == moment
-    assert locate(manifest, tmp_path / "shards", "not a time") is None
+    assert locate(manifest, StoreFolder.at(tmp_path / "shards"), "not a time") is None
 
 
 def test_without_key_and_column_nothing_can_be_located(kit, tmp_path):
     """Rows sharded by their place have no name: ConfigError with the remedy."""
     manifest = kit.make(300, key=False).shard(tmp_path, key=None)
     with pytest.raises(ConfigError) as caught:
-        locate(manifest, tmp_path / "shards", "x")
+        locate(manifest, StoreFolder.at(tmp_path / "shards"), "x")
     assert "dataset.key" in caught.value.remedy
 
 
@@ -91,13 +91,17 @@ def test_without_key_and_column_nothing_can_be_located(kit, tmp_path):
 def test_sound_shards_have_no_problems(kit, tmp_path, pool, plan):
     """verify returns nothing on what shard wrote, in one process or several."""
     manifest = kit.make(900).shard(tmp_path, {"shards": 7, **plan})
-    assert verify(manifest, tmp_path / "shards", LocalEngine(1)) == ()
-    assert verify(ShardManifest.read(tmp_path / "shards"), tmp_path / "shards", pool) == ()
+    assert verify(manifest, StoreFolder.at(tmp_path / "shards"), LocalEngine(1)) == ()
+    assert (
+        verify(ShardManifest.read(tmp_path / "shards"), StoreFolder.at(tmp_path / "shards"), pool)
+        == ()
+    )
 
 
 def _texts(manifest, folder) -> str:
     return " ".join(
-        f"{problem.path}: {problem.text}" for problem in verify(manifest, folder, LocalEngine(1))
+        f"{problem.path}: {problem.text}"
+        for problem in verify(manifest, StoreFolder.at(folder), LocalEngine(1))
     )
 
 
@@ -109,7 +113,7 @@ def test_flipped_bytes_are_problems(kit, tmp_path):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(bytes(content))
-    found = verify(manifest, tmp_path / "shards", LocalEngine(1))
+    found = verify(manifest, StoreFolder.at(tmp_path / "shards"), LocalEngine(1))
     assert sorted(problem.path for problem in found) == [
         "shard-00001.profile.json",
         "shard-00002.parquet",
@@ -121,7 +125,7 @@ def test_missing_files_are_problems(kit, tmp_path):
     manifest = kit.make(600).shard(tmp_path, {"shards": 5})
     (tmp_path / "shards/shard-00000.parquet").unlink()
     (tmp_path / "shards/shard-00003.profile.json").unlink()
-    found = verify(manifest, tmp_path / "shards", LocalEngine(1))
+    found = verify(manifest, StoreFolder.at(tmp_path / "shards"), LocalEngine(1))
     assert {problem.path for problem in found} == {
         "shard-00000.parquet",
         "shard-00003.profile.json",

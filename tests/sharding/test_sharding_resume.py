@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,20 @@ import pytest
 from tidemill.engines import LocalEngine
 from tidemill.errors import StorageFailed
 from tidemill.sharding import verify
-from tidemill.storage import ShardManifest
+from tidemill.storage import ShardManifest, StoreFolder
 
 SCRIPT = Path(__file__).with_name("run_shard.py")
 CONFIG = {"shards": 9, "block_rows": 64}
 
 
-def _start(base: Path, workers: int = 1) -> subprocess.Popen[bytes]:
+def _start(base: Path, workers: int = 1, kill_past: str = "") -> subprocess.Popen[bytes]:
     platform = Path(__file__).parents[2] / "platform"
     with (base / "stderr").open("wb") as stderr:
         return subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(base), str(workers), json.dumps(CONFIG)],
+            [
+                *(sys.executable, str(SCRIPT), str(base), str(workers), json.dumps(CONFIG)),
+                *([kill_past] if kill_past else []),
+            ],
             env={**os.environ, "PYTHONPATH": str(platform)},
             stderr=stderr,
             start_new_session=True,
@@ -35,16 +37,8 @@ def _start(base: Path, workers: int = 1) -> subprocess.Popen[bytes]:
 
 
 def _receipts(base: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (base / "work").glob("*.json")}
-
-
-def _kill_when(process: subprocess.Popen[bytes], base: Path, receipts: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(_receipts(base)) < receipts and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    found = (base / "work").rglob("*[0-9].json")
+    return {path.name: path.stat().st_mtime_ns for path in found}
 
 
 def _prepare(kit, tmp_path: Path, monkeypatch) -> tuple[Path, list[tuple[str, str]]]:
@@ -58,22 +52,30 @@ def _prepare(kit, tmp_path: Path, monkeypatch) -> tuple[Path, list[tuple[str, st
 
 
 @pytest.mark.parametrize(
-    "receipts", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 12)), 18]
+    ("last", "receipts"),
+    [
+        pytest.param("piece-00000.ipc", 0, marks=pytest.mark.slow),
+        pytest.param("piece-00005.json", 6, marks=pytest.mark.slow),
+        pytest.param("piece-00011.json", 12, marks=pytest.mark.slow),
+        ("shard-00006.parquet", 18),
+        (".shards.staged/manifest.json", 21),
+        ("base/shards", 21),
+    ],
 )
-def test_a_killed_run_goes_on(kit, tmp_path, monkeypatch, receipts):
+def test_a_killed_run_goes_on(kit, tmp_path, monkeypatch, last, receipts):
     """After kill -9, finished pieces and shards are not made again, and the end is the same."""
     base, expected = _prepare(kit, tmp_path, monkeypatch)
-    _kill_when(_start(base), base, receipts)
+    assert _start(base, kill_past=last).wait() == -signal.SIGKILL
     finished = _receipts(base)
-    assert len(finished) >= receipts
-    assert not (base / "shards").exists()
+    assert len(finished) == receipts
+    assert (base / "shards").exists() == (last == "base/shards")
     process = _start(base)
     assert process.wait() == 0, (base / "stderr").read_text()
     counted = json.loads((base / "count-shards.json").read_text())
     assert finished.items() <= counted.items()
     assert len(counted) == 12 + 9
     assert kit.hashes(ShardManifest.read(base / "shards")) == expected
-    assert not (base / "work").exists()
+    assert {path.name for path in base.iterdir()} & {"work", ".shards.staged"} == set()
 
 
 @pytest.mark.slow
@@ -91,7 +93,7 @@ def test_kills_at_thirty_moments(kit, tmp_path, monkeypatch):
         if (base / "shards").exists():
             found = ShardManifest.read(base / "shards")
             assert kit.hashes(found) == expected
-            assert verify(found, base / "shards", LocalEngine(1)) == ()
+            assert verify(found, StoreFolder.at(base / "shards"), LocalEngine(1)) == ()
     assert _start(base).wait() == 0
     assert kit.hashes(ShardManifest.read(base / "shards")) == expected
 
@@ -129,23 +131,28 @@ def test_damaged_pieces_are_made_again(kit, tmp_path, monkeypatch):
 
 
 def test_damaged_shards_are_made_again(kit, tmp_path, monkeypatch):
-    """A staged shard or profile that is not what its receipt says is written again."""
+    """A finished shard or profile that is not what its receipt says is written again."""
     table = kit.make(900)
     expected = kit.hashes(table.shard(tmp_path / "whole", CONFIG))
     with monkeypatch.context() as patch:
-        patch.setattr("tidemill.sharding.build.commit_directory", _interrupt)
+        patch.setattr("tidemill.sharding.build.publish", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             table.shard(tmp_path, CONFIG)
-    staged = tmp_path / "work" / "staged"
-    (staged / "shard-00000.parquet").write_bytes(b"PAR1")
-    (staged / "shard-00001.profile.json").write_bytes(b"[]")
-    noted = tmp_path / "work" / "shard-00002.json"
+    made = tmp_path / "work" / "shards"
+    (made / "shard-00000.parquet").write_bytes(b"PAR1")
+    (made / "shard-00001.profile.json").write_bytes(b"[]")
+    noted = made / "shard-00002.json"
     noted.write_text(noted.read_text().replace('"bucket": ', '"bucket": 4'))
     said: list[str] = []
     assert kit.hashes(table.shard(tmp_path, CONFIG, warned=said.append)) == expected
     assert [word.split(" in ")[0] for word in said] == ["3 pieces and shards"]
     assert (
-        verify(ShardManifest.read(tmp_path / "shards"), tmp_path / "shards", LocalEngine(1)) == ()
+        verify(
+            ShardManifest.read(tmp_path / "shards"),
+            StoreFolder.at(tmp_path / "shards"),
+            LocalEngine(1),
+        )
+        == ()
     )
 
 
@@ -165,11 +172,11 @@ def test_other_settings_do_not_trust_the_work_of_these(kit, tmp_path, monkeypatc
     assert kit.hashes(table.shard(tmp_path, other)) == expected
 
 
-def test_staged_shards_of_another_seed_are_not_taken(kit, tmp_path, monkeypatch):
+def test_finished_shards_of_another_seed_are_not_taken(kit, tmp_path, monkeypatch):
     """Shards that were whole under another seed are written anew, though hash and receipt fit."""
     table = kit.make(900)
     with monkeypatch.context() as patch:
-        patch.setattr("tidemill.sharding.build.commit_directory", _interrupt)
+        patch.setattr("tidemill.sharding.build.publish", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             table.shard(tmp_path, CONFIG, seed=1)
     expected = kit.hashes(table.shard(tmp_path / "whole", CONFIG, seed=2))
@@ -187,16 +194,16 @@ def test_the_former_shards_stay_until_the_new_are_whole(kit, tmp_path, monkeypat
     assert ShardManifest.read(tmp_path / "shards") == before
     after = second.shard(tmp_path, CONFIG)
     assert ShardManifest.read(tmp_path / "shards") == after != before
-    assert verify(after, tmp_path / "shards", LocalEngine(1)) == ()
+    assert verify(after, StoreFolder.at(tmp_path / "shards"), LocalEngine(1)) == ()
 
 
 def test_remains_of_a_killed_run_are_not_committed(kit, tmp_path):
-    """Files that a killed run left among the staged shards do not become part of the output."""
+    """Files that a killed run left among the finished shards do not become part of the output."""
     table = kit.make(900)
-    staged = tmp_path / "work" / "staged"
-    staged.mkdir(parents=True)
-    (staged / ".shard-00000.profile.json.0123.tmp").write_text("half")
-    (staged / "shard-00077.parquet").write_text("of another plan")
+    made = tmp_path / "work" / "shards"
+    made.mkdir(parents=True)
+    (made / ".shard-00000.profile.json.0123.tmp").write_text("half")
+    (made / "shard-00077.parquet").write_text("of another plan")
     manifest = table.shard(tmp_path, CONFIG)
     named = {name for shard in manifest.shards for name in (shard.file.path, shard.profile)}
     assert {path.name for path in (tmp_path / "shards").iterdir()} == {*named, "manifest.json"}
@@ -232,4 +239,4 @@ def test_a_full_disk_is_a_storage_error(kit, small_disk):
     assert list((small_disk / "work").glob("*.json"))
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     manifest = table.shard(small_disk, CONFIG)
-    assert verify(manifest, small_disk / "shards", LocalEngine(1)) == ()
+    assert verify(manifest, StoreFolder.at(small_disk / "shards"), LocalEngine(1)) == ()

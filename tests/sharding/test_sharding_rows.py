@@ -18,7 +18,7 @@ from tidemill.errors import IntegrityError, TooFewRows
 from tidemill.profiling import Profile, fold
 from tidemill.schema import Role
 from tidemill.sharding import verify
-from tidemill.storage import BlockWriter, ShardManifest, read_blocks, read_json
+from tidemill.storage import BlockWriter, ShardManifest, StoreFolder, read_blocks, read_json
 
 PLANS = [
     {"strategy": "hash"},
@@ -110,7 +110,7 @@ def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
     two = second.shard(tmp_path / "two", config, key=None, engine=BackwardsEngine())
     assert kit.hashes(one) == kit.hashes(two)
-    assert verify(one, tmp_path / "one" / "shards", LocalEngine(1)) == ()
+    assert verify(one, StoreFolder.at(tmp_path / "one" / "shards"), LocalEngine(1)) == ()
 
 
 @pytest.mark.parametrize("time", [True, False], ids=["source order", "dealt order"])
@@ -119,7 +119,7 @@ def test_sizes_of_pieces_and_frames_do_not_show(kit, tmp_path, monkeypatch, time
     table = kit.make(2000, time=time)
     one = table.shard(tmp_path / "one", {"shards": 5})
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
-    monkeypatch.setattr("tidemill.storage.exchange._FRAME_ROWS", 7)
+    monkeypatch.setattr("tidemill.storage.piece_writer._FRAME_ROWS", 7)
     for base, pieces in ((tmp_path / "many", 256), (tmp_path / "merged", 3)):
         monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", pieces)
         assert kit.hashes(table.shard(base, {"shards": 5})) == kit.hashes(one)

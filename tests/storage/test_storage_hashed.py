@@ -18,6 +18,7 @@ from tidemill.storage import (
     Receipts,
     ShardEntry,
     ShardManifest,
+    StoreFolder,
     ValidatedManifest,
     find_hashed,
     read_json,
@@ -187,8 +188,6 @@ def test_a_reducer_is_as_it_was_saved_or_refused(tmp_path: Path) -> None:
 
 def test_a_profile_that_is_no_json_is_refused_by_its_hash(tmp_path: Path) -> None:
     """The bytes are compared before anything reads them."""
-    from tidemill.storage import read_profiles
-
     (tmp_path / "p.json").write_text("{")
     with pytest.raises(IntegrityError, match="recorded"):
-        read_profiles(tmp_path, replace(SHARDS.shards[0]))
+        StoreFolder.at(tmp_path).profiles(replace(SHARDS.shards[0]))

@@ -16,7 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import IntegrityError, StorageFailed
-from tidemill.storage import BlockWriter, FileEntry, hash_file, read_block, read_blocks, verify_file
+from tidemill.storage import (
+    BlockWriter,
+    FileEntry,
+    StoreFolder,
+    hash_file,
+    read_block,
+    read_blocks,
+)
 
 SCHEMA = pa.schema(
     [
@@ -97,7 +104,7 @@ def test_the_entry_is_that_of_the_file(tmp_path):
     """The digest taken while writing is the file's."""
     entry = _write(tmp_path / "x", [_table(230)])
     assert entry.sha256 == hash_file(tmp_path / "x")
-    assert verify_file(tmp_path, entry) == tmp_path / "x"
+    assert StoreFolder.at(tmp_path).verified(entry).read() == (tmp_path / "x").read_bytes()
     assert FileEntry.from_json(json.loads(json.dumps(asdict(entry)))) == entry
 
 
@@ -139,8 +146,8 @@ def test_flipped_bytes_are_seen(tmp_path):
         damaged[position] ^= 1 << draw.randrange(8)
         path.write_bytes(bytes(damaged))
         with pytest.raises(IntegrityError, match="not what its manifest recorded"):
-            verify_file(tmp_path, entry)
-        # A footer has no checksum of its own: only what verify_file passed is to be trusted.
+            StoreFolder.at(tmp_path).verified(entry)
+        # A footer has no checksum of its own: only what was verified is to be trusted.
         if position < len(sound) - _footer(sound):
             try:
                 found = pa.concat_tables(read_blocks(path)).to_pylist()
@@ -165,11 +172,11 @@ def test_what_is_no_parquet_is_an_integrity_error(tmp_path, content):
 
 
 def test_a_missing_file_is_an_integrity_error(tmp_path):
-    """A file that is not there, for readers and for verify_file."""
+    """A file that is not there, for readers and for whoever verifies."""
     entry = _write(tmp_path / "x", [_table(10)])
     (tmp_path / "x").unlink()
     with pytest.raises(IntegrityError, match="missing"):
-        verify_file(tmp_path, entry)
+        StoreFolder.at(tmp_path).verified(entry)
     with pytest.raises(IntegrityError):
         list(read_blocks(tmp_path / "x"))
 

@@ -100,11 +100,11 @@ def locate(
     """Find the shard, block and row of a key."""
     from tidemill.errors import UsageError
     from tidemill.sharding import locate as find
-    from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
-    folder = existing(workspace).shards
-    found = find(ShardManifest.read(folder), folder, key)
+    place = existing(workspace)
+    folder = place.stored(place.shards)
+    found = find(folder.shard_manifest(), folder, key)
     if found is None:
         raise UsageError(
             f"no shard holds the key {key!r}",
@@ -122,11 +122,11 @@ def verify(
     from tidemill.errors import IntegrityError
     from tidemill.settings import load_settings
     from tidemill.sharding import verify as check
-    from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
-    folder = existing(workspace).shards
-    manifest = ShardManifest.read(folder)
+    place = existing(workspace)
+    folder = place.stored(place.shards)
+    manifest = folder.shard_manifest()
     with open_engine(load_settings(engine=engine)) as opened:
         problems = check(manifest, folder, opened)
     if problems:

@@ -8,13 +8,7 @@ from pathlib import Path
 
 from tidemill.config import HoldoutConfig, ShardingConfig
 from tidemill.errors import IntegrityError, StorageFailed
-from tidemill.storage import (
-    ShardEntry,
-    ShardManifest,
-    place_file,
-    verify_file,
-    verify_profile,
-)
+from tidemill.storage import MANIFEST, ShardEntry, ShardManifest, StoreFolder, publish
 
 __all__ = [
     "APPENDED",
@@ -39,24 +33,24 @@ def live_config(config: ShardingConfig) -> ShardingConfig:
     return config.model_copy(update={"shards": "auto", "holdout": holdout})
 
 
-def appended_folder(folder: Path, name: str) -> Path:
+def appended_folder(folder: StoreFolder, name: str) -> StoreFolder:
     """Where a set lies below the shards' folder."""
-    return folder / APPENDED / name
+    return folder.below(f"{APPENDED}/{name}")
 
 
-def sound_shards(folder: Path, key: str) -> ShardManifest | None:
+def sound_shards(folder: StoreFolder, key: str) -> ShardManifest | None:
     """The shards of the source in ``folder``, if they were made from ``key`` and are whole.
 
     Every file is read once and compared with its hash.
     """
     try:
-        found = ShardManifest.read(folder)
+        found = folder.shard_manifest()
         if not key or found.key != key:
             return None
         for shard in found.of_origin("").shards:
-            verify_file(folder, shard.file)
-            verify_profile(folder, shard)
-    except (IntegrityError, OSError, StorageFailed, KeyError, TypeError, ValueError):
+            folder.verify(shard.file.path, shard.file.sha256)
+            folder.verify(shard.profile, shard.profile_sha256)
+    except (IntegrityError, StorageFailed):
         return None
     return found
 
@@ -81,39 +75,35 @@ def renumbered(shards: Iterable[ShardEntry]) -> tuple[ShardEntry, ...]:
     return tuple(replace(shard, id=number) for number, shard in enumerate(shards))
 
 
-def append_sets(source: Path, sets: Sequence[tuple[str, Path]], staged: Path) -> ShardManifest:
-    """Put the shards of the source and appended sets together in the empty folder ``staged``.
+def append_sets(
+    source: StoreFolder, sets: Sequence[tuple[str, StoreFolder]], out: Path
+) -> ShardManifest:
+    """Put the shards of the source and appended sets together, in the place of ``out`` as one.
 
     Parameters
     ----------
-    source : Path
+    source : StoreFolder
         A folder of shards; what was appended there before does not count.
-    sets : sequence of (str, Path)
+    sets : sequence of (str, StoreFolder)
         Name, and folder of the shards, of each set, in the order of appending.
-    staged : Path
-        On the same file system: files are linked where that is possible.
+    out : Path
+        A folder of the workspace; what is there gives way, ``source`` too.
 
     Returns
     -------
     ShardManifest
-        As written to ``staged/manifest.json``; the shards of the source come first and are
-        what they were.
+        As written to ``out/manifest.json``; the shards of the source come first and are what they
+        were.
     """
-    whole = ShardManifest.read(source).of_origin("")
-    _place(source, whole, staged)
+    whole = source.shard_manifest().of_origin("")
+    objects, documents = {name: (source, name) for name in whole.files()}, {}
     for name, folder in sets:
-        own = ShardManifest.read(folder)
-        place = appended_folder(staged, name)
-        _place(folder, own, place)
-        own.write(place)
+        own, place = folder.shard_manifest(), f"{APPENDED}/{name}"
+        objects |= {f"{place}/{each}": (folder, each) for each in own.files()}
+        documents[f"{place}/{MANIFEST}"] = own.to_bytes()
         shards = (*whole.shards, *joined(own, name, first=len(whole.shards)))
         whole = replace(whole, shards=shards)
     whole = replace(whole, appended=tuple(name for name, _ in sets))
-    whole.write(staged)
+    documents[MANIFEST] = whole.to_bytes()
+    publish(out, objects, documents)
     return whole
-
-
-def _place(folder: Path, manifest: ShardManifest, target: Path) -> None:
-    for shard in manifest.shards:
-        for name in (shard.file.path, shard.profile):
-            place_file(folder / name, target / name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from tidemill.sharding.append import APPENDED, appended_folder, joined, renumber
 from tidemill.sharding.facts import Place, Wanted, facts_of, wanted_by
 from tidemill.sharding.ranges import cuts_from_text, ordered
 from tidemill.sharding.roles import ROLE_RULES, ROLES, RoleRule, rule_from_json
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, read_profiles, verify_file
+from tidemill.storage import ObjectFile, ShardEntry, ShardManifest, StoreFolder, read_blocks
 
 __all__ = ["ShardProblem", "verify"]
 
@@ -33,7 +32,9 @@ class ShardProblem:
     text: str
 
 
-def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[ShardProblem, ...]:
+def verify(
+    manifest: ShardManifest, folder: StoreFolder, engine: Engine
+) -> tuple[ShardProblem, ...]:
     """Compare shards and profiles with the manifest, row by row where a rule allows it.
 
     Checked: the hash of every shard and profile; rows and blocks; that each row lies in its
@@ -60,12 +61,12 @@ def verify(manifest: ShardManifest, folder: Path, engine: Engine) -> tuple[Shard
 
 
 def _verify_appended(
-    manifest: ShardManifest, folder: Path, name: str, engine: Engine
+    manifest: ShardManifest, folder: StoreFolder, name: str, engine: Engine
 ) -> Iterator[ShardProblem]:
     """A set that was appended: its own manifest, and the whole's words about it."""
     place = appended_folder(folder, name)
     try:
-        own = ShardManifest.read(place)
+        own = place.shard_manifest()
     except IntegrityError as exc:
         yield ShardProblem(f"{APPENDED}/{name}", exc.message)
         return
@@ -90,19 +91,20 @@ def _verify_roles(manifest: ShardManifest) -> Iterator[ShardProblem]:
             yield ShardProblem("manifest.json", f"there are no {role.value} rows")
 
 
-def _verify_shard(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> list[ShardProblem]:
+def _verify_shard(
+    manifest: ShardManifest, folder: StoreFolder, shard: ShardEntry
+) -> list[ShardProblem]:
     problems = list(_verify_profile(folder, shard))
     try:
-        verify_file(folder, shard.file)
-        texts = _verify_rows(manifest, folder, shard)
+        texts = _verify_rows(manifest, folder.verified(shard.file), shard)
     except IntegrityError as exc:
         texts = [exc.message]
     return [*(ShardProblem(shard.file.path, text) for text in texts), *problems]
 
 
-def _verify_profile(folder: Path, shard: ShardEntry) -> Iterator[ShardProblem]:
+def _verify_profile(folder: StoreFolder, shard: ShardEntry) -> Iterator[ShardProblem]:
     try:
-        documents = read_profiles(folder, shard)
+        documents = folder.profiles(shard)
     except (IntegrityError, StorageFailed) as exc:
         yield ShardProblem(shard.profile, exc.message)
         return
@@ -111,10 +113,10 @@ def _verify_profile(folder: Path, shard: ShardEntry) -> Iterator[ShardProblem]:
         yield ShardProblem(shard.profile, "does not have one profile for each block")
 
 
-def _verify_rows(manifest: ShardManifest, folder: Path, shard: ShardEntry) -> list[str]:
+def _verify_rows(manifest: ShardManifest, file: ObjectFile, shard: ShardEntry) -> list[str]:
     problems: dict[str, int] = {}
     blocks = []
-    for table in read_blocks(folder / shard.file.path):
+    for table in read_blocks(file):
         blocks.append(table.num_rows)
         for text, rows in _misplaced(manifest, shard, table):
             problems[text] = problems.get(text, 0) + rows

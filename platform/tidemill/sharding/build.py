@@ -21,14 +21,15 @@ from tidemill.sharding.roles import ROLES
 from tidemill.sharding.shards import ShardTask, block_rows_of, even_blocks, write_shard
 from tidemill.sharding.survey import survey_parts
 from tidemill.storage import (
+    MANIFEST,
     Receipts,
     ShardEntry,
     ShardManifest,
+    StoreFolder,
     ValidatedManifest,
-    commit_directory,
-    discard_directory,
     hash_json,
-    sweep_others,
+    open_store,
+    publish,
 )
 
 __all__ = ["shard"]
@@ -36,13 +37,13 @@ __all__ = ["shard"]
 
 def shard(
     manifest: ValidatedManifest,
-    folder: Path,
+    folder: StoreFolder,
     config: ShardingConfig,
     *,
     dataset_key: str | None,
     seed: int,
     engine: Engine,
-    work: Path,
+    work: StoreFolder,
     out: Path,
     key: str = "",
     progress: Progress | None = None,
@@ -52,7 +53,7 @@ def shard(
 
     Parameters
     ----------
-    manifest, folder : ValidatedManifest, Path
+    manifest, folder : ValidatedManifest, StoreFolder
         The validated parts and where they lie; each is verified before use.
     config : ShardingConfig
     dataset_key : str or None
@@ -60,10 +61,11 @@ def shard(
     seed : int
         Of the hold-out by hash and of the order of rows.
     engine : Engine
-    work : Path
-        Unfinished work on these very inputs and settings; on the file system of ``out``.
-        Pieces and shards that are finished there are not made again. Deleted at the end.
+    work : StoreFolder
+        Unfinished work on these very inputs and settings. Pieces and shards that are finished
+        there are not made again. Deleted at the end.
     out : Path
+        A folder of the workspace; what is there gives way.
     key : str
         Names the inputs and settings, for the manifest.
     progress : Progress, optional
@@ -87,7 +89,7 @@ def shard(
     IntegrityError
         If a part is not what its manifest recorded.
     StorageFailed
-        If the disk refuses; ``out`` then is what it was.
+        If the disk or the store refuses; ``out`` then is what it was.
 
     Notes
     -----
@@ -105,11 +107,11 @@ def shard(
         engine=engine,
     )
     plan = make_plan(manifest, config, wanted, survey, seed=seed)
-    staged = work / "staged"
-    tasks = pieces_of(manifest, folder, plan)
+    made = work.below("shards")
+    tasks = pieces_of(manifest, plan)
     exchange = exchange_of(manifest, work, plan)
     pieces = engine.map(
-        partial(write_piece, exchange, plan),
+        partial(write_piece, exchange, plan, folder),
         tasks,
         label="pieces",
         progress=_stretch(progress, 0, len(tasks) + len(plan.slots)),
@@ -118,19 +120,17 @@ def shard(
     _refuse_empty(plan, rows, config)
     shards = _shard_tasks(plan, rows, config, tasks)
     entries = engine.map(
-        partial(write_shard, exchange.holding(pieces), staged, manifest.schema),
+        partial(write_shard, exchange.holding(pieces), made, manifest.schema),
         shards,
         label="shards",
         progress=_stretch(progress, len(tasks), len(tasks) + len(shards)),
     )
     result = _manifest(manifest.schema, plan, entries, key)
-    _sweep(result, staged)
-    result.write(staged)
-    commit_directory(staged, out)
-    for warning in Receipts.at(work).made_anew("pieces and shards"):
+    publish(out, {name: (made, name) for name in result.files()}, {MANIFEST: result.to_bytes()})
+    for warning in Receipts(work).made_anew("pieces and shards"):
         if warned is not None:
             warned(warning)
-    discard_directory(work)
+    open_store(work.store).discard(work.folder)
     return result
 
 
@@ -194,12 +194,6 @@ def _block_limits(
     for (role, _), n in zip(plan.slots, rows.tolist(), strict=True):
         totals[role] += n
     return {role: block_rows_of(total) for role, total in totals.items()}
-
-
-def _sweep(manifest: ShardManifest, staged: Path) -> None:
-    """Delete what a killed run left beside the shards: the folder is an output, name by name."""
-    named = {name for shard in manifest.shards for name in (shard.file.path, shard.profile)}
-    sweep_others(staged, named)
 
 
 def _stretch(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +15,10 @@ from tidemill.storage import (
     PieceIndex,
     ShardEntry,
     ShardManifest,
+    StoreFolder,
     inputs_a_piece,
     read_blocks,
     stable_row_hash,
-    verify_file,
 )
 
 __all__ = ["Copies", "count_copies"]
@@ -45,13 +44,15 @@ class Copies:
         return self.known / self.rows if self.rows else 0.0
 
 
-def count_copies(manifest: ShardManifest, folder: Path, work: Path, engine: Engine) -> Copies:
+def count_copies(
+    manifest: ShardManifest, folder: StoreFolder, work: StoreFolder, engine: Engine
+) -> Copies:
     """Count the test rows whose features, all of them and exactly, a training row has too.
 
     Parameters
     ----------
-    manifest, folder : ShardManifest, Path
-    work : Path
+    manifest, folder : ShardManifest, StoreFolder
+    work : StoreFolder
         Empty; takes 8 bytes a row, and as much again of the shards that are being read.
     engine : Engine
 
@@ -65,7 +66,7 @@ def count_copies(manifest: ShardManifest, folder: Path, work: Path, engine: Engi
     Rows are compared by 64-bit hashes of their features, range by range of the hash space: of n
     test and m training rows that differ about ``n m / 2**64`` are taken for copies. Memory: a
     block's features and three million hashes in a worker, or a range's (about a million test
-    rows). Files are opened as by the exchange of pieces: at most 256 by a range.
+    rows). A range opens at most 256 pieces of the exchange.
     """
     columns = [column.name for column in manifest.schema.features]
     rows, entries = manifest.rows(Role.TEST), [*manifest.of(Role.TRAIN), *manifest.of(Role.TEST)]
@@ -80,14 +81,14 @@ def count_copies(manifest: ShardManifest, folder: Path, work: Path, engine: Engi
 
 
 def _deal_hashes(
-    exchange: Exchange, folder: Path, columns: list[str], piece: tuple[int, list[ShardEntry]]
+    exchange: Exchange, folder: StoreFolder, columns: list[str], piece: tuple[int, list[ShardEntry]]
 ) -> PieceIndex:
     """The hashes of some shards' rows by range of the hash space; of each, test rows first."""
     number, entries = piece
     with exchange.writer(number) as writer:
         for entry in entries:
             train = entry.role is Role.TRAIN
-            for table in read_blocks(verify_file(folder, entry.file), columns=columns):
+            for table in read_blocks(folder.verified(entry.file), columns=columns):
                 hashes = stable_row_hash(table.select(columns))
                 # The leading bits, of which there may be none.
                 ranges = (hashes >> np.uint64(32)) * np.uint64(exchange.shards) >> np.uint64(32)

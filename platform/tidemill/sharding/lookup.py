@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.errors import ConfigError
 from tidemill.schema import Role
 from tidemill.sharding.ranges import cuts_from_text, ordered
-from tidemill.storage import ShardEntry, ShardManifest, read_blocks, stable_hash
+from tidemill.storage import ShardEntry, ShardManifest, StoreFolder, read_blocks, stable_hash
 
 __all__ = ["Location", "locate"]
 
@@ -29,12 +28,12 @@ class Location:
     path: str
 
 
-def locate(manifest: ShardManifest, folder: Path, key: str) -> Location | None:
+def locate(manifest: ShardManifest, folder: StoreFolder, key: str) -> Location | None:
     """Find the first row whose key (without one, whose sharding column) equals ``key``.
 
     Parameters
     ----------
-    manifest, folder : ShardManifest, Path
+    manifest, folder : ShardManifest, StoreFolder
     key : str
         As text; times in ISO 8601.
 
@@ -91,9 +90,9 @@ def _candidates(manifest: ShardManifest, column: str, wanted: pa.Array) -> list[
     return [s for s in manifest.shards if s.origin or s.bucket == buckets[s.role]]
 
 
-def _find(shard: ShardEntry, folder: Path, column: str, wanted: pa.Array) -> Location | None:
-    path = folder / shard.file.path
-    for block, table in enumerate(read_blocks(path, columns=[column])):
+def _find(shard: ShardEntry, folder: StoreFolder, column: str, wanted: pa.Array) -> Location | None:
+    file = folder.file(shard.file.path)
+    for block, table in enumerate(read_blocks(file, columns=[column])):
         same = pc.equal(ordered(table[column]), wanted[0])
         rows = np.flatnonzero(pc.fill_null(same, False).to_numpy(zero_copy_only=False))
         if len(rows):

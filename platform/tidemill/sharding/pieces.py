@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from tidemill.storage import (
     Exchange,
     PieceIndex,
     Receipts,
+    StoreFolder,
     ValidatedManifest,
     hash_json,
     inputs_a_piece,
@@ -34,13 +34,14 @@ class PartBlocks:
 
     Parameters
     ----------
-    path : Path
+    file : str
+        Its name in the folder of the parts.
     blocks : tuple of int
     place : Place
         Of the first row.
     """
 
-    path: Path
+    file: str
     blocks: tuple[int, ...]
     place: Place
 
@@ -63,12 +64,12 @@ class PieceTask:
     key: str
 
 
-def exchange_of(manifest: ValidatedManifest, work: Path, plan: ShardPlan) -> Exchange:
+def exchange_of(manifest: ValidatedManifest, work: StoreFolder, plan: ShardPlan) -> Exchange:
     """The exchange between pieces and shards, before anything is written."""
     return Exchange(work, len(plan.slots), plan.groups, _run_rows(manifest))
 
 
-def pieces_of(manifest: ValidatedManifest, folder: Path, plan: ShardPlan) -> list[PieceTask]:
+def pieces_of(manifest: ValidatedManifest, plan: ShardPlan) -> list[PieceTask]:
     """Cut the parts into runs of blocks of about 24 MB (one block, where that is larger).
 
     Each becomes a piece; where they are more than pieces may be, several that follow each other do.
@@ -79,8 +80,7 @@ def pieces_of(manifest: ValidatedManifest, folder: Path, plan: ShardPlan) -> lis
         place = Place(number, first_row, part.digest)
         for blocks in _runs(part.file.blocks, _run_rows(manifest)):
             named = [digest, part.digest, part.file.sha256, number, place.first, list(blocks)]
-            path = folder / part.file.path
-            keyed.append((hash_json(named), PartBlocks(path, blocks, place)))
+            keyed.append((hash_json(named), PartBlocks(part.file.path, blocks, place)))
             place = place.after(sum(part.file.blocks[block] for block in blocks))
         first_row = place.first
     size = inputs_a_piece(len(keyed))
@@ -108,29 +108,34 @@ def _runs(sizes: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
         yield tuple(run)
 
 
-def write_piece(exchange: Exchange, plan: ShardPlan, task: PieceTask) -> PieceIndex:
-    """Write one piece, or find it finished; last the receipt that makes it so.
+def write_piece(
+    exchange: Exchange, plan: ShardPlan, folder: StoreFolder, task: PieceTask
+) -> PieceIndex:
+    """Write one piece of parts in ``folder``, or find it finished; last the receipt of it.
 
     Notes
     -----
     Memory: about three times 24 MB (or a validated block, where that is larger).
     """
-    receipts, name = Receipts.at(exchange.folder), f"piece-{task.number:05d}"
+    receipts, name = Receipts(exchange.folder), f"piece-{task.number:05d}"
     # The pieces are not flushed to the disk: after a power cut a receipt may outlive them.
     finished = receipts.done(name, task.key)
     if finished is not None:
         return PieceIndex.from_json(finished["index"])
     with exchange.writer(task.number) as writer:
         for part in task.inputs:
-            writer.add(*_placed(plan, part))
-    piece = receipts.held(exchange.path(task.number).name)
-    receipts.finish(name, {"index": writer.index.to_json()}, piece, key=task.key)
+            writer.add(*_placed(plan, folder, part))
+    left = {exchange.name(task.number): writer.stored.sha256}
+    receipts.finish(name, {"index": writer.index.to_json()}, left, key=task.key)
     return writer.index
 
 
-def _placed(plan: ShardPlan, part: PartBlocks) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+def _placed(
+    plan: ShardPlan, folder: StoreFolder, part: PartBlocks
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """The rows, and ``slot * groups + group`` of each; below 0 where it is left out."""
-    table = pa.concat_tables(read_blocks(part.path, blocks=part.blocks)).unify_dictionaries()
+    blocks = read_blocks(folder.file(part.file), blocks=part.blocks)
+    table = pa.concat_tables(blocks).unify_dictionaries()
     facts = facts_of(table, plan.wanted, part.place)
     slots, order = plan.slot_of(facts), plan.order_of(facts)
     if order is None:

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.profiling import Profile
 from tidemill.schema import Role, TableSchema
 from tidemill.sharding.ranges import ordered, to_texts
@@ -23,12 +21,9 @@ from tidemill.storage import (
     FileEntry,
     Receipts,
     ShardEntry,
-    hash_bytes,
+    StoreFolder,
+    open_store,
     recut,
-    replacing,
-    verify_file,
-    verify_profile,
-    write_bytes,
 )
 
 __all__ = ["ShardTask", "even_blocks", "write_shard"]
@@ -85,31 +80,30 @@ def even_blocks(rows: int, block_rows: int) -> int:
     return -(-rows // blocks)
 
 
-def write_shard(exchange: Exchange, out: Path, schema: TableSchema, task: ShardTask) -> ShardEntry:
-    """Write one shard and its profile into ``out``, or find them finished.
+def write_shard(
+    exchange: Exchange, out: StoreFolder, schema: TableSchema, task: ShardTask
+) -> ShardEntry:
+    """Write one shard and its profile into ``out``, or find them finished; last the receipt.
 
     Notes
     -----
     Memory: one group of rows (about 16 MB) or 16,384 rows, and two blocks.
     """
-    receipts = Receipts.at(exchange.folder)
-    entry = _finished(receipts, out, task)
-    if entry is not None:
-        return entry
-    name = f"{_work(task)}.parquet"
-    tally = _Tally(schema, task.ranged)
-    # As with pieces: written under a name of its own, then put in its place.
+    receipts, work = Receipts(out), f"shard-{task.id:05d}"
+    finished = receipts.done(work, task.key)
+    if finished is not None:
+        return entry_from_json(finished["entry"])
+    name, tally = f"{work}.parquet", _Tally(schema, task.ranged)
     with (
-        replacing(out / name, beside=exchange.folder) as temporary,
-        BlockWriter(temporary, schema.arrow_schema(), block_rows=task.block_rows) as writer,
+        open_store(out.store).replace(out.key(name)) as file,
+        BlockWriter(file, schema.arrow_schema(), block_rows=task.block_rows) as writer,
     ):
         for block in map(_in_one, recut(_rows(exchange, task), task.block_rows)):
             writer.write(block)
             tally.add(block)
-        file = replace(writer.close(), path=name)
-    entry = _entry(out, task, file, tally)
-    # The entry has the hashes of its files.
-    receipts.finish(_work(task), {"entry": asdict(entry)}, key=task.key)
+    entry = _entry(out, task, replace(writer.close(), path=name), tally)
+    left = {entry.file.path: entry.file.sha256, entry.profile: entry.profile_sha256}
+    receipts.finish(work, {"entry": asdict(entry)}, left, key=task.key)
     return entry
 
 
@@ -161,10 +155,11 @@ def _rows(exchange: Exchange, task: ShardTask) -> Iterator[pa.Table]:
         yield whole.select(list(range(last))).take(order)
 
 
-def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardEntry:
-    profile = json.dumps(tally.profiles, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _entry(out: StoreFolder, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardEntry:
+    document = json.dumps(tally.profiles, sort_keys=True, separators=(",", ":"), allow_nan=False)
     name = f"shard-{task.id:05d}.profile.json"
-    write_bytes(out / name, profile.encode())
+    with open_store(out.store).replace(out.key(name)) as profile:
+        profile.write(document.encode())
     time = tally.schema.time.name if tally.schema.time is not None else None
     lower, upper = tally.range_of(task.ranged)
     time_from, time_to = tally.range_of(time)
@@ -173,31 +168,13 @@ def _entry(out: Path, task: ShardTask, file: FileEntry, tally: _Tally) -> ShardE
         role=task.role,
         file=file,
         profile=name,
-        profile_sha256=hash_bytes(profile.encode()),
+        profile_sha256=profile.stored.sha256,
         bucket=task.bucket,
         lower=lower,
         upper=upper,
         time_from=time_from,
         time_to=time_to,
     )
-
-
-def _work(task: ShardTask) -> str:
-    return f"shard-{task.id:05d}"
-
-
-def _finished(receipts: Receipts, out: Path, task: ShardTask) -> ShardEntry | None:
-    document = receipts.done(_work(task), task.key)
-    if document is None:
-        return None
-    entry = entry_from_json(document["entry"])
-    try:
-        verify_file(out, entry.file)
-        verify_profile(out, entry)
-    except (IntegrityError, StorageFailed):
-        receipts.spoil(_work(task))
-        return None
-    return entry
 
 
 def entry_from_json(document: dict[str, Any]) -> ShardEntry:

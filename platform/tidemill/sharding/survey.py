@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 from tidemill.contracts import Engine
 from tidemill.errors import ValidationFailed
 from tidemill.sharding.facts import Place, Wanted, facts_of
-from tidemill.storage import PartEntry, ValidatedManifest, read_blocks, salted_hash, verify_file
+from tidemill.storage import PartEntry, StoreFolder, ValidatedManifest, read_blocks, salted_hash
 
 __all__ = ["SAMPLE_ROWS", "Survey", "survey_parts"]
 
@@ -58,7 +57,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    folder: Path
+    folder: StoreFolder
     wanted: Wanted
     values: bool
     scanned: bool
@@ -71,7 +70,7 @@ _Part = tuple[Place, PartEntry]
 
 def survey_parts(
     manifest: ValidatedManifest,
-    folder: Path,
+    folder: StoreFolder,
     wanted: Wanted,
     *,
     scanned: bool,
@@ -83,7 +82,7 @@ def survey_parts(
 
     Parameters
     ----------
-    manifest, folder : ValidatedManifest, Path
+    manifest, folder : ValidatedManifest, StoreFolder
     wanted : Wanted
     scanned : bool
         Whether the plan needs a survey at all.
@@ -130,8 +129,8 @@ def _groups(manifest: ValidatedManifest) -> list[tuple[_Part, ...]]:
 def _survey_group(task: _Task, group: Sequence[_Part]) -> Survey | None:
     whole = None
     for place, part in group:
-        path = verify_file(task.folder, part.file)
-        for table in read_blocks(path, columns=_columns(task)) if task.scanned else ():
+        file = task.folder.verified(part.file)
+        for table in read_blocks(file, columns=_columns(task)) if task.scanned else ():
             facts = facts_of(table, task.wanted, place, values=task.values)
             place = place.after(table.num_rows)
             found = _survey_facts(facts, task)

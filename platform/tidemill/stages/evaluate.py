@@ -133,7 +133,7 @@ def _warnings(
 def _copies(context: StageContext, manifest: ShardManifest) -> Copies:
     workspace = context.workspace
     work = fresh_directory(workspace.work("evaluate", "copies"))
-    found = count_copies(manifest, workspace.shards, work, context.engine)
+    found = count_copies(manifest, context.shards, workspace.stored(work), context.engine)
     discard_directory(work)
     return found
 

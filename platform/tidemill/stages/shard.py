@@ -11,11 +11,10 @@ from tidemill.sharding import append_sets, appended_folder, live_config, shard, 
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import (
     ShardManifest,
+    StoreFolder,
     ValidatedManifest,
     Workspace,
-    commit_directory,
     discard_directory,
-    fresh_directory,
     hash_file,
     hash_json,
 )
@@ -109,24 +108,24 @@ class _Job:
         out: Path,
         schema: TableSchema | None = None,
     ) -> ShardManifest:
-        manifest = ValidatedManifest.read(folder)
+        manifest, workspace = ValidatedManifest.read(folder), self.context.workspace
         if schema is not None:
             manifest = replace(manifest, schema=schema)
         return shard(
             manifest,
-            folder,
+            workspace.stored(folder),
             config,
             dataset_key=manifest.schema.key.name if manifest.schema.key else None,
             seed=self.seed,
             engine=self.context.engine,
-            work=self.work / "cut" / key[:16],
+            work=workspace.stored(self.work / "cut" / key[:16]),
             out=out,
             key=key,
             progress=self.context.progress,
             warned=self.warnings.append,
         )
 
-    def cut_set(self, live: LiveSet, schema: TableSchema) -> Path:
+    def cut_set(self, live: LiveSet, schema: TableSchema) -> StoreFolder:
         """The folder with the shards of a live set, made if they are nowhere yet."""
         config = live_config(self.sharding)
         key = hash_json(
@@ -137,28 +136,31 @@ class _Job:
                 "seed": self.seed,
             }
         )
+        stands = appended_folder(self.context.shards, live.name)
         made = self.work / "sets" / live.name
-        for folder in (appended_folder(self.context.workspace.shards, live.name), made):
-            if sound_shards(folder, key) is not None:
-                return folder
-        self.cut(live.validated, config, key, out=made, schema=schema)
-        return made
+        found = self.sound(key, stands, made)
+        if found is None:
+            self.cut(live.validated, config, key, out=made, schema=schema)
+        return found or self.context.workspace.stored(made)
+
+    def sound(self, key: str, stands: StoreFolder, made: Path) -> StoreFolder | None:
+        """Where shards of ``key`` lie whole: in the output, or as a killed run left them."""
+        places = (stands, self.context.workspace.stored(made))
+        return next((place for place in places if sound_shards(place, key)), None)
 
 
 def _with_sets(
     job: _Job, key: str, sets: tuple[LiveSet, ...]
 ) -> tuple[ShardManifest, tuple[str, ...]]:
     workspace, made = job.context.workspace, job.work / "source"
-    source = next((f for f in (workspace.shards, made) if sound_shards(f, key)), None)
+    source = job.sound(key, job.context.shards, made)
     if source is None:
         job.cut(workspace.validated, job.sharding, key, out=made)
-        source = made
-    schema = ShardManifest.read(source).schema
+        source = workspace.stored(made)
+    schema = source.shard_manifest().schema
     fitting = tuple(live for live in sets if live.fits(schema))
     folders = [(live.name, job.cut_set(live, schema)) for live in fitting]
-    staged = fresh_directory(job.work / "staged")
-    whole = append_sets(source, folders, staged)
-    commit_directory(staged, workspace.shards)
+    whole = append_sets(source, folders, workspace.shards)
     return whole, tuple(
         f"the live rows of {live.name} are left out: their columns or classes are not those of "
         "the source any more"

@@ -5,17 +5,14 @@ from tidemill.storage.atomic import (
     discard_directory,
     discard_file,
     fresh_directory,
-    place_file,
     read_file,
     read_json,
-    replaced_file,
-    replacing,
     storage_errors,
     sweep_others,
     write_bytes,
     write_json,
 )
-from tidemill.storage.exchange import Exchange, PieceIndex, inputs_a_piece, most_opens
+from tidemill.storage.exchange import Exchange, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
     find_hashed,
@@ -45,11 +42,9 @@ from tidemill.storage.manifest import (
     ShardEntry,
     ShardManifest,
     ValidatedManifest,
-    read_profiles,
-    verify_file,
-    verify_profile,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
+from tidemill.storage.piece_writer import PieceIndex
 from tidemill.storage.placing import (
     copy_folder,
     digest_of,
@@ -108,7 +103,6 @@ __all__ = [
     "live_sets",
     "most_opens",
     "open_store",
-    "place_file",
     "place_of",
     "publish",
     "put_in_place",
@@ -119,10 +113,7 @@ __all__ = [
     "read_json",
     "read_keyed",
     "read_output",
-    "read_profiles",
     "recut",
-    "replaced_file",
-    "replacing",
     "salted_hash",
     "services_lock",
     "shared_lock",
@@ -130,8 +121,6 @@ __all__ = [
     "stable_row_hash",
     "storage_errors",
     "sweep_others",
-    "verify_file",
-    "verify_profile",
     "workspace_lock",
     "write_bytes",
     "write_hashed",

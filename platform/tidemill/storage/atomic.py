@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tidemill.errors import IntegrityError, StorageFailed
 
@@ -24,11 +24,8 @@ __all__ = [
     "fresh_directory",
     "is_leftover",
     "json_bytes",
-    "place_file",
     "read_file",
     "read_json",
-    "replaced_file",
-    "replacing",
     "storage_errors",
     "sweep_others",
     "sweep_temporaries",
@@ -50,7 +47,7 @@ _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)")
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path | str) -> Iterator[None]:
     """Turn an OSError inside into a :class:`StorageFailed` that names ``path``."""
     try:
         yield
@@ -64,50 +61,18 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from exc
 
 
-@contextmanager
-def replacing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
-    """A name for a new file, which takes the place of ``path`` when the block ends well.
+def temporary_beside(path: Path) -> Path:
+    """A new name for a file that is to take the place of ``path``; swept if its writer dies.
 
-    It is not flushed to the disk: for work that a checksum beside it covers. A worker that
-    outlives its killed parent for a moment must not write into a file that the next run has
-    finished; replacing it by the same content does no harm.
-
-    Parameters
-    ----------
-    beside : Path, optional
-        The folder of the new name, on the same file system; ``path``'s own by default.
-
-    Raises
-    ------
-    StorageFailed
-        If the disk refuses; ``path`` then still holds what it held before.
+    A writer that outlives its killed parent for a moment does not write into a file that the next
+    run has finished; to replace it by the same content does no harm.
     """
-    temporary = temporary_beside(path, beside)
-    with storage_errors(path):
-        for folder in {path.parent, temporary.parent}:
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: Path, folder: Path | None = None) -> Path:
-    """A new name for a file that is to take the place of ``path``; swept if its writer dies."""
-    return (folder or path.parent) / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    return path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
 
 
 def is_leftover(name: str) -> bool:
     """Whether a file or folder of that name is what a killed writer left, or one at work."""
     return _LEFTOVER.fullmatch(name) is not None
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """As :func:`replacing`, and the new file is open for writing."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        yield file
 
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -123,14 +88,18 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     StorageFailed
         If the disk refuses; ``path`` then still holds what it held before.
     """
+    temporary = temporary_beside(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         flush_folder(path.parent)
 
 
@@ -247,19 +216,6 @@ def commit_directory(staged: Path, target: Path, *, beside: Path | None = None) 
         flush_folder(target.parent)
         if grave is not None:
             _delete(grave)
-
-
-def place_file(source: Path, target: Path) -> None:
-    """Let ``target`` name the content of ``source`` too: a link, or a copy where none is possible.
-
-    Neither may be edited in place afterwards.
-    """
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
 
 
 def sweep_others(folder: Path, named: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ __all__ = [
     "hashed",
     "hashed_bytes",
     "is_whole",
+    "parse_output",
     "read_hashed",
     "read_keyed",
     "read_output",
@@ -83,9 +85,7 @@ def read_hashed(
         if not path.exists():
             raise
         found = None
-    if not isinstance(found, dict) or not is_whole(found, besides):
-        raise IntegrityError(f"{path} is not what was written", remedy=remedy, path=str(path))
-    return {name: value for name, value in found.items() if name != _HASH}
+    return _whole(str(path), found, remedy, besides)
 
 
 def find_hashed(path: Path, *, remedy: str = _ANEW) -> dict[str, Any] | None:
@@ -129,12 +129,31 @@ def read_output(path: Path, build: Callable[[dict[str, Any]], Built]) -> Built:
     IntegrityError
         If it is missing, not what was written, or nothing that ``build`` can read.
     """
-    found = read_hashed(path, remedy=_BACK)
+    return _built(str(path), read_hashed(path, remedy=_BACK), build)
+
+
+def parse_output(place: str, content: bytes, build: Callable[[dict[str, Any]], Built]) -> Built:
+    """As :func:`read_output`, of the content of an object at ``place``."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    return _built(place, _whole(place, found, _BACK), build)
+
+
+def _built(place: str, found: dict[str, Any], build: Callable[[dict[str, Any]], Built]) -> Built:
     try:
         return build(found)
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise IntegrityError(
-            f"{path} is not what was written: {type(exc).__name__} {exc}",
+            f"{place} is not what was written: {type(exc).__name__} {exc}",
             remedy=_BACK,
-            path=str(path),
+            path=place,
         ) from exc
+
+
+def _whole(place: str, found: Any, remedy: str, besides: Collection[str] = ()) -> dict[str, Any]:
+    """A note without its hash, if it is what was written."""
+    if not isinstance(found, dict) or not is_whole(found, besides):
+        raise IntegrityError(f"{place} is not what was written", remedy=remedy, path=place)
+    return {name: value for name, value in found.items() if name != _HASH}

@@ -8,9 +8,8 @@ from typing import Any, Self
 
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
-from tidemill.storage.atomic import read_json, write_bytes
-from tidemill.storage.hashed import hashed_bytes, read_output
-from tidemill.storage.hashing import hash_file
+from tidemill.storage.atomic import write_bytes
+from tidemill.storage.hashed import hashed_bytes, parse_output, read_output
 
 __all__ = [
     "MANIFEST",
@@ -19,10 +18,7 @@ __all__ = [
     "ShardEntry",
     "ShardManifest",
     "ValidatedManifest",
-    "read_profiles",
     "require_equal",
-    "verify_file",
-    "verify_profile",
 ]
 
 MANIFEST = "manifest.json"
@@ -190,6 +186,10 @@ class ShardManifest:
         """Rows of one role."""
         return sum(shard.file.rows for shard in self.of(role))
 
+    def files(self) -> tuple[str, ...]:
+        """The names of all shards and profiles."""
+        return tuple(name for shard in self.shards for name in (shard.file.path, shard.profile))
+
     def to_bytes(self) -> bytes:
         """The content of manifest.json, hashed."""
         return hashed_bytes({**asdict(self), "schema": self.schema.to_json()})
@@ -208,6 +208,11 @@ class ShardManifest:
             If it is missing, or not what was written.
         """
         return read_output(folder / MANIFEST, cls._from_json)
+
+    @classmethod
+    def parse(cls, place: str, content: bytes) -> Self:
+        """As :meth:`read`, from the content of an object at ``place``."""
+        return parse_output(place, content, cls._from_json)
 
     @classmethod
     def _from_json(cls, document: dict[str, Any]) -> Self:
@@ -240,46 +245,6 @@ class ShardManifest:
         """The same manifest in which every row teaches: for a model that nobody will judge."""
         shards = tuple(replace(shard, role=Role.TRAIN) for shard in self.shards)
         return replace(self, shards=shards)
-
-
-def read_profiles(folder: Path, shard: ShardEntry) -> list[dict[str, Any]]:
-    """Return the profile documents of a shard's blocks, after comparing them with their hash.
-
-    Raises
-    ------
-    IntegrityError
-        If the file is missing or its bytes differ.
-    """
-    verify_profile(folder, shard)
-    documents: list[dict[str, Any]] = read_json(folder / shard.profile)
-    return documents
-
-
-def verify_profile(folder: Path, shard: ShardEntry) -> None:
-    """Compare the profiles of a shard with their hash; errors are those of :func:`verify_file`."""
-    _verified_path(folder / shard.profile, shard.profile_sha256)
-
-
-def verify_file(folder: Path, entry: FileEntry) -> Path:
-    """Return the path of ``entry`` after comparing its content with its hash.
-
-    Raises
-    ------
-    IntegrityError
-        If the file is missing or its bytes differ.
-    """
-    return _verified_path(folder / entry.path, entry.sha256)
-
-
-def _verified_path(path: Path, sha256: str) -> Path:
-    if not path.is_file():
-        raise IntegrityError(
-            f"{path} is missing",
-            remedy="bring it back with `dvc checkout`, or run `tidemill run`",
-            path=str(path),
-        )
-    require_equal(str(path), hash_file(path), sha256)
-    return path
 
 
 def require_equal(place: str, found: str, expected: str) -> None:

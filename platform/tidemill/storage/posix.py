@@ -161,6 +161,13 @@ class PosixStore:
             return False
         return True
 
+    def scratch(self, folder: str) -> Path:
+        """Where a worker may keep, for a moment, as much as it writes below a folder.
+
+        Not a clause of the port. It may not be there.
+        """
+        return self._path(folder)
+
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise UsageError(

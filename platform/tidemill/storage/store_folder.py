@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from tidemill.storage.hashing import hash_bytes
-from tidemill.storage.manifest import FileEntry, ShardEntry, require_equal
+from tidemill.storage.manifest import MANIFEST, FileEntry, ShardEntry, ShardManifest, require_equal
+from tidemill.storage.posix import PosixStore
 from tidemill.storage.stores import ObjectFile, open_store
 
 __all__ = ["StoreFolder"]
@@ -39,6 +41,21 @@ class StoreFolder:
         """The key of an object in the folder."""
         return f"{self.folder}/{name}"
 
+    def below(self, name: str) -> Self:
+        """A folder in the folder."""
+        return replace(self, folder=self.key(name))
+
+    def scratch(self) -> Path:
+        """Where a worker may keep as much, for a moment, as it writes here; it may not be there.
+
+        The folder itself, where the store is one of this machine; else the system's temporary
+        folder (``TMPDIR``).
+        """
+        store = open_store(self.store)
+        if isinstance(store, PosixStore):
+            return store.scratch(self.folder)
+        return Path(tempfile.gettempdir())
+
     def file(self, name: str) -> ObjectFile:
         """An object in the folder, to be read.
 
@@ -57,9 +74,23 @@ class StoreFolder:
         IntegrityError
             If it is missing or its bytes differ.
         """
-        file = self.file(entry.path)
-        require_equal(str(file), open_store(self.store).sha256(self.key(entry.path)), entry.sha256)
-        return file
+        self.verify(entry.path, entry.sha256)
+        return self.file(entry.path)
+
+    def verify(self, name: str, sha256: str) -> None:
+        """Compare an object's content with its hash; errors are those of :meth:`verified`."""
+        require_equal(f"{self}/{name}", open_store(self.store).sha256(self.key(name)), sha256)
+
+    def shard_manifest(self) -> ShardManifest:
+        """The manifest of the shards in the folder.
+
+        Raises
+        ------
+        IntegrityError
+            If it is missing, or not what was written.
+        """
+        key = self.key(MANIFEST)
+        return ShardManifest.parse(f"{self.store}/{key}", open_store(self.store).read(key))
 
     def profiles(self, shard: ShardEntry) -> list[dict[str, Any]]:
         """The profile documents of a shard's blocks, after comparing them with their hash.

@@ -17,7 +17,7 @@ from tidemill.ingestion.checks.unique_keys import (
     check_tables,
     read_spill,
 )
-from tidemill.storage import Exchange, PieceIndex, inputs_a_piece
+from tidemill.storage import Exchange, PieceIndex, StoreFolder, inputs_a_piece
 
 __all__ = ["check_keys"]
 
@@ -49,7 +49,7 @@ def check_keys(spills: Spills, buckets: int, work: Path, engine: Engine) -> Buck
     size = inputs_a_piece(len(spills))
     check = partial(_check_spills, spills, buckets)
     if size > 1:
-        exchange = Exchange(work, buckets, 1, _RUN_ROWS)
+        exchange = Exchange(StoreFolder.at(work), buckets, 1, _RUN_ROWS)
         groups = [spills[start : start + size] for start in range(0, len(spills), size)]
         gather = partial(_gather, exchange)
         pieces = engine.map(gather, list(enumerate(groups)), label="gather keys")
