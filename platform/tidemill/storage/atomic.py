@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tidemill.errors import IntegrityError, StorageFailed
 
@@ -26,6 +26,7 @@ __all__ = [
     "json_bytes",
     "read_file",
     "read_json",
+    "replaced_file",
     "storage_errors",
     "sweep_others",
     "sweep_temporaries",
@@ -73,6 +74,28 @@ def temporary_beside(path: Path) -> Path:
 def is_leftover(name: str) -> bool:
     """Whether a file or folder of that name is what a killed writer left, or one at work."""
     return _LEFTOVER.fullmatch(name) is not None
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file, open for writing, which takes the place of ``path`` when the block ends well.
+
+    It is not flushed to the disk: for what a checksum covers, or can be made again.
+
+    Raises
+    ------
+    StorageFailed
+        If the disk refuses; ``path`` then still holds what it held before.
+    """
+    temporary = temporary_beside(path)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:

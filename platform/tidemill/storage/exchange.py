@@ -44,9 +44,9 @@ def most_opens(inputs: int, shards: int) -> int:
     """Objects and files that an exchange opens, at most, writers and readers together.
 
     Each piece is opened once to be written, which hashes it for its receipt (or to be hashed, where
-    a killed run had finished it), with a file of its runs where inputs are joined; then by each
-    shard that has rows in it: all, in the worst case (hash shards). At most
-    ``FAN_IN * (shards + 2)``, whatever the bytes.
+    a killed run had finished it; one found spoilt takes both), with a file of its runs where inputs
+    are joined; then by each shard that has rows in it: all, in the worst case (hash shards). At
+    most ``FAN_IN * (shards + 2)``, whatever the bytes.
 
     >>> most_opens(10, 4), most_opens(4_200, 800)
     (50, 198896)
