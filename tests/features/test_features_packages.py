@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tidemill.config import params_schema, read_params
 from tidemill.errors import ConfigError, ModelUntrusted, UsageError
+from tidemill.features import load_reducer
+from tidemill.features.sequence import configured_steps
 from tidemill.steps import STEPS
 from tidemill.testing.packages import check_scores, recipe_files, run_installed, write_package
 from tidemill.testing.steps import StepContract
@@ -37,12 +40,39 @@ def installed(package, monkeypatch):
     return package
 
 
+@pytest.fixture(scope="session")
+def own_kernel(tmp_path_factory):
+    """The package of the recipe that replaces imputing and scaling."""
+    files = recipe_files(RECIPE, "Imputing, encoding and scaling of your own")
+    return write_package(tmp_path_factory.mktemp("kernel"), files)
+
+
+@pytest.fixture
+def own_steps(own_kernel, monkeypatch):
+    """That package is on the path."""
+    monkeypatch.syspath_prepend(str(own_kernel))
+
+
 @pytest.mark.usefixtures("installed")
 class TestRecipe(StepContract):
     """It keeps the contract, found by its entry point."""
 
     step = "within_range"
     settings = {"margin": 0.5}  # noqa: RUF012
+
+
+@pytest.mark.usefixtures("own_steps")
+class TestFillBelow(StepContract):
+    """An imputer of one's own."""
+
+    step = "fill_below"
+
+
+@pytest.mark.usefixtures("own_steps")
+class TestEvenPlaces(StepContract):
+    """A scaling of one's own."""
+
+    step = "even_places"
 
 
 def test_it_is_a_setting_like_any_other(installed):
@@ -55,6 +85,24 @@ def test_it_is_a_setting_like_any_other(installed):
         with pytest.raises(ConfigError, match="is -1, not a number of at least 0"):
             read_params(SOURCE + steps.replace("1", "-1"))
     assert "within_range" in json.dumps(params_schema()["$defs"]["ReductionConfig"])
+
+
+OWN = "impute: none, scale: none, steps: [fill_below, even_places]"
+
+
+@pytest.mark.usefixtures("own_steps")
+def test_a_step_that_fills_makes_up_for_no_imputing():
+    """For a learner, and for later steps, that need every value; not for earlier ones."""
+    sgd = "training: {learner: sgd}\n"
+    assert not read_params(f"{SOURCE}{sgd}reduction: {{{OWN}}}").reduction.leaves_missing
+    swapped = OWN.replace("fill_below, even_places", "even_places, fill_below")
+    reduction = read_params(f"{SOURCE}{sgd}reduction: {{{swapped}}}").reduction
+    with pytest.raises(ConfigError, match="even_places needs values") as caught:
+        configured_steps(reduction)
+    assert "a step before it that fills them" in caught.value.remedy
+    unfilled = OWN.replace("fill_below, even_places", "select")
+    with pytest.raises(ConfigError, match=r"sgd needs every value.*fill what is missing"):
+        read_params(f"{SOURCE}{sgd}reduction: {{{unfilled}}}")
 
 
 @pytest.mark.parametrize(
@@ -118,3 +166,41 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
         open_candidate(model)
     monkeypatch.syspath_prepend(str(package))
     assert open_candidate(model).pipeline[0].steps[0]["step"] == "within_range"
+
+
+def gappy(root):
+    """Every eighth distance of the sample is missing."""
+    path = next((root / "data" / "raw").iterdir())
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame.loc[::8, "distance_km"] = ""
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.slow
+def test_every_part_of_the_kernel_can_be_left_to_steps(own_kernel, tmp_path, monkeypatch):
+    """The recipe's imputing and scaling, with a learner that needs every value: through a run,
+    and the scores of its registered model; what is missing lies below all else, from 0 to 1.
+    """
+    root = small_workspace(tmp_path / "ws", rows=4000)
+    source = gappy(root)
+    given = ["training.learner=sgd", "training.params={}", "tuning.trials=0"]
+    for line in ("impute=none", "scale=none", "steps=[fill_below, even_places]"):
+        given.append(f"reduction.{line}")
+    settings = [word for line in given for word in ("--set", line)]
+    done = tidemill(root, own_kernel, "run", "--direct", "--json", *settings)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((root / "reports" / "reduction.json").read_text())
+    assert [one["step"] for one in report["steps"]] == ["fill_below", "even_places"]
+    out = tmp_path / "scores.parquet"
+    scored = tidemill(root, own_kernel, "score", "--input", str(source), "--output", str(out))
+    assert scored.returncode == 0, scored.stderr
+    monkeypatch.syspath_prepend(str(own_kernel))
+    reducer = load_reducer(root / "models" / "reducer")
+    rows = pd.read_parquet(next((root / "data" / "validated").glob("*.parquet")))
+    places = reducer.transform(rows[list(reducer.feature_names_in_)])
+    assert 0.0 <= places.min() <= places.max() <= 1.0
+    distance = list(reducer.get_feature_names_out()).index("distance_km")
+    missing = rows["distance_km"].isna().to_numpy()
+    assert missing.sum() > 100
+    assert places[missing, distance].max() <= places[~missing, distance].min()

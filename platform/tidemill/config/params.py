@@ -103,12 +103,13 @@ class Params(Section):
 
     def _check_learner(self) -> None:
         """What the learner says of missing values and parameters; it is imported only if asked."""
-        name, impute, given = self.training.learner, self.reduction.impute, self.training.params
-        if impute == "none" and not LEARNERS[name].takes_missing:
+        name, given = self.training.learner, self.training.params
+        if self.reduction.leaves_missing and not LEARNERS[name].takes_missing:
             more = ", and reduction.encode to one_hot and reduction.scale to standard as well"
             raise ValueError(
                 f"training.learner: {name} needs every value: set reduction.impute to mean"
-                f"{more if LEARNERS[name].wants_scaled else ''}"
+                f"{more if LEARNERS[name].wants_scaled else ''}; or let one of reduction.steps "
+                "fill what is missing"
             )
         problems = parameter_problems(name, given) if given else {}
         if problems:

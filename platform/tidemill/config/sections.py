@@ -224,16 +224,32 @@ class ReductionConfig(Section):
         "stands where reduction.project goes",
     )
 
+    @property
+    def named_steps(self) -> tuple[tuple[str, dict[str, Scalar]], ...]:
+        """The steps in order, each with its own settings."""
+        return tuple(_named(entry) for entry in self.steps)
+
+    @property
+    def leaves_missing(self) -> bool:
+        """Whether missing values come to the learner: none imputes, and no step fills them."""
+        return self.impute == "none" and not any(
+            STEPS[name].fills_missing for name, _ in self.named_steps
+        )
+
     @field_validator("steps")
     @classmethod
     def _known_steps(cls, steps: tuple[StepEntry, ...]) -> tuple[StepEntry, ...]:
         for entry in steps:
             if isinstance(entry, dict) and len(entry) != 1:
                 raise ValueError("an entry is the name of a step, or {step: {setting: value}}")
-            name, given = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+            name, given = _named(entry)
             for key, problem in setting_problems(STEPS.known(name), given).items():
                 raise ValueError(f"{name}.{key}: {problem}")
         return steps
+
+
+def _named(entry: StepEntry) -> tuple[str, dict[str, Scalar]]:
+    return (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
 
 
 class TuningConfig(Section):

@@ -124,6 +124,8 @@ class Step(Protocol):
     - Missing values are NaN. They come only where ``reduction.impute`` is none; such settings are
       refused for a step that does not say ``takes_missing``. One that does neither fails nor
       spreads them to other rows.
+    - A step that says ``fills_missing`` leaves none, also in columns that had every value in
+      training. Later steps and the learner then need not take them.
     - ``names`` has a name for each column that ``transform`` makes, no two alike.
     - ``restored(state())`` does the same to the last bit. ``state`` holds texts, numbers, booleans,
       None, lists and dictionaries of those, and float64 arrays at its top: nothing that a model
@@ -138,6 +140,8 @@ class Step(Protocol):
     section : tuple of str
         Settings of the reduction section that it is made with too.
     takes_missing : bool
+    fills_missing : bool
+        Whether no value is missing in what it makes; it ``takes_missing`` then.
     only_drops : bool
         Whether it does no more than leave columns out: then nobody makes those.
     requires : tuple of str
@@ -147,6 +151,7 @@ class Step(Protocol):
     settings: ClassVar[Mapping[str, Parameter]]
     section: ClassVar[tuple[str, ...]]
     takes_missing: ClassVar[bool]
+    fills_missing: ClassVar[bool]
     only_drops: ClassVar[bool]
     requires: ClassVar[tuple[str, ...]]
 

@@ -61,7 +61,7 @@ def fit_reducer(
     NoFeatures
         If a step leaves nothing.
     ConfigError
-        If missing values are kept (``impute: none``) and a step does not take them.
+        If missing values are kept (``impute: none``), and come to a step that does not take them.
     IntegrityError
         If a shard or profile is not what the manifest recorded.
 

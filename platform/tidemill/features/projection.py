@@ -45,6 +45,7 @@ class ProjectStep:
     settings: ClassVar[Mapping[str, Parameter]] = {}
     section: ClassVar[tuple[str, ...]] = ("components",)
     takes_missing: ClassVar[bool] = False
+    fills_missing: ClassVar[bool] = False
     only_drops: ClassVar[bool] = False
     requires: ClassVar[tuple[str, ...]] = ()
 

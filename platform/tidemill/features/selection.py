@@ -25,6 +25,7 @@ class SelectStep:
     settings: ClassVar[Mapping[str, Parameter]] = {}
     section: ClassVar[tuple[str, ...]] = ("min_variance", "max_correlation")
     takes_missing: ClassVar[bool] = True
+    fills_missing: ClassVar[bool] = False
     only_drops: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ()
 

@@ -22,23 +22,25 @@ def configured_steps(config: ReductionConfig) -> list[tuple[str, Step]]:
     Raises
     ------
     ConfigError
-        If missing values are kept (``impute: none``) and a step does not take them.
+        If missing values are kept (``impute: none``), and come to a step that does not take them.
     """
     steps: list[tuple[str, Step]] = []
-    for entry in config.steps:
-        name, own = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+    gaps = config.impute == "none"
+    for name, own in config.named_steps:
         if name == "project" and config.project == "none":
             continue
         kind = STEPS[name]
-        if config.impute == "none" and not kind.takes_missing:
+        if gaps and not kind.takes_missing:
             other = (
                 "reduction.project to none" if name == "project" else "reduction.steps without it"
             )
             raise ConfigError(
                 f"reduction.steps: {name} needs values, and impute: none keeps missing ones",
-                remedy=f"set reduction.impute to mean, median or zero, or {other}",
+                remedy=f"set reduction.impute to mean, median or zero, or {other}, or name a step "
+                "before it that fills them",
                 step=name,
             )
+        gaps = gaps and not kind.fills_missing
         defaults = {key: parameter.default for key, parameter in kind.settings.items()}
         section = {key: getattr(config, key) for key in kind.section}
         steps.append((name, kind(**section, **defaults | own)))

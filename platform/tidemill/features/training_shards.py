@@ -114,7 +114,7 @@ class ShardColumns:
         Columns that steps made, likewise.
     scaled : bool
     gaps : bool
-        Whether missing values are kept.
+        Whether missing values come to the next step.
     steps : tuple of FittedStep
         Those before.
     kept : tuple of int or None
@@ -232,7 +232,8 @@ class ShardColumns:
                 names=names,
             )
         fitted = FittedStep(name, step, left.kept, names)
-        return replace(left, steps=(*left.steps, fitted), kept=None)
+        gaps = left.gaps and not step.fills_missing
+        return replace(left, steps=(*left.steps, fitted), kept=None, gaps=gaps)
 
 
 def _shard_pass(

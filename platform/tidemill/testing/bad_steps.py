@@ -23,6 +23,7 @@ class CentringStep:
     settings: ClassVar[Mapping[str, Parameter]] = {"share": Parameter(1.0, low=0, high=1)}
     section: ClassVar[tuple[str, ...]] = ()
     takes_missing: ClassVar[bool] = True
+    fills_missing: ClassVar[bool] = False
     only_drops: ClassVar[bool] = False
     requires: ClassVar[tuple[str, ...]] = ()
 
@@ -98,6 +99,39 @@ class BoastingStep(CentringStep):
         """One of them is in all rows afterwards."""
         matrix += 0.0 * matrix.sum()
         return super().transform(matrix)
+
+
+class LeakyStep(CentringStep):
+    """Says that it leaves no value missing, and fills the columns that it has seen gaps in."""
+
+    fills_missing: ClassVar[bool] = True
+
+    def fit(self, training: TrainingColumns) -> Mapping[str, str]:
+        """Count them."""
+        self._gappy = training.fold(_gaps, add, label="gaps")
+        return super().fit(training)
+
+    def transform(self, matrix: FloatMatrix) -> FloatMatrix:
+        """The mean is nought afterwards."""
+        matrix = super().transform(matrix)
+        matrix[np.isnan(matrix) & (self._gappy > 0)] = 0.0
+        return matrix
+
+    def state(self) -> Mapping[str, Any]:
+        """Means, and where there were gaps."""
+        return {**super().state(), "gappy": self._gappy}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """With both."""
+        step = super().restored(state)
+        step._gappy = state["gappy"]
+        return step
+
+
+def _gaps(matrix: FloatMatrix, seed: int) -> FloatMatrix:  # noqa: ARG001
+    gaps: FloatMatrix = np.isnan(matrix).sum(axis=0, dtype=np.float64)
+    return gaps
 
 
 class MisnamingStep(CentringStep):
@@ -197,6 +231,7 @@ BAD_STEPS: dict[str, type[CentringStep]] = {
     "test_dropping_is_all_that_it_says": MeddlingStep,
     "test_equal_rows_leave_an_equal_state": UnequalStep,
     "test_explains_itself_in_json": UnspeakableStep,
+    "test_fills_what_it_says_that_it_fills": LeakyStep,
     "test_its_columns_have_names": MisnamingStep,
     "test_its_settings_hold_together": ContradictoryStep,
     "test_its_state_does_not_grow_with_rows": HoardingStep,

@@ -130,6 +130,17 @@ class StepContract:
         assert gaps.any()
         assert np.isfinite(reducer.transform(table)[~gaps]).all()
 
+    def test_fills_what_it_says_that_it_fills(self) -> None:
+        """Whatever is missing, also where training had every value."""
+        if not self.kind().fills_missing:
+            pytest.skip("it does not say so")
+        assert self.kind().takes_missing
+        table = rides(_ROWS)
+        nothing = pa.table({f.name: pa.nulls(3, f.type) for f in table.schema})
+        reducer, _ = self.fit(table, impute="none", steps=())
+        assert np.isnan(self.encoded(table).transform(nothing)).any()
+        assert np.isfinite(reducer.transform(pa.concat_tables([table, nothing]))).all()
+
     @classmethod
     def encoded(cls, table: pa.Table) -> Reducer:
         """A reducer that keeps gaps, without any step."""
