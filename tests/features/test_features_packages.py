@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -197,10 +198,12 @@ def test_every_part_of_the_kernel_can_be_left_to_steps(own_kernel, tmp_path, mon
     assert scored.returncode == 0, scored.stderr
     monkeypatch.syspath_prepend(str(own_kernel))
     reducer = load_reducer(root / "models" / "reducer")
-    rows = pd.read_parquet(next((root / "data" / "validated").glob("*.parquet")))
+    parts = sorted((root / "data" / "validated").glob("*.parquet"))
+    rows = pd.concat([pd.read_parquet(part) for part in parts])
     places = reducer.transform(rows[list(reducer.feature_names_in_)])
     assert 0.0 <= places.min() <= places.max() <= 1.0
     distance = list(reducer.get_feature_names_out()).index("distance_km")
     missing = rows["distance_km"].isna().to_numpy()
     assert missing.sum() > 100
-    assert places[missing, distance].max() <= places[~missing, distance].min()
+    assert len(set(places[missing, distance])) == 1, "the place of what fills them"
+    assert places[missing, distance].max() < np.quantile(places[~missing, distance], 0.1)

@@ -5,7 +5,7 @@
 is stated in the same way (:class:`Stage`), and runs by the same runner (:class:`Runner`).
 """
 
-from tidemill.pipeline.advancing import Execute, Record, Runner, measured, runs_ended
+from tidemill.pipeline.advancing import Execute, Runner, measured, runs_ended
 from tidemill.pipeline.graph import STAGES, find_stage
 from tidemill.pipeline.observing import Observer, Quiet
 from tidemill.pipeline.overriding import overridden, take_back
@@ -19,7 +19,6 @@ __all__ = [
     "Execute",
     "Observer",
     "Quiet",
-    "Record",
     "RunSummary",
     "Runner",
     "Stage",

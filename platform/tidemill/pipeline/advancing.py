@@ -1,11 +1,11 @@
-"""The runner of both graphs: what is not current runs, and is recorded."""
+"""The runner of both graphs: what is not current runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from tidemill.errors import TidemillError
 from tidemill.pipeline.observing import Observer
@@ -13,31 +13,12 @@ from tidemill.pipeline.stage import Stage
 from tidemill.pipeline.summary import StageRun
 from tidemill.stages import Meter, StageContext, StageResult
 
-__all__ = ["Execute", "Record", "Runner", "measured", "runs_ended"]
+__all__ = ["Execute", "Runner", "also_saying", "measured", "runs_ended"]
 
 Given = TypeVar("Given")
 
 Execute = Callable[[str, Callable[[], StageRun]], StageRun]
 """Runs a stage's call under its name."""
-
-
-class Record(Protocol):
-    """Knows which stages are current; :class:`tidemill.versioning.Versions` is that of DVC."""
-
-    def repair(self) -> tuple[str, ...]:
-        """Mend what killed processes left, and say what."""
-
-    def is_current(self, stage: str) -> bool:
-        """Whether the stage ran, and nothing that it reads, leaves or is has changed since."""
-
-    def damaged(self, stage: str) -> tuple[str, ...]:
-        """Outputs that changed since, where nothing else has."""
-
-    def dep_digests(self, stage: str) -> Mapping[str, str]:
-        """Digests of what the stage is about to read."""
-
-    def commit(self, stage: str, *, expected: Mapping[str, str]) -> None:
-        """Record what the stage has left, of what it has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +30,43 @@ class Runner(Generic[Given]):
     context : StageContext
     given : Given
         What the graph is about.
-    record : Record
     execute : callable
-        Runs a stage's call, for example as a Prefect task.
+        Runs a stage's call, for example as a Prefect task, and records what it has left.
     observer : Observer
+    is_current : callable
+        Whether a stage that stands ran, and nothing that it reads, leaves or is has changed since.
     force : bool
         Run current stages too.
     """
 
     context: StageContext
     given: Given
-    record: Record
     execute: Execute
     observer: Observer
+    is_current: Callable[[str], bool] = lambda _name: True
     force: bool = False
 
-    def run(self, stages: Iterable[Stage[Given]], *, last: str | None = None) -> list[StageRun]:
+    def run(
+        self,
+        stages: Iterable[Stage[Given]],
+        *,
+        last: str | None = None,
+        mended: tuple[str, ...] = (),
+    ) -> list[StageRun]:
         """Run what is needed and not current, up to the stage named ``last``.
+
+        The first of them also warns of what was ``mended`` before.
 
         Raises
         ------
         TidemillError
             Whatever a stage raises; those before it are recorded.
         """
-        mended, runs = self.record.repair(), list[StageRun]()
+        runs: list[StageRun] = []
         for stage in stages:
             if not stage.needed(self.context, self.given):
                 continue
-            run, mended = _also_saying(mended, self._advance(stage)), ()
+            run, mended = also_saying(mended, self._advance(stage)), ()
             self.observer.stage_finished(run)
             runs.append(run)
             if stage.name == last:
@@ -84,29 +74,21 @@ class Runner(Generic[Given]):
         return runs
 
     def _advance(self, stage: Stage[Given]) -> StageRun:
-        """Run one stage unless it is current, and record what it read and left."""
+        """Run one stage unless it is current."""
         if not self.force and self._is_current(stage):
             warnings = stage.warnings(self.context, self.given)
             result = StageResult(stage.name, warnings=warnings)
             return StageRun(stage.name, "current", 0.0, 0, result)
         self.observer.stage_started(stage.name)
-        healed = tuple(
-            f"{path} was not as {stage.name} had left it, and was made anew"
-            for path in self.record.damaged(stage.name)
-        )
-        read = self.record.dep_digests(stage.name)
-        run = self.execute(
+        return self.execute(
             stage.name, lambda: measured(stage, self.context, self.given, self.observer)
         )
-        self.record.commit(stage.name, expected=read)
-        return _also_saying(healed, run)
 
     def _is_current(self, stage: Stage[Given]) -> bool:
-        stands = stage.stands(self.context, self.given)
-        return stands and self.record.is_current(stage.name)
+        return stage.stands(self.context, self.given) and self.is_current(stage.name)
 
 
-def _also_saying(said: tuple[str, ...], run: StageRun) -> StageRun:
+def also_saying(said: tuple[str, ...], run: StageRun) -> StageRun:
     """A run that also warns of what was mended before it."""
     return replace(run, result=replace(run.result, warnings=(*said, *run.result.warnings)))
 

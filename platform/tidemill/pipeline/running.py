@@ -15,7 +15,7 @@ from tidemill.config import Params, load_params
 from tidemill.contracts import Engine
 from tidemill.errors import ConfigError
 from tidemill.ingestion import docs_offer
-from tidemill.pipeline.advancing import Execute, Runner, measured, runs_ended
+from tidemill.pipeline.advancing import Execute, Runner, also_saying, measured, runs_ended
 from tidemill.pipeline.graph import STAGES, find_stage, stage_specs
 from tidemill.pipeline.observing import Observer, Quiet
 from tidemill.pipeline.overriding import overridden, refuse_overridden, take_back
@@ -86,8 +86,9 @@ def run_pipeline(
             Versions(workspace.root) as versions,
         ):
             early = _with_tracker_early(context, execute)
-            runner = Runner(context, params, versions, early, watcher, force)
-            runs = runner.run(stages, last=last)
+            recorded = _recorded(versions, early)
+            runner = Runner(context, params, recorded, watcher, versions.is_current, force)
+            runs = runner.run(stages, last=last, mended=versions.repair())
         facts = _facts(context, params, [run.stage for run in runs], links or {})
         summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)
         write_json(workspace.reports / "summary.json", summary.to_json())
@@ -123,6 +124,22 @@ def _with_tracker_early(context: StageContext, execute: Execute) -> Execute:
         if stage == "ingest":
             threading.Thread(target=prepare, name="tracker", daemon=True).start()
         return execute(stage, call)
+
+    return run
+
+
+def _recorded(versions: Versions, execute: Execute) -> Execute:
+    """Record with DVC what each stage read and left, and say which outputs were damaged."""
+
+    def run(stage: str, call: Callable[[], StageRun]) -> StageRun:
+        healed = tuple(
+            f"{path} was not as {stage} had left it, and was made anew"
+            for path in versions.damaged(stage)
+        )
+        read = versions.dep_digests(stage)
+        done = execute(stage, call)
+        versions.commit(stage, expected=read)
+        return also_saying(healed, done)
 
     return run
 

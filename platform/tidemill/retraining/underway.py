@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tidemill.config import load_params
 from tidemill.contracts import Engine
 from tidemill.pipeline import Execute, Observer, Quiet, Runner, context_for, runs_ended, take_back
@@ -57,29 +55,7 @@ def retrain(
     context = context_for(workspace, params, settings, engine)
     with runs_ended(context):
         job = RetrainingJob.begun(context, params, order, rows)
-        runs = Runner(context, job, _Receipts(), execute, watcher).run(STEPS)
+        # Without a record beside them: a step's receipt knows what stands, and is current then.
+        runs = Runner(context, job, execute, watcher).run(STEPS)
         facts = {**facts_of(context, job), **runs[-1].result.facts}
     return keep_outcome(workspace, order, facts, runs)
-
-
-class _Receipts:
-    """The record of a retraining: none but the receipts of its steps, which know what stands."""
-
-    def repair(self) -> tuple[str, ...]:
-        """Nothing: a receipt is written whole, and last."""
-        return ()
-
-    def is_current(self, stage: str) -> bool:  # noqa: ARG002
-        """Yes: what stands is current."""
-        return True
-
-    def damaged(self, stage: str) -> tuple[str, ...]:  # noqa: ARG002
-        """None: a step says itself what it made anew."""
-        return ()
-
-    def dep_digests(self, stage: str) -> Mapping[str, str]:  # noqa: ARG002
-        """None: a receipt names what it was made of."""
-        return {}
-
-    def commit(self, stage: str, *, expected: Mapping[str, str]) -> None:
-        """Nothing: the step has left its receipt."""
