@@ -72,6 +72,32 @@ class TestRecipe(recipe()["TestSqliteStore"]):
     """The store of another package, opened by its entry point's name, keeps the contract."""
 
 
+@pytest.mark.parametrize("name", [f".a.{'0f' * 16}.tmp", f".a.b.{'0f' * 16}.old"])
+def test_a_name_of_what_is_being_written_is_no_key(tmp_path, name):
+    """It would be kept and never listed, so it is refused; names that are only alike are listed."""
+    store = open_store(f"file://{tmp_path}/store")
+    for key in (name, f"folder/{name}", f"{name}/a"):
+        with pytest.raises(UsageError, match="while they are written") as caught:
+            kept(store, key, b"1")
+        assert "a name that does not end in" in caught.value.remedy
+    for near in (name[1:], name[:-1], name.replace("f", "g", 1)):
+        kept(store, near, b"1")
+    assert len(list(store.list_keys())) == 3
+
+
+def test_a_link_that_leads_upward_is_not_followed(tmp_path):
+    """What lies behind it is listed under its own name already; other links are followed."""
+    store = open_store(f"file://{tmp_path}/store")
+    kept(store, "a/b/c", b"1")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "d").write_bytes(b"2")
+    (tmp_path / "store" / "a" / "b" / "up").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "a" / "out").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "store" / "a")
+    assert list(store.list_keys()) == ["a/b/c", "a/out/d"]
+    assert list(store.list_keys("a/b")) == ["a/b/c", "a/b/up/a/out/d"]
+
+
 def test_a_full_disk_is_told(tmp_path):
     """With the store and the key, whatever was written; and nothing is left."""
     store, limits = (

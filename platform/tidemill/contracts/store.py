@@ -57,9 +57,10 @@ class Store(Protocol):
         A store is made from its address, a text. Workers are told the address and open the store
         themselves; what was written anywhere before is seen there. A store need not be picklable.
     Keys
-        Texts relative to the store: names joined by ``/``, none of them empty, ``.`` or ``..``.
-        Others are a ``UsageError``: no key leaves the store. No key is the folder of another: who
-        would write such a one gets an error, and what is there stays.
+        Texts relative to the store: names joined by ``/``, none of them empty, ``.`` or ``..``, of
+        what UTF-8 can hold but NUL. Others are a ``UsageError``: no key leaves the store. So are
+        names that a store keeps for itself: what it takes it lists. No key is the folder of
+        another: who would write such a one gets an error, and what is there stays.
     Whole or absent
         An object is seen when its block has ended well, and then whole, by all; until then, after
         an error in the block, and when the writer is killed, what was there before is seen.

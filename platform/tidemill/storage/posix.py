@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PosixStore"]
 
-_KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0]+(?:/(?!\Z)|\Z))+")
+_KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 
 
 class PosixStore:
@@ -44,6 +44,7 @@ class PosixStore:
     Notes
     -----
     A commit locks the manifest's folder: where the file system locks none it is ``StorageFailed``.
+    Names like ``.NAME.<32 hexadecimal digits>.tmp`` (or ``.old``) are its own: no key has one.
     """
 
     def __init__(self, address: str) -> None:
@@ -134,7 +135,10 @@ class PosixStore:
         return hash_bytes(content)
 
     def list_keys(self, folder: str = "") -> Iterator[str]:
-        """Walk the folder; what killed writers left is no object. Memory: a folder's names."""
+        """Walk the folder; what killed writers left is no object. Memory: a folder's names.
+
+        Links are followed, but not to a folder that the walk is in.
+        """
         path = self._path(folder) if folder else self._root
         if path.is_dir():
             yield from self._walk(path)
@@ -172,7 +176,14 @@ class PosixStore:
         if not _KEY.fullmatch(key):
             raise UsageError(
                 f"{key!r} is no key of a store",
-                remedy="join names by single slashes; none may be empty, '.' or '..'",
+                remedy="join names by single slashes; none may be empty, '.' or '..', or hold what "
+                "UTF-8 cannot",
+                key=key,
+            )
+        if any(map(is_leftover, key.split("/"))):
+            raise UsageError(
+                f"{key!r} is no key of a store of files: they are named so while they are written",
+                remedy="choose a name that does not end in .tmp or .old",
                 key=key,
             )
         return self._root / key
@@ -207,12 +218,16 @@ class PosixStore:
         finally:
             writer.path.unlink(missing_ok=True)
 
-    def _walk(self, folder: Path) -> Iterator[str]:
+    def _walk(self, folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
         with storage_errors(folder):
+            known = folder.stat()
+            if (here := (known.st_dev, known.st_ino)) in above:
+                return
             found = {f"{e.name}/" if e.is_dir() else e.name: e.path for e in os.scandir(folder)}
         for name in sorted(found):
             if name.endswith("/"):
-                yield from () if is_leftover(name[:-1]) else self._walk(Path(found[name]))
+                if not is_leftover(name[:-1]):
+                    yield from self._walk(Path(found[name]), above | {here})
             elif not is_leftover(name):
                 yield Path(found[name]).relative_to(self._root).as_posix()
 

@@ -29,7 +29,7 @@ from tidemill.testing.ranges import RangeClauses, kept, streamed
 __all__ = ["StoreContract", "kept"]
 
 _MB = 1 << 20
-_OUTSIDE = ("", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a/..", "a\0b")
+_OUTSIDE = ("", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a/..", "a\0b", "\udc80")
 _TOGETHER = 8
 _RACES = [f"race/{number:02d}".encode() for number in range(12)]
 

@@ -15,7 +15,7 @@ from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, Usage
 __all__ = ["SqliteStore"]
 
 _PART = 1 << 18
-_KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0]+(?:/(?!\Z)|\Z))+")
+_KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 _TABLES = """
     create table if not exists objects (key text primary key, size integer, sha256 text);
     create table if not exists parts
