@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -10,9 +11,18 @@ from typing import ClassVar, Protocol
 import pytest
 
 from tidemill.addresses import Implementations, implementation
+from tidemill.bucket_rules import BUCKET_RULES
+from tidemill.contracts import Split
 from tidemill.errors import DependencyMissing, UsageError
+from tidemill.features import load_reducer, save_reducer
+from tidemill.features.reducer import Reducer
+from tidemill.formats import FORMATS
+from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.learners import LEARNERS, strategies
+from tidemill.schema import TableSchema, Task
 from tidemill.searchers import SAMPLERS
+from tidemill.steps import STEPS
+from tidemill.storage import ShardManifest
 
 PLATFORM = Path(__file__).parents[1] / "platform"
 PORTS = [
@@ -137,6 +147,57 @@ def test_a_name_that_two_packages_enter_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"several packages enter 'twice': one:Sampler, other:Sam"):
         SAMPLERS["twice"]
     assert SAMPLERS["grid"].__module__ == "tidemill.tuning.samplers"
+
+
+def stored_steps(folder):
+    """A reducer whose step is of a module that nobody named."""
+    step = {"step": "trap:Named", "kept": None, "names": [], "state": {}}
+    save_reducer(Reducer([], [], steps=[step]), folder)
+    return lambda: load_reducer(folder)
+
+
+def stored_strategy(folder):
+    """Shards cut by such a rule."""
+    schema = TableSchema((), Task.REGRESSION)
+    ShardManifest(schema, "trap:Named", None, {}, ()).write(folder)
+    return lambda: ShardManifest.read(folder)
+
+
+def stored_format(folder):
+    """A listing of files of such a format."""
+    split = Split(0, "a.csv", "trap:Named", "none", 1, "0")
+    document = SourceListing((split,), ()).to_json()
+    return lambda: SourceListing.from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("port", "stored"),
+    [(STEPS, stored_steps), (BUCKET_RULES, stored_strategy), (FORMATS, stored_format)],
+)
+def test_a_folder_that_was_copied_here_chooses_no_module(tmp_path, monkeypatch, port, stored):
+    """What files name is made only where params.yaml, or an installed package, names it too."""
+    (tmp_path / "trap.py").write_text("from tidemill.testing.bad_steps import *\nNamed = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(port, "_opened", {})
+    read = stored(tmp_path)
+    with pytest.raises(UsageError, match=r"names 'trap:Named'.*not known here") as caught:
+        read()
+    assert f"name it in {port._setting}" in caught.value.remedy
+    assert "trap" not in sys.modules
+    monkeypatch.setitem(port._opened, "trap:Named", object)  # as reading params.yaml does
+    assert read()
+
+
+def test_an_error_names_the_setting_that_was_read(table):
+    """A port may be chosen in several places; what was opened for one is known for all."""
+    elsewhere = table.named_by("--there")
+    with pytest.raises(UsageError, match=r"^--there: there is no 'nothing'") as caught:
+        elsewhere["nothing"]
+    assert "set --there to" in caught.value.remedy
+    assert elsewhere[f"{__name__}:Made"] is Made
+    assert f"{__name__}:Made" in table
+    with pytest.raises(UsageError, match=r"^here: "):
+        table["nothing"]
 
 
 def test_a_name_that_is_not_there_may_be_of_a_package():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from copy import copy
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from operator import attrgetter
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tidemill.errors import DependencyMissing, TidemillError, UsageError, nearest
 
@@ -156,6 +157,30 @@ class Implementations(Mapping[str, Kind]):
             self._require(name, kind, self._members)
             self._opened[name] = kind
         return self._opened[name]
+
+    def named_by(self, setting: str) -> Self:
+        """The same ones, for names that are read from another setting: errors name that."""
+        other = copy(self)
+        other._setting = setting
+        return other
+
+    def told(self, name: Any, file: str) -> str:
+        """The name that a file tells, where code of that name would run here anyway.
+
+        Raises
+        ------
+        UsageError
+            If it is neither of tidemill nor entered by an installed package, and no params.yaml
+            that was read names it: a folder that was copied here chooses no module.
+        """
+        if name not in self:
+            raise UsageError(
+                f"{file} names {str(name)[:80]!r}, a {self._word} that is not known here",
+                remedy=f"install the package that has it, or name it in {self._setting} if you "
+                "trust it; else delete what names it and run: tidemill run",
+                name=str(name),
+            )
+        return str(name)
 
     def made(self, name: str, *given: Any, **told: Any) -> Any:
         """The implementation of that name, made with what the port makes its own of.

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     engine : str
         What runs them (``TIDEMILL_ENGINE``, ``--engine``): ``local``, an engine of another
         package, or ``module:Name``; results do not depend on it.
+    engine_setting : str
+        Which of the two named it.
     mlflow_tracking_uri : str or None
         ``MLFLOW_TRACKING_URI``; None means the workspace's own sqlite store.
     prefect_api_url : str or None
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
 
     workers: int = Field(default_factory=_usable_cores, ge=1, le=256)
     engine: str = Field("local", min_length=1)
+    engine_setting: str = "TIDEMILL_ENGINE"
     mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(None, validation_alias="PREFECT_API_URL")
 
@@ -60,7 +63,7 @@ class Settings(BaseSettings):
 
 def load_settings(*, engine: str | None = None) -> Settings:
     """Read the environment now (never at import); a given ``engine`` wins over its own."""
-    return Settings() if engine is None else Settings(engine=engine)
+    return Settings() if engine is None else Settings(engine=engine, engine_setting="--engine")
 
 
 def told_clients(root: Path) -> dict[str, str]:

@@ -103,3 +103,5 @@ def test_the_command_line_takes_an_engine(outside, tmp_path):
     assert said[0] == said[1] == said[2]
     refused = CliRunner().invoke(app, [*look, "--engine", "thread"])
     assert isinstance(refused.exception, UsageError)
+    assert refused.exception.message == "--engine: there is no 'thread'"
+    assert "set --engine to one of" in refused.exception.remedy

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidemill.cli.options import EngineOption, JsonOption, WorkspaceOption, existing
 from tidemill.screen import Screen
+
+if TYPE_CHECKING:
+    from tidemill.storage import StoreFolder, Workspace
 
 __all__ = ["add_commands"]
 
@@ -71,10 +74,9 @@ def look(
 def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Show each shard: role, rows, blocks, range of keys, size."""
     from tidemill.bucket_rules import BUCKET_RULES
-    from tidemill.storage import ShardManifest
 
     screen = Screen(as_json=as_json)
-    manifest = ShardManifest.read(existing(workspace).shards)
+    manifest = _shards(existing(workspace)).shard_manifest()
     rule = BUCKET_RULES[manifest.strategy]()
     rows = [
         {
@@ -92,6 +94,14 @@ def list_shards(workspace: WorkspaceOption = Path(), as_json: JsonOption = False
     screen.result(rows, f"shards by {rule.explain(manifest.by or 'row')}", rows)
 
 
+def _shards(place: Workspace) -> StoreFolder:
+    """The shards of a workspace, whose manifest may name what params.yaml names."""
+    from tidemill.config import load_params
+
+    load_params(place.root)
+    return place.stored(place.shards)
+
+
 def locate(
     key: Annotated[str, typer.Argument(help="The key of the row.")],
     workspace: WorkspaceOption = Path(),
@@ -103,7 +113,7 @@ def locate(
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
-    folder = place.stored(place.shards)
+    folder = _shards(place)
     found = find(folder.shard_manifest(), folder, key)
     if found is None:
         raise UsageError(
@@ -125,7 +135,7 @@ def verify(
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
-    folder = place.stored(place.shards)
+    folder = _shards(place)
     manifest = folder.shard_manifest()
     with open_engine(load_settings(engine=engine)) as opened:
         problems = check(manifest, folder, opened)

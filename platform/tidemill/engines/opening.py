@@ -38,6 +38,7 @@ def open_engine(settings: Settings, *, preload: tuple[str, ...] = ()) -> Iterato
     DependencyMissing
         If it needs a package that is not installed.
     """
-    engine: Engine = ENGINES.made(settings.engine, settings.workers, preload=preload)
+    known = ENGINES.named_by(settings.engine_setting)
+    engine: Engine = known.made(settings.engine, settings.workers, preload=preload)
     with closing(engine):
         yield engine

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numpy.lib.format import read_array, write_array
 
 from tidemill.errors import IntegrityError
+from tidemill.steps import STEPS
 from tidemill.storage import (
     discard_file,
     files_below,
@@ -66,6 +67,8 @@ def load_reducer(folder: Path) -> Reducer:
     ------
     IntegrityError
         If a file is missing or is not what it should be.
+    UsageError
+        If a step of it is not known here: neither entered nor named in params.yaml.
     """
     from tidemill.features.reducer import Reducer
 
@@ -79,6 +82,8 @@ def load_reducer(folder: Path) -> Reducer:
             for name in _PROJECTION
         ]
         steps = document.get("steps", [])
+        for step in steps:
+            STEPS.told(step["step"], str(folder / _DESCRIPTION))
         for name in hashes.keys() - _PROJECTION:
             place, _, key = name.removeprefix("step").partition(".")
             steps[int(place)]["state"][key] = _read(folder / f"{name}.npy", hashes[name])

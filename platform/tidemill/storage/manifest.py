@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
 from tidemill.storage.atomic import write_bytes
@@ -206,13 +207,19 @@ class ShardManifest:
         ------
         IntegrityError
             If it is missing, or not what was written.
+        UsageError
+            If its strategy is not known here: neither entered nor named in params.yaml.
         """
-        return read_output(folder / MANIFEST, cls._from_json)
+        return read_output(folder / MANIFEST, cls._from_json)._told(str(folder / MANIFEST))
 
     @classmethod
     def parse(cls, place: str, content: bytes) -> Self:
         """As :meth:`read`, from the content of an object at ``place``."""
-        return parse_output(place, content, cls._from_json)
+        return parse_output(place, content, cls._from_json)._told(place)
+
+    def _told(self, place: str) -> Self:
+        BUCKET_RULES.told(self.strategy, place)
+        return self
 
     @classmethod
     def _from_json(cls, document: dict[str, Any]) -> Self:

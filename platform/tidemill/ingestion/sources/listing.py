@@ -50,9 +50,18 @@ class SourceListing:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        UsageError
+            If a format is not known here: neither entered nor named in params.yaml.
+        """
+        splits = tuple(Split.from_json(split) for split in document["splits"])
+        for name in {split.format for split in splits}:
+            FORMATS.told(name, "data/source.json")
         return cls(
-            splits=tuple(Split.from_json(split) for split in document["splits"]),
+            splits=splits,
             columns=tuple(SourceColumn.from_json(column) for column in document["columns"]),
             written=document["dialect"],
         )
