@@ -19,7 +19,10 @@ SAMPLERS: Implementations[type[Sampler]] = Implementations(
 )
 
 PRUNERS: Implementations[type[Pruner]] = Implementations(
-    {"median": "tidemill.tuning.pruning:MedianPruner"},
+    {
+        "median": "tidemill.tuning.pruning:MedianPruner",
+        "halving": "tidemill.tuning.halving:HalvingPruner",
+    },
     port=Pruner,
     group="tidemill.pruners",
     setting="tuning.pruner",

@@ -38,6 +38,12 @@ class TestMedian(PrunerContract):
     pruner = "median"
 
 
+class TestHalving(PrunerContract):
+    """Successive halving."""
+
+    pruner = "halving"
+
+
 CONTRACTS = {
     "sampler": (SamplerContract, BAD_SAMPLERS),
     "pruner": (PrunerContract, BAD_PRUNERS),

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from tidemill.contracts import Direction, Trial
 
-__all__ = ["MedianPruner", "OutOfTime", "Pruned", "Report"]
+__all__ = ["MedianPruner", "OutOfTime", "Pruned", "Report", "reached"]
 
 _MIN_FINISHED = 4
 
@@ -43,18 +43,27 @@ class MedianPruner:
 
     def bars(self, trials: Sequence[Trial], direction: Direction) -> Mapping[int, float]:
         """The bar at each step that four complete trials reported."""
-        reached: dict[int, list[float]] = {}
-        for trial in trials:
-            if trial.state == "complete":
-                best = -math.inf if direction == "maximize" else math.inf
-                for step, value in trial.steps:
-                    best = _better(best, value, direction)
-                    reached.setdefault(step, []).append(best)
+        found = reached([trial for trial in trials if trial.state == "complete"], direction)
         return {
             step: statistics.median(values)
-            for step, values in sorted(reached.items())
+            for step, values in sorted(found.items())
             if len(values) >= _MIN_FINISHED
         }
+
+
+def reached(trials: Sequence[Trial], direction: Direction) -> dict[int, list[float]]:
+    """By step, the best value up to it of each trial that reported there.
+
+    >>> reached([Trial(0, {}, None, "pruned", ((1, 0.5), (2, 0.25)))], "maximize")
+    {1: [0.5], 2: [0.5]}
+    """
+    found: dict[int, list[float]] = {}
+    for trial in trials:
+        best = -math.inf if direction == "maximize" else math.inf
+        for step, value in trial.steps:
+            best = _better(best, value, direction)
+            found.setdefault(step, []).append(best)
+    return found
 
 
 def _better(a: float, b: float, direction: Direction) -> float:
