@@ -48,6 +48,15 @@ def test_each_clause_has_a_step_that_breaks_it():
     assert sorted(BAD_STEPS) == sorted(name for name in dir(StepContract) if name[:5] == "test_")
 
 
+RAISED = {
+    "test_a_fitted_step_travels": (AttributeError,),  # pickle's word
+    "test_a_sealed_model_does_the_same": (TypeError,),  # json's
+    "test_explains_itself_in_json": (TypeError,),
+    "test_its_columns_have_names": (ValueError,),  # the reducer's, before the test's own
+}
+"""What ends a clause's test before it can say itself what is wrong."""
+
+
 @pytest.mark.parametrize("clause", list(BAD_STEPS))
 def test_the_suite_fails_a_step_that_breaks_a_clause(clause, tmp_path):
     """Each bad step is failed by the test of its clause."""
@@ -57,11 +66,8 @@ def test_the_suite_fails_a_step_that_breaks_a_clause(clause, tmp_path):
         step = f"{bad.__module__}:{bad.__qualname__}"
 
     given = (tmp_path,) if "sealed" in clause else ()
-    with pytest.raises((Exception, pytest.fail.Exception)) as caught:
+    with pytest.raises((AssertionError, pytest.fail.Exception, *RAISED.get(clause, ()))):
         getattr(Contract(), clause)(*given)
-    assert not isinstance(caught.value, pytest.skip.Exception)
-    if "dropping" in clause:
-        assert isinstance(caught.value, AssertionError), "its own lie, not a shape"
 
 
 CENTRING = "tidemill.testing.bad_steps:CentringStep"
