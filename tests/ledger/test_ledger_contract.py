@@ -21,7 +21,7 @@ class StoreContract(LedgerContract):
         """Even a writer that forgets to ask cannot open a second decision."""
         ledger = opened(folding=None)
         fire_decision(ledger)
-        with ledger._store.read() as connection:
+        with ledger._database.read() as connection:
             row = connection.execute(sa.select(tables.decisions)).one()._asdict()
         del row["id"]
         insert = sa.insert(tables.decisions).values(**row)
@@ -30,7 +30,7 @@ class StoreContract(LedgerContract):
 
     def test_migrations_make_the_tables(self, opened):
         """The revisions leave exactly what the code expects."""
-        with opened()._store.read() as connection:
+        with opened()._database.read() as connection:
             context = MigrationContext.configure(connection)
             assert compare_metadata(context, tables.metadata) == []
 

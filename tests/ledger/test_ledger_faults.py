@@ -105,7 +105,7 @@ def test_a_deleted_file_takes_no_writes(ledger, path):
 
 def test_a_read_only_store_says_so_and_recovers(ledger):
     """What SQLite refuses as read-only is a storage failure."""
-    writer = ledger._store.writer()
+    writer = ledger._database.writer()
     ledger._writer.call(lambda _: None)
     connection = writer.connection.driver_connection
     connection.execute("PRAGMA query_only=ON")

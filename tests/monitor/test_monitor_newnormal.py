@@ -341,7 +341,7 @@ def thresholds(station):
 def note_keys(station, start):
     """Keys of notes that begin so."""
     t = tables.notes
-    with station.ledger.notes._store.read() as connection:
+    with station.ledger.notes._database.read() as connection:
         return list(connection.scalars(sa.select(t.c.key).where(t.c.key.startswith(start))))
 
 

@@ -43,8 +43,8 @@ class Session:
 class KeyRows:
     """API keys as the store holds them: their hashes, never the keys."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def add(self, key: Key) -> Key:
         """Database a key; who listens to ``keys`` hears of it."""
@@ -60,21 +60,21 @@ class KeyRows:
     def get(self, key_id: str) -> Key | None:
         """The key of that id, revoked and expired ones included."""
         t = tables.keys
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(sa.select(t).where(t.c.id == key_id)).one_or_none()
         return None if row is None else _key(row)
 
     def list(self) -> list[Key]:
         """All keys, oldest first."""
         t = tables.keys
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             chosen = sa.select(t).order_by(t.c.created_at, t.c.id)
             return [_key(row) for row in connection.execute(chosen)]
 
     def count(self) -> int:
         """Keys that are not revoked."""
         t = tables.keys
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             chosen = sa.select(sa.func.count()).where(t.c.revoked_at.is_(None))
             return int(connection.scalar(chosen) or 0)
 
@@ -103,8 +103,8 @@ class KeyRows:
 class SessionRows:
     """Logins as the store holds them: digests of their cookies."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def add(self, session: Session) -> Session:
         """Database a login; it ends at its ``expires_at``, or by :meth:`end`."""
@@ -119,7 +119,7 @@ class SessionRows:
         """The session of a cookie, unless it has expired."""
         t = tables.sessions
         chosen = sa.select(t).where(t.c.digest == digest, t.c.expires_at > now)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(chosen).one_or_none()
         return None if row is None else Session(*row)
 

@@ -58,8 +58,8 @@ class Alert:
 class Alerts:
     """All incidents, open and past."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def raise_(
         self,
@@ -175,12 +175,12 @@ class Alerts:
 
     def get(self, alert_id: int) -> Alert:
         """The alert of this number; :class:`RecordMissing` if there is none."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return _get(connection, alert_id)
 
     def find_open(self, key: str) -> Alert | None:
         """The incident of a key that is not resolved."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return _find_open(connection, key)
 
     def last(self, rule: str, segment: str, model_version: int | None = None) -> Alert | None:
@@ -191,7 +191,7 @@ class Alerts:
             t.c.segment == segment,
             t.c.model_version.is_not_distinct_from(model_version),
         )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else Alert(*row)
 
@@ -212,7 +212,7 @@ class Alerts:
             t.c.model_version == model_version,
             (t.c.key == key) | t.c.window_id.between(first, last),
         )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return connection.execute(chosen.limit(1)).first() is not None
 
     def open_ones(self, segment: str | None = None) -> builtins.list[Alert]:
@@ -221,13 +221,13 @@ class Alerts:
         chosen = sa.select(t).where(t.c.resolved_at.is_(None)).order_by(t.c.id)
         if segment is not None:
             chosen = chosen.where(t.c.segment == segment)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return [Alert(*row) for row in connection.execute(chosen)]
 
     def open_count(self) -> int:
         """Incidents that are not resolved."""
         t = tables.alerts
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             chosen = sa.select(sa.func.count()).where(t.c.resolved_at.is_(None))
             return int(connection.scalar(chosen) or 0)
 
@@ -235,7 +235,9 @@ class Alerts:
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Alert]:
         """At most ``limit`` alerts below the number ``before``, the newest first."""
-        found = newest_records(self._store, tables.alerts, state=state, limit=limit, before=before)
+        found = newest_records(
+            self._database, tables.alerts, state=state, limit=limit, before=before
+        )
         return [Alert(*row) for row in found]
 
 

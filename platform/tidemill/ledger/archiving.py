@@ -33,7 +33,7 @@ class _Archivable(Protocol):
     def positions(self) -> tuple[int, int] | None: ...
 
 
-def archive_window(store: Database, window: _Archivable, url: str) -> str:
+def archive_window(database: Database, window: _Archivable, url: str) -> str:
     """Write the rows of ``window``, with their truths; returns the file's address.
 
     Raises
@@ -63,7 +63,7 @@ def archive_window(store: Database, window: _Archivable, url: str) -> str:
         ) from exc
     target = f"{folder.rstrip('/')}/{name}"
     try:
-        _write(system, target, _tables(store, window))
+        _write(system, target, _tables(database, window))
     except OSError as exc:
         raise StorageFailed(
             f"{target}: {exc.strerror or exc}",
@@ -92,7 +92,7 @@ def _write(system: Any, target: str, pieces: Iterator[pa.Table]) -> None:
     system.mv(temporary, target)
 
 
-def _tables(store: Database, window: _Archivable) -> Iterator[pa.Table]:
+def _tables(database: Database, window: _Archivable) -> Iterator[pa.Table]:
     b = tables.batches
     start, end = micros(window.start), micros(window.end)
     if window.positions is not None:
@@ -103,7 +103,7 @@ def _tables(store: Database, window: _Archivable) -> Iterator[pa.Table]:
         conditions = [b.c.min_at < window.end, b.c.max_at >= window.start]
         by = "at"
         low, high = pa.scalar(start, pa.timestamp("us")), pa.scalar(end, pa.timestamp("us"))
-    with store.read() as connection:
+    with database.read() as connection:
         found = False
         for first_seq, table in rows_between(connection, window.model_version, conditions):
             seq = pa.array(np.arange(first_seq, first_seq + len(table)))

@@ -43,8 +43,8 @@ Tell = Callable[[DecisionRow], NewMessage | None]
 class Decisions:
     """Decisions and their steps: each step in one commit with what it tells others."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def open(
         self,
@@ -215,7 +215,7 @@ class Decisions:
 
     def get(self, decision_id: int) -> DecisionRow:
         """The decision of this number; :class:`RecordMissing` if there is none."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return get_decision(connection, decision_id)
 
     def list(
@@ -223,20 +223,20 @@ class Decisions:
     ) -> list[DecisionRow]:
         """At most ``limit`` decisions below the number ``before``, the newest first."""
         found = newest_records(
-            self._store, tables.decisions, state=state, limit=limit, before=before
+            self._database, tables.decisions, state=state, limit=limit, before=before
         )
         return [DecisionRow(*row) for row in found]
 
     def current(self, model: str) -> DecisionRow | None:
         """The open decision about a model, or None."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return open_decision(connection, model)
 
     def latest(self, model: str) -> DecisionRow | None:
         """The newest decision that fired, or None."""
         t = tables.decisions
         chosen = sa.select(t).where(t.c.model == model, t.c.action == "fire")
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(chosen.order_by(t.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else DecisionRow(*row)
 
@@ -246,7 +246,7 @@ class Decisions:
         chosen = sa.select(t).where(t.c.closed_at.is_(None)).order_by(t.c.id)
         if model is not None:
             chosen = chosen.where(t.c.model == model)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return [DecisionRow(*row) for row in connection.execute(chosen)]
 
     def past(
@@ -267,18 +267,18 @@ class Decisions:
             ),
         )
         chosen = sa.select(t).where(t.c.id.in_(wanted)).order_by(t.c.id)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return tuple(DecisionRow(*row) for row in connection.execute(chosen))
 
     def owed(self, model: str) -> builtins.list[Take]:
         """Rows that the decisions which hold rows left out, and owe to the next one."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             newest = newest_holder(connection, model)
         return [] if newest is None else owed_after(newest.takes)
 
     def labels_given(self, model: str) -> int:
         """The label number up to which decisions hold rows; the next begins after it."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return given_through(connection, model)
 
     def _step(

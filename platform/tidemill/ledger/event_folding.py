@@ -52,9 +52,9 @@ class Folder:
     """
 
     def __init__(
-        self, store: Database, writer: Writer, folding: Folding, *, seconds: float, rows: int
+        self, database: Database, writer: Writer, folding: Folding, *, seconds: float, rows: int
     ) -> None:
-        self._store, self._writer, self._folding = store, writer, folding
+        self._database, self._writer, self._folding = database, writer, folding
         self._seconds, self._rows = seconds, rows
         self._items: deque[Unfolded] = deque()
         self._waiting_rows = 0
@@ -68,7 +68,7 @@ class Folder:
 
     def start(self) -> None:
         """Begin, with what an earlier process left."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             last = connection.scalar(sa.select(sa.func.max(tables.arrivals.c.id)))
         self._backlog = (self._writer.marks.get("next_seq", 0), int(last or 0))
         self._asked += 1
@@ -159,12 +159,12 @@ class Folder:
             items = list(self._items)
         for group in stretches(items):
             self._fold(group, self._drop)
-        fold_labels(self._store, self._writer, self._folding, labels)
+        fold_labels(self._database, self._writer, self._folding, labels)
 
     def _fold_backlog(self) -> None:
         while self._backlog is not None:
             to_seq, through = self._backlog
-            with self._store.read() as connection:
+            with self._database.read() as connection:
                 folded = self._writer.marks.get("folded_seq", 0)
                 items = backlog(connection, folded, to_seq, through, _BACKLOG_BATCHES)
             for group in stretches(items):
@@ -187,7 +187,7 @@ class Folder:
             self._refused(group, error, done)
             return
         self._tries = 0
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             full = merge_full(connection, [part.key for part in parts], self._folding.merge)
 
         def write(commit: Commit) -> list[Unfolded]:
@@ -244,7 +244,7 @@ class Folder:
         if not any(item.note.repeats is not None and len(item.note.repeats) for item in group):
             return ()
         try:
-            with self._store.read() as connection:
+            with self._database.read() as connection:
                 return tuple(repeated_events(connection, item.note.repeats) for item in group)
         except IntegrityError as error:
             _log.warning("events that were sent again cannot be read", error=repr(error))

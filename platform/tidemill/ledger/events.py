@@ -35,13 +35,13 @@ class Events:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         writer: Writer,
         index: IdIndex,
         waiting: PendingIds,
         stored: Callable[[Unfolded], None],
     ) -> None:
-        self._store, self._writer, self._index = store, writer, index
+        self._database, self._writer, self._index = database, writer, index
         self._waiting, self._stored = waiting, stored
         self._group = EventGroup(index)
 
@@ -74,7 +74,7 @@ class Events:
         """How many rows came, ever and lately."""
         t = tables.batches
         since = {"hour": now - _HOUR, "minute": now - _MINUTE}
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             recent = [
                 connection.scalar(sa.select(sa.func.sum(t.c.rows)).where(t.c.received_at > moment))
                 for moment in since.values()
@@ -92,7 +92,7 @@ class Events:
 
     def recent(self, limit: int = 100, model_version: int | None = None) -> pa.Table | None:
         """The newest rows of one model version (the newest that has any), newest last."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return newest_rows(connection, limit, model_version)
 
     def labelled(
@@ -110,7 +110,7 @@ class Events:
         of each model version. Memory is one stored batch and ``batch_rows`` rows.
         """
         last = self._writer.marks.get("label_number", 0) if through is None else through
-        return labelled_rows(self._store, Take(after, last), model_version, batch_rows)
+        return labelled_rows(self._database, Take(after, last), model_version, batch_rows)
 
     def taken(self, takes: Iterable[Take], *, batch_rows: int = 8192) -> Iterator[pa.RecordBatch]:
         """The labelled rows of a decision's takes, one take after the other.
@@ -118,7 +118,7 @@ class Events:
         As :meth:`labelled`: the same takes give the same rows, however often they are read.
         """
         for take in takes:
-            yield from labelled_rows(self._store, take, None, batch_rows)
+            yield from labelled_rows(self._database, take, None, batch_rows)
 
     def stored(self, event_ids: pa.ChunkedArray) -> Iterator[tuple[Numbers, pa.Table]]:
         """The stored rows of some ids, batch by batch; ids that are not known are left out.
@@ -131,7 +131,7 @@ class Events:
             Of one model version, as they were stored.
         """
         ids = hash_ids(event_ids, self._index.salt)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             seq, _ = self._index.locate(ids, lambda: connection)
             order = np.argsort(seq, kind="stable")
             order = order[seq[order] >= 0]

@@ -82,8 +82,8 @@ class FindingPoint:
 class Findings:
     """The findings of all windows; written by :meth:`tidemill.ledger.Windows.judge`."""
 
-    def __init__(self, store: Database) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def of(self, window_id: int, flagged: bool | None = None) -> list[FindingRow]:
         """The findings of one window, in the order in which they were given."""
@@ -91,7 +91,7 @@ class Findings:
         chosen = sa.select(f).where(f.c.window_id == window_id).order_by(f.c.ordinal)
         if flagged is not None:
             chosen = chosen.where(f.c.flagged == flagged)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return [_row(row) for row in connection.execute(chosen)]
 
     def history(
@@ -130,7 +130,7 @@ class Findings:
             .where(condition, f.c.window_id.in_(newest))
             .order_by(w.c.start, w.c.id, f.c.ordinal)
         )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return [_point(row) for row in connection.execute(chosen)]
 
 

@@ -36,7 +36,7 @@ class _Found:
     late: int = 0
 
 
-def fold_labels(store: Database, writer: Writer, folding: Folding, through: int) -> None:
+def fold_labels(database: Database, writer: Writer, folding: Folding, through: int) -> None:
     """Fold the labels up to number ``through`` that are not folded yet.
 
     Notes
@@ -46,7 +46,7 @@ def fold_labels(store: Database, writer: Writer, folding: Folding, through: int)
     """
     while (done := writer.marks.get("labels_folded", 0)) < through:
         upto = min(through, done + _AT_ONCE)
-        with store.read() as connection:
+        with database.read() as connection:
             found = _parts(connection, folding, done, upto)
             full = merge_full(connection, [part.key for part in found.parts], folding.merge)
 

@@ -54,13 +54,13 @@ class Labels:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         writer: Writer,
         index: IdIndex,
         waiting: PendingIds,
         stored: Callable[[], None],
     ) -> None:
-        self._store, self._writer, self._index = store, writer, index
+        self._database, self._writer, self._index = database, writer, index
         self._waiting, self._stored = waiting, stored
         self._group = _LabelGroup()
         self.pending_limit = PENDING_LIMIT
@@ -96,7 +96,7 @@ class Labels:
         """Labelled rows with a number in (after, through]."""
         t = tables.labels
         last = self.mark() if through is None else through
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return int(
                 connection.scalar(
                     sa.select(sa.func.count()).where(t.c.number > after, t.c.number <= last)
@@ -106,7 +106,7 @@ class Labels:
 
     def taken(self, takes: Iterable[Take]) -> int:
         """Labelled rows that takes have, all together."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return sum(count_taken(connection, take) for take in takes)
 
     def pending(self) -> int:
@@ -116,7 +116,7 @@ class Labels:
     def _look(self, batch: LabelBatch) -> _Looked:
         truths, at = _columns(batch.table)
         ids = hash_ids(batch.table["event_id"], self._index.salt)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             seq, view = self._index.locate(ids, lambda: connection)
         return _Looked(batch, ids, truths, at, seq, view)
 

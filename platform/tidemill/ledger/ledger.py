@@ -90,7 +90,7 @@ class Ledger:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         *,
         folding: Folding | None,
         queue_bytes: int,
@@ -99,31 +99,31 @@ class Ledger:
         flush_ids: int,
         clock: Callable[[], dt.datetime],
     ) -> None:
-        self._store, self._clock = store, clock
-        self._writer = Writer(store, queue_bytes=queue_bytes, clock=clock, reload=self._load)
+        self._database, self._clock = database, clock
+        self._writer = Writer(database, queue_bytes=queue_bytes, clock=clock, reload=self._load)
         self._index = IdIndex(b"", flush_ids=flush_ids)
         self._waiting = PendingIds()
-        self._keeper = Tidier(store, self._writer, self._index)
+        self._keeper = Tidier(database, self._writer, self._index)
         self._folder: Folder | None = None
         if folding is not None:
             self._folder = Folder(
-                store, self._writer, folding, seconds=fold_seconds, rows=fold_rows
+                database, self._writer, folding, seconds=fold_seconds, rows=fold_rows
             )
         self._compose()
 
     def _compose(self) -> None:
-        store, writer = self._store, self._writer
-        self.events = Events(store, writer, self._index, self._waiting, self._stored)
-        self.labels = Labels(store, writer, self._index, self._waiting, self._labelled)
-        self.requests = Requests(store)
-        self.windows = Windows(store, writer)
-        self.findings = Findings(store)
-        self.alerts = Alerts(store, writer)
-        self.decisions = Decisions(store, writer)
-        self.outbox = Outbox(store, writer)
-        self.keys = KeyRows(store, writer)
-        self.sessions = SessionRows(store, writer)
-        self.notes = Notes(store, writer)
+        database, writer = self._database, self._writer
+        self.events = Events(database, writer, self._index, self._waiting, self._stored)
+        self.labels = Labels(database, writer, self._index, self._waiting, self._labelled)
+        self.requests = Requests(database)
+        self.windows = Windows(database, writer)
+        self.findings = Findings(database)
+        self.alerts = Alerts(database, writer)
+        self.decisions = Decisions(database, writer)
+        self.outbox = Outbox(database, writer)
+        self.keys = KeyRows(database, writer)
+        self.sessions = SessionRows(database, writer)
+        self.notes = Notes(database, writer)
 
     @classmethod
     def open(
@@ -172,10 +172,10 @@ class Ledger:
         StorageFailed, ServiceUnavailable
             If the store cannot be reached.
         """
-        store = Database(url, writable=writable, busy_seconds=busy_seconds)
+        database = Database(url, writable=writable, busy_seconds=busy_seconds)
         try:
             ledger = cls(
-                store,
+                database,
                 folding=folding if writable else None,
                 queue_bytes=queue_bytes,
                 fold_seconds=fold_seconds,
@@ -185,7 +185,7 @@ class Ledger:
             )
             ledger._begin(writable)
         except BaseException:
-            store.close()
+            database.close()
             raise
         return ledger
 
@@ -195,7 +195,7 @@ class Ledger:
             self._folder.close()
         self._keeper.close()
         self._writer.close()
-        self._store.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -270,7 +270,7 @@ class Ledger:
         far as it is believed; None: what the clock says.
         """
         folds, now = self._folder is not None, now or self._clock()
-        return prune(self._store, self._writer, self._index, before, now=now, folds=folds)
+        return prune(self._database, self._writer, self._index, before, now=now, folds=folds)
 
     def on_commit(self, callback: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Call ``callback`` with what changed after each commit; returns what ends that.
@@ -282,14 +282,14 @@ class Ledger:
 
     def _begin(self, writable: bool) -> None:
         if not writable:
-            with self._store.read() as connection:
-                check_revision(connection, self._store.name)
+            with self._database.read() as connection:
+                check_revision(connection, self._database.name)
                 self._writer.load_marks(connection)
             return
-        connection = self._store.writer()
-        with database_errors(self._store.name):
-            migrate(connection, self._store.name)
-            self._store.remember_file()
+        connection = self._database.writer()
+        with database_errors(self._database.name):
+            migrate(connection, self._database.name)
+            self._database.remember_file()
             with connection.begin():
                 self._index.salt = _salt(connection, self._clock())
                 self._load(connection)

@@ -17,13 +17,13 @@ __all__ = ["Notes"]
 class Notes:
     """JSON documents by key."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def get(self, key: str) -> Any:
         """The document of a key, or None."""
         t = tables.notes
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return connection.execute(sa.select(t.c.value).where(t.c.key == key)).scalar()
 
     def put(self, key: str, value: Any, at: dt.datetime) -> None:
@@ -51,5 +51,5 @@ class Notes:
         """The keys that begin with ``prefix``, sorted."""
         t = tables.notes
         chosen = sa.select(t.c.key).where(t.c.key.startswith(prefix, autoescape=True))
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return sorted(connection.scalars(chosen))

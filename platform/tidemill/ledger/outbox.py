@@ -123,8 +123,8 @@ def enqueue(commit: Commit, messages: Sequence[NewMessage], at: dt.datetime) -> 
 class Outbox:
     """Messages, each carried out at least once and, by lease, by one worker at a time."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def add(self, message: NewMessage, *, at: dt.datetime) -> Message | None:
         """Enqueue a message by itself; None if its key is there."""
@@ -175,7 +175,7 @@ class Outbox:
             chosen = chosen.where(t.c.target.in_(targets))
         if besides:
             chosen = chosen.where(t.c.target.not_in(besides))
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             if not connection.execute(chosen.limit(1)).first():
                 return []  # asked every second: do not write for nothing
         holder = uuid.uuid4().hex
@@ -288,21 +288,23 @@ class Outbox:
 
     def get(self, message_id: int) -> Message:
         """The message of this number; :class:`RecordMissing` if there is none."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return _get(connection, message_id)
 
     def list(
         self, *, state: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[Message]:
         """At most ``limit`` messages below the number ``before``, the newest first."""
-        found = newest_records(self._store, tables.outbox, state=state, limit=limit, before=before)
+        found = newest_records(
+            self._database, tables.outbox, state=state, limit=limit, before=before
+        )
         return [Message(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
         """How many messages are in each state."""
         t = tables.outbox
         chosen = sa.select(t.c.state, sa.func.count()).group_by(t.c.state)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             found = {row[0]: row[1] for row in connection.execute(chosen)}
         return {state: found.get(state, 0) for state in _STATES}
 

@@ -50,8 +50,8 @@ class StoredRequest:
 class Requests:
     """Requests that were carried out under an Idempotency-Key."""
 
-    def __init__(self, store: Database) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def find(self, scope: str, key: str, digest: bytes) -> StoredRequest | None:
         """The stored request of this key, or None.
@@ -61,7 +61,7 @@ class Requests:
         IdempotencyConflict
             If the key was used for another body.
         """
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return _find(connection, scope, key, digest)
 
 

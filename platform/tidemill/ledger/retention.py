@@ -39,7 +39,7 @@ class PrunedRows:
 
 
 def prune(
-    store: Database,
+    database: Database,
     writer: Writer,
     index: IdIndex,
     before: dt.datetime,
@@ -58,7 +58,7 @@ def prune(
     or 4,096 other rows, so that those who write wait for no more than that; the caller waits for
     each of them however long a slow disk takes.
     """
-    end = _end_of_old(store, writer, before, now, folds)
+    end = _end_of_old(database, writer, before, now, folds)
     rows = batches = labels = 0
     while True:
         done = _in_turn(writer, lambda commit: _some_batches(commit, end))
@@ -70,7 +70,7 @@ def prune(
         writer, tables.pending, tables.pending.c.received_at < before, mark="pending"
     )
     requests = _old_requests(writer, before, now)
-    if store.sqlite:
+    if database.sqlite:
         _in_turn(writer, _give_back)
     return PrunedRows(rows, batches, labels, ids, pending, requests)
 
@@ -87,7 +87,7 @@ def _give_back(commit: Commit) -> None:
 
 
 def _end_of_old(
-    store: Database, writer: Writer, before: dt.datetime, now: dt.datetime, folds: bool
+    database: Database, writer: Writer, before: dt.datetime, now: dt.datetime, folds: bool
 ) -> int:
     """One past the last row that may go.
 
@@ -98,7 +98,7 @@ def _end_of_old(
     folded = writer.marks.get("folded_seq" if folds else "next_seq", 0)
     young = sa.and_(b.c.received_at >= before, b.c.received_at <= now + _AHEAD)
     old = sa.select(b.c.first_seq, b.c.rows).where(b.c.received_at < before)
-    with store.read() as connection:
+    with database.read() as connection:
         first_kept = connection.scalar(sa.select(sa.func.min(b.c.first_seq)).where(young))
         if first_kept is not None:
             old = old.where(b.c.first_seq < first_kept)

@@ -33,7 +33,7 @@ Found = tuple[int, Numbers, pa.Table, Mask]
 
 
 def newest_records(
-    store: Database, table: sa.Table, *, state: str | None, limit: int, before: int | None
+    database: Database, table: sa.Table, *, state: str | None, limit: int, before: int | None
 ) -> list[Any]:
     """Rows of a table with ``id`` and ``state``, newest first; ``before`` is a cursor."""
     chosen = sa.select(table).order_by(table.c.id.desc()).limit(limit)
@@ -41,7 +41,7 @@ def newest_records(
         chosen = chosen.where(table.c.state == state)
     if before is not None:
         chosen = chosen.where(table.c.id < before)
-    with store.read() as connection:
+    with database.read() as connection:
         return list(connection.execute(chosen))
 
 
@@ -133,7 +133,7 @@ def newest_rows(connection: Connection, limit: int, model_version: int | None) -
 
 
 def labelled_rows(
-    store: Database, take: Take, model_version: int | None, batch_rows: int
+    database: Database, take: Take, model_version: int | None, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """The labelled rows of a take, in the order of the events."""
     t = tables.labels
@@ -145,7 +145,7 @@ def labelled_rows(
             .order_by(t.c.seq)
             .limit(batch_rows)
         )
-        with store.read() as connection:
+        with database.read() as connection:
             labels = connection.execute(chosen).all()
             pieces = _with_truth(connection, labels, take, model_version)
         for piece in pieces:

@@ -33,8 +33,8 @@ class Tidier:
     index : IdIndex
     """
 
-    def __init__(self, store: Database, writer: Writer, index: IdIndex) -> None:
-        self._store, self._writer, self._index = store, writer, index
+    def __init__(self, database: Database, writer: Writer, index: IdIndex) -> None:
+        self._database, self._writer, self._index = database, writer, index
         self._one_at_a_time = threading.Lock()
         self._rounds = itertools.count()
         self._thread = Every(_POLL_SECONDS, self._round, name="ledger-keeper", at_once=True)
@@ -53,10 +53,10 @@ class Tidier:
             self._tidy()
 
     def _tidy(self) -> None:
-        clear_dead_segments(self._store, self._write)
+        clear_dead_segments(self._database, self._write)
         while group := due_merge(self._index.view.segments):
-            merge_segments(self._store, self._write, self._index, group)
-            clear_dead_segments(self._store, self._write)
+            merge_segments(self._database, self._write, self._index, group)
+            clear_dead_segments(self._database, self._write)
 
     def _write(self, run: Callable[[Commit], Any]) -> Any:
         if self._thread.stopping:
@@ -65,8 +65,8 @@ class Tidier:
 
     def _round(self) -> None:
         try:
-            if self._store.wal_bytes() > _LOG_BYTES:
-                self._store.checkpoint()
+            if self._database.wal_bytes() > _LOG_BYTES:
+                self._database.checkpoint()
             if next(self._rounds) % _TIDY_EVERY == 0:
                 self.tidy()
         except _Ending:

@@ -35,8 +35,8 @@ Telling = Literal["verdict", "measured"]
 class Windows:
     """The windows of all model versions and segments."""
 
-    def __init__(self, store: Database, writer: Writer) -> None:
-        self._store, self._writer = store, writer
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
 
     def get(self, window_id: int) -> Window:
         """One window.
@@ -46,7 +46,7 @@ class Windows:
         RecordMissing
             If there is none of that number.
         """
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return get_window(connection, window_id)
 
     def find(self, key: WindowKey) -> Window | None:
@@ -57,7 +57,7 @@ class Windows:
             w.c.sequence == key.sequence,
             w.c.segment == key.segment,
         )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             found = windows_of(connection, connection.execute(chosen).all())
         return found[0] if found else None
 
@@ -67,7 +67,7 @@ class Windows:
         chosen = sa.select(w.c.model_version).where(
             w.c.sequence == sequence, w.c.segment == segment
         )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return connection.execute(chosen.order_by(w.c.model_version)).scalars().all()
 
     def list(
@@ -104,7 +104,7 @@ class Windows:
             chosen = chosen.where(
                 sa.or_(w.c.start < start, sa.and_(w.c.start == start, w.c.id < before))
             )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return windows_of(connection, connection.execute(chosen).all())
 
     def open(self, model_version: int | None = None) -> Sequence[Window]:
@@ -113,7 +113,7 @@ class Windows:
         chosen = sa.select(w).where(w.c.state == "open").order_by(w.c.start, w.c.id)
         if model_version is not None:
             chosen = chosen.where(w.c.model_version == model_version)
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return windows_of(connection, connection.execute(chosen).all())
 
     def unjudged(self, limit: int = 1000) -> Sequence[Window]:
@@ -128,7 +128,7 @@ class Windows:
             .order_by(w.c.start, w.c.id)
             .limit(limit)
         )
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             return windows_of(connection, connection.execute(chosen).all())
 
     def untaught(self, *, waiting: bool) -> tuple[Span, ...]:
@@ -143,13 +143,13 @@ class Windows:
         columns = (w.c.model_version, w.c.start, w.c.end, w.c.first_position, w.c.last_position)
         bad = w.c.verdict == Verdict.BROKEN_FEED
         bad = sa.or_(bad, w.c.judged_at.is_(None)) if waiting else bad
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(sa.select(*columns).where(w.c.segment == "", bad)).all()
         return spans_joined(_span(row) for row in rows)
 
     def parts(self, window_id: int) -> Parts:
         """The partials of a window."""
-        with self._store.read() as connection:
+        with self._database.read() as connection:
             get_window(connection, window_id)
             return Parts(*(read_parts(connection, window_id, field) for field in FIELDS))
 
@@ -249,7 +249,7 @@ class Windows:
         Memory is one stored batch and one row group. Written again, the file is replaced.
         """
         window = self.get(window_id)
-        address = archive_window(self._store, window, url)
+        address = archive_window(self._database, window, url)
         w = tables.windows
 
         def write(commit: Commit) -> None:

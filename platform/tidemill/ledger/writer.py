@@ -65,7 +65,7 @@ class Writer:
 
     def __init__(
         self,
-        store: Database,
+        database: Database,
         *,
         queue_bytes: int,
         clock: Callable[[], dt.datetime],
@@ -74,7 +74,7 @@ class Writer:
         self.marks: dict[str, int] = {}
         self.queue_bytes = queue_bytes
         self.failed_bytes = 0  # size of the last job that the storage refused
-        self._store, self._clock, self._reload = store, clock, reload
+        self._database, self._clock, self._reload = database, clock, reload
         self._jobs: deque[CommitJob] = deque()
         self._changed = threading.Condition()
         self._held = 0
@@ -130,11 +130,11 @@ class Writer:
         QueueFull
             If ``cost`` bytes more do not fit the bound.
         """
-        self._store.check_writable()
+        self._database.check_writable()
         job = CommitJob(run, cost, group, payload)
         with self._changed:
             if self._closing:
-                raise busy(f"{self._store.name} is being closed", retry_after=5)
+                raise busy(f"{self._database.name} is being closed", retry_after=5)
             if cost and self._held and self._held + cost > self.queue_bytes:
                 raise self._full()
             self._held += cost
@@ -166,7 +166,7 @@ class Writer:
             if future.done():  # the job itself raised it
                 raise
             future.cancel()
-            raise busy(f"{self._store.name}: not written within {seconds:g} s") from error
+            raise busy(f"{self._database.name}: not written within {seconds:g} s") from error
 
     def hold(self, nbytes: int) -> None:
         """Count bytes that are kept in memory beyond their commit (negative: given back)."""
@@ -194,9 +194,9 @@ class Writer:
 
     def _bound_log(self) -> None:
         # Only where the keeper does not keep up: with no writer beside it, it comes to an end.
-        if self._store.wal_bytes() > _LOG_BYTES:
+        if self._database.wal_bytes() > _LOG_BYTES:
             try:
-                self._store.checkpoint()
+                self._database.checkpoint()
             except TidemillError as error:
                 _log.warning("the log grows", error=str(error))
 
@@ -236,7 +236,7 @@ class Writer:
         self._tell(topics)
 
     def _failed(self, jobs: list[CommitJob], error: BaseException) -> None:
-        known = translate(error, self._store.name) if of_database(error) else error
+        known = translate(error, self._database.name) if of_database(error) else error
         away = isinstance(known, Busy | ServiceUnavailable)
         if isinstance(known, StorageFailed):
             self.failed_bytes = min(max(job.cost for job in jobs), _PROBE_BYTES)
@@ -257,20 +257,20 @@ class Writer:
             return frozenset()
 
     def _commit(self, jobs: list[CommitJob]) -> tuple[list[JobResult], Commit]:
-        connection = self._store.writer()
+        connection = self._database.writer()
         try:
-            with database_errors(self._store.name):
+            with database_errors(self._database.name):
                 if self._unsure:
                     self._reload_marks(connection)
                 with connection.begin():
                     commit = Commit(connection, self._clock(), self.marks)
                     results = run_jobs(commit, jobs)
                     commit.flush_marks()
-                    self._unsure = not self._store.sqlite
+                    self._unsure = not self._database.sqlite
                 self._unsure = False
         except BaseException as error:
             if of_database(error) or (isinstance(error, TidemillError) and error.retryable):
-                self._store.drop_writer()
+                self._database.drop_writer()
             raise
         return results, commit
 

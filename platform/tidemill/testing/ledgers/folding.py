@@ -86,7 +86,7 @@ class FoldingContract(Opening):
             found = parts(connection, fold, done, upto)
             if not landed:
                 landed.append(upto)
-                label_folding.fold_labels(ledger._store, ledger._writer, fold, upto)
+                label_folding.fold_labels(ledger._database, ledger._writer, fold, upto)
             return found
 
         monkeypatch.setattr(label_folding, "_parts", landing)
@@ -117,7 +117,7 @@ class FoldingContract(Opening):
         for i in range(20):
             ledger.events.append(event_batch([f"e{i}"], x=[float(i)]))
         ledger.settle()
-        with ledger._store.read() as connection:
+        with ledger._database.read() as connection:
             rows = connection.exec_driver_sql("SELECT first_seq, rows FROM batches").fetchall()
         assert [tuple(row) for row in rows] == [(0, 20)]
         ledger.labels.append(label_batch([("e7", "no"), ("e19", "yes")]))
@@ -181,7 +181,7 @@ class FoldingContract(Opening):
         ledger.events.append(event_batch(["late3"]))
         ledger.settle()
         ids = ["first", "in1", "late1", "late2", "in2", "late3"]
-        with ledger._store.read() as connection:
+        with ledger._database.read() as connection:
             assert connection.exec_driver_sql("SELECT count(*) FROM batches").scalar() == 2
         ledger.close()
         ledger = opened(fold_seconds=60)
