@@ -13,7 +13,7 @@ import pytest
 from tidemill.addresses import Implementations, implementation
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Split
-from tidemill.errors import DependencyMissing, UsageError
+from tidemill.errors import DependencyMissing, IntegrityError, UsageError
 from tidemill.features import load_reducer, save_reducer
 from tidemill.features.reducer import Reducer
 from tidemill.formats import FORMATS
@@ -180,7 +180,7 @@ def test_a_folder_that_was_copied_here_chooses_no_module(tmp_path, monkeypatch, 
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(port, "_opened", {})
     read = stored(tmp_path)
-    with pytest.raises(UsageError, match=r"names 'trap:Named'.*not known here") as caught:
+    with pytest.raises(IntegrityError, match=r"names 'trap:Named'.*not known here") as caught:
         read()
     assert f"name it in {port._setting}" in caught.value.remedy
     assert "trap" not in sys.modules

@@ -13,7 +13,7 @@ from operator import attrgetter
 from types import ModuleType
 from typing import Any, Self, TypeVar
 
-from tidemill.errors import DependencyMissing, TidemillError, UsageError, nearest
+from tidemill.errors import DependencyMissing, IntegrityError, TidemillError, UsageError, nearest
 
 __all__ = ["Implementations", "implementation"]
 
@@ -169,15 +169,16 @@ class Implementations(Mapping[str, Kind]):
 
         Raises
         ------
-        UsageError
+        IntegrityError
             If it is neither of tidemill nor entered by an installed package, and no params.yaml
             that was read names it: a folder that was copied here chooses no module.
         """
         if name not in self:
-            raise UsageError(
+            raise IntegrityError(
                 f"{file} names {str(name)[:80]!r}, a {self._word} that is not known here",
                 remedy=f"install the package that has it, or name it in {self._setting} if you "
-                "trust it; else delete what names it and run: tidemill run",
+                "trust it; else bring the file back with `dvc checkout`, or delete it and run: "
+                "tidemill run",
                 name=str(name),
             )
         return str(name)

@@ -66,9 +66,8 @@ def load_reducer(folder: Path) -> Reducer:
     Raises
     ------
     IntegrityError
-        If a file is missing or is not what it should be.
-    UsageError
-        If a step of it is not known here: neither entered nor named in params.yaml.
+        If a file is missing or is not what it should be, or a step of it is not known here:
+        neither entered nor named in params.yaml.
     """
     from tidemill.features.reducer import Reducer
 

@@ -206,9 +206,8 @@ class ShardManifest:
         Raises
         ------
         IntegrityError
-            If it is missing, or not what was written.
-        UsageError
-            If its strategy is not known here: neither entered nor named in params.yaml.
+            If it is missing, or not what was written, or its strategy is not known here:
+            neither entered nor named in params.yaml.
         """
         return read_output(folder / MANIFEST, cls._from_json)._told(str(folder / MANIFEST))
 

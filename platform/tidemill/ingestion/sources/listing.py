@@ -54,7 +54,7 @@ class SourceListing:
 
         Raises
         ------
-        UsageError
+        IntegrityError
             If a format is not known here: neither entered nor named in params.yaml.
         """
         splits = tuple(Split.from_json(split) for split in document["splits"])
