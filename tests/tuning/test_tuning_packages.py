@@ -59,7 +59,7 @@ def test_they_are_settings_like_any_other(installed):
     ):
         tuning = f"tuning: {{sampler: '{sampler}', pruner: '{pruner}'}}"
         assert read_params(SOURCE + tuning).tuning.pruner == pruner
-    for wrong in ("sampler: goldn", "pruner: quartil", "pruner: halving"):
+    for wrong in ("sampler: goldn", "pruner: quartil", "pruner: hyperband"):
         with pytest.raises(ConfigError, match="there is no such"):
             read_params(f"{SOURCE}tuning: {{{wrong}}}")
     with pytest.raises(UsageError, match="is no sampler: it lacks enumerates"):
