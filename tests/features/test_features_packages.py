@@ -169,13 +169,12 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     assert open_candidate(model).pipeline[0].steps[0]["step"] == "within_range"
 
 
-def gappy(root):
+def leave_gaps(root):
     """Every eighth distance of the sample is missing."""
     path = next((root / "data" / "raw").iterdir())
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame.loc[::8, "distance_km"] = ""
     frame.to_csv(path, index=False)
-    return path
 
 
 @pytest.mark.slow
@@ -184,18 +183,15 @@ def test_every_part_of_the_kernel_can_be_left_to_steps(own_kernel, tmp_path, mon
     and the scores of its registered model; what is missing lies below all else, from 0 to 1.
     """
     root = small_workspace(tmp_path / "ws", rows=4000)
-    source = gappy(root)
+    leave_gaps(root)
     given = ["training.learner=sgd", "training.params={}", "tuning.trials=0"]
     for line in ("impute=none", "scale=none", "steps=[fill_below, even_places]"):
         given.append(f"reduction.{line}")
     settings = [word for line in given for word in ("--set", line)]
-    done = tidemill(root, own_kernel, "run", "--direct", "--json", *settings)
-    assert done.returncode == 0, done.stderr
+    run_installed(own_kernel, root, "run", "--direct", *settings)
     report = json.loads((root / "reports" / "reduction.json").read_text())
     assert [one["step"] for one in report["steps"]] == ["fill_below", "even_places"]
-    out = tmp_path / "scores.parquet"
-    scored = tidemill(root, own_kernel, "score", "--input", str(source), "--output", str(out))
-    assert scored.returncode == 0, scored.stderr
+    check_scores(own_kernel, root)
     monkeypatch.syspath_prepend(str(own_kernel))
     reducer = load_reducer(root / "models" / "reducer")
     parts = sorted((root / "data" / "validated").glob("*.parquet"))
