@@ -81,12 +81,11 @@ def load_reducer(folder: Path) -> Reducer:
             for name in _PROJECTION
         ]
         steps = document.get("steps", [])
-        for step in steps:
-            STEPS.told(step["step"], str(folder / _DESCRIPTION))
+        named = [step["step"] for step in steps]
         for name in hashes.keys() - _PROJECTION:
             place, _, key = name.removeprefix("step").partition(".")
             steps[int(place)]["state"][key] = _read(folder / f"{name}.npy", hashes[name])
-        return Reducer(
+        reducer = Reducer(
             features=document["features"],
             encoded=document["encoded"],
             components=arrays[0],
@@ -101,6 +100,9 @@ def load_reducer(folder: Path) -> Reducer:
             remedy=f"bring {folder} back with `dvc checkout`, or delete it and run: tidemill run",
             path=str(folder),
         ) from exc
+    for step in named:
+        STEPS.told(step, str(folder / _DESCRIPTION))
+    return reducer
 
 
 def _npy(array: npt.NDArray[np.float64]) -> bytes:
