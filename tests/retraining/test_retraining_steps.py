@@ -575,7 +575,6 @@ def test_labelled_files_are_named_as_events_are(finished, live, tmp_path, kind):
 
 NOTES = (
     ("data/live/split.json", "proof_fraction"),
-    ("taken_in.json", "rows_learn"),
     ("lesson-0/candidate/training.json", "iterations"),
     ("lesson-0/comparison.json", "figure"),
 )

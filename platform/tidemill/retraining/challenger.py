@@ -18,7 +18,7 @@ from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.retraining.comparing import Comparison
 from tidemill.retraining.order import receipts
 from tidemill.retraining.relearn import Refitted
-from tidemill.retraining.taking_in import TAKEN_IN, Proof
+from tidemill.retraining.taking_in import Proof
 from tidemill.retraining.taught import Taught
 from tidemill.schema import TableSchema
 from tidemill.stages.blocks import encode_target
@@ -187,7 +187,7 @@ def _registered(
     comparison, refitted = challenger.comparison, challenger.refitted
     world = manifest.of_origin(challenger.live)
     report = receipts(context.workspace, challenger.decision) / "validation.json"
-    read_report(report, remedy=f"delete {report.with_name(TAKEN_IN)} and run the same again")
+    read_report(report, remedy=f"delete {report.with_name('validated')} and run the same again")
     return registry.register(
         refitted.folder / "model",
         model_name=params.model_name,

@@ -87,9 +87,12 @@ def _append(context: StageContext, job: RetrainingJob) -> StageResult:
     return StageResult(
         "append",
         facts={**taken.facts, "version": version, "message": message},
-        warnings=tuple(
-            f"the live rows of {name} are taken out: that retraining did not finish"
-            for name in taken_out
+        warnings=(
+            *taken.healed,
+            *(
+                f"the live rows of {name} are taken out: that retraining did not finish"
+                for name in taken_out
+            ),
         ),
     )
 
@@ -225,7 +228,7 @@ def _lesson_steps(number: int) -> tuple[Stage[RetrainingJob], Stage[RetrainingJo
         Stage(
             name=_named("compare", number),
             run=partial(_compare, number),
-            deps=("data/shards", f"{OWN}/validated", f"{OWN}/taken_in.json", f"{own}/candidate"),
+            deps=("data/shards", f"{OWN}/validated", f"{own}/candidate"),
             outs=(Out(f"{own}/comparison.json"),),
             stands=lambda context, job: find_comparison(context, job, number) is not None,
             needed=needed,
@@ -251,7 +254,6 @@ STEPS: tuple[Stage[RetrainingJob], ...] = (
             Out(f"{OWN}/validated"),
             Out(f"{OWN}/quarantine"),
             Out(f"{OWN}/validation.json"),
-            Out(f"{OWN}/taken_in.json"),
             Out("data/live"),
             Out("data/shards"),
             Out("data/versions.json"),
@@ -266,7 +268,6 @@ STEPS: tuple[Stage[RetrainingJob], ...] = (
         deps=(
             "data/shards",
             f"{OWN}/validated",
-            f"{OWN}/taken_in.json",
             f"{OWN}/lesson-0/candidate",
             f"{OWN}/lesson-0/comparison.json",
             f"{OWN}/lesson-1/candidate",
@@ -287,7 +288,6 @@ STEPS: tuple[Stage[RetrainingJob], ...] = (
             f"{OWN}/rows",
             f"{OWN}/validated",
             f"{OWN}/validation.json",
-            f"{OWN}/taken_in.json",
             f"{OWN}/lesson-0",
             f"{OWN}/lesson-1",
         ),

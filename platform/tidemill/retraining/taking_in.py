@@ -28,13 +28,11 @@ from tidemill.storage import (
     ShardManifest,
     StoreFolder,
     ValidatedManifest,
-    find_hashed,
     hash_json,
     hashed_bytes,
     is_left,
     publish,
     read_hashed,
-    write_hashed,
     write_json,
 )
 
@@ -42,7 +40,6 @@ __all__ = [
     "FILES",
     "LEARN",
     "PROOF",
-    "TAKEN_IN",
     "Proof",
     "TakenIn",
     "categories_so_far",
@@ -53,9 +50,7 @@ __all__ = [
 FILES, LEARN, PROOF = "files", "learn", "proof"
 """Of gathered rows: their folder, and the stems of its two files."""
 
-TAKEN_IN = "taken_in.json"
-"""Receipt of a retraining's rows: without it they are validated again."""
-
+_WORK = "taken_in"
 _REPORT = "validation.json"
 
 
@@ -83,16 +78,26 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """The gathered rows, validated: the set that teaches, those that judge, and how many."""
+    """The gathered rows, validated: the set that teaches, those that judge, and how many.
+
+    ``healed`` is what to say of rows that were not as they had been written, and were made again.
+    """
 
     live: LiveSet
     proof: Proof
     facts: Mapping[str, int]
+    healed: tuple[str, ...] = ()
 
 
 def taken_in(job: RetrainingJob) -> TakenIn:
-    """What :func:`take_in` left."""
-    document = read_hashed(job.folder / TAKEN_IN)
+    """What :func:`take_in` left.
+
+    Raises
+    ------
+    IntegrityError
+        If it has not, or its note is not what was written.
+    """
+    document = read_hashed(job.validated / f"{_WORK}.json")
     files = tuple(FileEntry.from_json(file) for file in document["proof"])
     return TakenIn(job.live, Proof(job.workspace.stored(job.validated), files), document["facts"])
 
@@ -105,8 +110,10 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
     ValidationFailed, TargetUnusable, KeyInvalid
         As for the ingestion of the source, without expectations about whole tables.
     """
-    receipt, schema = job.folder / TAKEN_IN, job.manifest.schema
-    if find_hashed(receipt) is None or not is_left(job.live.place / SET_NOTE):
+    receipts, schema = Receipts.at(job.validated), job.manifest.schema
+    done = receipts.done(_WORK) is not None and is_left(job.live.place / SET_NOTE)
+    healed = receipts.made_anew("sets of validated live rows")  # they are replaced as a whole
+    if not done:
         try:
             _validate(context, job, schema)
         except KeyInvalid as exc:
@@ -127,8 +134,8 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
                 "rows_quarantined": sum(part.rows_quarantined for part in manifest.parts),
             },
         }
-        write_hashed(receipt, noted)
-    return taken_in(job)
+        receipts.finish(_WORK, noted, {part.file.path: part.file.sha256 for part in proof})
+    return replace(taken_in(job), healed=healed)
 
 
 def _validate(context: StageContext, job: RetrainingJob, schema: TableSchema) -> None:
