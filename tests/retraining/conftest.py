@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tidemill.config import set_params
+from tidemill.contracts import Engine
 from tidemill.engines import LocalEngine
 from tidemill.retraining import Order, Outcome, retrain
 from tidemill.settings import Settings
@@ -84,10 +86,11 @@ def retrain_here(
     table: pa.Table,
     decision: str = "d1",
     accused: tuple[str, ...] = (),
+    engine: Engine | None = None,
     **more: object,
 ) -> Outcome:
     """One retraining in this process, from a table."""
-    with LocalEngine(1) as engine:
+    with nullcontext(engine) if engine else LocalEngine(1) as engine:
         return retrain(
             Workspace.at(root),
             lambda: table.to_batches(max_chunksize=400),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tidemill.engines import LocalEngine
 from tidemill.errors import StorageFailed
 from tidemill.pipeline import STAGES, Quiet
 from tidemill.retraining import STEPS
+from tidemill.testing.shipping import ShippingEngine
 from tidemill.testing.workspaces import copy_workspace
 
 #: What Prefect, DVC and MLflow keep for themselves.
@@ -21,6 +24,10 @@ KEPT = (
     "data/.gitignore",
     ".tidemill/dvc.lock.last",
 )
+
+
+BY_PATH = {"ingest", "check keys"}
+"""Labels of maps that hold another path than the workspace's root: none comes to them."""
 
 
 def placed(path):
@@ -43,7 +50,7 @@ class Watching(Quiet):
     """Notes what changes in each step."""
 
     def __init__(self, root):
-        self.root, self.changed, self.states = root, {}, {}
+        self.root, self.changed, self.states, self.engine = root, {}, {}, None
 
     def stage_started(self, stage):
         """What there is before it."""
@@ -69,8 +76,10 @@ def stopped(finished, live, again, tmp_path_factory):
             raise StorageFailed("the disk is full", remedy="make room")
         return call()
 
-    with pytest.raises(StorageFailed):
-        again(root, table, execute=execute, observer=watching)
+    with LocalEngine(1) as inner:
+        watching.engine = ShippingEngine(inner)
+        with pytest.raises(StorageFailed):
+            again(root, table, execute=execute, observer=watching, engine=watching.engine)
     return root, table, watching
 
 
@@ -98,6 +107,17 @@ def test_a_step_leaves_what_it_states_and_nothing_else(step, stopped):
         assert [p for p in left if not (stopped[0] / placed(p)).exists()] == []
 
 
+def test_workers_get_addresses(stopped):
+    """The one path that a step ships is the root below which the source of its rows lies."""
+    root, _, watching = stopped
+    shipped = watching.engine.paths
+    others = {label for label, paths in shipped.items() if paths - {str(root)}}
+    assert others - BY_PATH == set()
+    rooted = {label for label, paths in shipped.items() if str(root) in paths}
+    assert rooted == {"hash the source", "ingest", "verify source"}
+    assert len(shipped) > 8, sorted(shipped)
+
+
 def test_what_stands_is_current_and_is_not_run_again(stopped, tmp_path, again):
     """The same again runs what had not ended; the outcome is that of one that nothing stopped."""
     root = copy_workspace(stopped[0], tmp_path / "ws")
@@ -114,6 +134,38 @@ def test_what_stands_is_current_and_is_not_run_again(stopped, tmp_path, again):
     assert [p for p in watching.changed["append"] if not inside(p, KEPT)] == []
     undisturbed = again(copy_workspace(stopped[0], tmp_path / "other"), stopped[1]).facts
     assert {**outcome.facts, "run_id": ""} == {**undisturbed, "run_id": ""}
+
+
+@pytest.mark.parametrize("name", ["taken_in.json", None])
+def test_validated_rows_that_are_damaged_are_validated_again(stopped, tmp_path, again, name):
+    """Their note, or a row that judges: to the same bytes, and the step says so."""
+    root = copy_workspace(stopped[0], tmp_path / "ws")
+    folder, watching = root / ".tidemill" / "retrain" / "d1", Watching(root)
+    (proof,) = json.loads((folder / "validated" / "taken_in.json").read_text())["proof"]
+    path = folder / "validated" / (name or proof["path"])
+    whole = path.read_bytes()
+    path.unlink()  # it may be a link
+    path.write_bytes(whole.replace(whole[-9:], bytes(9)))
+    told = []
+
+    def execute(step, call):
+        if step != "append":
+            raise StorageFailed("the disk is full", remedy="make room")
+        told.append(call())
+        return told[-1]
+
+    with pytest.raises(StorageFailed):
+        again(root, stopped[1], execute=execute, observer=watching)
+    (said,) = told[0].result.warnings
+    assert said.startswith("1 sets of validated live rows in ")
+    assert path.read_bytes() == whole
+    assert watching.states == {
+        "gather": "current",
+        "append": "ran",
+        "teach": "current",
+        "compare": "current",
+        "refit": "current",
+    }
 
 
 def test_a_verdict_of_other_figures_does_not_stand(stopped, tmp_path, again):
