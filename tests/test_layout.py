@@ -168,8 +168,6 @@ TOUCH = {
 TOUCHING = {
     # Parses the file whose path it is told, in a process apart that knows no room of tidemill.
     "parquet_child",
-    # Keys spilt to be compared.
-    "unique_keys",
     # The pages of a validation tell when it was written, which only the report's file knows; Great
     # Expectations insists on a folder to write them to.
     "data_docs",

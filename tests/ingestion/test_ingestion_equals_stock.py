@@ -25,6 +25,7 @@ from tidemill.ingestion.scan import ScanJob, _Scan
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
+from tidemill.storage import StoreFolder
 
 F = Purpose.FEATURE
 SCHEMA = TableSchema(
@@ -248,13 +249,13 @@ def scan(table: pa.Table, document: dict, work: Path, batch_rows: int) -> dict:
     plan = compile_plan(suite, SCHEMA)
     listing = SourceListing((), (), None)
     dataset = DatasetConfig(source="x", target="label")
-    job = ScanJob(listing, SCHEMA, dataset, plan, document, work, work, batch_rows, 4)
+    place = StoreFolder.at(work)
+    job = ScanJob(listing, SCHEMA, dataset, plan, document, work, place, batch_rows, 2, 4)
     from contextlib import ExitStack
 
-    receipts, splits = [], []
+    receipts = []
     for number in range(2):
         split = Split(number, f"{number}.csv", "csv", "none", 1, f"{number:064x}")
-        splits.append(split)
         half = table.slice(number * 250, 250)
         with ExitStack() as stack:
             running = _Scan(job, split, stack)
@@ -262,9 +263,11 @@ def scan(table: pa.Table, document: dict, work: Path, batch_rows: int) -> dict:
                 part = half.slice(begin, batch_rows)
                 rows = np.arange(begin, begin + part.num_rows)
                 running.add(ParsedBatch(part, rows, {}, ()))
-            receipts.append(running.close("key"))
+            running.end()
+        receipts.append(running.receipt("key"))
     checks = {
-        str(u.index): _check_keys(job, str(u.index), splits, LocalEngine()) for u in plan.uniqueness
+        str(u.index): _check_keys(job, str(u.index), receipts, LocalEngine())
+        for u in plan.uniqueness
     }
     findings = _findings(plan, receipts, checks)
     by_gx = GxSession(suite, SCHEMA).validate(findings)

@@ -28,7 +28,7 @@ from tidemill.errors import (
 )
 from tidemill.ingestion import IngestResult, Split, ingest, list_source, look
 from tidemill.ingestion.ingest import _check_shared_files
-from tidemill.storage import ValidatedManifest, hash_file, write_json
+from tidemill.storage import StoreFolder, ValidatedManifest, hash_file, write_json
 
 HEADER = ["ride", "zone", "fare", "tip", "start", "late"]
 FILES, ROWS = 3, 700
@@ -102,7 +102,7 @@ def run(
             described,
             IngestionConfig(suite="suite.json", **settings),
             root=root,
-            work=root / "work",
+            work=StoreFolder.at(root / "work"),
             out=root / "validated",
             quarantine=root / "quarantine",
             report=root / "report.json",
@@ -206,7 +206,7 @@ def test_a_finished_split_that_is_damaged_is_scanned_again(tmp_path: Path) -> No
     with pytest.raises(ValidationFailed):
         run(tmp_path)
     for split, place in enumerate(("parts", "quarantine", "keys")):
-        damaged = sorted((tmp_path / "work" / place).iterdir())[split]
+        damaged = sorted(p for p in (tmp_path / "work" / place).rglob("*") if p.is_file())[split]
         content = bytearray(damaged.read_bytes())
         content[-9] ^= 1
         damaged.write_bytes(content)

@@ -11,41 +11,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.engines import LocalEngine
+from tidemill.errors import IntegrityError
 from tidemill.ingestion.checks import unique_keys
-from tidemill.ingestion.checks.gathered_keys import check_keys
+from tidemill.ingestion.checks.gathered_keys import check_keys, key_spills
 from tidemill.ingestion.checks.unique_keys import BucketCheck, KeySpill, bucket_count
-from tidemill.storage import most_opens
+from tidemill.storage import Exchange, StoreFolder, most_opens
 from tidemill.testing.opens import opened_files
 
 TEXT = pa.schema([("key", pa.string())])
 
 
 def check(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT) -> BucketCheck:
-    files = spilled(folder, splits, buckets, schema)
-    found = check_keys(files, buckets, folder / "gathered", LocalEngine(1))
+    found = check_keys(spilled(folder, splits, buckets, schema), buckets, LocalEngine(1))
     gathered = found
-    if len(files) > 1:
+    if len(splits) > 1:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tidemill.storage.exchange.FAN_IN", len(files) - 1)
-            gathered = check_keys(files, buckets, folder / "gathered", LocalEngine(1))
-        assert list((folder / "gathered").glob("*.ipc"))
+            patch.setattr("tidemill.storage.exchange.FAN_IN", len(splits) - 1)
+            spills = spilled(folder, splits, buckets, schema)
+            gathered = check_keys(spills, buckets, LocalEngine(1))
+        assert spills.shards == 1
+        assert list((folder / "keys" / "gathered").glob("*.ipc"))
     assert gathered == found
     return found
 
 
-def spilled(
-    folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT
-) -> list[tuple[int, Path]]:
-    files = []
+def spilled(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT) -> Exchange:
+    spills = key_spills(StoreFolder(str(folder), "keys"), len(splits), buckets)
+    indices = []
     for number, values in enumerate(splits):
-        path = folder / f"{number}.arrow"
-        with KeySpill(path, schema, buckets) as spill:
+        with spills.writer(number) as writer:
+            spill = KeySpill(writer, number, schema, spills.shards)
             for begin in range(0, len(values), 3):
                 part = values[begin : begin + 3]
                 table = pa.table([pa.array(part, schema.field(0).type)], schema=schema)
                 spill.add(table, np.arange(begin, begin + len(part)))
-        files.append((number, path))
-    return files
+        indices.append(writer.index)
+    return spills.holding(indices)
 
 
 @pytest.mark.parametrize("buckets", [1, 8])
@@ -108,25 +109,32 @@ def test_buckets_follow_the_source_alone() -> None:
 
 def test_opens_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many splits each spill is opened once, and a bucket opens few pieces, however many."""
-    spills: list[str] = []
-    mapped = pa.memory_map
-
-    def count_spill(path: str, *told: object) -> pa.MemoryMappedFile:
-        spills.append(Path(path).name)
-        return mapped(path, *told)
-
-    monkeypatch.setattr(pa, "memory_map", count_spill)
     monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", 5)
-    found = check(tmp_path, [[f"{split}-{row}" for row in range(40)] for split in range(4)], 4)
-    assert (found.distinct, len(spills)) == (160, 4 * 4 + 4)
-    spills.clear()
-    splits = [[f"{split}-{row}" for row in range(40)] for split in range(12)]
-    files = spilled(tmp_path, splits, 4)
-    with opened_files() as opened:
-        assert check_keys(files, 4, tmp_path / "few", LocalEngine(1)).distinct == 480
-    assert len(spills) == 12
-    pieces = [path for path, _ in opened if ".ipc" in path]
-    assert 4 * (4 + 1) == len(pieces) <= most_opens(12, 4) == 4 * 6
+    found = {}
+    for splits in (4, 12):
+        keys = [[f"{split}-{row}" for row in range(40)] for split in range(splits)]
+        spills = spilled(tmp_path / str(splits), keys, 4)
+        with opened_files() as opened:
+            assert check_keys(spills, 4, LocalEngine(1)).distinct == 40 * splits
+        found[splits] = sum(".ipc" in path for path, _ in opened)
+    assert found[4] == 4 * 4
+    # Three spills a piece, each read from front to back by one request.
+    assert found[12] == 12 + 4 * (4 + 1) <= 12 + most_opens(12, 4)
     # At 1 TB, 16,000 splits and 1,024 buckets: 16 million spills were opened.
     monkeypatch.undo()
     assert most_opens(16_000, 1024) + 16_000 < 300_000
+    assert key_spills(spills.folder, 16_000, 1024).shards == 1
+
+
+def test_a_damaged_spill_is_seen(tmp_path: Path) -> None:
+    """What changed after it was written is no key: its name and a remedy are told."""
+    for fan_in in (5, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tidemill.storage.exchange.FAN_IN", fan_in)
+            spills = spilled(tmp_path / str(fan_in), [["a", "b"], ["c"], ["d"]], 2)
+            path = tmp_path / str(fan_in) / "keys" / spills.name(0)
+            content = bytearray(path.read_bytes())
+            content[-9] ^= 1
+            path.write_bytes(content)
+            with pytest.raises(IntegrityError, match=r"piece-00000\.ipc changed"):
+                check_keys(spills, 2, LocalEngine(1))

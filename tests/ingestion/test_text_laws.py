@@ -32,6 +32,7 @@ from tidemill.ingestion.sources.reading import read_split
 from tidemill.numbers import SHORTEST, numbers_of, strays, style_of
 from tidemill.schema import ColumnType, SourceColumn, TableSchema
 from tidemill.spelling import fits_float32
+from tidemill.storage import StoreFolder
 
 N = 300
 
@@ -290,8 +291,9 @@ def scan(root: Path, **stated: Any) -> pa.Table:
         plan=compile_plan(suite, schema),
         suite=suite.document,
         root=root,
-        work=root / "work",
+        work=StoreFolder.at(root / "work"),
         batch_rows=8192,
+        splits=1,
         buckets=1,
     )
     receipt, _ = scan_split(job, listing.splits[0])

@@ -164,9 +164,10 @@ def show_quarantine(
 ) -> None:
     """Show refused rows with their position, every reason and the value that offends."""
     from tidemill.ingestion import count_reasons, read_quarantine, refused_rows
+    from tidemill.storage import StoreFolder
 
     screen = Screen(as_json=as_json)
-    folder = existing(workspace).quarantine
+    folder = StoreFolder.at(existing(workspace).quarantine)
     if as_csv:
         _write_csv(islice(refused_rows(folder), limit))
         return

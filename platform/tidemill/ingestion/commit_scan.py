@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tidemill.contracts import Split
-from tidemill.ingestion.scan_receipt import ScanReceipt
+from tidemill.ingestion.scan_receipt import PARTS, QUARANTINE, ScanReceipt
 from tidemill.schema import TableSchema
 from tidemill.storage import MANIFEST, PartEntry, StoreFolder, ValidatedManifest, publish
 
@@ -18,7 +18,7 @@ def commit_rows(
     receipts: Sequence[ScanReceipt],
     splits: Sequence[Split],
     *,
-    work: Path,
+    work: StoreFolder,
     out: Path,
     quarantine: Path,
 ) -> ValidatedManifest:
@@ -40,8 +40,8 @@ def commit_rows(
         ),
     )
     refused = [r.quarantine.path for r in receipts if r.quarantine.rows]
-    refuse, accept = StoreFolder.at(work / "quarantine"), StoreFolder.at(work / "parts")
-    publish(quarantine, {name: (refuse, name) for name in refused}, {})
-    valid = {receipt.part.path: (accept, receipt.part.path) for receipt in receipts}
-    publish(out, valid, {MANIFEST: manifest.to_bytes()})
+    publish(quarantine, {name: (work.below(QUARANTINE), name) for name in refused}, {})
+    valid = [receipt.part.path for receipt in receipts]
+    objects = {name: (work.below(PARTS), name) for name in valid}
+    publish(out, objects, {MANIFEST: manifest.to_bytes()})
     return manifest

@@ -25,13 +25,13 @@ from tidemill.ingestion.checks.suite_judges import SuiteJudges
 from tidemill.ingestion.checks.target_classes import class_labels, target_problem
 from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
-from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split, spill_path
+from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import Receipts, ValidatedManifest, discard_directory
+from tidemill.storage import Receipts, StoreFolder, ValidatedManifest, open_store
 
 __all__ = ["IngestResult", "ingest"]
 
@@ -118,7 +118,7 @@ def ingest(
     config: IngestionConfig,
     *,
     root: Path,
-    work: Path,
+    work: StoreFolder,
     out: Path,
     quarantine: Path,
     report: Path,
@@ -133,7 +133,7 @@ def ingest(
         What look found, and the sections of params.yaml.
     root : Path
         The workspace; the suite and relative sources lie in it.
-    work : Path
+    work : StoreFolder
         Where finished splits wait; outlives a crash, deleted after success.
     out, quarantine, report : Path
         The stage's outputs: data/validated, data/quarantine, reports/validation.json.
@@ -166,12 +166,13 @@ def ingest(
         root=root,
         work=work,
         batch_rows=config.batch_rows,
+        splits=len(listing.splits),
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
     )
     splits = listing.splits
     receipts, fresh = _scanned(job, splits, engine, progress)
     totals = ScanTotals.of(receipts, splits)
-    checks = _checked_keys(job, splits, engine)
+    checks = _checked_keys(job, receipts, engine)
     findings = _findings(plan, receipts, checks)
     document = judges.document(findings)
     row_wise = {rule.index for rule in plan.rules}
@@ -189,8 +190,8 @@ def ingest(
     assert totals.profile is not None  # noqa: S101 (no valid row is a refusal)
     complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
-    healed = Receipts.at(work).made_anew("scanned splits")
-    discard_directory(work)
+    healed = Receipts(work).made_anew("scanned splits")
+    open_store(work.store).discard(work.folder)
     resumed = len(receipts) - fresh
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)
 
@@ -212,15 +213,19 @@ def _check_shared_files(
     engine.map(partial(check_source, dataset, root), list(shared.values()), label="verify source")
 
 
-def _checked_keys(job: ScanJob, splits: Sequence[Split], engine: Engine) -> dict[str, BucketCheck]:
+def _checked_keys(
+    job: ScanJob, receipts: Sequence[ScanReceipt], engine: Engine
+) -> dict[str, BucketCheck]:
     keyed = [KEY_SPILL] if job.schema.key else []
     keyed += [str(rule.index) for rule in job.plan.uniqueness]
-    return {name: _check_keys(job, name, splits, engine) for name in keyed}
+    return {name: _check_keys(job, name, receipts, engine) for name in keyed}
 
 
-def _check_keys(job: ScanJob, name: str, splits: Sequence[Split], engine: Engine) -> BucketCheck:
-    files = [(split.id, spill_path(job.work, split.id, name)) for split in splits]
-    return check_keys(files, job.buckets, job.work / "keys" / f"gathered-{name}", engine)
+def _check_keys(
+    job: ScanJob, name: str, receipts: Sequence[ScanReceipt], engine: Engine
+) -> BucketCheck:
+    spills = job.spills(name).holding([receipt.spills[name].index for receipt in receipts])
+    return check_keys(spills, job.buckets, engine)
 
 
 def _findings(

@@ -7,10 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from tidemill.storage import files_below, read_blocks
+import pyarrow as pa
+
+from tidemill.storage import ObjectFile, StoreFolder, open_store, read_blocks
 
 __all__ = ["count_reasons", "offending", "read_quarantine", "refused_rows"]
 
@@ -42,27 +43,32 @@ def offending(reason: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def refused_rows(folder: Path) -> Iterator[dict[str, Any]]:
+def refused_rows(folder: StoreFolder) -> Iterator[dict[str, Any]]:
     """Every quarantined row, in the order of the source, with ``offending`` beside ``reasons``.
 
     Memory: one block.
     """
-    for path in files_below(folder, ".parquet"):
-        for table in read_blocks(path):
-            for row in table.to_pylist():
-                cells = json.loads(row["values"])
-                yield {**row, "offending": [offending(why, cells) for why in row["reasons"]]}
+    for table in _tables(folder):
+        for row in table.to_pylist():
+            cells = json.loads(row["values"])
+            yield {**row, "offending": [offending(why, cells) for why in row["reasons"]]}
 
 
-def read_quarantine(folder: Path, *, limit: int) -> list[dict[str, Any]]:
+def read_quarantine(folder: StoreFolder, *, limit: int) -> list[dict[str, Any]]:
     """The first ``limit`` of :func:`refused_rows`."""
     return list(islice(refused_rows(folder), limit))
 
 
-def count_reasons(folder: Path) -> Counter[str]:
+def count_reasons(folder: StoreFolder) -> Counter[str]:
     """In how many of all quarantined rows each reason occurs."""
     counts = Counter[str]()
-    for path in files_below(folder, ".parquet"):
-        for table in read_blocks(path):
-            counts.update(table["reasons"].combine_chunks().flatten().to_pylist())
+    for table in _tables(folder):
+        counts.update(table["reasons"].combine_chunks().flatten().to_pylist())
     return counts
+
+
+def _tables(folder: StoreFolder) -> Iterator[pa.Table]:
+    store = open_store(folder.store)
+    for key in store.list_keys(folder.folder):
+        if key.endswith(".parquet"):
+            yield from read_blocks(ObjectFile(store, key))

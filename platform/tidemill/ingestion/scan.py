@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,20 @@ from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
 from tidemill.formats import FORMATS
 from tidemill.ingestion.checks.batch_view import BatchView, Mask
 from tidemill.ingestion.checks.column_figures import FigureKeeper, keepers
+from tidemill.ingestion.checks.gathered_keys import key_spills
 from tidemill.ingestion.checks.row_tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.checks.row_verdicts import TARGET_MISSING, RowVerdict, judge
 from tidemill.ingestion.checks.scan_plan import ScanPlan, Uniqueness
 from tidemill.ingestion.checks.unique_keys import KeySpill
 from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
-from tidemill.ingestion.scan_receipt import ScanReceipt, finished, note
+from tidemill.ingestion.scan_receipt import (
+    PARTS,
+    QUARANTINE,
+    ScanReceipt,
+    SpilledKeys,
+    finished,
+    note,
+)
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.sources.reading import read_split
@@ -35,9 +43,17 @@ from tidemill.ingestion.sources.wide_tables import (
 )
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import BlockWriter, Cutter, hash_file, hash_json
+from tidemill.storage import (
+    BlockWriter,
+    Cutter,
+    Exchange,
+    FileEntry,
+    StoreFolder,
+    hash_json,
+    open_store,
+)
 
-__all__ = ["KEY_SPILL", "ScanJob", "check_source", "scan_split", "spill_path"]
+__all__ = ["KEY_SPILL", "ScanJob", "check_source", "scan_split"]
 
 #: Name of the spill of dataset.key; those of expectations are called by their index.
 KEY_SPILL = "key"
@@ -55,8 +71,10 @@ class ScanJob:
         Its splits are not looked at.
     suite : dict
         The suite's document; receipts depend on it.
-    buckets : int
-        Of the key spills.
+    work : StoreFolder
+        Takes parts, refused rows, keys and receipts.
+    splits, buckets : int
+        How many there are: of splits, and of buckets of keys.
     """
 
     listing: SourceListing
@@ -65,22 +83,27 @@ class ScanJob:
     plan: ScanPlan
     suite: dict[str, Any]
     root: Path
-    work: Path
+    work: StoreFolder
     batch_rows: int
+    splits: int
     buckets: int
+
+    def spills(self, name: str) -> Exchange:
+        """Where the keys of that name are spilled."""
+        return key_spills(self.work.below(f"keys/{name}"), self.splits, self.buckets)
 
     def key(self, split: Split) -> str:
         """Hash of all that the result for ``split`` depends on; batch_rows is not in it."""
         listing = self.listing.to_json()
         return hash_json(
             {
-                "version": 1,
+                "version": 2,
                 "split": [split.id, split.address, split.etag, split.part, split.first_row],
                 "listing": {k: v for k, v in listing.items() if k != "splits"},
                 "schema": self.schema.to_json(),
                 "dataset": self.dataset.model_dump(mode="json"),
                 "suite": self.suite,
-                "buckets": self.buckets,
+                "buckets": [self.buckets, self.spills(KEY_SPILL).shards],
             }
         )
 
@@ -141,11 +164,6 @@ def check_source(dataset: DatasetConfig, root: Path, split: Split) -> None:
         )
 
 
-def spill_path(work: Path, split: int, name: str) -> Path:
-    """Where the keys of a split are spilled."""
-    return work / "keys" / f"{name}-{split:05d}.arrow"
-
-
 def _scan(job: ScanJob, split: Split, key: str) -> ScanReceipt:
     with ExitStack() as stack:
         scan = _Scan(job, split, stack)
@@ -154,32 +172,20 @@ def _scan(job: ScanJob, split: Split, key: str) -> ScanReceipt:
             split, job.schema, job.dataset, job.listing, job.root, batch_rows=rows
         ):
             scan.add(batch)
-        return scan.close(key)
+        scan.end()
+    return scan.receipt(key)
 
 
 class _Scan:
     """The state of one scan; everything in it is bounded."""
 
     def __init__(self, job: ScanJob, split: Split, stack: ExitStack) -> None:
-        self._job, self._split = job, split
-        arrow, name = job.schema.arrow_schema(), f"part-{split.id:05d}.parquet"
+        self._job, self._split, self._stack = job, split, stack
+        self._name = f"part-{split.id:05d}.parquet"
         block_rows = block_rows_of(len(job.schema.columns))
-        self._part = stack.enter_context(
-            BlockWriter(job.work / "parts" / name, arrow, block_rows=block_rows)
-        )
-        self._quarantine = stack.enter_context(
-            BlockWriter(job.work / "quarantine" / name, QUARANTINE_SCHEMA, block_rows=BLOCK_ROWS)
-        )
-        self._spills = {
-            name: stack.enter_context(
-                KeySpill(
-                    spill_path(job.work, split.id, name),
-                    _plain_schema(job.schema, columns),
-                    job.buckets,
-                )
-            )
-            for name, columns in _spilled(job).items()
-        }
+        self._part = self._writer(PARTS, job.schema.arrow_schema(), block_rows)
+        self._quarantine = self._writer(QUARANTINE, QUARANTINE_SCHEMA, BLOCK_ROWS)
+        self._spills = {name: self._spill_of(name, keys) for name, keys in _spilled(job).items()}
         self._blocks = Cutter(block_rows)
         self._keepers: list[FigureKeeper] = list(keepers(job.plan.questions, split.etag))
         self._profile: Profile | None = None
@@ -210,11 +216,13 @@ class _Scan:
         good = batch.table if not bad.any() else batch.table.filter(pa.array(~bad))
         self._accept(good, batch.rows if not bad.any() else batch.rows[~bad])
 
-    def close(self, key: str) -> ScanReceipt:
+    def end(self) -> None:
+        """Write the last rows; the objects are there when the block of the stack has ended."""
         for block in self._blocks.close():
             self._write(block)
-        for spill in self._spills.values():
-            spill.close()
+
+    def receipt(self, key: str) -> ScanReceipt:
+        """What was found and written, when all is there."""
         return ScanReceipt(
             key=key,
             split=self._split.id,
@@ -233,15 +241,28 @@ class _Scan:
             profile=self._profile,
             cut=self._cut,
             left_out=self._left_out,
-            part=self._part.close(),
-            quarantine=self._quarantine.close(),
-            spills={
-                path.name: hash_file(path)
-                for path in (
-                    spill_path(self._job.work, self._split.id, name) for name in self._spills
-                )
-            },
+            part=self._entry(self._part),
+            quarantine=self._entry(self._quarantine),
+            spills={name: self._keys(name) for name in self._spills},
         )
+
+    def _writer(self, folder: str, schema: pa.Schema, block_rows: int) -> BlockWriter:
+        work = self._job.work
+        store, key = open_store(work.store), work.key(f"{folder}/{self._name}")
+        file = self._stack.enter_context(store.replace(key))
+        return self._stack.enter_context(BlockWriter(file, schema, block_rows=block_rows))
+
+    def _entry(self, writer: BlockWriter) -> FileEntry:
+        return replace(writer.close(), path=self._name)
+
+    def _spill_of(self, name: str, columns: tuple[str, ...]) -> KeySpill:
+        exchange, split = self._job.spills(name), self._split.id
+        writer = self._stack.enter_context(exchange.writer(split))
+        return KeySpill(writer, split, _plain_schema(self._job.schema, columns), exchange.shards)
+
+    def _keys(self, name: str) -> SpilledKeys:
+        writer, path = self._spills[name].writer, self._job.spills(name).name(self._split.id)
+        return SpilledKeys(f"keys/{name}/{path}", writer.stored.sha256, writer.index)
 
     def _refuse_misfits(self, batch: ParsedBatch) -> None:
         """End the scan at the first number that would be altered: no type changes within one."""

@@ -1,18 +1,39 @@
-"""What the scan of one split left behind: kept beside its files, so that no split is redone."""
+"""What the scan of one split left behind: kept beside its objects, so that no split is redone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from tidemill.ingestion.checks.column_figures import ColumnFigures
 from tidemill.ingestion.checks.row_tally import RowTally
 from tidemill.profiling import Profile
-from tidemill.storage import FileEntry, Receipts
+from tidemill.storage import FileEntry, PieceIndex, Receipts, StoreFolder
 
-__all__ = ["ScanReceipt", "finished", "note"]
+__all__ = ["PARTS", "QUARANTINE", "ScanReceipt", "SpilledKeys", "finished", "note"]
+
+PARTS, QUARANTINE = "parts", "quarantine"
+"""Folders of the work folder: typed rows, and refused ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpilledKeys:
+    """The keys of a split in the store: their object, its SHA-256, and where each bucket begins."""
+
+    path: str
+    sha256: str
+    index: PieceIndex
+
+    def to_json(self) -> dict[str, Any]:
+        """As a receipt holds it."""
+        return {"path": self.path, "sha256": self.sha256, "index": self.index.to_json()}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        index = PieceIndex.from_json(document["index"])
+        return cls(document["path"], document["sha256"], index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +59,8 @@ class ScanReceipt:
         Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
         Lines of text that are no rows, by what they are.
-    spills : dict of file name to SHA-256
+    spills : dict of str to SpilledKeys
+        By the name of what they are keys of.
     """
 
     key: str
@@ -57,7 +79,7 @@ class ScanReceipt:
     quarantine: FileEntry
     cut: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
-    spills: Mapping[str, str] = field(default_factory=dict)
+    spills: Mapping[str, SpilledKeys] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """All of it but the key, as JSON."""
@@ -72,7 +94,7 @@ class ScanReceipt:
             "quarantine": asdict(self.quarantine),
             "cut": dict(self.cut),
             "left_out": dict(self.left_out),
-            "spills": dict(self.spills),
+            "spills": {name: keys.to_json() for name, keys in self.spills.items()},
         }
 
     @classmethod
@@ -90,7 +112,7 @@ class ScanReceipt:
             quarantine=FileEntry.from_json(document["quarantine"]),
             cut=document["cut"],
             left_out=document["left_out"],
-            spills=document["spills"],
+            spills={n: SpilledKeys.from_json(keys) for n, keys in document["spills"].items()},
         )
 
 
@@ -104,22 +126,22 @@ _PLAIN = (
 )
 
 
-def note(work: Path, receipt: ScanReceipt) -> None:
-    """Keep the receipt of a split, whose files in ``work`` must be whole by then."""
+def note(work: StoreFolder, receipt: ScanReceipt) -> None:
+    """Keep the receipt of a split, whose objects in ``work`` must be whole by then."""
     left = {
-        f"parts/{receipt.part.path}": receipt.part.sha256,
-        f"quarantine/{receipt.quarantine.path}": receipt.quarantine.sha256,
-        **{f"keys/{name}": digest for name, digest in receipt.spills.items()},
+        f"{PARTS}/{receipt.part.path}": receipt.part.sha256,
+        f"{QUARANTINE}/{receipt.quarantine.path}": receipt.quarantine.sha256,
+        **{keys.path: keys.sha256 for keys in receipt.spills.values()},
     }
-    Receipts.at(work).finish(_name(receipt.split), receipt.to_json(), left, key=receipt.key)
+    Receipts(work).finish(_name(receipt.split), receipt.to_json(), left, key=receipt.key)
 
 
-def finished(work: Path, split: int, key: str) -> ScanReceipt | None:
+def finished(work: StoreFolder, split: int, key: str) -> ScanReceipt | None:
     """The receipt of a split that was scanned before with the same key, or None.
 
-    One that is spoilt, or whose files are, is taken away.
+    One that is spoilt, or whose objects are, is taken away.
     """
-    receipts = Receipts.at(work)
+    receipts = Receipts(work)
     document = receipts.done(_name(split), key)
     if document is None:
         return None

@@ -151,7 +151,7 @@ def _validate(context: StageContext, job: RetrainingJob, schema: TableSchema) ->
         dataset,
         params.ingestion.model_copy(update={"suite": str(suite)}),
         root=context.workspace.root,
-        work=folder / "work",
+        work=context.workspace.stored(folder / "work"),
         out=job.validated,
         quarantine=folder / "quarantine",
         report=folder / _REPORT,

@@ -47,7 +47,7 @@ def run_ingest(
         dataset,
         ingestion,
         root=workspace.root,
-        work=work,
+        work=workspace.stored(work),
         out=workspace.validated,
         quarantine=workspace.quarantine,
         report=workspace.reports / "validation.json",

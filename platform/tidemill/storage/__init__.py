@@ -45,7 +45,7 @@ from tidemill.storage.manifest import (
     ValidatedManifest,
 )
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
-from tidemill.storage.piece_writer import PieceIndex
+from tidemill.storage.piece_writer import PieceIndex, PieceWriter
 from tidemill.storage.placing import (
     copy_folder,
     digest_of,
@@ -77,6 +77,7 @@ __all__ = [
     "ObjectFile",
     "PartEntry",
     "PieceIndex",
+    "PieceWriter",
     "Receipts",
     "ShardEntry",
     "ShardManifest",

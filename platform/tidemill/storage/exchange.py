@@ -131,6 +131,17 @@ class Exchange:
             for stretch in stretches:
                 stretch.check_end()
 
+    def piece(self, number: int) -> Iterator[pa.Table]:
+        """Yield all rows of one piece of an exchange without groups; errors and memory as above.
+
+        It is opened once, and read from front to back.
+        """
+        assert self.offsets is not None  # noqa: S101 - read after it was written
+        store, key = open_store(self.folder.store), self.folder.key(self.name(number))
+        with closing(_Stretch(store, key, 0, int(self.offsets[number, -1]))) as stretch:
+            yield from stretch.of(0)
+            stretch.check_end()
+
 
 class _Stretch:
     """The frames of one shard in one piece, read one after the other; open while it is read."""
