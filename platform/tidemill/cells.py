@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tidemill.spelling import fits_float32
 
-__all__ = ["CellFaults", "Cells", "all_faults", "faults_at", "narrowed"]
+__all__ = ["CellFaults", "Cells", "all_faults", "decoded_type", "faults_at", "narrowed"]
 
 _MAX_TEXT = 200
 
@@ -60,6 +60,15 @@ class Cells:
     faults: CellFaults | None = None
     misfits: CellFaults | None = None
     cut: int = 0
+
+
+def decoded_type(kind: pa.DataType) -> pa.DataType:
+    """The type of values, be they encoded by a dictionary or not.
+
+    >>> decoded_type(pa.dictionary(pa.int32(), pa.string())), decoded_type(pa.int8())
+    (DataType(string), DataType(int8))
+    """
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def faults_at(original: pa.Array, faulty: pa.Array) -> CellFaults | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tidemill.cells import decoded_type
 from tidemill_monitor.intake.column_readers import FieldReader
 from tidemill_monitor.intake.messages import declared_bytes
 from tidemill_monitor.intake.plans import IntakePlan
@@ -108,7 +109,7 @@ def _check_schema(schema: Any) -> None:
     if len(set(names)) < len(names):
         raise Problem(400, "ArrowInvalid", "Not a valid Arrow stream", "two columns have one name")
     for field in schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        kind = decoded_type(field.type)
         if pa.types.is_timestamp(kind):
             str(kind.tz)  # a zone whose name is no UTF-8 is told by an error
         plain = pa.types.is_primitive(kind) or pa.types.is_null(kind)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.cells import decoded_type
 from tidemill.spelling import (
     LARGEST_WHOLE,
     as_known,
@@ -99,7 +100,7 @@ class TextCells:
             return self._checked(values.cast(pa.string()))
         if pa.types.is_dictionary(kind) and is_text(kind.value_type):
             return self._checked_codes(values)
-        if self._has_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        if self._has_text(decoded_type(kind)):
             texts = categories(values)
             lost = texts.null_count > values.null_count
             array, faults = self._checked(texts)
@@ -206,7 +207,7 @@ class IdCells:
 
     def read_arrow(self, values: Any) -> Read:
         """Strings, whole numbers, floats that are whole; dictionaries of them."""
-        kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+        kind = decoded_type(values.type)
         if pa.types.is_boolean(kind):
             return wrong_type(self.name, values, pa.string(), "texts or whole numbers")
         if not pa.types.is_floating(kind):

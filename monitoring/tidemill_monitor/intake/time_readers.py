@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.cells import decoded_type
 from tidemill.oddities import Oddity
 from tidemill.spelling import finer_than_micros, moments, whole_micros
 from tidemill_monitor.intake.column_readers import (
@@ -77,7 +78,7 @@ class TimeCells:
         kind = values.type
         if pa.types.is_null(kind):
             return values.cast(pa.timestamp("us")), []
-        if is_text(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        if is_text(decoded_type(kind)):
             return self._times(_short_texts(values), [])
         if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
             return wrong_type(self.name, values, pa.timestamp("us"), "timestamps or texts of times")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import structlog
 
+from tidemill.cells import decoded_type
 from tidemill.schema import TableSchema, Task
 from tidemill.spelling import categories
 
@@ -21,7 +22,7 @@ def labelled_schema(schema: TableSchema) -> pa.Schema:
     Categories are plain text: dictionaries of different batches need not be unified.
     """
     truth = pa.float64() if schema.task is Task.REGRESSION else pa.string()
-    features = [pa.field(c.name, _decoded(c.arrow_type)) for c in schema.features]
+    features = [pa.field(c.name, decoded_type(c.arrow_type)) for c in schema.features]
     return pa.schema(
         [
             pa.field("event_id", pa.string()),
@@ -87,10 +88,6 @@ def _cell(value: pa.Scalar, kind: pa.DataType) -> pa.Array:
         return pa.array([value.cast(kind)], kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return pa.nulls(1, kind)
-
-
-def _decoded(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 class _Sink:

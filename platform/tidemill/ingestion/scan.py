@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.cells import decoded_type
 from tidemill.config import DatasetConfig
 from tidemill.contracts import Split
 from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
@@ -366,7 +367,4 @@ def _spilled(job: ScanJob) -> dict[str, tuple[str, ...]]:
 
 
 def _plain_schema(schema: TableSchema, columns: tuple[str, ...]) -> pa.Schema:
-    types = [(name, schema[name].arrow_type) for name in columns]
-    return pa.schema(
-        [(name, t.value_type if pa.types.is_dictionary(t) else t) for name, t in types]
-    )
+    return pa.schema([(name, decoded_type(schema[name].arrow_type)) for name in columns])

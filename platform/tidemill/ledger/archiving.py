@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from tidemill.cells import decoded_type
 from tidemill.errors import ConfigError, DependencyMissing, StorageFailed
 from tidemill.ledger.database import Database, micros, tables
 from tidemill.ledger.row_reading import rows_between, truth_columns
@@ -117,13 +118,9 @@ def _tables(database: Database, window: _Archivable) -> Iterator[pa.Table]:
 
 def _decoded(table: pa.Table) -> pa.Table:
     # Dictionaries differ from batch to batch; a file has one schema.
-    fields = [
-        pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.drop_columns(["position"]).cast(
-        pa.schema([field for field in fields if field.name != "position"])
-    )
+    rows = table.drop_columns(["position"])
+    fields = [field.with_type(decoded_type(field.type)) for field in rows.schema]
+    return rows.cast(pa.schema(fields))
 
 
 def _labelled(connection: sa.engine.Connection, table: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from tidemill.cells import decoded_type
 from tidemill.errors import SourceEmpty, UsageError
 from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.schema import TableSchema, Task
@@ -142,9 +143,4 @@ def _write_csv(path: Path, parts: Sequence[ObjectFile]) -> None:
 
 def _decoded(schema: pa.Schema) -> pa.Schema:
     """Dictionaries as the texts that they stand for."""
-    return pa.schema(
-        [
-            pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
-            for f in schema
-        ]
-    )
+    return pa.schema([(field.name, decoded_type(field.type)) for field in schema])

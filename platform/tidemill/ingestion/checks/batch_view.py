@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill.cells import decoded_type
+
 __all__ = ["BatchView", "Mask", "json_value", "plain_table"]
 
 Mask = npt.NDArray[np.bool_]
@@ -89,13 +91,8 @@ class BatchView:
 
 def plain_table(table: pa.Table) -> pa.Table:
     """The table with dictionaries written out: pandas categories behave unlike texts."""
-    schema = pa.schema(
-        [
-            pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
-            for f in table.schema
-        ]
-    )
-    return table.cast(schema)
+    fields = [(field.name, decoded_type(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
 
 
 def json_value(value: Any) -> Any:

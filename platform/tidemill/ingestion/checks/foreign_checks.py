@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tidemill.cells import decoded_type
 from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.checks.batch_view import BatchView, Mask
 from tidemill.ingestion.checks.gx_modules import gx_modules
@@ -58,7 +59,7 @@ def try_foreign(expectation: Expectation, schema: TableSchema) -> None:
     """
     fields = [schema[column] for column in dict.fromkeys(expectation.columns)]
     row = pa.table({field.name: [_USUAL[field.physical]] for field in fields})
-    view = BatchView(row.cast(pa.schema([(f.name, _plain_type(f.arrow_type)) for f in fields])))
+    view = BatchView(row.cast(pa.schema([(f.name, decoded_type(f.arrow_type)) for f in fields])))
     foreign_judgement(expectation, view)
 
 
@@ -71,10 +72,6 @@ _USUAL: dict[str, Any] = {
     "dictionary": "1",
     "timestamp[us]": datetime(2024, 1, 1),  # noqa: DTZ001 (times are kept without a zone)
 }
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _masks(series: Any, frame: Any, expectation: Expectation) -> tuple[Mask, Mask]:
