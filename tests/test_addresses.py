@@ -12,6 +12,7 @@ import pytest
 
 from tidemill.addresses import Implementations, implementation
 from tidemill.bucket_rules import BUCKET_RULES
+from tidemill.config import TuningConfig
 from tidemill.contracts import Split
 from tidemill.errors import DependencyMissing, IntegrityError, UsageError
 from tidemill.features import load_reducer, save_reducer
@@ -218,6 +219,18 @@ def test_a_broken_package_that_nobody_named_is_in_nobodys_way(tmp_path, monkeypa
     assert "broken" not in LEARNERS.usable()
     with pytest.raises(DependencyMissing, match="needs the package 'nothing_of_that_name'"):
         LEARNERS["broken"]
+
+
+def test_a_broken_package_that_is_named_is_told_before_any_work(tmp_path, monkeypatch):
+    """params.yaml is refused while it is read: its module is gone."""
+    package = tmp_path / "ghost-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: ghost\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[tidemill.pruners]\nghost = ghost_gone:Ghost\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match="ghost_gone") as caught:
+        TuningConfig(pruner="ghost")
+    assert "must be installed" in caught.value.remedy
 
 
 def test_packages_are_looked_for_once_on_a_path(tmp_path, monkeypatch):

@@ -223,16 +223,21 @@ class Implementations(Mapping[str, Kind]):
     def known(self, name: str) -> str:
         """The name, where it leads to an implementation.
 
+        Another package's is imported now: a broken one is told before any work is done, and models
+        of one that is named by its address are known from here on.
+
         Raises
         ------
         ValueError
             If there is none of that name.
         UsageError
-            If an address leads to none.
+            If a package's or an address leads to none.
         """
-        if ":" in name:
-            self[name]  # opened now, so that models of it are known from here on
-        elif name not in self:
+        if name in self._ours:
+            return name
+        if ":" in name or name in self:
+            self[name]
+        else:
             close = nearest(name, self)
             hint = f"did you mean {close!r}?" if close else f"use {', '.join(self)}"
             raise ValueError(

@@ -84,3 +84,12 @@ def test_it_is_learnt_from_scored_and_reproduced(workspace, cli, shell):
     shell(workspace, "dvc", "repro", "ingest")
     parts = sorted((workspace / "data/validated").glob("*.parquet"))
     assert sum(pq.read_metadata(part).num_rows for part in parts) == 1850
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/x.csv", "rows://host/x"])
+def test_an_address_that_nothing_reads_is_told_as_that(address, blank, copy, cli):
+    """Not by DVC, which knows some of them, nor as a file that is not there."""
+    given = f"--set=dataset.source={address}"
+    said = cli("run", "--direct", "-w", copy(blank), "--json", given)
+    assert (said.code, said.document["error"]) == (2, "SourceMissing")
+    assert f"nothing here reads addresses of {address[: address.index(':')]}://" in said.err

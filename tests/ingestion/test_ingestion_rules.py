@@ -136,6 +136,13 @@ def test_a_file_that_is_no_suite_is_refused(text: str, tmp_path) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_folder_is_no_suite(tmp_path) -> None:
+    """It is the setting that is wrong, not the disk."""
+    (tmp_path / "suite.json").write_text("{}")
+    with pytest.raises(SuiteInvalid, match="Is a directory"):
+        load_suite(tmp_path)
+
+
 def test_workers_do_not_import_great_expectations() -> None:
     """Judging with kernels leaves Great Expectations' memory and seconds to the parent."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -135,6 +135,36 @@ def test_a_sweep_leaves_what_is_named(tmp_path, crash_points):
     crash_points(prepare, lambda: sweep_others(folder, {"kept"}), check)
 
 
+def test_a_folder_comes_from_another_disk(small_disk, tmp_path):
+    """Work may lie on one disk and outputs, by a link, on another; nothing is left on either."""
+    (tmp_path / "models").symlink_to(small_disk)
+    staged, target = tmp_path / "work" / "reducer", tmp_path / "models" / "reducer"
+    for text, content in (("old", OLD), ("new", NEW)):
+        _fill(staged, text)
+        commit_directory(staged, target)
+        assert _content(target) == content
+        assert not staged.exists()
+        assert [path.name for path in small_disk.iterdir()] == ["reducer"]
+
+
+def test_a_commit_that_fails_leaves_what_was_there(tmp_path):
+    """There is nothing to be put in the place: what gave way comes back."""
+    _fill(tmp_path / "shards", "old")
+    with pytest.raises(StorageFailed):
+        commit_directory(tmp_path / "absent", tmp_path / "shards")
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
+    assert _content(tmp_path / "shards") == OLD
+
+
+def test_a_file_gives_way_to_a_folder(tmp_path):
+    """It is deleted as a file is."""
+    (tmp_path / "shards").write_text("no folder")
+    _fill(tmp_path / "staged", "new")
+    commit_directory(tmp_path / "staged", tmp_path / "shards")
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
+    assert _content(tmp_path / "shards") == NEW
+
+
 def test_commit_makes_the_target(tmp_path):
     """A first commit makes the folders on the way, and takes the staged folder away."""
     _fill(tmp_path / "staged", "new")

@@ -17,7 +17,7 @@ def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
     folder, so that ``dvc repro`` sees new files. Other globs, and folders that hold the
     workspace itself, stand for the files that they name now.
     """
-    if not of_files(dataset):
+    if not of_files(dataset) or "://" in dataset.source:
         return ()
     fixed = _fixed_part(dataset.source)
     place = (root / fixed).resolve()

@@ -38,20 +38,16 @@ def staying_sets(workspace: Workspace, decision: str) -> list[LiveSet]:
     return [known for known in live_sets(workspace) if _stays(workspace, known, decision)]
 
 
-def take_out_unfinished(workspace: Workspace, decision: str, folder: Path) -> list[str]:
+def take_out_unfinished(workspace: Workspace, decision: str) -> list[str]:
     """Remove the sets of other retrainings that have begun and not finished; their names.
 
-    Parameters
-    ----------
-    folder : Path
-        Where half of one may lie after a kill, on the same disk; outside data/live: DVC hashes
-        all that lies there.
+    Half of one may lie beside data/live after a kill, not in it: DVC hashes all that lies there.
     """
     names = []
     for known in live_sets(workspace):
         if _decision(known) != decision and not _stays(workspace, known, decision):
             names.append(known.name)
-            discard_directory(known.place, beside=folder)
+            discard_directory(known.place, beside=workspace.live.parent)
     return names
 
 

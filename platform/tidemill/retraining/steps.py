@@ -79,7 +79,7 @@ def _append(context: StageContext, job: RetrainingJob) -> StageResult:
     """Validate, append, and note the new version of the dataset."""
     workspace, order = job.workspace, job.order
     taken = take_in(context, job)
-    taken_out = take_out_unfinished(workspace, order.decision, job.folder)
+    taken_out = take_out_unfinished(workspace, order.decision)
     version = _sharded(context, job)
     message = f"{taken.facts['rows_learn']} live rows of decision {order.decision}"
     message += f": {order.reason}" if order.reason else ""

@@ -182,5 +182,5 @@ def _publish_set(job: RetrainingJob, manifest: ValidatedManifest) -> None:
             LEARNT_IDS: (job.gathered, LEARNT_IDS),
         },
         {f"{place}/{MANIFEST}": manifest.to_bytes(), SET_NOTE: hashed_bytes(note)},
-        beside=job.folder,  # outside data/live: DVC hashes all that lies there
+        beside=job.workspace.live.parent,  # outside data/live: DVC hashes all that lies there
     )

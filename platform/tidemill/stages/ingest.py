@@ -6,7 +6,7 @@ from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.ingestion import IngestResult, SourceListing, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import discard_directory, hash_file, hash_json, is_left, read_output
+from tidemill.storage import digest_of, discard_directory, hash_json, is_left, read_output
 
 __all__ = ["run_ingest"]
 
@@ -36,7 +36,7 @@ def run_ingest(
             "schema": schema.to_json(),
             "dataset": dataset.model_dump(mode="json"),
             "ingestion": ingestion.model_dump(mode="json"),
-            "suite": hash_file(suite) if is_left(suite) else None,
+            "suite": digest_of(suite) if is_left(suite) else None,
         }
     )
     work = workspace.work("ingest", key[:16])

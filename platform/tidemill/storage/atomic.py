@@ -215,13 +215,19 @@ def discard_directory(path: Path, *, beside: Path | None = None) -> None:
 def commit_directory(staged: Path, target: Path, *, beside: Path | None = None) -> None:
     """Put the finished folder ``staged`` in the place of ``target``.
 
-    Both must lie on one file system. A crash leaves ``target`` as it was, absent, or new;
-    never a mixture.
+    A crash leaves ``target`` as it was, absent, or new; never a mixture. From another disk the
+    folder is copied beside its place first.
 
     Parameters
     ----------
     beside : Path, optional
         As for :func:`discard_directory`, of what gives way.
+
+    Raises
+    ------
+    StorageFailed
+        If the disk refuses; ``target`` then is what it was. Only where what gave way cannot be
+        deleted it is new, and the error names what is left.
     """
     aside = (beside or target.parent) / target.name
     with storage_errors(target):
@@ -230,15 +236,33 @@ def commit_directory(staged: Path, target: Path, *, beside: Path | None = None) 
             for name in files:
                 _flush_file(Path(folder, name))
             flush_folder(Path(folder))
-        _clear_graves(aside)
-        grave = None
-        if target.exists() or target.is_symlink():
-            grave = aside.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
-            target.rename(grave)
-        staged.rename(target)
+        grave = _set_aside(target, aside)
+        try:
+            staged.rename(target)
+        except OSError as exc:
+            if grave is not None:
+                grave.rename(target)
+            near = target.with_name(f".{target.name}.staged")
+            if exc.errno != errno.EXDEV or near == staged:
+                raise
+            discard_directory(near)
+            shutil.copytree(staged, near, symlinks=True)
+            commit_directory(near, target, beside=beside)
+            shutil.rmtree(staged)
+            return
         flush_folder(target.parent)
-        if grave is not None:
-            _delete(grave)
+    if grave is not None:
+        _delete(grave)
+
+
+def _set_aside(target: Path, aside: Path) -> Path | None:
+    """Let what lies in a place give way; where it lies then."""
+    _clear_graves(aside)
+    if not target.exists() and not target.is_symlink():
+        return None
+    grave = aside.with_name(f".{target.name}.{uuid.uuid4().hex}.old")
+    target.rename(grave)
+    return grave
 
 
 def sweep_others(folder: Path, named: Collection[str]) -> None:
@@ -272,11 +296,12 @@ def _clear_graves(path: Path) -> None:
 
 
 def _delete(grave: Path) -> None:
-    # A link goes; what it led to is somebody else's.
-    if grave.is_symlink():
-        grave.unlink()
-    else:
-        shutil.rmtree(grave)
+    with storage_errors(grave):
+        # A link goes; what it led to is somebody else's.
+        if grave.is_symlink() or not grave.is_dir():
+            grave.unlink()
+        else:
+            shutil.rmtree(grave)
 
 
 def _flush_file(path: Path) -> None:

@@ -14,7 +14,7 @@ from tidemill.contracts import ObjectWriter
 from tidemill.errors import IntegrityError
 from tidemill.schema import TableSchema
 from tidemill.storage.hashed import read_hashed
-from tidemill.storage.manifest import ValidatedManifest
+from tidemill.storage.manifest import MANIFEST, ValidatedManifest
 from tidemill.storage.stores import open_store
 from tidemill.storage.workspace import Workspace
 
@@ -87,13 +87,22 @@ class LiveSet:
             store.read_range(key, file.tell() + start * piece.itemsize, piece.data)
             yield piece
 
-    def _changed(self) -> IntegrityError:
-        path = self.place / LEARNT_IDS
+    def _changed(self, name: str = LEARNT_IDS) -> IntegrityError:
+        path = self.place / name
         return IntegrityError(f"{path} is not what was written", remedy=_LOST, path=str(path))
 
     def fits(self, schema: TableSchema) -> bool:
-        """Whether its rows have the columns, types and classes of ``schema``."""
-        own = ValidatedManifest.read(self.validated).schema
+        """Whether its rows have the columns, types and classes of ``schema``.
+
+        Raises
+        ------
+        IntegrityError
+            If its manifest is missing, or not what was written.
+        """
+        try:
+            own = ValidatedManifest.read(self.validated).schema
+        except IntegrityError as exc:
+            raise self._changed(f"{self.validated.name}/{MANIFEST}") from exc
         return bool(_shape(own) == _shape(schema))
 
 

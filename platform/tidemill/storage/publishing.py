@@ -47,7 +47,8 @@ def publish(
     IntegrityError
         If an object is missing; ``place`` then is what it was.
     StorageFailed
-        If the disk or a store refuses; ``place`` then is what it was.
+        If the disk or a store refuses; ``place`` then is what it was, but where only what gave
+        way could not be deleted.
 
     Notes
     -----

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from tidemill.errors import IntegrityError, SuiteInvalid, nearest
+from tidemill.errors import IntegrityError, StorageFailed, SuiteInvalid, nearest
 from tidemill.storage import is_left, read_json
 
 __all__ = ["Expectation", "Suite", "known_expectations", "load_suite", "read_suite"]
@@ -80,7 +81,9 @@ def load_suite(path: Path) -> Suite:
         )
     try:
         document = read_json(path)
-    except IntegrityError as exc:
+    except (IntegrityError, StorageFailed) as exc:
+        if isinstance(exc, StorageFailed) and exc.fields.get("errno") != errno.EISDIR:
+            raise
         raise SuiteInvalid(
             f"the expectation suite {path} is not readable JSON: {exc.__cause__}",
             remedy="mend it, or draft a new one with: tidemill suite draft",

@@ -116,6 +116,15 @@ class FileSource:
 
 def _missing(source: str, given: str, named: str, files: SourceFiles) -> SourceMissing:
     place, what = files.absolute(source), _NOTHING_TO_READ.get(files.kind(source))
+    scheme, found, _ = given.partition("://")
+    if found:
+        return SourceMissing(
+            f"{named} {given!r}: nothing here reads addresses of {scheme}://",
+            remedy=f"let {named} name a file, a folder or a glob; or install a package whose "
+            "source reads such addresses, and set dataset.format to its name",
+            source=given,
+            path=place,
+        )
     if what is not None:
         return SourceMissing(
             f"{named} {given!r} {what}: {place}",
