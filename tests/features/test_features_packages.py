@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tidemill.config import params_schema, read_params
@@ -13,6 +15,7 @@ from tidemill.features import load_reducer
 from tidemill.features.sequence import configured_steps
 from tidemill.steps import STEPS
 from tidemill.testing.packages import check_scores, recipe_files, run_installed, write_package
+from tidemill.testing.shards import rides
 from tidemill.testing.steps import StepContract
 from tidemill.testing.workspaces import small_workspace
 from tidemill.tracking import open_candidate
@@ -67,6 +70,21 @@ class TestFillBelow(StepContract):
     """An imputer of one's own."""
 
     step = "fill_below"
+
+    def test_what_fills_lies_below_every_known_value(self):
+        """Of each column, also where nine of ten values are missing."""
+        table = rides(600)
+        gap = pa.array(np.arange(600) % 10 > 0)
+        for name in ("distance", "fare"):
+            cells = pc.if_else(gap, None, table[name])
+            table = table.set_column(table.column_names.index(name), name, cells)
+        for scale in ("none", "standard"):
+            reducer, _ = self.fit(table, impute="none", scale=scale, steps=())
+            made, raw = reducer.transform(table), self.encoded(table).transform(table)
+            missing = np.isnan(raw).T
+            assert [column.mean() >= 0.9 for column in missing].count(True) >= 2
+            for filled, column in zip(missing, made.T, strict=True):
+                assert column[filled].max(initial=-np.inf) < column[~filled].min()
 
 
 @pytest.mark.usefixtures("own_steps")

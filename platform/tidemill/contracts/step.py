@@ -25,7 +25,8 @@ class EncodedColumn:
     ----------
     name : str
     mean, variance : float
-        Over all training rows, after imputation; ``ddof=0``.
+        Over all training rows, after imputation, or over the known values of a column that keeps
+        its gaps; ``ddof=0``.
     flaw : str
         Why the column says nothing; empty if it varies.
     """
@@ -79,12 +80,15 @@ class TrainingColumns(Protocol):
         """Mean and variance of each column.
 
         Of columns that encoding has made they come from profiles; of a step's own from two passes.
+        What imputation has filled counts as what fills it, so the spread is that of the filled
+        column; gaps that are kept do not count.
         """
 
     def moments(self) -> Comoments:
         """Means and co-moments, what is missing taken as the column's mean.
 
-        One pass, which steps share; O(n_columns^2) memory.
+        The spread is that of the filled column: with many gaps far less than that of the known
+        values, which :attr:`columns` tells. One pass, which steps share; O(n_columns^2) memory.
         """
 
     def fold(
