@@ -71,6 +71,7 @@ def test_trials_go_as_far_as_with_optuna(direction, seed):
         (range(20), {0, 3, 15}),  # counted from 0
         (range(10, 200, 10), {10, 40, 160}),
         ((5, 8, 30, 31), {5, 30}),  # the first report that is as far
+        ((5, 30, 100), {5, 30, 100}),  # 100 is beyond 5 * 4 * 4, if not 30 * 4
     ],
 )
 def test_rungs_are_four_times_as_far(steps, rungs):
