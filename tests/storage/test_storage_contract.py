@@ -58,11 +58,11 @@ class TestPosixStore(StoreContract):
         return open_store(str(tmp_path / "file" / "store"))
 
 
-def recipe():
-    """What the recipe for a store defines, by name."""
+def recipe(block=0):
+    """What a block of the recipe for a store defines, by name."""
     text = RECIPE.read_text().partition("## A store")[2].partition("\n## ")[0]
     defined: dict[str, Any] = {}
-    code = text.partition("```python\n")[2].partition("```")[0]
+    code = text.split("```python\n")[1 + block].partition("\n   ```")[0]
     exec(textwrap.dedent(code), defined)
     return defined
 
@@ -70,6 +70,14 @@ def recipe():
 @pytest.mark.usefixtures("outside")
 class TestRecipe(recipe()["TestSqliteStore"]):
     """The store of another package, opened by its entry point's name, keeps the contract."""
+
+
+@pytest.mark.usefixtures("outside")
+def test_the_recipe_can_be_tried(tmp_path, monkeypatch, capsys):
+    """By the store's address, without an entry point."""
+    monkeypatch.chdir(tmp_path)
+    recipe(block=1)
+    assert capsys.readouterr().out == "b'one'\n"
 
 
 @pytest.mark.parametrize("name", [f".a.{'0f' * 16}.tmp", f".a.b.{'0f' * 16}.old"])

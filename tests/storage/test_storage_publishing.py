@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tidemill.errors import IntegrityError, StorageFailed, UsageError
-from tidemill.storage import StoreFolder, open_store, publish
+from tidemill.storage import StoreFolder, commit_directory, open_store, publish
 from tidemill.storage.posix import PosixStore
 
 OUTSIDE = Path(__file__).parent / "outside"
@@ -97,6 +98,52 @@ def test_killed_anywhere_it_is_as_it_was_absent_or_new(outside, tmp_path, crash_
     assert all(found in (OLD, None, NEW) for found in seen)
     assert OLD in seen
     assert seen[-1] == NEW
+
+
+@pytest.fixture
+def flushed(monkeypatch):
+    """What is flushed to the disk, in order."""
+    seen: list[Path] = []
+    fsync = os.fsync
+
+    def flush(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        fsync(descriptor)
+        seen.append(path)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    return seen
+
+
+@pytest.mark.parametrize("scheme", ["file", "sqlite"])
+def test_all_that_is_published_is_flushed_before_it_has_its_name(
+    outside, tmp_path, request, scheme
+):
+    """Every file and every folder where it was put together; then the name itself."""
+    parts = stored(f"{scheme}://{tmp_path}/store", x=b"one", y=b"two")
+    flushed = request.getfixturevalue("flushed")
+    for place in (tmp_path / "validated", tmp_path / "live" / "0001"):
+        del flushed[:]
+        publish_new(place, parts)
+        assert_flushed(flushed, place.with_name(f".{place.name}.staged"), place)
+
+
+def test_a_committed_folder_is_flushed_before_it_has_its_name(tmp_path, flushed):
+    """Whoever has written its files, and however."""
+    staged, place = tmp_path / "staged", tmp_path / "place"
+    (staged / "below" / "it").mkdir(parents=True)
+    for name, held in NEW.items():
+        (staged / name).write_bytes(held)
+    commit_directory(staged, place)
+    assert_flushed(flushed, staged, place)
+
+
+def assert_flushed(flushed: list[Path], staged: Path, place: Path) -> None:
+    folders = {path.relative_to(place) for path in place.rglob("*") if path.is_dir()}
+    expected = {staged / name for name in (*NEW, *folders)} | {staged}
+    within = [path for path in flushed if path == staged or staged in path.parents]
+    assert set(within) == expected
+    assert flushed[-1] == place.parent, "the name, after all that it names"
 
 
 def test_put_together_elsewhere_nothing_half_lies_beside_it(tmp_path, crash_points):
