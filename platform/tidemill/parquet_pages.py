@@ -97,8 +97,9 @@ def _page_header(file: BinaryIO, position: int) -> tuple[Fields, int]:
 
 
 def _begin(chunk: pq.ColumnChunkMetaData) -> int:
-    first: int = chunk.data_page_offset
-    return min(first, chunk.dictionary_page_offset) if chunk.dictionary_page_offset else first
+    # A chunk without values may have a dictionary and no data page: the offset of that is then 0.
+    offsets: list[int] = [chunk.dictionary_page_offset, chunk.data_page_offset]
+    return min(filter(None, offsets), default=0)
 
 
 def has_checksum(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bool:

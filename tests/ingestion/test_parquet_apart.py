@@ -83,6 +83,19 @@ def test_every_page_tells_its_values(tmp_path: Path, options: dict[str, Any]) ->
     assert read(path).equals(table())
 
 
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}, {"use_dictionary": False}])
+def test_row_groups_without_rows_are_passed_over(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Alone in a file, and among full ones: such chunks have a dictionary and no data page."""
+    path, rows = tmp_path / "a.parquet", table()
+    for groups in ([0], [GROUP, 0, GROUP], [0, GROUP]):
+        with pq.ParquetWriter(path, rows.schema, write_page_checksum=True, **options) as out:
+            for size in groups:
+                out.write_table(rows.slice(0, size))
+        assert pq.read_metadata(path).num_row_groups == len(groups)
+        expected = pa.concat_tables([rows.slice(0, size) for size in groups])
+        assert read(path).equals(expected), groups
+
+
 @pytest.mark.parametrize(
     "part",
     [pytest.param("footer", id="footer"), pytest.param("pages", id="pages")],

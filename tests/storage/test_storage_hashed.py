@@ -103,6 +103,28 @@ def test_a_manifest_is_as_it_was_written_or_refused(
                 assert "tidemill run" in told
 
 
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/../../x", "", "a//b", f".x.{'ab' * 16}.tmp", 3]
+)
+def test_a_manifest_names_nothing_outside_its_folder(tmp_path: Path, name: Any) -> None:
+    """Names that no store takes, with a hash that is right, are damage and not wrong usage."""
+    file = replace(FILE, path=name)
+    (part,), (shard,) = VALIDATED.parts, SHARDS.shards
+    named: list[ValidatedManifest | ShardManifest] = [
+        replace(VALIDATED, parts=(replace(part, file=file),)),
+        replace(SHARDS, shards=(replace(shard, file=file),)),
+        replace(SHARDS, shards=(replace(shard, profile=name),)),
+        replace(SHARDS, appended=(name,)),
+    ]
+    for manifest in named:
+        manifest.write(tmp_path)
+        told = refusal(type(manifest), tmp_path)
+        assert str(tmp_path / "manifest.json") in told, manifest
+        assert "dvc checkout" in told
+    with pytest.raises(IntegrityError, match=r"manifest\.json is not what was written"):
+        StoreFolder.at(tmp_path).shard_manifest()
+
+
 @pytest.mark.parametrize("content", ["[]", "3", "null", '{"sha256": 1}', "{", '"x"'])
 def test_what_is_no_document_is_refused(tmp_path: Path, content: str) -> None:
     """Valid JSON that is another thing, and torn JSON."""

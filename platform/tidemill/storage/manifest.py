@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
 from tidemill.storage.atomic import write_bytes
 from tidemill.storage.hashed import hashed_bytes, parse_output, read_output
+from tidemill.storage.posix import is_key
 
 __all__ = [
     "MANIFEST",
@@ -95,13 +97,15 @@ class ValidatedManifest:
 
     @classmethod
     def _from_json(cls, document: dict[str, Any]) -> Self:
-        return cls(
+        found = cls(
             schema=TableSchema.from_json(document["schema"]),
             parts=tuple(
                 PartEntry(**{**part, "file": FileEntry.from_json(part["file"])})
                 for part in document["parts"]
             ),
         )
+        _require_keys(part.file.path for part in found.parts)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,7 @@ class ShardManifest:
 
     @classmethod
     def _from_json(cls, document: dict[str, Any]) -> Self:
-        return cls(
+        found = cls(
             schema=TableSchema.from_json(document["schema"]),
             strategy=document["strategy"],
             by=document["by"],
@@ -242,6 +246,8 @@ class ShardManifest:
             appended=tuple(document.get("appended", ())),
             placed=document.get("placed", False),
         )
+        _require_keys((*found.files(), *found.appended))
+        return found
 
     def of_origin(self, origin: str) -> Self:
         """The same manifest with the shards of one set alone; empty for those of the source."""
@@ -251,6 +257,12 @@ class ShardManifest:
         """The same manifest in which every row teaches: for a model that nobody will judge."""
         shards = tuple(replace(shard, role=Role.TRAIN) for shard in self.shards)
         return replace(self, shards=shards)
+
+
+def _require_keys(names: Iterable[str]) -> None:
+    for name in names:
+        if not is_key(name):
+            raise ValueError(f"{name!r} names nothing that can lie below it")
 
 
 def require_equal(place: str, found: str, expected: str) -> None:

@@ -28,9 +28,18 @@ from tidemill.storage.hashing_file import HashingFile
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["PosixStore"]
+__all__ = ["PosixStore", "is_key"]
 
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
+
+
+def is_key(key: str) -> bool:
+    """Whether a store of files takes an object of that key.
+
+    >>> is_key("appended/may/shard-00000.parquet"), is_key("../x")
+    (True, False)
+    """
+    return bool(_KEY.fullmatch(key)) and not any(map(is_leftover, key.split("/")))
 
 
 class PosixStore:
