@@ -26,10 +26,6 @@ KEPT = (
 )
 
 
-BY_PATH = {"ingest", "check keys"}
-"""Labels of maps that hold another path than the workspace's root: none comes to them."""
-
-
 def placed(path):
     """A stated path, in the retraining d1."""
     return path.replace("DECISION", "d1")
@@ -112,7 +108,7 @@ def test_workers_get_addresses(stopped):
     root, _, watching = stopped
     shipped = watching.engine.paths
     others = {label for label, paths in shipped.items() if paths - {str(root)}}
-    assert others - BY_PATH == set()
+    assert others == set()
     rooted = {label for label, paths in shipped.items() if str(root) in paths}
     assert rooted == {"hash the source", "ingest", "verify source"}
     assert len(shipped) > 8, sorted(shipped)
