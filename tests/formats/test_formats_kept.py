@@ -56,7 +56,7 @@ def test_a_ledger_opens_and_keeps_its_rows(rides):
     before = _counts(path)
     with Ledger.open(f"sqlite:///{path}") as ledger:
         _is_what_was_kept(ledger)
-        with ledger._store.read() as connection:
+        with ledger._database.read() as connection:
             found = compare_metadata(MigrationContext.configure(connection), tables.metadata)
         assert found == []
     after = _counts(path)
@@ -69,7 +69,7 @@ def test_a_ledger_in_postgresql_opens_and_keeps_its_rows(rides, postgres):
     _copied(rides / ".tidemill" / "monitor" / "ledger.db", url)
     with Ledger.open(url) as ledger:
         _is_what_was_kept(ledger)
-        with ledger._store.read() as connection:
+        with ledger._database.read() as connection:
             found = compare_metadata(MigrationContext.configure(connection), tables.metadata)
         assert found == []
 

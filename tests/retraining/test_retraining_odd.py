@@ -13,7 +13,7 @@ from tidemill.errors import ValidationFailed
 from tidemill.ingestion import live_rows
 from tidemill.retraining.gathering import gather_rows
 from tidemill.retraining.sides import Sides
-from tidemill.storage import ShardManifest, Workspace, read_blocks
+from tidemill.storage import ShardManifest, StoreFolder, Workspace, read_blocks
 
 CHANGES = {
     3: {"distance_km": "11,0"},
@@ -55,9 +55,8 @@ def gathered(finished, tmp_path):
         schema = ShardManifest.read(finished / "data" / "shards").schema
         with LocalEngine(1) as engine:
             rows = _Labelled(Workspace.at(finished), load_params(finished), str(path), engine)
-            return gather_rows(
-                rows(), schema, Sides(0.3), tmp_path / "rows", max_invalid_fraction=limit
-            )
+            folder = StoreFolder.at(tmp_path / "rows")
+            return gather_rows(rows(), schema, Sides(0.3), folder, max_invalid_fraction=limit)
 
     return gather
 
