@@ -99,7 +99,7 @@ class Maker:
             split = f"rows {cuts[part]} to {cuts[part + 1]} of {rows}, seed {seed}"
             entries.append(PartEntry(source, entry, entry.rows, 0, split))
         manifest = ValidatedManifest(schema, tuple(entries))
-        manifest.write(folder)
+        (folder / "manifest.json").write_bytes(manifest.to_bytes())
         return Table(folder, manifest, table)
 
 

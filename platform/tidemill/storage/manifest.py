@@ -10,7 +10,6 @@ from typing import Any, Self
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
-from tidemill.storage.atomic import write_bytes
 from tidemill.storage.hashed import hashed_bytes, parse_output, read_output
 from tidemill.storage.posix import is_key
 
@@ -79,10 +78,6 @@ class ValidatedManifest:
         """The content of manifest.json, hashed."""
         parts = [asdict(part) for part in self.parts]
         return hashed_bytes({"schema": self.schema.to_json(), "parts": parts})
-
-    def write(self, folder: Path) -> None:
-        """Write ``folder/manifest.json``, atomically: it commits the parts beside it."""
-        write_bytes(folder / MANIFEST, self.to_bytes())
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -198,10 +193,6 @@ class ShardManifest:
     def to_bytes(self) -> bytes:
         """The content of manifest.json, hashed."""
         return hashed_bytes({**asdict(self), "schema": self.schema.to_json()})
-
-    def write(self, folder: Path) -> None:
-        """Write ``folder/manifest.json``, atomically: it commits the shards beside it."""
-        write_bytes(folder / MANIFEST, self.to_bytes())
 
     @classmethod
     def read(cls, folder: Path) -> Self:
