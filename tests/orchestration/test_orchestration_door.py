@@ -7,12 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    LogFilter,
-    LogFilterFlowRunId,
-)
 
 from tidemill.errors import ServiceUnavailable, ValidationFailed
 from tidemill.orchestration import run_through_prefect
@@ -22,6 +16,8 @@ HERE = Path(__file__).parent
 
 
 def artifacts(client, run) -> dict:
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
     only = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
     return {found.key: found for found in client.read_artifacts(artifact_filter=only)}
 
@@ -36,7 +32,7 @@ def test_the_page_of_a_run_shows_what_its_stages_said(
             facts={"rows_read": 10, "a|b": 0.5},
             tables={"Reasons": [{"reason": "fare < 0", "rows": 3, "examples": [1, 2]}]},
             links={"MLflow run": "http://127.0.0.1:5000/#/runs/1"},
-            warnings=("mind the gap",),
+            warnings=("mind the <b> [x](y)",),
         )
 
     summary = run_through_prefect(workspace, settings, pipeline=pipeline_of(ingest=ingest))
@@ -48,7 +44,7 @@ def test_the_page_of_a_run_shows_what_its_stages_said(
     assert set(found) == {"ingest", "ingest-reasons", "ingest-mlflow-run", "summary", "stages"}
     assert "| rows_read | 10 |" in found["ingest"].data
     assert "a\\|b" in found["ingest"].data
-    assert "mind the gap" in found["ingest"].data
+    assert r"mind the &lt;b&gt; \[x\](y)" in found["ingest"].data
     assert '"fare < 0"' in found["ingest-reasons"].data
     assert "http://127.0.0.1:5000/#/runs/1" in found["ingest-mlflow-run"].data
     assert '"rows_read"' in found["summary"].data
@@ -147,6 +143,8 @@ def test_without_an_address_a_temporary_server_keeps_the_run(
     assert run.state.name == "Completed"
     assert run.n_tasks == 3 + 3 * 25
     assert {task.state.name for task in run.tasks.values()} == {"Completed"}
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+
     only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
     lines = [line.message for line in client.read_logs(log_filter=only)]
     assert [line.split()[0] for line in lines if " took " in line] == ["a", "b", "c"]

@@ -137,11 +137,7 @@ def _bullets(title: str, texts: tuple[str, ...]) -> str:
 
 
 def _text(value: Any) -> str:
-    r"""Text that markdown shows as it is: names and values of the data are no markup.
-
-    >>> print(_text("<b> [x](y)"))
-    &lt;b&gt; \[x\](y)
-    """
+    """Text that markdown shows as it is: names and values of the data are no markup."""
     return _MARKUP.sub(r"\\\g<0>", escape(str(value).replace("\n", " "), quote=False))
 
 

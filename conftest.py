@@ -1,9 +1,11 @@
-"""What holds for all tests."""
+"""What holds for all tests and for the examples in docstrings."""
 
 import gc
 import importlib
+from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -44,3 +46,12 @@ def pytest_collection():
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path):
+    """A module without an example is neither imported for one nor looked through."""
+    collectors = yield
+    if b">>>" in file_path.read_bytes():
+        return collectors
+    return [found for found in collectors if not isinstance(found, DoctestModule)]
