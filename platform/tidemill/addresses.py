@@ -53,7 +53,8 @@ def implementation(name: str, known: Mapping[str, str], *, group: str, setting: 
         raise UsageError(
             f"{setting}: there is no {name!r}",
             remedy=(f"did you mean {close!r}? " if close else "")
-            + f"set {setting} to one of: {', '.join(sorted(found))}; or to module:Name",
+            + f"set {setting} to one of: {', '.join(sorted(found))}; or to module:Name; or "
+            "install the package that has it",
             available=tuple(sorted(found)),
             nearest=close,
         )

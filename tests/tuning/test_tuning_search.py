@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import warnings
@@ -16,7 +17,7 @@ from tidemill.errors import (
     IntegrityError,
     StorageFailed,
 )
-from tidemill.searchers import SAMPLERS
+from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.testing.bad_engines import PlainEngine
 from tidemill.tuning import Pruned, Report, search
 from tidemill.tuning.pruning import MedianPruner
@@ -412,3 +413,33 @@ def test_a_sampler_that_proposes_too_few_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(SAMPLERS._opened, "random", Sparing)
     with pytest.raises(ConfigError, match=r"proposed \d trials where \d were asked for"):
         find(bowl, tmp_path, sampler="random")
+
+
+class _Raises:
+    """Raises whatever is asked of it."""
+
+    def ask(self, numbers):
+        raise ZeroDivisionError("no trials")
+
+    def bars(self, trials, direction):
+        raise ZeroDivisionError("no bars")
+
+
+@pytest.mark.parametrize("port", ["sampler", "pruner"])
+def test_what_code_of_others_raises_is_told_as_theirs(tmp_path, monkeypatch, port):
+    """A sampler or a pruner that raises is named, with what can be set instead."""
+    table, own = {"sampler": (SAMPLERS, RandomSampler), "pruner": (PRUNERS, MedianPruner)}[port]
+    name = {"sampler": "random", "pruner": "median"}[port]
+    monkeypatch.setitem(table._opened, name, type("Odd", (_Raises, own), {}))
+    with pytest.raises(ConfigError, match=f"tuning.{port}: it raised ZeroDivisionError") as caught:
+        find(bowl, tmp_path, sampler="random")
+    assert f"set tuning.{port} to another one" in caught.value.remedy
+
+
+@pytest.mark.parametrize("bars", [{1: math.nan}, {1: "high"}, {"one": 0.5}, {1: None}])
+def test_bars_are_finite_numbers_by_whole_steps(tmp_path, monkeypatch, bars):
+    """What is no bar is refused before a worker compares with it."""
+    odd = type("Odd", (MedianPruner,), {"bars": lambda *_: bars})
+    monkeypatch.setitem(PRUNERS._opened, "median", odd)
+    with pytest.raises(ConfigError, match=r"tuning\.pruner: its bar at step"):
+        find(bowl, tmp_path)

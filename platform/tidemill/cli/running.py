@@ -136,7 +136,7 @@ def _show(screen: Screen, summary: RunSummary) -> None:
     screen.result(summary.to_json(), "stages", stages)
     facts = {k: v for k, v in summary.facts.items() if not isinstance(v, dict | list)}
     if "positive_class" in facts:
-        facts["positive_class"] += " (set by dataset.positive)"
+        facts["positive_class"] += " (dataset.positive sets it)"
     screen.facts("result", facts)
     changed = summary.facts.get("changed_settings", {})
     settings = [{"setting": name, "change": change} for name, change in changed.items()]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tidemill.config import TuningConfig
 from tidemill.contracts import Direction, Engine, Pruner, Sampler, Scalar, Space, Trial, TrialState
@@ -188,7 +190,8 @@ class _Search:
             trials += wave
             if len(wave) < len(numbers):
                 break
-            self.sampler.tell(wave)
+            with _told_of("sampler"):
+                self.sampler.tell(wave)
         return trials
 
     def _wave(
@@ -206,7 +209,7 @@ class _Search:
         evaluate = partial(
             _evaluate,
             objective=self.objective,
-            bars=self.pruner.bars(earlier, self.direction),
+            bars=self._bars(earlier),
             bar=self.pruner.bar,
             direction=self.direction,
         )
@@ -218,8 +221,21 @@ class _Search:
                 done[finished.number] = finished
         return [done[n] for n in sorted(done)]
 
+    def _bars(self, earlier: Sequence[Trial]) -> dict[int, float]:
+        with _told_of("pruner"):
+            bars = dict(self.pruner.bars(earlier, self.direction))
+        for step, bar in bars.items():
+            if not (isinstance(step, Integral) and isinstance(bar, Real) and math.isfinite(bar)):
+                raise ConfigError(
+                    f"tuning.pruner: its bar at step {step!r} is {bar!r}; bars are finite numbers "
+                    "by whole steps",
+                    remedy="set tuning.pruner to another one",
+                )
+        return bars
+
     def _proposed(self, numbers: range) -> list[dict[str, Scalar]]:
-        proposed = self.sampler.ask(numbers)
+        with _told_of("sampler"):
+            proposed = self.sampler.ask(numbers)
         if len(proposed) != len(numbers):
             raise ConfigError(
                 f"tuning.sampler: it proposed {len(proposed)} trials where {len(numbers)} were "
@@ -236,6 +252,20 @@ class _Search:
                     params=params,
                 )
         return [{name: params[name] for name in self.space} for params in proposed]
+
+
+@contextmanager
+def _told_of(port: Literal["sampler", "pruner"]) -> Iterator[None]:
+    """What code of others raises is told as theirs."""
+    try:
+        yield
+    except TidemillError:
+        raise
+    except Exception as exc:
+        raise ConfigError(
+            f"tuning.{port}: it raised {type(exc).__name__}: {exc}",
+            remedy=f"mend it, or set tuning.{port} to another one",
+        ) from exc
 
 
 def _same(trial: Trial | None, params: dict[str, Scalar]) -> bool:
