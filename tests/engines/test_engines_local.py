@@ -118,7 +118,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("marks", [0, 2], ids=["idle", "at work"])
+@pytest.mark.parametrize(
+    "marks", [pytest.param(0, id="idle", marks=pytest.mark.slow), pytest.param(2, id="at work")]
+)
 def test_workers_end_with_a_killed_parent(tmp_path, marks):
     """kill -9 of the parent leaves no worker behind, idle or at work."""
     script = tmp_path / "parent.py"
