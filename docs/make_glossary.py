@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +60,7 @@ def glossary() -> str:
             named = sorted((node.name, path, node) for path, node in _exported(door))
             rows = [_row(path, node) for name, path, node in named if name not in errors]
             if rows:
-                said = _first_line(ast.parse(door.read_text()))
+                said = _first_line(_tree(door))
                 parts.append(f"\n`{room}`: {said}\n\n| word | what it is |\n|---|---|\n")
                 parts += rows
     return "".join(parts)
@@ -92,7 +93,7 @@ def _file(name: str) -> Path:
 
 def _exported(path: Path) -> Iterator[tuple[Path, ast.ClassDef]]:
     """The classes of a module's ``__all__``, each where it is defined."""
-    tree = ast.parse(path.read_text())
+    tree = _tree(path)
     homes = {
         alias.name: node.module
         for node in tree.body
@@ -107,6 +108,11 @@ def _exported(path: Path) -> Iterator[tuple[Path, ast.ClassDef]]:
             yield from (found for found in _exported(_file(homes[name])) if found[1].name == name)
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _all(tree: ast.Module) -> list[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -119,7 +125,7 @@ def _errors() -> set[str]:
     bases: dict[str, set[str]] = {}
     for folder in HOUSE.values():
         for path in folder.rglob("*.py"):
-            for node in ast.parse(path.read_text()).body:
+            for node in _tree(path).body:
                 if isinstance(node, ast.ClassDef):
                     bases[node.name] = {ast.unparse(base) for base in node.bases}
     found, more = {"Exception"}, True

@@ -34,7 +34,7 @@ def whole(make_shards, ride_table, tmp_path_factory):
     return saved(reducer, tmp_path_factory.mktemp("whole"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 20)
 @given(
     cuts=st.sets(st.integers(1, 599), max_size=4),
     block_rows=st.integers(64, 600),

@@ -10,8 +10,7 @@ import pytest
 from tidemill.config import ReductionConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, IntegrityError, NoFeatures, TooFewRows
-from tidemill.features import fit_reducer
-from tidemill.features.selection import CORRELATED_COLUMNS
+from tidemill.features import fit_reducer, selection
 from tidemill.schema import Role
 
 ENGINE = LocalEngine()
@@ -270,10 +269,16 @@ def test_an_altered_shard_is_refused_where_only_its_times_are_read(make_shards):
         fit((manifest, folder))
 
 
-def test_of_very_many_columns_copies_are_dropped_whatever_the_blocks(make_shards):
+@pytest.mark.parametrize(
+    "most", [90, pytest.param(selection.CORRELATED_COLUMNS, marks=pytest.mark.slow)]
+)
+def test_of_very_many_columns_copies_are_dropped_whatever_the_blocks(
+    make_shards, monkeypatch, most
+):
     """By the hash of their values over all shards; what correlates only, stays."""
+    monkeypatch.setattr(selection, "CORRELATED_COLUMNS", most)
     random, rows = np.random.default_rng(5), 60
-    columns = {f"x{at}": random.normal(size=rows) for at in range(CORRELATED_COLUMNS + 1)}
+    columns = {f"x{at}": random.normal(size=rows) for at in range(most + 1)}
     columns["again"] = columns["x7"].copy()
     columns["alike"] = columns["x7"] * 2.0 + 1e-3 * random.normal(size=rows)
     columns["almost"] = columns["x7"].copy()
@@ -284,4 +289,4 @@ def test_of_very_many_columns_copies_are_dropped_whatever_the_blocks(make_shards
     reducer, report = fit(shards, scale="none", max_correlation=0.95)
     assert report.redundancy == "copies"
     assert report.dropped == {"again": "is a copy of x7"}
-    assert len(reducer.encoded) == CORRELATED_COLUMNS + 3
+    assert len(reducer.encoded) == most + 3

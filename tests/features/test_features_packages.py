@@ -87,6 +87,7 @@ class TestFillBelow(StepContract):
                 assert column[filled].max(initial=-np.inf) < column[~filled].min()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_steps")
 class TestEvenPlaces(StepContract):
     """A scaling of one's own."""

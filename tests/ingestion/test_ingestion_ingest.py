@@ -146,7 +146,7 @@ def test_a_row_with_several_faults_appears_once_with_all_reasons(tmp_path: Path)
     assert set(result.reasons.values()) == {1}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_outputs_do_not_depend_on_batches_or_workers(workers: int, tmp_path: Path) -> None:
     """Files, quarantine and report have the same bytes whatever batch_rows and workers."""
     changes = {(f, r): {"fare": str(-r)} for f in range(FILES) for r in range(1, ROWS, 17)}

@@ -143,6 +143,7 @@ def test_adult(tmp_path: Path) -> None:
     check_adult(run(tmp_path / "census"))
 
 
+@pytest.mark.slow
 def test_adult_without_search_and_refit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

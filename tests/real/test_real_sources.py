@@ -70,6 +70,7 @@ def test_elec2(unpack) -> None:
     assert not any(b.faults or b.rejects for b in batches)
 
 
+@pytest.mark.slow
 def test_fraud(unpack) -> None:
     """Daily Parquet files with nanosecond times, a key and a whole-number target."""
     found, batches = read(
@@ -105,6 +106,7 @@ def test_kddcup99(unpack) -> None:
     assert round(labels.count("true") / len(labels), 3) == 0.803
 
 
+@pytest.mark.slow
 def test_taxi(unpack) -> None:
     """Monthly CSV; a column that is null for the first year is kept; minutes are derived."""
     found, batches = read(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -74,25 +76,38 @@ EDGE_CASES = {
 }
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Gives a figure, drawn once, and what was warned of meanwhile."""
+
+    @cache
+    def draw(name):
+        path = tmp_path_factory.mktemp("drawn") / "figure.png"
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            {**FIGURES, **EDGE_CASES}[name](path)
+        return path, said
+
+    return draw
+
+
 @pytest.mark.parametrize("name", [*FIGURES, *EDGE_CASES])
-def test_figure_is_a_picture(tmp_path, name, recwarn):
+def test_figure_is_a_picture(drawn, name):
     """Each figure, also of degenerate values, is a PNG with more than one colour; no warning."""
-    path = tmp_path / "figure.png"
-    {**FIGURES, **EDGE_CASES}[name](path)
+    path, said = drawn(name)
     with Image.open(path) as image:
         assert image.format == "PNG"
         assert len(image.convert("RGB").getcolors(1 << 24)) > 20
         assert set(image.info) <= {"dpi"}
-    assert [str(warning.message) for warning in recwarn] == []
+    assert [str(warning.message) for warning in said] == []
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_same_values_same_bytes(tmp_path, name):
+def test_same_values_same_bytes(drawn, tmp_path, name):
     """Drawing again, also under another matplotlib style, gives the same file."""
     import matplotlib as mpl
 
-    first, again = tmp_path / "a.png", tmp_path / "b.png"
-    FIGURES[name](first)
+    (first, _), again = drawn(name), tmp_path / "b.png"
     with mpl.rc_context({"font.size": 22, "axes.facecolor": "black", "savefig.dpi": 30}):
         FIGURES[name](again)
         assert mpl.rcParams["font.size"] == 22

@@ -59,7 +59,7 @@ def test_a_shard_opens_the_pieces_that_hold_its_rows(kit, tmp_path, monkeypatch)
     assert opened.total() < most_opens(20, shards) / 2
 
 
-@pytest.mark.parametrize("gigabytes", [100, 1000])
+@pytest.mark.parametrize("gigabytes", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_opens_of_large_tables(kit, gigabytes):
     """100 GB and 1 TB of parts, without their bytes: opens grow with the shards alone."""
     table = kit.make(9)

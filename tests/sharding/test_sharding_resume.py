@@ -58,8 +58,8 @@ def _prepare(kit, tmp_path: Path, monkeypatch) -> tuple[Path, list[tuple[str, st
         pytest.param("piece-00005.json", 6, marks=pytest.mark.slow),
         pytest.param("piece-00011.json", 12, marks=pytest.mark.slow),
         ("shard-00006.parquet", 18),
-        (".shards.staged/manifest.json", 21),
-        ("base/shards", 21),
+        pytest.param(".shards.staged/manifest.json", 21, marks=pytest.mark.slow),
+        pytest.param("base/shards", 21, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_goes_on(kit, tmp_path, monkeypatch, last, receipts):

@@ -52,7 +52,8 @@ def test_every_row_is_in_exactly_one_shard(kit, tmp_path, plan):
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=settings.default.max_examples * 3 // 20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     plan=st.sampled_from(PLANS),
@@ -94,7 +95,7 @@ class BackwardsEngine:
 def test_order_of_work_does_not_show(kit, tmp_path, monkeypatch, time):
     """Many pieces worked on backwards or forwards leave the same files."""
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
-    table = kit.make(2000, time=time)
+    table = kit.make(1000, time=time)
     config = {"shards": 5}
     one = table.shard(tmp_path / "one", config)
     two = table.shard(tmp_path / "two", config, engine=BackwardsEngine())
@@ -105,7 +106,7 @@ def test_order_of_work_does_not_show(kit, tmp_path, monkeypatch, time):
 def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
     """Rows are known by their number in their file: blocks, pieces and workers change nothing."""
     config = {"shards": 5, "holdout": {"by": by}}
-    first, second = (kit.make(900, key=False, time=False, block_rows=n) for n in (200, 17))
+    first, second = (kit.make(500, key=False, time=False, block_rows=n) for n in (200, 23))
     one = first.shard(tmp_path / "one", config, key=None)
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
     two = second.shard(tmp_path / "two", config, key=None, engine=BackwardsEngine())
@@ -116,7 +117,7 @@ def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
 @pytest.mark.parametrize("time", [True, False], ids=["source order", "dealt order"])
 def test_sizes_of_pieces_and_frames_do_not_show(kit, tmp_path, monkeypatch, time):
     """Many small pieces, few that were merged from runs, and short frames leave the same files."""
-    table = kit.make(2000, time=time)
+    table = kit.make(1000, time=time)
     one = table.shard(tmp_path / "one", {"shards": 5})
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
     monkeypatch.setattr("tidemill.storage.piece_writer._FRAME_ROWS", 7)

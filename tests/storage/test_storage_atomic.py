@@ -90,7 +90,7 @@ def test_a_killed_commit_never_leaves_a_mixture(tmp_path, crash_points):
     assert seen[-1] == NEW
 
 
-@pytest.mark.parametrize("aside", [None, "aside"])
+@pytest.mark.parametrize("aside", [None, pytest.param("aside", marks=pytest.mark.slow)])
 def test_a_killed_discard_never_leaves_half(tmp_path, crash_points, aside):
     """discard_directory killed at any file event: the folder is whole or gone; remains go too.
 

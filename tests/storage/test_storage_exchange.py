@@ -46,7 +46,7 @@ def filled(
     return exchange.holding(indices)
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples * 2 // 5)
 @given(
     rows=st.integers(0, 300),
     shards=st.integers(1, 6),

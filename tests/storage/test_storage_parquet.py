@@ -64,7 +64,7 @@ def _fresh_dictionary(table: pa.Table) -> pa.Table:
     return table.set_column(1, SCHEMA.field(1), column)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=settings.default.max_examples * 2 // 5)
 @given(
     rows=st.integers(0, 300),
     cuts=st.sets(st.integers(1, 299), max_size=8),

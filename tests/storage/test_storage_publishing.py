@@ -78,7 +78,7 @@ def test_files_of_the_same_disk_are_linked(tmp_path):
     assert not PosixStore("/proc/self").link("x", PosixStore(parts.store), "parts/x")
 
 
-@pytest.mark.parametrize("scheme", ["file", "sqlite"])
+@pytest.mark.parametrize("scheme", ["file", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_killed_anywhere_it_is_as_it_was_absent_or_new(outside, tmp_path, crash_points, scheme):
     """A kill at any change of a file leaves no mixture, and what the next run needs."""
     parts = stored(f"{scheme}://{tmp_path}/store", x=b"one", y=b"two")
@@ -146,6 +146,7 @@ def assert_flushed(flushed: list[Path], staged: Path, place: Path) -> None:
     assert flushed[-1] == place.parent, "the name, after all that it names"
 
 
+@pytest.mark.slow
 def test_put_together_elsewhere_nothing_half_lies_beside_it(tmp_path, crash_points):
     """Where somebody hashes all that lies in the folder above; and a new start takes it along."""
     parts = stored(str(tmp_path / "store"), x=b"one", y=b"two")

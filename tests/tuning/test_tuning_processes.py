@@ -43,7 +43,8 @@ def undisturbed(tmp_path_factory):
     return run(tmp_path_factory.mktemp("alone") / "study")
 
 
-@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [2, 3])
 def test_same_study_for_any_number_of_workers(tmp_path, undisturbed, workers):
     """Processes change nothing: values, order, pruning, best."""
     study = run(tmp_path / "many", "--workers", workers)
