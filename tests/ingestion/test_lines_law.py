@@ -152,7 +152,8 @@ def check_texts(root: Path, text: str, dialect: CsvDialect) -> None:
 
 
 SOME = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=settings.default.max_examples * 2,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 MANY = settings(SOME, max_examples=6000)
 QUOTING = [d for d in DIALECTS if d.quote and not (d.trailing or d.comment)]

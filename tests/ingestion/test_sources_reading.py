@@ -106,7 +106,10 @@ def test_rows_do_not_depend_on_batches_or_blocks(
 FIELD = st.text(alphabet='ab",\n\r;x ', max_size=6)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=settings.default.max_examples * 3 // 2,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(
     rows=st.lists(st.tuples(FIELD, FIELD, FIELD), min_size=1, max_size=12),
     block=st.integers(1, 40),
@@ -134,7 +137,7 @@ def test_what_a_csv_writer_wrote_is_cut_into_its_records(
 TOKENS = ['x"y\n', '"a\nb",c\n', '"open,\n', "p,q\r\n", '"d""e"\n', '"', "\n", ",", '""', "z"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=settings.default.max_examples * 4)
 @given(
     text=st.lists(st.sampled_from(TOKENS), max_size=12).map("".join),
     block=st.integers(1, 24),
@@ -218,7 +221,7 @@ def test_compressed_text_is_read(tmp_path: Path, compression: str, form: str) ->
 def test_a_truncated_gzip_file_is_refused_with_its_position(tmp_path: Path) -> None:
     """The error names the file and how far it could be read."""
     rng = np.random.default_rng(1)
-    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=200_000))
+    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=40_000))
     whole = gzip.compress(("x,y\n" + lines).encode())
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) * 9 // 10])
     with pytest.raises(SourceUnreadable, match=r"a\.csv\.gz") as caught:
@@ -233,7 +236,7 @@ def test_damaged_compressed_files_are_refused(tmp_path: Path, compression: str, 
     """Never a shorter or another table."""
     path = tmp_path / "a.csv"
     rng = np.random.default_rng(2)
-    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=50_000))
+    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=15_000))
     with pa.CompressedOutputStream(str(path), compression) as out:
         out.write(("x,y\n" + lines).encode())
     dataset = DatasetConfig(source=".", target="y", look_rows=100)

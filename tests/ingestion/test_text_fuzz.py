@@ -357,7 +357,7 @@ TRIED = {
 }
 
 
-@settings(max_examples=6, **TRIED)
+@settings(max_examples=3, **TRIED)
 @given(seed=st.integers(0, 2**40))
 def test_no_cell_of_a_dirty_table_changes_without_a_word(tmp_path: Path, seed: int) -> None:
     """As CSV, JSON lines and Parquet texts."""
@@ -504,7 +504,7 @@ def _typed_holds(root: Path, seed: int) -> None:
             _judge_typed(root, name, columns[name], found.schema[name].type, nanos=nanos)
 
 
-@settings(max_examples=12, **TRIED)
+@settings(max_examples=5, **TRIED)
 @given(seed=st.integers(0, 2**40))
 def test_no_typed_cell_of_parquet_changes_without_a_word(tmp_path: Path, seed: int) -> None:
     """Whole numbers of any width, floats, decimals, days, times of any unit and zone."""

@@ -234,7 +234,7 @@ NUMBER = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 2, deadline=None)
 @given(st.lists(NUMBER, min_size=1, max_size=30))
 def test_float32_holds_a_number_if_its_shortest_text_is_the_number(numbers: list[float]) -> None:
     """Against numpy's own shortest text."""
@@ -534,7 +534,6 @@ SPELLED = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(SPELLED)
 def test_no_two_texts_of_a_column_of_numbers_become_one(texts: list[str]) -> None:
     """Whatever the sample was: what the column takes is told apart by its number."""

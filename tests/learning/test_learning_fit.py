@@ -49,7 +49,9 @@ def figure(estimator, held, task, metric):
     return figures_of(task, predict_scores(estimator, X, task), y, classes=classes).values()[metric]
 
 
-@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
+@pytest.mark.parametrize(
+    "task", [Task.BINARY, pytest.param(Task.MULTICLASS, marks=pytest.mark.slow)]
+)
 def test_going_on_in_an_overturned_world_learns_it(task):
     """A champion that is sure of the old answers is no worse a start than none."""
     params = {"learning_rate": 0.3, "num_iterations": 200}
@@ -211,11 +213,16 @@ def test_waiting_threads_sleep_unless_told_otherwise(given, found):
     assert done.stdout.splitlines()[:1] == [found], done.stderr
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_a_worker_process_learns_the_same_with_one_thread(learner):
-    """In a worker a fit takes one thread, and the estimator's bytes are the same."""
+@pytest.fixture(scope="module")
+def two_workers():
     with LocalEngine(2) as engine:
-        found = engine.map(_fit_and_count, [learner, learner], label="fits")
+        yield engine
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_worker_process_learns_the_same_with_one_thread(two_workers, learner):
+    """In a worker a fit takes one thread, and the estimator's bytes are the same."""
+    found = two_workers.map(_fit_and_count, [learner, learner], label="fits")
     assert found == [(1, to_skops(_small_fit(learner)))] * 2
 
 
