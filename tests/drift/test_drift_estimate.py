@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tidemill.drift import Estimate, HeldOut, OutputBins, PerformanceModel, Reconciled, reconcile
 from tidemill.drift.outputs import PREDICTION, SCORE, output_schema, outputs_of, scores_of_outputs
-from tidemill.drift.performance.expected_figures import groups_of
+from tidemill.drift.performance.expected_figures import expected_figures, groups_of
+from tidemill.drift.performance.output_bins import SUMS
 from tidemill.drift.performance.standard_errors import standard_error
 from tidemill.errors import SchemaMismatch
 from tidemill.metrics import MulticlassFigures, figures_of
@@ -262,6 +263,21 @@ def test_stored_outputs_become_scores_again():
     assert scores_of_outputs(bare.cast(table.schema), three).tolist() == [[0.0, 1.0, 0.0]]
     strange = table.set_column(table.schema.get_field_index(PREDICTION), PREDICTION, [["d"]])
     assert scores_of_outputs(strange, three).tolist() == [pytest.approx([1 / 3] * 3)]
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_many_sets_of_held_out_rows_are_told_as_each_alone(task):
+    """To the last bit, groups without rows and figures that are not defined included."""
+    rng = np.random.default_rng(3)
+    held = rng.random((9, len(SUMS[task]), 37)) * 50
+    held[::2, 0] = np.floor(held[::2, 0] * (rng.random((5, 37)) < 0.6))
+    held[3, 1:3] = 0.0
+    counts, inside = np.floor(rng.random(37) * 30), rng.random(37)
+    together = expected_figures(task, held, counts, inside)
+    for number, alone in enumerate(held):
+        for name, value in expected_figures(task, alone, counts, inside).items():
+            assert together[name].shape == (9,)
+            np.testing.assert_array_equal(together[name][number], value)
 
 
 def test_groups_have_enough_rows_wherever_rows_are():

@@ -271,9 +271,9 @@ class PerformanceModel:
     def _expected(
         self, counts: Floats, sums: Floats, groups: npt.NDArray[np.int64]
     ) -> dict[str, float]:
-        return expected_figures(
-            self.task, grouped(sums, groups), grouped(counts, groups), self.inside
-        )
+        held, here = grouped(sums, groups), grouped(counts, groups)
+        found = expected_figures(self.task, held, here, self.inside)
+        return {name: float(value) for name, value in found.items()}
 
     def _doubt(self, counts: Floats, metric: str, groups: npt.NDArray[np.int64]) -> float:
         """Standard deviation of the estimate over bootstrap samples of the held-out blocks."""
@@ -284,12 +284,8 @@ class PerformanceModel:
         here = grouped(counts, groups)
         share = np.full(len(stacked), 1 / len(stacked))
         weights = rng.multinomial(len(stacked), share, size=_RESAMPLES)
-        found = np.array(
-            [
-                expected_figures(self.task, sums, here, self.inside)[metric]
-                for sums in np.tensordot(weights, stacked, axes=1)
-            ]
-        )
+        drawn = np.tensordot(weights, stacked, axes=1)
+        found = expected_figures(self.task, drawn, here, self.inside)[metric]
         defined = found[np.isfinite(found)]
         return float(defined.std()) if len(defined) > 1 else 0.0
 

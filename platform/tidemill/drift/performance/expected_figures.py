@@ -92,14 +92,14 @@ def _counted(scores: Floats, rows: npt.NDArray[np.int64], edges: Floats) -> Floa
 
 def expected_figures(
     task: Task, held_out: Floats, counts: Floats, inside: Floats
-) -> dict[str, float]:
+) -> dict[str, Floats]:
     """Figures that ``counts`` rows in each group would show if they turned out as held-out rows.
 
     Parameters
     ----------
-    held_out : (len(SUMS[task]), groups)
+    held_out : (..., len(SUMS[task]), groups)
         Sums of :class:`OutputBins` over held-out rows, by group; a group without any is taken
-        to lie between its neighbours.
+        to lie between its neighbours. Leading axes: one set of held-out rows each.
     counts : (groups,)
         Rows to judge; they need not be whole numbers.
     inside : (groups,)
@@ -107,71 +107,78 @@ def expected_figures(
 
     Returns
     -------
-    dict of str to float
+    dict of str to (...) float64
         NaN where these sums do not tell: roc_auc and f1 of more than two classes.
+
+    Notes
+    -----
+    Memory: a few times ``held_out``.
     """
-    known = held_out[0] > 0
-    rates = held_out / np.where(known, held_out[0], 1.0)
-    if not known.all():
-        at = np.arange(len(counts))
-        rates = np.stack([np.interp(at, at[known], rate[known]) for rate in rates])
-    return _FIGURES[task](counts * rates, inside)
+    known = held_out[..., 0, :] > 0
+    rates = held_out / np.where(known, held_out[..., 0, :], 1.0)[..., None, :]
+    at = np.arange(len(counts))
+    for place in map(tuple, np.argwhere(~known.all(axis=-1))):
+        there = known[place]
+        rates[place] = [np.interp(at, at[there], rate[there]) for rate in rates[place]]
+    return _FIGURES[task](np.moveaxis(counts * rates, -2, 0), inside)
 
 
-def _binary(sums: Floats, inside: Floats) -> dict[str, float]:
-    rows, positives, called, hits, log_loss, squared = sums
-    n, p, t, k = rows.sum(), positives.sum(), hits.sum(), called.sum()
+def _binary(sums: Floats, inside: Floats) -> dict[str, Floats]:
+    rows, positives, *_ = sums
+    n, p, k, t, log_loss, squared = sums.sum(axis=-1)
     return {
         "roc_auc": _ordered(positives, rows - positives, inside),
         "average_precision": _average_precision(positives, rows),
-        "log_loss": _ratio(log_loss.sum(), n),
+        "log_loss": _ratio(log_loss, n),
         "accuracy": _ratio(n - p - k + 2 * t, n),
-        "f1": _ratio(2 * t, p + k) if p + k else 0.0,
-        "brier": _ratio(squared.sum(), n),
+        "f1": np.where(p + k, _ratio(2 * t, p + k), 0.0),
+        "brier": _ratio(squared, n),
     }
 
 
-def _multiclass(sums: Floats, _: Floats) -> dict[str, float]:
-    rows, correct, log_loss, squared = sums.sum(axis=1).tolist()
+def _multiclass(sums: Floats, _: Floats) -> dict[str, Floats]:
+    rows, correct, log_loss, squared = sums.sum(axis=-1)
+    unknown = np.full(rows.shape, math.nan)
     return {
-        "roc_auc": math.nan,
+        "roc_auc": unknown,
         "log_loss": _ratio(log_loss, rows),
         "accuracy": _ratio(correct, rows),
-        "f1": math.nan,
+        "f1": unknown,
         "brier": _ratio(squared, rows),
     }
 
 
-def _regression(sums: Floats, _: Floats) -> dict[str, float]:
-    rows, absolute, squared, target, target_squared, error = sums.sum(axis=1).tolist()
-    spread = target_squared - target**2 / max(rows, 1.0)
+def _regression(sums: Floats, _: Floats) -> dict[str, Floats]:
+    rows, absolute, squared, target, target_squared, error = sums.sum(axis=-1)
+    spread = target_squared - np.float_power(target, 2) / np.maximum(rows, 1.0)
     return {
         "mae": _ratio(absolute, rows),
-        "rmse": math.sqrt(squared / rows) if rows else math.nan,
-        "r2": 1.0 - squared / spread if spread > 0 else math.nan,
+        "rmse": np.sqrt(_ratio(squared, rows)),
+        "r2": 1.0 - _ratio(squared, np.maximum(spread, 0.0)),
         "bias": _ratio(error, rows),
     }
 
 
-def _ordered(positives: Floats, negatives: Floats, inside: Floats) -> float:
-    below = np.cumsum(negatives) - negatives
-    return _ratio(
-        (positives * (below + inside * negatives)).sum(), positives.sum() * negatives.sum()
-    )
+def _ordered(positives: Floats, negatives: Floats, inside: Floats) -> Floats:
+    below = np.cumsum(negatives, axis=-1) - negatives
+    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
+    return _ratio((positives * (below + inside * negatives)).sum(axis=-1), pairs)
 
 
-def _average_precision(positives: Floats, rows: Floats) -> float:
+def _average_precision(positives: Floats, rows: Floats) -> Floats:
     """Area under the precision-recall curve, each group taken at its middle."""
-    p, m = positives[::-1], rows[::-1]
-    true, seen = np.cumsum(p) - p / 2, np.cumsum(m) - m / 2
-    return _ratio((p * true / np.where(seen > 0, seen, 1.0)).sum(), p.sum())
+    p, m = positives[..., ::-1], rows[..., ::-1]
+    true, seen = np.cumsum(p, axis=-1) - p / 2, np.cumsum(m, axis=-1) - m / 2
+    return _ratio((p * true / np.where(seen > 0, seen, 1.0)).sum(axis=-1), p.sum(axis=-1))
 
 
-def _ratio(above: float, below: float) -> float:
-    return float(above / below) if below else math.nan
+def _ratio(above: Floats, below: Floats) -> Floats:
+    known = np.asarray(below) != 0
+    found: Floats = np.divide(above, below, out=np.full(known.shape, math.nan), where=known)
+    return found
 
 
-_FIGURES: dict[Task, Callable[[Floats, Floats], dict[str, float]]] = {
+_FIGURES: dict[Task, Callable[[Floats, Floats], dict[str, Floats]]] = {
     Task.BINARY: _binary,
     Task.MULTICLASS: _multiclass,
     Task.REGRESSION: _regression,
