@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +14,7 @@ from tidemill.config.monitoring import MonitoringConfig
 from tidemill.drift import Reference
 from tidemill.errors import TidemillError
 from tidemill.ledger import EventBatch, LabelBatch, Ledger, Window
+from tidemill.testing.traffic import empty_store
 from tidemill.testing.worlds import Traffic
 from tidemill.tracking import ModelVersion
 from tidemill_monitor.dispatch import Dispatcher
@@ -211,7 +211,10 @@ def watched(
     *,
     prepare: Callable[[FakeChampions], None] = lambda _: None,
 ) -> Iterator[Watched]:
-    """A watcher on a SQLite store in ``folder``; opened again, it goes on where it was."""
+    """A watcher on a SQLite store in ``folder``; opened again, it goes on where it was.
+
+    A new store has the thresholds that earlier watchers found with the very same references.
+    """
     settings = (
         config
         if isinstance(config, MonitoringConfig)
@@ -221,16 +224,34 @@ def watched(
     prepare(champions)
     folds = Folds(champions, settings)
     clock, store = FakeClock(), folder / "ledger.db"
-    if not store.exists():
-        store.write_bytes(_empty_store())
+    is_new = not store.exists()
+    if is_new:
+        store.write_bytes(empty_store())
     with Ledger.open(f"sqlite:///{store}", folding=folds, clock=clock) as ledger:
+        if is_new and (known := _known_thresholds(references)):
+            ledger.notes.put_many(known, clock())
         yield Watched(ledger, folds, champions, settings, clock)
+        _remember_thresholds(references, ledger)
 
 
-@cache
-def _empty_store() -> bytes:
-    """A store with its tables and no row: to make them takes longer than most tests."""
-    with TemporaryDirectory() as folder:
-        store = Path(folder) / "ledger.db"
-        Ledger.open(f"sqlite:///{store}").close()
-        return store.read_bytes()
+@lru_cache(maxsize=8)
+def _thresholds_of(_: Reference) -> dict[str, Any]:
+    """What was found with a reference, by settings, kind and rows: it takes longest of all."""
+    return {}
+
+
+def _known_thresholds(references: Mapping[int, Reference]) -> dict[str, Any]:
+    return {
+        f"thresholds/{version}/{name}": document
+        for version, reference in references.items()
+        for name, document in _thresholds_of(reference).items()
+    }
+
+
+def _remember_thresholds(references: Mapping[int, Reference], ledger: Ledger) -> None:
+    for version, reference in references.items():
+        place = f"thresholds/{version}/"
+        names = [key.removeprefix(place) for key in ledger.notes.keys(place)]
+        for name in names:
+            if name.count("/") == 2:  # of the whole; others are of what a store has seen
+                _thresholds_of(reference)[name] = ledger.notes.get(place + name)

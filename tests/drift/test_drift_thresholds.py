@@ -22,6 +22,8 @@ from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 BARE = DriftConfig(min_effect=0.0)
 EDGES = np.quantile(np.random.default_rng(9).normal(size=9_000), np.arange(1, 17) / 17)
 FEATURES = 12
+FEW = {(4, True), (11, False)}
+"""The fewest blocks and the most that count as few; the others run under make test-all."""
 
 
 def steady(rng, rows):
@@ -154,7 +156,7 @@ def test_a_test_that_does_not_exist_is_refused():
     assert "'jensen_shannon'" in refused.value.remedy
 
 
-@pytest.mark.parametrize("n_blocks", [1, 2, 3, 5])
+@pytest.mark.parametrize("n_blocks", [1, 2, pytest.param(3, marks=pytest.mark.slow), 5])
 def test_few_blocks_still_give_thresholds(n_blocks):
     """Where there are hardly any stretches, chance alone must do."""
     rng = np.random.default_rng(10)
@@ -166,8 +168,14 @@ def test_few_blocks_still_give_thresholds(n_blocks):
     assert alarms <= 9
 
 
-@pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("n_blocks", [4, 6, 8, 11])
+@pytest.mark.parametrize(
+    ("n_blocks", "ordered"),
+    [
+        pytest.param(n, ordered, marks=[] if (n, ordered) in FEW else pytest.mark.slow)
+        for n in (4, 6, 8, 11)
+        for ordered in (True, False)
+    ],
+)
 def test_few_blocks_never_call_any_distance_usual(n_blocks, ordered):
     """Rows of one category alone are found at every size, whatever the draw of few blocks."""
     for seed in range(12):

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from tidemill.ledger.database import tables
 from tidemill.testing.ledgers import LedgerContract, fire_decision
 from tidemill.testing.postgres import PostgresServer
+from tidemill.testing.traffic import empty_store
 
 
 class StoreContract(LedgerContract):
@@ -38,7 +39,9 @@ class StoreContract(LedgerContract):
 class TestSqlite(StoreContract):
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
-        return f"sqlite:///{tmp_path / 'store' / 'ledger.db'}"
+        store = tmp_path / "ledger.db"
+        store.write_bytes(empty_store())
+        return f"sqlite:///{store}"
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tidemill.ledger import Ledger
 from tidemill.testing.traffic import (
     CountingFolding,
+    empty_store,
     event_batch,
     hold_writer,
     label_batch,
@@ -30,6 +31,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
+        (self.folder / "ledger.db").write_bytes(empty_store())
         self.copies = 0
         self.events: dict[str, int] = {}
         self.labels: dict[str, str] = {}
@@ -144,7 +146,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(
-    max_examples=12,
+    max_examples=settings.default.max_examples // 8,
     stateful_step_count=14,
     deadline=None,
     derandomize=True,

@@ -39,7 +39,9 @@ ROUNDS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(
+    max_examples=2 * settings.default.max_examples, deadline=None, derandomize=True, database=None
+)
 @given(ROUNDS)
 def test_every_row_teaches_once_and_never_while_its_window_is_broken(rounds):
     """Whatever breaks, is mended, fails or succeeds: no row twice, none lost for ever."""
@@ -60,7 +62,7 @@ def test_every_row_teaches_once_and_never_while_its_window_is_broken(rounds):
     assert sorted(taught) == NUMBERS.tolist()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(deadline=None, derandomize=True, database=None)
 @given(st.lists(SPANS, max_size=5), st.lists(SPANS, max_size=5))
 def test_spans_are_sets_of_rows(one, two):
     """Joined they have the same rows; shared, those of both; JSON keeps them."""

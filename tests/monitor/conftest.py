@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import shutil
 import socket
 import threading
 import time
@@ -27,10 +28,13 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from tidemill.drift import Reference
 from tidemill.schema import Purpose, TableSchema
 from tidemill.testing.shells import plain_shell
 from tidemill.testing.tcp_ports import hung_server
-from tidemill.testing.workspaces import copy_workspace, finished_workspace
+from tidemill.testing.traffic import empty_store
+from tidemill.testing.workspaces import copy_workspace, finished_workspace, made_once
+from tidemill.testing.worlds import World
 
 ROOT = Path(__file__).parents[2]
 ARROW = "application/vnd.apache.arrow.stream"
@@ -54,13 +58,29 @@ def hung() -> Iterator[tuple[str, list[socket.socket]]]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a champion; never change it, take a copy (fixture ``workspace``)."""
-    return finished_workspace(tmp_path_factory.getbasetemp())
+    base = tmp_path_factory.getbasetemp()
+    return made_once(base, "watched", lambda folder: _make_watched(base, folder)) / "ws"
+
+
+def _make_watched(base: Path, folder: Path) -> None:
+    """What a monitor reads, and its store with no row: tables take as long as the champion."""
+    root = copy_workspace(finished_workspace(base), folder / "ws")
+    shutil.rmtree(root / ".dvc")
+    settings = settings_of(root)
+    settings.folder.mkdir(parents=True)
+    (settings.folder / "ledger.db").write_bytes(empty_store())
 
 
 @pytest.fixture
 def workspace(trained: Path, tmp_path: Path) -> Path:
     """This test's own copy of the workspace."""
     return copy_workspace(trained, tmp_path / "ws")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """Of a made-up model; files share it, and the thresholds that were found with it."""
+    return World(seed=5, blocks=24).reference()
 
 
 @dataclass

@@ -66,7 +66,7 @@ class Receiver:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
         self.server.shutdown()
@@ -634,6 +634,7 @@ def test_what_nothing_could_end_is_unwatched(rule, segment, said):
     assert why_unwatched(SimpleNamespace(rule=rule, segment=segment), config) == said
 
 
+@pytest.mark.slow
 def test_however_many_alerts_are_open_they_are_resolved(station):
     """The one that was opened first too, and those of segments that came no more."""
     alerts, now = station.ledger.alerts, station.now
@@ -720,7 +721,7 @@ class FakePrefect:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/api"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def get(self, path):
         if path.startswith("/api/deployments/name/"):
@@ -1153,6 +1154,7 @@ dispatcher.work()
 """
 
 
+@pytest.mark.slow
 def test_killed_between_decision_and_call_one_run_is_started(tmp_path, reference, prefect):
     """kill -9 after the decision, and kill -9 after the call before it was noted: one run."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"

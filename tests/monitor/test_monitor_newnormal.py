@@ -37,11 +37,6 @@ CHANNEL = {"name": "ops", "kind": "apprise", "url": "json://127.0.0.1"}
 SETTINGS = {"alerts": {"channels": [CHANNEL]}}
 
 
-@pytest.fixture(scope="module")
-def reference():
-    return World(seed=5, blocks=24).reference()
-
-
 @pytest.fixture
 def station(tmp_path, reference):
     with watched(tmp_path, {1: reference, 2: reference}, SETTINGS) as watching:

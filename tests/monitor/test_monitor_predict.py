@@ -34,49 +34,51 @@ def timed(rides, records: list[dict], start: int = 0) -> list[dict]:
     return [{**r, "at": t.isoformat()} for r, t in zip(records, times, strict=True)]
 
 
-def test_predictions_are_the_pipelines_own(monitor, rides):
+def test_predictions_are_the_pipelines_own(shared, rides):
     """One row or many: scores equal those of the pipeline, and are stored as they were given."""
+    before = shared.stored()
     for count, start in ((1, 0), (3, 1), (200, 4)):
         records = timed(rides, rides.records(count, start), start)
-        answer = monitor.post(PATH, json={"records": records})
+        answer = shared.post(PATH, json={"records": records})
         assert answer.status_code == 200, answer.text
         document = answer.json()
         assert document["model"] == {"name": "rides", "version": 1}
         scores = [p["score"] for p in document["predictions"]]
-        assert scores == expected(monitor, rides, count, start)
+        assert scores == expected(shared, rides, count, start)
         labels = [p["prediction"] for p in document["predictions"]]
-        assert labels == [monitor.service.champion.current.schema.classes[s > 0.5] for s in scores]
+        assert labels == [shared.service.champion.current.schema.classes[s > 0.5] for s in scores]
         assert [p["row"] for p in document["predictions"]] == list(range(count))
-    assert monitor.stored() == 204
-    kept = monitor.service.ledger.events.recent(204).to_pylist()
+    assert shared.stored() == before + 204
+    kept = shared.service.ledger.events.recent(204).to_pylist()
     stored = {row["event_id"]: row["score"] for row in kept}
-    assert stored["e5"] == expected(monitor, rides, 1, 5)[0]
+    assert stored["e5"] == expected(shared, rides, 1, 5)[0]
 
 
-def test_ids_and_times_may_be_left_out(monitor, rides):
+def test_ids_and_times_may_be_left_out(shared, rides):
     """An id is made up and answered, so that a label can be reported for it."""
     records = rides.records(2, prefix=None)
-    document = monitor.post(PATH, json={"records": records}).json()
+    document = shared.post(PATH, json={"records": records}).json()
     ids = [p["event_id"] for p in document["predictions"]]
     assert len(set(ids)) == 2
     labels = [{"event_id": name, "truth": "1"} for name in ids]
-    assert monitor.post("/v1/labels", json={"labels": labels}).json()["matched"] == 2
-    kept = monitor.service.ledger.events.recent(2).to_pylist()
-    assert {row["at"] for row in kept} == {monitor.clock().replace(tzinfo=None)}
+    assert shared.post("/v1/labels", json={"labels": labels}).json()["matched"] == 2
+    kept = shared.service.ledger.events.recent(2).to_pylist()
+    assert {row["at"] for row in kept} == {shared.clock().replace(tzinfo=None)}
 
 
-def test_an_arrow_stream_in_and_out(monitor, rides, as_stream):
+def test_an_arrow_stream_in_and_out(shared, rides, as_stream):
     """The same scores; the answer says which row each is for."""
+    before = shared.stored()
     table = rides.rows(50).drop([rides.schema.target.name, rides.schema.key.name])
     headers = {"Content-Type": ARROW, "Accept": ARROW}
-    answer = monitor.post(PATH, content=as_stream(table), headers=headers)
+    answer = shared.post(PATH, content=as_stream(table), headers=headers)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == ARROW
     with pa.ipc.open_stream(answer.content) as reader:
         found = reader.read_all()
-    assert found["score"].to_pylist() == expected(monitor, rides, 50)
+    assert found["score"].to_pylist() == expected(shared, rides, 50)
     assert found["row"].to_pylist() == list(range(50))
-    assert monitor.stored() == 50
+    assert shared.stored() == before + 50
 
 
 def test_bad_rows_are_named_and_the_others_predicted(shared, rides):

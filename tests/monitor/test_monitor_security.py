@@ -180,21 +180,23 @@ def test_a_key_with_one_character_changed_is_refused(shared):
     assert answer.status_code == 401
 
 
-def test_a_revoked_key_is_refused(monitor):
+def test_a_revoked_key_is_refused(visited):
     """At once where it was revoked, elsewhere within five seconds; its sessions end too."""
-    text = monitor.texts["read"]
-    session = log_in(monitor, text)
+    text = visited.service.keys.create("to be revoked", "read")
+    asking = {"Authorization": f"Bearer {text}"}
+    session = log_in(visited, text)
     assert session.status_code == 303
-    assert monitor.client.get("/v1/status").status_code == 200
-    assert monitor.service.keys.revoke(text.split("_")[1])
-    assert monitor.get("/v1/status").status_code == 401
-    assert monitor.client.get("/v1/status").status_code == 401
+    assert visited.client.get("/v1/status").status_code == 200
+    assert visited.service.keys.revoke(text.split("_")[1])
+    assert visited.client.get("/v1/status").status_code == 401
+    visited.client.cookies.clear()
+    assert visited.client.get("/v1/status", headers=asking).status_code == 401
 
 
-def test_keys_are_kept_as_hashes(monitor, workspace):
+def test_keys_are_kept_as_hashes(shared):
     """No file of the store holds a secret."""
-    secrets = [text.rpartition("_")[2].encode() for text in monitor.texts.values()]
-    files = [path for path in (workspace / ".tidemill/monitor").rglob("*") if path.is_file()]
+    secrets = [text.rpartition("_")[2].encode() for text in shared.texts.values()]
+    files = [path for path in shared.service.settings.folder.rglob("*") if path.is_file()]
     assert files
     for path in files:
         content = path.read_bytes()
@@ -270,29 +272,37 @@ def form_token(monitor) -> str:
     return token
 
 
+@pytest.fixture
+def visited(shared) -> Iterator[Any]:
+    """The monitor of the module, and a client without cookies."""
+    shared.client.cookies.clear()
+    yield shared
+    shared.client.cookies.clear()
+
+
 def log_in(monitor, key: str, **more):
     form = {"key": key, "csrf_token": form_token(monitor), "next": "/", **more}
     return monitor.client.post("/login", data=form)
 
 
-def test_a_session_lets_in_and_ends(monitor):
+def test_a_session_lets_in_and_ends(visited):
     """Cookie flags, the page asked for, logout."""
-    page = monitor.client.get("/windows", headers={"Accept": "text/html"})
+    page = visited.client.get("/windows", headers={"Accept": "text/html"})
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=/windows")
-    answer = log_in(monitor, monitor.texts["operate"], next="/windows")
+    answer = log_in(visited, visited.texts["operate"], next="/windows")
     assert (answer.status_code, answer.headers["location"]) == (303, "/windows")
     cookie = next(c for c in answer.headers.get_list("set-cookie") if c.startswith("tm_session="))
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert "Secure" not in cookie  # http, on this machine
-    assert monitor.client.get("/v1/status").status_code == 200
-    token = session_token(monitor)
-    kept = monitor.client.cookies.get("tm_session")
+    assert visited.client.get("/v1/status").status_code == 200
+    token = session_token(visited)
+    kept = visited.client.cookies.get("tm_session")
     beside = f'theirs={{"a": "b, c"}}; odd[]; tm_session={kept}'
-    assert monitor.client.get("/v1/status", headers={"Cookie": beside}).status_code == 200
-    assert monitor.client.post("/logout", headers={"X-CSRF-Token": token}).status_code == 303
-    monitor.client.cookies.set("tm_session", kept)
-    assert monitor.client.get("/v1/status").status_code == 401
+    assert visited.client.get("/v1/status", headers={"Cookie": beside}).status_code == 200
+    assert visited.client.post("/logout", headers={"X-CSRF-Token": token}).status_code == 303
+    visited.client.cookies.set("tm_session", kept)
+    assert visited.client.get("/v1/status").status_code == 401
 
 
 def session_token(monitor) -> str:
@@ -308,38 +318,38 @@ def test_cookies_are_secure_over_https(workspace, start_monitor):
         assert "Secure" in answer.headers["set-cookie"]
 
 
-def test_what_a_session_changes_needs_its_token(monitor):
+def test_what_a_session_changes_needs_its_token(visited):
     """Header or form field; a wrong, missing or foreign one, or another origin, is 403."""
-    assert log_in(monitor, monitor.texts["operate"]).status_code == 303
-    path, token = "/v1/models/reload", session_token(monitor)
-    assert monitor.client.post(path).json()["code"] == "CsrfRefused"
+    assert log_in(visited, visited.texts["operate"]).status_code == 303
+    path, token = "/v1/models/reload", session_token(visited)
+    assert visited.client.post(path).json()["code"] == "CsrfRefused"
     for bad in ("x", "", token[:-1], "\u00e9"):
-        answer = monitor.client.post(path, headers={"X-CSRF-Token": bad.encode("utf-8")})
+        answer = visited.client.post(path, headers={"X-CSRF-Token": bad.encode("utf-8")})
         assert answer.status_code == 403
-    answer = monitor.client.post(
+    answer = visited.client.post(
         path, headers={"X-CSRF-Token": token, "Origin": "http://evil.example"}
     )
     assert answer.status_code == 403
-    assert monitor.client.post(path, data={"csrf_token": token}).status_code == 200
+    assert visited.client.post(path, data={"csrf_token": token}).status_code == 200
     own = {"X-CSRF-Token": token, "Origin": "http://testserver"}
-    assert monitor.client.post(path, headers=own).status_code == 200
-    assert monitor.client.post(path, data={"csrf_token": "x" * 20_000}).status_code == 413
+    assert visited.client.post(path, headers=own).status_code == 200
+    assert visited.client.post(path, data={"csrf_token": "x" * 20_000}).status_code == 413
 
 
-def test_a_login_form_must_be_ours(monitor):
+def test_a_login_form_must_be_ours(visited):
     """Without the page's own token and cookie nobody is logged in, whatever the key."""
-    key = monitor.texts["operate"]
-    forged = monitor.client.post("/login", data={"key": key, "csrf_token": "x"})
+    key = visited.texts["operate"]
+    forged = visited.client.post("/login", data={"key": key, "csrf_token": "x"})
     assert forged.status_code == 403
-    token = form_token(monitor)
+    token = form_token(visited)
     assert (
-        monitor.client.post("/login", data={"key": key, "csrf_token": token + "x"}).status_code
+        visited.client.post("/login", data={"key": key, "csrf_token": token + "x"}).status_code
         == 403
     )
     foreign = {"Origin": "http://evil.example"}
-    answer = monitor.client.post("/login", data={"key": key, "csrf_token": token}, headers=foreign)
+    answer = visited.client.post("/login", data={"key": key, "csrf_token": token}, headers=foreign)
     assert answer.status_code == 403
-    assert "tm_session" not in monitor.client.cookies
+    assert "tm_session" not in visited.client.cookies
 
 
 def test_wrong_keys_at_the_login_page(monitor):
@@ -354,24 +364,24 @@ def test_wrong_keys_at_the_login_page(monitor):
     assert answers[-1] == 429
 
 
-def test_right_keys_at_the_login_page_are_not_counted(monitor):
+def test_right_keys_at_the_login_page_are_not_counted(visited):
     """Only failed tries are few: people of one office share an address."""
-    answers = [log_in(monitor, monitor.texts["read"]).status_code for _ in range(12)]
+    answers = [log_in(visited, visited.texts["read"]).status_code for _ in range(12)]
     assert set(answers) == {303}
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil", "x", ""])
-def test_after_login_only_pages_of_ours(monitor, target):
+def test_after_login_only_pages_of_ours(visited, target):
     """The page asked for cannot lead away."""
-    assert log_in(monitor, monitor.texts["read"], next=target).headers["location"] == "/"
+    assert log_in(visited, visited.texts["read"], next=target).headers["location"] == "/"
 
 
-def test_a_session_may_do_what_its_key_may(monitor):
+def test_a_session_may_do_what_its_key_may(visited):
     """A reader's session operates nothing."""
-    assert log_in(monitor, monitor.texts["read"]).status_code == 303
-    headers = {"X-CSRF-Token": session_token(monitor)}
-    assert monitor.client.post("/v1/models/reload", headers=headers).status_code == 403
-    assert monitor.client.get("/v1/status").status_code == 200
+    assert log_in(visited, visited.texts["read"]).status_code == 303
+    headers = {"X-CSRF-Token": session_token(visited)}
+    assert visited.client.post("/v1/models/reload", headers=headers).status_code == 403
+    assert visited.client.get("/v1/status").status_code == 200
 
 
 def test_a_session_ends_with_time(monitor):
@@ -479,9 +489,9 @@ def test_the_table_of_scopes_is_closed():
     assert set(OPEN_PATHS) == {path for _, path in OPEN}
 
 
-def test_the_store_is_for_its_owner(monitor, workspace):
+def test_the_store_is_for_its_owner(shared):
     """Others on the machine do not read the events."""
-    mode = (workspace / ".tidemill/monitor").stat().st_mode
+    mode = shared.service.settings.folder.stat().st_mode
     assert not mode & (stat.S_IRWXO | stat.S_IRWXG)
 
 

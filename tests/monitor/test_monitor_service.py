@@ -14,9 +14,9 @@ from tidemill_monitor.problems import problem_of
 from tidemill_monitor.readiness import Readiness, leaned_on
 
 
-def test_readiness_tells_of_each_part(monitor):
+def test_readiness_tells_of_each_part(shared):
     """All well at first: store, champion, and services that are not asked for."""
-    answer = monitor.client.get("/readyz")
+    answer = shared.client.get("/readyz")
     assert answer.status_code == 200
     document = answer.json()
     assert document["status"] == "ready"
@@ -24,17 +24,17 @@ def test_readiness_tells_of_each_part(monitor):
     assert all(part["ok"] for part in document["parts"].values())
 
 
-def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(monitor):
+def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(shared):
     """503 with the kind of error and no names; well again as soon as the store is."""
 
     def full(timeout):
         raise StorageFailed("/secret/place is full", remedy="make room")
 
-    service = monitor.service
+    service = shared.service
     refusing = SimpleNamespace(probe=full, outbox=service.ledger.outbox)
     asked = leaned_on(service.settings, refusing, service.champion, service.pool)
     service.readiness = Readiness(asked)
-    answer = monitor.client.get("/readyz")
+    answer = shared.client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["parts"]["ledger"] == {
         "ok": False,
@@ -42,10 +42,10 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(monitor):
         "detail": "StorageFailed",
     }
     assert "secret" not in answer.text
-    assert monitor.client.get("/healthz").status_code == 200
+    assert shared.client.get("/healthz").status_code == 200
     asked = leaned_on(service.settings, service.ledger, service.champion, service.pool)
     service.readiness = Readiness(asked)
-    assert monitor.client.get("/readyz").status_code == 200
+    assert shared.client.get("/readyz").status_code == 200
 
 
 def test_services_that_are_away_are_told_and_not_needed(workspace, start_monitor):

@@ -14,11 +14,6 @@ ROWS = 600
 SETTINGS = {"retraining": {"min_labels": 1000, "cooldown_seconds": 0, "windows": 2, "of": 3}}
 
 
-@pytest.fixture(scope="module")
-def reference():
-    return World(seed=5, blocks=24).reference()
-
-
 @pytest.fixture
 def station(tmp_path, reference):
     with watched(tmp_path, {1: reference, 2: reference}, SETTINGS) as watching:

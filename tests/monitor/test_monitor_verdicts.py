@@ -17,11 +17,6 @@ from tidemill_monitor.testing import watched
 ROWS = 800
 
 
-@pytest.fixture(scope="module")
-def reference():
-    return World(seed=5, blocks=24).reference()
-
-
 @pytest.fixture
 def station(tmp_path, reference):
     with watched(tmp_path, {1: reference, 2: reference}) as watching:

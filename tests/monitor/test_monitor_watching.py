@@ -33,11 +33,6 @@ HOUR = dt.timedelta(hours=1)
 _HOURS = int(START.timestamp()) // 3600
 
 
-@pytest.fixture(scope="module")
-def reference():
-    return World(seed=5, blocks=24).reference()
-
-
 @pytest.fixture
 def world() -> World:
     return World(seed=6)
@@ -190,7 +185,9 @@ def test_far_too_few_rows_are_a_broken_feed_where_a_week_is_known(watching, worl
         assert [f.test for f in station.ledger.findings.of(told.id)] == ["volume"]
 
 
-@pytest.mark.parametrize("days", [2, 7, 14])
+@pytest.mark.parametrize(
+    "days", [pytest.param(2, marks=pytest.mark.slow), 7, pytest.param(14, marks=pytest.mark.slow)]
+)
 def test_far_too_few_rows_of_days_and_weeks_are_told_too(watching, world, days):
     """A window longer than a day holds its nights, one of weeks its Sundays: few are few."""
     with watching(window={"seconds": 86_400 * days}) as station:
@@ -656,9 +653,13 @@ def test_segments_learn_from_their_first_windows_then_are_judged(watching, world
         assert first.summary["note"] == "learning"
 
 
-def test_thresholds_are_calibrated_once_and_kept(watching, world, monkeypatch):
+def test_thresholds_are_calibrated_once_and_kept(tmp_path, world, monkeypatch):
     """A restart reads them from the ledger; other settings find their own."""
-    calls = itertools.count()
+    calls, new = itertools.count(), World(seed=5, blocks=24).reference()
+
+    def watching(**settings):
+        return watched(tmp_path, {1: new}, settings)
+
     real = Yardstick.thresholds
 
     def counted(self, rows, kind="drift"):

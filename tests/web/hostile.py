@@ -31,7 +31,7 @@ class _Page(http.server.BaseHTTPRequestHandler):
 def elsewhere() -> Iterator[int]:
     """A web server that is not ours; its port."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_port
         server.shutdown()
 

@@ -14,6 +14,7 @@ SPEC.loader.exec_module(hostile)
 pytestmark = pytest.mark.skipif(not hostile.CHROMIUM.exists(), reason="needs chromium")
 
 
+@pytest.mark.slow
 def test_a_hostile_page_in_the_owners_browser_reaches_nothing(owned, echo, passes, serve):
     """With the session's cookie in the browser: foreign, other port, rebound; forms and sockets."""
     target = f"http://127.0.0.1:{serve(owned)}"

@@ -7,6 +7,9 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from tidemill.ledger import (
 __all__ = [
     "FIRST_MOMENT",
     "CountingFolding",
+    "empty_store",
     "event_batch",
     "hold_writer",
     "label_batch",
@@ -34,6 +38,15 @@ __all__ = [
 
 FIRST_MOMENT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 _HOUR = dt.timedelta(hours=1)
+
+
+@cache
+def empty_store() -> bytes:
+    """A SQLite store with its tables and no row: to make them takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        store = Path(folder) / "ledger.db"
+        Ledger.open(f"sqlite:///{store}").close()
+        return store.read_bytes()
 
 
 class CountingFolding:
