@@ -84,7 +84,10 @@ def test_columns_of_texts_are_read_as_each_by_itself() -> None:
     assert {"shortest", "decimals 2", ""} <= {style for _, style in met}
 
 
-@pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.timestamp("us")])
+@pytest.mark.parametrize(
+    "kind",
+    [pa.float32(), pytest.param(pa.float64(), marks=pytest.mark.slow), pa.timestamp("us")],
+)
 def test_cells_are_cast_as_those_of_each_column(kind: pa.DataType) -> None:
     """Values, faults with their places and texts, and numbers that float32 alters."""
     source = SourceColumn("", "number", style="shortest")

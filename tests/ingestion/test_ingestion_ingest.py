@@ -321,7 +321,14 @@ def test_a_target_with_one_class_is_refused(tmp_path: Path) -> None:
         run(tmp_path, only, max_invalid_fraction=1.0)
 
 
-@pytest.mark.parametrize("words", [("no", "yes"), ("N", "Y"), ("no", "Yes"), ("FALSE", "true")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("no", "yes"),
+        ("FALSE", "true"),
+        *(pytest.param(words, marks=pytest.mark.slow) for words in (("N", "Y"), ("no", "Yes"))),
+    ],
+)
 def test_a_boolean_target_keeps_its_words_and_truth_comes_last(
     tmp_path: Path, words: tuple[str, str]
 ) -> None:

@@ -20,7 +20,7 @@ class TestHistGradientBoosting(LearnerContract):
     """scikit-learn's boosting in memory."""
 
     learner = "hist_gradient_boosting"
-    params: ClassVar[dict] = {"max_iter": 40, "max_leaf_nodes": 7}
+    params: ClassVar[dict] = {"max_iter": 20, "max_leaf_nodes": 7}
 
 
 class TestLightGbm(LearnerContract):

@@ -91,7 +91,13 @@ class BackwardsEngine:
         return list(reversed([function(item) for item in reversed(items)]))
 
 
-@pytest.mark.parametrize("time", [True, False], ids=["source order", "dealt order"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        pytest.param(True, id="source order"),
+        pytest.param(False, id="dealt order", marks=pytest.mark.slow),
+    ],
+)
 def test_order_of_work_does_not_show(kit, tmp_path, monkeypatch, time):
     """Many pieces worked on backwards or forwards leave the same files."""
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
