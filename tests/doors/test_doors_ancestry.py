@@ -136,6 +136,7 @@ def test_another_hold_out_gives_the_champion_no_advantage(finished, copy: Callab
     assert [lesson.rows_of for lesson in learnt] == [ShardManifest.read(root / "data/shards").key]
 
 
+@pytest.mark.slow
 def test_better_parameters_on_unchanged_data_are_promoted(finished, copy: Callable[..., Path]):
     """The frozen rows judge both: the candidate that beats the champion serves."""
     root = copy(finished)

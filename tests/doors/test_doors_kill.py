@@ -90,6 +90,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., En
     with ended:
         yield run
         server.stdin.close()
+        server.stdout.close()
         server.wait(timeout=30)
 
 

@@ -88,19 +88,20 @@ def test_the_note_of_it_goes_with_a_new_version(counted, copy):
     assert "registration/stage-count.json" in [found.path for found in left]
 
 
-def test_dvc_repro_runs_it_and_leaves_the_same_bytes(counted, finished, copy, shell, ran):
+@pytest.mark.parametrize("until", ["count", pytest.param("register", marks=pytest.mark.slow)])
+def test_dvc_repro_runs_it_and_leaves_the_same_bytes(until, counted, finished, copy, shell, ran):
     """By either door; after dvc repro, tidemill run has nothing to do."""
     root = copy(finished)
     (root / "ride_counts.py").write_text(CODE)
     set_stages(root, count=COUNT)
     run_here(root, until="look")  # dvc.yaml follows params.yaml
-    said = shell(root, "dvc", "repro")
+    said = shell(root, "dvc", "repro", until)
     assert "Running stage 'count'" in said
     for name in ("parts.json", "stage-count.json"):
         left = (root / "reports" / name).read_bytes()
         assert left == (counted[0] / "reports" / name).read_bytes()
     assert output_hashes(root) == output_hashes(counted[0])
-    assert ran(run_here(root)) == []
+    assert ran(run_here(root, until=until)) == []
 
 
 @pytest.mark.parametrize("change", ["code", "params", "output"])
@@ -143,8 +144,8 @@ def test_a_stage_of_the_users_may_make_the_source(blank, copy, ran):
     set_stages(root, join={**stage, "params": {"files": 1}})
     params = root / "params.yaml"
     params.write_text(set_params(params.read_text(), ["dataset.source=data/joined"]))
-    assert ran(run_here(root, until="ingest")) == ["join", "look", "ingest"]
-    assert ran(run_here(root, until="ingest")) == []
+    assert ran(run_here(root, until="look")) == ["join", "look"]
+    assert ran(run_here(root, until="look")) == []
     set_stages(root, join={**stage, "params": {"files": 2}})
     summary = run_here(root, until="ingest")
     assert ran(summary) == ["join", "look", "ingest"]
@@ -152,6 +153,7 @@ def test_a_stage_of_the_users_may_make_the_source(blank, copy, ran):
     assert summary.facts["rows_read"] == sum(len(p.read_text().splitlines()) - 1 for p in raw)
 
 
+@pytest.mark.slow
 def test_killed_inside_it_begins_anew_and_nothing_half_is_seen(counted, copy, ran, shell):
     """Workers of the run find the module; what was before it stays done."""
     root = copy(counted[0])
@@ -167,8 +169,15 @@ def test_killed_inside_it_begins_anew_and_nothing_half_is_seen(counted, copy, ra
     assert not list((root / ".tidemill" / "work").glob("own/*/*"))
 
 
-@pytest.mark.parametrize("place", ["notes", "notes/mine.json"])
-def test_what_it_has_not_left_is_not_replaced(place, counted, copy):
+@pytest.mark.parametrize(
+    ("place", "force"),
+    [
+        ("notes", False),
+        pytest.param("notes", True, marks=pytest.mark.slow),
+        pytest.param("notes/mine.json", True, marks=pytest.mark.slow),
+    ],
+)
+def test_what_it_has_not_left_is_not_replaced(place, force, counted, copy):
     """What somebody put there stays as it is; once it is moved away the stage runs."""
     root = copy(counted[0])
     notes = root / "notes" / "mine.json"
@@ -182,7 +191,8 @@ def test_what_it_has_not_left_is_not_replaced(place, counted, copy):
     assert notes.read_text() == "mine"
     notes.rename(root / "elsewhere.json")
     run_here(root, until="count")
-    run_here(root, until="count", force=True)
+    (root / "ride_counts.py").write_text(f"{code}\n# It runs again, over what it left.\n")
+    run_here(root, until="count", force=force)
     assert json.loads((root / place).read_text()) == rows_of(root)
 
 
@@ -254,7 +264,14 @@ def test_a_wrong_one_is_refused_by_name(broken, counted, copy):
     assert (root / "reports" / "parts.json").read_bytes() == before[1]
 
 
-@pytest.mark.parametrize("given", ["[1]", "{1: 2}", "{'a': float('nan')}", "{'a': [1]}"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "[1]",
+        "{'a': float('nan')}",
+        *(pytest.param(given, marks=pytest.mark.slow) for given in ("{1: 2}", "{'a': [1]}")),
+    ],
+)
 def test_what_are_no_figures_are_refused(given, counted, copy):
     """Figures are numbers, texts and booleans by name."""
     root = copy(counted[0])
@@ -267,7 +284,11 @@ def test_what_are_no_figures_are_refused(given, counted, copy):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("    json.dumps(job)", "raised TypeError: Object of type StageJob"),
+        pytest.param(
+            "    json.dumps(job)",
+            "raised TypeError: Object of type StageJob",
+            marks=pytest.mark.slow,
+        ),
         ("    raise SystemExit(3)", "raised SystemExit: 3"),
         ("    rows_of('nowhere.parquet')", "raised FileNotFoundError"),
     ],

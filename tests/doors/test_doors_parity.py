@@ -19,9 +19,10 @@ from tidemill.settings import Settings
 from tidemill.stages import StageResult
 from tidemill.storage import Workspace, hash_file
 from tidemill.testing.workspaces import copy_workspace, output_hashes, run_here
-from tidemill.versioning import Versions, check_dvc_yaml, dvc_document
+from tidemill.versioning import Versions, check_dvc_yaml, dvc_document, read_lock
 
 ALL = [stage.name for stage in STAGES]
+HALF = ["look", "ingest", "shard"]
 CLEAN = "Data and pipelines are up to date."
 # A setting, and the stages that must run after it was changed. A stage whose inputs come out
 # the same stays current, so the set may end early.
@@ -45,7 +46,7 @@ CHANGES = {
     ],
     "dataset.look_rows=40000": ["look", "ingest", "register"],  # all rows are looked at anyway
 }
-QUICK = ("evaluation.max_gap=0.77",)
+QUICK = "tuning.workers=2"
 
 
 def setting(root: Path, assignment: str) -> None:
@@ -77,17 +78,37 @@ def reproduced(blank, shell, tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def half_reproduced(blank, shell, tmp_path_factory) -> Path:
+    """The same up to the shards."""
+    root = copy_workspace(blank, tmp_path_factory.mktemp("doors") / "half")
+    assert dvc_ran(shell(root, "dvc", "repro", "shard")) == HALF
+    return root
+
+
 def test_dvc_status_is_clean_after_a_run(finished, copy, shell):
     """After tidemill run, dvc status has nothing to say and dvc repro nothing to do."""
     assert CLEAN in shell(copy(finished), "dvc", "status")
 
 
+def test_half_of_both_doors_is_the_same(half_reproduced, finished, copy, ran):
+    """Up to the shards the bytes are those of tidemill run, which finds the stages current."""
+    made = output_hashes(half_reproduced, *HALF)
+    assert made == output_hashes(finished, *HALF)
+    assert len(made) > 10
+    recorded = read_lock(half_reproduced)
+    assert recorded == {stage: read_lock(finished)[stage] for stage in HALF}
+    assert ran(run_here(copy(half_reproduced), until="shard")) == []
+
+
+@pytest.mark.slow
 def test_every_stage_is_current_after_dvc_repro(reproduced, copy, ran):
     """After dvc repro, tidemill run finds every stage current."""
     root = copy(reproduced)
     assert ran(run_here(root)) == []
 
 
+@pytest.mark.slow
 def test_both_doors_leave_the_same_bytes(reproduced, finished):
     """Every file of every stage has one hash, whichever door made it, with git and without."""
     assert (finished / ".git").is_dir()
@@ -111,18 +132,31 @@ def test_tidemill_run_mends_what_dvc_made(reproduced, copy, ran):
     assert output_hashes(root) == expected
 
 
-def test_dvc_repro_mends_what_tidemill_run_made(finished, copy, shell, ran):
+@pytest.mark.parametrize(
+    ("stage", "lost", "assignment"),
+    [
+        ("look", "data/schema.json", QUICK),
+        pytest.param(
+            "train",
+            "models/candidate/training.json",
+            "registration.min_improvement=0.25",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_dvc_repro_mends_what_tidemill_run_made(
+    stage, lost, assignment, finished, copy, shell, ran
+):
     """A lost output comes back from dvc repro, byte by byte, not from its cache.
 
     A changed setting runs what tidemill run would, in the same repro, and both agree on it.
     """
     root = copy(finished)
     expected = output_hashes(root)
-    forget(root, "models/candidate")
-    (root / "models" / "candidate" / "training.json").unlink()
-    setting(root, "registration.min_improvement=0.25")
-    reruns = CHANGES["registration.min_improvement=0.25"]
-    assert dvc_ran(shell(root, "dvc", "repro")) == ["train", *reruns]
+    forget(root, *(out.path for out in next(s for s in STAGES if s.name == stage).outs))
+    (root / lost).unlink()
+    setting(root, assignment)
+    assert dvc_ran(shell(root, "dvc", "repro")) == [stage, *CHANGES[assignment]]
     assert output_hashes(root) == expected
     assert CLEAN in shell(root, "dvc", "status")
     assert ran(run_here(root)) == []
@@ -145,12 +179,14 @@ def test_each_lost_output_comes_back_through_dvc(stage, finished, copy, shell):
     assert output_hashes(root) == expected
 
 
-def test_a_changed_section_reruns_only_what_depends_on_it(finished, copy, ran):
+@pytest.mark.parametrize(
+    "assignment", [QUICK, pytest.param("evaluation.max_gap=0.77", marks=pytest.mark.slow)]
+)
+def test_a_changed_section_reruns_only_what_depends_on_it(assignment, finished, copy, ran):
     """The stages that tidemill run runs are those that the changed setting reaches."""
     root = copy(finished)
-    for assignment in QUICK:
-        setting(root, assignment)
-        assert (assignment, ran(run_here(root))) == (assignment, CHANGES[assignment])
+    setting(root, assignment)
+    assert ran(run_here(root)) == CHANGES[assignment]
     assert ran(run_here(root)) == []
 
 
@@ -181,6 +217,7 @@ def test_new_data_are_noticed_by_both_doors(finished, copy, shell, ran):
     assert summary.facts["rows_read"] == 6001
 
 
+@pytest.mark.slow
 def test_set_keeps_comments_and_is_what_dvc_recorded(finished, copy, cli, shell):
     """--set changes one value of params.yaml, no comment; dvc.lock then tells that value."""
     root = copy(finished)
@@ -204,6 +241,10 @@ def test_dvc_yaml_states_the_graph(finished, blank, copy, shell):
     assert listed == ALL
 
 
+#: Seconds each to run.
+DEAR = {"evaluate", "refit", "register"}
+
+
 class Recorded:
     """Params of which every section that is read is noted."""
 
@@ -218,7 +259,14 @@ class Recorded:
         return getattr(self._params, name)
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=ALL)
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param(stage, marks=[pytest.mark.slow] if stage.name in DEAR else [])
+        for stage in STAGES
+    ],
+    ids=ALL,
+)
 def test_a_stage_reads_only_the_sections_that_it_declares(stage, finished, copy):
     """What a stage reads of Params is in its ``params``: else DVC would miss a change.
 
@@ -285,6 +333,7 @@ def test_an_earlier_version_of_the_data_gives_its_model_again(finished, copy, sh
     assert "models/candidate" not in shell(root, "dvc", "status", "train")
 
 
+@pytest.mark.slow
 def test_dvc_push_and_pull_bring_the_data_to_a_clone(finished, copy, tmp_path, shell, ran):
     """A clone pulls shards and model from a local remote; with the raw data all is current."""
     root = copy(finished)
@@ -303,25 +352,26 @@ def test_dvc_push_and_pull_bring_the_data_to_a_clone(finished, copy, tmp_path, s
     assert output_hashes(clone) == output_hashes(root)
 
 
-def test_every_mlflow_run_names_its_dataset_version(finished, reproduced):
+@pytest.mark.parametrize("door", ["finished", pytest.param("reproduced", marks=pytest.mark.slow)])
+def test_every_mlflow_run_names_its_dataset_version(door, request):
     """The run has the version of the shards as an input and as a tag, and so has the model."""
     from mlflow import MlflowClient
 
-    for root in (finished, reproduced):
-        uri = f"sqlite:///{root}/mlflow.db"
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        version = Versions(root).dataset_version()
-        (experiment,) = [e for e in client.search_experiments() if e.name == "rides"]
-        parents = [
-            run
-            for run in client.search_runs([experiment.experiment_id])
-            if "mlflow.parentRunId" not in run.data.tags
-        ]
-        assert len(parents) == 1
-        assert parents[0].data.tags["tidemill.dataset_version"] == version
-        (given,) = parents[0].inputs.dataset_inputs
-        assert given.dataset.digest == version
-        # The path is the one that DVC keeps under that hash, not the one that it was read from.
-        assert json.loads(given.dataset.source) == {"path": "data/shards", "md5": version}
-        registered = client.get_model_version_by_alias("rides", "champion")
-        assert registered.tags["tidemill.dataset_version"] == version
+    root = request.getfixturevalue(door)
+    uri = f"sqlite:///{root}/mlflow.db"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    version = Versions(root).dataset_version()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "rides"]
+    parents = [
+        run
+        for run in client.search_runs([experiment.experiment_id])
+        if "mlflow.parentRunId" not in run.data.tags
+    ]
+    assert len(parents) == 1
+    assert parents[0].data.tags["tidemill.dataset_version"] == version
+    (given,) = parents[0].inputs.dataset_inputs
+    assert given.dataset.digest == version
+    # The path is the one that DVC keeps under that hash, not the one that it was read from.
+    assert json.loads(given.dataset.source) == {"path": "data/shards", "md5": version}
+    registered = client.get_model_version_by_alias("rides", "champion")
+    assert registered.tags["tidemill.dataset_version"] == version

@@ -47,15 +47,21 @@ def made_again(root):
         return made, manifest
 
 
-def test_the_registered_version_has_its_reference(finished, tmp_path):
+@pytest.fixture(scope="module")
+def again(finished):
+    """That of the session's workspace, and the shards."""
+    return made_again(finished)
+
+
+def test_the_registered_version_has_its_reference(finished, again, tmp_path):
     """Fetched and checked it is what the candidate learnt from, and how it did when held out."""
     record = read_json(finished / ".tidemill" / "registered.json")
     folder = fetch_reference(
         record["tracking_uri"], record["model"], record["version"], tmp_path / "reference"
     )
     reference = load_reference(folder)
-    again, manifest = made_again(finished)
-    told = [json.dumps(r.to_json(), sort_keys=True) for r in (reference, again)]
+    made, manifest = again
+    told = [json.dumps(r.to_json(), sort_keys=True) for r in (reference, made)]
     assert told[0] == told[1]
     assert reference.merged().rows == manifest.rows(Role.TRAIN)
     held_out = manifest.rows(Role.VALIDATION) + manifest.rows(Role.TEST)
@@ -65,9 +71,9 @@ def test_the_registered_version_has_its_reference(finished, tmp_path):
     assert 32 < len(reference.blocks) <= 64
 
 
-def test_its_figures_are_those_of_the_evaluation(finished):
+def test_its_figures_are_those_of_the_evaluation(finished, again):
     """On validation and test rows together, between the two that evaluate wrote."""
-    reference, _ = made_again(finished)
+    reference, _ = again
     metrics = read_json(finished / "reports" / "metrics.json")
     for name in ("accuracy", "brier", "log_loss"):
         ends = sorted(metrics[part][name] for part in ("validation", "test"))

@@ -18,6 +18,7 @@ from tidemill.features import load_reducer
 from tidemill.pipeline import STAGES
 from tidemill.storage import ShardManifest, read_json
 from tidemill.testing.workspaces import copy_workspace, output_hashes, run_here
+from tidemill.tracking import load_champion
 from tidemill.versioning import Versions
 
 
@@ -106,16 +107,19 @@ def test_the_printed_json_is_the_summary(finished, copy, cli):
     assert {s["state"] for s in done.document["stages"]} == {"current"}
 
 
-def test_the_command_itself_prints_only_json(finished, copy, shell):
+@pytest.mark.parametrize(
+    ("until", "stages"), [("look", 1), pytest.param("ingest", 2, marks=pytest.mark.slow)]
+)
+def test_the_command_itself_prints_only_json(until, stages, finished, copy, shell):
     """The installed command, in a process of its own with workers, keeps stdout clean too."""
     root = copy(finished)
     installed = Path(sys.executable).parent / "tidemill"
     out = shell(
-        root, installed, "run", "--direct", "--force", "--until", "ingest", "--json",
+        root, installed, "run", "--direct", "--force", "--until", until, "--json",
         TIDEMILL_WORKERS="2",
     )  # fmt: skip
     document = json.loads(out)
-    assert [s["state"] for s in document["stages"]] == ["ran"] * 2
+    assert [s["state"] for s in document["stages"]] == ["ran"] * stages
     assert output_hashes(root) == output_hashes(finished)
 
 
@@ -168,6 +172,7 @@ def test_trials_are_nested_runs(finished):
     assert parent.data.metrics["test/roc_auc"] > 0.7
 
 
+@pytest.mark.slow
 def test_registering_the_same_candidate_again_changes_nothing(finished, copy, ran):
     """Run once more, register makes no version, run, alias or tag, and says what was so already."""
     root = copy(finished)
@@ -206,6 +211,7 @@ def test_a_note_of_the_registration_that_changed_is_written_anew(
     assert ran(run_here(root)) == []
 
 
+@pytest.mark.slow
 def test_a_setting_of_the_registration_may_change_afterwards(finished, copy, ran):
     """register runs again for the same candidate; its run keeps what it was made with."""
     root = copy(finished)
@@ -220,9 +226,13 @@ def test_a_setting_of_the_registration_may_change_afterwards(finished, copy, ran
 
 @pytest.fixture(scope="session")
 def weaker(finished) -> Path:
-    """A copy in which a champion of 12 rounds met a challenger of one; not to be changed."""
+    """A copy in which a champion of 12 rounds met a challenger of one; not to be changed.
+
+    The challenger is registered as it was judged: it is not refitted.
+    """
     root = copy_workspace(finished, finished.parent / "weaker")
-    setting(root, "training.params.num_iterations=1", "tuning.trials=1")
+    settings = ("training.params.num_iterations=1", "training.refit=none", "tuning.trials=1")
+    setting(root, *settings)
     run_here(root)
     return root
 
@@ -237,6 +247,8 @@ def test_a_worse_challenger_is_not_promoted(weaker, finished):
     assert f"{said['challenger']:.4f} does not beat champion 1's" in said["promotion_reason"]
     assert said["version"] == 2
     assert registry(weaker)["aliases"] == {"champion": 1, "challenger": 2}
+    loaded = load_champion(f"sqlite:///{weaker}/mlflow.db", "rides", version=2)
+    assert loaded.pipeline is loaded.judged
 
 
 def test_a_model_that_decides_like_a_dummy_is_called_so_wherever_one_looks(
