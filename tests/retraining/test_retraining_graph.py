@@ -132,7 +132,7 @@ def test_what_stands_is_current_and_is_not_run_again(stopped, tmp_path, again):
     assert {**outcome.facts, "run_id": ""} == {**undisturbed, "run_id": ""}
 
 
-@pytest.mark.parametrize("name", ["taken_in.json", None])
+@pytest.mark.parametrize("name", [pytest.param("taken_in.json", marks=pytest.mark.slow), None])
 def test_validated_rows_that_are_damaged_are_validated_again(stopped, tmp_path, again, name):
     """Their note, or a row that judges: to the same bytes, and the step says so."""
     root = copy_workspace(stopped[0], tmp_path / "ws")
@@ -164,6 +164,7 @@ def test_validated_rows_that_are_damaged_are_validated_again(stopped, tmp_path, 
     }
 
 
+@pytest.mark.slow
 def test_a_verdict_of_other_figures_does_not_stand(stopped, tmp_path, again):
     """Another figure decides: challenger and verdict are made anew, the rows stay."""
     root = copy_workspace(stopped[0], tmp_path / "ws")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 
 import pyarrow as pa
 import pytest
@@ -39,6 +40,22 @@ def fails_in(step):
     return execute
 
 
+def test_what_an_unfinished_retraining_appended_is_taken_out(root, live, again):
+    """The next one, stopped as well, has appended its rows and those of the first once."""
+    old, new = live(root, 300), live(root, 500, seed=1)
+    with pytest.raises(StorageFailed):
+        again(root, old, "d1", execute=fails_in("teach"))
+    before = appended_times(root)
+    with pytest.raises(StorageFailed):
+        again(root, pa.concat_tables([old, new]), "d2", execute=fails_in("teach"))
+    assert [found.name for found in live_sets(Workspace.at(root))] == ["0002-d2"]
+    assert ShardManifest.read(root / "data" / "shards").appended == ("0002-d2",)
+    after = Counter(appended_times(root))
+    assert len(before) < after.total() < 800
+    assert after <= Counter([*old["at"].to_pylist(), *new["at"].to_pylist()])
+
+
+@pytest.mark.slow
 def test_what_an_unfinished_retraining_appended_is_not_appended_again(root, live, again):
     """The next one has its rows among its own: each is in the shards once, and none is missing."""
     old, new = live(root, 300), live(root, 500, seed=1)

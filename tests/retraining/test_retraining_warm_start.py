@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import lightgbm
 import numpy as np
 import pytest
@@ -20,7 +22,15 @@ from tidemill.testing.learners import learning_data
 from tidemill.tracking.skopsfile import canonical
 
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("c", "a", "b"), Task.REGRESSION: ()}
-EACH = pytest.mark.parametrize("task", list(Task), ids=str)
+EACH = pytest.mark.parametrize(
+    "task",
+    [
+        # As many boosters as classes: seconds.
+        pytest.param(task, marks=[pytest.mark.slow] if task is Task.MULTICLASS else [])
+        for task in Task
+    ],
+    ids=str,
+)
 LEARNER = pytest.mark.parametrize("learner", ["sgd", "lightgbm"])
 
 
@@ -37,6 +47,12 @@ def fitted(learner, task, train, held, start=None):
         TrainingConfig(learner=learner), {}, train, held,
         task=task, classes=CLASSES[task], seed=3, start=start,
     ).estimator  # fmt: skip
+
+
+@cache
+def taught(learner, task):
+    """A model of the world before its change."""
+    return fitted(learner, task, blocks(task, 6000, seed=1), blocks(task, 800, seed=2))
 
 
 def to_skops(estimator):
@@ -62,7 +78,7 @@ def value(estimator, task, rows):
 @LEARNER
 def test_it_learns_the_new_world_from_few_rows(learner, task):
     """Going on is better in the changed world than before, and repeats byte for byte."""
-    old = fitted(learner, task, blocks(task, 6000, seed=1), blocks(task, 800, seed=2))
+    old = taught(learner, task)
     start = stored_and_loaded(old, learner)
     before = to_skops(start)
     new = blocks(task, 1200, seed=5, changed=True), blocks(task, 400, seed=6, changed=True)
@@ -81,7 +97,7 @@ def test_it_learns_the_new_world_from_few_rows(learner, task):
 @LEARNER
 def test_it_begins_where_the_model_was(learner, task):
     """In an unchanged world a few further rows leave the figure about where it was."""
-    old = fitted(learner, task, blocks(task, 6000, seed=1), blocks(task, 800, seed=2))
+    old = taught(learner, task)
     new = blocks(task, 300, seed=5), blocks(task, 300, seed=6)
     further = fitted(learner, task, *new, start=old)
     alone = fitted(learner, task, *new)
@@ -91,7 +107,7 @@ def test_it_begins_where_the_model_was(learner, task):
         assert value(further, task, judged) > value(alone, task, judged)
 
 
-@EACH
+@pytest.mark.parametrize("task", list(Task), ids=str)
 def test_added_boosters_say_the_sum(task):
     """The joined text's raw scores are the sum of both models'."""
     old = fitted("lightgbm", task, blocks(task, 3000, seed=1), blocks(task, 500, seed=2))
