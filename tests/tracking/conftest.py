@@ -15,6 +15,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline
 
 from tidemill.features.reducer import Reducer
+from tidemill.testing.shells import forking_shell
 from tidemill.testing.workspaces import copy_workspace
 from tidemill.tracking import Registry, Tracker, save_candidate
 from tidemill.tracking.store import make_store
@@ -106,6 +107,13 @@ class Place:
         """The one model folder in the artifact store."""
         (seal,) = self.root.glob("mlartifacts/**/candidate.json")
         return seal.parent
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory):
+    """Run a script in a folder, by a fork of a process that has imported MLflow."""
+    with forking_shell(tmp_path_factory.getbasetemp()) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

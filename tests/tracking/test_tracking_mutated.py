@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -69,13 +67,9 @@ def models(tmp_path_factory, make_pipeline, raw_frame):
     return folder
 
 
-def tried(folder, first, count):
+def tried(shell, folder, first, count):
     """What became of some mutated models, in a process of their own."""
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), str(first), str(count)],
-        capture_output=True,
-        text=True,
-    )
+    done = shell(folder, "forked-python", SCRIPT, folder, first, count, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-1500:])
     return json.loads(done.stdout)
 
@@ -86,19 +80,19 @@ def held(results, count):
     assert max(r["grown"] for r in results) < 200e6
 
 
-def test_mutated_models_sealed_anew(models):
+def test_mutated_models_sealed_anew(models, shell):
     """A hundred: each is refused or answers with finite numbers."""
-    results = [tried(models, 0, 100)]
+    results = [tried(shell, models, 0, 100)]
     held(results, 100)
     assert results[0]["refused"] > 50
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_ten_thousand_mutated_models_sealed_anew(models):
+def test_ten_thousand_mutated_models_sealed_anew(models, shell):
     """None of 10,000 crashes, hangs (20 s of the CPU) or grows by 200 MB."""
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda i: tried(models, i * BATCH, BATCH), range(40)))
+        results = list(pool.map(lambda i: tried(shell, models, i * BATCH, BATCH), range(40)))
     held(results, 10_000)
 
 

@@ -1,10 +1,7 @@
 """Registration once, promotion with evidence, and kill -9 between any two steps."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -281,21 +278,16 @@ ATTEMPTS = """
         pytest.param(POINTS, id="all", marks=pytest.mark.slow),
     ],
 )
-def test_killed_between_any_two_steps(template, tmp_path, points):
+def test_killed_between_any_two_steps(template, tmp_path, points, shell):
     """kill -9 after each call that writes: the next registration ends with one run, one version,
     the challenger, and a model that loads.
     """
     made, digest = template
     roots = [Path(shutil.copytree(made, tmp_path / point)) for point in points]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(ATTEMPTS), digest, *map(str, roots)],
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    script = tmp_path / "attempts.py"
+    script.write_text(textwrap.dedent(ATTEMPTS))
+    said = shell(tmp_path, "forked-python", script, digest, *roots)
+    found = [json.loads(line) for line in said.splitlines()]
     assert [line.pop("point") for line in found] == list(points)
     whole = {"versions": [1], "aliases": [["challenger"]], "runs": 1, "loaded": 1, "done": 1}
     assert found == [whole] * len(points)

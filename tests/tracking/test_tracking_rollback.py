@@ -11,12 +11,14 @@ from tidemill.errors import ModelMissing, ModelUntrusted
 from tidemill.tracking import Registry, fetch_reference, promotion_of, roll_back
 
 
-@pytest.fixture
-def two(place, tmp_path):
+@pytest.fixture(scope="module")
+def made(make_place, tmp_path_factory):
     """A store whose champion, version 2, replaced version 1; each has a reference."""
+    folder = tmp_path_factory.mktemp("two")
+    place = make_place(folder)
     registry = Registry(place.tracker())
     for version, each in ((1, place), (2, place.another(2))):
-        reference = tmp_path / f"{version}" / "reference.json"
+        reference = folder / f"{version}" / "reference.json"
         reference.parent.mkdir()
         reference.write_text(json.dumps({"of": version}))
         assert each.register(key=f"run-{version}", reference=[reference]) == version
@@ -25,6 +27,12 @@ def two(place, tmp_path):
             "rides", version, replaces=before and before.version, evidence={"roc_auc": version}
         )
     return place
+
+
+@pytest.fixture
+def two(made, tmp_path):
+    """A copy of it."""
+    return made.copied(tmp_path)
 
 
 def test_the_version_before_serves_again(two, tmp_path):
