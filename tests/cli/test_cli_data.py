@@ -12,6 +12,7 @@ import pytest
 
 from tidemill.ingestion.refused_rows import offending
 from tidemill.storage import ShardManifest
+from tidemill.testing.workspaces import copy_workspace, run_here
 
 
 def rows_of(path):
@@ -113,20 +114,27 @@ def test_quarantine_show_tells_position_and_reasons(finished, cli):
     assert first["reasons"][0] in cli("quarantine", "show", "-w", finished).out
 
 
-def test_quarantine_show_puts_the_value_beside_its_reason(finished, copy, cli):
-    """On screen, as JSON and as CSV, which has every row; with counts over all of them."""
-    root = copy(finished)
+@pytest.fixture(scope="module")
+def odd_rows(finished, tmp_path_factory):
+    """A workspace with odd cells in four rows, ingested; nobody changes it."""
+    root = copy_workspace(finished, tmp_path_factory.mktemp("odd") / "ws")
     path = root / "data/raw/rides-2024-03.csv"
     header, *lines = path.read_text().splitlines()
     names = header.split(",")
-    for at, word in ((0, "far"), (1, "fär, away")):
+    changes = (("distance_km", '"far"'), ("distance_km", '"fär, away"'), ("requested_at", "[/red]"))
+    for at, (name, word) in enumerate(changes):
         cells = lines[at].split(",")
-        cells[names.index("distance_km")] = f'"{word}"'
+        cells[names.index(name)] = word
         lines[at] = ",".join(cells)
-    lines[2] = 'broken "line'
+    lines[3] = 'broken "line'
     path.write_text("\n".join([header, *lines]) + "\n")
-    assert cli("run", "--direct", "--until", "ingest", "-w", root).code == 0
+    run_here(root, until="ingest")
+    return root
 
+
+def test_quarantine_show_puts_the_value_beside_its_reason(odd_rows, cli):
+    """On screen, as JSON and as CSV, which has every row; with counts over all of them."""
+    root = odd_rows
     rows = cli("quarantine", "show", "-w", root, "--limit", 10_000, "--json").document
     said = Counter(why for row in rows for why in row["reasons"])
     found = [
@@ -171,16 +179,9 @@ def test_a_reason_names_its_cells(reason, columns):
     assert set(offending(reason, {"a": 1, "a b": None, "is": "x"})) == columns
 
 
-def test_texts_that_look_like_markup_are_printed_as_they_are(finished, copy, cli):
+def test_texts_that_look_like_markup_are_printed_as_they_are(odd_rows, cli):
     """A value such as [/red] in the user's data is text, not rich's markup."""
-    root = copy(finished)
-    path = root / "data/raw/rides-2024-03.csv"
-    header, first, *lines = path.read_text().splitlines()
-    cells = first.split(",")
-    cells[header.split(",").index("requested_at")] = "[/red]"
-    path.write_text("\n".join([header, ",".join(cells), *lines]) + "\n")
-    assert cli("run", "--direct", "--until", "ingest", "-w", root).code == 0
-    shown = cli("quarantine", "show", "-w", root, "--limit", 1000)
+    shown = cli("quarantine", "show", "-w", odd_rows, "--limit", 1000)
     assert shown.code == 0
     assert "[/red]" in shown.out
 

@@ -30,6 +30,11 @@ def write(folder, **columns):
     (folder / "a.csv").write_text("\n".join(lines) + "\n")
 
 
+def marked(kinds, slow):
+    """The kinds, some of them for the slow tests: they fail where others do."""
+    return [pytest.param(k, marks=[pytest.mark.slow] if k in slow else []) for k in kinds]
+
+
 TARGETS = {
     "one value": (["yes"] * ROWS, "one value only, 'yes'"),
     "mostly missing": ([i % 2 if i % 5 == 0 else "" for i in range(ROWS)], "missing in 2400 of"),
@@ -39,7 +44,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("kind", marked(TARGETS, slow={"many classes"}))
 def test_init_stops_at_a_target_from_which_nothing_can_be_learnt(kind, tmp_path, cli):
     """With the reason; what the remedy says lets it pass; nothing is left behind."""
     values, why = TARGETS[kind]
@@ -164,7 +169,7 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("kind", marked(KEYS, slow={"numbers"}))
 def test_init_stops_at_a_key_that_does_not_name_one_row_each(kind, tmp_path, cli):
     """As the run would; by the option's name, and each way of the remedy works."""
     values, why = KEYS[kind]
@@ -195,7 +200,7 @@ CLASSES = {
 }
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", marked(CLASSES, slow={"truths", "no plain text"}))
 def test_the_class_that_is_taken_as_positive_is_named(kind, tmp_path, cli):
     """By init, in its params.yaml and by look; the setting that is offered makes it the other."""
     labels, positive, other = CLASSES[kind]

@@ -30,6 +30,11 @@ TRUTHS = CSV.replace(b",yes\n", b",true\n").replace(b",no\n", b",false\n")
 OBJECTS = TABLE.to_dict("records")
 
 
+def marked(kinds, slow):
+    """The kinds, some of them for the slow tests: they fail where others do."""
+    return [pytest.param(k, marks=[pytest.mark.slow] if k in slow else []) for k in kinds]
+
+
 @pytest.fixture
 def init(tmp_path, cli):
     """Makes a workspace of a file with this content, and gives what is said."""
@@ -123,7 +128,13 @@ def test_a_stated_type_that_fits_no_value_is_told(init):
     assert said in done.document["warnings"]
 
 
-@pytest.mark.parametrize("indent", [None, 1], ids=["one line", "many lines"])
+@pytest.mark.parametrize(
+    "indent",
+    [
+        pytest.param(None, id="one line"),
+        pytest.param(1, id="many lines", marks=pytest.mark.slow),
+    ],
+)
 def test_an_array_of_json_is_written_anew_by_the_remedy(init, tmp_path, indent):
     """The command that is offered makes lines that are read."""
     refused = init(json.dumps(OBJECTS, indent=indent).encode(), name="a.json")
@@ -147,7 +158,7 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("kind", ELSEWHERE)
+@pytest.mark.parametrize("kind", marked(ELSEWHERE, slow={"beside", "a folder"}))
 def test_a_source_that_is_not_there_is_told_as_it_was_written(kind, tmp_path, monkeypatch, cli):
     """What is offered in its place works from where one stands, wherever the workspace is."""
     there, given, meant = ELSEWHERE[kind]
@@ -227,7 +238,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("kind", marked(REFUSED, slow={"lines of other lengths"}))
 def test_what_a_refused_table_may_do_is_true_of_its_rows(kind, init, tmp_path, cli):
     """Each setting of the remedy lets the rows pass; a suite that found nothing is not blamed."""
     content, types = REFUSED[kind]

@@ -76,13 +76,16 @@ def test_score_predicts_every_row_as_the_model_does(finished, copy, cli, tmp_pat
     )
 
 
-def test_score_does_not_depend_on_batches_or_workers(finished, copy, cli, tmp_path, monkeypatch):
-    """Small batches and two workers write the same bytes."""
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_score_does_not_depend_on_batches_or_workers(
+    workers, finished, copy, cli, tmp_path, monkeypatch
+):
+    """Small batches, and two workers, write the same bytes."""
     root = copy(finished)
     cli("score", "--input", root / "data/raw", "--output", tmp_path / "a.parquet", "-w", root)
     params = root / "params.yaml"
     params.write_text(set_params(params.read_text(), ["ingestion.batch_rows=300"]))
-    monkeypatch.setenv("TIDEMILL_WORKERS", "2")
+    monkeypatch.setenv("TIDEMILL_WORKERS", workers)
     cli("score", "--input", root / "data/raw", "--output", tmp_path / "b.parquet", "-w", root)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 

@@ -125,13 +125,16 @@ def test_an_address_that_does_not_answer_is_named(workspace, pipeline_of):
     assert "unset PREFECT_API_URL" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("items", "children"), [(4, 4), pytest.param(40, 25, marks=pytest.mark.slow)]
+)
 def test_without_an_address_a_temporary_server_keeps_the_run(
-    workspace, settings, client, pipeline_of, said, only_run
+    items, children, workspace, settings, client, pipeline_of, said, only_run
 ):
     """The run of a temporary server is in the home's database: every task's end, every line."""
 
     def ingest(engine):
-        engine.map(str, range(40), label="ingest")
+        engine.map(str, range(items), label="ingest")
         return said()
 
     alone = Settings(workers=2)
@@ -141,7 +144,7 @@ def test_without_an_address_a_temporary_server_keeps_the_run(
     # The session's server reads the same database.
     run = only_run()
     assert run.state.name == "Completed"
-    assert run.n_tasks == 3 + 3 * 25
+    assert run.n_tasks == 3 + 3 * children
     assert {task.state.name for task in run.tasks.values()} == {"Completed"}
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 

@@ -78,7 +78,8 @@ def test_a_killed_worker_is_retried_in_a_new_pool(
 
     def ingest(engine):
         work = partial(die_once, bad=3, folder=tmp_path)
-        return said({"results": engine.map(work, range(6), label="ingest")})
+        at_once = PrefectEngine(engine.inner, retry_delay_seconds=0)
+        return said({"results": at_once.map(work, range(6), label="ingest")})
 
     summary = run_through_prefect(workspace, settings, pipeline=pipeline_of(ingest=ingest))
 
@@ -95,7 +96,8 @@ def test_an_error_that_a_retry_can_help_is_retried(
 
     def ingest(engine):
         work = partial(fail_once, folder=tmp_path)
-        return said({"results": engine.map(work, range(2), label="ingest")})
+        at_once = PrefectEngine(engine.inner, retry_delay_seconds=0)
+        return said({"results": at_once.map(work, range(2), label="ingest")})
 
     summary = run_through_prefect(workspace, settings, pipeline=pipeline_of(ingest=ingest))
 
@@ -139,6 +141,7 @@ def test_a_worker_lost_for_good_is_an_error_of_its_own(
     assert tasks["ingest"].run_count == 1
 
 
+@pytest.mark.slow
 def test_a_service_that_comes_back_costs_one_more_attempt(
     workspace, settings, pipeline_of, said, only_run
 ):

@@ -72,7 +72,7 @@ def test_orphans_that_end_leave_no_zombies(supervisor, tmp_path):
 def supervisor(tmp_path):
     """A supervisor in a process of its own would be true to life; here it is this one."""
     lines: list[str] = []
-    with Supervisor(tmp_path / "logs", lines.append, grace_seconds=1.0) as found:
+    with Supervisor(tmp_path / "logs", lines.append, grace_seconds=0.3) as found:
         found.lines = lines
         yield found
 

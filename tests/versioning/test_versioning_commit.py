@@ -93,6 +93,7 @@ with Repo(sys.argv[1]).lock:
 """
 
 
+@pytest.mark.slow
 def test_another_dvc_process_is_waited_for_by_the_caller(workspace, pipeline):
     """While DVC's lock is held, we are busy: exit code 75, and nothing changed."""
     pipeline.run(workspace)

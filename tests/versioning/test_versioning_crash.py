@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
-import sys
+import time
 
 import pytest
 
@@ -16,7 +16,7 @@ from tidemill.versioning import Versions, read_lock, repair, write_dvc_yaml
 CLEAN = "Data and pipelines are up to date."
 
 
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("nth", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_while_dvc_writes_its_lock(workspace, pipeline, start, shell, nth):
     """Killed with dvc.lock emptied: what was committed before stays, the rest runs again."""
     killed = start(workspace, "/dvc.lock", str(nth), check=False)
@@ -29,7 +29,7 @@ def test_killed_while_dvc_writes_its_lock(workspace, pipeline, start, shell, nth
     assert CLEAN in shell(workspace, "dvc", "status")
 
 
-@pytest.mark.parametrize("nth", [1, 2, 4])
+@pytest.mark.parametrize("nth", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4))])
 def test_killed_while_dvc_writes_its_process_lock(workspace, pipeline, start, shell, nth):
     """A torn .dvc/tmp/rwlock blocks DVC for ever; the next run removes it."""
     killed = start(workspace, "/.dvc/tmp/rwlock", str(nth), check=False)
@@ -113,30 +113,31 @@ def test_torn_without_a_copy_is_dropped(workspace, pipeline):
     assert pipeline.run(workspace) == ["shard", "train"]
 
 
-GUARD = """
-import sys, time
-from dvc.lock import make_lock
-with make_lock(sys.argv[1] + "/.dvc/tmp/rwlock.lock"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+def hold(path, told):
+    """In a process of its own: hold DVC's lock until killed."""
+    from dvc.lock import make_lock
+
+    with make_lock(str(path)):
+        told.set()
+        time.sleep(60)
 
 
 def test_a_lock_file_that_dvc_is_writing_is_left_alone(workspace, pipeline):
     """What looks torn while its guard is held belongs to a living process: we are busy."""
     pipeline.run(workspace)
     (workspace / ".dvc/tmp/rwlock").write_text('{"wri')
-    other = subprocess.Popen(
-        [sys.executable, "-c", GUARD, str(workspace)], stdout=subprocess.PIPE, text=True
-    )
+    forks = multiprocessing.get_context("fork")
+    held = forks.Event()
+    other = forks.Process(target=hold, args=(workspace / ".dvc/tmp/rwlock.lock", held))
+    other.start()
     try:
-        assert other.stdout.readline() == "held\n"
+        assert held.wait(30)
         with pytest.raises(WorkspaceBusy):
             repair(workspace)
         assert (workspace / ".dvc/tmp/rwlock").exists()
     finally:
         other.kill()
-        other.communicate()
+        other.join()
     assert repair(workspace) != ()
     assert not (workspace / ".dvc/tmp/rwlock").exists()
 
@@ -164,6 +165,7 @@ def test_killed_at_every_write(workspace, pipeline, start, shell):
     assert not walk(workspace, pipeline, start, shell, range(1, 200))
 
 
-def test_killed_at_some_writes(workspace, pipeline, start, shell):
+@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_killed_at_some_writes(workspace, pipeline, start, shell, count):
     """The same at a few seeded ones."""
-    assert walk(workspace, pipeline, start, shell, random.Random(3).sample(range(8, 40), 2))
+    assert walk(workspace, pipeline, start, shell, random.Random(3).sample(range(8, 40), count))
