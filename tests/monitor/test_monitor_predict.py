@@ -200,7 +200,8 @@ def test_a_known_id_with_other_features_is_told(shared, rides, as_stream, key):
 
 def test_without_a_champion_nothing_is_guessed(workspace, start_monitor, clock):
     """503 and readiness say so; the service runs."""
-    (workspace / "mlflow.db").unlink()
+    tracker = Tracker(f"sqlite:///{workspace / 'mlflow.db'}", "rides")
+    tracker.client().delete_registered_model("rides")
     with start_monitor(workspace) as monitor:
         answer = monitor.post(PATH, json={"records": [{"features": {}}]})
         assert (answer.status_code, answer.json()["code"]) == (503, "NoChampion")
