@@ -120,7 +120,16 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of all tests of the monitor, with the settings of these."""
+    root = copy_workspace(trained, tmp_path_factory.mktemp("plain") / "ws")
+    params = root / "params.yaml"
+    params.write_text(set_params(params.read_text(), SETTINGS))
+    return root
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a champion; one feature and one category have hostile names."""
     root = tmp_path_factory.mktemp("dashboard") / "ws"
     write_sample(root / "data" / "raw", rows=4000, months=3, seed=7)
@@ -150,7 +159,7 @@ def read_rows(root: Path) -> list[dict[str, Any]]:
     return [row for row in found if row is not None]
 
 
-TEXTS = {"pickup_zone", "dropoff_zone", "product", "payment", HOSTILE, "cancelled"}
+TEXTS = {"pickup_zone", "dropoff_zone", "product", "payment", "weather", HOSTILE, "cancelled"}
 TIMES = {"promised_pickup_at", "promised_dropoff_at"}
 
 
@@ -198,10 +207,10 @@ def serving(root: Path) -> Iterator[Monitor]:
         thread.join(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def monitor(workspace: Path) -> Iterator[Monitor]:
+@contextmanager
+def watching(root: Path) -> Iterator[Monitor]:
     """The service with some history: healthy windows, then drift, then harm."""
-    with serving(copy_workspace(workspace, workspace.parent / "watched")) as running:
+    with serving(root) as running:
         for _ in range(3):
             running.label(running.feed())
         running.await_verdicts(3)
@@ -213,10 +222,31 @@ def monitor(workspace: Path) -> Iterator[Monitor]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def monitor(plain: Path) -> Iterator[Monitor]:
+    """A service with some history."""
+    with watching(copy_workspace(plain, plain.parent / "watched")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def attacked(hostile: Path) -> Iterator[Monitor]:
+    """A service with some history of hostile names."""
+    with watching(copy_workspace(hostile, hostile.parent / "watched")) as running:
+        yield running
+
+
 @pytest.fixture
-def fresh(workspace: Path, tmp_path: Path) -> Iterator[Monitor]:
+def fresh(plain: Path, tmp_path: Path) -> Iterator[Monitor]:
     """A service that nobody has sent anything to."""
-    with serving(copy_workspace(workspace, tmp_path / "ws")) as running:
+    with serving(copy_workspace(plain, tmp_path / "ws")) as running:
+        yield running
+
+
+@pytest.fixture
+def unfed(hostile: Path, tmp_path: Path) -> Iterator[Monitor]:
+    """The same, with hostile names."""
+    with serving(copy_workspace(hostile, tmp_path / "ws")) as running:
         yield running
 
 
@@ -346,9 +376,9 @@ def test_an_empty_monitor_shows_a_command_that_works(fresh, visit):
 
 
 @pytest.mark.slow
-def test_windows_without_rows_enough_are_told_with_the_setting(workspace, visit, tmp_path):
+def test_windows_without_rows_enough_are_told_with_the_setting(plain, visit, tmp_path):
     """No page waits for a first window where all are closed and too small; labels have come."""
-    root = copy_workspace(workspace, tmp_path / "ws")
+    root = copy_workspace(plain, tmp_path / "ws")
     params = root / "params.yaml"
     params.write_text(set_params(params.read_text(), ["monitoring.window.rows=60"]))
     with serving(root) as running:
@@ -366,11 +396,12 @@ def test_windows_without_rows_enough_are_told_with_the_setting(workspace, visit,
         expect(page.locator("main")).to_contain_text("Labels have come")
 
 
-def test_the_page_changes_by_itself_and_keeps_the_readers_place(fresh, visit):
+@pytest.mark.slow
+def test_the_page_changes_by_itself_and_keeps_the_readers_place(unfed, visit):
     """Focus, scroll, opened details and the very nodes stay while the news changes."""
-    fresh.feed()
-    fresh.await_verdicts(1)
-    page = visit(fresh, viewport={"width": 1280, "height": 420})
+    unfed.feed()
+    unfed.await_verdicts(1)
+    page = visit(unfed, viewport={"width": 1280, "height": 420})
     news = page.get_by_role("heading", level=1)
     before = news.inner_text()
     page.get_by_text("Show as a table").click()
@@ -378,7 +409,7 @@ def test_the_page_changes_by_itself_and_keeps_the_readers_place(fresh, visit):
     link.focus()
     page.evaluate("window.scrollTo(0, 300); window.kept = document.activeElement")
 
-    fresh.feed(change=farther)
+    unfed.feed(change=farther)
 
     expect(news).not_to_have_text(before, timeout=WAIT_MS)
     expect(news).to_contain_text("drifted")
@@ -612,12 +643,12 @@ def test_versions_show_which_one_serves(monitor, visit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_no_page_has_a_fault_that_a_checker_would_find(monitor, visit, size):
+def test_no_page_has_a_fault_that_a_checker_would_find(attacked, visit, size):
     """Contrast in both themes, names, labels, headings, targets, nothing inline, no wider page."""
-    page = visit(monitor, viewport=size, reduced_motion="reduce")  # colours change at once
+    page = visit(attacked, viewport=size, reduced_motion="reduce")  # colours change at once
     tree = page.context.new_cdp_session(page)
     faults = []
-    for path in visit_all(page, monitor):
+    for path in visit_all(page, attacked):
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
             faults += [(path, theme, complaint) for complaint in page.evaluate(CHECKS)]
@@ -628,19 +659,19 @@ def test_no_page_has_a_fault_that_a_checker_would_find(monitor, visit, size):
 
 
 @pytest.mark.slow
-def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path):
+def test_a_phone_is_wide_enough_in_every_state(unfed, hostile, visit, tmp_path):
     """Before the first event, on a broken feed, and without a champion: no page is wider."""
-    page = visit(fresh, viewport=PHONE)
-    assert too_wide(page, fresh, ("/", "/features", "/performance", "/alerts", "/models")) == []
+    page = visit(unfed, viewport=PHONE)
+    assert too_wide(page, unfed, ("/", "/features", "/performance", "/alerts", "/models")) == []
 
-    fresh.feed(change=lambda row: row.update({HOSTILE: None}))
-    fresh.await_verdicts(1)
-    broken = fresh.windows(state="closed")[0]
+    unfed.feed(change=lambda row: row.update({HOSTILE: None}))
+    unfed.await_verdicts(1)
+    broken = unfed.windows(state="closed")[0]
     assert broken["verdict"] == "broken feed"
     pages = ("/", "/features", "/performance", "/alerts", f"/windows/{broken['id']}")
-    assert too_wide(page, fresh, pages) == []
+    assert too_wide(page, unfed, pages) == []
 
-    bare = copy_workspace(workspace, tmp_path / "bare")
+    bare = copy_workspace(hostile, tmp_path / "bare")
     (bare / "mlflow.db").unlink()
     with serving(bare) as empty:
         page = visit(empty, viewport=PHONE)
@@ -651,43 +682,43 @@ def test_a_phone_is_wide_enough_in_every_state(fresh, workspace, visit, tmp_path
 
 
 @pytest.mark.slow
-def test_a_break_that_persists_is_answered_as_the_page_says(fresh, visit):
+def test_a_break_that_persists_is_answered_as_the_page_says(unfed, visit):
     """Both commands of the card work as they stand, in the folder of the workspace.
 
     What labels say beside the break is no figure that holds.
     """
     for _ in range(3):
-        sent = fresh.feed(change=lambda row: row.update({HOSTILE: None, "distance_km": None}))
-        fresh.label(sent, wrong=True)
-    fresh.await_verdicts(3)
-    until(lambda: fresh.windows(state="closed")[0]["harm"] == "confirmed harm")
-    page = visit(fresh, "/performance")
+        sent = unfed.feed(change=lambda row: row.update({HOSTILE: None, "distance_km": None}))
+        unfed.label(sent, wrong=True)
+    unfed.await_verdicts(3)
+    until(lambda: unfed.windows(state="closed")[0]["harm"] == "confirmed harm")
+    page = visit(unfed, "/performance")
     expect(page.get_by_role("heading", level=1)).to_contain_text("beyond the level of harm")
-    page = visit(fresh, reduced_motion="reduce")
+    page = visit(unfed, reduced_motion="reduce")
     card = page.locator("[data-key=new-normal]")
     expect(card).to_contain_text("broken for 3 windows in a row", timeout=WAIT_MS)
     expect(card.get_by_role("button")).to_have_count(2)
     names = ("Command that accepts it", "Command that holds it")
     accept, hold = (card.get_by_role("region", name=name).inner_text() for name in names)
-    assert faults_in_every_size(page, fresh, "/") == []
+    assert faults_in_every_size(page, unfed, "/") == []
 
-    said(fresh, hold)
+    said(unfed, hold)
     expect(card).to_have_count(0, timeout=WAIT_MS)
-    assert fresh.ask("GET", "/v1/normal")["question"]["state"] == "held"
-    said(fresh, accept)
-    assert fresh.ask("GET", "/v1/normal")["accepted"][0]["features"]
-    until(lambda: "broken feed" not in {w["verdict"] for w in fresh.windows(state="closed")})
+    assert unfed.ask("GET", "/v1/normal")["question"]["state"] == "held"
+    said(unfed, accept)
+    assert unfed.ask("GET", "/v1/normal")["accepted"][0]["features"]
+    until(lambda: "broken feed" not in {w["verdict"] for w in unfed.windows(state="closed")})
 
 
 @pytest.mark.slow
 def test_a_version_that_serves_again_is_said_until_and_beside_its_verdict(
-    monitor, workspace, visit, tmp_path
+    attacked, hostile, visit, tmp_path
 ):
     """Before its first window is judged, and then since when it serves again."""
-    root = copy_workspace(workspace, tmp_path / "ws")
+    root = copy_workspace(hostile, tmp_path / "ws")
     store, now = MonitorSettings(workspace=root).store_url, dt.datetime.now(dt.UTC)
     with Ledger.open(store) as ledger:  # as a rollback leaves it: version 2 served in between
-        served = Stints(ledger, monitor.ask("GET", "/v1/status")["model"])
+        served = Stints(ledger, attacked.ask("GET", "/v1/status")["model"])
         served.serves(1, now - dt.timedelta(hours=2))
         served.serves(2, now - dt.timedelta(hours=1))
     with serving(root) as running:
@@ -797,9 +828,10 @@ def nameless(tree: Any) -> list[str]:
     ]
 
 
-def test_hostile_names_are_only_names(monitor, visit):
+@pytest.mark.slow
+def test_hostile_names_are_only_names(attacked, visit):
     """A feature and a category that look like code are shown as text and never run."""
-    page = visit(monitor, "/features")
+    page = visit(attacked, "/features")
     expect(page.get_by_role("rowheader", name=HOSTILE)).to_be_visible()
     page.get_by_role("link", name=HOSTILE, exact=True).click()
     page.wait_for_url("**/features/%3Cimg**")
@@ -809,14 +841,14 @@ def test_hostile_names_are_only_names(monitor, visit):
     page.locator("[data-key=shares] summary").click()
     expect(page.get_by_role("rowheader", name=HOSTILE_VALUE)).to_be_visible()
     assert page.locator("main img, main script").count() == 0
-    for _ in visit_all(page, monitor):
+    for _ in visit_all(page, attacked):
         assert page.evaluate("window.hacked") is None
 
 
 @pytest.mark.slow
-def test_every_stop_of_the_tab_key_is_seen(monitor, visit):
+def test_every_stop_of_the_tab_key_is_seen(attacked, visit):
     """From the first stop, which skips the menu, to the last: the focus is always visible."""
-    page = visit(monitor)
+    page = visit(attacked)
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
