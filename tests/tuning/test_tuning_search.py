@@ -436,7 +436,30 @@ def test_what_code_of_others_raises_is_told_as_theirs(tmp_path, monkeypatch, por
     assert f"set tuning.{port} to another one" in caught.value.remedy
 
 
-@pytest.mark.parametrize("bars", [{1: math.nan}, {1: "high"}, {"one": 0.5}, {1: None}])
+@pytest.mark.parametrize("answer", [None, 7, [None] * 4, ["xn"] * 4])
+def test_proposals_that_are_none_are_told(tmp_path, monkeypatch, answer):
+    """A sampler answers with parameters by name, for each trial."""
+    odd = type("Odd", (RandomSampler,), {"ask": lambda *_: answer})
+    monkeypatch.setitem(SAMPLERS._opened, "random", odd)
+    with pytest.raises(ConfigError, match=r"tuning\.sampler: it raised"):
+        find(bowl, tmp_path, sampler="random")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "no space"), MemoryError()])
+def test_what_the_machine_lacks_is_not_blamed_on_a_sampler(tmp_path, monkeypatch, error):
+    """A full disk is a full disk, whoever meets it."""
+
+    def ask(*_):
+        raise error
+
+    monkeypatch.setitem(SAMPLERS._opened, "random", type("Odd", (RandomSampler,), {"ask": ask}))
+    with pytest.raises(type(error)):
+        find(bowl, tmp_path, sampler="random")
+
+
+@pytest.mark.parametrize(
+    "bars", [{1: math.nan}, {1: -math.inf}, {1: "high"}, {"one": 0.5}, {1: None}]
+)
 def test_bars_are_finite_numbers_by_whole_steps(tmp_path, monkeypatch, bars):
     """What is no bar is refused before a worker compares with it."""
     odd = type("Odd", (MedianPruner,), {"bars": lambda *_: bars})

@@ -225,7 +225,7 @@ class _Search:
         with _told_of("pruner"):
             bars = dict(self.pruner.bars(earlier, self.direction))
         for step, bar in bars.items():
-            if not (isinstance(step, Integral) and isinstance(bar, Real) and math.isfinite(bar)):
+            if not (isinstance(step, Integral) and isinstance(bar, Real) and abs(bar) < math.inf):
                 raise ConfigError(
                     f"tuning.pruner: its bar at step {step!r} is {bar!r}; bars are finite numbers "
                     "by whole steps",
@@ -235,7 +235,7 @@ class _Search:
 
     def _proposed(self, numbers: range) -> list[dict[str, Scalar]]:
         with _told_of("sampler"):
-            proposed = self.sampler.ask(numbers)
+            proposed = [dict(params) for params in self.sampler.ask(numbers)]
         if len(proposed) != len(numbers):
             raise ConfigError(
                 f"tuning.sampler: it proposed {len(proposed)} trials where {len(numbers)} were "
@@ -256,10 +256,10 @@ class _Search:
 
 @contextmanager
 def _told_of(port: Literal["sampler", "pruner"]) -> Iterator[None]:
-    """What code of others raises is told as theirs."""
+    """What code of others raises is told as theirs, but for what the machine lacks."""
     try:
         yield
-    except TidemillError:
+    except (TidemillError, OSError, MemoryError):
         raise
     except Exception as exc:
         raise ConfigError(
