@@ -100,6 +100,7 @@ def test_what_a_killed_run_set_is_taken_back_and_said(finished, copy, cli, door)
     assert "taken back" not in cli(*run_it).err
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_set_is_no_stages_setting(blank, copy, cli):
     """DVC's door refuses it; kept by hand, or taken back by a run, as the remedy says."""
     root = copy(blank)

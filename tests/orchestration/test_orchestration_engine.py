@@ -124,6 +124,7 @@ def test_an_error_of_the_data_is_not_retried(workspace, settings, pipeline_of, s
     assert {task.run_count for task in run.tasks.values()} <= {0, 1}
 
 
+@pytest.mark.slow
 def test_a_worker_lost_for_good_is_an_error_of_its_own(
     workspace, settings, pipeline_of, said, only_run
 ):
@@ -161,6 +162,7 @@ def test_a_service_that_comes_back_costs_one_more_attempt(
     assert tasks["register"].run_count == 2
 
 
+@pytest.mark.slow
 def test_the_first_error_stops_the_others(workspace, settings, pipeline_of, said, tmp_path):
     """After an error no further item begins."""
     folder = tmp_path / "done"

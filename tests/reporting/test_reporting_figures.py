@@ -102,7 +102,13 @@ def test_figure_is_a_picture(drawn, name):
     assert [str(warning.message) for warning in said] == []
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[] if n in {"roc", "importance"} else pytest.mark.slow)
+        for n in FIGURES
+    ],
+)
 def test_same_values_same_bytes(drawn, tmp_path, name):
     """Drawing again, also under another matplotlib style, gives the same file."""
     import matplotlib as mpl

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from tidemill.errors import ConfigError
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.testing.bad_searchers import BAD_PRUNERS, BAD_SAMPLERS
 from tidemill.testing.searchers import PrunerContract, SamplerContract
@@ -61,7 +62,8 @@ def test_each_clause_has_one_that_breaks_it(port):
 
 
 RAISED = {
-    "test_a_search_goes_on_where_it_was": (TypeError,),  # the objective's, of a value it cannot use
+    # The objective's, of a value it cannot use; a sampler's is told as the sampler's.
+    "test_a_search_goes_on_where_it_was": (TypeError, ConfigError),
     "test_any_state_will_do": (IndexError,),
     "test_the_best_goes_on": (Pruned,),
 }
