@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tidemill.testing.commands import Said, run_command
 from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, finished_workspace
+
+
+def marked(kinds: Iterable[str], slow: set[str]) -> list[Any]:
+    """The kinds, some of them for the slow tests: they fail where others do."""
+    return [pytest.param(k, marks=[pytest.mark.slow] if k in slow else []) for k in kinds]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.cli.conftest import marked
 
 from tidemill.config import load_params
 from tidemill.ingestion.first_look.prospects import leaks, times_unused
@@ -28,11 +29,6 @@ def write(folder, **columns):
         *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
     ]
     (folder / "a.csv").write_text("\n".join(lines) + "\n")
-
-
-def marked(kinds, slow):
-    """The kinds, some of them for the slow tests: they fail where others do."""
-    return [pytest.param(k, marks=[pytest.mark.slow] if k in slow else []) for k in kinds]
 
 
 TARGETS = {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.cli.conftest import marked
 
 from tidemill.config import changed_settings, read_params, set_params
 from tidemill.errors import ConfigError
@@ -28,11 +29,6 @@ TABLE = pd.DataFrame(
 CSV = TABLE.to_csv(index=False).encode()
 TRUTHS = CSV.replace(b",yes\n", b",true\n").replace(b",no\n", b",false\n")
 OBJECTS = TABLE.to_dict("records")
-
-
-def marked(kinds, slow):
-    """The kinds, some of them for the slow tests: they fail where others do."""
-    return [pytest.param(k, marks=[pytest.mark.slow] if k in slow else []) for k in kinds]
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tidemill.cli.starting import draft
@@ -362,7 +364,15 @@ def stages_since(root: Path, lock: bytes) -> set[str]:
     return {name for name in new if new[name] != old.get(name)}
 
 
-def test_a_refusal_is_readable_and_hinders_nothing(finished, copy, cli):
+#: Of a run after which all is well: to the shards, and with the slow tests to its end.
+AFTERWARDS = [
+    pytest.param(("--until", "shard"), id="shards"),
+    pytest.param((), id="whole", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("until", AFTERWARDS)
+def test_a_refusal_is_readable_and_hinders_nothing(until, finished, copy, cli):
     """People see a table of reasons with counts, and a remedy; after the mending all goes on."""
     root = copy(finished)
     kept = (root / "params.yaml").read_text()
@@ -382,7 +392,7 @@ def test_a_refusal_is_readable_and_hinders_nothing(finished, copy, cli):
     assert made.document == {"data_docs": str(pages)}
     assert pages.exists()
     (root / "params.yaml").write_text(kept)
-    done = cli("run", "--direct", "--until", "shard", "-w", root)
+    done = cli("run", "--direct", *until, "-w", root)
     assert done.code == 0
     assert f"tidemill suite docs makes {pages}" in " ".join(done.out.split())
     assert not pages.exists()  # they spoke of the validation that was refused
@@ -442,7 +452,8 @@ def test_a_flipped_byte_in_a_shard_is_found_by_each_reader(stage, finished, copy
     assert output_hashes(root) == before
 
 
-def test_a_run_heals_a_flipped_byte(finished, copy, cli):
+@pytest.mark.parametrize("until", AFTERWARDS)
+def test_a_run_heals_a_flipped_byte(until, finished, copy, cli):
     """shards verify tells the damaged file, and the next run makes the same bytes again."""
     root = copy(finished)
     shard = ShardManifest.read(root / "data/shards").shards[1].file.path
@@ -451,7 +462,7 @@ def test_a_run_heals_a_flipped_byte(finished, copy, cli):
     assert done.code == 3
     assert done.document["error"] == "IntegrityError"
     assert [row["path"] for row in done.document["fields"]["table"]] == [shard]
-    assert cli("run", "--direct", "--until", "shard", "-w", root).code == 0
+    assert cli("run", "--direct", *until, "-w", root).code == 0
     assert output_hashes(root) == output_hashes(finished)
 
 
@@ -616,10 +627,23 @@ def test_a_run_may_wait_for_the_other(finished, copy, cli, hold):
     """With --wait the second run goes on as soon as the first lets go."""
     root = copy(finished)
     holder = hold(root)
-    timer = threading.Timer(0.5, lambda: holder.communicate("\n"))
-    timer.start()
+    lock = str(root / ".tidemill" / "lock")
+    asked, over = threading.Event(), threading.Event()
+
+    def let_go_once_asked():
+        while lock not in {file.path for file in psutil.Process().open_files()}:
+            if over.wait(0.02):
+                return
+        time.sleep(0.1)  # it is open, and asked for in the next line
+        asked.set()
+        holder.communicate("\n")
+
+    watching = threading.Thread(target=let_go_once_asked)
+    watching.start()
     done = cli("run", "--direct", "--until", "look", "-w", root, "--wait", "60", "--json")
-    timer.join()
+    over.set()
+    watching.join()
+    assert asked.is_set()
     assert done.code == 0, done.err
 
 

@@ -504,10 +504,14 @@ def test_settings_that_would_make_other_shards_are_refused(root, live, again, ch
     assert "tidemill run" in caught.value.remedy
 
 
-def test_without_a_champion_there_is_nothing_to_go_on_from(root, live, again):
+@pytest.mark.parametrize("lost", ["alias", pytest.param("store", marks=pytest.mark.slow)])
+def test_without_a_champion_there_is_nothing_to_go_on_from(lost, root, live, again):
     """The error says how to get one."""
-    client = Tracker(f"sqlite:///{root}/mlflow.db", "rides").client()
-    client.delete_registered_model_alias("rides", "champion")
+    if lost == "store":
+        (root / "mlflow.db").unlink()
+    else:
+        client = Tracker(f"sqlite:///{root}/mlflow.db", "rides").client()
+        client.delete_registered_model_alias("rides", "champion")
     with pytest.raises(ModelMissing, match="no champion"):
         again(root, live(root, 300))
 
