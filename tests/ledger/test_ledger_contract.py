@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from tidemill.ledger import Ledger
 from tidemill.ledger.database import tables
 from tidemill.testing.ledgers import LedgerContract, fire_decision
 from tidemill.testing.postgres import PostgresServer
@@ -42,6 +45,23 @@ class TestSqlite(StoreContract):
         store = tmp_path / "ledger.db"
         store.write_bytes(empty_store())
         return f"sqlite:///{store}"
+
+
+def sqlite_schema(store: Path) -> list[tuple[str, ...]]:
+    """Kind, name and statement of all tables, with their columns, and of all indexes."""
+    query = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+    with closing(sqlite3.connect(store)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_new_store_has_the_tables_of_the_ready_one(tmp_path):
+    """Where there is neither a file nor a folder for it."""
+    new, ready = tmp_path / "store" / "ledger.db", tmp_path / "ready.db"
+    Ledger.open(f"sqlite:///{new}").close()
+    ready.write_bytes(empty_store())
+    made = sqlite_schema(new)
+    assert made == sqlite_schema(ready)
+    assert {name for kind, name, _ in made if kind == "table"} > set(tables.metadata.tables)
 
 
 @pytest.mark.slow

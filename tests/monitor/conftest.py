@@ -57,7 +57,10 @@ def hung() -> Iterator[tuple[str, list[socket.socket]]]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a champion; never change it, take a copy (fixture ``workspace``)."""
+    """A workspace with a champion, a store without a row and no .dvc.
+
+    Never change it, take a copy (fixture ``workspace``).
+    """
     base = tmp_path_factory.getbasetemp()
     return made_once(base, "watched", lambda folder: _make_watched(base, folder)) / "ws"
 

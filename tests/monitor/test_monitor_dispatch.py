@@ -5,16 +5,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
+import traceback
 import uuid
 from dataclasses import replace
 from email.utils import format_datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,8 +20,9 @@ from standardwebhooks.webhooks import Webhook
 
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.errors import ServiceUnavailable
-from tidemill.ledger import WrongState
+from tidemill.ledger import Ledger, WrongState
 from tidemill.testing.tcp_ports import hung_server
+from tidemill.testing.traffic import empty_store
 from tidemill.testing.worlds import START, World
 from tidemill_monitor import courier
 from tidemill_monitor.dispatch import Dispatcher
@@ -36,7 +35,6 @@ from tidemill_monitor.watching.alerting import notices
 from tidemill_monitor.watching.incidents import Told
 from tidemill_monitor.watching.takeover import why_unwatched
 
-ROOT = Path(__file__).parents[2]
 SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 MINUTE = dt.timedelta(minutes=1)
 
@@ -1124,46 +1122,53 @@ def test_a_message_for_an_attempt_that_is_over_calls_nobody(decided, prefect):
     assert station.ledger.outbox.counts()["done"] == 1
 
 
-KILLED = """
-import datetime as dt, os, signal, sys
-from types import SimpleNamespace
-from tidemill.config.monitoring import MonitoringConfig
-from tidemill.ledger import Ledger
-from tidemill_monitor.dispatch import Dispatcher
-from tidemill_monitor.dispatch.flow_runs import call_message
+def work_until_killed(url: str, api: str, when: str) -> None:
+    """Open a decision, or start its run, and die right after by kill -9."""
 
-url, api, when = sys.argv[1:]
-now = dt.datetime.now(dt.UTC)
-die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
-ledger = Ledger.open(url)
-if when == "before the call":
-    ledger.decisions.open(
-        model="rides", champion_version=1, reason="harm", at=now,
-        message=lambda found: call_message(found, 1),
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    now = dt.datetime.now(dt.UTC)
+    ledger = Ledger.open(url)
+    if when == "before the call":
+        ledger.decisions.open(
+            model="rides",
+            champion_version=1,
+            reason="harm",
+            at=now,
+            message=lambda found: call_message(found, 1),
+        )
+        die()
+    dispatcher = Dispatcher(
+        ledger=ledger,
+        clock=lambda: now,
+        champion=None,
+        topics=None,
+        params=SimpleNamespace(monitoring=MonitoringConfig()),
+        settings=SimpleNamespace(
+            prefect_api_url=api, prefect_link=None, root="/workspace", report_url="http://m"
+        ),
     )
-    die()
-dispatcher = Dispatcher(
-    ledger=ledger, clock=lambda: now, champion=None, topics=None,
-    params=SimpleNamespace(monitoring=MonitoringConfig()),
-    settings=SimpleNamespace(
-        prefect_api_url=api, prefect_link=None, root="/workspace", report_url="http://m"
-    ),
-)
-ledger.decisions.launched = die
-dispatcher.work()
-"""
+    ledger.decisions.launched = die
+    dispatcher.work()
 
 
-@pytest.mark.slow
 def test_killed_between_decision_and_call_one_run_is_started(tmp_path, reference, prefect):
     """kill -9 after the decision, and kill -9 after the call before it was noted: one run."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    store = tmp_path / "ledger.db"
+    store.write_bytes(empty_store())
 
     def killed(when: str) -> None:
-        command = [sys.executable, "-c", KILLED, url, prefect.url, when]
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/platform:{ROOT}/monitoring"}
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        child = os.fork()  # it has imported all, and nothing of the parent's is open
+        if child == 0:
+            try:
+                signal.alarm(60)
+                work_until_killed(f"sqlite:///{store}", prefect.url, when)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
     killed("before the call")
     assert prefect.calls == 0

@@ -198,10 +198,14 @@ def test_a_known_id_with_other_features_is_told(shared, rides, as_stream, key):
     assert 'tidemill_monitor_rows_total{outcome="changed",route="/v1/predict"}' in text
 
 
-def test_without_a_champion_nothing_is_guessed(workspace, start_monitor, clock):
+@pytest.mark.parametrize("away", ["model", pytest.param("registry", marks=pytest.mark.slow)])
+def test_without_a_champion_nothing_is_guessed(workspace, start_monitor, away):
     """503 and readiness say so; the service runs."""
-    tracker = Tracker(f"sqlite:///{workspace / 'mlflow.db'}", "rides")
-    tracker.client().delete_registered_model("rides")
+    registry = workspace / "mlflow.db"
+    if away == "registry":
+        registry.unlink()
+    else:
+        Tracker(f"sqlite:///{registry}", "rides").client().delete_registered_model("rides")
     with start_monitor(workspace) as monitor:
         answer = monitor.post(PATH, json={"records": [{"features": {}}]})
         assert (answer.status_code, answer.json()["code"]) == (503, "NoChampion")

@@ -336,20 +336,20 @@ def test_what_a_session_changes_needs_its_token(visited):
     assert visited.client.post(path, data={"csrf_token": "x" * 20_000}).status_code == 413
 
 
-def test_a_login_form_must_be_ours(visited):
+def test_a_login_form_must_be_ours(monitor):
     """Without the page's own token and cookie nobody is logged in, whatever the key."""
-    key = visited.texts["operate"]
-    forged = visited.client.post("/login", data={"key": key, "csrf_token": "x"})
+    key = monitor.texts["operate"]
+    forged = monitor.client.post("/login", data={"key": key, "csrf_token": "x"})
     assert forged.status_code == 403
-    token = form_token(visited)
+    token = form_token(monitor)
     assert (
-        visited.client.post("/login", data={"key": key, "csrf_token": token + "x"}).status_code
+        monitor.client.post("/login", data={"key": key, "csrf_token": token + "x"}).status_code
         == 403
     )
     foreign = {"Origin": "http://evil.example"}
-    answer = visited.client.post("/login", data={"key": key, "csrf_token": token}, headers=foreign)
+    answer = monitor.client.post("/login", data={"key": key, "csrf_token": token}, headers=foreign)
     assert answer.status_code == 403
-    assert "tm_session" not in visited.client.cookies
+    assert "tm_session" not in monitor.client.cookies
 
 
 def test_wrong_keys_at_the_login_page(monitor):

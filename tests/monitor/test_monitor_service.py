@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import stat
 from types import SimpleNamespace
 
 import jsonschema
@@ -24,7 +26,19 @@ def test_readiness_tells_of_each_part(shared):
     assert all(part["ok"] for part in document["parts"].values())
 
 
-def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(shared):
+def test_a_workspace_that_was_never_watched_is_watched(workspace, start_monitor, rides):
+    """Folder, keys and store are made at the first start."""
+    shutil.rmtree(workspace / ".tidemill" / "monitor")
+    with start_monitor(workspace) as monitor:
+        answer = monitor.client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+        assert stat.S_IMODE(monitor.service.settings.folder.stat().st_mode) == 0o700
+        rows = rides.events(3, at=monitor.clock())
+        assert monitor.post("/v1/events", json={"events": rows}).status_code == 202
+        assert monitor.stored() == 3
+
+
+def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(shared, monkeypatch):
     """503 with the kind of error and no names; well again as soon as the store is."""
 
     def full(timeout):
@@ -33,7 +47,7 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(shared):
     service = shared.service
     refusing = SimpleNamespace(probe=full, outbox=service.ledger.outbox)
     asked = leaned_on(service.settings, refusing, service.champion, service.pool)
-    service.readiness = Readiness(asked)
+    monkeypatch.setattr(service, "readiness", Readiness(asked))
     answer = shared.client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["parts"]["ledger"] == {
@@ -44,7 +58,7 @@ def test_a_store_that_takes_no_writes_is_not_ready_and_recovers(shared):
     assert "secret" not in answer.text
     assert shared.client.get("/healthz").status_code == 200
     asked = leaned_on(service.settings, service.ledger, service.champion, service.pool)
-    service.readiness = Readiness(asked)
+    monkeypatch.setattr(service, "readiness", Readiness(asked))
     assert shared.client.get("/readyz").status_code == 200
 
 
