@@ -218,25 +218,34 @@ def test_compressed_text_is_read(tmp_path: Path, compression: str, form: str) ->
     assert [b.table.num_rows for b in batches] == [100] * 5
 
 
-def test_a_truncated_gzip_file_is_refused_with_its_position(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "blocks"), [(40_000, 0), pytest.param(300_000, 1, marks=pytest.mark.slow)]
+)
+def test_a_truncated_gzip_file_is_refused_with_its_position(
+    tmp_path: Path, count: int, blocks: int
+) -> None:
     """The error names the file and how far it could be read."""
     rng = np.random.default_rng(1)
-    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=40_000))
+    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=count))
     whole = gzip.compress(("x,y\n" + lines).encode())
     (tmp_path / "a.csv.gz").write_bytes(whole[: len(whole) * 9 // 10])
     with pytest.raises(SourceUnreadable, match=r"a\.csv\.gz") as caught:
         read_all(tmp_path)
     assert caught.value.fields["path"] == "a.csv.gz"
     assert 0 < caught.value.fields["position"] <= len(whole)
+    assert caught.value.fields["expanded"] == blocks * streams.BLOCK_BYTES
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 @pytest.mark.parametrize("harm", ["cut", "flip"])
-def test_damaged_compressed_files_are_refused(tmp_path: Path, compression: str, harm: str) -> None:
+@pytest.mark.parametrize("count", [15_000, pytest.param(300_000, marks=pytest.mark.slow)])
+def test_damaged_compressed_files_are_refused(
+    tmp_path: Path, compression: str, harm: str, count: int
+) -> None:
     """Never a shorter or another table."""
     path = tmp_path / "a.csv"
     rng = np.random.default_rng(2)
-    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=15_000))
+    lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=count))
     with pa.CompressedOutputStream(str(path), compression) as out:
         out.write(("x,y\n" + lines).encode())
     dataset = DatasetConfig(source=".", target="y", look_rows=100)

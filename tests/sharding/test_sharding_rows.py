@@ -92,27 +92,31 @@ class BackwardsEngine:
 
 
 @pytest.mark.parametrize(
-    "time",
+    ("time", "rows"),
     [
-        pytest.param(True, id="source order"),
-        pytest.param(False, id="dealt order", marks=pytest.mark.slow),
+        pytest.param(True, 1000, id="source order"),
+        pytest.param(True, 2000, id="source order, more rows", marks=pytest.mark.slow),
+        pytest.param(False, 2000, id="dealt order, more rows", marks=pytest.mark.slow),
     ],
 )
-def test_order_of_work_does_not_show(kit, tmp_path, monkeypatch, time):
+def test_order_of_work_does_not_show(kit, tmp_path, monkeypatch, time, rows):
     """Many pieces worked on backwards or forwards leave the same files."""
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
-    table = kit.make(1000, time=time)
+    table = kit.make(rows, time=time)
     config = {"shards": 5}
     one = table.shard(tmp_path / "one", config)
     two = table.shard(tmp_path / "two", config, engine=BackwardsEngine())
     assert kit.hashes(one) == kit.hashes(two)
 
 
+@pytest.mark.parametrize(
+    ("rows", "block_rows"), [(500, 23), pytest.param(900, 17, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("by", ["hash", "stratified"])
-def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
+def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by, rows, block_rows):
     """Rows are known by their number in their file: blocks, pieces and workers change nothing."""
     config = {"shards": 5, "holdout": {"by": by}}
-    first, second = (kit.make(500, key=False, time=False, block_rows=n) for n in (200, 23))
+    first, second = (kit.make(rows, key=False, time=False, block_rows=n) for n in (200, block_rows))
     one = first.shard(tmp_path / "one", config, key=None)
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
     two = second.shard(tmp_path / "two", config, key=None, engine=BackwardsEngine())
@@ -120,10 +124,11 @@ def test_without_a_key_the_cut_does_not_show(kit, tmp_path, monkeypatch, by):
     assert verify(one, StoreFolder.at(tmp_path / "one" / "shards"), LocalEngine(1)) == ()
 
 
+@pytest.mark.parametrize("rows", [1000, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("time", [True, False], ids=["source order", "dealt order"])
-def test_sizes_of_pieces_and_frames_do_not_show(kit, tmp_path, monkeypatch, time):
+def test_sizes_of_pieces_and_frames_do_not_show(kit, tmp_path, monkeypatch, time, rows):
     """Many small pieces, few that were merged from runs, and short frames leave the same files."""
-    table = kit.make(1000, time=time)
+    table = kit.make(rows, time=time)
     one = table.shard(tmp_path / "one", {"shards": 5})
     monkeypatch.setattr("tidemill.sharding.pieces._PIECE_BYTES", 1)
     monkeypatch.setattr("tidemill.storage.piece_writer._FRAME_ROWS", 7)
