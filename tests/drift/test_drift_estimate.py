@@ -265,6 +265,32 @@ def test_stored_outputs_become_scores_again():
     assert scores_of_outputs(strange, three).tolist() == [pytest.approx([1 / 3] * 3)]
 
 
+#: Figures of two sets of held-out rows, as code told them that took one set at a time.
+KNOWN = {
+    Task.BINARY: {
+        "roc_auc": [0.6566615722509354, 0.47771022775249666],
+        "average_precision": [1.5283765243301135, 21.077359376183413],
+        "log_loss": [0.9780346700886418, 2.192258984864897],
+        "accuracy": [0.9830207304320016, 0.5206016417553606],
+        "f1": [0.9953546592865395, 0.9274477898017964],
+        "brier": [1.6187422720181404, 4.622532871891186],
+    },
+    Task.MULTICLASS: {
+        "roc_auc": [np.nan, np.nan],
+        "log_loss": [2.564054957747002, 3.2751803442170817],
+        "accuracy": [2.517971686843091, 2.9605747933018036],
+        "f1": [np.nan, np.nan],
+        "brier": [2.4876542490698696, 3.249367069152227],
+    },
+    Task.REGRESSION: {
+        "mae": [2.1394364939091766, 3.5566889870506015],
+        "rmse": [1.2311302713606773, 1.746695089627491],
+        "r2": [np.nan, 0.9986023246929657],
+        "bias": [1.6187422720181404, 4.622532871891186],
+    },
+}
+
+
 @pytest.mark.parametrize("task", list(Task))
 def test_many_sets_of_held_out_rows_are_told_as_each_alone(task):
     """To the last bit, groups without rows and figures that are not defined included."""
@@ -272,12 +298,16 @@ def test_many_sets_of_held_out_rows_are_told_as_each_alone(task):
     held = rng.random((9, len(SUMS[task]), 37)) * 50
     held[::2, 0] = np.floor(held[::2, 0] * (rng.random((5, 37)) < 0.6))
     held[3, 1:3] = 0.0
+    if task is Task.REGRESSION:
+        held[1:, 4] *= 1000  # the target varies, but in the first
     counts, inside = np.floor(rng.random(37) * 30), rng.random(37)
     together = expected_figures(task, held, counts, inside)
     for number, alone in enumerate(held):
         for name, value in expected_figures(task, alone, counts, inside).items():
             assert together[name].shape == (9,)
             np.testing.assert_array_equal(together[name][number], value)
+    first_two = {name: values[:2].tolist() for name, values in together.items()}
+    np.testing.assert_equal(first_two, KNOWN[task])
 
 
 def test_groups_have_enough_rows_wherever_rows_are():

@@ -22,8 +22,8 @@ from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 BARE = DriftConfig(min_effect=0.0)
 EDGES = np.quantile(np.random.default_rng(9).normal(size=9_000), np.arange(1, 17) / 17)
 FEATURES = 12
+#: The fewest blocks and the most that count as few; the others run under make test-all.
 FEW = {(4, True), (11, False)}
-"""The fewest blocks and the most that count as few; the others run under make test-all."""
 
 
 def steady(rng, rows):
