@@ -1,7 +1,9 @@
 """The house stands as DESIGN says: rooms, floors and names that a machine can check."""
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from functools import cache
@@ -104,6 +106,34 @@ def test_no_modules_import_in_a_circle():
             break
         arrows = {one: arrows[one] & kept for one in kept}
     assert sorted(arrows) == []
+
+
+#: Modules whose names are given, with what our own code warns of as an error.
+IMPORT = """
+import importlib, sys, warnings
+warnings.filterwarnings("error", module="tidemill")
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.slow
+def test_every_module_can_be_imported():
+    """Those without an example too, which no collection imports; migrations are Alembic's."""
+    names = [
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        for package in (PACKAGE, MONITOR)
+        for path in sorted(package.rglob("*.py"))
+        if "migrations" not in path.parts
+    ]
+    paths = os.pathsep.join(str(package.parent) for package in (PACKAGE, MONITOR))
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT, *names],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_architecture_names_every_room():

@@ -17,8 +17,20 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from tidemill.config import load_params
+from tidemill.drafting import init_workspace
+from tidemill.engines import open_engine
+from tidemill.learning import fit, predict_scores
+from tidemill.metrics import figures_of
+from tidemill.pipeline import context_for, find_stage
+from tidemill.schema import Role
+from tidemill.settings import Settings
+from tidemill.stages.blocks import reduced_blocks
+from tidemill.storage import ShardManifest, Workspace
 from tidemill.testing.commands import run_command
 
 pytestmark = pytest.mark.real
@@ -141,6 +153,40 @@ def test_adult(tmp_path: Path) -> None:
     unpack("adult.tar.gz", tmp_path)
     typed(ADULT, tmp_path)
     check_adult(run(tmp_path / "census"))
+
+
+def test_some_rows_of_adult(tmp_path: Path) -> None:
+    """A quarter of the census rows, from the file to a matrix on which a short fit is good.
+
+    Without the categories the same fit ends at 0.868, without the numbers at 0.877.
+    """
+    path = unpack("adult.tar.gz", tmp_path) / "adult" / "raw" / "adults.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 12_000), path)
+    workspace, settings = Workspace.at(tmp_path / "census"), Settings(workers=1)
+    with open_engine(settings) as engine:
+        init_workspace(
+            workspace,
+            source=str(path.parent),
+            target="class",
+            time=None,
+            key=None,
+            assignments=["sharding.holdout.by=order", "sharding.holdout.test=0.3"],
+            engine=engine,
+        )
+        params = load_params(workspace.root)
+        context = context_for(workspace, params, settings, engine)
+        for name in ("look", "ingest", "shard", "reduce"):
+            find_stage(name).run(context, params)
+        manifest = ShardManifest.read(workspace.shards)
+        blocks = {role: reduced_blocks(context, manifest, role) for role in Role}
+    assert sum(manifest.rows(role) for role in Role) == 12_000
+    task, classes = manifest.schema.task, manifest.schema.classes
+    quick = {"num_iterations": 40, "learning_rate": 0.2, "num_leaves": 15}
+    parts = blocks[Role.TRAIN], blocks[Role.VALIDATION]
+    fitted = fit(params.training, quick, *parts, task=task, classes=classes, seed=params.seed)
+    X, y = (np.concatenate(part) for part in zip(*blocks[Role.TEST], strict=True))
+    scores = predict_scores(fitted.estimator, X, task)
+    assert figures_of(task, scores, y, classes=classes).values()["roc_auc"] >= 0.91
 
 
 @pytest.mark.slow
