@@ -292,11 +292,12 @@ def test_require_promotion_ends_with_4(weaker, copy, cli):
 def test_a_better_challenger_becomes_champion_if_the_margin_lets_it(weaker, copy, cli):
     """Better by less than the stated margin: the gate stays shut. Without it the alias moves.
 
-    The evidence is kept with the version.
+    The evidence is kept with the version, which serves refitted and keeps what was judged.
     """
     root = copy(weaker)
     setting(
         root,
+        "training.refit=full",
         "training.params.num_iterations=40",
         "training.params.learning_rate=0.15",
         "registration.min_improvement=0.2",
@@ -317,6 +318,8 @@ def test_a_better_challenger_becomes_champion_if_the_margin_lets_it(weaker, copy
     evidence = json.loads(found["versions"][3]["tidemill.promotion"])
     assert evidence["replaces"] == 1
     assert evidence["roc_auc"] > evidence["champion_roc_auc"]
+    loaded = load_champion(f"sqlite:///{root}/mlflow.db", "rides")
+    assert loaded.pipeline is not loaded.judged
 
 
 @pytest.mark.slow
