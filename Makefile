@@ -11,12 +11,17 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # One process more than cores: many tests wait for a server or a process of their own.
 PARALLEL := -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 3) + 1)') --dist loadfile
 
+# What tests write for a moment, thousands of small files and each flushed, is kept in memory where
+# there is much room.
+SCRATCH := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 12000000 2>/dev/null \
+  && echo /dev/shm/tidemill-tests-$$(id -u)-$(notdir $(CURDIR)))
+
 .PHONY: run test test-all check bench up lock clean help
 
 help:
 	@echo "make run       the whole job on sample data, to a registered model"
 	@echo "make up        Prefect and MLflow servers with the deployments, on localhost"
-	@echo "make test      the tests (about ten minutes on 2 cores); make test-all: the slow ones too"
+	@echo "make test      the tests (under ten minutes on 2 cores); make test-all: the slow ones too"
 	@echo "make check     lint, types, layers"
 	@echo "make bench     the figures of docs/benchmarks.md"
 
@@ -28,7 +33,8 @@ up: $(VENV)/.core
 	tidemill up
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" --ignore=tests/test_layout.py $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/test_layout.py $(PARALLEL) $(SCRATCH:%=--basetemp=%)
+	@$(if $(SCRATCH),rm -rf $(SCRATCH))
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -18,6 +18,9 @@ from tidemill.errors import SchemaMismatch
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import QUICK, run_here
 
+# A whole run of a table of its own; test_cli_score scores among the fast tests.
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 NAMES = ["id", "price", "town", "seen", "kind"]
 

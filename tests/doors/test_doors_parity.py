@@ -139,7 +139,7 @@ def test_tidemill_run_mends_what_dvc_made(reproduced, copy, ran):
 @pytest.mark.parametrize(
     ("stage", "lost", "assignment"),
     [
-        ("look", "data/schema.json", QUICK),
+        pytest.param("look", "data/schema.json", QUICK, marks=pytest.mark.slow),
         pytest.param(
             "train",
             "models/candidate/training.json",

@@ -458,6 +458,7 @@ def test_a_monitor_that_does_not_answer_is_told_with_a_remedy(monitor, visit):
     visit.said[:] = [line for line in visit.said if "ERR_INTERNET" not in line]
 
 
+@pytest.mark.slow
 def test_the_map_leads_to_the_feature_by_keyboard_alone(monitor, visit):
     """Tab reaches the map once, arrows move inside, Enter opens what moved."""
     page = visit(monitor, "/features")
@@ -590,6 +591,7 @@ def test_a_retraining_is_approved_by_a_person(monitor, visit):
     assert decision(monitor, name)["state"] != "awaiting approval"
 
 
+@pytest.mark.slow
 def test_a_retraining_is_stopped_by_a_person(monitor, visit):
     """The question is asked, and the decision ends in the store with who ended it."""
     until(lambda: open_state(monitor) is not None)

@@ -83,6 +83,7 @@ def cli(station, tmp_path, monkeypatch, capfd):
         thread.join(20)
 
 
+@pytest.mark.slow
 def test_a_break_is_answered_by_commands(station, cli):
     """Shown, held, accepted; an answer to nothing, or to another break, is exit 2 with a remedy."""
     assert cli("normal", "show").document == {"question": None, "accepted": []}

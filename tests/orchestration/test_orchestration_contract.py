@@ -20,3 +20,6 @@ class TestPrefectEngine(EngineContract):
     @pytest.fixture
     def engine(self, inner, client):
         return PrefectEngine(inner, max_children=8, retry_delay_seconds=0.1)
+
+    # Its retries take seconds; test_orchestration_engine kills a worker among the fast tests.
+    test_a_lost_worker_is_told = pytest.mark.slow(EngineContract.test_a_lost_worker_is_told)

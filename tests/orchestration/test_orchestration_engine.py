@@ -43,6 +43,7 @@ def test_shards_are_child_tasks_that_the_api_shows(
     assert {task.state_name for task in tasks.values()} == {"Completed"}
 
 
+@pytest.mark.slow
 def test_a_stage_has_about_fifty_children_at_most(workspace, settings, pipeline_of, said, only_run):
     """However many shards and maps a stage has, Prefect sees about fifty tasks of it."""
 
@@ -106,6 +107,7 @@ def test_an_error_that_a_retry_can_help_is_retried(
     assert {tasks[f"ingest {n}/2"].run_count for n in (1, 2)} == {2}
 
 
+@pytest.mark.slow
 def test_an_error_of_the_data_is_not_retried(workspace, settings, pipeline_of, said, only_run):
     """Refused data arrive as their own type, after one attempt, with fields and remedy."""
 

@@ -136,6 +136,7 @@ def guard(tmp_path, tmp_path_factory):
         )
 
 
+@pytest.mark.slow
 def test_a_lock_file_that_dvc_is_writing_is_left_alone(workspace, pipeline, guard):
     """What looks torn while its guard is held belongs to a living process: we are busy."""
     pipeline.run(workspace)

@@ -105,6 +105,7 @@ def test_a_flood_of_headers_leaves_no_memory_behind(echo, serve):
     [b"", b"\r\n", b"G", HEAD, HEAD + b"x: a\r\n", HEAD + b"connection: close\r\n\r\n" + HEAD],
     ids=["nothing", "blank", "a byte", "a head", "a header", "another head"],
 )
+@pytest.mark.slow
 def test_who_does_not_finish_the_headers_is_let_go(echo, serve, sent):
     """Half a request ends in time, also where a byte comes now and then."""
     port = serve(echo, QUICK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -42,7 +43,13 @@ class CtrlC:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._pressed = True
+        # What was being made when it came complains as it goes, after the last word of ours.
+        sys.unraisablehook = _unheard
         raise KeyboardInterrupt
+
+
+def _unheard(_: sys.UnraisableHookArgs) -> None:
+    """Say nothing."""
 
 
 def _in_main_thread() -> bool:
