@@ -12,16 +12,16 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PARALLEL := -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 3) + 1)') --dist loadfile
 
 # What tests write for a moment, thousands of small files and each flushed, is kept in memory where
-# there is much room.
+# there is much room; of a run that failed it stays until the next one. The name has no blank.
 SCRATCH := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 12000000 2>/dev/null \
-  && echo /dev/shm/tidemill-tests-$$(id -u)-$(notdir $(CURDIR)))
+  && echo /dev/shm/tidemill-tests-$$(id -u)-$$(pwd | cksum | cut -d' ' -f1))
 
 .PHONY: run test test-all check bench up lock clean help
 
 help:
 	@echo "make run       the whole job on sample data, to a registered model"
 	@echo "make up        Prefect and MLflow servers with the deployments, on localhost"
-	@echo "make test      the tests (under ten minutes on 2 cores); make test-all: the slow ones too"
+	@echo "make test      the tests (some ten minutes on 2 cores); make test-all: the slow ones too"
 	@echo "make check     lint, types, layers"
 	@echo "make bench     the figures of docs/benchmarks.md"
 

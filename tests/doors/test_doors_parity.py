@@ -136,16 +136,12 @@ def test_tidemill_run_mends_what_dvc_made(reproduced, copy, ran):
     assert output_hashes(root) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "lost", "assignment"),
     [
-        pytest.param("look", "data/schema.json", QUICK, marks=pytest.mark.slow),
-        pytest.param(
-            "train",
-            "models/candidate/training.json",
-            "registration.min_improvement=0.25",
-            marks=pytest.mark.slow,
-        ),
+        ("look", "data/schema.json", QUICK),
+        ("train", "models/candidate/training.json", "registration.min_improvement=0.25"),
     ],
 )
 def test_dvc_repro_mends_what_tidemill_run_made(

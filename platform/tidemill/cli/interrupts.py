@@ -15,7 +15,8 @@ class CtrlC:
     """Notes that Ctrl-C was pressed, and raises KeyboardInterrupt again at the next step.
 
     Imports that are tried and given up, and callbacks whose errors are ignored, can swallow
-    the first one. Outside the main thread it does nothing.
+    the first one. What Python cannot raise (errors of half-made objects) is not told from then
+    on. Outside the main thread it does nothing.
     """
 
     def __init__(self) -> None:
