@@ -101,7 +101,9 @@ def test_row_groups_without_rows_are_passed_over(tmp_path: Path, options: dict[s
     [pytest.param("footer", id="footer"), pytest.param("pages", id="pages")],
 )
 @pytest.mark.parametrize(
-    "flips", [4, pytest.param(1500, marks=pytest.mark.slow)], ids=["few", "many"]
+    "flips",
+    [4, pytest.param(1500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    ids=["few", "many"],
 )
 def test_a_flipped_byte_is_refused_or_does_no_harm(tmp_path: Path, part: str, flips: int) -> None:
     """Pages have checksums, the footer has none: its counts are compared with what comes."""
