@@ -31,6 +31,7 @@ ONLY_IN = {
     "river": ("drift",),
     "fastapi": (),
     "dask": ("engines",),
+    "distributed": ("engines",),
     "pyspark": ("engines",),
 }
 

@@ -6,17 +6,15 @@ import multiprocessing
 import os
 import shutil
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import reduce
-from itertools import islice
+from contextlib import contextmanager
 from multiprocessing import connection
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tidemill.contracts import AHEAD, Progress
+from tidemill.engines.ahead import AheadEngine
 from tidemill.engines.shipping import Depot
 from tidemill.errors import WorkerLost
 
@@ -24,10 +22,9 @@ __all__ = ["LocalEngine"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Found = TypeVar("Found")
 
 
-class LocalEngine:
+class LocalEngine(AheadEngine):
     """Maps in this process (``workers=1``) or over a pool of worker processes.
 
     The pool starts when it is needed and serves all later calls; its workers end when the
@@ -46,112 +43,31 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int = 1, *, preload: tuple[str, ...] = ()) -> None:
-        self.workers = workers
+        self._workers = workers
         self._preload = preload
         self._depot: Depot | None = None
         self._pool: ProcessPoolExecutor | None = None
         self._guard = threading.Lock()
 
-    def map(
-        self,
-        function: Callable[[Item], Result],
-        items: Sequence[Item],
-        *,
-        label: str,
-        progress: Progress | None = None,
-    ) -> list[Result]:
-        """Return ``[function(item) for item in items]``, in order; see ``Engine.map``.
+    @property
+    def workers(self) -> int:
+        """Processes at the same time; no result depends on it."""
+        return self._workers
 
-        Raises
-        ------
-        WorkerLost
-            If a worker process died; a retry gets a new pool.
-        """
-        if self._here(items):
-            return list(_told(_one_by_one(function, items), len(items), progress))
-        found = self._in_pool(function, items, label, ahead=AHEAD * self.workers)
-        results = dict(_told(found, len(items), progress))
-        return [results[index] for index in range(len(items))]
+    def _here(self, count: int | None) -> bool:
+        return self._workers == 1 or (count is not None and count <= 1)
 
-    def fold(
-        self,
-        function: Callable[[Item], Result],
-        items: Sequence[Item],
-        merge: Callable[[Result, Result], Result],
-        *,
-        label: str,
-        progress: Progress | None = None,
-    ) -> Result:
-        """Return ``reduce(merge, map(function, items))``, from left to right; see ``Engine.fold``.
-
-        Raises
-        ------
-        ValueError
-            If there are no items.
-        WorkerLost
-            If a worker process died; a retry gets a new pool.
-        """
-        if not len(items):
-            raise ValueError(f"{label}: nothing to fold")
-        if self._here(items):
-            return reduce(merge, _told(_one_by_one(function, items), len(items), progress))
-        found = self._in_pool(function, items, label, ahead=AHEAD * self.workers, in_order=True)
-        return reduce(merge, (result for _, result in _told(found, len(items), progress)))
-
-    def stream(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        label: str,
-        at_once: int | None = None,
-    ) -> Generator[tuple[int, Result], None, None]:
-        """Yield ``(index, result)`` of each item as it is done; see ``Engine.stream``.
-
-        Raises
-        ------
-        WorkerLost
-            If a worker process died; a retry gets a new pool.
-        """
-        if self.workers == 1:
-            yield from enumerate(_one_by_one(function, items))
-            return
-        ahead = AHEAD * self.workers
-        yield from self._in_pool(function, items, label, ahead=min(ahead, at_once or ahead))
-
-    def _here(self, items: Sequence[Any]) -> bool:
-        return self.workers == 1 or len(items) <= 1
-
-    def _in_pool(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        label: str,
-        *,
-        ahead: int,
-        in_order: bool = False,
-    ) -> Iterator[tuple[int, Result]]:
-        """Hand out ``ahead`` items at most whose results have not been taken."""
+    @contextmanager
+    def _handing(
+        self, function: Callable[[Item], Result], label: str
+    ) -> Iterator[Callable[[Item], Future[Result]]]:
         pool, depot = self._running_pool()
-        todo = iter(enumerate(items))
-        waiting: dict[Future[Result], int] = {}
         try:
             with depot.holding(function) as shipment:
-                while True:
-                    for index, item in islice(todo, ahead - len(waiting)):
-                        waiting[pool.submit(shipment, item)] = index
-                    if not waiting:
-                        return
-                    future = next(iter(waiting)) if in_order else _first_done(waiting)
-                    result = future.result()
-                    yield waiting.pop(future), result
-                    del future, result  # or this one would be held while the next is awaited
+                yield lambda item: pool.submit(shipment, item)
         except BrokenProcessPool as exc:
             self._discard(pool)
             raise _lost(label) from exc
-        finally:
-            for future in waiting:
-                future.cancel()
 
     def close(self) -> None:
         """End the workers; a later map starts new ones."""
@@ -171,17 +87,6 @@ class LocalEngine:
             self._pool = None
         pool.shutdown(wait=True, cancel_futures=True)
 
-    def __enter__(self) -> LocalEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _running_pool(self) -> tuple[ProcessPoolExecutor, Depot]:
         with self._guard:
             if self._depot is None:
@@ -190,36 +95,12 @@ class LocalEngine:
                 context = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload(["tidemill.engines.local", *self._preload])
                 self._pool = ProcessPoolExecutor(
-                    self.workers,
+                    self._workers,
                     mp_context=context,
                     initializer=_end_with_parent,
                     initargs=(self._depot.folder,),
                 )
             return self._pool, self._depot
-
-
-def _one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    from threadpoolctl import ThreadpoolController
-
-    libraries = ThreadpoolController()  # takes some milliseconds
-    for item in items:
-        # One thread, as in a worker: sums must not depend on where they are made.
-        with libraries.limit(limits=1):
-            result = function(item)
-        yield result
-        del result
-
-
-def _told(results: Iterable[Found], total: int, progress: Progress | None) -> Iterator[Found]:
-    for finished, result in enumerate(results, start=1):
-        if progress is not None:
-            progress(finished, total)
-        yield result
-        del result
-
-
-def _first_done(waiting: Iterable[Future[Result]]) -> Future[Result]:
-    return wait(waiting, return_when=FIRST_COMPLETED).done.pop()
 
 
 def _lost(label: str) -> WorkerLost:

@@ -12,12 +12,15 @@ from tidemill.settings import Settings
 __all__ = ["ENGINES", "open_engine"]
 
 ENGINES: Implementations[type[Engine]] = Implementations(
-    {"local": "tidemill.engines.local:LocalEngine"},
+    {
+        "local": "tidemill.engines.local:LocalEngine",
+        "dask": "tidemill.engines.dask:DaskEngine",
+    },
     port=Engine,
     group="tidemill.engines",
     setting="TIDEMILL_ENGINE",
 )
-"""By name: made with ``workers`` and, by keyword, ``preload``."""
+"""By name: made with ``workers`` and, by keyword, ``preload``; and ``address``, if one is told."""
 
 
 @contextmanager
@@ -27,7 +30,8 @@ def open_engine(settings: Settings, *, preload: tuple[str, ...] = ()) -> Iterato
     Parameters
     ----------
     settings : Settings
-        ``engine`` is a name of :data:`ENGINES`, or ``module:Name``; ``workers`` says how many.
+        ``engine`` is a name of :data:`ENGINES`, or ``module:Name``, with ``://ADDRESS`` behind it
+        where it runs elsewhere; ``workers`` says how many.
     preload : tuple of str
         Modules that workers may import before the first item comes.
 
@@ -39,6 +43,8 @@ def open_engine(settings: Settings, *, preload: tuple[str, ...] = ()) -> Iterato
         If it needs a package that is not installed.
     """
     known = ENGINES.named_by(settings.engine_setting)
-    engine: Engine = known.made(settings.engine, settings.workers, preload=preload)
+    name, _, address = settings.engine.partition("://")
+    place = {"address": address} if address else {}
+    engine: Engine = known.made(name, settings.workers, preload=preload, **place)
     with closing(engine):
         yield engine

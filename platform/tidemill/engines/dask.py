@@ -1,0 +1,221 @@
+"""The engine of a Dask cluster: one of this machine, or the one at a scheduler's address."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, TypeVar
+
+import dask
+import distributed
+from threadpoolctl import threadpool_limits
+
+from tidemill.engines.ahead import AheadEngine
+from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
+
+__all__ = ["DaskEngine"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_LOOK_SECONDS = 1.0
+
+
+class DaskEngine(AheadEngine):
+    """Maps over the workers of a Dask cluster.
+
+    It connects when it is first needed. A worker that dies is Dask's affair: its item goes to
+    another one, and an error only if it dies four times there. What it promises is written at
+    :class:`tidemill.contracts.Engine`.
+
+    Parameters
+    ----------
+    workers : int
+        Processes of an own cluster. With an address: for how many work is handed out at least,
+        so that a cluster which grows with its work has some to see.
+    preload : tuple of str
+        Modules that the workers of an own cluster find already imported.
+    address : str or None
+        ``host:port`` of a scheduler whose workers have one thread each; None means an own cluster
+        on this machine.
+    wait_seconds : float
+        How long the scheduler may be away, and the cluster without any worker.
+
+    Notes
+    -----
+    Memory of the caller: :data:`~tidemill.contracts.AHEAD` results a worker. Of the scheduler:
+    the functions of the maps that run, and the items handed out.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        preload: tuple[str, ...] = (),
+        address: str | None = None,
+        wait_seconds: float = 60.0,
+    ) -> None:
+        self._least = workers
+        self._preload = preload
+        self._address = address
+        self._wait_seconds = wait_seconds
+        self._client: distributed.Client | None = None
+        self._cluster: distributed.LocalCluster | None = None
+        self._guard = threading.Lock()
+        self._looked = self._peopled = float("-inf")
+        self._there = 0
+
+    @property
+    def workers(self) -> int:
+        """Workers that were there a second ago, and no fewer than were asked for."""
+        return max(self._least, self._count())
+
+    def close(self) -> None:
+        """Leave the cluster; an own one ends."""
+        with self._guard:
+            opened = self._client, self._cluster
+            self._client = self._cluster = None
+        for one in opened:
+            if one is not None:
+                one.close()
+
+    @contextmanager
+    def _handing(
+        self, function: Callable[[Item], Result], label: str
+    ) -> Iterator[Callable[[Item], Future[Result]]]:
+        client = self._connected()
+        name = f"{label.replace(' ', '-')}-{uuid.uuid4().hex[:12]}"
+        # A task of its own: a worker fetches it once, and where all that have it are gone it is
+        # made again from these bytes.
+        shipped = client.submit(_Function, pickle.dumps(function), key=f"{name}-function")
+
+        def hand_out(item: Item) -> Future[Result]:
+            key = f"{name}-{uuid.uuid4().hex[:12]}"
+            there = client.submit(_run, shipped, item, key=key, pure=False)
+            here: Future[Result] = Future()
+            here.add_done_callback(partial(_cancelled, there))
+            there.add_done_callback(partial(_fetched, here))
+            return here
+
+        try:
+            yield hand_out
+        except (distributed.KilledWorker, CancelledError) as exc:
+            raise WorkerLost(
+                f"workers of the Dask cluster died during {label}, or its scheduler did: {exc}",
+                remedy="run the same command again; if it happens again, look at the workers' "
+                "logs, and give them more memory",
+                label=label,
+            ) from exc
+        finally:
+            shipped.release()
+
+    def _first_done(self, waiting: Sequence[Future[Result]]) -> Future[Result]:
+        while True:
+            done = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done
+            if done:
+                return done.pop()
+            if self._client is None or self._client.status != "running":
+                # What was handed out is forgotten, also where the scheduler is back.
+                raise CancelledError("the scheduler is gone")
+            # Dask itself waits for ever, and says nothing, where nobody works.
+            if not self._count() and time.monotonic() > self._peopled + self._wait_seconds:
+                raise ServiceUnavailable(
+                    f"the Dask cluster at {self._address} has had no worker for "
+                    f"{self._wait_seconds:g} seconds",
+                    remedy=f"start some: dask worker {self._address} --nthreads 1 --nworkers 2",
+                    address=self._address,
+                )
+
+    def _count(self) -> int:
+        client = self._client
+        if client is not None and time.monotonic() > self._looked + _LOOK_SECONDS:
+            # Of a scheduler that does not answer nothing is known.
+            self._there = 0
+            if client.status == "running":
+                with suppress(OSError):
+                    self._there = len(client.scheduler_info(n_workers=-1).get("workers", ()))
+            self._looked = time.monotonic()
+            if self._there:
+                self._peopled = self._looked
+        return self._there
+
+    def _connected(self) -> distributed.Client:
+        with self._guard:
+            if self._client is None or self._client.status != "running":
+                self._client = self._opened()
+                self._peopled = time.monotonic()
+            return self._client
+
+    def _opened(self) -> distributed.Client:
+        # Functions come with what is bound to them.
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"})
+        if self._address is None:
+            self._cluster = distributed.LocalCluster(
+                n_workers=self._least,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                security=True,
+                preload=list(self._preload),
+            )
+            return distributed.Client(self._cluster, set_as_default=False)
+        scheme = dask.config.get("distributed.comm.default-scheme")
+        try:
+            return distributed.Client(
+                f"{scheme}://{self._address}", timeout=self._wait_seconds, set_as_default=False
+            )
+        except OSError as exc:
+            raise ServiceUnavailable(
+                f"no Dask scheduler answers at {self._address}",
+                remedy="start it there (dask scheduler), or correct the engine's address",
+                address=self._address,
+            ) from exc
+
+
+class _Function:
+    """A function on its way: unpacked once in each worker that runs it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._function: Callable[[Any], Any] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Function, (self._content,)
+
+    def __call__(self, item: Any) -> Any:
+        if self._function is None:
+            self._function = pickle.loads(self._content)  # noqa: S301 - of this cluster's client
+        return self._function(item)
+
+
+def _run(function: _Function, item: Any) -> Any:
+    threads = distributed.get_worker().state.nthreads
+    if threads != 1:
+        raise UsageError(
+            f"a worker of the Dask cluster runs {threads} items at once in one process",
+            remedy="start workers of one thread: dask worker ADDRESS --nthreads 1 --nworkers 2",
+            threads=threads,
+        )
+    with threadpool_limits(1):
+        return function(item)
+
+
+def _fetched(here: Future[Any], there: distributed.Future[Any]) -> None:
+    """Fetch a result as soon as it is there: a worker that dies later takes nothing along."""
+    if here.set_running_or_notify_cancel():
+        try:
+            here.set_result(there.result())
+        except BaseException as exc:  # raised where it is taken
+            here.set_exception(exc)
+    there.release()
+
+
+def _cancelled(there: distributed.Future[Any], here: Future[Any]) -> None:
+    if here.cancelled():
+        there.cancel()

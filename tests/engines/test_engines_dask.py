@@ -1,0 +1,141 @@
+"""Dask's workers keep the engines' contract, on a cluster of this machine and at an address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tidemill.engines import open_engine
+from tidemill.engines.dask import DaskEngine
+from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
+from tidemill.settings import Settings
+from tidemill.testing.engines import EngineContract, square
+
+
+@pytest.fixture(scope="module")
+def cluster(dask_cluster):
+    """A scheduler and two workers, by their command lines."""
+    with dask_cluster(2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared(cluster):
+    """The engine at that cluster's address."""
+    with open_engine(Settings(engine=f"dask://{cluster.address}", workers=2)) as engine:
+        yield engine
+
+
+class TestDaskEngine(EngineContract):
+    """A scheduler and two workers elsewhere."""
+
+    @pytest.fixture
+    def engine(self, shared):
+        assert isinstance(shared, DaskEngine)
+        return shared
+
+
+@pytest.fixture(scope="module")
+def own():
+    """The engine with a cluster of its own."""
+    with open_engine(Settings(engine="dask", workers=2)) as engine:
+        yield engine
+
+
+class TestOwnDaskCluster(EngineContract):
+    """Without an address it starts processes of its own."""
+
+    @pytest.fixture
+    def engine(self, own):
+        return own
+
+
+def _slowly(folder: Path, number: int) -> int:
+    with (folder / f"{number}").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(0.3)
+    return number
+
+
+def test_a_killed_worker_costs_the_items_it_had(cluster, shared, tmp_path):
+    """One of two workers is killed: all results come, and only what it ran runs again."""
+    extra = cluster.add_worker("--no-nanny")
+    items, killed = list(range(24)), None
+    found = []
+    for index, result in shared.stream(partial(_slowly, tmp_path), items, label="kill"):
+        found.append((index, result))
+        begun = [int(pid) for path in tmp_path.iterdir() for pid in path.read_text().split()]
+        if killed is None and extra.pid in begun:
+            os.killpg(extra.pid, signal.SIGKILL)
+            killed = extra.pid
+    assert killed is not None
+    assert sorted(found) == [(n, n) for n in items]
+    twice = [path.name for path in tmp_path.iterdir() if len(path.read_text().split()) > 1]
+    assert len(twice) <= 1
+
+
+def test_without_workers_it_says_so(dask_cluster):
+    """A cluster in which nobody works is an error after the stated time, with the command."""
+    with (
+        dask_cluster(0) as empty,
+        closing(DaskEngine(1, address=empty.address, wait_seconds=2)) as engine,
+        pytest.raises(ServiceUnavailable, match="has had no worker for 2 seconds") as caught,
+    ):
+        engine.map(square, [1, 2], label="squares")
+    assert f"dask worker {empty.address}" in caught.value.remedy
+
+
+def test_a_late_worker_is_enough(dask_cluster):
+    """Work that waits begins when the first worker comes."""
+    with (
+        dask_cluster(0) as empty,
+        closing(DaskEngine(1, address=empty.address)) as engine,
+    ):
+        stream = engine.stream(square, iter([2, 3]), label="squares")
+        empty.add_worker("--no-nanny")
+        assert sorted(stream) == [(0, 4), (1, 9)]
+
+
+def test_no_scheduler_is_said():
+    """Nothing answers at the address."""
+    with (
+        closing(DaskEngine(1, address="127.0.0.1:9", wait_seconds=1)) as engine,
+        pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:9"),
+    ):
+        engine.map(square, [1], label="squares")
+
+
+def test_a_scheduler_that_dies_is_told_at_once(dask_cluster, tmp_path):
+    """The map ends with what can be done; it does not wait."""
+    with (
+        dask_cluster(1, "--no-nanny") as cluster,
+        closing(DaskEngine(1, address=cluster.address)) as engine,
+    ):
+        stream = engine.stream(partial(_slowly, tmp_path), range(50), label="squares")
+        next(stream)
+        os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+        with pytest.raises(WorkerLost, match="scheduler is gone"):
+            list(stream)
+
+
+def test_workers_of_several_threads_are_refused(dask_cluster):
+    """Items that share a process would share its BLAS; the worker says how to start it."""
+    with (
+        dask_cluster(1, "--nthreads", "2", "--no-nanny") as cluster,
+        closing(DaskEngine(1, address=cluster.address)) as engine,
+        pytest.raises(UsageError, match="2 items at once") as caught,
+    ):
+        engine.map(square, [1], label="squares")
+    assert "--nthreads 1" in caught.value.remedy
+
+
+def test_an_engine_that_takes_no_address_says_so():
+    """`local://...` is a mistake, not another engine."""
+    with pytest.raises(UsageError, match="address"), open_engine(Settings(engine="local://here")):
+        pytest.fail("it was opened")
