@@ -15,7 +15,20 @@ from tidemill.engines import open_engine
 from tidemill.engines.dask import DaskEngine
 from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
 from tidemill.settings import Settings
+from tidemill.testing.bad_engines import BAD_ENGINES
 from tidemill.testing.engines import EngineContract, square
+
+#: What Dask could break most easily, and what costs little; the rest is for make test-all.
+QUICK = {
+    "test_it_is_an_engine",
+    "test_no_items_no_results",
+    "test_a_fold_merges_from_left_to_right",
+    "test_a_stream_has_every_item_once",
+    "test_an_error_keeps_type_remedy_and_fields",
+    "test_workers_see_the_same_packages",
+    "test_one_thread_a_worker",
+    "test_leaving_a_stream_stops_the_work",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +45,13 @@ def shared(cluster):
         yield engine
 
 
-class TestDaskEngine(EngineContract):
-    """A scheduler and two workers elsewhere."""
-
-    @pytest.fixture
-    def engine(self, shared):
-        assert isinstance(shared, DaskEngine)
-        return shared
+@pytest.mark.parametrize(
+    "clause",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in BAD_ENGINES],
+)
+def test_it_keeps_the_contract(shared, clause):
+    """A scheduler and two workers elsewhere keep each clause."""
+    getattr(EngineContract(), clause)(shared)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +61,7 @@ def own():
         yield engine
 
 
+@pytest.mark.slow
 class TestOwnDaskCluster(EngineContract):
     """Without an address it starts processes of its own."""
 
@@ -63,6 +77,7 @@ def _slowly(folder: Path, number: int) -> int:
     return number
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_the_items_it_had(cluster, shared, tmp_path):
     """One of two workers is killed: all results come, and only what it ran runs again."""
     extra = cluster.add_worker("--no-nanny")
@@ -80,6 +95,7 @@ def test_a_killed_worker_costs_the_items_it_had(cluster, shared, tmp_path):
     assert len(twice) <= 1
 
 
+@pytest.mark.slow
 def test_without_workers_it_says_so(dask_cluster):
     """A cluster in which nobody works is an error after the stated time, with the command."""
     with (
@@ -91,6 +107,7 @@ def test_without_workers_it_says_so(dask_cluster):
     assert f"dask worker {empty.address}" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_late_worker_is_enough(dask_cluster):
     """Work that waits begins when the first worker comes."""
     with (
@@ -111,6 +128,7 @@ def test_no_scheduler_is_said():
         engine.map(square, [1], label="squares")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_is_told_at_once(dask_cluster, tmp_path):
     """The map ends with what can be done; it does not wait."""
     with (
@@ -120,10 +138,11 @@ def test_a_scheduler_that_dies_is_told_at_once(dask_cluster, tmp_path):
         stream = engine.stream(partial(_slowly, tmp_path), range(50), label="squares")
         next(stream)
         os.killpg(cluster.scheduler.pid, signal.SIGKILL)
-        with pytest.raises(WorkerLost, match="scheduler is gone"):
+        with pytest.raises(WorkerLost, match="scheduler"):
             list(stream)
 
 
+@pytest.mark.slow
 def test_workers_of_several_threads_are_refused(dask_cluster):
     """Items that share a process would share its BLAS; the worker says how to start it."""
     with (

@@ -66,7 +66,6 @@ class DaskEngine(AheadEngine):
         self._address = address
         self._wait_seconds = wait_seconds
         self._client: distributed.Client | None = None
-        self._cluster: distributed.LocalCluster | None = None
         self._guard = threading.Lock()
         self._looked = self._peopled = float("-inf")
         self._there = 0
@@ -79,11 +78,9 @@ class DaskEngine(AheadEngine):
     def close(self) -> None:
         """Leave the cluster; an own one ends."""
         with self._guard:
-            opened = self._client, self._cluster
-            self._client = self._cluster = None
-        for one in opened:
-            if one is not None:
-                one.close()
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     @contextmanager
     def _handing(
@@ -105,11 +102,18 @@ class DaskEngine(AheadEngine):
 
         try:
             yield hand_out
-        except (distributed.KilledWorker, CancelledError) as exc:
+        except distributed.KilledWorker as exc:
             raise WorkerLost(
-                f"workers of the Dask cluster died during {label}, or its scheduler did: {exc}",
-                remedy="run the same command again; if it happens again, look at the workers' "
-                "logs, and give them more memory",
+                f"{label}: {exc.allowed_failures + 1} workers of the Dask cluster died at one "
+                f"item, the last of them {exc.last_worker.address}",
+                remedy="look at that worker's log; if it was killed for its memory, start workers "
+                "with more of it (dask worker ... --memory-limit 8GiB), fewer on a machine",
+                label=label,
+            ) from exc
+        except CancelledError as exc:
+            raise WorkerLost(
+                f"the Dask scheduler {self._place} went away during {label}: {exc}",
+                remedy="see that it runs (dask scheduler), then run the same command again",
                 label=label,
             ) from exc
         finally:
@@ -122,15 +126,21 @@ class DaskEngine(AheadEngine):
                 return done.pop()
             if self._client is None or self._client.status != "running":
                 # What was handed out is forgotten, also where the scheduler is back.
-                raise CancelledError("the scheduler is gone")
+                raise CancelledError("the connection is closed")
             # Dask itself waits for ever, and says nothing, where nobody works.
             if not self._count() and time.monotonic() > self._peopled + self._wait_seconds:
                 raise ServiceUnavailable(
-                    f"the Dask cluster at {self._address} has had no worker for "
+                    f"the Dask cluster {self._place} has had no worker for "
                     f"{self._wait_seconds:g} seconds",
-                    remedy=f"start some: dask worker {self._address} --nthreads 1 --nworkers 2",
+                    remedy=f"start some: dask worker {self._address} --nthreads 1 --nworkers 2"
+                    if self._address
+                    else "run the same command again; see that the machine has memory to spare",
                     address=self._address,
                 )
+
+    @property
+    def _place(self) -> str:
+        return f"at {self._address}" if self._address else "of this machine"
 
     def _count(self) -> int:
         client = self._client
@@ -147,7 +157,10 @@ class DaskEngine(AheadEngine):
 
     def _connected(self) -> distributed.Client:
         with self._guard:
-            if self._client is None or self._client.status != "running":
+            if self._client is not None and self._client.status != "running":
+                self._client.close()
+                self._client = None
+            if self._client is None:
                 self._client = self._opened()
                 self._peopled = time.monotonic()
             return self._client
@@ -156,15 +169,16 @@ class DaskEngine(AheadEngine):
         # Functions come with what is bound to them.
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"})
         if self._address is None:
-            self._cluster = distributed.LocalCluster(
+            # A client without an address starts a cluster, and ends it when it is closed.
+            return distributed.Client(
                 n_workers=self._least,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 security=True,
                 preload=list(self._preload),
+                set_as_default=False,
             )
-            return distributed.Client(self._cluster, set_as_default=False)
         scheme = dask.config.get("distributed.comm.default-scheme")
         try:
             return distributed.Client(
