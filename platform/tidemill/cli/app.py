@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import tidemill
-from tidemill.cli import champions, data, running, starting
+from tidemill.cli import champions, data, running, spreading, starting
 from tidemill.cli.plugins import WithPlugins
 from tidemill.errors import StorageFailed, TidemillError
 from tidemill.screen import Screen
@@ -46,6 +46,7 @@ def _root(
 
 starting.add_commands(app)
 running.add_commands(app)
+spreading.add_commands(app)
 champions.add_commands(app)
 data.add_commands(app)
 

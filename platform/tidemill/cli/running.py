@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidemill.settings import Settings
     from tidemill.storage import Workspace
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "show_summary"]
 
 SetOption = Annotated[
     list[str] | None,
@@ -68,7 +68,7 @@ def run(
         )
     shut = require_promotion and not summary.facts.get("promoted")
     if not (shut and as_json):  # one document on stdout, whatever happens
-        _show(screen, summary)
+        show_summary(screen, summary)
     if shut:
         raise GateShut(
             f"not promoted: {summary.facts.get('promotion_reason')}",
@@ -123,7 +123,8 @@ def _run_through_prefect(
     )
 
 
-def _show(screen: Screen, summary: RunSummary) -> None:
+def show_summary(screen: Screen, summary: RunSummary) -> None:
+    """Print what a run did, stage by stage, and what came of it."""
     stages = [
         {
             "stage": run.stage,

@@ -15,7 +15,7 @@ from tidemill.ingestion.first_look.prospects import (
 )
 from tidemill.ingestion.first_look.suite_draft import draft_suite, drafted_columns
 from tidemill.ingestion.first_look.thinned_rows import Thinned
-from tidemill.ingestion.ingest import IngestResult, ingest
+from tidemill.ingestion.ingest import IngestResult, ingest, scan_job
 from tidemill.ingestion.live_rows import (
     LabelledRows,
     LiveRows,
@@ -25,6 +25,8 @@ from tidemill.ingestion.live_rows import (
     row_wise_suite,
 )
 from tidemill.ingestion.refused_rows import count_reasons, read_quarantine, refused_rows
+from tidemill.ingestion.scan import ScanJob, scan_split
+from tidemill.ingestion.scan_receipt import is_noted
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.files import said_of_formats
@@ -46,6 +48,7 @@ __all__ = [
     "LookResult",
     "ParsedBatch",
     "Reject",
+    "ScanJob",
     "SourceListing",
     "Split",
     "Suite",
@@ -60,6 +63,7 @@ __all__ = [
     "drafted_columns",
     "ingest",
     "invalid_rows",
+    "is_noted",
     "leaks",
     "list_source",
     "live_dataset",
@@ -75,6 +79,8 @@ __all__ = [
     "refused_rows",
     "row_wise_suite",
     "said_of_formats",
+    "scan_job",
+    "scan_split",
     "times_unused",
     "write_data_docs",
 ]

@@ -20,7 +20,7 @@ from tidemill.ingestion.checks.gathered_keys import check_keys
 from tidemill.ingestion.checks.gx_metrics import ScanFindings
 from tidemill.ingestion.checks.row_tally import RowTally
 from tidemill.ingestion.checks.scan_plan import ScanPlan, compile_plan
-from tidemill.ingestion.checks.suite import load_suite
+from tidemill.ingestion.checks.suite import Suite, load_suite
 from tidemill.ingestion.checks.suite_judges import SuiteJudges
 from tidemill.ingestion.checks.target_classes import class_labels, target_problem
 from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
@@ -33,7 +33,7 @@ from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
 from tidemill.storage import Receipts, StoreFolder, ValidatedManifest, open_store
 
-__all__ = ["IngestResult", "ingest"]
+__all__ = ["IngestResult", "ingest", "scan_job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +155,9 @@ def ingest(
     Memory: a few batches in each worker, one bucket of keys; nothing grows with the rows.
     """
     suite = load_suite(root / config.suite)
-    plan = compile_plan(suite, schema)
+    job = _job(suite, listing, schema, dataset, config, root=root, work=work)
+    plan, splits = job.plan, listing.splits
     judges = SuiteJudges(suite, plan, schema)
-    job = ScanJob(
-        listing=replace(listing, splits=()),
-        schema=schema,
-        dataset=dataset,
-        plan=plan,
-        suite=suite.document,
-        root=root,
-        work=work,
-        batch_rows=config.batch_rows,
-        splits=len(listing.splits),
-        buckets=bucket_count(sum(split.bytes for split in listing.splits)),
-    )
-    splits = listing.splits
     receipts, fresh = _scanned(job, splits, engine, progress)
     totals = ScanTotals.of(receipts, splits)
     checks = _checked_keys(job, receipts, engine)
@@ -194,6 +182,49 @@ def ingest(
     open_store(work.store).discard(work.folder)
     resumed = len(receipts) - fresh
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)
+
+
+def scan_job(
+    listing: SourceListing,
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    config: IngestionConfig,
+    *,
+    root: Path,
+    work: StoreFolder,
+) -> ScanJob:
+    """What the scans of all splits share, for :func:`scan_split`; parameters as for :func:`ingest`.
+
+    Raises
+    ------
+    SuiteInvalid, ColumnMissing
+    """
+    suite = load_suite(root / config.suite)
+    return _job(suite, listing, schema, dataset, config, root=root, work=work)
+
+
+def _job(
+    suite: Suite,
+    listing: SourceListing,
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    config: IngestionConfig,
+    *,
+    root: Path,
+    work: StoreFolder,
+) -> ScanJob:
+    return ScanJob(
+        listing=replace(listing, splits=()),
+        schema=schema,
+        dataset=dataset,
+        plan=compile_plan(suite, schema),
+        suite=suite.document,
+        root=root,
+        work=work,
+        batch_rows=config.batch_rows,
+        splits=len(listing.splits),
+        buckets=bucket_count(sum(split.bytes for split in listing.splits)),
+    )
 
 
 def _scanned(

@@ -9,9 +9,9 @@ from typing import Any, Self
 from tidemill.ingestion.checks.column_figures import ColumnFigures
 from tidemill.ingestion.checks.row_tally import RowTally
 from tidemill.profiling import Profile
-from tidemill.storage import FileEntry, PieceIndex, Receipts, StoreFolder
+from tidemill.storage import FileEntry, PieceIndex, Receipts, StoreFolder, open_store
 
-__all__ = ["PARTS", "QUARANTINE", "ScanReceipt", "SpilledKeys", "finished", "note"]
+__all__ = ["PARTS", "QUARANTINE", "ScanReceipt", "SpilledKeys", "finished", "is_noted", "note"]
 
 PARTS, QUARANTINE = "parts", "quarantine"
 """Folders of the work folder: typed rows, and refused ones."""
@@ -150,6 +150,11 @@ def finished(work: StoreFolder, split: int, key: str) -> ScanReceipt | None:
     except (KeyError, TypeError, ValueError):  # written by another version: scan again
         receipts.spoil(_name(split))
         return None
+
+
+def is_noted(work: StoreFolder, split: int) -> bool:
+    """Whether a split has a receipt, sound or not."""
+    return open_store(work.store).size(work.key(f"{_name(split)}.json")) is not None
 
 
 def _name(split: int) -> str:

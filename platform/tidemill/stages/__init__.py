@@ -11,12 +11,15 @@ from tidemill.stages.refit import run_refit
 from tidemill.stages.register import registration_stands, run_register
 from tidemill.stages.score import score_files
 from tidemill.stages.shard import run_shard, shard_warnings
+from tidemill.stages.split_lines import SplitLine, SplitLines
 from tidemill.stages.summary import summarise
 from tidemill.stages.train import run_train
 from tidemill.stages.tune import run_tune
 
 __all__ = [
     "Meter",
+    "SplitLine",
+    "SplitLines",
     "StageContext",
     "StageResult",
     "code_files",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.ingestion import IngestResult, SourceListing, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import digest_of, discard_directory, hash_json, is_left, read_output
+from tidemill.storage import (
+    Workspace,
+    digest_of,
+    discard_directory,
+    hash_json,
+    is_left,
+    read_output,
+)
 
-__all__ = ["run_ingest"]
+__all__ = ["found_by_look", "run_ingest", "work_of"]
 
 NOTEWORTHY = 0.01
 
@@ -27,19 +36,8 @@ def run_ingest(
         If more rows are invalid than ``ingestion.max_invalid_fraction`` allows.
     """
     workspace = context.workspace
-    suite = workspace.root / ingestion.suite
-    listing = read_output(workspace.source_listing, SourceListing.from_json)
-    schema = read_output(workspace.schema, TableSchema.from_json)
-    key = hash_json(
-        {
-            "listing": listing.to_json(),
-            "schema": schema.to_json(),
-            "dataset": dataset.model_dump(mode="json"),
-            "ingestion": ingestion.model_dump(mode="json"),
-            "suite": digest_of(suite) if is_left(suite) else None,
-        }
-    )
-    work = workspace.work("ingest", key[:16])
+    listing, schema = found_by_look(workspace)
+    work = work_of(workspace, listing, schema, dataset, ingestion)
     discard_directory(workspace.data_docs)  # pages of another validation
     result = ingest(
         listing,
@@ -56,6 +54,39 @@ def run_ingest(
     )
     discard_directory(work.parent)
     return _told(result)
+
+
+def found_by_look(workspace: Workspace) -> tuple[SourceListing, TableSchema]:
+    """What look left: the source's splits, and the columns.
+
+    Raises
+    ------
+    IntegrityError
+        If it is missing or damaged.
+    """
+    listing = read_output(workspace.source_listing, SourceListing.from_json)
+    return listing, read_output(workspace.schema, TableSchema.from_json)
+
+
+def work_of(
+    workspace: Workspace,
+    listing: SourceListing,
+    schema: TableSchema,
+    dataset: DatasetConfig,
+    ingestion: IngestionConfig,
+) -> Path:
+    """The folder where the finished splits of these inputs wait for the others."""
+    suite = workspace.root / ingestion.suite
+    key = hash_json(
+        {
+            "listing": listing.to_json(),
+            "schema": schema.to_json(),
+            "dataset": dataset.model_dump(mode="json"),
+            "ingestion": ingestion.model_dump(mode="json"),
+            "suite": digest_of(suite) if is_left(suite) else None,
+        }
+    )
+    return workspace.work("ingest", key[:16])
 
 
 def _told(result: IngestResult) -> StageResult:

@@ -1,0 +1,193 @@
+"""The scan of ingest over lines of text, for Hadoop streaming or any other batch system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Self
+
+from tidemill.config import DatasetConfig, IngestionConfig
+from tidemill.contracts import Split
+from tidemill.errors import IntegrityError, UsageError
+from tidemill.ingestion import ScanJob, is_noted, scan_job, scan_split
+from tidemill.stages.context import StageContext
+from tidemill.stages.ingest import found_by_look, work_of
+
+__all__ = ["SplitLine", "SplitLines"]
+
+_NAMED = 5  # positions that an error names
+
+
+@dataclass(frozen=True, slots=True)
+class SplitLine:
+    """One split on a line: its position, the key of its scan, and something for people.
+
+    Lines sort as the splits do, as texts too.
+
+    Parameters
+    ----------
+    position : int
+        In data/source.json.
+    key : str
+        SHA-256 of all that the scan depends on: source, schema, settings, suite.
+    told : JSON value
+        The address before the scan, the rows read after it.
+    """
+
+    position: int
+    key: str
+    told: Any
+
+    def __str__(self) -> str:
+        return f"{self.position:08d}\t{self.key}\t{json.dumps(self.told)}"
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """Read what ``str`` gave, with or without the end of the line.
+
+        Raises
+        ------
+        UsageError
+            If it is no such line.
+        """
+        try:
+            position, key, told = line.rstrip("\r\n").split("\t", 2)
+            return cls(int(position), key, json.loads(told))
+        except ValueError as exc:
+            raise UsageError(
+                f"no line of a split: {line[:80].rstrip()!r}",
+                remedy="give the lines of `tidemill map --items` to `tidemill map`, and its lines, "
+                "whole, to `tidemill merge`",
+                line=line[:500],
+            ) from exc
+
+
+class SplitLines:
+    """The splits that look found, as lines to scan and lines that are scanned.
+
+    What a scan finds lies in the work folder, where a killed ``ingest`` finds it too: the lines
+    say which scans are done, and of what.
+
+    Parameters
+    ----------
+    context : StageContext
+        Its engine scans.
+    dataset, ingestion
+        Sections of params.yaml.
+
+    Raises
+    ------
+    IntegrityError
+        If look has not run.
+    SuiteInvalid, ColumnMissing
+
+    Notes
+    -----
+    Memory: the listing; in each worker a few batches, whatever a split's size.
+    """
+
+    def __init__(
+        self, context: StageContext, *, dataset: DatasetConfig, ingestion: IngestionConfig
+    ) -> None:
+        workspace = context.workspace
+        listing, schema = found_by_look(workspace)
+        work = workspace.stored(work_of(workspace, listing, schema, dataset, ingestion))
+        self._splits, self._engine = listing.splits, context.engine
+        self._job: ScanJob = scan_job(
+            listing, schema, dataset, ingestion, root=workspace.root, work=work
+        )
+
+    def items(self) -> Iterator[SplitLine]:
+        """A line for each split."""
+        for position, split in enumerate(self._splits):
+            yield SplitLine(position, self._keys[position], split.address)
+
+    def scan(self, lines: Iterable[str]) -> Iterator[SplitLine]:
+        """Scan the splits of ``lines``; a line for each as it is done, in whatever order.
+
+        What was scanned before is not scanned again. Lines are taken as there is room.
+
+        Raises
+        ------
+        UsageError
+            If a line is none of :meth:`items`.
+        IntegrityError
+            If it is one of other data or settings.
+        DataRefused
+            As ``ingest`` would raise for the split.
+        """
+        asked: list[SplitLine] = []
+
+        def splits() -> Iterator[Split]:
+            for line in lines:
+                asked.append(self._known(line))
+                yield self._splits[asked[-1].position]
+
+        scans = self._engine.stream(partial(_rows_scanned, self._job), splits(), label="map")
+        for at, rows in scans:
+            yield SplitLine(asked[at].position, asked[at].key, rows)
+
+    def require_all(self, lines: Iterable[str]) -> None:
+        """Refuse lines that are not those of every split, scanned; a line may come twice.
+
+        Raises
+        ------
+        UsageError, IntegrityError
+            As for :meth:`scan`, or if the line of a split is missing.
+        """
+        told = {self._known(line).position for line in lines}
+        absent = [position for position in range(len(self._splits)) if position not in told]
+        if absent:
+            raise IntegrityError(
+                f"{len(absent)} of {len(self._splits)} splits have no line: {_named(absent)}",
+                remedy="run `tidemill map --items | tidemill map` once more and merge its lines: "
+                "what has been scanned is not scanned again",
+                splits=absent[:_NAMED],
+            )
+
+    def require_left(self) -> None:
+        """Refuse scans whose results are not where ingest looks for them.
+
+        Raises
+        ------
+        IntegrityError
+        """
+        absent = [
+            position
+            for position, split in enumerate(self._splits)
+            if not is_noted(self._job.work, split.id)
+        ]
+        if absent:
+            raise IntegrityError(
+                f"{len(absent)} of {len(self._splits)} splits left nothing in {self._job.work}: "
+                f"{_named(absent)}; their workers saw another folder",
+                remedy="let each worker see this very workspace, under this path, then run "
+                "`tidemill map --items | tidemill map` and merge its lines",
+                splits=absent[:_NAMED],
+            )
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return [self._job.key(split) for split in self._splits]
+
+    def _known(self, line: str) -> SplitLine:
+        found = SplitLine.parse(line)
+        if 0 <= found.position < len(self._splits) and self._keys[found.position] == found.key:
+            return found
+        raise IntegrityError(
+            f"the line of split {found.position} is one of other data or settings",
+            remedy="run `tidemill run --until look`, then `tidemill map --items` for new lines",
+            line=line[:500],
+        )
+
+
+def _rows_scanned(job: ScanJob, split: Split) -> int:
+    receipt, _ = scan_split(job, split)
+    return receipt.rows_read
+
+
+def _named(positions: list[int]) -> str:
+    shown = ", ".join(f"{position:08d}" for position in positions[:_NAMED])
+    return shown if len(positions) <= _NAMED else f"{shown}, ..."
