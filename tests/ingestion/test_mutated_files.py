@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
@@ -77,6 +78,7 @@ def as_parquet() -> bytes:
 
 FILES: dict[str, Callable[[], bytes]] = {
     "a.csv": as_csv,
+    "a.csv.bz2": lambda: bz2.compress(as_csv()),
     "a.csv.gz": lambda: gzip.compress(as_csv(), mtime=0),
     "a.csv.zst": as_zstd,
     "a.parquet": as_parquet,
@@ -171,15 +173,19 @@ def _long_line(path: Path) -> None:
 
 
 def _zeros(path: Path) -> None:
-    opened = (
-        gzip.open
-        if path.suffix == ".gz"
-        else partial(pa.CompressedOutputStream, compression="zstd")
-    )
-    with opened(str(path), *(["wb"] if path.suffix == ".gz" else [])) as out:
+    opened = {
+        ".gz": partial(gzip.open, mode="wb"),
+        ".zst": partial(pa.CompressedOutputStream, compression="zstd"),
+    }
+    with opened[path.suffix](str(path)) as out:
         out.write(b"x,y\n" + b"1,0\n2,1\n" * 100)
         for _ in range(1400):
             out.write(b"0,1\n" * (1 << 18))
+
+
+def _zero_streams(path: Path) -> None:
+    one = bz2.compress(b"0,1\n" * (1 << 18))
+    path.write_bytes(bz2.compress(b"x,y\n" + b"1,0\n2,1\n" * 100) + one * 1400)
 
 
 @pytest.mark.slow
@@ -188,6 +194,7 @@ def _zeros(path: Path) -> None:
     [
         ("line.csv", _long_line, "line 3 does not end within 16 MB"),
         ("line.jsonl", _long_line, "."),
+        ("streams.csv.bz2", _zero_streams, "expands more than 400 times"),
         ("zeros.csv.gz", _zeros, "expands more than 400 times"),
         ("zeros.csv.zst", _zeros, "expands more than 400 times"),
     ],

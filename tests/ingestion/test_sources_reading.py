@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
@@ -202,16 +203,25 @@ def test_other_encodings_are_recoded(tmp_path: Path, encoding: str, stated: str)
     assert listing.written["delimiter"] == ";"
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def packed(text: bytes, compression: str) -> bytes:
+    """The text, compressed."""
+    if compression == "bzip2":
+        return bz2.compress(text)
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, compression) as out:
+        out.write(text)
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("compression", ["bzip2", "gzip", "zstd"])
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_compressed_text_is_read(tmp_path: Path, compression: str, form: str) -> None:
-    """gzip and zstd are found by content, not by name."""
+    """bzip2, gzip and zstd are found by content, not by name."""
     rows = [{"x": i, "y": i % 2} for i in range(500)]
     text = "\n".join(json.dumps(r) for r in rows)
     if form == "csv":
         text = "x,y\n" + "\n".join(f"{r['x']},{r['y']}" for r in rows)
-    with pa.CompressedOutputStream(str(tmp_path / f"a.{form}"), compression) as out:
-        out.write(text.encode())
+    (tmp_path / f"a.{form}").write_bytes(packed(text.encode(), compression))
     listing, (batches,) = read_all(tmp_path, 100)
     assert listing.splits[0].compression == compression
     assert values(batches, "x") == [float(i) for i in range(500)]
@@ -236,7 +246,7 @@ def test_a_truncated_gzip_file_is_refused_with_its_position(
     assert caught.value.fields["expanded"] == blocks * streams.BLOCK_BYTES
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+@pytest.mark.parametrize("compression", ["bzip2", "gzip", "zstd"])
 @pytest.mark.parametrize("harm", ["cut", "flip"])
 @pytest.mark.parametrize("count", [15_000, pytest.param(300_000, marks=pytest.mark.slow)])
 def test_damaged_compressed_files_are_refused(
@@ -246,8 +256,7 @@ def test_damaged_compressed_files_are_refused(
     path = tmp_path / "a.csv"
     rng = np.random.default_rng(2)
     lines = "\n".join(f"{v},{int(v > 0)}" for v in rng.normal(size=count))
-    with pa.CompressedOutputStream(str(path), compression) as out:
-        out.write(("x,y\n" + lines).encode())
+    path.write_bytes(packed(("x,y\n" + lines).encode(), compression))
     dataset = DatasetConfig(source=".", target="y", look_rows=100)
     listing = list_source(dataset, tmp_path, LocalEngine())
     schema = look(dataset, listing, tmp_path)
@@ -256,6 +265,25 @@ def test_damaged_compressed_files_are_refused(
     path.write_bytes(whole[:-9] if harm == "cut" else whole)
     with pytest.raises(SourceUnreadable):
         list(read_split(listing.splits[0], schema, dataset, listing, tmp_path, batch_rows=5000))
+
+
+def test_streams_of_bzip2_follow_each_other(tmp_path: Path) -> None:
+    """As pbzip2 writes them, an empty one among them; what follows and is none is refused."""
+    parts = [b"x,y\n1,0\n2,", b"", b"1\n3,0\n"]
+    (tmp_path / "a.csv.bz2").write_bytes(b"".join(map(bz2.compress, parts)))
+    _, (batches,) = read_all(tmp_path)
+    assert values(batches, "x") == [1.0, 2.0, 3.0]
+    with (tmp_path / "a.csv.bz2").open("ab") as file:
+        file.write(b"4,1\n")
+    with pytest.raises(SourceUnreadable, match="damaged or cut off"):
+        read_all(tmp_path)
+
+
+def test_a_header_may_begin_as_bzip2_does(tmp_path: Path) -> None:
+    """Four letters are no compressed file."""
+    (tmp_path / "a.csv").write_text("BZh9,y\n1,0\n2,1\n")
+    _, (batches,) = read_all(tmp_path)
+    assert values(batches, "BZh9") == [1.0, 2.0]
 
 
 def test_a_text_bomb_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tidemill.schema import SourceColumn
 
 __all__ = ["Compression", "RawBatch", "Reject", "RowsAsked", "Sniffed", "Source", "Split"]
 
-Compression = Literal["none", "gzip", "zstd"]
+Compression = Literal["none", "bzip2", "gzip", "zstd"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -23,8 +24,10 @@ __all__ = [
 ]
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+# BZh9 may begin a header of CSV too: the sign of the first block, or of the end, belongs to it.
+_BZIP2 = re.compile(rb"BZh[1-9](?:\x31\x41\x59\x26\x53\x59|\x17\x72\x45\x38\x50\x90)")
 _SKIPPED = b"\x2a\x4d\x18"
-_COMPRESSED = (".gz", ".zst", ".zstd")
+_COMPRESSED = (".bz2", ".gz", ".zst", ".zstd")
 _README = ".txt"
 """In a folder that holds one beside the data, only files of other kinds are meant."""
 _HEAD_BYTES = 4096
@@ -151,7 +154,9 @@ _NOTHING_TO_READ = {
 
 
 def compression_of(begin: bytes) -> Compression:
-    """How a file is compressed, by its first four bytes."""
+    """How a file is compressed, by its first ten bytes."""
+    if _BZIP2.match(begin):
+        return "bzip2"
     if begin.startswith(_GZIP):
         return "gzip"
     # Some writers (pzstd) begin with a frame that readers skip (RFC 8878).
@@ -219,7 +224,7 @@ def _endings() -> set[str]:
 def _unhashed(address: str, files: SourceFiles) -> Split:
     """A file as a split, by what its first bytes say."""
     with files.opened(address) as file:
-        begin = file.read(5)
+        begin = file.read(10)
     compression = compression_of(begin)
     checked = compression != "zstd" or has_zstd_checksum(begin)
     return Split(0, address, "", compression, files.size(address), "", checked=checked)

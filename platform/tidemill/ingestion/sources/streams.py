@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import hashlib
@@ -28,7 +29,6 @@ MAX_UNCHECKED_BYTES = 1 << 27
 _OTHERS = {
     b"PK\x03\x04": "a ZIP archive (or an Excel workbook)",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook",
-    b"BZh": "compressed by bzip2",
     b"\xfd7zXZ\x00": "compressed by xz",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"%PDF-": "a PDF document",
@@ -61,6 +61,35 @@ class _HashingReader(io.RawIOBase):
         content = self.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
+
+
+class _Bzip2:
+    """Decompresses bzip2: one stream, or several behind each other as pbzip2 writes them.
+
+    ``bz2.BZ2File`` would take what follows the first stream and is none for nothing.
+    """
+
+    def __init__(self, file: _HashingReader) -> None:
+        self._file = file
+        self._stream = bz2.BZ2Decompressor()
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes; none at the end of the last stream."""
+        while True:
+            if self._stream.eof:
+                self._rest = self._stream.unused_data or self._file.read(BLOCK_BYTES)
+                if not self._rest:
+                    return b""
+                self._stream = bz2.BZ2Decompressor()
+            elif self._stream.needs_input and not self._rest:
+                self._rest = self._file.read(BLOCK_BYTES)
+                if not self._rest:
+                    raise EOFError("the stream has no end")
+            given, self._rest = self._rest, b""
+            block = self._stream.decompress(given, size)
+            if block:
+                return block
 
 
 # Line feeds and carriage returns change places, so that none is lost.
@@ -127,7 +156,9 @@ def text_blocks(
 
 def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
     stream: Any = reader
-    if split.compression == "gzip":
+    if split.compression == "bzip2":
+        stream = _Bzip2(reader)
+    elif split.compression == "gzip":
         stream = gzip.GzipFile(fileobj=reader)
     elif split.compression == "zstd":
         stream = pa.CompressedInputStream(pa.PythonFile(reader, mode="r"), "zstd")
