@@ -17,6 +17,7 @@ def retrain_on_drift(
     monitor_url: str = "",
     reason: str = "",
     work: str = "",
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """Retrain for a decision of the monitor, judge the challenger, and report back.
 
@@ -27,5 +28,6 @@ def retrain_on_drift(
         monitor_url: Where the monitor answers; its key is in TIDEMILL_MONITOR_KEY.
         reason: One sentence, kept with the new version of the data.
         work: What tells this decision from those of other ledgers; all its attempts share it.
+        engine: What runs the work, as TIDEMILL_ENGINE names it, which holds where this is null.
     """
-    return retrain_in_flow(workspace, str(decision_id), attempt, monitor_url, reason, work)
+    return retrain_in_flow(workspace, str(decision_id), attempt, monitor_url, reason, work, engine)

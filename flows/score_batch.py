@@ -15,6 +15,7 @@ def score_batch(
     input: str,  # noqa: A002
     output: str,
     model: str = "champion",
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """Predict every row of a table with a registered model, in bounded memory.
 
@@ -23,5 +24,6 @@ def score_batch(
         input: A file, folder or glob of the same columns as the training data.
         output: The file to write: it ends in .parquet or .csv.
         model: champion, challenger, or a version number.
+        engine: What runs the work, as TIDEMILL_ENGINE names it, which holds where this is null.
     """
-    return score_in_flow(workspace, input, output, model)
+    return score_in_flow(workspace, input, output, model, engine)

@@ -14,6 +14,7 @@ def train_model(
     workspace: str = ".",
     overrides: dict[str, str | int | float | bool | None] | None = None,
     require_promotion: bool = False,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """Run every stage that is not current, to a registered model.
 
@@ -22,5 +23,6 @@ def train_model(
         overrides: Settings to write to params.yaml first, for example
             {"training.learner": "sgd"}.
         require_promotion: Fail if the new model does not become the champion.
+        engine: What runs the work, as TIDEMILL_ENGINE names it, which holds where this is null.
     """
-    return train_in_flow(workspace, overrides, require_promotion)
+    return train_in_flow(workspace, overrides, require_promotion, engine)

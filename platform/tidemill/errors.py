@@ -27,6 +27,7 @@
     |   `-- ModelUntrusted        the registered model is not what was registered
     |-- GateShut              4   not promoted, and --require-promotion was asked
     |-- StorageFailed        74   disk full, I/O error
+    |   `-- StoreUnseen           a worker does not see the store that the work lies in
     `-- Busy                 75   try again later
         |-- WorkspaceBusy         another run holds the workspace
         |-- CommitConflict        another one committed first
@@ -64,6 +65,7 @@ __all__ = [
     "SourceUnreadable",
     "StageFailed",
     "StorageFailed",
+    "StoreUnseen",
     "SuiteInvalid",
     "TargetUnusable",
     "TidemillError",
@@ -253,6 +255,12 @@ class StorageFailed(TidemillError):
 
     exit_code = 74
     retryable = True
+
+
+class StoreUnseen(StorageFailed):
+    """A worker elsewhere does not see the store that the work lies in."""
+
+    retryable = False  # it would not see it the next time
 
 
 class Busy(TidemillError):

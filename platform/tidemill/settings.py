@@ -36,7 +36,7 @@ class Settings(BaseSettings):
         another package, or ``module:Name``, with ``://ADDRESS`` behind it; results do not
         depend on it.
     engine_setting : str
-        Which of the two named it.
+        What named it.
     mlflow_tracking_uri : str or None
         ``MLFLOW_TRACKING_URI``; None means the workspace's own sqlite store.
     prefect_api_url : str or None
@@ -62,9 +62,11 @@ class Settings(BaseSettings):
         return own or "http://127.0.0.1:5000"
 
 
-def load_settings(*, engine: str | None = None) -> Settings:
+def load_settings(*, engine: str | None = None, engine_setting: str = "--engine") -> Settings:
     """Read the environment now (never at import); a given ``engine`` wins over its own."""
-    return Settings() if engine is None else Settings(engine=engine, engine_setting="--engine")
+    if engine is None:
+        return Settings()
+    return Settings(engine=engine, engine_setting=engine_setting)
 
 
 def told_clients(root: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +27,12 @@ class DaskCluster:
     address: str
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def add_worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """One more worker of one thread."""
+    def add_worker(self, *options: str, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """One more worker of one thread; ``through`` is a command that runs the one behind it."""
         name = f"worker-{len(self.workers)}"
         command = ["worker", f"tcp://{self.address}", "--nthreads", "1", "--no-dashboard"]
         command += ["--local-directory", str(self.folder), *options]
-        self.workers.append(_started(self.folder / f"{name}.log", *command))
+        self.workers.append(_started(self.folder / f"{name}.log", *command, through=through))
         return self.workers[-1]
 
     def end(self) -> None:
@@ -48,10 +48,10 @@ def with_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _started(log: Path, *command: str) -> subprocess.Popen[bytes]:
+def _started(log: Path, *command: str, through: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     with log.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_" + command[0], *command[1:]],
+            [*through, sys.executable, "-m", "distributed.cli.dask_" + command[0], *command[1:]],
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,

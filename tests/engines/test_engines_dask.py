@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import closing
 from functools import partial
@@ -13,7 +14,7 @@ import pytest
 
 from tidemill.engines import open_engine
 from tidemill.engines.dask import DaskEngine
-from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
+from tidemill.errors import ServiceUnavailable, StoreUnseen, UsageError, WorkerLost
 from tidemill.settings import Settings
 from tidemill.testing.bad_engines import BAD_ENGINES
 from tidemill.testing.engines import EngineContract, square
@@ -95,6 +96,24 @@ def test_a_killed_worker_costs_the_items_it_had(cluster, shared, tmp_path):
     assert len(twice) <= 1
 
 
+def _greedy(number: int) -> int:
+    held = b"x" * (number << 20)
+    time.sleep(30)
+    return len(held)
+
+
+@pytest.mark.slow
+def test_an_item_that_needs_too_much_memory_ends_the_work(dask_cluster):
+    """Dask kills the worker that holds more than its limit, four times; then we are told why."""
+    with (
+        dask_cluster(1, "--memory-limit", "400MiB") as cluster,
+        closing(DaskEngine(1, address=cluster.address)) as engine,
+        pytest.raises(WorkerLost, match="greed: 4 workers of the Dask cluster died") as caught,
+    ):
+        engine.map(_greedy, [1000], label="greed")
+    assert "--memory-limit" in caught.value.remedy
+
+
 @pytest.mark.slow
 def test_without_workers_it_says_so(dask_cluster):
     """A cluster in which nobody works is an error after the stated time, with the command."""
@@ -152,6 +171,36 @@ def test_workers_of_several_threads_are_refused(dask_cluster):
     ):
         engine.map(square, [1], label="squares")
     assert "--nthreads 1" in caught.value.remedy
+
+
+def _hidden(folder: Path) -> list[str]:
+    """The command that runs another where that folder is empty: in a view of its own."""
+    mounted = f'mount -t tmpfs none {folder} && exec "$0" "$@"'
+    return ["unshare", "--mount", "sh", "-c", mounted]
+
+
+@pytest.mark.slow
+def test_a_worker_elsewhere_without_the_store_is_refused(dask_cluster, tmp_path):
+    """A worker that has another folder in that place works on nothing, and writes nothing."""
+    store = tmp_path / "ws"
+    store.mkdir()
+    if subprocess.run([*_hidden(store), "true"], capture_output=True).returncode:
+        pytest.skip("only root may give a process a view of its own of the disk")
+    with dask_cluster(0) as cluster:
+        settings = Settings(engine=f"dask://{cluster.address}", workers=1)
+        cluster.add_worker("--no-nanny", through=_hidden(store))
+        marks = tmp_path / "marks"
+        marks.mkdir()
+        with (
+            open_engine(settings, store=str(store)) as engine,
+            pytest.raises(StoreUnseen, match=f"does not see the store {store}"),
+        ):
+            engine.map(partial(_slowly, marks), [1, 2], label="marks")
+        assert not list(marks.iterdir())
+        os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+        cluster.add_worker("--no-nanny")
+        with open_engine(settings, store=str(store)) as engine:
+            assert engine.map(partial(_slowly, marks), [1, 2], label="marks") == [1, 2]
 
 
 def test_an_engine_that_takes_no_address_says_so():

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tidemill.errors import WorkspaceMissing
+from tidemill.errors import UsageError, WorkspaceMissing
 from tidemill.orchestration import flows as bodies
 from tidemill.pipeline import RunSummary, overridden
 
@@ -107,6 +108,22 @@ def test_overrides_are_the_settings_of_the_run(tmp_path, api_url, client, load, 
         if found.flow_run_id == run.id and found.key == "summary"
     ]
     assert "grid" in table.data
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_the_engine_is_a_parameter(name, load):
+    """Each deployment takes an engine; null is the environment's."""
+    assert DEPLOYMENTS[name]["parameters"]["engine"] is None
+    assert "engine" in load(name).parameters.properties
+
+
+def test_an_engine_that_is_none_is_told_as_the_flows_parameter(tmp_path, monkeypatch):
+    """The body opens the engine that it was given, and the remedy says where that was set."""
+    monkeypatch.setattr("tidemill.orchestration.artifacts.failures_published", nullcontext)
+    monkeypatch.setattr(bodies, "mark_the_dead", lambda place: None)
+    (tmp_path / "params.yaml").touch()
+    with pytest.raises(UsageError, match="the flow's parameter engine: there is no 'daks'"):
+        bodies.train_in_flow(str(tmp_path), engine="daks")
 
 
 def test_the_deployed_flow_fails_with_the_reason_on_its_page(

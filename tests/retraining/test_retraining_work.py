@@ -27,7 +27,7 @@ def asked(tmp_path, monkeypatch):
 
     monitor = SimpleNamespace(report=report)
 
-    def retrained(place, rows, order):
+    def retrained(place, rows, order, engine):
         orders.append(order.decision)
         folder = place.hidden / "retrain" / order.decision
         (folder / "rows").mkdir(parents=True)

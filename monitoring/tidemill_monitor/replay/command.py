@@ -88,7 +88,7 @@ def _spooled(
     progress: Callable[[int], None],
 ) -> Spool:
     known = {item["name"] for item in client.get("/v1/features")["items"]}
-    with open_engine(load_settings()) as engine:
+    with open_engine(load_settings(), store=place.store()) as engine:
         return spool(
             params,
             schema,

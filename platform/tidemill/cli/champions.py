@@ -65,7 +65,7 @@ def retrain(
     settings = load_settings(engine=engine)
     with (
         at_work(place, screen, wait=wait) as observer,
-        open_engine(settings, preload=("tidemill.stages",)) as opened,
+        open_engine(settings, preload=("tidemill.stages",), store=place.store()) as opened,
     ):
         take_back(place, observer.warned)  # before anything is read as params.yaml says
         params = load_params(place.root)

@@ -47,7 +47,7 @@ def look(
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     params = load_params(place.root)
-    with open_engine(load_settings(engine=engine)) as opened:
+    with open_engine(load_settings(engine=engine), store=place.store()) as opened:
         listing = list_source(params.dataset, place.root, opened)
         found = look_result(params.dataset, listing, place.root)
     schema = found.schema
@@ -137,7 +137,7 @@ def verify(
     place = existing(workspace)
     folder = _shards(place)
     manifest = folder.shard_manifest()
-    with open_engine(load_settings(engine=engine)) as opened:
+    with open_engine(load_settings(engine=engine), store=place.store()) as opened:
         problems = check(manifest, folder, opened)
     if problems:
         raise IntegrityError(

@@ -89,7 +89,7 @@ def _run_directly(
     from tidemill.engines import open_engine
     from tidemill.pipeline import run_pipeline
 
-    with open_engine(settings, preload=("tidemill.stages",)) as engine:
+    with open_engine(settings, preload=("tidemill.stages",), store=place.store()) as engine:
         return run_pipeline(
             place,
             settings=settings,
@@ -164,7 +164,7 @@ def stage(
     environment = load_settings(engine=engine)
     with (
         at_work(place, screen, wait=wait) as observer,
-        open_engine(environment, preload=("tidemill.stages",)) as opened,
+        open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened,
     ):
         observer.stage_started(name)
         done = run_stage(name, place, settings=environment, engine=opened, observer=observer)
@@ -197,7 +197,7 @@ def score(
     place = Workspace.at(workspace)
     params = load_params(place.root)
     environment = load_settings(engine=engine)
-    with open_engine(environment, preload=("tidemill.stages",)) as opened:
+    with open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened:
         context = context_for(place, params, environment, opened)
         scored = score_files(context, params=params, source=source, output=output, model=model)
     for warning in scored.warnings:

@@ -111,7 +111,7 @@ def draft(
     path = place.root / params.ingestion.suite
     if path.exists() and not force:
         raise UsageError(f"{path} exists", remedy="give --force to replace it", path=str(path))
-    with open_engine(load_settings(engine=engine)) as opened:
+    with open_engine(load_settings(engine=engine), store=place.store()) as opened:
         listing = list_source(params.dataset, place.root, opened)
     schema = look(params.dataset, listing, place.root)
     count = draft_suite_file(place, listing, schema, params.dataset, suite=params.ingestion.suite)

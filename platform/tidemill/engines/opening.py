@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 
 from tidemill.addresses import Implementations
 from tidemill.contracts import Engine
+from tidemill.engines.witness import SeeingEngine
 from tidemill.settings import Settings
 
 __all__ = ["ENGINES", "open_engine"]
@@ -24,7 +25,9 @@ ENGINES: Implementations[type[Engine]] = Implementations(
 
 
 @contextmanager
-def open_engine(settings: Settings, *, preload: tuple[str, ...] = ()) -> Iterator[Engine]:
+def open_engine(
+    settings: Settings, *, preload: tuple[str, ...] = (), store: str | None = None
+) -> Iterator[Engine]:
     """The engine of ``settings.engine``, closed when the block ends.
 
     Parameters
@@ -34,6 +37,9 @@ def open_engine(settings: Settings, *, preload: tuple[str, ...] = ()) -> Iterato
         where it runs elsewhere; ``workers`` says how many.
     preload : tuple of str
         Modules that workers may import before the first item comes.
+    store : str or None
+        The address of the store that the work lies in. The workers of an engine elsewhere (with
+        an address) run nothing before they have seen it: ``StoreUnseen``.
 
     Raises
     ------
@@ -46,5 +52,6 @@ def open_engine(settings: Settings, *, preload: tuple[str, ...] = ()) -> Iterato
     name, _, address = settings.engine.partition("://")
     place = {"address": address} if address else {}
     engine: Engine = known.made(name, settings.workers, preload=preload, **place)
-    with closing(engine):
-        yield engine
+    seeing = SeeingEngine(engine, store) if address and store else engine
+    with closing(seeing):
+        yield seeing

@@ -73,7 +73,7 @@ def run_through_prefect(
         _pointed_at(api_url, auth),
         nullcontext(engine)
         if engine
-        else open_engine(settings, preload=("tidemill.stages",)) as inner,
+        else open_engine(settings, preload=("tidemill.stages",), store=workspace.store()) as inner,
     ):
         call = partial(
             run_in_flow,

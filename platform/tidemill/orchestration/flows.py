@@ -25,6 +25,7 @@ __all__ = [
     "LOCK_SECONDS",
     "Pipeline",
     "flow_run_id",
+    "flow_settings",
     "mark_the_dead",
     "run_in_flow",
     "run_name",
@@ -68,8 +69,11 @@ def train_in_flow(
     workspace: str = ".",
     overrides: Mapping[str, Scalar] | None = None,
     require_promotion: bool = False,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The body of the deployed flow: lock, settings, pipeline, gate; returns the summary.
+
+    ``engine`` wins over the environment's, as in all three bodies.
 
     Raises
     ------
@@ -79,16 +83,16 @@ def train_in_flow(
     from tidemill.orchestration.artifacts import failures_published
 
     place = Workspace.at(workspace or ".")
-    settings = load_settings()
+    settings = flow_settings(engine)
     with failures_published():
         mark_the_dead(place)
         with (
             workspace_lock(place, wait_seconds=LOCK_SECONDS),
-            open_engine(settings, preload=("tidemill.stages",)) as engine,
+            open_engine(settings, preload=("tidemill.stages",), store=place.store()) as opened,
         ):
             # JSON is YAML: what params.yaml then says is what was asked for.
             assignments = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
-            summary = _run(place, settings, engine, assignments=assignments)
+            summary = _run(place, settings, opened, assignments=assignments)
         if require_promotion and not summary.facts.get("promoted"):
             raise GateShut(
                 f"not promoted: {summary.facts.get('promotion_reason')}",
@@ -102,6 +106,7 @@ def score_in_flow(
     input: str,  # noqa: A002
     output: str,
     model: str = "champion",
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The body of the scoring flow: predict every row of ``input``; returns the figures.
 
@@ -112,14 +117,14 @@ def score_in_flow(
     from tidemill.stages import score_files
 
     place = Workspace.at(workspace or ".")
-    settings = load_settings()
+    settings = flow_settings(engine)
     with (
         failures_published(),
         recorded(place, flow_run_id()),
-        open_engine(settings, preload=("tidemill.stages",)) as engine,
+        open_engine(settings, preload=("tidemill.stages",), store=place.store()) as opened,
     ):
         params = load_params(place.root)
-        context = context_for(place, params, settings, PrefectEngine(engine))
+        context = context_for(place, params, settings, PrefectEngine(opened))
         scored = score_files(
             context,
             params=params,
@@ -170,6 +175,11 @@ def _links(settings: Settings) -> dict[str, str]:
     if page is None or settings.prefect_api_url is None:
         return {}
     return {"prefect_page": page}
+
+
+def flow_settings(engine: str | None) -> Settings:
+    """The environment's settings, with the engine that a flow run was asked for."""
+    return load_settings(engine=engine, engine_setting="the flow's parameter engine")
 
 
 def run_name() -> str:

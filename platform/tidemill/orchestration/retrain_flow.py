@@ -16,8 +16,7 @@ from tidemill.errors import ServiceUnavailable, TidemillError, UsageError
 from tidemill.monitor_client import KEY_VARIABLE, MonitorClient, MonitorRefused
 from tidemill.orchestration.crashes import recorded
 from tidemill.orchestration.engine import PrefectEngine
-from tidemill.orchestration.flows import LOCK_SECONDS, flow_run_id, mark_the_dead
-from tidemill.settings import load_settings
+from tidemill.orchestration.flows import LOCK_SECONDS, flow_run_id, flow_settings, mark_the_dead
 from tidemill.storage import Workspace, workspace_lock
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ def retrain_in_flow(
     monitor_url: str = "",
     reason: str = "",
     work: str = "",
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The body of the deployed flow: retrain for a decision of the monitor; returns the outcome.
 
@@ -55,6 +55,8 @@ def retrain_in_flow(
     work : str
         Names the retraining, with ``decision_id``; a monitor whose ledger was made anew counts
         from 1 again. Without it the decision alone does.
+    engine : str or None
+        Wins over the environment's.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def retrain_in_flow(
         with _failures_told(tell, lambda: outcome_of(place, order.decision)):
             accused = _accused(tell("started"))
             done = _retrained(
-                place, lambda: monitor.labelled(decision), replace(order, accused=accused)
+                place, lambda: monitor.labelled(decision), replace(order, accused=accused), engine
             )
         _tell_outcome(tell, done.facts)
     return done.facts
@@ -114,15 +116,15 @@ def _tell_outcome(tell: Tell, facts: dict[str, Any]) -> None:
         _log.warning("outcome_not_told", error=error.message)
 
 
-def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
+def _retrained(place: Workspace, rows: Rows, order: Any, engine: str | None) -> Outcome:
     from tidemill.orchestration.artifacts import RunLog
     from tidemill.orchestration.tasks import execute_as_task
     from tidemill.retraining import retrain
 
-    settings = load_settings()
+    settings = flow_settings(engine)
     with (
         workspace_lock(place, wait_seconds=LOCK_SECONDS),
-        open_engine(settings, preload=("tidemill.stages",)) as engine,
+        open_engine(settings, preload=("tidemill.stages",), store=place.store()) as opened,
         recorded(place, flow_run_id()),
     ):
         return retrain(
@@ -130,7 +132,7 @@ def _retrained(place: Workspace, rows: Rows, order: Any) -> Outcome:
             rows,
             order,
             settings=settings,
-            engine=PrefectEngine(engine),
+            engine=PrefectEngine(opened),
             execute=execute_as_task,
             observer=RunLog(),
         )
