@@ -93,3 +93,13 @@ def test_own_data(tmp_path: Path) -> None:
     for stage in STAGES:
         assert shown.count(stage.name) == 2, f"each of the page's two runs shows {stage.name}"
     assert_shown(page, run_blocks(page, tmp_path / "repository"), at_least=30)
+
+
+def test_dask(tmp_path: Path) -> None:
+    """dask.md: a job here and one on a cluster's workers leave the same bytes; on a free port."""
+    page = ROOT / "docs" / "tutorials" / "dask.md"
+    (tmp_path / "repository").mkdir()
+    (port,) = free_ports(1)
+    printed = run_blocks(page, tmp_path / "repository", ("8786", str(port)), TIDEMILL_WORKERS="2")
+    assert_shown(page, printed, at_least=2)
+    assert "Starting Worker" in (tmp_path / "cluster" / "workers.log").read_text()
