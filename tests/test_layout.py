@@ -23,6 +23,7 @@ ONLY_IN = {
     "great_expectations": ("ingestion",),
     "optuna": ("tuning",),
     "sqlalchemy": (
+        "ingestion",
         "ledger",
         "tracking",
         "testing",

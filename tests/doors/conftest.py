@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from tidemill.testing.commands import Said, run_command
+from tidemill.testing.postgres import postgres
 from tidemill.testing.shells import forking_shell, plain_shell
 from tidemill.testing.workspaces import copy_workspace, made_once, run_here, small_workspace
+
+__all__ = ["postgres"]
 
 ROOT = Path(__file__).parents[2]
 

@@ -85,10 +85,10 @@ class _Labelled:
 
     def __init__(self, place: Workspace, params: Params, source: str, engine: Engine) -> None:
         from tidemill.ingestion import as_labelled, list_source
-        from tidemill.storage import ShardManifest, hash_json
+        from tidemill.storage import ShardManifest, SourceFiles, hash_json
 
         self._place, self._params = place, params
-        where = str(Path(source).absolute())
+        where = SourceFiles(Path.cwd()).absolute(source)
         self._dataset = params.dataset.model_copy(update={"source": where})
         self._listing = list_source(
             self._dataset, place.root, engine, named="--labelled", given=source

@@ -17,7 +17,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from tidemill.config.params import Params
 from tidemill.config.ports_schema import describe_ports
-from tidemill.config.sections import TrainingConfig
+from tidemill.config.sections import UNTOLD, TrainingConfig
 from tidemill.config.tree import nearest_setting, setting_of
 from tidemill.errors import ConfigError, WorkspaceMissing
 
@@ -116,7 +116,8 @@ def _config_error(exc: ValidationError) -> ConfigError:
         else:
             text = problem["msg"].removeprefix("Value error, ")
             given = problem["input"]
-            shown = f" (given: {given!r})" if key and not isinstance(given, dict) else ""
+            told = key and not isinstance(given, dict) and problem["type"] != UNTOLD
+            shown = f" (given: {given!r})" if told else ""
             name, _, rest = text.partition(": ")
             problems[key or name] = (text if key else rest) + shown
     listing = "; ".join(f"{key}: {text}" for key, text in problems.items())

@@ -6,10 +6,12 @@ import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Scalar
 from tidemill.conventions import parse_convention
+from tidemill.database_addresses import password_problem
 from tidemill.formats import FORMATS
 from tidemill.learners import LEARNERS, strategies
 from tidemill.schema import ColumnType, Task
@@ -17,6 +19,7 @@ from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS, setting_problems
 
 __all__ = [
+    "UNTOLD",
     "CsvFormat",
     "DatasetConfig",
     "EvaluationConfig",
@@ -31,6 +34,9 @@ __all__ = [
     "TuningConfig",
 ]
 
+UNTOLD = "untold"
+"""The type of a problem whose value no error may repeat."""
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -42,7 +48,9 @@ _SEQUENCE: tuple[StepEntry, ...] = ("select", "project")
 class Section(BaseModel):
     """A frozen section of params.yaml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
+    )
 
 
 class CsvFormat(Section):
@@ -75,7 +83,9 @@ class DatasetConfig(Section):
     """The user's table."""
 
     name: str = Field("dataset", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    source: str = Field(description="a file, a folder or a glob, relative to the workspace")
+    source: str = Field(
+        description="a file, a folder or a glob, relative to the workspace; or DATABASE#TABLE"
+    )
     format: str = Field(
         "auto", description="auto, one of tidemill or of an installed package, or module:Name"
     )
@@ -121,6 +131,14 @@ class DatasetConfig(Section):
             raise ValueError("csv.null_values: is the old name of missing_values; leave it out")
         missing = stated.pop("null_values")
         return {**values, "csv": stated, "missing_values": missing}
+
+    @field_validator("source")
+    @classmethod
+    def _without_password(cls, source: str) -> str:
+        problem = password_problem(source)
+        if problem is not None:
+            raise PydanticCustomError(UNTOLD, "{problem}", {"problem": f"is {problem}"})
+        return source
 
     @field_validator("format")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from tidemill.config import DatasetConfig
 from tidemill.contracts import Engine, Source, Split
+from tidemill.database_addresses import is_database, refuse_password
 from tidemill.errors import SourceUnreadable
 from tidemill.formats import FORMATS
 from tidemill.ingestion.sources.files import FileSource, format_of
@@ -130,13 +131,23 @@ def named_by(
     dataset: DatasetConfig, root: Path, named: str = "dataset.source", given: str | None = None
 ) -> tuple[str, ...]:
     """The addresses that ``dataset.source`` names, which are files if no format is stated."""
-    kind = FileSource if dataset.format == "auto" else FORMATS[dataset.format]
+    refuse_password(dataset.source, named)  # whatever reads it would tell it
+    format_ = stated_format(dataset)
+    kind = FileSource if format_ is None else FORMATS[format_]
     return kind(dataset, root).find(named, given)
+
+
+def stated_format(dataset: DatasetConfig) -> str | None:
+    """The format that is stated, or told by the address; None: each file tells its own."""
+    if dataset.format != "auto":
+        return dataset.format
+    return "sql" if is_database(dataset.source) else None
 
 
 def of_files(dataset: DatasetConfig) -> bool:
     """Whether rows lie in files: of a stated format, if names of its files end in something."""
-    return dataset.format == "auto" or bool(FORMATS[dataset.format].suffixes)
+    format_ = stated_format(dataset)
+    return format_ is None or bool(FORMATS[format_].suffixes)
 
 
 def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...], columns: int) -> int:
@@ -147,5 +158,5 @@ def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...], columns: in
 
 def _splits(address: str, *, dataset: DatasetConfig, root: Path) -> list[Split]:
     """What lies at an address, as splits, still without their ids."""
-    name = format_of(address, root) if dataset.format == "auto" else dataset.format
+    name = stated_format(dataset) or format_of(address, root)
     return [replace(split, format=name) for split in FORMATS[name](dataset, root).split(address)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -19,26 +19,19 @@ from tidemill.ingestion.sources.parquet.parquet_rows import (
     plain_type,
     read_parquet_rows,
 )
-from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
-from tidemill.numbers import EXACT
+from tidemill.ingestion.sources.text_columns import Stated
+from tidemill.ingestion.sources.typed_columns import (
+    FLOAT32_HOLDS,
+    FLOAT64_DIGITS,
+    typed_column,
+)
 from tidemill.schema import ColumnType, SourceColumn
 from tidemill.spelling import LARGEST_WHOLE, categories
 from tidemill.storage import SourceFiles
 
 __all__ = ["sniff_parquet"]
 
-_FLOAT32_HOLDS = 2**24
-"""Every whole number up to this."""
-_FLOAT64_DIGITS = 15
-"""Every decimal number of so many."""
 _SHOWN = 60
-
-_STATED = {
-    ColumnType.NUMERIC: "number",
-    ColumnType.BOOLEAN: "boolean",
-    ColumnType.CATEGORICAL: "text",
-    ColumnType.DATETIME: "datetime",
-}
 
 
 @dataclass(slots=True)
@@ -194,22 +187,19 @@ def _resolved(name: str, column: _Column, texts: pa.Array | None, stated: Stated
     """One way of reading for all files."""
     kind, kinds = column.kind, [k for k in column.kinds if not pa.types.is_null(k)]
     plain = "number" if set(column.plain) == {"integer", "number"} else plain_type(kind)
-    wide = column.largest > _FLOAT32_HOLDS
     mixed = len({"number" if p == "integer" else p for p in column.plain}) > 1
-    said = f"is {_types(column)}" if mixed else ""
-    if plain == "other":
-        return SourceColumn(name, plain, style=EXACT, note=str(kind)[:_SHOWN])
-    if texts is not None and (plain == "text" or stated.type is None):
-        found = column_of_texts(name, texts, stated, declared=plain == "text")
-        note = "; ".join(filter(None, [said, found.note]))
-        return replace(found, wide=wide, note=note)
-    if stated.type not in (None, ColumnType.IGNORED):
-        whole = (stated.type, plain) == (ColumnType.NUMERIC, "integer")
-        plain = "integer" if whole else _STATED[stated.type]
     narrow = all(pa.types.is_float32(k) or pa.types.is_float16(k) for k in kinds) and bool(kinds)
-    style = "" if stated.type else EXACT
-    return SourceColumn(name, plain, style=style, narrow=narrow, wide=wide, note=said)
+    said = f"is {_types(column)}" if mixed else ""
+    return typed_column(
+        name,
+        plain,
+        stated,
+        texts,
+        narrow=narrow,
+        wide=column.largest > FLOAT32_HOLDS,
+        note=str(kind)[:_SHOWN] if plain == "other" else said,
+    )
 
 
 def _is_long(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_decimal(kind) and kind.precision - kind.scale > _FLOAT64_DIGITS)
+    return bool(pa.types.is_decimal(kind) and kind.precision - kind.scale > FLOAT64_DIGITS)

@@ -1,0 +1,256 @@
+"""A table or query of a database: its columns, its order, its ranges and what names their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
+from tidemill.ingestion.sources.column_names import unique_names
+from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, translated
+from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
+
+__all__ = ["Relation", "SqlColumn"]
+
+_DIGEST_ROWS = 1000
+_PLAIN = {
+    **dict.fromkeys(("int2", "int4", "int8"), "integer"),
+    **dict.fromkeys(("float4", "float8", "numeric"), "number"),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), "datetime"),
+    "bool": "boolean",
+    "uuid": "text",
+}
+_TEXTS = ("S", "E")
+"""Categories of PostgreSQL's types: strings and enumerations."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlColumn:
+    """A column of a table or query.
+
+    Parameters
+    ----------
+    name : str
+        As in every format.
+    written : str
+        As the database has it.
+    kind : str
+        The database's word for its type; empty where it has none: each cell tells its own.
+    plain : str
+        text, integer, number, boolean, datetime, other; empty likewise.
+    """
+
+    name: str
+    written: str
+    kind: str = ""
+    plain: str = ""
+
+
+class Relation:
+    """A table or query, at one state of its database.
+
+    Rows are in the order of the primary key, else of ``key``, and of all columns where that does
+    not tell two rows apart: they come in the same order each time.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    address : SqlAddress
+    key : str or None
+        ``dataset.key``.
+    named : str
+        What errors call the address.
+
+    Raises
+    ------
+    SourceMissing
+        If there is no such table, or no table is named.
+    SourceUnreadable
+        If the query is not one.
+    SchemaMismatch
+        If two columns have one name.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        address: SqlAddress,
+        key: str | None = None,
+        named: str = "dataset.source",
+    ) -> None:
+        self._snapshot, self.address = snapshot, address
+        self._from, primary = _clause(snapshot, address, named)
+        described = snapshot.described(f"SELECT * FROM {self._from} LIMIT 0")
+        self.columns = _columns(snapshot, address, described)
+        names = {column.name: column.written for column in self.columns}
+        keyed = primary or ([names[key]] if key in names else [])
+        kept = [c.written for c in self.columns if c.plain != "other" and c.written not in keyed]
+        self._key = keyed[0] if keyed else None
+        order = map(snapshot.quoted, primary or [*keyed, *kept])
+        self._order = ", ".join(order) or "1"
+
+    def ranges(self, rows: int) -> list[KeyRange | None]:
+        """Ranges of the key of about so many rows; one of all rows where these are few, or no key.
+
+        Raises
+        ------
+        KeyInvalid
+            If rows of a table that is cut have no key.
+        """
+        if self._key is None:
+            return [None]
+        key = self._snapshot.quoted(self._key)
+        numbered = (
+            f"SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS place FROM {self._from}"
+        )
+        found = self._snapshot.records(
+            f"SELECT k FROM ({numbered}) AS n WHERE (place - 1) % {rows} = 0 ORDER BY place"
+        )
+        if len(found) < 2:
+            return [None]
+        ((keyless,),) = self._snapshot.records(f"SELECT count(*) - count({key}) FROM {self._from}")
+        if keyless:
+            raise KeyInvalid(
+                f"{self.address}: {keyless:,} rows have no {self._key}, by which the table is cut",
+                remedy="name another dataset.key, or a query that leaves them out",
+                column=self._key,
+            )
+        starts = list(dict.fromkeys(_bound(record[0]) for record in found))
+        ((end,),) = self._snapshot.records(
+            f"SELECT {key} FROM {self._from} ORDER BY {key} DESC LIMIT 1"
+        )
+        ends = [*starts[1:], _bound(end)]
+        return [
+            KeyRange(first, last, closed=number == len(starts))
+            for number, (first, last) in enumerate(zip(starts, ends, strict=True), start=1)
+        ]
+
+    def digest(self, keys: KeyRange | None) -> tuple[str, int]:
+        """What names the rows of a range, and about how many bytes they are.
+
+        PostgreSQL computes it: the number of rows, and the sum of their hashes. Of another database
+        the rows are read, and it is their SHA-256.
+        """
+        where, given = self._where(keys)
+        if self._snapshot.dialect == "postgresql":
+            ((rows, total, size),) = self._snapshot.records(
+                "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text, "
+                f"coalesce(sum(octet_length(t::text)), 0)::bigint FROM {self._from}{where}",
+                given,
+            )
+            said = f"{[(c.written, c.kind) for c in self.columns]} {rows} {total}"
+            return sha256(said.encode()).hexdigest(), size
+        digest, size = sha256(repr([c.written for c in self.columns]).encode()), 0
+        sql = f"SELECT * FROM {self._from}{where} ORDER BY {self._order}"
+        for batch in self._snapshot.batches(sql, given, rows=_DIGEST_ROWS):
+            text = repr([tuple(record) for record in batch]).encode()
+            digest.update(text)
+            size += len(text)
+        return digest.hexdigest(), size
+
+    def batches(
+        self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
+    ) -> Iterator[list[Record]]:
+        """Yield the records of a range in their order, ``rows`` at a time, ``most`` at most."""
+        where, given = self._where(keys)
+        written = {column.name: column.written for column in self.columns}
+        asked = ", ".join(self._snapshot.quoted(written[name]) for name in names)
+        limit = "" if most is None else f" LIMIT {most}"
+        sql = f"SELECT {asked} FROM {self._from}{where} ORDER BY {self._order}{limit}"
+        return self._snapshot.batches(sql, given, rows=rows)
+
+    def largest(self, names: list[str]) -> dict[str, float]:
+        """The largest magnitude in columns of whole numbers; 0 where there is none."""
+        if not names:
+            return {}
+        written = {column.name: column.written for column in self.columns}
+        quoted = [self._snapshot.quoted(written[name]) for name in names]
+        ends = ", ".join(f"min({name}), max({name})" for name in quoted)
+        (found,) = self._snapshot.records(f"SELECT {ends} FROM {self._from}")
+        pairs = zip(names, found[::2], found[1::2], strict=True)
+        return {name: float(max(abs(low or 0), abs(high or 0))) for name, low, high in pairs}
+
+    def _where(self, keys: KeyRange | None) -> tuple[str, Mapping[str, Any]]:
+        if keys is None:
+            return "", {}
+        if self._key is None:
+            raise SchemaMismatch(
+                f"{self.address} has no key any more", remedy="run the same command again"
+            )
+        key = self._snapshot.quoted(self._key)
+        end = "<=" if keys.closed else "<"
+        return f" WHERE {key} >= :first AND {key} {end} :last", {
+            "first": keys.first,
+            "last": keys.last,
+        }
+
+
+def _bound(key: Any) -> int | str:
+    return key if isinstance(key, int) else str(key)
+
+
+def _clause(snapshot: Snapshot, address: SqlAddress, named: str) -> tuple[str, list[str]]:
+    """What stands behind FROM, and the columns of the primary key."""
+    from sqlalchemy import inspect
+
+    if address.is_query:
+        # A colon names a value in SQLAlchemy's texts, unless it is told not to.
+        told = address.relation.replace(":", "\\:")
+        return f"({told}\n) AS t", []
+    with translated(snapshot.shown):
+        inspector = inspect(snapshot.connection)
+        for schema, table in _places(address.relation):
+            if inspector.has_table(table, schema=schema):
+                primary = inspector.get_pk_constraint(table, schema=schema)
+                quoted = ".".join(snapshot.quoted(n) for n in (schema, table) if n is not None)
+                return f"{quoted} AS t", list(primary.get("constrained_columns") or [])
+        there = sorted([*inspector.get_table_names(), *inspector.get_view_names()])
+    close = nearest(address.relation, there)
+    hint = f"did you mean {snapshot.shown}#{close}? " if close else ""
+    what = f"the table {address.relation!r}, which is not there" if address.relation else "no table"
+    raise SourceMissing(
+        f"{named} names {what}: {snapshot.shown}",
+        remedy=f"{hint}let {named} end in #TABLE, #SCHEMA.TABLE or #SELECT ...; tables are: "
+        f"{first_few(there, 10) or 'none'}",
+        available=tuple(there),
+    )
+
+
+def _places(relation: str) -> list[tuple[str | None, str]]:
+    """Which schema and table a name may mean."""
+    schema, point, table = relation.partition(".")
+    whole: list[tuple[str | None, str]] = [(None, relation)] if relation else []
+    return [*whole, (schema, table)] if point else whole
+
+
+def _columns(
+    snapshot: Snapshot, address: SqlAddress, described: list[tuple[str, Any]]
+) -> tuple[SqlColumn, ...]:
+    written = [name for name, _ in described]
+    twice = sorted({name for name in written if written.count(name) > 1})
+    if twice:
+        raise SchemaMismatch(
+            f"{address} has several columns of the name {', '.join(twice)}",
+            remedy="give each its own name in the query: SELECT ... AS ...",
+            columns=tuple(twice),
+        )
+    kinds = _kinds(snapshot, [code for _, code in described])
+    names = unique_names(written)
+    return tuple(SqlColumn(n, w, *k) for n, w, k in zip(names, written, kinds, strict=True))
+
+
+def _kinds(snapshot: Snapshot, codes: list[Any]) -> list[tuple[str, str]]:
+    """The type of each column and the plain type that it is, where the database declares them."""
+    if snapshot.dialect != "postgresql":
+        return [("", "")] * len(codes)
+    found = snapshot.records(
+        "SELECT oid::bigint, typname::text, typcategory::text FROM pg_type "
+        f"WHERE oid IN ({', '.join(map(str, [0, *codes]))})"
+    )
+    kinds = {
+        oid: (name, "text" if category in _TEXTS else _PLAIN.get(name, "other"))
+        for oid, name, category in found
+    }
+    return [kinds[code] for code in codes]

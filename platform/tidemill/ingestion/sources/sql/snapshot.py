@@ -1,0 +1,240 @@
+"""One state of a database: a transaction that reads, and the errors of reading, translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import (
+    DependencyMissing,
+    ServiceUnavailable,
+    SourceMissing,
+    SourceUnreadable,
+    TidemillError,
+)
+from tidemill.storage import SourceFiles
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+__all__ = ["Snapshot", "open_snapshot"]
+
+Record = Sequence[Any]
+
+_TOLD_AS_TEXT = ("numeric", "date", "timestamp", "timestamptz", "uuid")
+"""Of PostgreSQL: what Python's own types do not hold whole (infinity, years before 1)."""
+_AWAY = ("08", "57", "53")
+"""Classes of SQLSTATE: the connection, the operator's intervention, too few resources."""
+
+
+class Snapshot:
+    """One state of a database, for as long as its transaction lasts; nothing can be written.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.engine.Connection
+        In a transaction of which every statement sees the same state.
+    shown : str
+        What errors call the database.
+    """
+
+    def __init__(self, connection: Connection, shown: str) -> None:
+        self.connection, self.shown = connection, shown
+        self.dialect = connection.dialect.name
+
+    def quoted(self, name: str) -> str:
+        """A name as SQL has it, whatever signs are in it."""
+        return self.connection.dialect.identifier_preparer.quote_identifier(name)
+
+    def batches(
+        self, sql: str, given: Mapping[str, Any] | None = None, *, rows: int
+    ) -> Iterator[list[Record]]:
+        """Yield the records of a statement, ``rows`` at a time; no more than those are held.
+
+        ``given`` are the values of its ``:names``.
+        """
+        import sqlalchemy as sa
+
+        streamed = self.connection.execution_options(stream_results=True, max_row_buffer=rows)
+        with translated(self.shown), streamed.execute(sa.text(sql), given or {}) as found:
+            while batch := found.fetchmany(rows):
+                yield list(batch)
+
+    def records(self, sql: str, given: Mapping[str, Any] | None = None) -> list[Record]:
+        """All records of a statement of few."""
+        return [record for batch in self.batches(sql, given, rows=1000) for record in batch]
+
+    def described(self, sql: str) -> list[tuple[str, Any]]:
+        """The columns of a statement: each name, and the driver's code of its type."""
+        import sqlalchemy as sa
+
+        with translated(self.shown):
+            found = self.connection.execute(sa.text(sql))
+            columns = found.cursor.description
+            found.close()
+        return [(str(name), code) for name, code, *_ in columns]
+
+
+@contextmanager
+def open_snapshot(database: str, root: Path, named: str = "dataset.source") -> Iterator[Snapshot]:
+    """Open a database at its present state, for reading alone.
+
+    Parameters
+    ----------
+    database : str
+        SQLAlchemy's address; a relative path of SQLite's begins at ``root``.
+    named : str
+        What errors call the setting.
+
+    Raises
+    ------
+    SourceMissing
+        If the address leads to no database.
+    DependencyMissing
+        If its driver is not installed.
+    ServiceUnavailable
+        If it does not answer, or does not let us in.
+    """
+    engine, shown = _engine(database, root, named)
+    try:
+        with translated(shown):
+            connection = engine.connect()
+        try:
+            with connection.begin():
+                yield Snapshot(connection, shown)
+        finally:
+            connection.close()
+    finally:
+        engine.dispose()
+
+
+def _engine(database: str, root: Path, named: str) -> tuple[Engine, str]:
+    import sqlalchemy as sa
+    from sqlalchemy import event
+
+    try:
+        url = sa.make_url(database)
+        if url.get_backend_name() == "sqlite":
+            url = _found_file(url, root, named)
+            engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", lambda one: one.exec_driver_sql("BEGIN"))
+        else:
+            engine = sa.create_engine(
+                url, poolclass=sa.pool.NullPool, isolation_level="REPEATABLE READ"
+            )
+    except sa.exc.NoSuchModuleError as exc:
+        raise SourceMissing(
+            f"{named}: SQLAlchemy knows no such database as {database.partition(':')[0]}",
+            remedy="correct the address, or install the package that has its dialect",
+        ) from exc
+    except (sa.exc.ArgumentError, ValueError) as exc:
+        raise SourceMissing(
+            f"{named} is no address that SQLAlchemy understands",
+            remedy=f"let {named} be like postgresql://USER@HOST/DATABASE#TABLE or "
+            "sqlite:///FILE#TABLE",
+        ) from exc
+    except ModuleNotFoundError as exc:
+        package = "tidemill[postgres]" if database.startswith("postgresql") else exc.name
+        raise DependencyMissing(
+            f"{named}: the driver {exc.name!r} of this database is not installed",
+            remedy=f"install {package}",
+            package=exc.name,
+        ) from exc
+    if url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _prepare_postgres)
+    return engine, url.render_as_string(hide_password=True)
+
+
+def _found_file(url: URL, root: Path, named: str) -> URL:
+    files = SourceFiles(root)
+    place = files.absolute(url.database or "")
+    if files.kind(place) != "file":
+        raise SourceMissing(
+            f"{named} names the SQLite database {place}, which is not there",
+            remedy=f"let {named} name one: sqlite:///FILE#TABLE; a path that does not begin with "
+            "a slash begins at the workspace",
+            path=place,
+        )
+    return url.set(database=place)
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the transaction begins where we say so
+    connection.execute("PRAGMA query_only=ON")
+    connection.text_factory = _decoded
+
+
+def _decoded(raw: bytes) -> str | bytes:
+    """A text; what is not UTF-8 stays bytes, which are no value of a column of texts."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def _prepare_postgres(connection: Any, _: Any) -> None:
+    from psycopg.types.string import TextLoader
+
+    for kind in _TOLD_AS_TEXT:
+        connection.adapters.register_loader(kind, TextLoader)
+    connection.read_only = True
+    with connection.cursor() as cursor:
+        # Digests are of texts, which these settings write.
+        for setting in (
+            "client_encoding = 'UTF8'",
+            "TimeZone = 'UTC'",
+            "DateStyle = 'ISO'",
+            "IntervalStyle = 'postgres'",
+            "bytea_output = 'hex'",
+            "extra_float_digits = 1",
+        ):
+            cursor.execute(f"SET {setting}")
+    connection.commit()
+
+
+@contextmanager
+def translated(shown: str) -> Iterator[None]:
+    """Turn what SQLAlchemy and drivers raise into tidemill's errors; statements are not told."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except TidemillError:
+        raise
+    except DBAPIError as exc:
+        raise _translated(exc.orig, shown) from exc.orig
+    except SQLAlchemyError as exc:
+        raise SourceUnreadable(f"{shown}: {exc}", remedy=_CORRECT) from exc
+    except Exception as exc:
+        if not _is_of_a_driver(exc):
+            raise
+        raise _translated(exc, shown) from exc
+
+
+_CORRECT = "correct the table or query that the source names, or what the database allows"
+
+
+def _is_of_a_driver(exc: Exception) -> bool:
+    """Whether it is one of DB-API's errors, which have no common class."""
+    return any(kind.__name__ == "DatabaseError" for kind in type(exc).__mro__)
+
+
+def _translated(original: Any, shown: str) -> TidemillError:
+    state = str(getattr(original, "sqlstate", None) or "")
+    text = str(original).strip().partition("\n")[0]
+    sqlite = getattr(original, "sqlite_errorcode", None)
+    operational = any(kind.__name__ == "OperationalError" for kind in type(original).__mro__)
+    if sqlite is not None and sqlite & 0xFF in (5, 6):  # BUSY, LOCKED
+        return ServiceUnavailable(
+            f"{shown} is locked: {text}", remedy="run the same command again in a while"
+        )
+    if sqlite is None and operational and (not state or state.startswith(_AWAY)):
+        return ServiceUnavailable(
+            f"{shown} does not answer, or does not let us in: {text}",
+            remedy="start the database, or correct the address; a password is found by "
+            "PostgreSQL's client in PGPASSWORD, in ~/.pgpass or in the file that PGPASSFILE names",
+        )
+    return SourceUnreadable(f"{shown}: {text}", remedy=_CORRECT, sqlstate=state)

@@ -1,0 +1,180 @@
+"""A table or query of a database as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tidemill.config import DatasetConfig
+from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
+from tidemill.errors import SourceEmpty, SourceUnreadable
+from tidemill.ingestion.sources.column_names import require_columns, with_written_names
+from tidemill.ingestion.sources.sql.relation import Relation, SqlColumn
+from tidemill.ingestion.sources.sql.snapshot import Record, open_snapshot
+from tidemill.ingestion.sources.sql.sql_address import SqlAddress
+from tidemill.ingestion.sources.sql.sql_cells import column_of_cells, has_no_text
+from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
+from tidemill.ingestion.sources.typed_columns import FLOAT32_HOLDS, typed_column
+from tidemill.numbers import EXACT
+from tidemill.schema import SourceColumn
+from tidemill.spelling import LARGEST_WHOLE, categories
+
+__all__ = ["SqlSource"]
+
+
+class SqlSource:
+    """A table or query; a large one is cut at its key into splits of about a million rows.
+
+    All splits are of one state of the database: their etags were computed in one transaction, and
+    each range is read in a transaction that begins with comparing its rows with that. So it does
+    not matter when, where and how often a split is read, nor which connections die meanwhile.
+
+    Parameters
+    ----------
+    dataset : DatasetConfig
+    root : Path
+        The workspace: a relative path of SQLite's begins there.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    magic: ClassVar[tuple[bytes, ...]] = ()
+    likely: ClassVar[bytes] = b""
+    typed: ClassVar[bool] = True
+    scanned: ClassVar[int] = 4
+    split_rows: ClassVar[int] = 1_000_000
+
+    def __init__(self, dataset: DatasetConfig, root: Path) -> None:
+        self.dataset, self._root = dataset, root
+
+    def find(self, named: str, given: str | None = None) -> tuple[str, ...]:
+        """The table or query that ``dataset.source`` names."""
+        del given  # an address means the same from anywhere
+        address = SqlAddress.of(self.dataset.source, named)
+        with self._opened(address, named):
+            return (str(address),)
+
+    def split(self, address: str) -> list[Split]:
+        """Ranges of the key, or all rows; each is named by its rows, all as they are at once."""
+        whole = SqlAddress.of(address)
+        with self._opened(whole) as relation:
+            ranges = [whole.keys] if whole.keys else relation.ranges(self.split_rows)
+            found = [(keys, *relation.digest(keys)) for keys in ranges]
+        return [
+            Split(
+                0,
+                str(SqlAddress(whole.database, whole.relation, keys)),
+                "sql",
+                "none",
+                size,
+                etag,
+            )
+            for keys, etag, size in found
+        ]
+
+    def etag(self, address: str) -> str:
+        """Names the rows that are there now."""
+        place = SqlAddress.of(address)
+        with self._opened(place) as relation:
+            return relation.digest(place.keys)[0]
+
+    def sniff(self, splits: tuple[Split, ...], share: Callable[[int], int], named: str) -> Sniffed:
+        """The columns as the database declares them, else by their cells."""
+        places = [SqlAddress.of(split.address) for split in splits]
+        with self._opened(places[0]) as relation:
+            columns = relation.columns
+            asked = [column.name for column in columns if column.plain != "other"]
+            most = share(len(asked))
+            records: list[Record] = []
+            for place in places:
+                for batch in relation.batches(asked, place.keys, rows=most, most=most):
+                    records += batch
+            whole = [column.name for column in columns if column.plain == "integer"]
+            largest = relation.largest(whole) if records else {}
+        if not records:
+            raise SourceEmpty(
+                f"{named} has no rows: {places[0]}",
+                remedy=f"let {named} name another table or query",
+            )
+        cells = dict(zip(asked, zip(*records, strict=True), strict=True))
+        found = [self._column(c, cells.get(c.name, ()), largest.get(c.name, 0.0)) for c in columns]
+        return Sniffed(with_written_names(found, [column.written for column in columns]))
+
+    def rows(self, split: Split, asked: RowsAsked) -> Iterator[RawBatch]:
+        """Read a range in the order of its key, once its rows were found to be those listed.
+
+        Raises
+        ------
+        SourceUnreadable
+            If they are others by now.
+        """
+        place, names = SqlAddress.of(split.address), list(asked.columns)
+        most = None if asked.max_batches is None else asked.max_batches * asked.batch_rows
+        with self._opened(place) as relation:
+            if most is None and relation.digest(place.keys)[0] != split.etag:
+                raise SourceUnreadable(
+                    f"{split.address} has not the rows any more that were listed",
+                    remedy="run the same command again: it lists them anew; if the table changes "
+                    "all the time, name a query of rows that do not",
+                    path=split.address,
+                )
+            kinds = {column.name: column.kind for column in relation.columns}
+            require_columns(names, kinds, split.address)
+            begin = 0
+            for batch in relation.batches(names, place.keys, rows=asked.batch_rows, most=most):
+                columns, faults = {}, {}
+                for name, cells in zip(names, zip(*batch, strict=True), strict=True):
+                    convention = asked.conventions.get(name)
+                    columns[name], found = column_of_cells(cells, kinds[name], convention)
+                    if found is not None:
+                        faults[name] = found
+                yield RawBatch(columns, begin + np.arange(len(batch), dtype=np.int64), faults)
+                begin += len(batch)
+
+    def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
+        """Nothing."""
+        del splits, written
+        return ()
+
+    def unchecked(self, splits: tuple[Split, ...]) -> tuple[str, ...]:
+        """Nothing."""
+        del splits
+        return ()
+
+    def setting_for(
+        self, column: str, splits: tuple[Split, ...], written: dict[str, Any] | None
+    ) -> str:
+        """Nothing."""
+        del column, splits, written
+        return ""
+
+    @contextmanager
+    def _opened(self, address: SqlAddress, named: str = "dataset.source") -> Iterator[Relation]:
+        with open_snapshot(address.database, self._root, named) as snapshot:
+            yield Relation(snapshot, address, self.dataset.key, named)
+
+    def _column(self, column: SqlColumn, cells: tuple[Any, ...], largest: float) -> SourceColumn:
+        """How a column is read: by its declared type, or by its cells as those of JSON."""
+        stated = Stated.of(self.dataset, column.name)
+        if not column.kind:
+            if any(map(has_no_text, cells)):
+                return SourceColumn(column.name, "other", style=EXACT, note="binary")
+            texts, _ = column_of_cells(cells, "")
+            declared = np.array([isinstance(cell, str) for cell in cells], np.bool_)
+            return column_of_texts(column.name, texts, stated, declared=declared)
+        if column.plain == "other":
+            return typed_column(column.name, "other", stated, note=column.kind)
+        values, _ = column_of_cells(cells, column.kind)
+        # Whole numbers that float64 does not hold may be codes.
+        looked = column.plain == "text" or largest > LARGEST_WHOLE or column.kind == "numeric"
+        return typed_column(
+            column.name,
+            column.plain,
+            stated,
+            categories(values) if looked else None,
+            narrow=column.kind == "float4",
+            wide=largest > FLOAT32_HOLDS,
+        )
