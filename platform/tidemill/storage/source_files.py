@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -104,6 +105,12 @@ class SourceFiles:
         # What stands above may be a link; the last part may be a glob.
         outside = path.parent.resolve() / path.name
         return Path(os.path.relpath(outside, self.root.resolve())).as_posix()
+
+    def folders(self, name: str, address: str) -> str:
+        """The folders of a file that ``name`` means, behind the part of it that is no glob."""
+        fixed = [*takewhile(lambda part: not glob.has_magic(part), Path(name).parts)]
+        base, place = self.root.joinpath(*fixed).resolve(), (self.root / address).resolve().parent
+        return place.relative_to(base).as_posix() if place.is_relative_to(base) else ""
 
     def same(self, one: str, other: str) -> bool:
         """Whether two addresses lead to one file, through whatever links; it need not be there."""

@@ -13,8 +13,10 @@ from tidemill.database_addresses import is_database, refuse_password
 from tidemill.errors import SourceUnreadable
 from tidemill.formats import FORMATS
 from tidemill.ingestion.sources.files import FileSource, format_of
+from tidemill.ingestion.sources.folder_columns import folder_columns
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
 from tidemill.schema import SourceColumn
+from tidemill.storage import SourceFiles
 
 __all__ = ["SourceListing", "list_source", "named_by", "of_files", "share_of_look"]
 
@@ -31,11 +33,14 @@ class SourceListing:
         Those of the first file, in its order, before ``derive`` and ``drop``.
     written : dict or None
         How it is written, as its source found it: of delimited text, the dialect.
+    folders : tuple of str
+        Those of the columns, the last ones, that stand in the names of folders.
     """
 
     splits: tuple[Split, ...]
     columns: tuple[SourceColumn, ...]
     written: dict[str, Any] | None = None
+    folders: tuple[str, ...] = ()
 
     def source(self, dataset: DatasetConfig, root: Path) -> Source:
         """What reads the splits, which are all of one format."""
@@ -47,6 +52,7 @@ class SourceListing:
             "splits": [split.to_json() for split in self.splits],
             "columns": [column.to_json() for column in self.columns],
             "dialect": self.written,
+            **({"folders": list(self.folders)} if self.folders else {}),
         }
 
     @classmethod
@@ -65,6 +71,7 @@ class SourceListing:
             splits=splits,
             columns=tuple(SourceColumn.from_json(column) for column in document["columns"]),
             written=document["dialect"],
+            folders=tuple(document.get("folders", ())),
         )
 
 
@@ -108,6 +115,7 @@ def list_source(
     Memory: the sample of ``look_rows`` rows as texts.
     """
     addresses = named_by(dataset, root, named, given)
+    folders = _folders(dataset, root, addresses)
     if given is not None:  # from here on it is only told
         dataset = dataset.model_copy(update={"source": given})
     found = engine.map(
@@ -124,7 +132,9 @@ def list_source(
     splits = tuple(replace(split, id=number) for number, split in enumerate(pieces))
     source = FORMATS[formats[0]](dataset, root)
     sniffed = source.sniff(splits, partial(share_of_look, dataset, splits), named)
-    return SourceListing(splits, sniffed.columns, sniffed.written)
+    more = folder_columns(folders, dataset, sniffed.columns) if folders else ()
+    names = tuple(column.name for column in more)
+    return SourceListing(splits, (*sniffed.columns, *more), sniffed.written, names)
 
 
 def named_by(
@@ -154,6 +164,14 @@ def share_of_look(dataset: DatasetConfig, splits: tuple[Split, ...], columns: in
     """Rows that the look reads from the beginning of each split, fewer of many columns."""
     rows = bounded_rows(dataset.look_rows, columns, LOOK_CELLS)
     return max(-(-rows // len(splits)), 100)
+
+
+def _folders(dataset: DatasetConfig, root: Path, addresses: tuple[str, ...]) -> dict[str, str]:
+    """The folders of each file, where rows lie in files."""
+    if not of_files(dataset):
+        return {}
+    files = SourceFiles(root)
+    return {address: files.folders(dataset.source, address) for address in addresses}
 
 
 def _splits(address: str, *, dataset: DatasetConfig, root: Path) -> list[Split]:

@@ -19,6 +19,7 @@ from tidemill.conventions import NumberConvention, parse_convention
 from tidemill.formats import FORMATS
 from tidemill.ingestion.sources.batches import ParsedBatch, cells_of
 from tidemill.ingestion.sources.derived_columns import Deriver, check_expressions
+from tidemill.ingestion.sources.folder_columns import folder_cells, with_folder_cells
 from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.numbers import EXACT
 from tidemill.schema import Column, Purpose, SourceColumn, TableSchema
@@ -123,16 +124,23 @@ class _Plan:
 
     def read(self, root: Path, *, batch_rows: int, max_batches: int | None) -> Iterator[RawBatch]:
         """Yield raw batches, as the split's source has them."""
+        kinds = {name: _text_type(kind) for name, kind in self._wanted.items()}
+        of_folders = {name: kinds.pop(name) for name in self._listing.folders if name in kinds}
+        listed = [c.name for c in self._listing.columns if c.name not in self._listing.folders]
         asked = RowsAsked(
-            columns={name: _text_type(kind) for name, kind in self._wanted.items()},
-            listed=tuple(column.name for column in self._listing.columns),
+            columns=kinds or {listed[0]: pa.string()},  # at least one, so that rows can be counted
+            listed=tuple(listed),
             written=self._listing.written,
             batch_rows=batch_rows,
             max_batches=max_batches,
             missing=self._missing,
             conventions=self._conventions(),
         )
-        return FORMATS[self._split.format](self._dataset, root).rows(self._split, asked)
+        batches = FORMATS[self._split.format](self._dataset, root).rows(self._split, asked)
+        if not of_folders:
+            return batches
+        cells = folder_cells(self._split.address)
+        return (with_folder_cells(batch, cells, of_folders) for batch in batches)
 
     def _conventions(self) -> dict[str, NumberConvention]:
         said = {
