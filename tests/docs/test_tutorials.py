@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tidemill.pipeline import STAGES
+from tidemill.testing.postgres import postgres_server
 from tidemill.testing.tcp_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,3 +105,27 @@ def test_dask(tmp_path: Path) -> None:
     printed = run_blocks(page, tmp_path / "repository", ("8786", str(port)), TIDEMILL_WORKERS="2")
     assert_shown(page, printed, at_least=2)
     assert "Starting Worker" in (tmp_path / "cluster" / "workers.log").read_text()
+
+
+def test_postgres(tmp_path: Path) -> None:
+    """postgres.md: a table is read with a password that stands nowhere, and asked again."""
+    page = ROOT / "docs" / "tutorials" / "postgres.md"
+    with postgres_server() as server:
+        owner = {"host": "127.0.0.1", "port": server.port, "user": "tide", "autocommit": True}
+        with psycopg.connect(**owner, dbname="postgres") as connection:
+            connection.execute("CREATE DATABASE shop")
+            (hba,) = connection.execute("SHOW hba_file").fetchone()
+            needs = "host shop reader 127.0.0.1/32 scram-sha-256\n"
+            Path(hba).write_text(needs + Path(hba).read_text())
+            connection.execute("SELECT pg_reload_conf()")
+        printed = run_blocks(
+            page,
+            tmp_path,
+            ("localhost:5432", f"127.0.0.1:{server.port}"),
+            HOME=str(tmp_path),
+            PREFECT_HOME=str(tmp_path / "prefect"),
+        )
+    assert "open sesame" not in printed
+    assert_shown(page, printed.replace(f"127.0.0.1:{server.port}", "localhost:5432"), at_least=20)
+    held = [path for path in (tmp_path / "orders").rglob("*") if path.is_file()]
+    assert not [path for path in held if b"sesame" in path.read_bytes()]
