@@ -56,6 +56,7 @@ def searched(folder):
     return [path for path in files if CANARY.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_look_asks_the_table_each_time(base, tmp_path, cli, monkeypatch):
     """ingest runs where rows came; a wrong password, or none, is told without any."""
     address, run = base

@@ -136,6 +136,30 @@ def test_rows_of_one_key_stay_together(base):
         assert [n for part in found for n in part] == list(range(250))
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "splits"),
+    [("real", "n / 8.0", 3), ("", "n / 8.0", 1), ("blob", "CAST(n + 1000 AS blob)", 1)],
+)
+def test_keys_that_no_address_holds_cut_nothing(tmp_path, kind, key, splits):
+    """Numbers of SQLite without a declared type, and bytes: such a table loses no row."""
+    (tmp_path / "base").touch()
+    base = Database(f"sqlite:///{tmp_path}/base", tmp_path)
+    numbered(base, 250, key, kind)
+    source, found = base.splits("t")
+    assert len(found) == splits
+    assert [n for split in found for n in read(source, split)] == list(range(1, 251))
+
+
+def test_a_column_called_as_we_call_the_table_hides_no_change(base):
+    """The digest is that of the whole row."""
+    base.run("CREATE TABLE u (t integer PRIMARY KEY, n integer)", "INSERT INTO u VALUES (1, 5)")
+    source, (split,) = base.splits("u")
+    assert read(source, split) == [5]
+    base.run("UPDATE u SET n = 6")
+    with pytest.raises(SourceUnreadable):
+        read(source, split)
+
+
 def test_without_a_key_a_table_is_one_split_in_a_fixed_order(base):
     """Rows stand in the order of all their columns, not of the disk's."""
     base.run(
