@@ -37,7 +37,7 @@ test: $(VENV)/.dev
 	@$(if $(SCRATCH),rm -rf $(SCRATCH))
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) --demand PostgreSQL --demand S3
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

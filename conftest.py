@@ -29,6 +29,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileS
     return ByServer(config, log) if config.option.dist == "loadfile" else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test-all` leaves nothing out that its promises name."""
+    parser.addoption(
+        "--demand",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a test that is skipped for a reason that holds TEXT has failed",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """A skip for a reason that ``--demand`` names is a failure."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        place, line, reason = report.longrepr
+        if any(text in reason for text in item.config.option.demand):
+            report.outcome, report.longrepr = "failed", f"{place}:{line}: {reason}"
+    return report
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """`make test` tries a quarter of the examples where a law names no number of its own."""
     settings.load_profile("fast" if config.option.markexpr == "not slow" else "all")
