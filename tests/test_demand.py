@@ -28,7 +28,7 @@ def test_by_mark(): ...
 def test_a_skip_for_want_of_what_is_demanded_fails(tmp_path):
     """By the reason's text; other skips are skips."""
     (tmp_path / "test_skipped.py").write_text(SKIPPED)
-    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", "/dev/null"]
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", "-p", "conftest", "-c", "/dev/null"]
     done = subprocess.run(
         [*command, "--demand", "PostgreSQL", tmp_path],
         cwd=ROOT,
