@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from tidemill.errors import UsageError
 
@@ -10,10 +11,10 @@ __all__ = ["is_database", "password_problem", "refuse_password"]
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")
 _SCHEME = re.compile(r"^(?P<name>[A-Za-z][A-Za-z0-9]*)(\+\w+)?://")
-# A password may hold any sign, in addresses of databases a slash too: it ends at the last @.
-_PASSWORD = re.compile(r"^[A-Za-z][\w+.-]*://[^/:@\s]*:[^?\s]*@")
-_BEFORE_PATH = re.compile(r"^[A-Za-z][\w+.-]*://[^/:@\s]*:[^/?\s]*@")
-_OPTION = re.compile(r"[?&](\w*(?:password|passwd|pwd|secret|token)\w*)=", re.IGNORECASE)
+_ANY_SCHEME = re.compile(r"\s*[A-Za-z][\w+.-]*://")
+_NAME = re.compile(r"\[[^]]*\]|[^:/?#@]*")
+_PORT = re.compile(r":\d+(?=[,/?#]|$)")
+_OPTION = re.compile(r"(\w*(?:passw|pwd|secret|token|signature)\w*)\s*=", re.IGNORECASE)
 
 
 def is_database(address: str) -> bool:
@@ -36,11 +37,35 @@ def password_problem(address: str) -> str | None:
     >>> password_problem("postgresql://tide:sesame@host/base").partition(":")[0]
     'an address with a password in it'
     """
-    place, database = address.partition("#")[0], is_database(address)
-    if (_PASSWORD if database else _BEFORE_PATH).match(place):
+    scheme = _ANY_SCHEME.match(address)
+    if scheme is None:
+        return None
+    behind = address[scheme.end() :]
+    if _holds_password(behind):
         return f"an address with a password in it: {_REMEDY}"
-    option = _OPTION.search(place) if database else None
+    option = _OPTION.search(unquote(behind.partition("#")[0].partition("?")[2]))
     return f"an address with a password in it ({option[1]}=): {_REMEDY}" if option else None
+
+
+def _holds_password(behind: str) -> bool:
+    """Whether a password stands behind ``SCHEME://``: it may hold any sign, slashes too.
+
+    What follows a colon is a port, or a password; of digits that may be either, it is one where an
+    ``@`` comes before the relation.
+    """
+    while True:
+        rest = behind[_NAME.match(behind).end() :]  # type: ignore[union-attr] # matches nothing too
+        if rest[:1] == "@":
+            behind = rest[1:]
+        elif rest[:1] != ":":
+            return False
+        elif (port := _PORT.match(rest)) is None:
+            return True
+        elif rest[port.end() :].startswith(","):  # of several hosts
+            behind = rest[port.end() + 1 :]
+        else:
+            place, _, relation = rest.partition("#")
+            return "@" in place or ("/" not in place and "@" in relation)
 
 
 def refuse_password(address: str, named: str) -> None:

@@ -82,7 +82,7 @@ def test_a_missing_line_is_named_and_nothing_left(root, items, piped):
     lines = scanned(piped, root, items[:1] + items[2:])
     refused = piped(lines, "merge", "-w", root)
     assert refused.code == 3
-    assert "1 of 3 splits have no line: 00000001" in refused.err
+    assert "1 of 3 splits have no line of a scan: 00000001" in refused.err
     assert not (root / "data/validated").exists()
     assert piped(piped(items, "map", "-w", root).out.splitlines(), "merge", "-w", root).code == 0
 
@@ -107,7 +107,20 @@ def test_lines_of_other_settings_are_refused(root, items, piped, command):
     assert "split 0 is one of other data or settings" in refused.err
 
 
-@pytest.mark.parametrize("line", ["", "x", "1\t2", "a\tb\tc", "00000000\tkey\tno JSON", "-1\tk\t1"])
+def test_lines_that_were_not_scanned_are_told_as_that(root, items, piped):
+    """map --items | merge: nothing was scanned, no folder is to blame."""
+    refused = piped(items, "merge", "-w", root)
+    assert refused.code == 3
+    assert "3 of 3 splits have no line of a scan" in refused.err
+
+
+def test_a_line_given_twice_is_scanned_once(root, items, piped):
+    """And an empty one, as batch systems add them, is none."""
+    found = piped([items[0], "", items[0], items[2], "\t "], "map", "-w", root).out.splitlines()
+    assert [line[:8] for line in found] == ["00000000", "00000002"]
+
+
+@pytest.mark.parametrize("line", ["x", "1\t2", "a\tb\tc", "00000000\tkey\tno JSON", "-1\tk\t1"])
 def test_what_is_no_line_is_refused(root, piped, line):
     """By its text, before anything is scanned."""
     refused = piped([line], "map", "-w", root)

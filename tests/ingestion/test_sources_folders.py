@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from tidemill.ingestion.first_look.look import look_result
 from tidemill.ingestion.sources.listing import SourceListing, list_source
 from tidemill.ingestion.sources.reading import read_split
 from tidemill.samples import write_sample
+from tidemill.schema import TableSchema
 from tidemill.settings import Settings
 from tidemill.storage import Workspace
 from tidemill.testing.workspaces import run_here
@@ -41,6 +44,12 @@ def columns(root, source=".", **settings):
         for batch in read_split(split, schema, dataset, listing, root, batch_rows=2)
     ]
     return pa.concat_tables(read).to_pydict(), listing
+
+
+def look_at(root, source):
+    """The schema of a source."""
+    dataset = DatasetConfig.model_validate({"source": source, "target": "y"})
+    return look_result(dataset, list_source(dataset, root, LocalEngine()), root).schema
 
 
 def test_each_file_has_its_folders_cells(tmp_path):
@@ -87,15 +96,29 @@ def test_a_column_of_the_files_is_theirs(tmp_path):
     assert found["x"] == [1, 2, 3] * 2
 
 
-@pytest.mark.parametrize("source", ["data/run=1", "data/run=1/*.csv", "data/run=1/a.csv"])
-def test_folders_above_the_source_say_nothing(tmp_path, source):
-    """Only those behind what dataset.source names; behind a glob's first sign they do."""
-    put(tmp_path, "data/run=1/a.csv")
-    found, _ = columns(tmp_path, source=source)
-    assert "run" not in found
-    put(tmp_path, "data/run=2/a.csv")
-    _, listing = columns(tmp_path, source="data/run=*/a.csv")
+@pytest.mark.parametrize("source", ["d/run=1", "d/run=1/*.csv", "d/run=1/a.csv", "d/run=*/a.csv"])
+def test_a_part_of_a_table_is_named_by_itself(tmp_path, source):
+    """Folders NAME=VALUE right above what is named belong to it; others above do not."""
+    put(tmp_path, "x=9/plain/d/run=1/a.csv")
+    found, listing = columns(tmp_path, source=f"x=9/plain/{source}")
     assert listing.folders == ("run",)
+    assert found["x"] == [1, 2, 3]
+    known = TableSchema.from_json(look_at(tmp_path, "x=9/plain/d").to_json())
+    assert [c.name for c in known.source] == ["x", "y", "run"]
+
+
+@pytest.mark.parametrize("file", ["zone=c.csv", "zone=B.csv"])
+def test_a_files_own_name_says_nothing(tmp_path, file):
+    """Only folders' names do."""
+    put(tmp_path, f"zone=A/{file}", "zone=B/b.csv")
+    assert columns(tmp_path)[0]["zone"] == list("AAABBB")
+
+
+@pytest.mark.parametrize("name", ["pick-up", "a.b", "pick up", "ü", "1"])
+def test_any_name_is_a_column(tmp_path, name):
+    """Quoted as cells are."""
+    put(tmp_path, f"{quote(name)}=A/a.csv", f"{quote(name)}=B/b.csv")
+    assert columns(tmp_path)[0][name] == list("AAABBB")
 
 
 def test_a_file_below_no_such_folder_is_refused(tmp_path):

@@ -377,3 +377,31 @@ def test_a_password_is_refused_and_not_repeated(address, tmp_path):
         assert "canary" not in str(told)
         assert "ca/na" not in str(told)
         assert "PGPASSWORD" in str(told)
+
+
+@pytest.mark.parametrize(
+    "name", ["tax %", "price :eur", 'a "b" c', "50%s", "%(n)s", ":a:b", "x\\\\:y", "ü ; --"]
+)
+def test_a_column_may_have_any_name(base, name):
+    """Signs that SQL, SQLAlchemy or a driver take for their own; as the key and as a table too."""
+    quoted = name.replace('"', '""')
+    if base.engine.name == "postgresql":
+        quoted = quoted.replace("%", "%%")  # psycopg's own sign for values
+    base.run(
+        f'CREATE TABLE "{quoted}" ("{quoted}" integer PRIMARY KEY, n integer)',
+        f'INSERT INTO "{quoted}" VALUES (1, 10), (2, 20), (3, 30)',
+    )
+    source, (split,) = base.splits(name)
+    asked = RowsAsked({name: pa.string(), "n": pa.string()}, (name, "n"), None, 30)
+    (batch,) = source.rows(split, asked)
+    assert [int(n) for n in batch.columns[name].to_pylist()] == [1, 2, 3]
+    assert [int(n) for n in batch.columns["n"].to_pylist()] == [10, 20, 30]
+
+
+def test_a_query_may_hold_colons_and_casts(postgres_base):
+    """They are the query's."""
+    postgres_base.run("CREATE TABLE t (n integer)", "INSERT INTO t VALUES (7)")
+    source, (split,) = postgres_base.splits(
+        "SELECT n::int8 AS n, ' :n 5%' c FROM t WHERE n % 2 = 1"
+    )
+    assert read(source, split) == [7]

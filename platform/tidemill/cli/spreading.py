@@ -86,6 +86,6 @@ def _splits(place: Workspace, engine: str | None) -> Iterator[tuple[SplitLines, 
 
     params = load_params(place.root)
     environment = load_settings(engine=engine)
-    with open_engine(environment, preload=("tidemill.stages",)) as opened:
+    with open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened:
         context = context_for(place, params, environment, opened)
         yield SplitLines(context, dataset=params.dataset, ingestion=params.ingestion), opened

@@ -121,9 +121,13 @@ class SplitLines:
         asked: list[SplitLine] = []
 
         def splits() -> Iterator[Split]:
-            for line in lines:
-                asked.append(self._known(line))
-                yield self._splits[asked[-1].position]
+            taken: set[int] = set()
+            for line in _written(lines):
+                found = self._known(line)
+                if found.position not in taken:  # two workers would write one split side by side
+                    taken.add(found.position)
+                    asked.append(found)
+                    yield self._splits[found.position]
 
         scans = self._engine.stream(partial(_rows_scanned, self._job), splits(), label="map")
         for at, rows in scans:
@@ -137,11 +141,13 @@ class SplitLines:
         UsageError, IntegrityError
             As for :meth:`scan`, or if the line of a split is missing.
         """
-        told = {self._known(line).position for line in lines}
+        found = [self._known(line) for line in _written(lines)]
+        told = {line.position for line in found if isinstance(line.told, int)}
         absent = [position for position in range(len(self._splits)) if position not in told]
         if absent:
             raise IntegrityError(
-                f"{len(absent)} of {len(self._splits)} splits have no line: {_named(absent)}",
+                f"{len(absent)} of {len(self._splits)} splits have no line of a scan: "
+                f"{_named(absent)}",
                 remedy="run `tidemill map --items | tidemill map` once more and merge its lines: "
                 "what has been scanned is not scanned again",
                 splits=absent[:_NAMED],
@@ -181,6 +187,11 @@ class SplitLines:
             remedy="run `tidemill run --until look`, then `tidemill map --items` for new lines",
             line=line[:500],
         )
+
+
+def _written(lines: Iterable[str]) -> Iterator[str]:
+    """The lines that hold something: batch systems add empty ones."""
+    return (line for line in lines if line.strip())
 
 
 def _rows_scanned(job: ScanJob, split: Split) -> int:

@@ -107,10 +107,16 @@ class SourceFiles:
         return Path(os.path.relpath(outside, self.root.resolve())).as_posix()
 
     def folders(self, name: str, address: str) -> str:
-        """The folders of a file that ``name`` means, behind the part of it that is no glob."""
+        """The folders of a file that ``name`` means, behind the part of it that is no glob.
+
+        Folders called ``A=B`` right above belong to them: a part of a table is named by itself.
+        """
         fixed = [*takewhile(lambda part: not glob.has_magic(part), Path(name).parts)]
         base, place = self.root.joinpath(*fixed).resolve(), (self.root / address).resolve().parent
-        return place.relative_to(base).as_posix() if place.is_relative_to(base) else ""
+        base = base if place.is_relative_to(base) else place
+        while "=" in base.name:
+            base = base.parent
+        return place.relative_to(base).as_posix()
 
     def same(self, one: str, other: str) -> bool:
         """Whether two addresses lead to one file, through whatever links; it need not be there."""

@@ -19,7 +19,7 @@ from tidemill.schema import SourceColumn
 __all__ = ["folder_cells", "folder_columns", "with_folder_cells"]
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
-_PART = re.compile(r"([A-Za-z_]\w*)=(.*)")
+_PART = re.compile(r"([^=]+)=(.*)")
 
 
 def folder_cells(folders: str) -> dict[str, str | None]:
@@ -36,7 +36,7 @@ def folder_cells(folders: str) -> dict[str, str | None]:
     {'year': '2024', 'zone': 'New Town'}
     """
     parts = (_PART.fullmatch(part) for part in folders.split("/"))
-    said = {part[1]: unquote(part[2]) for part in parts if part is not None}
+    said = {unquote(part[1]): unquote(part[2]) for part in parts if part is not None}
     return {name: None if cell == _MISSING else cell for name, cell in said.items()}
 
 

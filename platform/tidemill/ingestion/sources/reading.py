@@ -139,7 +139,7 @@ class _Plan:
         batches = FORMATS[self._split.format](self._dataset, root).rows(self._split, asked)
         if not of_folders:
             return batches
-        cells = folder_cells(self._split.address)
+        cells = folder_cells(self._split.address.rpartition("/")[0])
         return (with_folder_cells(batch, cells, of_folders) for batch in batches)
 
     def _conventions(self) -> dict[str, NumberConvention]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
 from tidemill.ingestion.sources.column_names import unique_names
-from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, translated
+from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
 from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
 
 __all__ = ["Relation", "SqlColumn"]
@@ -205,9 +205,7 @@ def _clause(snapshot: Snapshot, address: SqlAddress, named: str) -> tuple[str, l
     from sqlalchemy import inspect
 
     if address.is_query:
-        # A colon names a value in SQLAlchemy's texts, unless it is told not to.
-        told = address.relation.replace(":", "\\:")
-        return f"({told}\n) AS t", []
+        return f"({escaped(address.relation)}\n) AS t", []
     with translated(snapshot.shown):
         inspector = inspect(snapshot.connection)
         for schema, table in _places(address.relation):

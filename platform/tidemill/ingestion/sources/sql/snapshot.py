@@ -45,8 +45,11 @@ class Snapshot:
         self.dialect = connection.dialect.name
 
     def quoted(self, name: str) -> str:
-        """A name as SQL has it, whatever signs are in it."""
-        return self.connection.dialect.identifier_preparer.quote_identifier(name)
+        """A name as SQLAlchemy's texts of SQL have it, whatever signs are in it."""
+        signs = self.connection.dialect.identifier_preparer
+        # Not its quote_identifier: that and the text would both double a per cent sign.
+        inner = name.replace(signs.escape_quote, signs.escape_to_quote)
+        return escaped(f"{signs.initial_quote}{inner}{signs.final_quote}")
 
     def batches(
         self, sql: str, given: Mapping[str, Any] | None = None, *, rows: int
@@ -75,6 +78,11 @@ class Snapshot:
             columns = found.cursor.description
             found.close()
         return [(str(name), code) for name, code, *_ in columns]
+
+
+def escaped(sql: str) -> str:
+    """SQL whose colons name no value: SQLAlchemy's texts take them for that unless told not to."""
+    return sql.replace(":", "\\:")
 
 
 @contextmanager

@@ -30,7 +30,8 @@ class KeyRange:
     closed: bool = False
 
     def __str__(self) -> str:
-        keys = json.dumps([self.first, self.last], ensure_ascii=False)
+        # The last #[ of an address begins the range, whatever signs the keys hold.
+        keys = json.dumps([self.first, self.last], ensure_ascii=False).replace("#", r"\u0023")
         return keys if self.closed else f"{keys[:-1]})"
 
 
@@ -65,11 +66,10 @@ class SqlAddress:
         'k'
         """
         refuse_password(text, named)
-        found, keys = _RANGE.match(text), None
-        if found is not None:
+        found = _RANGE.match(text)
+        keys = None if found is None else _key_range(found["keys"], closed=found["end"] == "]")
+        if found is not None and keys is not None:
             text = found["before"]
-            first, last = json.loads(f"[{found['keys']}]")
-            keys = KeyRange(first, last, closed=found["end"] == "]")
         database, _, relation = text.partition("#")
         return cls(database, relation.strip().rstrip("; \n"), keys)
 
@@ -81,3 +81,13 @@ class SqlAddress:
     def is_query(self) -> bool:
         """Whether it names a query, and no table."""
         return _QUERY.match(self.relation) is not None
+
+
+def _key_range(keys: str, *, closed: bool) -> KeyRange | None:
+    """The range of a text that has two keys; any other is part of a query, or a table's name."""
+    try:
+        first, last = json.loads(f"[{keys}]")
+    except ValueError:
+        return None
+    of_keys = type(first) in (int, str) and type(last) in (int, str)
+    return KeyRange(first, last, closed) if of_keys else None
