@@ -54,7 +54,7 @@ def _holds_password(behind: str) -> bool:
     ``@`` comes before the relation.
     """
     while True:
-        rest = behind[_NAME.match(behind).end() :]  # type: ignore[union-attr] # matches nothing too
+        rest = _NAME.sub("", behind, count=1)
         if rest[:1] == "@":
             behind = rest[1:]
         elif rest[:1] != ":":

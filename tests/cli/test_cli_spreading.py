@@ -129,6 +129,17 @@ def test_what_is_no_line_is_refused(root, piped, line):
     assert not list((root / ".tidemill").rglob("part-*"))
 
 
+def test_merge_scans_nothing_of_data_that_came_later(root, items, piped):
+    """What it would have to scan itself is refused, and look has seen it by then."""
+    lines = scanned(piped, root, items)
+    path = root / "data/raw/rides-2024-02.csv"
+    path.write_text(path.read_text().replace("0", "1", 1))
+    refused = piped(lines, "merge", "-w", root)
+    assert refused.code == 3
+    assert "is one of other data or settings" in refused.err
+    assert not (root / "data/validated").exists()
+
+
 def test_a_source_that_changed_is_refused(root, items, piped):
     """As ingest refuses it; the scans that ended are kept."""
     path = root / "data/raw/rides-2024-02.csv"

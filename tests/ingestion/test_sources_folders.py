@@ -107,6 +107,15 @@ def test_a_part_of_a_table_is_named_by_itself(tmp_path, source):
     assert [c.name for c in known.source] == ["x", "y", "run"]
 
 
+def test_a_workspace_may_be_such_a_folder(tmp_path):
+    """Its own name is above addresses that are relative to it."""
+    root = tmp_path / "run=7"
+    put(root, "a.csv")
+    found, listing = columns(root)
+    assert listing.folders == ("run",)
+    assert found.get("run", [7] * 3) == [7] * 3
+
+
 @pytest.mark.parametrize("file", ["zone=c.csv", "zone=B.csv"])
 def test_a_files_own_name_says_nothing(tmp_path, file):
     """Only folders' names do."""

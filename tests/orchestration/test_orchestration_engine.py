@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import CancelledError
 from functools import partial
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tidemill.engines import LocalEngine
 from tidemill.errors import KeyInvalid, ServiceUnavailable, StorageFailed, WorkerLost
 from tidemill.orchestration import PrefectEngine, run_through_prefect
+from tidemill.orchestration.tasks import run_children
 from tidemill.testing.errands import (
     die_once,
     die_over_again,
@@ -41,6 +43,41 @@ def test_shards_are_child_tasks_that_the_api_shows(
     tasks = only_run().tasks
     assert set(tasks) == {"ingest", *(f"ingest {n}/7" for n in range(1, 8))}
     assert {task.state_name for task in tasks.values()} == {"Completed"}
+
+
+def test_an_error_stops_the_others_where_it_is_raised(workspace, settings, pipeline_of, said):
+    """Not when Prefect has written so; it is raised itself, though others end before it."""
+    began, stopped = threading.Event(), threading.Event()
+    stoppers, more = [], []
+
+    def bad():
+        assert began.wait(60)
+        raise KeyInvalid("no key", remedy="give one")
+
+    def other():
+        began.set()
+        assert stopped.wait(60)
+        raise CancelledError("another one failed")
+
+    def stop():
+        stoppers.append(threading.current_thread())
+        stopped.set()
+
+    def ingest(_):
+        with pytest.raises(KeyInvalid, match="no key"):
+            run_children(
+                [bad, other, *[lambda: more.append(1)] * 6],
+                label="ingest",
+                threads=2,
+                retries=2,
+                retry_delay_seconds=0,
+                stop=stop,
+            )
+        assert stoppers[0] is not threading.current_thread()
+        assert more == []
+        return said()
+
+    run_through_prefect(workspace, settings, pipeline=pipeline_of(ingest=ingest))
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from tidemill.contracts import Engine
     from tidemill.pipeline import StageRun
+    from tidemill.settings import Settings
     from tidemill.stages import SplitLines
     from tidemill.storage import Workspace
 
@@ -39,7 +38,15 @@ def scan(
     engine: EngineOption = None,
 ) -> None:
     """Scan the splits whose lines come on stdin; print a line for each that is done."""
-    with _splits(existing(workspace), engine) as (lines, _):
+    from tidemill.engines import open_engine
+    from tidemill.pipeline import refuse_overridden
+    from tidemill.settings import load_settings
+
+    place = existing(workspace)
+    refuse_overridden(place)
+    environment = load_settings(engine=engine)
+    with open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened:
+        lines = _lines(place, environment, opened)
         for line in lines.items() if items else lines.scan(sys.stdin):
             typer.echo(str(line))
 
@@ -52,22 +59,27 @@ def merge(
 ) -> None:
     """Finish ingest, when the lines of all scanned splits come on stdin."""
     from tidemill.cli.observer import at_work
+    from tidemill.engines import open_engine
     from tidemill.pipeline import run_pipeline
     from tidemill.settings import load_settings
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
-    with at_work(place, screen, wait=wait) as observer, _splits(place, engine) as (lines, opened):
-        lines.require_all(sys.stdin)
+    environment = load_settings(engine=engine)
+    given = list(sys.stdin)  # nobody waits for the workspace while the others scan
+    with (
+        at_work(place, screen, wait=wait) as observer,
+        open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened,
+    ):
 
         def execute(stage: str, call: Callable[[], StageRun]) -> StageRun:
-            if stage == "ingest":  # one that is current needs them no longer
-                lines.require_left()
+            if stage == "ingest":  # as it would run now; one that is current needs no lines
+                _lines(place, environment, opened).require_scanned(given)
             return call()
 
         summary = run_pipeline(
             place,
-            settings=load_settings(engine=engine),
+            settings=environment,
             engine=opened,
             execute=execute,
             observer=observer,
@@ -76,16 +88,11 @@ def merge(
     show_summary(screen, summary)
 
 
-@contextmanager
-def _splits(place: Workspace, engine: str | None) -> Iterator[tuple[SplitLines, Engine]]:
+def _lines(place: Workspace, settings: Settings, engine: Engine) -> SplitLines:
     from tidemill.config import load_params
-    from tidemill.engines import open_engine
     from tidemill.pipeline import context_for
-    from tidemill.settings import load_settings
     from tidemill.stages import SplitLines
 
     params = load_params(place.root)
-    environment = load_settings(engine=engine)
-    with open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened:
-        context = context_for(place, params, environment, opened)
-        yield SplitLines(context, dataset=params.dataset, ingestion=params.ingestion), opened
+    context = context_for(place, params, settings, engine)
+    return SplitLines(context, dataset=params.dataset, ingestion=params.ingestion)

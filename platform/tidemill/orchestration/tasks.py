@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -50,8 +52,11 @@ def _note_begun() -> None:
 
 
 def _retryable(_task: Any, _run: Any, state: Any) -> bool:
+    return _can_help(state.result(raise_on_failure=False))
+
+
+def _can_help(error: object) -> bool:
     """Whether the type of the error says that a retry can help."""
-    error = state.result(raise_on_failure=False)
     return isinstance(error, TidemillError) and error.retryable and error not in _spent
 
 
@@ -113,16 +118,36 @@ def run_children(
 ) -> list[Result]:
     """Run callables as child tasks, ``threads`` at a time, and return their results in order.
 
-    The first error calls ``stop``, cancels what has not begun, and is raised as it is.
+    The first error calls ``stop``, cancels what has not begun, and is raised as it is. One that no
+    retry helps does so where it is raised: Prefect takes its time to write that a task has failed.
     """
     child = process_group.with_options(
         name=label, retries=retries, retry_delay_seconds=retry_delay_seconds
     )
+    final: list[BaseException] = []
+
+    def guarded(work: Callable[[], Result]) -> Result:
+        if final:
+            raise CancelledError(f"another group of {label} failed")
+        try:
+            return work()
+        except BaseException as error:
+            if not _can_help(error):
+                final.append(error)
+                stop()
+            raise
+
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=threads)
     with runner:
         futures: list[PrefectFuture[Any]] = [
             runner.submit(
-                child, {"work": work, "label": label, "number": number, "total": len(works)}
+                child,
+                {
+                    "work": partial(guarded, work),
+                    "label": label,
+                    "number": number,
+                    "total": len(works),
+                },
             )
             for number, work in enumerate(works, start=1)
         ]
@@ -131,7 +156,8 @@ def run_children(
                 future.result()
         except BaseException as error:
             stop()
-            if isinstance(error, TidemillError):
-                _spent.add(error)
-            raise
+            first = final[0] if final else error  # others may end sooner, for its sake
+            if isinstance(first, TidemillError):
+                _spent.add(first)
+            raise first from None
         return [future.result() for future in futures]

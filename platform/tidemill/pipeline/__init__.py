@@ -8,7 +8,7 @@ is stated in the same way (:class:`Stage`), and runs by the same runner (:class:
 from tidemill.pipeline.advancing import Execute, Runner, measured, runs_ended
 from tidemill.pipeline.graph import STAGES, find_stage
 from tidemill.pipeline.observing import Observer, Quiet
-from tidemill.pipeline.overriding import overridden, take_back
+from tidemill.pipeline.overriding import overridden, refuse_overridden, take_back
 from tidemill.pipeline.running import context_for, prepare_versions, run_pipeline, run_stage
 from tidemill.pipeline.stage import Stage
 from tidemill.pipeline.summary import RunSummary, StageRun
@@ -28,6 +28,7 @@ __all__ = [
     "measured",
     "overridden",
     "prepare_versions",
+    "refuse_overridden",
     "run_pipeline",
     "run_stage",
     "runs_ended",

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.contracts import Split
-from tidemill.errors import IntegrityError, UsageError
+from tidemill.errors import IntegrityError, UsageError, first_few
 from tidemill.ingestion import ScanJob, is_noted, scan_job, scan_split
 from tidemill.stages.context import StageContext
 from tidemill.stages.ingest import found_by_look, work_of
@@ -133,13 +133,16 @@ class SplitLines:
         for at, rows in scans:
             yield SplitLine(asked[at].position, asked[at].key, rows)
 
-    def require_all(self, lines: Iterable[str]) -> None:
-        """Refuse lines that are not those of every split, scanned; a line may come twice.
+    def require_scanned(self, lines: Iterable[str]) -> None:
+        """Refuse lines that are not those of every split, scanned, and scans that left nothing.
+
+        A line may come twice.
 
         Raises
         ------
         UsageError, IntegrityError
-            As for :meth:`scan`, or if the line of a split is missing.
+            As for :meth:`scan`; or if the line of a split is missing, or what its scan found is not
+            where ingest looks for it.
         """
         found = [self._known(line) for line in _written(lines)]
         told = {line.position for line in found if isinstance(line.told, int)}
@@ -147,19 +150,14 @@ class SplitLines:
         if absent:
             raise IntegrityError(
                 f"{len(absent)} of {len(self._splits)} splits have no line of a scan: "
-                f"{_named(absent)}",
+                f"{_positions(absent)}",
                 remedy="run `tidemill map --items | tidemill map` once more and merge its lines: "
                 "what has been scanned is not scanned again",
                 splits=absent[:_NAMED],
             )
+        self._require_left()
 
-    def require_left(self) -> None:
-        """Refuse scans whose results are not where ingest looks for them.
-
-        Raises
-        ------
-        IntegrityError
-        """
+    def _require_left(self) -> None:
         absent = [
             position
             for position, split in enumerate(self._splits)
@@ -168,7 +166,7 @@ class SplitLines:
         if absent:
             raise IntegrityError(
                 f"{len(absent)} of {len(self._splits)} splits left nothing in {self._job.work}: "
-                f"{_named(absent)}; their workers saw another folder",
+                f"{_positions(absent)}; their workers saw another folder",
                 remedy="let each worker see this very workspace, under this path, then run "
                 "`tidemill map --items | tidemill map` and merge its lines",
                 splits=absent[:_NAMED],
@@ -199,6 +197,5 @@ def _rows_scanned(job: ScanJob, split: Split) -> int:
     return receipt.rows_read
 
 
-def _named(positions: list[int]) -> str:
-    shown = ", ".join(f"{position:08d}" for position in positions[:_NAMED])
-    return shown if len(positions) <= _NAMED else f"{shown}, ..."
+def _positions(absent: list[int]) -> str:
+    return first_few((f"{position:08d}" for position in absent), _NAMED)

@@ -23,6 +23,7 @@ from tidemill.ingestion.sources.folder_columns import folder_cells, with_folder_
 from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.numbers import EXACT
 from tidemill.schema import Column, Purpose, SourceColumn, TableSchema
+from tidemill.storage import SourceFiles
 
 __all__ = ["derive_type", "read_split"]
 
@@ -139,7 +140,8 @@ class _Plan:
         batches = FORMATS[self._split.format](self._dataset, root).rows(self._split, asked)
         if not of_folders:
             return batches
-        cells = folder_cells(self._split.address.rpartition("/")[0])
+        place = SourceFiles(root).absolute(self._split.address)
+        cells = folder_cells(place.rpartition("/")[0])  # the file's own name says nothing
         return (with_folder_cells(batch, cells, of_folders) for batch in batches)
 
     def _conventions(self) -> dict[str, NumberConvention]:
