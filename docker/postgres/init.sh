@@ -1,6 +1,8 @@
 #!/bin/sh
 # Run once, by the image of PostgreSQL, on an empty data folder: for each service a role and its
 # databases. Passwords are read by psql itself, so they are on no command line.
+# The image sources a file that lost its executable bit: in brackets nothing of it stays behind.
+(
 set -eu
 
 role() {
@@ -26,3 +28,4 @@ SQL
 role prefect prefect
 role mlflow mlflow mlflow_auth
 role monitor monitor
+)

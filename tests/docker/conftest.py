@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from tidemill.testing.workspaces import small_workspace
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 PORTS = (5432, 8333, 4200, 5000, 8080, 8010)
+Hold = Callable[[list[str], dict[str, str], Path], subprocess.Popen[bytes]]
 HOSTS = ("postgres", "s3", "prefect", "mlflow", "monitor", "localhost", "127.0.0.1", "0.0.0.0")
 
 
@@ -304,61 +305,88 @@ def in_order(services: Mapping[str, dict]) -> list[str]:
     return placed
 
 
-class Postgres:
-    """What the image of PostgreSQL does at its first start, with the server of this machine."""
+# What the page of PostgreSQL's image says of *.sh files at a first start, and what was left there.
+_RUN_OR_SOURCE = """
+set -Eeo pipefail
+if [ -x "$1" ]; then "$1"; else . "$1"; fi
+echo "went on: $- $(declare -F)"
+"""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._service = stack.services["postgres"]
-        self._here = stack.here
+
+class PostgresImage:
+    """What the image of PostgreSQL does on an empty folder, with the server of this machine.
+
+    ``hold`` starts a process: it gets the command, the environment and the folder.
+    """
+
+    def __init__(self, service: dict, folder: Path, secrets: Path, port: int, hold: Hold) -> None:
+        self.folder, self.secrets, self.port, self._hold = folder, secrets, port, hold
+        self._data = folder / "data"
+        self._options = service["command"][1:]
+        given = {
+            name: value.replace("/run/secrets", str(secrets))
+            for name, value in service["environment"].items()
+        }
+        # The entry point reads it and takes it away; programs find the server by the rest.
+        self._password_file = Path(given.pop("POSTGRES_PASSWORD_FILE"))
+        password = self._password_file.read_text()
+        given |= {"POSTGRES_PASSWORD": password, "PGPASSWORD": password}
+        self.environment = {**os.environ, **given, "PGHOST": str(folder), "PGPORT": str(port)}
         self._as = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
         if os.getuid():
             self._as = []
-        self._folder = stack.folder("postgres")
+        else:
+            shutil.chown(folder, "nobody", "nogroup")
 
-    def start(self) -> subprocess.Popen[bytes]:
-        given = self._service["environment"]
-        password = self._here.text(given["POSTGRES_PASSWORD_FILE"], "postgres")
-        data = self._folder / "data"
-        initdb = ["initdb", "--pgdata", str(data), "--username", given["POSTGRES_USER"]]
-        initdb += ["--pwfile", password, "--auth-local=trust", "--no-sync"]
-        self._run([*initdb, *given["POSTGRES_INITDB_ARGS"].split()])
-        _, *options = self._service["command"]
-        place = ["-D", str(data), "-k", str(self._folder), "-h", "127.0.0.1", "-F"]
-        server = ["postgres", *place, "-p", str(self._here.ports[5432]), *options]
-        process = self._stack.hold("postgres", [*self._as, *server], dict(os.environ), self._folder)
-        self._await_answer(process)
-        assert not self._stack.is_healthy("postgres"), "well without a database"
-        script = next(one for one in self._service["volumes"] if "initdb.d" in one).split(":")[0]
-        self._run([str(DOCKER / script)])
-        self._stack.await_healthy("postgres", process)
-        return process
+    def first_start(self, script: Path) -> subprocess.Popen[bytes]:
+        """Make the data, run the script beside a server that only it reaches, serve."""
+        self.make_data()
+        first = self.serve("-h", "")
+        done = self.run_script(script)
+        self.stop(first)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.serve()
 
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        ask = ["pg_isready", "-q", "-h", str(self._folder), "-p", str(self._here.ports[5432])]
+    def make_data(self) -> None:
+        """An empty data folder becomes one of PostgreSQL's."""
+        user = self.environment["POSTGRES_USER"]
+        initdb = ["initdb", "--pgdata", str(self._data), "--username", user, "--no-sync"]
+        initdb += ["--pwfile", str(self._password_file), "--auth-local=trust"]
+        done = self._run([*initdb, *self.environment["POSTGRES_INITDB_ARGS"].split()])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def serve(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start the server and wait until it answers on its socket."""
+        place = ["-D", str(self._data), "-k", str(self.folder), "-p", str(self.port), "-F"]
+        place += ["-h", "127.0.0.1", *options]
+        command = [*self._as, "postgres", *place, *self._options]
+        process = self._hold(command, self.environment, self.folder)
         deadline = time.monotonic() + 600
-        while subprocess.run(ask).returncode:
+        while self._run(["pg_isready", "-q"]).returncode:
             assert process.poll() is None
             assert time.monotonic() < deadline
-            time.sleep(0.3)
+            time.sleep(0.05)
+        return process
 
-    def _run(self, command: list[str]) -> None:
-        given = self._service["environment"]
-        environment = {
-            **os.environ,
-            "PGHOST": str(self._folder),
-            "PGPORT": str(self._here.ports[5432]),
-            # The image's entry point reads POSTGRES_PASSWORD_FILE and takes it away.
-            **{
-                name: self._here.text(value, "postgres")
-                for name, value in given.items()
-                if name != "POSTGRES_PASSWORD_FILE"
-            },
-        }
-        done = subprocess.run(
-            [*self._as, *command], env=environment, cwd=self._folder, capture_output=True, text=True
-        )
+    def run_script(self, script: Path) -> subprocess.CompletedProcess[str]:
+        """Run a script as the entry point does: one that may not be executed is sourced."""
+        return self._run(["bash", "-c", _RUN_OR_SOURCE, "docker-entrypoint", str(script)])
+
+    def health(self, service: dict) -> subprocess.CompletedProcess[str]:
+        """What the health check of compose.yaml says."""
+        kind, *words = service["healthcheck"]["test"]
+        assert kind == "CMD"
+        return self._run([word.replace("/opt/tidemill", str(ROOT)) for word in words])
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """End the server in order."""
+        done = self._run(["pg_ctl", "-D", str(self._data), "-m", "fast", "-w", "stop"])
         assert done.returncode == 0, done.stdout + done.stderr
+        process.wait(60)
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        words, places = [*self._as, *command], {"env": self.environment, "cwd": self.folder}
+        return subprocess.run(words, capture_output=True, text=True, **places)
 
 
 def start_s3(stack: Stack) -> subprocess.Popen[bytes]:
@@ -407,15 +435,50 @@ def _furnish(stack: Stack) -> None:
         uid, gid = map(int, stack.services["worker"]["user"].split(":"))
         for path in itertools.chain([here.workspace], here.workspace.rglob("*")):
             os.chown(path, uid, gid, follow_symlinks=False)
-        os.chown(stack.folder("postgres"), 65534, 65534)
 
 
 def _bring_up(stack: Stack, name: str) -> None:
     if name == "postgres":
-        Postgres(stack).start()
+        service, folder = stack.services[name], stack.folder(name)
+        hold = functools.partial(stack.hold, name)
+        image = PostgresImage(service, folder, stack.here.secrets, stack.here.ports[5432], hold)
+        process = image.first_start(DOCKER / "postgres" / "init.sh")
+        stack.await_healthy(name, process)
     elif name == "s3":
         start_s3(stack)
     elif stack.services[name]["restart"] == "no":
         stack.await_end(name, stack.start(name))
     else:
         stack.await_healthy(name, stack.start(name))
+
+
+@pytest.fixture
+def postgres_image(document: dict) -> Iterator[PostgresImage]:
+    """PostgreSQL's image before its first start; what it started ends with the test."""
+    programs = find_postgres()
+    if programs is None or not shutil.which("pg_isready"):
+        pytest.skip("PostgreSQL's programs are not installed")
+    # A socket's path is short, and open to the user of the server.
+    base = Path(tempfile.mkdtemp(prefix="tidemill-pg-"))
+    base.chmod(0o755)
+    make = [sys.executable, str(DOCKER / "make_secrets.py"), str(base / "secrets")]
+    subprocess.run(make, check=True, capture_output=True)
+    (base / "secrets").chmod(0o755)
+    (base / "server").mkdir()
+    processes = []
+
+    def hold(command: list[str], environment: dict[str, str], folder: Path):
+        service = ManagedService("postgres", tuple(command), folder, environment)
+        processes.append(leashed(service, base / "log"))
+        return processes[-1]
+
+    service, (port,) = document["services"]["postgres"], free_ports(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(programs), prepend=os.pathsep)
+        try:
+            yield PostgresImage(service, base / "server", base / "secrets", port, hold)
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait(30)
+            shutil.rmtree(base, ignore_errors=True)
