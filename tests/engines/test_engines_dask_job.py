@@ -172,6 +172,8 @@ def left(root: Path) -> dict[str, str]:
         del summary[own]
     for stage in summary["stages"]:
         del stage["seconds"], stage["peak_memory_mb"]
+        for own in ("worker_cpu_seconds", "worker_peak_memory_mb"):
+            stage.pop(own, None)
     found["reports/summary.json"] = json.dumps(summary)
     return found
 
@@ -195,6 +197,10 @@ def test_the_main_job_and_a_retraining_leave_the_same_bytes(here, elsewhere, tmp
     job = left(there)
     assert job == left(here)
     assert len(job) > 40
+    if not deadly:
+        told = json.loads((there / "reports" / "summary.json").read_text())["stages"]
+        peaks = {stage["stage"]: stage.get("worker_peak_memory_mb", 0) for stage in told}
+        assert peaks["ingest"] > 50, peaks
     again = copy_workspace(here, tmp_path / "ws")
     retrained(there, elsewhere, deaths / "retraining" if deadly else None)
     retrained(again, LOCAL)

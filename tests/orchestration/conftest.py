@@ -88,6 +88,9 @@ class Ran:
     seconds: float = 0.5
     peak_memory_bytes: int = 123_000_000
 
+    def worker_figures(self) -> dict[str, float]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Summary:

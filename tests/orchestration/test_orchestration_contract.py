@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tidemill.engines import LocalEngine
+from tidemill.engines.elsewhere import ElsewhereEngine
 from tidemill.orchestration import PrefectEngine
-from tidemill.testing.engines import EngineContract
+from tidemill.testing.engines import EngineContract, square
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])
@@ -23,3 +24,14 @@ class TestPrefectEngine(EngineContract):
 
     # Its retries take seconds; test_orchestration_engine kills a worker among the fast tests.
     test_a_lost_worker_is_told = pytest.mark.slow(EngineContract.test_a_lost_worker_is_told)
+
+
+def test_what_workers_tell_comes_through(inner, client):
+    """What the workers of the inner engine cost can be asked of the outer one, where they tell."""
+    engine = PrefectEngine(ElsewhereEngine(inner, None), max_children=8)
+    assert engine.map(square, [1, 2, 3], label="squares") == [1, 4, 9]
+    mapped = engine.take_costs()
+    assert engine.fold(square, [1, 2, 3], int.__add__, label="squares") == 14
+    folded = engine.take_costs()
+    assert min(mapped.peak_memory_bytes, folded.peak_memory_bytes) > 1 << 20
+    assert PrefectEngine(inner).take_costs() is None

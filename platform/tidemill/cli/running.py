@@ -11,6 +11,7 @@ from tidemill.cli.options import EngineOption, JsonOption, WaitOption, Workspace
 from tidemill.screen import Screen
 
 if TYPE_CHECKING:
+    from tidemill.contracts import WorkerCosts
     from tidemill.pipeline import Observer, RunSummary
     from tidemill.settings import Settings
     from tidemill.storage import Workspace
@@ -131,6 +132,7 @@ def show_summary(screen: Screen, summary: RunSummary) -> None:
             "state": run.state,
             "seconds": f"{run.seconds:.1f}" if run.state == "ran" else None,
             "peak MB": round(run.peak_memory_bytes / 1e6) or None,
+            **_worker_cells(run.workers),
         }
         for run in summary.stages
     ]
@@ -142,6 +144,15 @@ def show_summary(screen: Screen, summary: RunSummary) -> None:
     changed = summary.facts.get("changed_settings", {})
     settings = [{"setting": name, "change": change} for name, change in changed.items()]
     screen.table("settings changed in params.yaml", settings)
+
+
+def _worker_cells(costs: WorkerCosts | None) -> dict[str, str | int]:
+    if costs is None:
+        return {}
+    return {
+        "worker CPU seconds": f"{costs.cpu_seconds:.1f}",
+        "worker peak MB": round(costs.peak_memory_bytes / 1e6),
+    }
 
 
 def stage(

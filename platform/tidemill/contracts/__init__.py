@@ -1,7 +1,7 @@
 """The Protocols that rooms meet each other through; one module a port."""
 
 from tidemill.contracts.bucketing import BucketFact, BucketRule
-from tidemill.contracts.engine import AHEAD, Engine
+from tidemill.contracts.engine import AHEAD, Engine, Metered, WorkerCosts
 from tidemill.contracts.learner import (
     Fit,
     FitJob,
@@ -51,6 +51,7 @@ __all__ = [
     "FitReport",
     "FloatMatrix",
     "Learner",
+    "Metered",
     "ObjectReader",
     "ObjectWriter",
     "OwnStage",
@@ -76,4 +77,5 @@ __all__ = [
     "TrainingColumns",
     "Trial",
     "TrialState",
+    "WorkerCosts",
 ]

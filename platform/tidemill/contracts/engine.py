@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from tidemill.contracts.partials import Progress
 
-__all__ = ["AHEAD", "Engine"]
+__all__ = ["AHEAD", "Engine", "Metered", "WorkerCosts"]
 
 AHEAD = 4
 """Items a worker that an engine may begin before their results are taken."""
@@ -108,3 +109,34 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine started; again if need be. A later call starts it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCosts:
+    """What results cost the workers that made them; ``+`` takes two together.
+
+    Parameters
+    ----------
+    cpu_seconds : float
+        Of all items together.
+    peak_memory_bytes : int
+        The largest resident set size of one worker's process.
+    """
+
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+    def __add__(self, other: WorkerCosts) -> WorkerCosts:
+        peak = max(self.peak_memory_bytes, other.peak_memory_bytes)
+        return WorkerCosts(self.cpu_seconds + other.cpu_seconds, peak)
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An engine whose workers this machine does not see, so that they tell what they cost."""
+
+    def take_costs(self) -> WorkerCosts | None:
+        """What the results that were taken since the last call cost; None if nobody told.
+
+        What ran and gave no result (an error, an attempt that was lost) is not among it.
+        """

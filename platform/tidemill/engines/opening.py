@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 from tidemill.addresses import Implementations
 from tidemill.contracts import Engine
-from tidemill.engines.witness import SeeingEngine
+from tidemill.engines.elsewhere import ElsewhereEngine
 from tidemill.settings import Settings
 
 __all__ = ["ENGINES", "open_engine"]
@@ -52,6 +52,6 @@ def open_engine(
     name, _, address = settings.engine.partition("://")
     place = {"address": address} if address else {}
     engine: Engine = known.made(name, settings.workers, preload=preload, **place)
-    seeing = SeeingEngine(engine, store) if address and store else engine
-    with closing(seeing):
-        yield seeing
+    opened = ElsewhereEngine(engine, store) if address else engine
+    with closing(opened):
+        yield opened

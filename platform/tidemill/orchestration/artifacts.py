@@ -41,6 +41,7 @@ def publish_stage(run: StageRun) -> None:
     cost = {
         "seconds": round(run.seconds, 2),
         "peak memory (MB)": round(run.peak_memory_bytes / 1e6, 1),
+        **run.worker_figures(),
     }
     _publish(run.stage, run.result, cost)
 

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
-from tidemill.contracts import AHEAD, Engine, Progress
+from tidemill.contracts import AHEAD, Engine, Metered, Progress, WorkerCosts
 from tidemill.orchestration.merging import Merging
 
 __all__ = ["PrefectEngine"]
@@ -156,6 +156,10 @@ class PrefectEngine:
         The inner engine's own: not child tasks, and not tried again.
         """
         return self.inner.stream(function, items, label=label, at_once=at_once)
+
+    def take_costs(self) -> WorkerCosts | None:
+        """What the inner engine's workers told; None if it is not ``Metered``."""
+        return self.inner.take_costs() if isinstance(self.inner, Metered) else None
 
     def close(self) -> None:
         """Close the inner engine."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from tidemill.contracts import Metered
 from tidemill.errors import TidemillError
 from tidemill.pipeline.observing import Observer
 from tidemill.pipeline.stage import Stage
@@ -96,14 +97,18 @@ def also_saying(said: tuple[str, ...], run: StageRun) -> StageRun:
 def measured(
     stage: Stage[Given], context: StageContext, given: Given, observer: Observer
 ) -> StageRun:
-    """Run a stage's function; what it said, and what it cost."""
+    """Run a stage's function; what it said, and what it cost here and at workers elsewhere."""
 
     def progress(finished: int, total: int, /) -> None:
         observer.stage_progress(stage.name, finished, total)
 
+    metered = context.engine if isinstance(context.engine, Metered) else None
+    if metered is not None:
+        metered.take_costs()  # of work before
     with Meter() as meter:
         result = stage.run(replace(context, progress=progress), given)
-    return StageRun(stage.name, "ran", meter.seconds, meter.peak_memory_bytes, result)
+    costs = metered.take_costs() if metered is not None else None
+    return StageRun(stage.name, "ran", meter.seconds, meter.peak_memory_bytes, result, costs)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _AHEAD = 2
 class ThreadEngine:
     """Keeps the contract of ``tidemill.contracts.Engine`` with nothing of tidemill's."""
 
-    def __init__(self, workers, *, preload=()):
+    def __init__(self, workers, *, preload=(), address=None):
         self.workers = workers
         self._threads = self._limits = None
         self._guard = threading.Lock()

@@ -1,4 +1,4 @@
-"""Workers that may be elsewhere first show that they see the store of the work."""
+"""Workers that may be elsewhere: they look for the store of the work, and tell what it cost."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
-from tidemill.contracts import Engine, Progress
+from tidemill.contracts import Engine, Progress, WorkerCosts
+from tidemill.engines.spending import Spending
 from tidemill.errors import IntegrityError, StorageFailed, StoreUnseen
 from tidemill.storage import open_store
 
-__all__ = ["SeeingEngine"]
+__all__ = ["ElsewhereEngine"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,18 +46,27 @@ class _Witness:
         return cls(store, writer.stored.key)
 
 
-class SeeingEngine:
-    """An engine whose workers run nothing before they have seen the store.
+@dataclass(frozen=True, slots=True)
+class _Told(Generic[Result]):
+    """A result on its way back; ``costs`` is None once they have been taken off."""
+
+    result: Result
+    costs: WorkerCosts | None
+
+
+class ElsewhereEngine:
+    """An engine whose workers look for the store before they work, and tell what their work cost.
 
     Each worker looks once, with the first item that it is handed. What an engine promises is
-    written at :class:`tidemill.contracts.Engine`.
+    written at :class:`tidemill.contracts.Engine`; this one is ``Metered`` too.
 
     Parameters
     ----------
     inner : Engine
         Does the work.
-    store : str
-        The address of the store; nothing is written there before the first item.
+    store : str or None
+        The address of the store; nothing is written there before the first item. None: nobody
+        looks for one.
 
     Notes
     -----
@@ -64,8 +74,9 @@ class SeeingEngine:
     engine's.
     """
 
-    def __init__(self, inner: Engine, store: str) -> None:
+    def __init__(self, inner: Engine, store: str | None) -> None:
         self._inner, self._store = inner, store
+        self._costs: WorkerCosts | None = None
         self._witness: _Witness | None = None
         self._guard = threading.Lock()
 
@@ -83,7 +94,8 @@ class SeeingEngine:
         progress: Progress | None = None,
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in order; see ``Engine.map``."""
-        return self._inner.map(self._seeing(function), items, label=label, progress=progress)
+        told = self._inner.map(self._telling(function), items, label=label, progress=progress)
+        return [self._counted(one) for one in told]
 
     def fold(
         self,
@@ -95,8 +107,14 @@ class SeeingEngine:
         progress: Progress | None = None,
     ) -> Result:
         """Return ``reduce(merge, map(function, items))``; see ``Engine.fold``."""
-        seeing = self._seeing(function)
-        return self._inner.fold(seeing, items, merge, label=label, progress=progress)
+
+        def merged(left: _Told[Result], right: _Told[Result]) -> _Told[Result]:
+            return _Told(merge(self._counted(left), self._counted(right)), None)
+
+        telling = self._telling(function)
+        return self._counted(
+            self._inner.fold(telling, items, merged, label=label, progress=progress)
+        )
 
     def stream(
         self,
@@ -107,7 +125,16 @@ class SeeingEngine:
         at_once: int | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Yield ``(index, result)`` of each item as it is done; see ``Engine.stream``."""
-        return self._inner.stream(self._seeing(function), items, label=label, at_once=at_once)
+        telling = self._telling(function)
+        with closing(self._inner.stream(telling, items, label=label, at_once=at_once)) as found:
+            # Nothing here holds a result while the next is awaited.
+            yield from map(self._counted_at, found)
+
+    def take_costs(self) -> WorkerCosts | None:
+        """What the results since the last call cost; see ``Metered.take_costs``."""
+        with self._guard:
+            costs, self._costs = self._costs, None
+        return costs
 
     def close(self) -> None:
         """Close the inner engine, and take away what was written."""
@@ -118,16 +145,31 @@ class SeeingEngine:
             with suppress(StorageFailed):
                 open_store(witness.store).discard(witness.key)
 
-    def _seeing(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    def _telling(self, function: Callable[[Item], Result]) -> Callable[[Item], _Told[Result]]:
         with self._guard:
-            if self._witness is None:
+            if self._witness is None and self._store is not None:
                 self._witness = _Witness.left_in(self._store)
-            return partial(_seen_first, self._witness, function)
+            return partial(_seen_and_told, self._witness, function)
+
+    def _counted_at(self, found: tuple[int, _Told[Result]]) -> tuple[int, Result]:
+        index, told = found
+        return index, self._counted(told)
+
+    def _counted(self, told: _Told[Result]) -> Result:
+        if told.costs is not None:
+            with self._guard:
+                self._costs = told.costs + self._costs if self._costs else told.costs
+        return told.result
 
 
-def _seen_first(witness: _Witness, function: Callable[[Any], Any], item: Any) -> Any:
-    _look_for(witness)
-    return function(item)
+def _seen_and_told(
+    witness: _Witness | None, function: Callable[[Item], Result], item: Item
+) -> _Told[Result]:
+    if witness is not None:
+        _look_for(witness)
+    with Spending() as spending:
+        result = function(item)
+    return _Told(result, spending.costs)
 
 
 @lru_cache(maxsize=64)  # an error is not kept: who mounts the store goes on
