@@ -120,22 +120,25 @@ def copy_workspace(source: Path, target: Path) -> Path:
     store, record = target / "mlflow.db", target / ".tidemill" / "registered.json"
     if store.exists():
         with closing(sqlite3.connect(store)) as connection, connection:
-            _replace_text(connection, source.as_uri(), target.as_uri())
-            _replace_text(connection, str(source), str(target))
+            _rename_texts(connection, source, target)
     if record.exists():
         record.write_text(record.read_text().replace(str(source), str(target)))
     return target
 
 
-def _replace_text(connection: sqlite3.Connection, old: str, new: str) -> None:
+def _rename_texts(connection: sqlite3.Connection, source: Path, target: Path) -> None:
+    """In one pass; of MLflow's 65 tables most are empty."""
+    names = (source.as_uri(), target.as_uri(), str(source), str(target))
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for (table,) in tables:
-        columns = connection.execute(f'PRAGMA table_info("{table}")').fetchall()
-        for _, column, *_ in columns:
+        if connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone() is None:  # noqa: S608
+            continue
+        for _, column, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
             connection.execute(
-                f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '  # noqa: S608
-                f'WHERE typeof("{column}") = \'text\' AND instr("{column}", ?)',
-                (old, new, old),
+                f'UPDATE "{table}" SET "{column}" = '  # noqa: S608
+                f'replace(replace("{column}", ?1, ?2), ?3, ?4) WHERE typeof("{column}") = \'text\' '
+                f'AND (instr("{column}", ?1) OR instr("{column}", ?3))',
+                names,
             )
 
 
