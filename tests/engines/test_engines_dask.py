@@ -127,6 +127,22 @@ def test_without_workers_it_says_so(dask_cluster):
 
 
 @pytest.mark.slow
+def test_a_cluster_that_emptied_between_two_works_has_its_time_again(dask_cluster):
+    """The wait for a worker begins with the work, not when the last one left."""
+    with (
+        dask_cluster(1, "--no-nanny") as cluster,
+        closing(DaskEngine(1, address=cluster.address, wait_seconds=4)) as engine,
+    ):
+        assert engine.map(square, [2], label="squares") == [4]
+        os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+        time.sleep(6)
+        began = time.monotonic()
+        with pytest.raises(ServiceUnavailable, match="has had no worker for 4 seconds"):
+            engine.map(square, [3], label="squares")
+        assert time.monotonic() - began > 4
+
+
+@pytest.mark.slow
 def test_a_late_worker_is_enough(dask_cluster):
     """Work that waits begins when the first worker comes."""
     with (

@@ -120,6 +120,7 @@ class DaskEngine(AheadEngine):
             shipped.release()
 
     def _first_done(self, waiting: Sequence[Future[Result]]) -> Future[Result]:
+        began = time.monotonic()  # a cluster that nobody used may have sent its workers away
         while True:
             done = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done
             if done:
@@ -128,7 +129,9 @@ class DaskEngine(AheadEngine):
                 # What was handed out is forgotten, also where the scheduler is back.
                 raise CancelledError("the connection is closed")
             # Dask itself waits for ever, and says nothing, where nobody works.
-            if not self._count() and time.monotonic() > self._peopled + self._wait_seconds:
+            if self._count():
+                continue
+            if time.monotonic() > max(began, self._peopled) + self._wait_seconds:
                 raise ServiceUnavailable(
                     f"the Dask cluster {self._place} has had no worker for "
                     f"{self._wait_seconds:g} seconds",
