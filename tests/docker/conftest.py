@@ -102,7 +102,7 @@ class Here:
         }
         inside = "|".join(map(re.escape, paths))
         text = re.sub(rf"(?<![\w.-])({inside})(?![\w-])", lambda m: paths[m[1]], text)
-        text = self._address.sub(lambda m: f"127.0.0.1:{self.ports[int(m[2])]}", text)
+        text = self._address.sub(lambda m: f"127.0.0.1:{self.ports.get(int(m[2]), m[2])}", text)
         option, equals, value = text.rpartition("=")
         if value == "0.0.0.0":
             value = "127.0.0.1"
@@ -268,10 +268,14 @@ class Stack:
         """What the health check of compose.yaml says now."""
         kind, *words = self.services[name]["healthcheck"]["test"]
         assert kind == "CMD"
+        return self.check(name, words).returncode == 0
+
+    def check(self, name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """A health check in the service's container: without its entry point."""
         check = [self.here.text(word, name) for word in words]
         sockets = {"PGHOST": str(self.folder("postgres")), "PGPORT": str(self.here.ports[5432])}
         environment = {**self._image_env_here(name), **sockets}
-        return subprocess.run(check, env=environment, capture_output=True).returncode == 0
+        return subprocess.run(check, env=environment, capture_output=True, text=True)
 
     def await_end(self, name: str, process: subprocess.Popen[bytes], seconds: float = 600):
         """Wait for a service that does one thing."""

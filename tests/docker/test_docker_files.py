@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import http.server
 import importlib.util
 import json
 import os
@@ -10,6 +12,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import threading
 from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -90,6 +93,17 @@ def test_a_service_says_whether_it_is_well(services, name):
         return
     assert check["test"][0] == "CMD"
     assert {"interval", "timeout", "retries", "start_period"} <= set(check)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_published_port_is_well_when_its_page_is(services, name):
+    """The check asks for the page that people open there, with the secret that opens it."""
+    service = services[name]
+    check = service["healthcheck"].get("test", [])
+    ports = [one.rpartition(":")[2] for one in service.get("ports", [])]
+    assert [f"http://127.0.0.1:{port}/" for port in ports] == check[-1:] * ("--page" in check)
+    for file in re.findall(r"/run/secrets/([\w-]+)", " ".join(check)):
+        assert file in service["secrets"]
 
 
 def test_a_service_starts_after_what_it_needs(services):
@@ -440,27 +454,55 @@ def test_a_secret_that_is_not_there_stops_the_service_by_name(with_secrets, tmp_
         with_secrets.filled({"PGPASSWORD": f"{{file:{path}}}"})
 
 
-def test_the_health_check_tells_well_from_ill(tmp_path):
-    """Exit code 0 for an answer of 200 only; nobody there, or another answer, is ill."""
-    import http.server
-    import threading
+class Pages(http.server.BaseHTTPRequestHandler):
+    """A server with a page, a page for one user, text in place of one, and nothing else."""
 
-    class Answers(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200 if self.path == "/ok" else 503)
-            self.end_headers()
+    def do_GET(self):
+        basic = self.headers["authorization"] == "Basic " + base64.b64encode(b"tide:mill").decode()
+        status = {"/": 200, "/plain": 200, "/moved": 303, "/owned": 200 if basic else 401}
+        self.send_response(status.get(self.path, 404))
+        self.send_header("content-type", "text/plain" if self.path == "/plain" else "text/html")
+        self.send_header("location", "/")
+        self.end_headers()
 
-        def log_message(self, *_):
-            pass
+    def log_message(self, *_):
+        pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+
+@pytest.fixture(scope="module")
+def pages():
+    """Its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
-        script = [sys.executable, str(DOCKER / "image/healthy.py")]
-        codes = [subprocess.run([*script, base + path]).returncode for path in ("/ok", "/no")]
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-    codes.append(subprocess.run([*script, base + "/ok"]).returncode)
-    assert codes == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("--page {0}/", ""),
+        ("--page {0}/moved", ""),
+        ("{0}/plain", ""),
+        ("--page {0}/plain", "{0}/plain: text/plain, no page"),
+        ("--page {0}/absent", "{0}/absent: HTTP Error 404: Not Found"),
+        ("--page {0}/owned", "{0}/owned: HTTP Error 401: Unauthorized"),
+        ("--page --password={1}/both {0}/owned", ""),
+        ("--page --user=tide --password={1}/word {0}/owned", ""),
+        ("--page --user=other --password={1}/word {0}/owned", "{0}/owned: HTTP Error 401"),
+        ("http://127.0.0.1:9/", "http://127.0.0.1:9/: <urlopen error"),
+    ],
+)
+def test_the_health_check_tells_well_from_ill(pages, tmp_path, asked, why):
+    """Well is a page that answers 200, to whom it is for; otherwise it says what was wrong."""
+    (tmp_path / "both").write_text("tide:mill\n")
+    (tmp_path / "word").write_text("mill\n")
+    script = [sys.executable, str(DOCKER / "image/healthy.py")]
+    words = asked.format(pages, tmp_path).split()
+    done = subprocess.run([*script, *words], capture_output=True, text=True)
+    assert done.returncode == (1 if why else 0)
+    assert done.stderr.startswith(why.format(pages))
+    assert bool(done.stderr) == bool(why)
 
 
 def test_readers_are_told_that_the_images_are_unbuilt():

@@ -20,6 +20,7 @@ from standardwebhooks.webhooks import Webhook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tidemill.samples import write_sample
+from tidemill.testing.tcp_ports import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -246,6 +247,34 @@ def test_prefects_pages_open_with_its_password(stack):
         assert (page.status_code, "<script" in page.text) == (200, True)
         settings = browser.get("/ui-settings").json()
         assert (settings["api_url"], settings["auth"]) == (f"{own}/api", None)
+
+
+def test_a_prefect_without_its_pages_is_ill(stack):
+    """Its own health stays good where it cannot lay its pages down; the health check does not."""
+    if not stack.confined:
+        pytest.skip("needs root, unshare and setpriv")
+    service, (port,) = stack.services["prefect"], free_ports(1)
+    words = [*service["command"][:-1], str(port)]
+    environment = stack.environment("prefect")
+    environment["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = "/usr/prefect-ui"
+    command = stack.command("prefect", words)
+    process = stack.hold("prefect-blind", command, environment, stack.working("prefect"))
+    own, deadline = f"http://127.0.0.1:{port}/", time.monotonic() + PATIENCE_SECONDS
+    while not healthy(f"{own}api/health"):
+        assert process.poll() is None, stack.log("prefect-blind").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    *check, address = service["healthcheck"]["test"][1:]
+    assert stack.check("prefect", [*check, address]).returncode == 0
+    done = stack.check("prefect", [*check, own])
+    assert (done.returncode, done.stderr) == (1, f"{own}: HTTP Error 404: Not Found\n")
+    process.terminate()
+
+
+def healthy(address: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(address, trust_env=False).status_code == 200
+    return False
 
 
 def test_no_process_shows_a_secret(stack):
