@@ -16,11 +16,12 @@ PARALLEL := -n $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 3) + 1
 SCRATCH := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 12000000 2>/dev/null \
   && echo /dev/shm/tidemill-tests-$$(id -u)-$$(pwd | cksum | cut -d' ' -f1))
 
-.PHONY: run test test-all check bench up lock clean help
+.PHONY: run test test-all check bench up images lock clean help
 
 help:
 	@echo "make run       the whole job on sample data, to a registered model"
 	@echo "make up        Prefect and MLflow servers with the deployments, on localhost"
+	@echo "make images    the images of docker/, by Docker or buildah; IMAGES=NAME, IMAGE_OPTIONS=... for its build"
 	@echo "make test      the tests (some ten minutes on 2 cores); make test-all: the slow ones too"
 	@echo "make check     lint, types, layers"
 	@echo "make bench     the figures of docs/benchmarks.md"
@@ -31,6 +32,9 @@ run: $(VENV)/.core
 
 up: $(VENV)/.core
 	tidemill up
+
+images: $(VENV)/.core
+	$(BIN)/python docker/build_images.py $(IMAGES) -- $(IMAGE_OPTIONS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" --ignore=tests/test_layout.py $(PARALLEL) $(SCRATCH:%=--basetemp=%)
