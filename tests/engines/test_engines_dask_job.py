@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from distributed import LocalCluster, SchedulerPlugin
 
 from tidemill.config import set_params
 from tidemill.contracts import AHEAD, Engine
@@ -73,15 +78,13 @@ class Deadly:
         deadly = self._deadly(function, label)
         return self.inner.fold(deadly, items, merge, label=label, progress=progress)
 
-    def stream(self, function, items, *, label, at_once=None):
+    def stream(self, function, items, *, label, **bounds):
         def counted():
             for item in items:
                 self.handed[label] += 1
                 yield item
 
-        return self.inner.stream(
-            self._deadly(function, label), counted(), label=label, at_once=at_once
-        )
+        return self.inner.stream(self._deadly(function, label), counted(), label=label, **bounds)
 
     def close(self) -> None:
         self.inner.close()
@@ -112,11 +115,17 @@ def _do_and_die(folder: Path, name: str, function: Callable[[Any], Any], item: A
     return result
 
 
-def made(root: Path, settings: Settings, deaths: Path | None = None) -> None:
-    """A workspace of 6,000 rides of 3 files, several batches each, after one whole run."""
+def drafted(root: Path) -> Path:
+    """A workspace of 6,000 rides of 3 files, several batches each; nothing is run yet."""
     small_workspace(root, settings=["ingestion.batch_rows=700", "tuning.workers=2"])
     path = root / "params.yaml"
     path.write_text(set_params(path.read_text(), ["monitoring.retraining.max_regression=1.0"]))
+    return root
+
+
+def made(root: Path, settings: Settings, deaths: Path | None = None) -> None:
+    """A drafted workspace after one whole run."""
+    drafted(root)
     with _opened(settings, deaths) as engine:
         run_pipeline(Workspace.at(root), settings=settings, engine=engine)
 
@@ -206,3 +215,62 @@ def test_the_main_job_and_a_retraining_leave_the_same_bytes(here, elsewhere, tmp
     retrained(again, LOCAL)
     assert left(there) == left(again)
     assert left(there).keys() > job.keys()
+
+
+class Headcount(SchedulerPlugin):
+    """How many workers there were, after each that came or went."""
+
+    def __init__(self) -> None:
+        self.counts = [0]
+
+    def add_worker(self, scheduler, worker):
+        self.counts.append(len(scheduler.workers))
+
+    def remove_worker(self, scheduler, worker, **_):
+        self.counts.append(len(scheduler.workers))
+
+    def emptied(self) -> list[int]:
+        """Wait until nobody is there; the counts since the last time, the next ones begin anew."""
+        ends = time.monotonic() + 120
+        while self.counts[-1]:
+            assert time.monotonic() < ends, self.counts
+            time.sleep(0.1)
+        counts, self.counts = self.counts, [0]
+        return counts
+
+
+@pytest.fixture
+def adaptive():
+    """A cluster that starts a worker when there is work, at most three, and ends idle ones."""
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        headcount = Headcount()
+        cluster.scheduler.add_plugin(headcount)
+        cluster.adapt(minimum=0, maximum=3, interval="500ms", wait_count=4, target_duration="1s")
+        yield cluster.scheduler_address.removeprefix("tcp://"), headcount
+
+
+def run_command_line(root: Path, address: str) -> str:
+    """A whole run there, from a shell; what it said if it failed."""
+    command = [sys.executable, "-m", "tidemill", "run", "--direct", "-w", str(root)]
+    command += ["--engine", f"dask://{address}"]
+    environment = {**os.environ, "TIDEMILL_WORKERS": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    return done.stderr if done.returncode else ""
+
+
+@pytest.mark.timeout(1800)
+def test_a_queue_of_runs_fills_and_empties_an_adaptive_cluster(here, adaptive, tmp_path):
+    """One run, then two at once: workers come for each and go again, and all leave equal bytes."""
+    address, headcount = adaptive
+    first = drafted(tmp_path / "0" / "ws")
+    roots = [first, *(copy_workspace(first, tmp_path / name / "ws") for name in ("1", "2"))]
+    for queue in (roots[:1], roots[1:]):
+        assert not headcount.counts[-1]
+        with ThreadPoolExecutor() as pool:
+            assert not any(pool.map(partial(run_command_line, address=address), queue))
+        counts = headcount.emptied()
+        assert 2 <= max(counts) <= 3, counts
+        assert counts[-1] == 0
+    assert [left(root) == left(here) for root in roots] == [True] * 3
