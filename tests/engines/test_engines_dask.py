@@ -14,7 +14,13 @@ import pytest
 
 from tidemill.engines import open_engine
 from tidemill.engines.dask import DaskEngine
-from tidemill.errors import ServiceUnavailable, StoreUnseen, UsageError, WorkerLost
+from tidemill.errors import (
+    BudgetExceeded,
+    ServiceUnavailable,
+    StoreUnseen,
+    UsageError,
+    WorkerLost,
+)
 from tidemill.settings import Settings
 from tidemill.testing.bad_engines import BAD_ENGINES
 from tidemill.testing.engines import EngineContract, square
@@ -112,6 +118,24 @@ def test_an_item_that_needs_too_much_memory_ends_the_work(dask_cluster):
     ):
         engine.map(_greedy, [1000], label="greed")
     assert "--memory-limit" in caught.value.remedy
+
+
+@pytest.mark.slow
+def test_an_item_that_a_worker_may_not_hold_is_not_begun(dask_cluster, tmp_path):
+    """What is said to need more than the worker's limit is refused there; no worker is killed."""
+    with (
+        dask_cluster(1, "--memory-limit", "1GiB") as cluster,
+        closing(DaskEngine(1, address=cluster.address)) as engine,
+    ):
+        slowly = partial(_slowly, tmp_path)
+        with pytest.raises(BudgetExceeded, match="may hold 1024 MiB, and an item needs 700 MiB"):
+            list(engine.stream(slowly, range(3), label="much", item_bytes=700 << 20))
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(BudgetExceeded) as caught:
+            list(engine.stream(slowly, range(3), label="much", item_bytes=1 << 30))
+        assert "--memory-limit 1408MiB" in caught.value.remedy
+        few = engine.stream(slowly, range(3), label="few", item_bytes=600 << 20)
+        assert sorted(few) == [(0, 0), (1, 1), (2, 2)]
 
 
 @pytest.mark.slow

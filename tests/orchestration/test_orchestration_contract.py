@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from tidemill.contracts import AHEAD
 from tidemill.engines import LocalEngine
 from tidemill.engines.elsewhere import ElsewhereEngine
 from tidemill.orchestration import PrefectEngine
+from tidemill.testing.bad_engines import PlainEngine
 from tidemill.testing.engines import EngineContract, square
 
 
@@ -35,3 +37,26 @@ def test_what_workers_tell_comes_through(inner, client):
     folded = engine.take_costs()
     assert min(mapped.peak_memory_bytes, folded.peak_memory_bytes) > 1 << 20
     assert PrefectEngine(inner).take_costs() is None
+
+
+class Asked(PlainEngine):
+    """Eight workers, and how many items were asked for at once."""
+
+    workers = 8
+
+    def __init__(self):
+        self.at_once = []
+
+    def stream(self, function, items, *, at_once=None, **told):
+        self.at_once.append(at_once)
+        return super().stream(function, items, at_once=at_once, **told)
+
+
+def test_groups_share_what_is_begun_ahead(client):
+    """All groups that run at once begin no more than one map of the inner engine would."""
+    inner = Asked()
+    items = list(range(100))
+    assert PrefectEngine(inner).map(square, items, label="squares") == [n * n for n in items]
+    groups_at_once = inner.workers + 1
+    assert len(inner.at_once) > groups_at_once
+    assert max(inner.at_once) * groups_at_once < AHEAD * inner.workers + groups_at_once

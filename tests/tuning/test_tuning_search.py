@@ -31,7 +31,17 @@ def bowl(params, report):
     return params["x"] ** 2 + abs(params["n"] - 3)
 
 
-def find(objective, folder, *, space=SPACE, seed=1, direction="minimize", engine=None, **config):
+def find(
+    objective,
+    folder,
+    *,
+    space=SPACE,
+    seed=1,
+    direction="minimize",
+    engine=None,
+    trial_bytes=None,
+    **config,
+):
     config = TuningConfig(**{"trials": 12, **config})
     watched = []
     study = search(
@@ -43,6 +53,7 @@ def find(objective, folder, *, space=SPACE, seed=1, direction="minimize", engine
         seed=seed,
         storage=folder / "study.journal",
         engine=engine,
+        trial_bytes=trial_bytes,
         on_trial=watched.append,
     )
     return study, watched
@@ -364,26 +375,26 @@ class Hidden(PlainEngine):
 
     def __init__(self, monkeypatch):
         self.patch = monkeypatch
-        self.at_once = []
+        self.asked = []
 
     def call(self, function, item):
         with self.patch.context() as patch:
             patch.setattr("tidemill.tuning.pruning.time.monotonic", lambda: -1e9)
             return super().call(function, item)
 
-    def stream(self, function, items, *, label, at_once=None):
-        self.at_once.append(at_once)
-        yield from super().stream(function, items, label=label, at_once=at_once)
+    def stream(self, function, items, *, label, at_once=None, item_bytes=None):
+        self.asked.append((at_once, item_bytes))
+        yield from super().stream(function, items, label=label)
 
 
 def test_trials_run_on_the_engine_that_is_given(tmp_path, monkeypatch):
-    """The search makes no engine; a study is the same on any, and asks for no more at once."""
+    """The search makes no engine; a study is the same on any, and says what its trials need."""
     engine = Hidden(monkeypatch)
     engine.workers = 3
     here, _ = find(bowl, tmp_path / "a")
-    there, _ = find(bowl, tmp_path / "b", engine=engine, workers=2)
+    there, _ = find(bowl, tmp_path / "b", engine=engine, workers=2, trial_bytes=1000)
     assert here == there
-    assert set(engine.at_once) == {2}
+    assert set(engine.asked) == {(2, 1000)}
 
 
 def test_processes_share_no_clock(tmp_path, monkeypatch):

@@ -95,6 +95,7 @@ class Engine(Protocol):
         *,
         label: str,
         at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Yield ``(index, result)`` of each item as it is done, in whatever order.
 
@@ -105,6 +106,14 @@ class Engine(Protocol):
         at_once : int or None
             No more items than that are taken whose results have not been: for functions that need
             much memory.
+        item_bytes : int or None
+            What an item holds in its worker beside the libraries, if it is much. A worker that is
+            known not to have the room does not begin it.
+
+        Raises
+        ------
+        BudgetExceeded
+            If a worker has no room for ``item_bytes``.
         """
 
     def close(self) -> None:

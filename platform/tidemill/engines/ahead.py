@@ -38,7 +38,7 @@ class AheadEngine(ABC):
 
     @abstractmethod
     def _handing(
-        self, function: Callable[[Item], Result], label: str
+        self, function: Callable[[Item], Result], label: str, item_bytes: int | None
     ) -> AbstractContextManager[Callable[[Item], Future[Result]]]:
         """Ship the function; inside the block, what is returned hands an item to a worker."""
 
@@ -105,6 +105,7 @@ class AheadEngine(ABC):
         *,
         label: str,
         at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Yield ``(index, result)`` of each item as it is done; see ``Engine.stream``.
 
@@ -112,8 +113,13 @@ class AheadEngine(ABC):
         ------
         WorkerLost
             If a worker died; a retry finds others.
+        BudgetExceeded
+            If a worker has no room for ``item_bytes``.
         """
-        yield from self._found(function, items, label, here=self._here(None), at_once=at_once)
+        here = self._here(None)
+        yield from self._found(
+            function, items, label, here=here, at_once=at_once, item_bytes=item_bytes
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -135,13 +141,14 @@ class AheadEngine(ABC):
         here: bool,
         in_order: bool = False,
         at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Iterator[tuple[int, Result]]:
         if here:
             yield from enumerate(_one_by_one(function, items))
             return
         todo = iter(enumerate(items))
         waiting: dict[Future[Result], int] = {}
-        with self._handing(function, label) as hand_out:
+        with self._handing(function, label, item_bytes) as hand_out:
             try:
                 while True:
                     # Workers may come and go while it runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import threading
 import time
@@ -17,7 +18,7 @@ import distributed
 from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
-from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
+from tidemill.errors import BudgetExceeded, ServiceUnavailable, UsageError, WorkerLost
 
 __all__ = ["DaskEngine"]
 
@@ -25,6 +26,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOOK_SECONDS = 1.0
+_MIB = 1 << 20
+_LIBRARIES_MIB = 384
+"""What a worker's process holds with the libraries of all stages and a batch of rows."""
 
 
 class DaskEngine(AheadEngine):
@@ -67,7 +71,7 @@ class DaskEngine(AheadEngine):
         self._wait_seconds = wait_seconds
         self._client: distributed.Client | None = None
         self._guard = threading.Lock()
-        self._looked = self._peopled = float("-inf")
+        self._looked = float("-inf")
         self._there = 0
 
     @property
@@ -84,7 +88,7 @@ class DaskEngine(AheadEngine):
 
     @contextmanager
     def _handing(
-        self, function: Callable[[Item], Result], label: str
+        self, function: Callable[[Item], Result], label: str, item_bytes: int | None
     ) -> Iterator[Callable[[Item], Future[Result]]]:
         client = self._connected()
         name = f"{label.replace(' ', '-')}-{uuid.uuid4().hex[:12]}"
@@ -94,7 +98,7 @@ class DaskEngine(AheadEngine):
 
         def hand_out(item: Item) -> Future[Result]:
             key = f"{name}-{uuid.uuid4().hex[:12]}"
-            there = client.submit(_run, shipped, item, key=key, pure=False)
+            there = client.submit(_run, shipped, item, item_bytes, key=key, pure=False)
             here: Future[Result] = Future()
             here.add_done_callback(partial(_cancelled, there))
             there.add_done_callback(partial(_fetched, here))
@@ -120,7 +124,8 @@ class DaskEngine(AheadEngine):
             shipped.release()
 
     def _first_done(self, waiting: Sequence[Future[Result]]) -> Future[Result]:
-        began = time.monotonic()  # a cluster that nobody used may have sent its workers away
+        # Not when the last one left: a cluster that nobody used may have sent its workers away.
+        seen = time.monotonic()
         while True:
             done = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done
             if done:
@@ -130,8 +135,8 @@ class DaskEngine(AheadEngine):
                 raise CancelledError("the connection is closed")
             # Dask itself waits for ever, and says nothing, where nobody works.
             if self._count():
-                continue
-            if time.monotonic() > max(began, self._peopled) + self._wait_seconds:
+                seen = time.monotonic()
+            elif time.monotonic() > seen + self._wait_seconds:
                 raise ServiceUnavailable(
                     f"the Dask cluster {self._place} has had no worker for "
                     f"{self._wait_seconds:g} seconds",
@@ -154,8 +159,6 @@ class DaskEngine(AheadEngine):
                 with suppress(OSError):
                     self._there = len(client.scheduler_info(n_workers=-1).get("workers", ()))
             self._looked = time.monotonic()
-            if self._there:
-                self._peopled = self._looked
         return self._there
 
     def _connected(self) -> distributed.Client:
@@ -165,7 +168,6 @@ class DaskEngine(AheadEngine):
                 self._client = None
             if self._client is None:
                 self._client = self._opened()
-                self._peopled = time.monotonic()
             return self._client
 
     def _opened(self) -> distributed.Client:
@@ -211,16 +213,36 @@ class _Function:
         return self._function(item)
 
 
-def _run(function: _Function, item: Any) -> Any:
-    threads = distributed.get_worker().state.nthreads
+def _run(function: _Function, item: Any, item_bytes: int | None) -> Any:
+    worker = distributed.get_worker()
+    _refuse_threads(worker.state.nthreads)
+    if item_bytes is not None and worker.memory_manager.memory_limit:
+        _refuse_small(worker.memory_manager.memory_limit, item_bytes)
+    with threadpool_limits(1):
+        return function(item)
+
+
+def _refuse_threads(threads: int) -> None:
     if threads != 1:
         raise UsageError(
             f"a worker of the Dask cluster runs {threads} items at once in one process",
             remedy="start workers of one thread: dask worker ADDRESS --nthreads 1 --nworkers 2",
             threads=threads,
         )
-    with threadpool_limits(1):
-        return function(item)
+
+
+def _refuse_small(memory_limit: int, item_bytes: int) -> None:
+    """Dask would kill the worker over its limit, and give the item to the next one."""
+    needed = _LIBRARIES_MIB + math.ceil(item_bytes / _MIB)
+    if memory_limit < needed * _MIB:
+        raise BudgetExceeded(
+            f"a worker of the Dask cluster may hold {memory_limit // _MIB} MiB, and an item needs "
+            f"{item_bytes / _MIB:.0f} MiB beside the {_LIBRARIES_MIB} of a worker",
+            remedy="start workers that may hold as much: dask worker ADDRESS --nthreads 1 "
+            f"--memory-limit {needed}MiB; or fewer on a machine",
+            memory_limit=memory_limit,
+            item_bytes=item_bytes,
+        )
 
 
 def _fetched(here: Future[Any], there: distributed.Future[Any]) -> None:

@@ -123,10 +123,14 @@ class ElsewhereEngine:
         *,
         label: str,
         at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Yield ``(index, result)`` of each item as it is done; see ``Engine.stream``."""
         telling = self._telling(function)
-        with closing(self._inner.stream(telling, items, label=label, at_once=at_once)) as found:
+        stream = self._inner.stream(
+            telling, items, label=label, at_once=at_once, item_bytes=item_bytes
+        )
+        with closing(stream) as found:
             # Nothing here holds a result while the next is awaited.
             yield from map(self._counted_at, found)
 

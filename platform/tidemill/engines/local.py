@@ -59,7 +59,10 @@ class LocalEngine(AheadEngine):
 
     @contextmanager
     def _handing(
-        self, function: Callable[[Item], Result], label: str
+        self,
+        function: Callable[[Item], Result],
+        label: str,
+        item_bytes: int | None,  # noqa: ARG002 - all workers share this machine's memory
     ) -> Iterator[Callable[[Item], Future[Result]]]:
         pool, depot = self._running_pool()
         try:

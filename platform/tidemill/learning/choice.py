@@ -20,9 +20,13 @@ _NeededMb = Callable[[Learner, str], float]
 
 @dataclass(frozen=True)
 class Choice:
-    """The strategy, and the reason in one sentence."""
+    """The strategy, the memory that its fit takes, and the reason in one sentence.
+
+    ``needed_bytes`` is the learner's own estimate, see :meth:`Learner.needed_bytes`.
+    """
 
     strategy: str
+    needed_bytes: int
     why: str
 
 
@@ -63,16 +67,18 @@ def choose_strategy(
     fitting = [way for way in wanted if needs[way] <= config.memory_budget_mb]
     strategy = fitting[0] if fitting else min(needs, key=needs.__getitem__)
     needed = needs[strategy]
+    needed_bytes = round(needed * _MB)
     size = f"{config.learner} on {rows} rows x {n_features} features needs about {needed:.0f} MB"
     if not fitting:
         raise _over_budget(config, size, needed, _nearest(config, task, needed_mb))
     if needed == needed_mb(learner, strategy, 2 * rows):
         return Choice(
             strategy,
+            needed_bytes,
             f"{config.learner} sees one block at a time; its memory does not grow with rows",
         )
     budget = f"{config.memory_budget_mb} MB that training.memory_budget_mb allows"
-    return Choice(strategy, f"{size} of the {budget}")
+    return Choice(strategy, needed_bytes, f"{size} of the {budget}")
 
 
 def _check_able(config: TrainingConfig, learner: Learner, task: Task) -> None:

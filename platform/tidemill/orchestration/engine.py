@@ -88,10 +88,13 @@ class PrefectEngine:
             return []
         groups = _grouped(len(items), self._children(len(items)))
         count = _Count(len(items), progress)
+        # All groups that run at once together begin what one map of the inner engine would.
+        at_once = -(-AHEAD * self.workers // min(len(groups), self._threads))
 
         def work(group: range, tell: Progress) -> list[Result]:
             found: dict[int, Result] = {}
-            for at, result in self.inner.stream(function, [items[i] for i in group], label=label):
+            todo = [items[i] for i in group]
+            for at, result in self.inner.stream(function, todo, label=label, at_once=at_once):
                 found[at] = result
                 tell(len(found), len(group))
             return [found[at] for at in range(len(group))]
@@ -150,12 +153,15 @@ class PrefectEngine:
         *,
         label: str,
         at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Yield ``(index, result)`` of each item as it is done; see ``Engine.stream``.
 
         The inner engine's own: not child tasks, and not tried again.
         """
-        return self.inner.stream(function, items, label=label, at_once=at_once)
+        return self.inner.stream(
+            function, items, label=label, at_once=at_once, item_bytes=item_bytes
+        )
 
     def take_costs(self) -> WorkerCosts | None:
         """What the inner engine's workers told; None if it is not ``Metered``."""

@@ -99,6 +99,7 @@ def run_tune(
         seed=seed,
         storage=workspace.hidden / "studies" / f"{key[:16]}.log",
         engine=context.engine if tuning.workers > 1 else None,
+        trial_bytes=_fit_bytes(training, train, manifest.schema),
         on_trial=lambda trial: tracker.log_trials(run_id, [trial]),
     )
     found = {"params": dict(study.best_params), "metric": metric, "value": study.best_value}
@@ -161,6 +162,17 @@ def _require_searchable(
         task=manifest.schema.task,
         n_classes=len(manifest.schema.classes),
     )
+
+
+def _fit_bytes(training: TrainingConfig, train: ReducedBlocks, schema: TableSchema) -> int:
+    """What a trial's fit takes in its worker."""
+    return choose_strategy(
+        training,
+        rows=sum(train.rows),
+        n_features=len(train.names),
+        task=schema.task,
+        n_classes=len(schema.classes),
+    ).needed_bytes
 
 
 def _row(trial: Any, metric: str) -> dict[str, Any]:

@@ -61,7 +61,13 @@ class PlainEngine:
         return reduce(merge, self._told(function, items, label, progress))
 
     def stream(
-        self, function: Call, items: Iterable[Any], *, label: str, at_once: int | None = None
+        self,
+        function: Call,
+        items: Iterable[Any],
+        *,
+        label: str,
+        at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Stream:
         """Each result with its place."""
         for index, item in enumerate(items):

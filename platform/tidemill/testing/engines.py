@@ -103,8 +103,9 @@ class EngineContract:
 
     def test_a_stream_has_every_item_once(self, engine: Engine) -> None:
         """A stream yields each result once, with its place; items may come from a generator."""
-        found = list(engine.stream(square, iter(range(12)), label="squares"))
-        assert sorted(found) == [(n, n * n) for n in range(12)]
+        for told in ({}, {"item_bytes": 1 << 20}):
+            found = list(engine.stream(square, iter(range(12)), label="squares", **told))
+            assert sorted(found) == [(n, n * n) for n in range(12)]
 
     def test_a_stream_takes_items_as_there_is_room(self, engine: Engine) -> None:
         """No more items are taken ahead of the results than the protocol allows."""

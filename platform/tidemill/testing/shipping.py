@@ -71,11 +71,16 @@ class ShippingEngine:
         *,
         label: str,
         at_once: int | None = None,
+        item_bytes: int | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Look at the function, and at each item as it is taken."""
         self._look(label, function)
         return self._inner.stream(
-            function, self._looked(label, items), label=label, at_once=at_once
+            function,
+            self._looked(label, items),
+            label=label,
+            at_once=at_once,
+            item_bytes=item_bytes,
         )
 
     def close(self) -> None:

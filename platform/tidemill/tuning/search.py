@@ -37,6 +37,7 @@ def search(
     seed: int,
     storage: Path,
     engine: Engine | None = None,
+    trial_bytes: int | None = None,
     on_trial: Callable[[Trial], None] | None = None,
 ) -> Study:
     """Find the parameters with the best value of ``objective``.
@@ -66,6 +67,8 @@ def search(
     engine : Engine or None
         Runs the trials, ``config.workers`` at once; None: here, one after another. The caller
         closes it.
+    trial_bytes : int or None
+        What a trial holds in a worker of the engine, see ``Engine.stream``.
     on_trial : callable or None
         Called here with each finished trial, also with those that an earlier, killed search
         finished.
@@ -74,6 +77,8 @@ def search(
     ------
     ConfigError
         If the space is wrong, or every trial failed, or time ran out before the first ended.
+    BudgetExceeded
+        If a worker of the engine has no room for ``trial_bytes``.
     StorageFailed, Busy
         If the disk or a service failed: the search ends, its finished trials are kept.
 
@@ -102,7 +107,7 @@ def search(
         journal=Journal(storage, plan, direction, known, enumerated=sampler.enumerates),
         on_trial=on_trial or _ignore,
     )
-    trials = search_.run(_Runner(engine, config.workers), config.wave)
+    trials = search_.run(_Runner(engine, config.workers, trial_bytes), config.wave)
     return replace(
         _study(trials, sampler.total, metric, direction), altered=search_.journal.altered
     )
@@ -155,6 +160,7 @@ class _Runner:
 
     engine: Engine | None
     at_once: int
+    trial_bytes: int | None
 
     def run(
         self, evaluate: Callable[[_Asked], Trial | None], asked: Iterable[_Asked]
@@ -165,7 +171,10 @@ class _Runner:
             return
         # No more than can begin: the time that is left is told to a trial when it is handed out.
         at_once = min(self.at_once, self.engine.workers)
-        for _, trial in self.engine.stream(evaluate, asked, label="tune", at_once=at_once):
+        stream = self.engine.stream(
+            evaluate, asked, label="tune", at_once=at_once, item_bytes=self.trial_bytes
+        )
+        for _, trial in stream:
             yield trial
 
 

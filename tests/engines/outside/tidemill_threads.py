@@ -32,7 +32,7 @@ class ThreadEngine:
         found = self._told(self._run(function, items, None, True), len(items), progress)
         return reduce(merge, (result for _, result in found))
 
-    def stream(self, function, items, *, label, at_once=None):
+    def stream(self, function, items, *, label, at_once=None, item_bytes=None):
         return self._run(function, items, at_once, False)
 
     def close(self):
