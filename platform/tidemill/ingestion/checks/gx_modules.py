@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import RLock
+from importlib.abc import MetaPathFinder
+from threading import RLock, get_ident
 from typing import Any
 
-__all__ = ["GX_LOCK", "GxModules", "gx_modules"]
+__all__ = ["GX_LOCK", "GxModules", "gx_modules", "hidden"]
 
 #: Held while it is imported, and by whoever makes classes that it registers.
 GX_LOCK = RLock()
@@ -62,8 +66,34 @@ def gx_modules() -> GxModules:
     """Great Expectations' own parts; the first call imports it (seconds, some 200 MB)."""
     with GX_LOCK:
         if not _FOUND:
-            _FOUND.append(_import())
+            with hidden("pyspark"):
+                _FOUND.append(_import())
         return _FOUND[0]
+
+
+@contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Hide a package's modules, but those that are there, from what this thread imports.
+
+    Great Expectations takes all of Spark that is installed, for frames of its kind: a second and
+    30 MB more, warnings, and without Spark's connect packages an end of the process in silence.
+    """
+    finder = _Hiding(package, get_ident())
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hiding(MetaPathFinder):
+    package: str
+    thread: int
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == self.package and get_ident() == self.thread:
+            raise ModuleNotFoundError(f"{name} is hidden here", name=name)
 
 
 def _import() -> GxModules:
