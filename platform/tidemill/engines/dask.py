@@ -18,6 +18,7 @@ import distributed
 from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
+from tidemill.engines.attendance import LOOK_SECONDS, Attendance
 from tidemill.errors import BudgetExceeded, ServiceUnavailable, UsageError, WorkerLost
 
 __all__ = ["DaskEngine"]
@@ -25,7 +26,6 @@ __all__ = ["DaskEngine"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_LOOK_SECONDS = 1.0
 _MIB = 1 << 20
 _LIBRARIES_MIB = 384
 """What a worker's process holds with the libraries of all stages and a batch of rows."""
@@ -71,13 +71,12 @@ class DaskEngine(AheadEngine):
         self._wait_seconds = wait_seconds
         self._client: distributed.Client | None = None
         self._guard = threading.Lock()
-        self._looked = float("-inf")
-        self._there = 0
+        self._attendance = Attendance(self._count)
 
     @property
     def workers(self) -> int:
         """Workers that were there a second ago, and no fewer than were asked for."""
-        return max(self._least, self._count())
+        return max(self._least, self._attendance.workers())
 
     def close(self) -> None:
         """Leave the cluster; an own one ends."""
@@ -127,14 +126,14 @@ class DaskEngine(AheadEngine):
         # Not when the last one left: a cluster that nobody used may have sent its workers away.
         seen = time.monotonic()
         while True:
-            done = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done
+            done = wait(waiting, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done
             if done:
                 return done.pop()
             if self._client is None or self._client.status != "running":
                 # What was handed out is forgotten, also where the scheduler is back.
                 raise CancelledError("the connection is closed")
             # Dask itself waits for ever, and says nothing, where nobody works.
-            if self._count():
+            if self._attendance.workers():
                 seen = time.monotonic()
             elif time.monotonic() > seen + self._wait_seconds:
                 raise ServiceUnavailable(
@@ -152,14 +151,10 @@ class DaskEngine(AheadEngine):
 
     def _count(self) -> int:
         client = self._client
-        if client is not None and time.monotonic() > self._looked + _LOOK_SECONDS:
-            # Of a scheduler that does not answer nothing is known.
-            self._there = 0
-            if client.status == "running":
-                with suppress(OSError):
-                    self._there = len(client.scheduler_info(n_workers=-1).get("workers", ()))
-            self._looked = time.monotonic()
-        return self._there
+        if client is not None and client.status == "running":
+            with suppress(OSError):
+                return len(client.scheduler_info(n_workers=-1).get("workers", ()))
+        return 0  # of a scheduler that does not answer nothing is known
 
     def _connected(self) -> distributed.Client:
         with self._guard:
