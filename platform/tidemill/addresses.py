@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, metadata
 from operator import attrgetter
 from types import ModuleType
 from typing import Any, Self, TypeVar
@@ -94,9 +94,12 @@ def _imported(module: str, name: str, address: str, setting: str) -> ModuleType:
     except ModuleNotFoundError as exc:
         if exc.name is None or f"{module}.".startswith(f"{exc.name}."):
             raise _nothing(name, address, setting) from exc
+        # The package alone may not be enough: an extra of ours brings what it needs beside it.
+        ours = module.startswith("tidemill.") and name in _extras()
         raise DependencyMissing(
             f"{setting}: {name!r} needs the package {exc.name!r}, which is not installed",
-            remedy=f"install {exc.name}, or set {setting} to another one",
+            remedy=f"install {f'tidemill[{name}]' if ours else exc.name}, or set {setting} to "
+            "another one",
             package=exc.name,
         ) from exc
     except Exception as exc:  # whatever the code of others raises
@@ -105,6 +108,13 @@ def _imported(module: str, name: str, address: str, setting: str) -> ModuleType:
             remedy=f"correct the module {module}, or {setting}",
             module=module,
         ) from exc
+
+
+def _extras() -> list[str]:
+    try:
+        return metadata("tidemill").get_all("Provides-Extra") or []
+    except PackageNotFoundError:  # it runs from its sources
+        return []
 
 
 def _nothing(name: str, address: str, setting: str) -> UsageError:
