@@ -32,9 +32,9 @@ class Settings(BaseSettings):
     workers : int
         Processes at once (``TIDEMILL_WORKERS``); results do not depend on it.
     engine : str
-        What runs them (``TIDEMILL_ENGINE``, ``--engine``): ``local``, ``dask``, an engine of
-        another package, or ``module:Name``, with ``://ADDRESS`` behind it; results do not
-        depend on it.
+        What runs them (``TIDEMILL_ENGINE``, ``--engine``): ``local``, ``dask``, ``spark``, an
+        engine of another package, or ``module:Name``, with ``://ADDRESS`` behind it; results do
+        not depend on it.
     engine_setting : str
         What named it.
     mlflow_tracking_uri : str or None

@@ -16,6 +16,7 @@ ENGINES: Implementations[type[Engine]] = Implementations(
     {
         "local": "tidemill.engines.local:LocalEngine",
         "dask": "tidemill.engines.dask:DaskEngine",
+        "spark": "tidemill.engines.spark:SparkEngine",
     },
     port=Engine,
     group="tidemill.engines",

@@ -17,11 +17,31 @@ from typing import Any
 
 from tidemill.storage import hash_bytes, storage_errors
 
-__all__ = ["Depot", "Shipment"]
+__all__ = ["Depot", "Shipment", "kept_function"]
 
 _KEPT = 2
 
 _kept: OrderedDict[str, Callable[[Any], Any]] = OrderedDict()
+
+
+def kept_function(name: str, read: Callable[[], bytes]) -> Callable[[Any], Any]:
+    """The function of that name: a worker keeps those that it had last, and reads others.
+
+    Parameters
+    ----------
+    name : str
+        The hash of its content.
+    read : callable
+        Returns its content, pickled by the process that this worker works for.
+    """
+    function = _kept.get(name)
+    if function is None:
+        function = pickle.loads(read())  # noqa: S301
+        _kept[name] = function
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(name)
+    return function
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +59,9 @@ class Shipment:
     path: Path
 
     def __call__(self, item: Any) -> Any:
-        """The function's result. A worker keeps the functions that it had last."""
-        function = _kept.get(self.name)
-        if function is None:
-            # Of the process that made this worker, in a folder that only its user may write.
-            function = pickle.loads(self.path.read_bytes())  # noqa: S301
-            _kept[self.name] = function
-            while len(_kept) > _KEPT:
-                _kept.popitem(last=False)
-        _kept.move_to_end(self.name)
-        return function(item)
+        """The function's result."""
+        # The folder is one that only the user may write who made this worker.
+        return kept_function(self.name, self.path.read_bytes)(item)
 
 
 class Depot:
