@@ -1,4 +1,4 @@
-"""The main job and a retraining on Dask's workers leave the bytes that they leave here."""
+"""The main job and a retraining on a cluster's workers leave the bytes that they leave here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
 from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, small_workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 LOCAL = Settings(workers=1)
 
@@ -41,17 +41,11 @@ def _surroundings():
         yield
 
 
-@pytest.fixture(scope="module")
-def cluster(dask_cluster):
-    """A scheduler and two workers, by their command lines."""
-    with dask_cluster(2) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def elsewhere(cluster) -> Settings:
-    """The settings that send work to that cluster."""
-    return Settings(engine=f"dask://{cluster.address}", workers=2)
+@pytest.fixture(scope="module", params=["dask", "spark"])
+def elsewhere(request) -> Iterator[Settings]:
+    """The settings that send work to two workers, started by their command lines."""
+    with request.getfixturevalue(f"{request.param}_cluster")(2) as cluster:
+        yield Settings(engine=f"{request.param}://{cluster.address}", workers=2)
 
 
 class Deadly:
