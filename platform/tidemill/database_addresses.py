@@ -1,4 +1,4 @@
-"""Addresses of databases: which texts are some, and that no password stands in one."""
+"""Addresses of databases: which texts are some, and that no password stands in any address."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ _SCHEME = re.compile(r"^(?P<name>[A-Za-z][A-Za-z0-9]*)(\+\w+)?://")
 _ANY_SCHEME = re.compile(r"\s*[A-Za-z][\w+.-]*://")
 _NAME = re.compile(r"\[[^]]*\]|[^:/?#@]*")
 _PORT = re.compile(r":\d+(?=[,/?#]|$)")
+_WITHOUT_USERS = re.compile(r"\s*(https?|s3|gs)://", re.IGNORECASE)
+_USER = re.compile(r"[^/?#]*@")
+# Words of signed addresses; of a database's options some name files of keys.
+_KEY = re.compile(
+    r"(?:^|[&;?])((?:[\w.]*[-_.])?(?:key|sig|auth|sas|jwt)|\w*apikey|\w*accesskey\w*"
+    r"|[\w-]*credential\w*)\s*=",
+    re.IGNORECASE,
+)
 _OPTION = re.compile(r"(\w*(?:passw|pwd|secret|token|signature)\w*)\s*=", re.IGNORECASE)
 
 
@@ -40,11 +48,13 @@ def password_problem(address: str) -> str | None:
     scheme = _ANY_SCHEME.match(address)
     if scheme is None:
         return None
-    behind = address[scheme.end() :]
-    if _holds_password(behind):
-        return f"an address with a password in it: {_REMEDY}"
-    option = _OPTION.search(unquote(behind.partition("#")[0].partition("?")[2]))
-    return f"an address with a password in it ({option[1]}=): {_REMEDY}" if option else None
+    behind, database = address[scheme.end() :], is_database(address.strip())
+    remedy = _OF_FILES if re.match(r"\s*(https?|s3|gs|abfss?)://", address) else _REMEDY
+    if _holds_password(behind) or (_WITHOUT_USERS.match(address) and _USER.match(behind)):
+        return f"an address with a password in it: {remedy}"
+    options = unquote(behind.partition("#")[0].partition("?")[2])
+    option = _OPTION.search(options) or (None if database else _KEY.search(options))
+    return f"an address with a password in it ({option[1]}=): {remedy}" if option else None
 
 
 def _holds_password(behind: str) -> bool:
@@ -81,6 +91,11 @@ def refuse_password(address: str, named: str) -> None:
         raise UsageError(f"{named} is {said}", remedy=remedy)
 
 
+_OF_FILES = (
+    "leave it out, and let the client find it in the environment: of s3:// in AWS_PROFILE, or "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; of gs:// in GOOGLE_APPLICATION_CREDENTIALS; of "
+    "abfs:// in AZURE_STORAGE_ACCOUNT_KEY; of https:// in ~/.netrc; or fetch the file and name that"
+)
 _REMEDY = (
     "leave it out, and let the client find it in the environment: PostgreSQL's in the variable "
     "PGPASSWORD, in ~/.pgpass or in the file that PGPASSFILE names"

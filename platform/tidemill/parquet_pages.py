@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 
-__all__ = ["Damaged", "has_checksum", "page_values"]
+__all__ = ["Damaged", "chunk_begin", "has_checksum", "page_values"]
 
 _MAX_PAGE_HEADER = 1 << 24  # pyarrow's own limit
 _DATA_PAGE, _DATA_PAGE_V2 = 0, 3
@@ -96,7 +96,8 @@ def _page_header(file: BinaryIO, position: int) -> tuple[Fields, int]:
             size *= 16
 
 
-def _begin(chunk: pq.ColumnChunkMetaData) -> int:
+def chunk_begin(chunk: pq.ColumnChunkMetaData) -> int:
+    """The byte where a column chunk begins."""
     # A chunk without values may have a dictionary and no data page: the offset of that is then 0.
     offsets: list[int] = [chunk.dictionary_page_offset, chunk.data_page_offset]
     return min(filter(None, offsets), default=0)
@@ -104,12 +105,12 @@ def _begin(chunk: pq.ColumnChunkMetaData) -> int:
 
 def has_checksum(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bool:
     """Whether the first page of a column chunk carries a checksum of its content."""
-    return 4 in _page_header(file, _begin(chunk))[0]
+    return 4 in _page_header(file, chunk_begin(chunk))[0]
 
 
 def page_values(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> int:
     """Values in the data pages of a column chunk, by the pages' own headers."""
-    position, values = _begin(chunk), 0
+    position, values = chunk_begin(chunk), 0
     end = position + chunk.total_compressed_size
     while position < end and values <= max(chunk.num_values, 0):
         header, content = _page_header(file, position)

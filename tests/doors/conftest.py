@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tidemill.testing.commands import Said, run_command
+from tidemill.testing.file_servers import s3_files
 from tidemill.testing.postgres import postgres
 from tidemill.testing.shells import forking_shell, plain_shell
 from tidemill.testing.workspaces import copy_workspace, made_once, run_here, small_workspace
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "s3_files"]
 
 ROOT = Path(__file__).parents[2]
 

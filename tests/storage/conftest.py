@@ -1,4 +1,4 @@
-"""Small disks and sudden deaths."""
+"""Small disks, sudden deaths, and a server of S3."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tidemill.testing.file_servers import s3_files
+
+__all__ = ["s3_files"]
 
 EVENTS = {"open", "os.link", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
 

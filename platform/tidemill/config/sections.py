@@ -84,7 +84,8 @@ class DatasetConfig(Section):
 
     name: str = Field("dataset", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     source: str = Field(
-        description="a file, a folder or a glob, relative to the workspace; or DATABASE#TABLE"
+        description="a file, a folder or a glob, relative to the workspace or a URL (s3://, gs://, "
+        "abfs://, https://); or DATABASE#TABLE"
     )
     format: str = Field(
         "auto", description="auto, one of tidemill or of an installed package, or module:Name"

@@ -156,8 +156,8 @@ def check_source(dataset: DatasetConfig, root: Path, split: Split) -> None:
     found = FORMATS[split.format](dataset, root).etag(split.address)
     if found != split.etag:
         raise IntegrityError(
-            f"{split.address} changed after it was listed: sha256 {found[:12]}..., "
-            f"expected {split.etag[:12]}...",
+            f"{split.address} changed after it was listed: {found[:20]}..., "
+            f"expected {split.etag[:20]}...",
             remedy="let the source come to rest, then run again: tidemill run",
             path=split.address,
             expected=split.etag,

@@ -57,6 +57,7 @@ from tidemill.storage.placing import (
 from tidemill.storage.publishing import publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
+from tidemill.storage.remote_files import RemoteRanges
 from tidemill.storage.source_files import SourceFiles
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import STORES, ObjectFile, open_store
@@ -79,6 +80,7 @@ __all__ = [
     "PieceIndex",
     "PieceWriter",
     "Receipts",
+    "RemoteRanges",
     "ShardEntry",
     "ShardManifest",
     "SourceFiles",

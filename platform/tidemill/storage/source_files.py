@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from tidemill.errors import StorageFailed, nearest
+from tidemill.storage.remote_files import RemoteFile, RemoteRanges, is_remote
 
 __all__ = ["SourceFiles"]
 
@@ -26,22 +27,22 @@ class SourceFiles:
     """The user's own files by their addresses: nobody else lists, opens or asks about one.
 
     Names
-        What the user writes: a file, a folder or a glob, relative to ``root`` or absolute.
+        What the user writes: a file, a folder or a glob, relative to ``root``, absolute, or a URL
+        of ``s3``, ``gs``, ``abfs``, ``http`` or ``https``.
     Addresses
-        Of single files: texts with forward slashes, relative to ``root`` below it, else absolute.
-        What two files are called differs, whatever links lead to them. Any process with the same
-        ``root`` reads the same by an address.
+        Of single files: texts with forward slashes, relative to ``root`` below it, else absolute,
+        or URLs. What two files are called differs, whatever links lead to them. Any process with
+        the same ``root`` reads the same by an address.
     Reading only
         Nothing here changes a file, or makes one.
     As it is now
-        Nothing is kept: size, hash and bytes are those of the moment. That they belong together
-        is for the reader to compare, by the hash.
+        Nothing is kept: size, etag and bytes are those of the moment. That they belong together
+        is for the reader to compare, by the etag.
     Errors
-        Whatever the disk refuses is a ``StorageFailed`` with the address and a remedy.
+        Whatever the disk or the server refuses is a ``StorageFailed`` with the address and a
+        remedy.
     Bounded
         Memory is that of a listing's names, or of one buffer of bytes.
-
-    All but :meth:`local_path` is what a store of objects answers, too.
 
     Parameters
     ----------
@@ -51,18 +52,24 @@ class SourceFiles:
 
     root: Path
 
-    def find(self, name: str, endings: Collection[str] = ()) -> tuple[str, ...]:
-        """The addresses of all files that a name means, sorted by path; none if there is none.
+    def find(self, name: str, endings: Collection[str] = ()) -> dict[str, int]:
+        """The addresses of all files that a name means, sorted by path, and the bytes of each.
 
         In a folder all below it, but for those below a name that begins with ``.`` or ``_``; of
         them only those that end so, if any does. A glob passes over names that begin with ``.``.
         """
+        if is_remote(name):
+            return RemoteFile(name).find(endings)
         place, root = self.root / name, self.root.resolve()
         with _read(name):
-            return tuple(_address(path.resolve(), root) for path in _files(place, endings))
+            found = (path.resolve() for path in _files(place, endings))
+            return {_address(path, root): path.stat().st_size for path in found}
 
     def kind(self, name: str) -> Literal["file", "folder", "broken link", "device", "nothing"]:
         """What lies there; a glob is nothing."""
+        if is_remote(name):
+            remote = RemoteFile(name)
+            return "file" if remote.is_file() else "folder" if remote.is_folder() else "nothing"
         place = self.root / name
         with _read(name):
             if place.is_file():
@@ -74,7 +81,12 @@ class SourceFiles:
         return "device"
 
     def similar(self, name: str, written: str) -> str | None:
-        """What is there, and is ``name`` but for one part; as ``written``, which meant the same."""
+        """What is there, and is ``name`` but for one part; as ``written``, which meant the same.
+
+        No server is asked for it.
+        """
+        if is_remote(name):
+            return None
         place = self.root / name
         parts = list(Path(written).parts)
         with _read(name):
@@ -111,6 +123,8 @@ class SourceFiles:
 
         Folders called ``A=B`` right above belong to them: a part of a table is named by itself.
         """
+        if is_remote(name):
+            return RemoteFile(name).folders(address)
         fixed = [*takewhile(lambda part: not glob.has_magic(part), Path(name).parts)]
         base, place = self.root.joinpath(*fixed).resolve(), (self.root / address).resolve().parent
         base = base if place.is_relative_to(base) else place
@@ -120,29 +134,60 @@ class SourceFiles:
 
     def same(self, one: str, other: str) -> bool:
         """Whether two addresses lead to one file, through whatever links; it need not be there."""
+        if is_remote(one) or is_remote(other):
+            return one == other
         return (self.root / one).resolve() == (self.root / other).resolve()
+
+    def elsewhere(self, address: str) -> bool:
+        """Whether some server has it, which is asked for bytes and for what names them."""
+        return is_remote(address)
 
     def size(self, address: str) -> int:
         """Bytes of a file."""
+        if is_remote(address):
+            return RemoteFile(address).size()
         with _read(address):
             return (self.root / address).stat().st_size
 
-    def sha256(self, address: str) -> str:
-        """The SHA-256 of a file's bytes, in hexadecimal."""
+    def etag(self, address: str, digest: str | None = None) -> str:
+        """What names a file's content: the SHA-256 of its bytes; elsewhere what the server says.
+
+        Parameters
+        ----------
+        digest : str or None
+            That SHA-256, in hexadecimal, where all its bytes have just been read.
+        """
+        if is_remote(address):
+            return RemoteFile(address).etag(digest)
+        if digest is not None:
+            return digest
         with self.opened(address) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def named(self, address: str) -> str:
+        """The file's own name, whose end tells its format."""
+        return RemoteFile(address).name() if is_remote(address) else PurePosixPath(address).name
+
     @contextmanager
-    def opened(self, address: str, first: int = 0) -> Iterator[io.BufferedReader]:
+    def opened(self, address: str, first: int = 0) -> Iterator[io.BufferedReader[Any]]:
         """A file to read from byte ``first`` on; what the disk refuses inside is told as here."""
+        if is_remote(address):
+            with RemoteFile(address).opened(first) as stream:
+                yield stream
+            return
         with _read(address), (self.root / address).open("rb") as file:
             if first:
                 file.seek(first)
             yield file
 
-    def local_path(self, address: str) -> Path:
-        """A path of the file on this machine: for a process that knows nothing but paths."""
-        return self.root / address
+    @contextmanager
+    def ranged(self, address: str) -> Iterator[Path | RemoteRanges]:
+        """For a process that knows nothing but paths: the file's, or elsewhere what reads it."""
+        if is_remote(address):
+            with RemoteFile(address).ranges() as found:
+                yield found
+            return
+        yield self.root / address
 
 
 @contextmanager

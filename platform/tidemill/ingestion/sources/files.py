@@ -11,7 +11,7 @@ from tidemill.config import DatasetConfig
 from tidemill.contracts import Compression, Split
 from tidemill.errors import SourceEmpty, SourceMissing, SourceUnreadable
 from tidemill.formats import FORMATS
-from tidemill.ingestion.sources.streams import first_bytes, text_blocks
+from tidemill.ingestion.sources.streams import text_blocks
 from tidemill.storage import SourceFiles
 
 __all__ = [
@@ -68,7 +68,7 @@ class FileSource:
         found = self.files.find(source, _endings())
         if not found:
             raise _missing(source, source if given is None else given, named, self.files)
-        filled = tuple(address for address in found if self.files.size(address))
+        filled = tuple(address for address, size in found.items() if size)
         if not filled:
             raise SourceEmpty(
                 f"{named} {(given or source)!r} holds no data: every file is empty",
@@ -79,8 +79,8 @@ class FileSource:
 
     def split(self, address: str) -> list[Split]:
         """The file as one split, still without its number."""
-        split = _unhashed(address, self.files)
-        self.refuse_another(address, _head(split, self.files))
+        split, head = _begun(address, self.files)
+        self.refuse_another(address, head)
         return [replace(split, etag=self.etag(address))]
 
     def refuse_another(self, address: str, head: bytes) -> None:
@@ -97,8 +97,8 @@ class FileSource:
                 raise _other(address, f"begins as {name} does")
 
     def etag(self, address: str) -> str:
-        """The sha256 of the file's bytes."""
-        return self.files.sha256(address)
+        """The sha256 of the file's bytes; of a URL what its server says."""
+        return self.files.etag(address)
 
     def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
         """Nothing."""
@@ -120,7 +120,7 @@ class FileSource:
 def _missing(source: str, given: str, named: str, files: SourceFiles) -> SourceMissing:
     place, what = files.absolute(source), _NOTHING_TO_READ.get(files.kind(source))
     scheme, found, _ = given.partition("://")
-    if found:
+    if found and not files.elsewhere(source):
         return SourceMissing(
             f"{named} {given!r}: nothing here reads addresses of {scheme}://",
             remedy=f"let {named} name a file, a folder or a glob; or install a package whose "
@@ -138,7 +138,7 @@ def _missing(source: str, given: str, named: str, files: SourceFiles) -> SourceM
     close = files.similar(source, given)
     hint = f"did you mean {close!r}? " if close else ""
     return SourceMissing(
-        f"{named} {given!r} names no file ({place})",
+        f"{named} {given!r} names no file" + (f" ({place})" if place != given else ""),
         remedy=f"{hint}let {named} name a file, a folder or a glob",
         source=given,
         path=place,
@@ -179,8 +179,8 @@ def format_of(address: str, root: Path) -> str:
     passed over; :func:`said_of_formats` tells of them.
     """
     files, formats = SourceFiles(root), FORMATS.usable()
-    head = _head(_unhashed(address, files), files)
-    name = PurePosixPath(address).name.lower()
+    _, head = _begun(address, files)
+    name = files.named(address).lower()
     for suffix in _COMPRESSED:
         name = name.removesuffix(suffix)
     suffix = PurePosixPath(name).suffix
@@ -221,19 +221,17 @@ def _endings() -> set[str]:
     return {*_COMPRESSED, *(ending for kind in kinds for ending in kind.suffixes)} - {_README}
 
 
-def _unhashed(address: str, files: SourceFiles) -> Split:
-    """A file as a split, by what its first bytes say."""
+def _begun(address: str, files: SourceFiles) -> tuple[Split, bytes]:
+    """A file as a split without an etag, by what its first bytes say; and those, decompressed."""
     with files.opened(address) as file:
-        begin = file.read(10)
+        begin = file.read(_HEAD_BYTES)
     compression = compression_of(begin)
     checked = compression != "zstd" or has_zstd_checksum(begin)
-    return Split(0, address, "", compression, files.size(address), "", checked=checked)
-
-
-def _head(split: Split, files: SourceFiles) -> bytes:
-    if split.compression == "none":
-        return first_bytes(split, files, _HEAD_BYTES)
-    return next(text_blocks(split, files, encoding="utf-8", whole=False), b"")[:_HEAD_BYTES]
+    split = Split(0, address, "", compression, files.size(address), "", checked=checked)
+    if compression == "none":
+        return split, begin
+    blocks = text_blocks(split, files, encoding="utf-8", whole=False)
+    return split, next(blocks, b"")[:_HEAD_BYTES]
 
 
 def _other(address: str, what: str) -> SourceUnreadable:

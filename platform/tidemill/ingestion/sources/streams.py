@@ -151,7 +151,7 @@ def text_blocks(
         if whole:
             while reader.read(BLOCK_BYTES):
                 pass
-            _compare(reader, split)
+            _compare(reader, split, files)
 
 
 def _expanded(reader: _HashingReader, split: Split) -> Iterator[bytes]:
@@ -257,12 +257,12 @@ def _refuse_others(first: bytes, split: Split) -> None:
         )
 
 
-def _compare(reader: _HashingReader, split: Split) -> None:
-    found = reader.digest.hexdigest()
+def _compare(reader: _HashingReader, split: Split, files: SourceFiles) -> None:
+    found = files.etag(split.address, reader.digest.hexdigest())
     if found != split.etag:
         raise SourceUnreadable(
-            f"{split.address} changed while it was in use: sha256 {found[:12]}..., "
-            f"listed as {split.etag[:12]}...",
+            f"{split.address} changed while it was in use: {found[:20]}..., "
+            f"listed as {split.etag[:20]}...",
             remedy="run the same command again when nothing writes to the file",
             path=split.address,
             expected=split.etag,

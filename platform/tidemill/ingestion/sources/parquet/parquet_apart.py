@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.errors import SourceUnreadable, TidemillError, WorkerLost
-from tidemill.storage import storage_errors
+from tidemill.ingestion.sources.parquet.served_ranges import ServedRanges
+from tidemill.storage import RemoteRanges, storage_errors
 
 __all__ = ["ParquetApart", "open_parquet"]
 
@@ -70,8 +71,11 @@ class ParquetApart:
 
 
 @contextmanager
-def open_parquet(path: Path, shown: str) -> Iterator[ParquetApart]:
+def open_parquet(place: Path | RemoteRanges, shown: str) -> Iterator[ParquetApart]:
     """Open a Parquet file of unknown origin in a child process.
+
+    Of a file elsewhere the child asks for ranges of bytes, and knows neither address nor
+    credentials.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def open_parquet(path: Path, shown: str) -> Iterator[ParquetApart]:
     -----
     The child may hold ``MEMORY_BYTES`` and compute for ``CPU_SECONDS`` without a result.
     """
-    child, told = _opened(path, shown)
+    child, told = _opened(place, shown)
     try:
         yield ParquetApart(
             schema=pa.ipc.read_schema(pa.py_buffer(base64.b64decode(told["schema"]))),
@@ -99,12 +103,12 @@ def open_parquet(path: Path, shown: str) -> Iterator[ParquetApart]:
             _idle.append(child)
 
 
-def _opened(path: Path, shown: str) -> tuple[_Child, dict[str, Any]]:
+def _opened(place: Path | RemoteRanges, shown: str) -> tuple[_Child, dict[str, Any]]:
     with suppress(IndexError, _Gone):
         child = _idle.pop()
-        return child, child.footer(path, shown)
+        return child, child.footer(place, shown)
     child = _Child()
-    return child, child.footer(path, shown)
+    return child, child.footer(place, shown)
 
 
 class _Gone(Exception):
@@ -116,25 +120,31 @@ class _Child:
 
     def __init__(self) -> None:
         self.streaming, self._shown = False, ""
+        self._ranges = ServedRanges()
         with storage_errors(Path(tempfile.gettempdir())):
             self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         script = Path(__file__).with_name("parquet_child.py")
-        limits = (str(MEMORY_BYTES), str(CPU_SECONDS))
+        limits = (str(MEMORY_BYTES), str(CPU_SECONDS), str(self._ranges.theirs))
         self._process = subprocess.Popen(  # noqa: S603 - a fixed program
             [sys.executable, "-P", str(script), *limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
+            pass_fds=[self._ranges.theirs],
         )
+        self._ranges.started()
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101, PT018
         self._in, self._out = self._process.stdin, self._process.stdout
         atexit.register(self.end)
 
-    def footer(self, path: Path, shown: str) -> dict[str, Any]:
+    def footer(self, place: Path | RemoteRanges, shown: str) -> dict[str, Any]:
         """What the footer says."""
         self._shown = shown
+        self._ranges.serve(None if isinstance(place, Path) else place)
         try:
-            return self._asked({"open": str(path.resolve())})
+            return self._asked(
+                {"open": str(place.resolve()) if isinstance(place, Path) else place.size}
+            )
         except BaseException:
             self.end()
             raise
@@ -157,7 +167,7 @@ class _Child:
         atexit.unregister(self.end)
         self._process.kill()
         self._process.wait()
-        for pipe in (self._in, self._out, self._said):
+        for pipe in (self._in, self._out, self._said, self._ranges):
             with suppress(OSError):
                 pipe.close()
 
@@ -175,6 +185,7 @@ class _Child:
         if not line.endswith(b"\n"):
             raise self._death()
         told: dict[str, Any] = json.loads(line)
+        self._ranges.tell_failure()
         if "too_large" in told:
             raise SourceUnreadable(
                 f"{self._shown} takes more than {MEMORY_BYTES >> 20:,} MB to read",
@@ -195,6 +206,7 @@ class _Child:
     def _death(self) -> TidemillError | _Gone:
         """Why the child is there no more."""
         code = self._process.wait()
+        self._ranges.tell_failure()
         if code == 0:
             return _Gone()
         if -code == signal.SIGXCPU:

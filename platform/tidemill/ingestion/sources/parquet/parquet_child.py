@@ -1,8 +1,9 @@
 """Parse Parquet of unknown origin: a process apart, under limits, which may die of a file.
 
-A script, run by its path with ``python -P``: ``parquet_child.py MEMORY_BYTES CPU_SECONDS``. It
-imports no room of tidemill, so that it starts in a fifth of a second. Each line of its input asks
-one thing in JSON; a line of JSON answers, and for rows a stream of Arrow batches and one more line.
+A script, run by its path with ``python -P``: ``parquet_child.py MEMORY_BYTES CPU_SECONDS SOCKET``.
+It imports no room of tidemill, so that it starts in a fifth of a second. Each line of its input
+asks one thing in JSON; a line of JSON answers, and for rows a stream of Arrow batches and one more
+line. Over the socket it asks for ranges of files that are not on this machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import resource
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tidemill.parquet_pages import Damaged, has_checksum, page_values
+from tidemill.asked_ranges import AskedFile, HeldBytes
+from tidemill.parquet_pages import Damaged, chunk_begin, has_checksum, page_values
 from tidemill.schema import MOST_COLUMNS
 
 __all__ = ["refuse_bomb", "serve"]
@@ -31,6 +34,8 @@ MAX_CHUNK_BYTES = 1 << 30
 MAX_RATIO = 1000
 MAX_UNCHECKED_BYTES = 1 << 26
 BATCH_ROWS = 16_384
+_FOOTER_BYTES = 1 << 16
+"""Of a file elsewhere, what pyarrow reads first."""
 MAX_RUN_BYTES = 1 << 24
 """Opened, of small row groups that are read at once: pyarrow takes long over each one alone."""
 IDLE_SECONDS = 30
@@ -63,6 +68,19 @@ def _check_pages(
             )
 
 
+def _chunks(
+    metadata: pq.FileMetaData, run: list[int], names: set[str]
+) -> Iterator[tuple[int, int]]:
+    """Where the columns' bytes lie of some row groups: first and end of each."""
+    for group in run:
+        described = metadata.row_group(group)
+        for number in range(metadata.num_columns):
+            chunk = described.column(number)
+            path = chunk.path_in_schema
+            if path in names or path.partition(".")[0] in names:
+                yield chunk_begin(chunk), chunk_begin(chunk) + chunk.total_compressed_size
+
+
 def refuse_bomb(metadata: pq.FileMetaData, size: int) -> None:
     """Refuse a file whose footer promises far more than its bytes can honestly hold."""
     if (wide := metadata.num_columns) > MOST_COLUMNS:
@@ -84,17 +102,24 @@ def refuse_bomb(metadata: pq.FileMetaData, size: int) -> None:
 class _Opened:
     """A file whose footer has been parsed and found to agree with itself."""
 
-    def __init__(self, path: str) -> None:
-        self._raw = open(path, "rb")  # noqa: SIM115, PTH123 - closed with the next one's opening
+    def __init__(self, place: str | AskedFile) -> None:
+        self._asked = place if isinstance(place, AskedFile) else None
+        self._raw: Any  # closed with the next one's opening
+        if isinstance(place, AskedFile):
+            size, self._raw = place.size, HeldBytes(place)
+            place.hold([(max(0, size - _FOOTER_BYTES), size)])
+        else:
+            self._raw = open(place, "rb")  # noqa: SIM115, PTH123
+            size = self._raw.seek(0, 2)
         # INT96 counts nanoseconds, which would end in the year 2262.
         read = partial(
             pq.ParquetFile,
-            path,
+            place if isinstance(place, str) else pa.PythonFile(place, mode="r"),
             page_checksum_verification=True,
             coerce_int96_timestamp_unit="us",
         )
         file = read()
-        refuse_bomb(file.metadata, self._raw.seek(0, 2))
+        refuse_bomb(file.metadata, size)
         texts = _dictionary_texts(file)
         self.file = read(read_dictionary=texts) if texts else file
         self.schema = self.file.schema_arrow
@@ -138,6 +163,8 @@ class _Opened:
         written = {self.schema.names[p] for p in positions}
         flat = _flat_columns(self.file.metadata, written)
         for run in self._runs(groups):
+            if self._asked is not None:
+                self._asked.hold(_chunks(self.file.metadata, run, written))
             for group in run:
                 _check_pages(self._raw, self.file.metadata, group, flat)
             rows, promised = 0, sum(self.rows[group] for group in run)
@@ -276,8 +303,8 @@ def _largest_numbers(file: pq.ParquetFile) -> dict[str, float]:
 class _Server:
     """Answers one question after the other about one file after the other."""
 
-    def __init__(self, out: BinaryIO, seconds: int) -> None:
-        self._out, self._seconds = out, seconds
+    def __init__(self, out: BinaryIO, seconds: int, channel: socket.socket) -> None:
+        self._out, self._seconds, self._channel = out, seconds, channel
         self._opened: _Opened | None = None
 
     def answer(self, asked: dict[str, Any]) -> None:
@@ -301,11 +328,14 @@ class _Server:
             told = {"damaged": {"message": said, "remedy": "", "fields": {}}}
         self._say(told)
 
-    def _open(self, path: str) -> dict[str, Any]:
+    def _open(self, place: str | int) -> dict[str, Any]:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
-        self._opened = _Opened(path)
+        if isinstance(place, str):
+            self._opened = _Opened(place)
+        else:  # so many bytes are asked for elsewhere
+            self._opened = _Opened(AskedFile(self._channel, place))
         return self._opened.told()
 
     def _read(self, groups: list[int], columns: list[int], most: int | None) -> dict[str, Any]:
@@ -328,12 +358,12 @@ class _Server:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-def serve(memory_bytes: int, seconds: int) -> None:
+def serve(memory_bytes: int, seconds: int, channel: int) -> None:
     """Answer until the input ends, or nobody has asked for a while."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks decides; its end is ours
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    server = _Server(sys.stdout.buffer, seconds)
+    server = _Server(sys.stdout.buffer, seconds, socket.socket(fileno=channel))
     asked = sys.stdin.buffer
     while select.select([asked], [], [], IDLE_SECONDS)[0]:
         line = asked.readline()
@@ -343,4 +373,4 @@ def serve(memory_bytes: int, seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    serve(*map(int, sys.argv[1:]))

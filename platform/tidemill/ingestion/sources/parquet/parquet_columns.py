@@ -105,7 +105,7 @@ def _by_footers(splits: tuple[Split, ...], files: SourceFiles) -> tuple[dict[str
     """The first file's columns, with what every file says of them; and all rows."""
     columns, rows = dict[str, _Column](), 0
     for path in dict.fromkeys(split.address for split in splits):
-        with open_parquet(files.local_path(path), path) as file:
+        with files.ranged(path) as place, open_parquet(place, path) as file:
             names = column_names(file.schema)
             if not columns:
                 columns = {n: _Column(w) for n, w in zip(names, file.schema.names, strict=True)}

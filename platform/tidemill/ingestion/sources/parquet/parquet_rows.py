@@ -46,14 +46,11 @@ def read_parquet_rows(
         footer promises, or has changed.
     """
     first, last = split.part or (0, None)
-    if max_batches is None and first == 0 and files.sha256(split.address) != split.etag:
-        raise SourceUnreadable(
-            f"{split.address} is not the file that was listed: its content changed",
-            remedy="run the same command again when nothing writes to the file",
-            path=split.address,
-            expected=split.etag,
-        )
-    with open_parquet(files.local_path(split.address), split.address) as file:
+    # What a server says costs little; each range of bytes may be of another file by then.
+    asked = max_batches is None and files.elsewhere(split.address)
+    if asked or (max_batches is None and first == 0):
+        _refuse_changed(split, files)
+    with files.ranged(split.address) as place, open_parquet(place, split.address) as file:
         groups = range(first, len(file.group_rows) if last is None else last)
         columns = _positions(file.schema, names, split.address)
         more = [n for n in column_names(file.schema) if known is not None and n not in known]
@@ -72,6 +69,18 @@ def read_parquet_rows(
             rows = begin + np.arange(table.num_rows, dtype=np.int64)
             yield RawBatch(read, rows, faults, (), {unlisted(n): table.num_rows for n in more})
             begin += table.num_rows
+    if asked:
+        _refuse_changed(split, files)
+
+
+def _refuse_changed(split: Split, files: SourceFiles) -> None:
+    if files.etag(split.address) != split.etag:
+        raise SourceUnreadable(
+            f"{split.address} is not the file that was listed: its content changed",
+            remedy="run the same command again when nothing writes to the file",
+            path=split.address,
+            expected=split.etag,
+        )
 
 
 def column_names(schema: pa.Schema) -> list[str]:

@@ -31,7 +31,7 @@ class ParquetSource(FileSource):
     def split(self, address: str) -> list[Split]:
         """The file's row groups, by what its footer says."""
         (split,) = super().split(address)
-        with open_parquet(self.files.local_path(address), address) as file:
+        with self.files.ranged(address) as place, open_parquet(place, address) as file:
             groups, split = file.group_rows, replace(split, checked=file.checked)
         pieces, begin, first_row, rows = [], 0, 0, 0
         for number, group_rows in enumerate(groups, start=1):
