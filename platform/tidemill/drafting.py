@@ -32,6 +32,7 @@ from tidemill.ingestion import (
     leaks,
     list_source,
     look_result,
+    of_files,
     read_split,
     times_unused,
 )
@@ -147,9 +148,12 @@ def _looked_at(
     engine: Engine,
     told: Callable[[str], None],
 ) -> tuple[SourceListing, LookResult]:
-    told(f"reading {source}: how it is written, and a hash of every file")
+    if files := of_files(dataset):
+        told(f"reading {source}: how it is written, and a hash of every file")
+    else:
+        told(f"reading {source}: its columns, and what names its rows")
     listing = list_source(dataset, workspace.root, engine, named="--source", given=source)
-    told(f"looking at the rows of {_size(listing)}")
+    told(f"looking at the rows of {_size(listing, 'file' if files else 'split')}")
     return listing, look_result(dataset, listing, workspace.root)
 
 
@@ -201,9 +205,9 @@ def _said(
     )
 
 
-def _size(listing: SourceListing) -> str:
+def _size(listing: SourceListing, word: str) -> str:
     files = {split.address: split.bytes for split in listing.splits}
-    return f"{len(files):,} file(s), {sum(files.values()) / 1e6:,.1f} MB"
+    return f"{len(files):,} {word}(s), {sum(files.values()) / 1e6:,.1f} MB"
 
 
 def _hints(schema: TableSchema, sample: pa.Table) -> tuple[str, ...]:

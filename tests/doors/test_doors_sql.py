@@ -63,6 +63,8 @@ def test_look_asks_the_table_each_time(base, tmp_path, cli, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", CANARY)
     made = cli("init", tmp_path / "ws", "--source", f"{address}#rides", "--target", "y", *SETTINGS)
     assert made.code == 0, made.err
+    assert "what names its rows" in made.err
+    assert "file" not in made.err.partition("workspace ready")[0]
     assert load_params(tmp_path / "ws").dataset.format == "auto"
     states = []
     for rows in (0, 0, 50):
@@ -73,7 +75,7 @@ def test_look_asks_the_table_each_time(base, tmp_path, cli, monkeypatch):
     assert searched(tmp_path / "ws") == []
     monkeypatch.setenv("PGPASSWORD", f"{CANARY}x")
     refused = cli("run", "--direct", "-w", tmp_path / "ws")
-    assert refused.code == 75
+    assert refused.code == 2
     assert "~/.pgpass" in refused.err
     assert CANARY not in refused.err + refused.out
     monkeypatch.delenv("PGPASSWORD")
@@ -127,7 +129,7 @@ def test_a_whole_job_leaves_no_password(base, tmp_path, shell):
     run("DROP TABLE rides")
     assert done("tidemill", "run", "-w", tmp_path / "ws").returncode == 2
     wrong = done("tidemill", "run", "-w", tmp_path / "ws", PGPASSWORD=f"{CANARY}x")
-    assert wrong.returncode == 75
+    assert wrong.returncode == 2
     assert "password authentication failed" in wrong.stderr
     password = f"postgresql://reader:{CANARY}@127.0.0.1:1/base#rides"
     scored = done("tidemill", "score", "-w", tmp_path / "ws", "--input", password, *output)

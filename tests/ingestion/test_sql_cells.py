@@ -137,3 +137,14 @@ def test_sqlite_tells_each_cell(tmp_path):
     assert batch.table["n"].to_pylist() == [float(n) for n in range(99)] + [2.5]
     assert batch.table["word"].to_pylist()[:3] == ["red", "7", "red"]
     assert batch.table["moment"][0].as_py() == FIRST.replace(hour=10, minute=0)
+
+
+def test_blanks_of_char_are_kept_and_told(postgres_base):
+    """As psql and COPY have them; where one text is as long as it may be, too."""
+    postgres_base.run(
+        "CREATE TABLE t AS SELECT n AS id, mod(n, 2) AS y, "
+        "(ARRAY['red', 'green'])[mod(n, 2) + 1]::char(5) AS word FROM generate_series(1, 100) AS n"
+    )
+    found, batches = tables.read(postgres_base.root, f"{postgres_base.url}#t")
+    assert tables.values(batches, "word")[:2] == ["green", "red  "]
+    assert "fills char(n) up with blanks" in found.notes["word"]

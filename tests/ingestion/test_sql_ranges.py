@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 
@@ -9,119 +10,19 @@ import psutil
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from tests.ingestion import tables
+from tests.ingestion.databases import numbered, read
 
-from tidemill.config import DatasetConfig, read_params, set_params
+from tidemill.config import read_params, set_params
 from tidemill.contracts import RowsAsked
+from tidemill.engines import LocalEngine
 from tidemill.errors import (
     ConfigError,
-    KeyInvalid,
-    SchemaMismatch,
     ServiceUnavailable,
-    SourceMissing,
     SourceUnreadable,
     UsageError,
 )
+from tidemill.ingestion.sources.listing import list_source
 from tidemill.ingestion.sources.sql.sql_source import SqlSource
-
-
-class Fine(SqlSource):
-    """Cuts tables of few rows."""
-
-    split_rows = 100
-
-
-class Database:
-    """A database with tables, and its source."""
-
-    def __init__(self, url, root):
-        self.url, self.root = url, root
-        self.engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-
-    def run(self, *statements):
-        with self.engine.begin() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-
-    def let_both_work(self):
-        """Readers and writers do not wait for each other."""
-        if self.engine.name == "sqlite":
-            with self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-
-    def source(self, relation, **stated):
-        settings = {"source": f"{self.url}#{relation}", "target": "n", **stated}
-        return Fine(DatasetConfig.model_validate(settings), self.root)
-
-    def splits(self, relation, **stated):
-        source = self.source(relation, **stated)
-        return source, [s for a in source.find("dataset.source") for s in source.split(a)]
-
-
-@pytest.fixture
-def postgres_base(postgres, tmp_path):
-    return Database(postgres.new_database().replace("tide:tide@", "tide@"), tmp_path)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def base(request, tmp_path):
-    """An empty database of each kind."""
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres_base")
-    place = tmp_path / "base"
-    place.touch()
-    return Database(f"sqlite:///{place}", tmp_path)
-
-
-def read(source, split, rows=30):
-    """The numbers of a split, in their order."""
-    asked = RowsAsked({"n": pa.string()}, ("n",), None, rows)
-    return [int(n) for batch in source.rows(split, asked) for n in batch.columns["n"].to_pylist()]
-
-
-def numbered(base, count, key="n", kind="integer"):
-    """A table of so many rows, written backwards."""
-    series = "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {})"
-    base.run(
-        f"CREATE TABLE t (k {kind} PRIMARY KEY, n integer)",
-        f"INSERT INTO t {series.format(count)} SELECT {key}, n FROM s ORDER BY n DESC",
-    )
-
-
-TIMES = "timestamp '2024-01-01' + n * interval '1 hour'"
-UUIDS = "(lpad(n::text, 8, '0') || '-0000-0000-0000-000000000000')::uuid"
-
-
-@pytest.mark.parametrize(
-    ("kind", "key"),
-    [
-        ("integer", "n * 10 - 500"),
-        ("text", "'it''s \"' || substr('000' || n, -3)"),
-        ("timestamp", TIMES),
-        ("timestamptz", TIMES),
-        ("date", "date '2024-01-01' + n"),
-        ("numeric(20, 3)", "n * 0.125"),
-        ("uuid", UUIDS),
-    ],
-)
-def test_ranges_have_every_row_once_in_its_order(base, kind, key):
-    """Whatever the key's type; each has the rows that it should, and its bounds are told."""
-    if kind not in ("integer", "text") and base.engine.name == "sqlite":
-        pytest.skip("SQLite has no such type")
-    if base.engine.name == "postgresql":
-        key = key.replace("substr('000' || n, -3)", "lpad(n::text, 3, '0')")
-    numbered(base, 250, key, kind)
-    source, splits = base.splits("t")
-    assert [read(source, split) for split in splits] == [
-        list(range(1, 101)),
-        list(range(101, 201)),
-        list(range(201, 251)),
-    ]
-    assert all(source.etag(split.address) == split.etag for split in splits)
-    assert len({split.etag for split in splits}) == 3
-    if kind == "integer":
-        ends = [split.address.partition("#t#")[2] for split in splits]
-        assert ends == ["[-490, 510)", "[510, 1510)", "[1510, 2000]"]
 
 
 def test_rows_of_one_key_stay_together(base):
@@ -134,20 +35,6 @@ def test_rows_of_one_key_stay_together(base):
         found = [read(source, split) for split in splits]
         assert [len(part) for part in found] == [90, 90, 70]
         assert [n for part in found for n in part] == list(range(250))
-
-
-@pytest.mark.parametrize(
-    ("kind", "key", "splits"),
-    [("real", "n / 8.0", 3), ("", "n / 8.0", 1), ("blob", "CAST(n + 1000 AS blob)", 1)],
-)
-def test_keys_that_no_address_holds_cut_nothing(tmp_path, kind, key, splits):
-    """Numbers of SQLite without a declared type, and bytes: such a table loses no row."""
-    (tmp_path / "base").touch()
-    base = Database(f"sqlite:///{tmp_path}/base", tmp_path)
-    numbered(base, 250, key, kind)
-    source, found = base.splits("t")
-    assert len(found) == splits
-    assert [n for split in found for n in read(source, split)] == list(range(1, 251))
 
 
 def test_a_column_called_as_we_call_the_table_hides_no_change(base):
@@ -237,6 +124,29 @@ def test_all_is_of_the_state_at_which_it_began(base):
     assert listed == splits
 
 
+def test_types_and_names_of_rows_are_of_one_state(base):
+    """What comes once the rows have their names is no part of what look finds."""
+    numbered(base, 250)
+    base.let_both_work()
+    dataset, writes = base.source("t").dataset, []
+    of_another_type = "x'ff'" if base.engine.name == "sqlite" else "20000000"
+
+    def write(connection, cursor, statement, *_):
+        if re.search(r"hashtext|SELECT \* .* ORDER BY", statement) and not writes:
+            writes.append(statement)
+            base.run(f"INSERT INTO t VALUES (251, {of_another_type})")
+
+    before = list_source(dataset, base.root, LocalEngine())
+    sa.event.listen(sa.Engine, "after_cursor_execute", write)
+    try:
+        listed = list_source(dataset, base.root, LocalEngine())
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", write)
+    assert writes
+    assert listed == before
+    assert list_source(dataset, base.root, LocalEngine()).columns != before.columns
+
+
 def test_a_table_that_changes_all_the_time_is_never_mixed(base):
     """Each range is of one state, or refused, while another program writes: sums tell."""
     numbered(base, 250)
@@ -307,49 +217,6 @@ def test_the_result_is_never_in_memory(postgres_base):
     assert most - before < 40 << 20
 
 
-def test_rows_without_a_key_are_refused(base):
-    """Where the table must be cut they would be in no range."""
-    base.run("CREATE TABLE t (k integer, n integer)")
-    base.run("INSERT INTO t VALUES (NULL, 0), " + ", ".join(f"({n}, {n})" for n in range(250)))
-    with pytest.raises(KeyInvalid, match="1 rows have no k"):
-        base.splits("t", key="k")
-
-
-def test_what_names_nothing_is_told(base):
-    """A wrong table, none, a query that is none, two columns of one name; and what is there."""
-    base.run("CREATE TABLE rides (n integer)")
-    with pytest.raises(SourceMissing, match="'ride', which is not there") as missing:
-        base.splits("ride")
-    assert "did you mean" in missing.value.remedy
-    with pytest.raises(SourceMissing, match="no table") as missing:
-        base.splits("")
-    assert "tables are: rides" in missing.value.remedy
-    with pytest.raises(SourceUnreadable, match=r"nothing|column"):
-        base.splits("SELECT nothing FROM rides")
-
-
-def test_two_columns_of_one_name_are_refused(postgres_base):
-    """SQLite tells them apart itself; for PostgreSQL the query must."""
-    with pytest.raises(SchemaMismatch, match="several columns of the name n"):
-        postgres_base.splits("SELECT 1 AS n, 2 AS n")
-
-
-@pytest.mark.parametrize(
-    ("address", "error", "told"),
-    [
-        ("sqlite:///nowhere#t", SourceMissing, "which is not there"),
-        ("postgresql://tide@127.0.0.1:1/base#t", ServiceUnavailable, "PGPASSWORD"),
-        ("postgresql+nothing://tide@127.0.0.1/base#t", SourceMissing, "dialect"),
-        ("mysql+pymysql://tide@127.0.0.1/base#t", UsageError, "pymysql"),
-    ],
-)
-def test_what_is_no_database_is_told(address, error, told, tmp_path):
-    """With what would help."""
-    with pytest.raises(error) as caught:
-        tables.read(tmp_path, address)
-    assert told in f"{caught.value} {caught.value.remedy}"
-
-
 @pytest.mark.parametrize(
     "address",
     [
@@ -377,31 +244,3 @@ def test_a_password_is_refused_and_not_repeated(address, tmp_path):
         assert "canary" not in str(told)
         assert "ca/na" not in str(told)
         assert "PGPASSWORD" in str(told)
-
-
-@pytest.mark.parametrize(
-    "name", ["tax %", "price :eur", 'a "b" c', "50%s", "%(n)s", ":a:b", "x\\\\:y", "ü ; --"]
-)
-def test_a_column_may_have_any_name(base, name):
-    """Signs that SQL, SQLAlchemy or a driver take for their own; as the key and as a table too."""
-    quoted = name.replace('"', '""')
-    if base.engine.name == "postgresql":
-        quoted = quoted.replace("%", "%%")  # psycopg's own sign for values
-    base.run(
-        f'CREATE TABLE "{quoted}" ("{quoted}" integer PRIMARY KEY, n integer)',
-        f'INSERT INTO "{quoted}" VALUES (1, 10), (2, 20), (3, 30)',
-    )
-    source, (split,) = base.splits(name)
-    asked = RowsAsked({name: pa.string(), "n": pa.string()}, (name, "n"), None, 30)
-    (batch,) = source.rows(split, asked)
-    assert [int(n) for n in batch.columns[name].to_pylist()] == [1, 2, 3]
-    assert [int(n) for n in batch.columns["n"].to_pylist()] == [10, 20, 30]
-
-
-def test_a_query_may_hold_colons_and_casts(postgres_base):
-    """They are the query's."""
-    postgres_base.run("CREATE TABLE t (n integer)", "INSERT INTO t VALUES (7)")
-    source, (split,) = postgres_base.splits(
-        "SELECT n::int8 AS n, ' :n 5%' c FROM t WHERE n % 2 = 1"
-    )
-    assert read(source, split) == [7]

@@ -25,7 +25,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def init(
     folder: Annotated[Path, typer.Argument(help="The workspace to make.")],
-    source: Annotated[str, typer.Option(help="A file, folder or glob with the table.")],
+    source: Annotated[str, typer.Option(help="File, folder, glob or DATABASE#TABLE.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     time: Annotated[str | None, typer.Option(help="The column that orders rows.")] = None,
     key: Annotated[str | None, typer.Option(help="The column that names a row.")] = None,

@@ -24,6 +24,7 @@ from tidemill.contracts.search import (
 )
 from tidemill.contracts.source import (
     Compression,
+    OfOneState,
     RawBatch,
     Reject,
     RowsAsked,
@@ -54,6 +55,7 @@ __all__ = [
     "Metered",
     "ObjectReader",
     "ObjectWriter",
+    "OfOneState",
     "OwnStage",
     "Parameter",
     "Partial",

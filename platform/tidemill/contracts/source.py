@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -15,7 +16,16 @@ from tidemill.cells import CellFaults
 from tidemill.conventions import NumberConvention
 from tidemill.schema import SourceColumn
 
-__all__ = ["Compression", "RawBatch", "Reject", "RowsAsked", "Sniffed", "Source", "Split"]
+__all__ = [
+    "Compression",
+    "OfOneState",
+    "RawBatch",
+    "Reject",
+    "RowsAsked",
+    "Sniffed",
+    "Source",
+    "Split",
+]
 
 Compression = Literal["none", "bzip2", "gzip", "zstd"]
 
@@ -253,3 +263,11 @@ class Source(Protocol):
         self, column: str, splits: tuple[Split, ...], written: dict[str, Any] | None
     ) -> str:
         """What to set so that the source has a column of that name; or nothing."""
+
+
+@runtime_checkable
+class OfOneState(Protocol):
+    """What a :class:`Source` has besides, if its rows may change while it is looked at."""
+
+    def one_state(self, addresses: tuple[str, ...]) -> AbstractContextManager[None]:
+        """Within it :meth:`Source.split` and :meth:`Source.sniff` see the rows of one moment."""

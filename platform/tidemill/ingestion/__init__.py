@@ -30,7 +30,7 @@ from tidemill.ingestion.scan_receipt import is_noted
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.files import said_of_formats
-from tidemill.ingestion.sources.listing import SourceListing, list_source
+from tidemill.ingestion.sources.listing import SourceListing, list_source, of_files
 from tidemill.ingestion.sources.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.sources.reading import read_split
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
@@ -72,6 +72,7 @@ __all__ = [
     "look",
     "look_result",
     "oddities_of",
+    "of_files",
     "positive_class",
     "read_quarantine",
     "read_report",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion import list_source, look_result, positive_class
+from tidemill.ingestion import list_source, look_result, of_files, positive_class
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import write_hashed
 
@@ -27,7 +27,9 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     return StageResult(
         stage="look",
         facts={
-            "files": len({split.address for split in listing.splits}),
+            "files" if of_files(dataset) else "splits": len(
+                {split.address for split in listing.splits}
+            ),
             "columns": len(schema.columns),
             "task": schema.task.value,
             # By the setting that names another one.

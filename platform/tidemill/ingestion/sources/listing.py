@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from tidemill.config import DatasetConfig
-from tidemill.contracts import Engine, Source, Split
+from tidemill.contracts import Engine, OfOneState, Source, Split
 from tidemill.database_addresses import is_database, refuse_password
 from tidemill.errors import SourceUnreadable
 from tidemill.formats import FORMATS
@@ -118,20 +120,10 @@ def list_source(
     folders = _folders(dataset, root, addresses)
     if given is not None:  # from here on it is only told
         dataset = dataset.model_copy(update={"source": given})
-    found = engine.map(
-        partial(_splits, dataset=dataset, root=root), addresses, label="hash the source"
-    )
-    formats = sorted({split.format for splits in found for split in splits})
-    if len(formats) > 1:
-        raise SourceUnreadable(
-            f"{named} {dataset.source!r} holds files of several formats: {', '.join(formats)}",
-            remedy="name files of one format, for example with a glob",
-            formats=tuple(formats),
-        )
-    pieces = (split for splits in found for split in splits)
-    splits = tuple(replace(split, id=number) for number, split in enumerate(pieces))
-    source = FORMATS[formats[0]](dataset, root)
-    sniffed = source.sniff(splits, partial(share_of_look, dataset, splits), named)
+    with _of_one_state(dataset, root, addresses) as source:
+        splits = _all_splits(addresses, dataset, root, engine, named, source)
+        source = source or FORMATS[splits[0].format](dataset, root)
+        sniffed = source.sniff(splits, partial(share_of_look, dataset, splits), named)
     more = folder_columns(folders, dataset, sniffed.columns) if folders else ()
     names = tuple(column.name for column in more)
     return SourceListing(splits, (*sniffed.columns, *more), sniffed.written, names)
@@ -174,7 +166,46 @@ def _folders(dataset: DatasetConfig, root: Path, addresses: tuple[str, ...]) -> 
     return {address: files.folders(dataset.source, address) for address in addresses}
 
 
-def _splits(address: str, *, dataset: DatasetConfig, root: Path) -> list[Split]:
+@contextmanager
+def _of_one_state(
+    dataset: DatasetConfig, root: Path, addresses: tuple[str, ...]
+) -> Iterator[Source | None]:
+    """The source, at one state, where its rows may change meanwhile; else None."""
+    name = stated_format(dataset)
+    source = None if name is None else FORMATS[name](dataset, root)
+    if isinstance(source, OfOneState):
+        with source.one_state(addresses):
+            yield source
+    else:
+        yield None
+
+
+def _all_splits(
+    addresses: tuple[str, ...],
+    dataset: DatasetConfig,
+    root: Path,
+    engine: Engine,
+    named: str,
+    source: Source | None,
+) -> tuple[Split, ...]:
+    """The splits of all addresses, found by the engine's workers where no state is held here."""
+    job = partial(_splits, dataset=dataset, root=root, source=source)
+    found = map(job, addresses) if source else engine.map(job, addresses, label="hash the source")
+    splits = [split for part in found for split in part]
+    formats = sorted({split.format for split in splits})
+    if len(formats) > 1:
+        raise SourceUnreadable(
+            f"{named} {dataset.source!r} holds files of several formats: {', '.join(formats)}",
+            remedy="name files of one format, for example with a glob",
+            formats=tuple(formats),
+        )
+    return tuple(replace(split, id=number) for number, split in enumerate(splits))
+
+
+def _splits(
+    address: str, *, dataset: DatasetConfig, root: Path, source: Source | None
+) -> list[Split]:
     """What lies at an address, as splits, still without their ids."""
     name = stated_format(dataset) or format_of(address, root)
-    return [replace(split, format=name) for split in FORMATS[name](dataset, root).split(address)]
+    source = source or FORMATS[name](dataset, root)
+    return [replace(split, format=name) for split in source.split(address)]

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
-from tidemill.ingestion.sources.column_names import unique_names
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
 from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
+from tidemill.ingestion.sources.sql.sql_columns import columns_of
 
-__all__ = ["Relation", "SqlColumn"]
+__all__ = ["Relation"]
 
 _DIGEST_ROWS = 1000
-_PLAIN = {
-    **dict.fromkeys(("int2", "int4", "int8"), "integer"),
-    **dict.fromkeys(("float4", "float8", "numeric"), "number"),
-    **dict.fromkeys(("date", "timestamp", "timestamptz"), "datetime"),
-    "bool": "boolean",
-    "uuid": "text",
-}
-_TEXTS = ("S", "E")
-"""Categories of PostgreSQL's types: strings and enumerations."""
-
-
-@dataclass(frozen=True, slots=True)
-class SqlColumn:
-    """A column of a table or query.
-
-    Parameters
-    ----------
-    name : str
-        As in every format.
-    written : str
-        As the database has it.
-    kind : str
-        The database's word for its type; empty where it has none: each cell tells its own.
-    plain : str
-        text, integer, number, boolean, datetime, other; empty likewise.
-    """
-
-    name: str
-    written: str
-    kind: str = ""
-    plain: str = ""
+_CUT_BY = (
+    *("int2", "int4", "int8", "numeric"),
+    *("date", "timestamp", "timestamptz", "uuid", "text", "varchar", "bpchar"),
+)
+"""Types of PostgreSQL's of which a text gives each value back, and compares as the value does."""
+_LONGEST_BOUND = 500
+"""Characters of a key that may begin a range: it stands in the address."""
 
 
 class Relation:
@@ -81,53 +57,58 @@ class Relation:
         named: str = "dataset.source",
     ) -> None:
         self._snapshot, self.address = snapshot, address
-        self._from, primary = _clause(snapshot, address, named)
-        described = snapshot.described(f"SELECT * FROM {self._from} LIMIT 0")
-        self.columns = _columns(snapshot, address, described)
-        names = {column.name: column.written for column in self.columns}
-        keyed = primary or ([names[key]] if key in names else [])
-        kept = [c.written for c in self.columns if c.plain != "other" and c.written not in keyed]
-        self._key = keyed[0] if keyed else None
-        order = map(snapshot.quoted, primary or [*keyed, *kept])
-        self._order = ", ".join(order) or "1"
+        self._from, primary, query = _clause(snapshot, address, named)
+        self.columns = columns_of(snapshot, address, self._from, query=query)
+        by_written = {column.written: column for column in self.columns}
+        keyed = [by_written[name] for name in primary if name in by_written]
+        order = keyed or sorted(
+            (column for column in self.columns if column.plain != "other"),
+            key=lambda column: column.name != key,  # that first
+        )
+        stated = [column for column in order[:1] if column.name == key]
+        self._key = next(iter(keyed or stated), None)
+        self._order = ", ".join(column.ordered(snapshot) for column in order) or "1"
 
     def ranges(self, rows: int) -> list[KeyRange | None]:
         """Ranges of the key of about so many rows; one of all rows where these are few, or no key.
+
+        So it is where the key is of a type that no text gives back as it was.
 
         Raises
         ------
         KeyInvalid
             If rows of a table that is cut have no key.
         """
-        if self._key is None:
+        if self._key is None or self._key.kind not in ("", *_CUT_BY):
             return [None]
-        key = self._snapshot.quoted(self._key)
+        key = self._key.ordered(self._snapshot)
         numbered = (
             f"SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS place FROM {self._from}"
         )
         found = self._snapshot.records(
             f"SELECT k FROM ({numbered}) AS n WHERE (place - 1) % {rows} = 0 ORDER BY place"
         )
-        if len(found) < 2:
+        if len(found) < 2 or not self._of_one_type(key):
             return [None]
         ((keyless,),) = self._snapshot.records(f"SELECT count(*) - count({key}) FROM {self._from}")
         if keyless:
             raise KeyInvalid(
-                f"{self.address}: {keyless:,} rows have no {self._key}, by which the table is cut",
+                f"{self.address}: {keyless:,} rows have no {self._key.written}, by which the table "
+                "is cut",
                 remedy="name another dataset.key, or a query that leaves them out",
-                column=self._key,
+                column=self._key.written,
             )
-        starts = list(dict.fromkeys(_bound(record[0]) for record in found))
         ((end,),) = self._snapshot.records(
             f"SELECT {key} FROM {self._from} ORDER BY {key} DESC LIMIT 1"
         )
-        ends = [*starts[1:], _bound(end)]
+        bounds = [*dict.fromkeys(_bound(record[0]) for record in found), _bound(end)]
+        if any(len(str(bound)) > _LONGEST_BOUND for bound in bounds):
+            return [None]
         ranges = [
-            KeyRange(first, last, closed=number == len(starts))
-            for number, (first, last) in enumerate(zip(starts, ends, strict=True), start=1)
+            KeyRange(first, last, closed=number == len(bounds))
+            for number, (first, last) in enumerate(pairwise(bounds), start=2)
         ]
-        # Keys that no text of an address gives back (SQLite's bytes, numbers without a declared
-        # type) would lose rows: such a table is one split.
+        # Whatever a database of an unknown kind compares otherwise, no row is lost.
         held = sum(map(self._count, ranges))
         return list(ranges) if held == self._count(None) else [None]
 
@@ -176,6 +157,13 @@ class Relation:
         pairs = zip(names, found[::2], found[1::2], strict=True)
         return {name: float(max(abs(low or 0), abs(high or 0))) for name, low, high in pairs}
 
+    def _of_one_type(self, key: str) -> bool:
+        """Whether all keys of SQLite, which declares no types, are whole numbers, or all texts."""
+        if self._snapshot.dialect != "sqlite":
+            return True
+        found = self._snapshot.records(f"SELECT DISTINCT typeof({key}) FROM {self._from}")
+        return {kind for (kind,) in found} - {"null"} in ({"integer"}, {"text"})
+
     def _count(self, keys: KeyRange | None) -> int:
         where, given = self._where(keys)
         ((rows,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}{where}", given)
@@ -188,7 +176,7 @@ class Relation:
             raise SchemaMismatch(
                 f"{self.address} has no key any more", remedy="run the same command again"
             )
-        key = self._snapshot.quoted(self._key)
+        key = self._key.ordered(self._snapshot)
         end = "<=" if keys.closed else "<"
         return f" WHERE {key} >= :first AND {key} {end} :last", {
             "first": keys.first,
@@ -200,19 +188,19 @@ def _bound(key: Any) -> int | str:
     return key if isinstance(key, int) else str(key)
 
 
-def _clause(snapshot: Snapshot, address: SqlAddress, named: str) -> tuple[str, list[str]]:
-    """What stands behind FROM, and the columns of the primary key."""
+def _clause(snapshot: Snapshot, address: SqlAddress, named: str) -> tuple[str, list[str], bool]:
+    """What stands behind FROM, the columns of the primary key, and whether it is a query."""
     from sqlalchemy import inspect
 
-    if address.is_query:
-        return f"({escaped(address.relation)}\n) AS t", []
     with translated(snapshot.shown):
         inspector = inspect(snapshot.connection)
         for schema, table in _places(address.relation):
             if inspector.has_table(table, schema=schema):
                 primary = inspector.get_pk_constraint(table, schema=schema)
                 quoted = ".".join(snapshot.quoted(n) for n in (schema, table) if n is not None)
-                return f"{quoted} AS t", list(primary.get("constrained_columns") or [])
+                return f"{quoted} AS t", list(primary.get("constrained_columns") or []), False
+        if address.reads_as_query:
+            return f"({escaped(address.relation)}\n) AS t", [], True
         there = sorted([*inspector.get_table_names(), *inspector.get_view_names()])
     close = nearest(address.relation, there)
     hint = f"did you mean {snapshot.shown}#{close}? " if close else ""
@@ -230,34 +218,3 @@ def _places(relation: str) -> list[tuple[str | None, str]]:
     schema, point, table = relation.partition(".")
     whole: list[tuple[str | None, str]] = [(None, relation)] if relation else []
     return [*whole, (schema, table)] if point else whole
-
-
-def _columns(
-    snapshot: Snapshot, address: SqlAddress, described: list[tuple[str, Any]]
-) -> tuple[SqlColumn, ...]:
-    written = [name for name, _ in described]
-    twice = sorted({name for name in written if written.count(name) > 1})
-    if twice:
-        raise SchemaMismatch(
-            f"{address} has several columns of the name {', '.join(twice)}",
-            remedy="give each its own name in the query: SELECT ... AS ...",
-            columns=tuple(twice),
-        )
-    kinds = _kinds(snapshot, [code for _, code in described])
-    names = unique_names(written)
-    return tuple(SqlColumn(n, w, *k) for n, w, k in zip(names, written, kinds, strict=True))
-
-
-def _kinds(snapshot: Snapshot, codes: list[Any]) -> list[tuple[str, str]]:
-    """The type of each column and the plain type that it is, where the database declares them."""
-    if snapshot.dialect != "postgresql":
-        return [("", "")] * len(codes)
-    found = snapshot.records(
-        "SELECT oid::bigint, typname::text, typcategory::text FROM pg_type "
-        f"WHERE oid IN ({', '.join(map(str, [0, *codes]))})"
-    )
-    kinds = {
-        oid: (name, "text" if category in _TEXTS else _PLAIN.get(name, "other"))
-        for oid, name, category in found
-    }
-    return [kinds[code] for code in codes]

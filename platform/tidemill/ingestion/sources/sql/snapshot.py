@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,13 @@ _TOLD_AS_TEXT = ("numeric", "date", "timestamp", "timestamptz", "uuid")
 """Of PostgreSQL: what Python's own types do not hold whole (infinity, years before 1)."""
 _AWAY = ("08", "57", "53")
 """Classes of SQLSTATE: the connection, the operator's intervention, too few resources."""
+
+_QUOTED = re.compile(r"(?:^|: )\w+:  ", re.MULTILINE)
+_LATER = ("starting up", "shutting down", "recovery", "too many", "connection slots", "memory")
+"""What a server says that will let us in later."""
+_FOUND_IN = (
+    "found by PostgreSQL's client in PGPASSWORD, in ~/.pgpass or in the file that PGPASSFILE names"
+)
 
 
 class Snapshot:
@@ -99,11 +107,11 @@ def open_snapshot(database: str, root: Path, named: str = "dataset.source") -> I
     Raises
     ------
     SourceMissing
-        If the address leads to no database.
+        If the address leads to no database, or to one that does not let us in.
     DependencyMissing
         If its driver is not installed.
     ServiceUnavailable
-        If it does not answer, or does not let us in.
+        If it does not answer.
     """
     engine, shown = _engine(database, root, named)
     try:
@@ -239,10 +247,26 @@ def _translated(original: Any, shown: str) -> TidemillError:
         return ServiceUnavailable(
             f"{shown} is locked: {text}", remedy="run the same command again in a while"
         )
+    if sqlite is None and operational and _is_refused(original):
+        return SourceMissing(
+            f"{shown} does not let us in: {text}",
+            remedy=f"correct the user or the database in the address, or the password: {_FOUND_IN}",
+        )
     if sqlite is None and operational and (not state or state.startswith(_AWAY)):
         return ServiceUnavailable(
-            f"{shown} does not answer, or does not let us in: {text}",
-            remedy="start the database, or correct the address; a password is found by "
-            "PostgreSQL's client in PGPASSWORD, in ~/.pgpass or in the file that PGPASSFILE names",
+            f"{shown} does not answer: {text}",
+            remedy=f"start the database, or correct the address; a password is {_FOUND_IN}",
         )
     return SourceUnreadable(f"{shown}: {text}", remedy=_CORRECT, sqlstate=state)
+
+
+def _is_refused(original: Any) -> bool:
+    """Whether a PostgreSQL answered that we may not in, whenever we ask: its client has no code.
+
+    The client quotes what the server says behind two blanks (``FATAL:  ...``), and nothing else.
+    """
+    if getattr(original, "sqlstate", None):
+        return False
+    said = str(original)
+    asked = getattr(getattr(original, "pgconn", None), "needs_password", False)
+    return asked or (_QUOTED.search(said) is not None and not any(w in said for w in _LATER))

@@ -12,7 +12,9 @@ from tidemill.database_addresses import refuse_password
 __all__ = ["KeyRange", "SqlAddress"]
 
 _RANGE = re.compile(r"^(?P<before>.*)#\[(?P<keys>.*)(?P<end>[])])$", re.DOTALL)
-_QUERY = re.compile(r"^\s*(select|with|values)\b", re.IGNORECASE)
+_QUERY = re.compile(
+    r"(?:\s|\(|--[^\n]*|/\*.*?\*/)*(?:select|with|values|table)\b", re.IGNORECASE | re.DOTALL
+)
 
 Key = int | str
 
@@ -78,8 +80,8 @@ class SqlAddress:
         return whole if self.keys is None else f"{whole}#{self.keys}"
 
     @property
-    def is_query(self) -> bool:
-        """Whether it names a query, and no table."""
+    def reads_as_query(self) -> bool:
+        """Whether it names a query, unless a table is called so."""
         return _QUERY.match(self.relation) is not None
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidemill.config import DatasetConfig
 from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.errors import SourceEmpty, SourceUnreadable
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
-from tidemill.ingestion.sources.sql.relation import Relation, SqlColumn
-from tidemill.ingestion.sources.sql.snapshot import Record, open_snapshot
+from tidemill.ingestion.sources.sql.relation import Relation
+from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
 from tidemill.ingestion.sources.sql.sql_address import SqlAddress
 from tidemill.ingestion.sources.sql.sql_cells import column_of_cells, has_no_text
+from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.ingestion.sources.typed_columns import FLOAT32_HOLDS, typed_column
 from tidemill.numbers import EXACT
@@ -49,6 +52,7 @@ class SqlSource:
 
     def __init__(self, dataset: DatasetConfig, root: Path) -> None:
         self.dataset, self._root = dataset, root
+        self._held: Snapshot | None = None
 
     def find(self, named: str, given: str | None = None) -> tuple[str, ...]:
         """The table or query that ``dataset.source`` names."""
@@ -56,6 +60,15 @@ class SqlSource:
         address = SqlAddress.of(self.dataset.source, named)
         with self._opened(address, named):
             return (str(address),)
+
+    @contextmanager
+    def one_state(self, addresses: tuple[str, ...]) -> Iterator[None]:
+        """Within it all that is found is of one state of the database."""
+        with open_snapshot(SqlAddress.of(addresses[0]).database, self._root) as self._held:
+            try:
+                yield
+            finally:
+                self._held = None
 
     def split(self, address: str) -> list[Split]:
         """Ranges of the key, or all rows; each is named by its rows, all as they are at once."""
@@ -117,8 +130,10 @@ class SqlSource:
             if most is None and relation.digest(place.keys)[0] != split.etag:
                 raise SourceUnreadable(
                     f"{split.address} has not the rows any more that were listed",
-                    remedy="run the same command again: it lists them anew; if the table changes "
-                    "all the time, name a query of rows that do not",
+                    remedy="run the same command again: it lists them anew; where rows are others "
+                    "each time, as those of now() and random() are, name a query of rows that "
+                    "stay (WHERE day < '2026-11-01'), or store them once (CREATE TABLE kept AS "
+                    "SELECT ...) and name that table",
                     path=split.address,
                 )
             kinds = {column.name: column.kind for column in relation.columns}
@@ -153,7 +168,8 @@ class SqlSource:
 
     @contextmanager
     def _opened(self, address: SqlAddress, named: str = "dataset.source") -> Iterator[Relation]:
-        with open_snapshot(address.database, self._root, named) as snapshot:
+        opened = open_snapshot(address.database, self._root, named)
+        with opened if self._held is None else nullcontext(self._held) as snapshot:
             yield Relation(snapshot, address, self.dataset.key, named)
 
     def _column(self, column: SqlColumn, cells: tuple[Any, ...], largest: float) -> SourceColumn:
@@ -177,4 +193,14 @@ class SqlSource:
             categories(values) if looked else None,
             narrow=column.kind == "float4",
             wide=largest > FLOAT32_HOLDS,
+            note=_FILLED if column.kind == "bpchar" and _is_filled(values) else "",
         )
+
+
+_FILLED = (
+    "PostgreSQL fills char(n) up with blanks, which are kept; trim() in a query leaves them out"
+)
+
+
+def _is_filled(texts: pa.Array) -> bool:
+    return bool(pc.any(pc.ends_with(texts, " ")).as_py())
