@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
 from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
-from tidemill.ingestion.sources.sql.sql_columns import columns_of
+from tidemill.ingestion.sources.sql.sql_columns import SqlColumn, columns_of
 
-__all__ = ["Relation"]
+__all__ = ["NamedRange", "Relation"]
 
 _DIGEST_ROWS = 1000
 _CUT_BY = (
@@ -20,8 +21,23 @@ _CUT_BY = (
     *("date", "timestamp", "timestamptz", "uuid", "text", "varchar", "bpchar"),
 )
 """Types of PostgreSQL's of which a text gives each value back, and compares as the value does."""
+_NAME = (
+    "count(*), coalesce(sum(hashtextextended(line, 0)), 0)::text, "
+    "coalesce(sum(octet_length(line)), 0)::bigint"
+)
+"""Of rows of PostgreSQL's as texts: how many, the sum of their hashes, their bytes."""
 _LONGEST_BOUND = 500
 """Characters of a key that may begin a range: it stands in the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRange:
+    """A range of a table's key (None: all rows), what names its rows, their bytes and number."""
+
+    keys: KeyRange | None
+    etag: str
+    bytes: int
+    rows: int
 
 
 class Relation:
@@ -69,19 +85,38 @@ class Relation:
         self._key = next(iter(keyed or stated), None)
         self._order = ", ".join(column.ordered(snapshot) for column in order) or "1"
 
-    def ranges(self, rows: int) -> list[KeyRange | None]:
-        """Ranges of the key of about so many rows; one of all rows where these are few, or no key.
+    def named_ranges(self, rows: int) -> list[NamedRange]:
+        """Ranges of the key of about so many rows, each with what names its rows.
 
-        So it is where the key is of a type that no text gives back as it was.
+        One of all rows where these are few, or without a key, or where the key is of a type that
+        no text gives back as it was. PostgreSQL goes through the table once for all ranges.
 
         Raises
         ------
         KeyInvalid
             If rows of a table that is cut have no key.
         """
-        if self._key is None or self._key.kind not in ("", *_CUT_BY):
-            return [None]
-        key = self._key.ordered(self._snapshot)
+        bounds = [] if self._key is None else self._bounds(self._key, rows)
+        if self._key is None or len(bounds) < 2:
+            return [NamedRange(None, *self.digest(None))]
+        ranges = [
+            KeyRange(first, last, closed=number == len(bounds))
+            for number, (first, last) in enumerate(pairwise(bounds), start=2)
+        ]
+        if self._snapshot.dialect == "postgresql":
+            named = self._named_at_once(self._key, ranges)
+        else:
+            named = [NamedRange(keys, *self.digest(keys)) for keys in ranges]
+        # Whatever a database of an unknown kind compares otherwise, no row is lost.
+        ((all_rows,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}")
+        whole = sum(one.rows for one in named) == all_rows
+        return named if whole else [NamedRange(None, *self.digest(None))]
+
+    def _bounds(self, column: SqlColumn, rows: int) -> list[int | str]:
+        """The first key of each range, and the last of all; fewer than two: there is one range."""
+        if column.kind not in ("", *_CUT_BY):
+            return []
+        key = column.ordered(self._snapshot)
         numbered = (
             f"SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS place FROM {self._from}"
         )
@@ -89,51 +124,60 @@ class Relation:
             f"SELECT k FROM ({numbered}) AS n WHERE (place - 1) % {rows} = 0 ORDER BY place"
         )
         if len(found) < 2 or not self._of_one_type(key):
-            return [None]
+            return []
         ((keyless,),) = self._snapshot.records(f"SELECT count(*) - count({key}) FROM {self._from}")
         if keyless:
             raise KeyInvalid(
-                f"{self.address}: {keyless:,} rows have no {self._key.written}, by which the table "
+                f"{self.address}: {keyless:,} rows have no {column.written}, by which the table "
                 "is cut",
                 remedy="name another dataset.key, or a query that leaves them out",
-                column=self._key.written,
+                column=column.written,
             )
         ((end,),) = self._snapshot.records(
             f"SELECT {key} FROM {self._from} ORDER BY {key} DESC LIMIT 1"
         )
         bounds = [*dict.fromkeys(_bound(record[0]) for record in found), _bound(end)]
-        if any(len(str(bound)) > _LONGEST_BOUND for bound in bounds):
-            return [None]
-        ranges = [
-            KeyRange(first, last, closed=number == len(bounds))
-            for number, (first, last) in enumerate(pairwise(bounds), start=2)
-        ]
-        # Whatever a database of an unknown kind compares otherwise, no row is lost.
-        held = sum(map(self._count, ranges))
-        return list(ranges) if held == self._count(None) else [None]
+        return [] if any(len(str(bound)) > _LONGEST_BOUND for bound in bounds) else bounds
 
-    def digest(self, keys: KeyRange | None) -> tuple[str, int]:
-        """What names the rows of a range, and about how many bytes they are.
+    def _named_at_once(self, column: SqlColumn, ranges: list[KeyRange]) -> list[NamedRange]:
+        """PostgreSQL's names of the ranges, which have every row, from one statement."""
+        key = column.ordered(self._snapshot)
+        number = f"width_bucket({key}, CAST(:firsts AS {column.kind}[]))"
+        found = self._snapshot.records(
+            f"SELECT number, {_NAME} FROM (SELECT {number} AS number, (t.*)::text AS line "
+            f"FROM {self._from} OFFSET 0) AS u GROUP BY number ORDER BY number",
+            {"firsts": [keys.first for keys in ranges]},
+        )
+        return [
+            NamedRange(ranges[number - 1], self._said(rows, total), size, rows)
+            for number, rows, total, size in found
+        ]
+
+    def digest(self, keys: KeyRange | None) -> tuple[str, int, int]:
+        """What names the rows of a range, about how many bytes they are, and how many rows.
 
         PostgreSQL computes it: the number of rows, and the sum of their hashes. Of another database
         the rows are read, and it is their SHA-256.
         """
         where, given = self._where(keys)
         if self._snapshot.dialect == "postgresql":
-            ((rows, total, size),) = self._snapshot.records(
-                "SELECT count(*), coalesce(sum(hashtextextended((t.*)::text, 0)), 0)::text, "
-                f"coalesce(sum(octet_length((t.*)::text)), 0)::bigint FROM {self._from}{where}",
-                given,
-            )
-            said = f"{[(c.written, c.kind) for c in self.columns]} {rows} {total}"
-            return sha256(said.encode()).hexdigest(), size
-        digest, size = sha256(repr([c.written for c in self.columns]).encode()), 0
+            # Without OFFSET each row would be written as text once for each sum.
+            lines = f"SELECT (t.*)::text AS line FROM {self._from}{where} OFFSET 0"
+            found = self._snapshot.records(f"SELECT {_NAME} FROM ({lines}) AS u", given)
+            ((rows, total, size),) = found
+            return self._said(rows, total), size, rows
+        digest, size, rows = sha256(repr([c.written for c in self.columns]).encode()), 0, 0
         sql = f"SELECT * FROM {self._from}{where} ORDER BY {self._order}"
         for batch in self._snapshot.batches(sql, given, rows=_DIGEST_ROWS):
             text = repr([tuple(record) for record in batch]).encode()
             digest.update(text)
             size += len(text)
-        return digest.hexdigest(), size
+            rows += len(batch)
+        return digest.hexdigest(), size, rows
+
+    def _said(self, rows: int, total: str) -> str:
+        said = f"{[(c.written, c.kind) for c in self.columns]} {rows} {total}"
+        return sha256(said.encode()).hexdigest()
 
     def batches(
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
@@ -163,11 +207,6 @@ class Relation:
             return True
         found = self._snapshot.records(f"SELECT DISTINCT typeof({key}) FROM {self._from}")
         return {kind for (kind,) in found} - {"null"} in ({"integer"}, {"text"})
-
-    def _count(self, keys: KeyRange | None) -> int:
-        where, given = self._where(keys)
-        ((rows,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}{where}", given)
-        return int(rows)
 
     def _where(self, keys: KeyRange | None) -> tuple[str, Mapping[str, Any]]:
         if keys is None:

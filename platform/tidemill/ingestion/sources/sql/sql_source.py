@@ -15,7 +15,7 @@ from tidemill.config import DatasetConfig
 from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.errors import SourceEmpty, SourceUnreadable
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
-from tidemill.ingestion.sources.sql.relation import Relation
+from tidemill.ingestion.sources.sql.relation import NamedRange, Relation
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
 from tidemill.ingestion.sources.sql.sql_address import SqlAddress
 from tidemill.ingestion.sources.sql.sql_cells import column_of_cells, has_no_text
@@ -74,18 +74,14 @@ class SqlSource:
         """Ranges of the key, or all rows; each is named by its rows, all as they are at once."""
         whole = SqlAddress.of(address)
         with self._opened(whole) as relation:
-            ranges = [whole.keys] if whole.keys else relation.ranges(self.split_rows)
-            found = [(keys, *relation.digest(keys)) for keys in ranges]
+            if whole.keys:
+                found = [NamedRange(whole.keys, *relation.digest(whole.keys))]
+            else:
+                found = relation.named_ranges(self.split_rows)
+        places = [SqlAddress(whole.database, whole.relation, one.keys) for one in found]
         return [
-            Split(
-                0,
-                str(SqlAddress(whole.database, whole.relation, keys)),
-                "sql",
-                "none",
-                size,
-                etag,
-            )
-            for keys, etag, size in found
+            Split(0, str(place), "sql", "none", one.bytes, one.etag)
+            for place, one in zip(places, found, strict=True)
         ]
 
     def etag(self, address: str) -> str:
