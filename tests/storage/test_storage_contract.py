@@ -29,6 +29,7 @@ from tidemill.storage import (
     read_blocks,
     write_bytes,
 )
+from tidemill.storage.object_store import ObjectStore
 from tidemill.storage.posix import PosixStore
 from tidemill.testing.bad_stores import BAD_STORES, bad_store
 from tidemill.testing.stores import StoreContract, kept
@@ -140,7 +141,7 @@ def test_a_bad_store_fails(clause, tmp_path):
 
 def test_a_folder_is_the_default(outside, tmp_path):
     """A path is a folder's store; a module and name open what they lead to."""
-    assert STORES.ours() == [PosixStore]
+    assert STORES.ours() == [PosixStore, ObjectStore]
     assert isinstance(open_store(str(tmp_path)), PosixStore)
     other = open_store(f"tidemill_sqlite:SqliteStore://{tmp_path}/store.db")
     assert type(other).__name__ == "SqliteStore"

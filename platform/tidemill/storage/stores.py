@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["STORES", "ObjectFile", "open_store"]
 
 STORES: Implementations[type[Store]] = Implementations(
-    {"file": "tidemill.storage.posix:PosixStore"},
+    {
+        "file": "tidemill.storage.posix:PosixStore",
+        "s3": "tidemill.storage.object_store:ObjectStore",
+    },
     port=Store,
     group="tidemill.stores",
     setting="storage address",

@@ -1,0 +1,356 @@
+"""The store of a bucket: its objects are the bucket's own, over obstore."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    GenericError,
+    NotFoundError,
+    PreconditionError,
+)
+from obstore.store import from_url
+
+from tidemill.contracts import ObjectReader, ObjectWriter, StoredObject
+from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["ObjectStore"]
+
+_KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
+_ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(?:/[^?#@:]*)?")
+_ODD = re.compile(r"[\x01-\x1f\x7f%]")
+_PART = 8 << 20
+"""Bytes of a part of an upload."""
+_CHUNK = 1 << 20
+"""Bytes of a stream that are asked of the connection at once."""
+_AT_ONCE = 2
+_PATIENCE = dt.timedelta(seconds=60)
+
+
+class ObjectStore:
+    """Objects of a bucket, below a prefix; see :class:`tidemill.contracts.Store`.
+
+    Credentials, region and endpoint come from the environment, as each provider names them
+    (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...), never from the address. What is written is
+    kept in a temporary file until its hash is known, then sent. A request that fails for the
+    server's or the network's sake is tried again for a minute.
+
+    Parameters
+    ----------
+    address : str
+        ``s3://BUCKET/PREFIX``. The bucket must be there.
+
+    Raises
+    ------
+    UsageError
+        If the address holds anything else, a secret for example; it is not repeated.
+
+    Notes
+    -----
+    A commit asks the server to compare (``If-None-Match``, ``If-Match``); its tags are the
+    server's. That no key is the folder of another is looked up before a write: of two writers at
+    the same moment both may win. Memory: 1 MiB for each object that is read as a stream, and some
+    24 MiB for each that is sent. Disk: the object that is written, in the folder for temporary
+    files.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        self._folders: set[str] = set()
+        self._bucket = _opened(self.address)
+
+    def read(self, key: str) -> bytes:
+        """One request."""
+        with self._asking(key):
+            return bytes(self._bucket.get(_path(key)).bytes())
+
+    def read_range(self, key: str, first: int, buffer: Buffer) -> None:
+        """One request, for exactly these bytes."""
+        with memoryview(buffer) as given:
+            view = given.cast("B") if given.nbytes else given
+            with self._asking(key, first):
+                if not view.nbytes:
+                    self._require_bytes(key, first, 0)
+                    return
+                found = self._bucket.get_range(_path(key), start=first, length=view.nbytes)
+                if len(found) != view.nbytes:
+                    raise self._short(key, first)
+                view[:] = memoryview(found)
+
+    @contextmanager
+    def stream(self, key: str, first: int, size: int) -> Iterator[ObjectReader]:
+        """One request; its parts are taken as they are read."""
+        parts: Iterator[Any] = iter(())
+        with self._asking(key, first):
+            if size:
+                options: Any = {"range": (first, first + size)}
+                parts = iter(self._bucket.get(_path(key), options=options).stream(_CHUNK))
+            else:
+                self._require_bytes(key, first, 0)
+        reader = _Reader(self, key, parts, size)
+        try:
+            yield reader
+        finally:
+            reader.closed = True
+
+    def size(self, key: str) -> int | None:
+        """One request for the head of an object."""
+        return self._size(key)
+
+    def sha256(self, key: str) -> str:
+        """Hash an object as it streams by."""
+        digest = hashlib.sha256()
+        with self._asking(key):
+            for part in self._bucket.get(_path(key)).stream(_CHUNK):
+                digest.update(part)
+        return digest.hexdigest()
+
+    @contextmanager
+    def write(self, folder: str, *, durable: bool = True) -> Iterator[ObjectWriter]:
+        """Send an object that is named by its SHA-256 when it is whole."""
+        del durable  # a server has what it has answered for
+        _path(folder)
+        with self._spooled(folder) as writer:
+            yield writer
+            writer.key = f"{folder}/{writer.digest.hexdigest()}"
+            self._require_folders(writer.key)
+            self._send(writer)
+
+    @contextmanager
+    def replace(self, key: str, *, durable: bool = True) -> Iterator[ObjectWriter]:
+        """Send an object when it is whole."""
+        del durable
+        _path(key)
+        with self._spooled(key) as writer:
+            yield writer
+            self._require_place(key)
+            self._send(writer)
+
+    def manifest(self, key: str) -> tuple[bytes, str] | None:
+        """One request; the tag is the server's."""
+        with self._asking(key):
+            try:
+                found = self._bucket.get(_path(key))
+                return bytes(found.bytes()), str(found.meta["e_tag"])
+            except (NotFoundError, FileNotFoundError):
+                return None
+
+    def commit(self, key: str, content: bytes, *, expected: str | None) -> str:
+        """One request that the server compares; after a lost answer the manifest is read."""
+        path = _path(key)
+        if expected is None:
+            self._require_place(key)
+        mode: Any = "create" if expected is None else {"e_tag": expected}
+        with self._asking(key):
+            try:
+                put = self._bucket.put(path, content, mode=mode, use_multipart=False)
+                return str(put["e_tag"])
+            except (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError):
+                found, tag = self.manifest(key) or (None, None)
+        if found == content and tag is not None:
+            return tag
+        raise CommitConflict(
+            f"{self._at(key)} was committed by another one meanwhile",
+            remedy="run the same command again: it begins from what is there now",
+            path=self._at(key),
+            expected=expected,
+            found=tag,
+        )
+
+    def list_keys(self, folder: str = "") -> Iterator[str]:
+        """As the server lists them, a page at a time."""
+        prefix = f"{_path(folder)}/" if folder else None
+        with self._asking(folder):
+            for page in self._bucket.list(prefix=prefix):
+                yield from (_key(found["path"]) for found in page)
+
+    def discard(self, key: str) -> None:
+        """Delete an object, and those below it a page at a time."""
+        path = _path(key)
+        with self._asking(key):
+            for page in self._bucket.list(prefix=f"{path}/"):
+                self._bucket.delete([found["path"] for found in page])
+            self._bucket.delete(path)
+
+    def _size(self, key: str) -> int | None:
+        with self._asking(key):
+            try:
+                return int(self._bucket.head(_path(key))["size"])
+            except (NotFoundError, FileNotFoundError):
+                return None
+
+    def _require_bytes(self, key: str, first: int, size: int) -> None:
+        there = self._size(key)
+        if there is None:
+            raise self._missing(key)
+        if there < first + size:
+            raise self._short(key, first)
+
+    def _require_place(self, key: str) -> None:
+        """Refuse a key that is the folder of others."""
+        self._require_folders(key)
+        with self._asking(key):
+            below = any(page for page in self._bucket.list(prefix=f"{_path(key)}/", chunk_size=1))
+        if below:
+            raise self._no_place(key, f"it is the folder of {key}/...")
+
+    def _require_folders(self, key: str) -> None:
+        """Refuse a key below an object."""
+        names = key.split("/")[:-1]
+        for count in range(1, len(names) + 1):
+            folder = "/".join(names[:count])
+            if folder not in self._folders:
+                if self._size(folder) is not None:
+                    raise self._no_place(key, f"{folder} is an object")
+                self._folders.add(folder)
+
+    @contextmanager
+    def _spooled(self, key: str) -> Iterator[_Writer]:
+        with self._asking(key), tempfile.NamedTemporaryFile(prefix="tidemill-") as file:
+            yield _Writer(file, key)
+
+    def _send(self, writer: _Writer) -> None:
+        writer.file.flush()
+        place = Path(writer.file.name)
+        self._bucket.put(_path(writer.key), place, chunk_size=_PART, max_concurrency=_AT_ONCE)
+        digest = writer.digest.hexdigest()
+        writer.stored = StoredObject(writer.key, writer.count, digest)
+
+    @contextmanager
+    def _asking(self, key: str, first: int = 0) -> Iterator[None]:
+        """What the server or the network refuses, in the words of the house."""
+        try:
+            yield
+        except (NotFoundError, FileNotFoundError) as exc:
+            if "NoSuchBucket" in str(exc):
+                raise self._refused(key, exc) from exc
+            raise self._missing(key) from exc
+        except GenericError as exc:
+            if "416" in str(exc) or "Range" in str(exc):
+                raise self._short(key, first) from exc
+            raise self._refused(key, exc) from exc
+        except (BaseError, OSError) as exc:
+            raise self._refused(key, exc) from exc
+
+    def _at(self, key: str) -> str:
+        return f"{self.address}/{key}"
+
+    def _missing(self, key: str) -> IntegrityError:
+        return IntegrityError(
+            f"{self._at(key)} is missing",
+            remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+            path=self._at(key),
+        )
+
+    def _short(self, key: str, first: int) -> IntegrityError:
+        return IntegrityError(
+            f"{self._at(key)} is too short for its bytes from {first} on",
+            remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+            path=self._at(key),
+        )
+
+    def _no_place(self, key: str, why: str) -> UsageError:
+        return UsageError(
+            f"{self._at(key)} cannot be written: {why}", remedy="take another key", key=key
+        )
+
+    def _refused(self, key: str, exc: BaseException) -> StorageFailed:
+        return StorageFailed(
+            f"{self._at(key)}: {str(exc).splitlines()[0][:300]}",
+            remedy="look whether the bucket is there, whether the credentials in the environment "
+            "hold and may write to it, and whether its endpoint answers; then run the same again",
+            path=self._at(key),
+        )
+
+
+class _Reader:
+    """Takes the parts of a response as they are asked for."""
+
+    def __init__(self, store: ObjectStore, key: str, parts: Iterator[Any], left: int) -> None:
+        self._store, self._key, self._parts, self._left = store, key, parts, left
+        self._part = memoryview(b"")
+        self.closed = False
+
+    def read(self, size: int) -> bytes:
+        if self.closed:
+            raise ValueError("the stream is closed")
+        wanted = size = min(size, self._left)
+        taken: list[memoryview] = []
+        while wanted:
+            if not self._part.nbytes:
+                with self._store._asking(self._key):
+                    part = next(self._parts, None)
+                if part is None:
+                    raise self._store._short(self._key, self._left)
+                self._part = memoryview(part)
+            taken.append(self._part[:wanted])
+            self._part = self._part[wanted:]
+            wanted -= taken[-1].nbytes
+        self._left -= size
+        return b"".join(taken)
+
+
+class _Writer:
+    """What is written, until it is sent."""
+
+    stored: StoredObject
+
+    def __init__(self, file: IO[bytes], key: str) -> None:
+        self.file, self.key, self.count = file, key, 0
+        self.digest = hashlib.sha256()
+
+    def write(self, content: Buffer) -> int:
+        with memoryview(content) as view:
+            self.digest.update(view)
+            self.file.write(view)
+            self.count += view.nbytes
+            return view.nbytes
+
+
+def _path(key: str) -> str:
+    """The object's name in the bucket: servers and libraries stumble over control characters."""
+    if not _KEY.fullmatch(key):
+        raise UsageError(
+            f"{key!r} is no key of a store",
+            remedy="join names by single slashes; none may be empty, '.' or '..', or hold what "
+            "UTF-8 cannot",
+            key=key,
+        )
+    return _ODD.sub(lambda odd: f"%{ord(odd[0]):02x}", key)
+
+
+def _key(path: str) -> str:
+    return re.sub(r"%([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), path)
+
+
+def _opened(address: str) -> Any:
+    if _ADDRESS.fullmatch(address) is None:
+        # Not repeated: what stands there may be a secret.
+        raise UsageError(
+            "the address of a bucket is s3://BUCKET/PREFIX and nothing else: no user, no secret, "
+            "no port, no question mark",
+            remedy="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL in the "
+            "environment, and leave the bucket and the prefix in the address",
+        )
+    retry: Any = {"max_retries": 10, "retry_timeout": _PATIENCE}
+    options: Any = {"timeout": _PATIENCE, "connect_timeout": dt.timedelta(seconds=10)}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    config: Any = {}
+    if endpoint:
+        config["endpoint"] = endpoint
+        options["allow_http"] = endpoint.startswith("http://")
+    config["region"] = os.environ.get("AWS_REGION", "us-east-1")
+    return from_url(address, config=config, client_options=options, retry_config=retry)
