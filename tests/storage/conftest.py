@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.testing.file_servers import s3_files
+from tidemill.testing.http_proxy import http_proxy
 
 __all__ = ["s3_files"]
 
@@ -157,11 +158,25 @@ def _bucket(url: str) -> str:
     return name
 
 
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory):
-    """The address of a server, and the environment that leads to it."""
-    with _moto(tmp_path_factory.mktemp("moto")) as url, _environment(url):
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory):
+    """The address of a server."""
+    with _moto(tmp_path_factory.mktemp("moto")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def moto(moto_server):
+    """The address of a server, and the environment that leads to it."""
+    with _environment(moto_server):
+        yield moto_server
+
+
+@pytest.fixture(scope="module")
+def moto_proxy(moto_server):
+    """A proxy before a server, and the environment that leads to the proxy."""
+    with http_proxy(moto_server) as proxy, _environment(proxy.address):
+        yield proxy
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tidemill.errors import UsageError
@@ -32,6 +34,30 @@ def test_odd_names_come_back(moto, new_bucket):
         kept(store, name, name.encode())
     assert sorted(store.list_keys()) == sorted(names)
     assert all(store.read(name) == name.encode() for name in names)
+
+
+def test_prefixes_of_one_bucket_do_not_meet(moto, new_bucket):
+    """Nor where one begins as the other does."""
+    bucket = new_bucket(moto)
+    lake, lakes = open_store(f"s3://{bucket}/lake"), open_store(f"s3://{bucket}/lakes/")
+    kept(lake, "a", b"lake")
+    kept(lakes, "a", b"lakes")
+    assert (list(lake.list_keys()), list(lakes.list_keys())) == (["a"], ["a"])
+    lake.discard("a")
+    assert (lake.size("a"), lakes.read("a")) == (None, b"lakes")
+
+
+@pytest.mark.slow
+def test_more_objects_than_a_page_are_listed_and_discarded(moto, new_bucket):
+    """A server lists a thousand at once, and deletes as many."""
+    store = open_store(f"s3://{new_bucket(moto)}/lake")
+    names = [f"many/{number:04d}" for number in range(1_100)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda name: kept(store, name, b""), names))
+    kept(store, "one", b"")
+    assert list(store.list_keys()) == [*names, "one"]
+    store.discard("many")
+    assert list(store.list_keys()) == ["one"]
 
 
 @pytest.mark.parametrize(

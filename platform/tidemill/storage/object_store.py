@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,12 +33,14 @@ __all__ = ["ObjectStore"]
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 _ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(?:/[^?#@:]*)?")
 _ODD = re.compile(r"[\x01-\x1f\x7f%]")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
 _PART = 8 << 20
 """Bytes of a part of an upload."""
 _CHUNK = 1 << 20
 """Bytes of a stream that are asked of the connection at once."""
 _AT_ONCE = 2
-_PATIENCE = dt.timedelta(seconds=60)
+_FOR_EVER = dt.timedelta(days=365)
+_TAKEN = (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError)
 
 
 class ObjectStore:
@@ -46,12 +49,15 @@ class ObjectStore:
     Credentials, region and endpoint come from the environment, as each provider names them
     (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...), never from the address. What is written is
     kept in a temporary file until its hash is known, then sent. A request that fails for the
-    server's or the network's sake is tried again for a minute.
+    server's or the network's sake is tried again, and a read that broke off goes on where it was,
+    in the same version or not at all.
 
     Parameters
     ----------
     address : str
         ``s3://BUCKET/PREFIX``. The bucket must be there.
+    patience_seconds : float
+        For how long a request is tried again; a third of it is the silence after which it is.
 
     Raises
     ------
@@ -67,10 +73,10 @@ class ObjectStore:
     files.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, patience_seconds: float = 60) -> None:
         self.address = address.rstrip("/")
         self._folders: set[str] = set()
-        self._bucket = _opened(self.address)
+        self._bucket = _opened(self.address, dt.timedelta(seconds=patience_seconds))
 
     def read(self, key: str) -> bytes:
         """One request."""
@@ -149,7 +155,7 @@ class ObjectStore:
                 return None
 
     def commit(self, key: str, content: bytes, *, expected: str | None) -> str:
-        """One request that the server compares; after a lost answer the manifest is read."""
+        """One request that the server compares; where its answer is lost the manifest is read."""
         path = _path(key)
         if expected is None:
             self._require_place(key)
@@ -158,10 +164,12 @@ class ObjectStore:
             try:
                 put = self._bucket.put(path, content, mode=mode, use_multipart=False)
                 return str(put["e_tag"])
-            except (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError):
+            except (*_TAKEN, GenericError) as exc:
                 found, tag = self.manifest(key) or (None, None)
-        if found == content and tag is not None:
-            return tag
+                if found == content and tag is not None:
+                    return tag
+                if not isinstance(exc, _TAKEN):
+                    raise
         raise CommitConflict(
             f"{self._at(key)} was committed by another one meanwhile",
             remedy="run the same command again: it begins from what is there now",
@@ -224,8 +232,19 @@ class ObjectStore:
 
     def _send(self, writer: _Writer) -> None:
         writer.file.flush()
-        place = Path(writer.file.name)
-        self._bucket.put(_path(writer.key), place, chunk_size=_PART, max_concurrency=_AT_ONCE)
+        send = partial(
+            self._bucket.put,
+            _path(writer.key),
+            Path(writer.file.name),
+            chunk_size=_PART,
+            max_concurrency=_AT_ONCE,
+        )
+        try:
+            send()
+        except (NotFoundError, FileNotFoundError) as exc:
+            if _code(exc) == "NoSuchBucket":
+                raise
+            send()  # the parts were put together, and the answer was lost
         digest = writer.digest.hexdigest()
         writer.stored = StoredObject(writer.key, writer.count, digest)
 
@@ -235,11 +254,11 @@ class ObjectStore:
         try:
             yield
         except (NotFoundError, FileNotFoundError) as exc:
-            if "NoSuchBucket" in str(exc):
+            if _code(exc) == "NoSuchBucket":
                 raise self._refused(key, exc) from exc
             raise self._missing(key) from exc
         except GenericError as exc:
-            if "416" in str(exc) or "Range" in str(exc):
+            if "status code: 416 " in str(exc):
                 raise self._short(key, first) from exc
             raise self._refused(key, exc) from exc
         except (BaseError, OSError) as exc:
@@ -268,8 +287,10 @@ class ObjectStore:
         )
 
     def _refused(self, key: str, exc: BaseException) -> StorageFailed:
+        code = _code(exc)
+        why = f"its server answers {code}" if code else str(exc).splitlines()[0][:300]
         return StorageFailed(
-            f"{self._at(key)}: {str(exc).splitlines()[0][:300]}",
+            f"{self._at(key)}: {why}",
             remedy="look whether the bucket is there, whether the credentials in the environment "
             "hold and may write to it, and whether its endpoint answers; then run the same again",
             path=self._at(key),
@@ -336,7 +357,13 @@ def _key(path: str) -> str:
     return re.sub(r"%([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), path)
 
 
-def _opened(address: str) -> Any:
+def _code(exc: BaseException) -> str:
+    """The server's own word for an error; none where it only hung up."""
+    found = _CODE.search(str(exc))
+    return found[1] if found else ""
+
+
+def _opened(address: str, patience: dt.timedelta) -> Any:
     if _ADDRESS.fullmatch(address) is None:
         # Not repeated: what stands there may be a secret.
         raise UsageError(
@@ -345,8 +372,10 @@ def _opened(address: str) -> Any:
             remedy="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL in the "
             "environment, and leave the bucket and the prefix in the address",
         )
-    retry: Any = {"max_retries": 10, "retry_timeout": _PATIENCE}
-    options: Any = {"timeout": _PATIENCE, "connect_timeout": dt.timedelta(seconds=10)}
+    retry: Any = {"max_retries": 10, "retry_timeout": patience}
+    # However long an answer is: only silence is too long.
+    options: Any = {"timeout": _FOR_EVER, "read_timeout": patience / 3}
+    options["connect_timeout"] = min(patience / 3, dt.timedelta(seconds=10))
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     config: Any = {}
     if endpoint:
