@@ -24,6 +24,10 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidemill"
+
+
 class Settings(BaseSettings):
     """Machine and services.
 
@@ -37,6 +41,9 @@ class Settings(BaseSettings):
         not depend on it.
     engine_setting : str
         What named it.
+    cache_dir, cache_gb : Path, float
+        Where copies of what lies in a store apart are kept on this machine
+        (``TIDEMILL_CACHE_DIR``), and how much at most (``TIDEMILL_CACHE_GB``).
     mlflow_tracking_uri : str or None
         ``MLFLOW_TRACKING_URI``; None means the workspace's own sqlite store.
     prefect_api_url : str or None
@@ -48,8 +55,15 @@ class Settings(BaseSettings):
     workers: int = Field(default_factory=_usable_cores, ge=1, le=256)
     engine: str = Field("local", min_length=1)
     engine_setting: str = "TIDEMILL_ENGINE"
+    cache_dir: Path = Field(default_factory=_cache_dir)
+    cache_gb: float = Field(20.0, gt=0)
     mlflow_tracking_uri: str | None = Field(None, validation_alias="MLFLOW_TRACKING_URI")
     prefect_api_url: str | None = Field(None, validation_alias="PREFECT_API_URL")
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of copies that are kept on this machine."""
+        return int(self.cache_gb * 2**30)
 
     def tracking_uri(self, root: Path) -> str:
         """The MLflow store of the workspace at ``root``."""

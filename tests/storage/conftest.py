@@ -27,6 +27,15 @@ __all__ = ["s3_files"]
 EVENTS = {"open", "os.link", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
 
 
+OUTSIDE = Path(__file__).parent / "outside"
+
+
+@pytest.fixture
+def outside(monkeypatch):
+    """A small package with a store is installed, with its metadata."""
+    monkeypatch.syspath_prepend(str(OUTSIDE))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MB."""

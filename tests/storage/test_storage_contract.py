@@ -34,16 +34,9 @@ from tidemill.storage.posix import PosixStore
 from tidemill.testing.bad_stores import BAD_STORES, bad_store
 from tidemill.testing.stores import StoreContract, kept
 
-OUTSIDE = Path(__file__).parent / "outside"
 RECIPE = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 _FAILURES = (AssertionError, pytest.fail.Exception, OSError, IntegrityError, CommitConflict)
-
-
-@pytest.fixture
-def outside(monkeypatch):
-    """A small package with a store is installed, with its metadata."""
-    monkeypatch.syspath_prepend(str(OUTSIDE))
 
 
 class TestPosixStore(StoreContract):

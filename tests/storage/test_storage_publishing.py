@@ -12,14 +12,6 @@ from tidemill.errors import IntegrityError, StorageFailed, UsageError
 from tidemill.storage import StoreFolder, commit_directory, open_store, publish
 from tidemill.storage.posix import PosixStore
 
-OUTSIDE = Path(__file__).parent / "outside"
-
-
-@pytest.fixture
-def outside(monkeypatch):
-    """A small package with a store is installed, with its metadata."""
-    monkeypatch.syspath_prepend(str(OUTSIDE))
-
 
 def content(folder: Path) -> dict[str, bytes] | None:
     """Every file below a folder; None where there is none."""
@@ -50,7 +42,7 @@ OLD = {"a": b"older", "gone": b"old"}
 
 
 def publish_new(place: Path, parts: StoreFolder, beside: Path | None = None) -> None:
-    objects = {"a": (parts, "x"), "below/it/b": (parts, "y")}
+    objects = {"a": (parts, "x", ""), "below/it/b": (parts, "y", "")}
     publish(place, objects, {"manifest.json": b"{}"}, beside=beside)
 
 
@@ -172,9 +164,9 @@ def test_what_cannot_be_published_leaves_the_place_as_it_was(outside, tmp_path):
         parts = stored(f"{scheme}://{tmp_path}/store-{scheme}", x=b"one", y=b"two")
         publish_new(place, parts)
         with pytest.raises(IntegrityError, match=r"parts/z is missing"):
-            publish(place, {"a": (parts, "y"), "b": (parts, "z")}, {})
+            publish(place, {"a": (parts, "y", ""), "b": (parts, "z", "")}, {})
         with pytest.raises(UsageError, match="no key of a store"):
-            publish(place, {"../a": (parts, "x")}, {})
+            publish(place, {"../a": (parts, "x", "")}, {})
         assert content(place) == NEW
         assert [path.name for path in place.parent.iterdir()] == ["validated"]
 
@@ -183,7 +175,7 @@ def test_a_full_disk_leaves_the_place_as_it_was(tmp_path, small_disk):
     """Copies that do not fit are taken away again; the error names the file."""
     parts = stored(str(tmp_path / "store"), x=b"one", y=bytes(9 << 20))
     place = small_disk / "validated"
-    publish(place, {"a": (parts, "x")}, {"manifest.json": b"{}"})
+    publish(place, {"a": (parts, "x", "")}, {"manifest.json": b"{}"})
     with pytest.raises(StorageFailed, match="No space left"):
         publish_new(place, parts)
     assert content(place) == {"a": b"one", "manifest.json": b"{}"}
@@ -202,7 +194,7 @@ def test_copies_are_read_in_bounded_pieces(outside, tmp_path, monkeypatch):
         read_range(self, key, first, buffer)
 
     monkeypatch.setattr(type(store), "read_range", counted)
-    publish(tmp_path / "place", {"x": (StoreFolder(store.address, "parts"), "x")}, {})
+    publish(tmp_path / "place", {"x": (StoreFolder(store.address, "parts"), "x", "")}, {})
     assert (tmp_path / "place" / "x").read_bytes() == bytes(5 << 20) + b"end"
     assert max(taken) <= 1 << 20
     assert sum(taken) == (5 << 20) + 3

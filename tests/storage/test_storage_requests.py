@@ -151,6 +151,7 @@ def test_names_are_not_taken_for_answers(store, proxy):
 @pytest.mark.parametrize("then", [None, "gone"])
 def test_a_large_object_is_whole_although_its_end_was_not_answered(then, store, proxy):
     """Asked again, a server puts it together again, or knows of no such upload any more."""
+    store = ObjectStore(store.address, patience_seconds=20)
     proxy.breaks("lost", "POST", "uploadId=")
     if then:
         proxy.breaks(then, "POST", "uploadId=")

@@ -164,10 +164,9 @@ def show_quarantine(
 ) -> None:
     """Show refused rows with their position, every reason and the value that offends."""
     from tidemill.ingestion import count_reasons, read_quarantine, refused_rows
-    from tidemill.storage import StoreFolder
 
-    screen = Screen(as_json=as_json)
-    folder = StoreFolder.at(existing(workspace).quarantine)
+    screen, place = Screen(as_json=as_json), existing(workspace)
+    folder = place.stored(place.quarantine)
     if as_csv:
         _write_csv(islice(refused_rows(folder), limit))
         return

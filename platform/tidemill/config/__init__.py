@@ -11,6 +11,7 @@ from tidemill.config.document import (
     params_text,
     read_params,
     set_params,
+    storage_url,
 )
 from tidemill.config.monitoring import (
     AlertRule,
@@ -34,6 +35,7 @@ from tidemill.config.sections import (
     ReductionConfig,
     RegistrationConfig,
     ShardingConfig,
+    StorageConfig,
     TrainingConfig,
     TuningConfig,
 )
@@ -57,6 +59,7 @@ __all__ = [
     "RegistrationConfig",
     "RetrainingConfig",
     "ShardingConfig",
+    "StorageConfig",
     "TrainingConfig",
     "TuningConfig",
     "WindowConfig",
@@ -66,4 +69,5 @@ __all__ = [
     "params_text",
     "read_params",
     "set_params",
+    "storage_url",
 ]

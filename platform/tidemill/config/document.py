@@ -21,6 +21,8 @@ from tidemill.config.sections import UNTOLD, TrainingConfig
 from tidemill.config.tree import nearest_setting, setting_of
 from tidemill.errors import ConfigError, WorkspaceMissing
 
+_STORAGE = re.compile(r"""^["']?storage["']?\s*:|[{,]\s*["']?storage["']?\s*:""", re.MULTILINE)
+
 __all__ = [
     "changed_settings",
     "load_params",
@@ -28,6 +30,7 @@ __all__ = [
     "params_text",
     "read_params",
     "set_params",
+    "storage_url",
 ]
 
 
@@ -42,6 +45,16 @@ def load_params(root: Path) -> Params:
         If it is not valid YAML, or a key or value is wrong; all problems in one error.
     """
     return read_params(params_text(root))
+
+
+def storage_url(root: Path) -> str | None:
+    """``storage.url`` of ``root/params.yaml``; None where there is none, or it is not valid."""
+    try:
+        text = params_text(root)
+        # A twentieth of a second for those who have no such section is not worth it.
+        return read_params(text).storage.url if _STORAGE.search(text) else None
+    except (ConfigError, WorkspaceMissing):
+        return None
 
 
 def params_text(root: Path) -> str:

@@ -22,6 +22,7 @@ from tidemill.config.sections import (
     RegistrationConfig,
     Section,
     ShardingConfig,
+    StorageConfig,
     TrainingConfig,
     TuningConfig,
 )
@@ -43,17 +44,18 @@ class Params(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     registration: RegistrationConfig = RegistrationConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    storage: StorageConfig = StorageConfig()
     stages: dict[str, OwnStageConfig] = Field(
         default_factory=dict, description="stages of your own, by name"
     )
 
     @model_serializer(mode="wrap")
-    def _without_stages_where_there_are_none(
+    def _without_what_most_have_not(
         self, serialize: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        """A run in MLflow tells all settings, and most have none."""
+        """A run in MLflow tells all settings; most have no own stages, and no store apart."""
         document: dict[str, Any] = serialize(self)
-        return {name: each for name, each in document.items() if name != "stages" or each}
+        return {name: each for name, each in document.items() if each not in ({}, {"url": None})}
 
     @property
     def model_name(self) -> str:

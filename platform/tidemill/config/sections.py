@@ -355,6 +355,16 @@ class EvaluationConfig(Section):
     )
 
 
+class StorageConfig(Section):
+    """Where the rows lie."""
+
+    url: str | None = Field(
+        None,
+        description="a store that all workers reach, for example s3://BUCKET/PREFIX; "
+        "null: the workspace's own folder",
+    )
+
+
 class RegistrationConfig(Section):
     """The registry and the promotion."""
 

@@ -70,6 +70,8 @@ class Store(Protocol):
     Replacing
         Of several writers of one key the last to end wins. A reader gets bytes of one version in
         one call, and in one stream; two calls may get two.
+    Copying
+        A copy is whole or absent, and costs the caller none of its bytes. What is copied stays.
     Committing
         A manifest is written last, and by compare and swap: of several who expect the same tag one
         wins, and the others get ``CommitConflict`` and leave what is there. To commit what is
@@ -123,6 +125,9 @@ class Store(Protocol):
 
     def replace(self, key: str, *, durable: bool = True) -> AbstractContextManager[ObjectWriter]:
         """Write an object of that key, in the place of what is there."""
+
+    def copy(self, key: str, to: str) -> None:
+        """Let the key ``to`` hold what ``key`` holds, in the place of what is there; durable."""
 
     def manifest(self, key: str) -> tuple[bytes, str] | None:
         """A manifest and its tag, which names this version of it; None where there is none."""

@@ -8,7 +8,14 @@ from pathlib import Path
 from tidemill.contracts import Split
 from tidemill.ingestion.scan_receipt import PARTS, QUARANTINE, ScanReceipt
 from tidemill.schema import TableSchema
-from tidemill.storage import MANIFEST, PartEntry, StoreFolder, ValidatedManifest, publish
+from tidemill.storage import (
+    MANIFEST,
+    PartEntry,
+    StoreFolder,
+    ValidatedManifest,
+    objects_of,
+    publish,
+)
 
 __all__ = ["commit_rows"]
 
@@ -39,9 +46,8 @@ def commit_rows(
             for split, receipt in zip(splits, receipts, strict=True)
         ),
     )
-    refused = [r.quarantine.path for r in receipts if r.quarantine.rows]
-    publish(quarantine, {name: (work.below(QUARANTINE), name) for name in refused}, {})
-    valid = [receipt.part.path for receipt in receipts]
-    objects = {name: (work.below(PARTS), name) for name in valid}
-    publish(out, objects, {MANIFEST: manifest.to_bytes()})
+    refused = [receipt.quarantine for receipt in receipts if receipt.quarantine.rows]
+    publish(quarantine, objects_of(work.below(QUARANTINE), refused), {})
+    valid = [receipt.part for receipt in receipts]
+    publish(out, objects_of(work.below(PARTS), valid), {MANIFEST: manifest.to_bytes()})
     return manifest

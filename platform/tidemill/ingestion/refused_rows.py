@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.storage import ObjectFile, StoreFolder, open_store, read_blocks
+from tidemill.storage import StoreFolder, read_blocks
 
 __all__ = ["count_reasons", "offending", "read_quarantine", "refused_rows"]
 
@@ -68,7 +68,6 @@ def count_reasons(folder: StoreFolder) -> Counter[str]:
 
 
 def _tables(folder: StoreFolder) -> Iterator[pa.Table]:
-    store = open_store(folder.store)
-    for key in store.list_keys(folder.folder):
-        if key.endswith(".parquet"):
-            yield from read_blocks(ObjectFile(store, key))
+    for name in folder.names():
+        if name.endswith(".parquet"):
+            yield from read_blocks(folder.file(name))

@@ -41,6 +41,7 @@ def overridden(workspace: Workspace, assignments: Sequence[str]) -> Iterator[dic
         return
     before = params_text(workspace.root)
     after = set_params(before, list(assignments))
+    _require_the_same_store(before, after)
     write_hashed(_note(workspace), {"before": before, "after": after})
     try:
         write_bytes(workspace.params, after.encode())
@@ -113,6 +114,15 @@ def _left_by_a_killed_run(workspace: Workspace) -> tuple[str, str] | None:
         return None
     found = read_hashed(path, remedy="see that params.yaml says what you mean, then delete it")
     return found["before"], found["after"]
+
+
+def _require_the_same_store(before: str, after: str) -> None:
+    """The run has asked its workers already whether they see the store."""
+    if "storage.url" in changed_settings(before, after):
+        raise ConfigError(
+            "storage.url cannot be set for one run: its outputs would lie elsewhere than the rest",
+            remedy="write it into params.yaml, and run again",
+        )
 
 
 def _said(before: str, after: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class Lesson:
         if rehearse:
             old = self._reduced(_spread(self.manifest.of_origin("").of(Role.TRAIN)))
             old = old.sample(sum(train.rows))
-            train = replace(train, blocks=(*train.blocks, *old.blocks))
+            train = train.followed_by(old)
         return train, validation
 
     def all_blocks(self) -> tuple[ReducedBlocks, ReducedBlocks]:
@@ -89,7 +89,7 @@ class Lesson:
             for number, file in enumerate(files)
         ]
         more = self._reduced(parts, folder)
-        return replace(blocks, blocks=(*blocks.blocks, *more.blocks))
+        return blocks.followed_by(more)
 
     def _reduced(self, parts: list[ReducePart], rows: StoreFolder | None = None) -> ReducedBlocks:
         return reduce_parts(

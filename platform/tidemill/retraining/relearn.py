@@ -129,7 +129,7 @@ def _learn(
     warm = _warm(taught)
     known, nothing = lesson.warm_blocks(rehearse) if warm else lesson.all_blocks()
     held_out = lesson.with_files(nothing, proof.files, proof.folder)
-    rows = replace(known, blocks=(*known.blocks, *held_out.blocks))
+    rows = known.followed_by(held_out)
     schema, said = lesson.manifest.schema, taught.document
     learn = partial(
         fit,

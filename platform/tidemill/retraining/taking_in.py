@@ -28,6 +28,7 @@ from tidemill.storage import (
     ShardManifest,
     StoreFolder,
     ValidatedManifest,
+    hash_file,
     hash_json,
     hashed_bytes,
     is_left,
@@ -140,7 +141,7 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
 
 def _validate(context: StageContext, job: RetrainingJob, schema: TableSchema) -> None:
     params, folder = job.params, job.folder
-    dataset = live_dataset(params.dataset, f"{job.gathered}/{FILES}")
+    dataset = live_dataset(params.dataset, f"{job.gathered}/{FILES}".removeprefix("file://"))
     suite = folder / "suite.json"
     given = load_suite(context.workspace.root / params.ingestion.suite)
     write_json(suite, row_wise_suite(given, schema))
@@ -168,18 +169,19 @@ def _parts(manifest: ValidatedManifest, side: str) -> tuple[PartEntry, ...]:
 def _publish_set(job: RetrainingJob, manifest: ValidatedManifest) -> None:
     files = [part.file for part in manifest.parts]
     rows, place = job.workspace.stored(job.validated), job.live.validated.name
+    learnt = Receipts(job.gathered).held(LEARNT_IDS)[LEARNT_IDS]
     note = {
         "name": job.live.name,
         "rows": sum(file.rows for file in files),
         "content": hash_json([file.sha256 for file in files]),
-        "learnt": Receipts(job.gathered).held(LEARNT_IDS)[LEARNT_IDS],
+        "learnt": learnt,
     }
     publish(
         job.live.place,
         {
-            **{f"{place}/{file.path}": (rows, file.path) for file in files},
-            _REPORT: (StoreFolder.at(job.folder), _REPORT),
-            LEARNT_IDS: (job.gathered, LEARNT_IDS),
+            **{f"{place}/{file.path}": (rows, file.path, file.sha256) for file in files},
+            _REPORT: (StoreFolder.at(job.folder), _REPORT, hash_file(job.folder / _REPORT)),
+            LEARNT_IDS: (job.gathered, LEARNT_IDS, learnt),
         },
         {f"{place}/{MANIFEST}": manifest.to_bytes(), SET_NOTE: hashed_bytes(note)},
         beside=job.workspace.live.parent,  # outside data/live: DVC hashes all that lies there

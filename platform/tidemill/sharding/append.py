@@ -96,10 +96,11 @@ def append_sets(
         were.
     """
     whole = source.shard_manifest().of_origin("")
-    objects, documents = {name: (source, name) for name in whole.files()}, {}
+    objects, documents = {name: (source, name, has) for name, has in whole.files().items()}, {}
     for name, folder in sets:
         own, place = folder.shard_manifest(), f"{APPENDED}/{name}"
-        objects |= {f"{place}/{each}": (folder, each) for each in own.files()}
+        found = own.files().items()
+        objects |= {f"{place}/{name}": (folder, name, has) for name, has in found}
         documents[f"{place}/{MANIFEST}"] = own.to_bytes()
         shards = (*whole.shards, *joined(own, name, first=len(whole.shards)))
         whole = replace(whole, shards=shards)

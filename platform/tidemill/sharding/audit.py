@@ -96,7 +96,8 @@ def _verify_shard(
 ) -> list[ShardProblem]:
     problems = list(_verify_profile(folder, shard))
     try:
-        texts = _verify_rows(manifest, folder.verified(shard.file), shard)
+        folder.verify(shard.file.path, shard.file.sha256)  # the store's own bytes
+        texts = _verify_rows(manifest, folder.file(shard.file.path), shard)
     except IntegrityError as exc:
         texts = [exc.message]
     return [*(ShardProblem(shard.file.path, text) for text in texts), *problems]

@@ -126,7 +126,8 @@ def shard(
         progress=_stretch(progress, len(tasks), len(tasks) + len(shards)),
     )
     result = _manifest(manifest.schema, plan, entries, key)
-    publish(out, {name: (made, name) for name in result.files()}, {MANIFEST: result.to_bytes()})
+    objects = {name: (made, name, sha256) for name, sha256 in result.files().items()}
+    publish(out, objects, {MANIFEST: result.to_bytes()})
     for warning in Receipts(work).made_anew("pieces and shards"):
         if warned is not None:
             warned(warning)

@@ -134,7 +134,7 @@ def _placed(
     plan: ShardPlan, folder: StoreFolder, part: PartBlocks
 ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
     """The rows, and ``slot * groups + group`` of each; below 0 where it is left out."""
-    blocks = read_blocks(folder.file(part.file), blocks=part.blocks)
+    blocks = read_blocks(folder.near(part.file), blocks=part.blocks)
     table = pa.concat_tables(blocks).unify_dictionaries()
     facts = facts_of(table, plan.wanted, part.place)
     slots, order = plan.slot_of(facts), plan.order_of(facts)

@@ -6,9 +6,9 @@ Each stage that uses it compares it with its hashes first; what is damaged is ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from tidemill.storage import (
     hash_json,
     open_store,
     read_blocks,
+    read_nearby,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class ReducedBlocks:
         ``float64`` or ``int32``.
     warnings : tuple of str
         What a person should know of them.
+    hashes : mapping of str to mapping
+        Where they lie in a store apart: by part, the SHA-256 of ``x`` and ``y``. They are read
+        from copies on this machine, so that only the first pass asks the store.
     """
 
     folder: StoreFolder
@@ -64,6 +68,7 @@ class ReducedBlocks:
     blocks: tuple[tuple[str, int, int], ...]
     target_dtype: str
     warnings: tuple[str, ...] = ()
+    hashes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -75,14 +80,21 @@ class ReducedBlocks:
         stem, first, rows = self.blocks[block]
         X = np.empty((rows, len(self.names)), np.float32)
         y = np.empty(rows, self.target_dtype)
-        store = open_store(self.folder.store)
         for array, kind in ((X, "x"), (y, "y")):
-            row_bytes = array.strides[0]
-            store.read_range(self.folder.key(f"{stem}.{kind}"), first * row_bytes, array.data)
+            key, start = self.folder.key(f"{stem}.{kind}"), first * array.strides[0]
+            if self.hashes:
+                read_nearby(self.folder.store, key, self.hashes[stem][kind], start, array.data)
+            else:
+                open_store(self.folder.store).read_range(key, start, array.data)
         return X, y
 
     def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
         return (self.read(block) for block in range(len(self.blocks)))
+
+    def followed_by(self, others: ReducedBlocks) -> ReducedBlocks:
+        """The same blocks, and after them those of other parts of the same folder."""
+        hashes = {**self.hashes, **others.hashes}
+        return replace(self, blocks=(*self.blocks, *others.blocks), hashes=hashes)
 
     def sample(self, max_rows: int) -> ReducedBlocks:
         """The same share of every block, at most ``max_rows`` rows in all."""
@@ -165,7 +177,7 @@ def reduce_parts(
         reducer=reducer,
         schema=schema,
     )
-    context.engine.map(function, parts, label=label, progress=context.progress)
+    left = context.engine.map(function, parts, label=label, progress=context.progress)
     blocks = []
     for part in parts:
         first = 0
@@ -176,7 +188,9 @@ def reduce_parts(
     dtype = "float64" if schema.task is Task.REGRESSION else "int32"
     stored = workspace.stored(folder)
     healed = Receipts(stored).made_anew("reduced matrices")
-    return ReducedBlocks(stored, names, tuple(blocks), dtype, healed)
+    hashes = {part.stem: each for part, each in zip(parts, left, strict=True)}
+    told = hashes if stored.apart else {}
+    return ReducedBlocks(stored, names, tuple(blocks), dtype, healed, told)
 
 
 def _forget_others(workspace: Workspace, folder: Path) -> None:
@@ -194,11 +208,12 @@ def _reduce_part(
     rows: StoreFolder,
     reducer: Reducer,
     schema: TableSchema,
-) -> None:
-    """Make the objects of a part, or find them finished."""
+) -> dict[str, str]:
+    """Make the objects of a part, or find them finished; the hashes of ``x`` and ``y``."""
     receipts, names = Receipts(folder), (f"{part.stem}.x", f"{part.stem}.y")
-    if receipts.done(part.stem) is not None:
-        return
+    finished = receipts.done(part.stem)
+    if finished:  # an earlier release told no hashes
+        return finished
     shard = rows.verified(part.file)
     # Not flushed to the disk: the receipt has their hashes.
     with ExitStack() as stack:
@@ -210,5 +225,6 @@ def _reduce_part(
             y = encode_target(table[schema.target.name], schema)
             xs.write(np.ascontiguousarray(reducer.transform(table)).data)
             ys.write(np.ascontiguousarray(y).data)
-    hashes = (xs.stored.sha256, ys.stored.sha256)
-    receipts.finish(part.stem, {}, dict(zip(names, hashes, strict=True)))
+    hashes = {"x": xs.stored.sha256, "y": ys.stored.sha256}
+    receipts.finish(part.stem, hashes, dict(zip(names, hashes.values(), strict=True)))
+    return hashes

@@ -60,7 +60,7 @@ def leave_candidate(
     """
     features = [column.name for column in manifest.schema.features]
     first = manifest.of(Role.TRAIN)[0]
-    example = read_block(shards.file(first.file.path), 0, columns=features)
+    example = read_block(shards.near(first.file.path), 0, columns=features)
     lessons = lessons_metadata(learnt)
     if judged is not None:
         seal = read_json(judged / "model" / "candidate.json")

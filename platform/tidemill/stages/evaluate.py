@@ -25,7 +25,6 @@ from tidemill.storage import (
     ShardManifest,
     Workspace,
     commit_directory,
-    discard_directory,
     fresh_directory,
     hash_files,
     write_hashed,
@@ -132,9 +131,9 @@ def _warnings(
 
 def _copies(context: StageContext, manifest: ShardManifest) -> Copies:
     workspace = context.workspace
-    work = fresh_directory(workspace.work("evaluate", "copies"))
+    work = workspace.fresh(workspace.work("evaluate", "copies"))
     found = count_copies(manifest, context.shards, workspace.stored(work), context.engine)
-    discard_directory(work)
+    workspace.discard(work)
     return found
 
 

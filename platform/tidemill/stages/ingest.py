@@ -52,7 +52,7 @@ def run_ingest(
         engine=context.engine,
         progress=context.progress,
     )
-    discard_directory(work.parent)
+    workspace.discard(work.parent)
     return _told(result)
 
 

@@ -28,7 +28,6 @@ from tidemill.storage import (
     Workspace,
     commit_directory,
     copy_folder,
-    discard_directory,
     find_hashed,
     fresh_directory,
     hash_file,
@@ -150,7 +149,7 @@ def _refit(
         "unseen": None if unseen is None else unseen.to_json(),
     }
     _leave(context, manifest, work / "reducer", fitted.estimator, document)
-    discard_directory(work)
+    workspace.discard(work)
     return document
 
 

@@ -40,8 +40,6 @@ from tidemill.storage import (
     ObjectFile,
     SourceFiles,
     StoreFolder,
-    discard_directory,
-    fresh_directory,
     hash_json,
     open_store,
 )
@@ -108,7 +106,8 @@ def score_files(
     schema = _readable(loaded, {column.name for column in listing.columns}, dataset, source)
     # Named by the output: two tables may be scored at once, and a killed score leaves nothing
     # that the next one to the same place does not clear away.
-    work = fresh_directory(context.workspace.work("score", hash_json(str(output.absolute()))[:16]))
+    work = context.workspace.work("score", hash_json(str(output.absolute()))[:16])
+    context.workspace.fresh(work)
     try:
         seen, notes = _seen(context, params.model_name, loaded, work / "reference")
         function = partial(
@@ -129,7 +128,7 @@ def score_files(
         store = open_store(context.workspace.store())
         join_parts([ObjectFile(store, key) for key in scored.parts], output)
     finally:
-        discard_directory(work)
+        context.workspace.discard(work)
     facts = {
         **_counts(scored.rows, scored.found, schema.task),
         "model": params.model_name,

@@ -14,7 +14,6 @@ from tidemill.storage import (
     StoreFolder,
     ValidatedManifest,
     Workspace,
-    discard_directory,
     hash_file,
     hash_json,
 )
@@ -40,7 +39,7 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
         shards, warnings = _with_sets(job, key, sets)
     else:
         shards = job.cut(workspace.validated, sharding, key, out=workspace.shards)
-    discard_directory(work.parent)
+    workspace.discard(work.parent)
     return StageResult(
         stage="shard",
         facts={

@@ -308,5 +308,5 @@ def _measure_shard_baseline(
             classes=schema.classes,
             edges=schema.target.edges,
         )
-        for table in read_blocks(folder.file(file.path), columns=[schema.target.name])
+        for table in read_blocks(folder.near(file.path), columns=[schema.target.name])
     )

@@ -13,6 +13,8 @@ from tidemill.storage.atomic import (
     write_bytes,
     write_json,
 )
+from tidemill.storage.claims import Leftovers, claims_of, collect, find_leftovers
+from tidemill.storage.contents import CONTENTS, Contents, object_key
 from tidemill.storage.exchange import Exchange, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
@@ -44,6 +46,7 @@ from tidemill.storage.manifest import (
     ShardManifest,
     ValidatedManifest,
 )
+from tidemill.storage.nearby import brought, read_nearby
 from tidemill.storage.parquet import BlockWriter, read_block, read_blocks
 from tidemill.storage.piece_writer import PieceIndex, PieceWriter
 from tidemill.storage.placing import (
@@ -54,7 +57,7 @@ from tidemill.storage.placing import (
     place_of,
     put_in_place,
 )
-from tidemill.storage.publishing import publish
+from tidemill.storage.publishing import objects_of, publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
 from tidemill.storage.remote_files import RemoteRanges
@@ -64,16 +67,19 @@ from tidemill.storage.stores import STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
 __all__ = [
+    "CONTENTS",
     "LEARNT_IDS",
     "MANIFEST",
     "SET_NOTE",
     "STORES",
     "BlockWriter",
+    "Contents",
     "Cutter",
     "Exchange",
     "FileEntry",
     "FileHeld",
     "FileLock",
+    "Leftovers",
     "LiveSet",
     "ObjectFile",
     "PartEntry",
@@ -87,6 +93,9 @@ __all__ = [
     "StoreFolder",
     "ValidatedManifest",
     "Workspace",
+    "brought",
+    "claims_of",
+    "collect",
     "commit_directory",
     "copy_folder",
     "digest_of",
@@ -94,6 +103,7 @@ __all__ = [
     "discard_file",
     "files_below",
     "find_hashed",
+    "find_leftovers",
     "fresh_directory",
     "hash_bytes",
     "hash_file",
@@ -106,6 +116,8 @@ __all__ = [
     "is_whole",
     "live_sets",
     "most_opens",
+    "object_key",
+    "objects_of",
     "open_store",
     "place_of",
     "publish",
@@ -116,6 +128,7 @@ __all__ = [
     "read_hashed",
     "read_json",
     "read_keyed",
+    "read_nearby",
     "read_output",
     "recut",
     "replaced_file",

@@ -186,9 +186,10 @@ class ShardManifest:
         """Rows of one role."""
         return sum(shard.file.rows for shard in self.of(role))
 
-    def files(self) -> tuple[str, ...]:
-        """The names of all shards and profiles."""
-        return tuple(name for shard in self.shards for name in (shard.file.path, shard.profile))
+    def files(self) -> dict[str, str]:
+        """The names of all shards and profiles, each with its SHA-256."""
+        hashes = {shard.file.path: shard.file.sha256 for shard in self.shards}
+        return hashes | {shard.profile: shard.profile_sha256 for shard in self.shards}
 
     def to_bytes(self) -> bytes:
         """The content of manifest.json, hashed."""

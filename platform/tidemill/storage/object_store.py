@@ -145,6 +145,12 @@ class ObjectStore:
             self._require_place(key)
             self._send(writer)
 
+    def copy(self, key: str, to: str) -> None:
+        """One request; the server's own limit (5 GB on Amazon's) holds."""
+        self._require_place(to)
+        with self._asking(key):
+            self._bucket.copy(_path(key), _path(to), overwrite=True)
+
     def manifest(self, key: str) -> tuple[bytes, str] | None:
         """One request; the tag is the server's."""
         with self._asking(key):

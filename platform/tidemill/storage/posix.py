@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = ["PosixStore", "is_key"]
+
+_PIECE_BYTES = 1 << 20
 
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 
@@ -114,6 +117,26 @@ class PosixStore:
         """Write a file beside its place, and rename it."""
         with self._writing(self._path(key), durable) as writer:
             yield writer
+
+    def copy(self, key: str, to: str) -> None:
+        """One more name of the file, as it is never edited; a second file without links."""
+        source, target = self._path(key), self._path(to)
+        _make(target, self._root)
+        beside = temporary_beside(target)
+        with self._opened(key) as file:
+            try:
+                os.link(source, beside)
+                os.fsync(file.fileno())
+            except OSError:
+                with self.replace(to) as copied:
+                    shutil.copyfileobj(file, copied, _PIECE_BYTES)
+                return
+        try:
+            with storage_errors(target):
+                beside.replace(target)
+                flush_folder(target.parent)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def manifest(self, key: str) -> tuple[bytes, str] | None:
         """A file and its SHA-256, which is the tag."""

@@ -1,41 +1,59 @@
-"""Objects of stores become a folder of the workspace, as a whole."""
+"""Objects of stores become a folder of the workspace, as a whole; or stay, and it names them."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 from tidemill.contracts import Store
 from tidemill.storage.atomic import commit_directory, discard_directory, fresh_directory
+from tidemill.storage.claims import wait_for_collector
+from tidemill.storage.contents import CLAIMS, CONTENTS, OBJECTS, Contents, object_key
+from tidemill.storage.manifest import FileEntry
 from tidemill.storage.posix import PosixStore
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import ObjectFile, open_store
 
-__all__ = ["publish"]
+__all__ = ["objects_of", "publish"]
+
+Published: TypeAlias = tuple[StoreFolder, str, str]
+"""The folder of a store, the name of an object there, and its SHA-256."""
 
 _PIECE_BYTES = 1 << 20
+_AT_ONCE = 16
+
+
+def objects_of(folder: StoreFolder, files: Iterable[FileEntry]) -> dict[str, Published]:
+    """Files of a folder, to be published by the names that they have there."""
+    return {file.path: (folder, file.path, file.sha256) for file in files}
 
 
 def publish(
     place: Path,
-    objects: Mapping[str, tuple[StoreFolder, str]],
+    objects: Mapping[str, Published],
     documents: Mapping[str, bytes],
     *,
     beside: Path | None = None,
 ) -> None:
     """Let a folder of the workspace hold exactly these objects and documents.
 
-    A crash leaves ``place`` as it was, absent, or new; never a mixture. The objects stay where
-    they are, so that the next run can publish them again. All is flushed to the disk.
+    Objects of a store apart stay there, as objects that are named by their content: the folder
+    holds the documents, and contents.json, which names the objects. It is written last, there and
+    here. A crash leaves ``place`` as it was, absent, or new; never a mixture. The objects stay
+    where they are, so that the next run can publish them again. All is flushed to the disk.
 
     Parameters
     ----------
     place : Path
         Whatever is there gives way.
-    objects : mapping of str to (StoreFolder, str)
-        Name below ``place``, with sub-folders joined by ``/``; the folder of a store and the name
-        there. A file of the same disk is linked, so nobody may edit it in place; others are copied.
+    objects : mapping of str to (StoreFolder, str, str)
+        Name below ``place``, with sub-folders joined by ``/``; the folder of a store, the name
+        there, and the SHA-256, which counts in a store apart. A file of the same disk is
+        linked, so nobody may edit it in place;
+        those of other stores are copied, but of a store apart.
     documents : mapping of str to bytes
         Name below ``place``, and content: manifests.
     beside : Path, optional
@@ -52,20 +70,63 @@ def publish(
 
     Notes
     -----
-    Memory: 1 MiB. Disk: the objects once more where they cannot be linked.
+    Memory: 1 MiB, and 200 bytes an object. Disk: the objects once more where they cannot be linked.
     """
-    stores = {address: open_store(address) for address in {at.store for at, _ in objects.values()}}
+    stores = {address: open_store(address) for address in {at.store for at, *_ in objects.values()}}
+    apart = {name: each for name, each in objects.items() if each[0].apart}
+    told = dict(documents)
+    if apart:
+        (address,) = {at.store for at, *_ in apart.values()}
+        told[CONTENTS] = _keep_apart(stores[address], apart, documents)
     staged = fresh_directory((beside or place.parent) / f".{place.name}.staged")
     try:
         folder = PosixStore(str(staged.absolute()))
-        for name, (at, given) in objects.items():
-            _bring(stores[at.store], at.key(given), folder, name)
-        for name, content in documents.items():
+        for name, (at, given, _) in objects.items():
+            if name not in apart:
+                _bring(stores[at.store], at.key(given), folder, name)
+        for name, content in told.items():
             with folder.replace(name, durable=False) as document:
                 document.write(content)
         commit_directory(staged, place, beside=beside)
     finally:
         discard_directory(staged)
+
+
+def _keep_apart(
+    store: Store, objects: Mapping[str, Published], documents: Mapping[str, bytes]
+) -> bytes:
+    """Name the objects by their content in their own store; what the folder then holds."""
+
+    def copy(each: Published) -> None:
+        at, given, sha256 = each
+        if at.key(given) != object_key(sha256):
+            store.copy(at.key(given), object_key(sha256))
+
+    def copy_again(each: Published) -> None:
+        if store.size(object_key(each[2])) is None:
+            copy(each)
+
+    names = {name: sha256 for name, (_, _, sha256) in objects.items()}
+    (owner,) = {at.apart for at, *_ in objects.values()}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(copy, objects.values()))
+        for name, content in documents.items():
+            names[name] = _kept(store, content)
+        contents = Contents(names)
+        told = contents.to_bytes()
+        store.commit(f"{CLAIMS}/{owner}/{contents.sha256}", told, expected=None)
+        # Claimed by nobody before, some may have been taken away meanwhile: not from now on.
+        wait_for_collector(store)
+        list(pool.map(copy_again, objects.values()))
+    for content in (*documents.values(), told):
+        _kept(store, content)
+    return told
+
+
+def _kept(store: Store, content: bytes) -> str:
+    with store.write(OBJECTS) as document:
+        document.write(content)
+    return document.stored.sha256
 
 
 def _bring(store: Store, key: str, folder: PosixStore, name: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from tidemill.storage.contents import Contents, object_key
 from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.manifest import MANIFEST, FileEntry, ShardEntry, ShardManifest, require_equal
+from tidemill.storage.nearby import brought, found_nearby
 from tidemill.storage.posix import PosixStore
 from tidemill.storage.stores import ObjectFile, open_store
 
@@ -23,11 +26,19 @@ class StoreFolder:
     Parameters
     ----------
     store, folder : str
-        The address of the store; the key of the folder.
+        The address of the store; the key of the folder, empty for the whole store.
+    apart : str
+        The workspace's name in a store apart from it, where what is published stays; empty in the
+        workspace's own.
+    contents : str
+        The hash of the :class:`Contents` that the folder is of, where it was published in a store
+        apart; ``folder`` then is a name in them.
     """
 
     store: str
     folder: str
+    apart: str = ""
+    contents: str = ""
 
     @classmethod
     def at(cls, place: Path) -> Self:
@@ -35,15 +46,34 @@ class StoreFolder:
         return cls(str(place.absolute().parent), place.name)
 
     def __str__(self) -> str:
-        return f"{self.store}/{self.folder}"
+        folder = f"{object_key(self.contents)}: {self.folder}" if self.contents else self.folder
+        return f"{self.store}/{folder}"
 
     def key(self, name: str) -> str:
-        """The key of an object in the folder."""
-        return f"{self.folder}/{name}"
+        """The key of an object in the folder.
+
+        Raises
+        ------
+        IntegrityError
+            If the folder was published in a store apart, and has no such object.
+        """
+        full = f"{self.folder}/{name}" if self.folder else name
+        if not self.contents:
+            return full
+        return object_key(Contents.kept(self.store, self.contents).of(full, str(self)))
 
     def below(self, name: str) -> Self:
         """A folder in the folder."""
-        return replace(self, folder=self.key(name))
+        return replace(self, folder=f"{self.folder}/{name}" if self.folder else name)
+
+    def names(self) -> Iterator[str]:
+        """The names of the objects in the folder, in order; of a store as it lists them."""
+        start = len(self.below("").folder)
+        if self.contents:
+            every: Iterator[str] = iter(Contents.kept(self.store, self.contents).names)
+        else:
+            every = open_store(self.store).list_keys(self.folder)
+        return (name[start:] for name in every if name.startswith(self.below("").folder))
 
     def scratch(self) -> Path:
         """Where a worker may keep as much, for a moment, as it writes here; it may not be there.
@@ -66,14 +96,23 @@ class StoreFolder:
         """
         return ObjectFile(open_store(self.store), self.key(name))
 
-    def verified(self, entry: FileEntry) -> ObjectFile:
+    def near(self, name: str) -> Path | ObjectFile:
+        """An object that was verified before: the copy on this machine, if there is one still."""
+        copy = found_nearby(self.key(name).rpartition("/")[2]) if self.contents else None
+        return copy or self.file(name)
+
+    def verified(self, entry: FileEntry) -> Path | ObjectFile:
         """An object of a manifest, to be read, after comparing its content with its hash.
+
+        Of a store apart it is copied to this machine, once (:mod:`tidemill.storage.nearby`).
 
         Raises
         ------
         IntegrityError
             If it is missing or its bytes differ.
         """
+        if self.apart:
+            return brought(self.store, self.key(entry.path), entry.sha256)
         self.verify(entry.path, entry.sha256)
         return self.file(entry.path)
 

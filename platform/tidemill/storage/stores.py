@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from tidemill.addresses import Implementations
-from tidemill.contracts import Store
+from tidemill.contracts import ObjectReader, Store
 from tidemill.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class ObjectFile(io.RawIOBase):
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = base + offset
         return self._at
+
+    def streamed(self) -> AbstractContextManager[ObjectReader]:
+        """All of it from front to back, in one request."""
+        return self._store.stream(self._key, 0, self._size)
 
     def readinto(self, buffer: Buffer) -> int:
         """Read up to the end of the buffer or of the object."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidemill.config import storage_url
+from tidemill.errors import UsageError
+from tidemill.storage.atomic import discard_directory, fresh_directory, write_bytes
+from tidemill.storage.contents import CONTENTS, Contents
+from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.store_folder import StoreFolder
+from tidemill.storage.stores import open_store
 
 __all__ = ["Workspace"]
+
+_WORK = "work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +27,82 @@ class Workspace:
     ----------
     root : Path
         Absolute.
+    url : str or None
+        ``storage.url`` of params.yaml: the store apart where its rows lie, and what workers share.
     """
 
     root: Path
+    url: str | None = None
 
     @classmethod
     def at(cls, root: Path | str = ".") -> Workspace:
         """The workspace at ``root``; whether it is one is for ``load_params`` to say."""
-        return cls(Path(root).resolve())
+        place = Path(root).resolve()
+        return cls(place, storage_url(place))
 
     def store(self) -> str:
-        """The address of the store that its data lie in: on a disk its own folder."""
-        return str(self.root)
+        """The address of the store that its data lie in: without ``storage.url`` its own folder."""
+        return self.url or str(self.root)
 
     def stored(self, place: Path) -> StoreFolder:
-        """One of its places, as workers reach it."""
-        return StoreFolder(self.store(), place.relative_to(self.root).as_posix())
+        """One of its places, as workers reach it.
+
+        Raises
+        ------
+        IntegrityError
+            If it was published in a store apart, and what names its objects is damaged.
+        UsageError
+            If it was published in a store apart, and params.yaml names none.
+        """
+        for folder in (place, *place.parents):
+            if folder == self.root:
+                break
+            if (folder / CONTENTS).is_file():
+                return self._published(folder, place.relative_to(folder).as_posix())
+        if self.url is None or not place.is_relative_to(self.hidden):
+            return StoreFolder(str(self.root), place.relative_to(self.root).as_posix())
+        work = place.relative_to(self.hidden).as_posix()
+        return StoreFolder(self.url, f"{_WORK}/{self.name()}/{work}", self.name())
+
+    def discard(self, place: Path) -> None:
+        """Take away one of its places below :attr:`hidden`, and what of it lies in the store.
+
+        Raises
+        ------
+        StorageFailed
+            If the disk or the store refuses.
+        """
+        discard_directory(place)
+        if self.url is not None:
+            open_store(self.url).discard(
+                f"{_WORK}/{self.name()}/{place.relative_to(self.hidden).as_posix()}"
+            )
+
+    def fresh(self, place: Path) -> Path:
+        """One of its places below :attr:`hidden`, empty; errors as of :meth:`discard`."""
+        self.discard(place)
+        return fresh_directory(place)
+
+    def name(self) -> str:
+        """Its name in a store that it shares with others; drawn when it is first asked for.
+
+        A copy of the folder has another.
+        """
+        drawn = self.hidden / "name"
+        if not drawn.is_file():
+            write_bytes(drawn, uuid.uuid4().hex.encode())
+        return hash_bytes(drawn.read_bytes() + str(self.root).encode())[:16]
+
+    def _published(self, folder: Path, below: str) -> StoreFolder:
+        if self.url is None:
+            raise UsageError(
+                f"the objects of {folder} lie in a store apart, and params.yaml names none",
+                remedy="set storage.url in params.yaml to the store that they were written to, or "
+                "make them anew here: tidemill run --force",
+                path=str(folder),
+            )
+        contents = Contents.read(folder).sha256
+        return StoreFolder(self.url, "" if below == "." else below, self.name(), contents)
 
     @property
     def params(self) -> Path:

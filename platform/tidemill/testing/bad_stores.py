@@ -184,6 +184,12 @@ class _FirstWins(PosixStore):
                 writer.target = self._root / "late"  # type: ignore[attr-defined]
 
 
+class _MovesWhatItCopies(PosixStore):
+    def copy(self, key: str, to: str) -> None:
+        super().copy(key, to)
+        self.discard(key)
+
+
 class _CommitsAnyway(PosixStore):
     def commit(self, key: str, content: bytes, **told: Any) -> str:
         _, told["expected"] = self.manifest(key) or (b"", None)
@@ -281,6 +287,7 @@ BAD_STORES: dict[str, type[PosixStore]] = {
     "test_an_error_leaves_nothing": _KeepsHalves,
     "test_readers_see_one_version": _ReadsTwice,
     "test_the_last_writer_wins": _FirstWins,
+    "test_a_copy_is_the_same": _MovesWhatItCopies,
     "test_a_commit_compares": _CommitsAnyway,
     "test_a_commit_again_is_no_conflict": _ForgetsWhatItSaid,
     "test_one_of_many_commits": _LooksThenWrites,

@@ -103,7 +103,8 @@ class StoreContract(RangeClauses):
     def test_no_key_is_the_folder_of_another(self, store: Store) -> None:
         """Whichever comes second is refused by its key, and the first stays."""
         kept(store, "one/two", b"1")
-        for write in (partial(kept, store), partial(store.commit, expected=None)):
+        commit = partial(store.commit, expected=None)
+        for write in (partial(kept, store), commit, lambda key, _: store.copy("one/two", key)):
             for key in ("one", "one/two/three", "one/two/three/four"):
                 with pytest.raises((StorageFailed, UsageError), match=key):
                     write(key, b"2")
@@ -115,6 +116,8 @@ class StoreContract(RangeClauses):
         doors += [store.discard, *_first_bytes(store), partial(_folder, store)]
         doors.append(partial(kept, store, content=b""))
         doors.append(partial(store.commit, content=b"", expected=""))
+        doors.append(partial(store.copy, to="b"))
+        doors.append(partial(store.copy, kept(store, "a", b"").key))
         for door in doors:
             for key in _OUTSIDE:
                 with pytest.raises(UsageError) as caught:
@@ -147,6 +150,20 @@ class StoreContract(RangeClauses):
             outer.write(b"last")
             kept(store, "a", b"first")
         assert store.read("a") == b"last"
+
+    def test_a_copy_is_the_same(self, store: Store) -> None:
+        """It holds what was copied, in the place of what was there, and each goes its own way."""
+        kept(store, "a/one", b"one")
+        kept(store, "b/two", b"two")
+        for to in ("b/two", "c/three/four", "a/one too"):
+            store.copy("a/one", to)
+            assert (store.read("a/one"), store.read(to)) == (b"one", b"one")
+        kept(store, "a/one", b"new")
+        store.discard("b/two")
+        assert (store.read("a/one"), store.read("c/three/four")) == (b"new", b"one")
+        with pytest.raises(IntegrityError, match="b/two"):
+            store.copy("b/two", "a/one")
+        assert store.read("a/one") == b"new"
 
     def test_a_commit_compares(self, store: Store) -> None:
         """A manifest is replaced where its tag is the one expected, and only there."""

@@ -76,6 +76,14 @@ class SqliteStore:
     def replace(self, key, *, durable=True):
         return self._writing(key, lambda _: key)
 
+    def copy(self, key, to):
+        if not _KEY.fullmatch(to):
+            raise UsageError(f"{to!r} is no key", remedy="join names by single slashes")
+        with self._open(key, "immediate") as database:
+            size, digest = self._row(database, key)
+            parts = [body for (body,) in self._parts(database, key, 0, -1)]
+            self._put(database, to, size, digest, parts)
+
     def manifest(self, key):
         with self._open(key) as database:
             _, tag = self._found(database, key)

@@ -1,0 +1,148 @@
+"""Which objects of a shared store are still claimed, and the rest taken away."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tidemill.contracts import Store
+from tidemill.errors import Busy, CommitConflict
+from tidemill.storage.contents import CLAIMS, OBJECTS, Contents
+from tidemill.storage.stores import open_store
+
+__all__ = ["Leftovers", "claims_of", "collect", "find_leftovers", "wait_for_collector"]
+
+COLLECTING = "collecting"
+"""The key of the note that lies there while objects are taken away."""
+
+_WAIT_SECONDS = 60.0
+_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Keys of what nobody needs: claims of workspaces, and objects that no other claim names."""
+
+    claims: tuple[str, ...]
+    objects: tuple[str, ...]
+
+
+def claims_of(address: str) -> dict[str, set[str]]:
+    """The hashes of the contents that each workspace claims, by its name; as the store lists."""
+    found: dict[str, set[str]] = {}
+    for key in open_store(address).list_keys(CLAIMS):
+        _, owner, sha256 = key.split("/")
+        found.setdefault(owner, set()).add(sha256)
+    return found
+
+
+def find_leftovers(address: str, owners: Collection[str], needed: Collection[str]) -> Leftovers:
+    """What :func:`collect` would take away; nothing is changed.
+
+    Parameters
+    ----------
+    address : str
+    owners : collection of str
+        The workspaces whose claims may be given up; those of others stay.
+    needed : collection of str
+        The hashes of the contents that their versions need.
+
+    Raises
+    ------
+    IntegrityError
+        If a claim that stays is damaged: what it names is not known.
+
+    Notes
+    -----
+    Memory: 200 bytes an object.
+    """
+    given_up, kept = [], set()
+    for owner, hashes in claims_of(address).items():
+        for sha256 in hashes:
+            if owner in owners and sha256 not in needed:
+                given_up.append(f"{CLAIMS}/{owner}/{sha256}")
+            else:
+                kept.add(sha256)
+    live = set(kept)
+    for sha256 in kept:
+        live.update(Contents.kept(address, sha256).names.values())
+    listed = open_store(address).list_keys(OBJECTS)
+    objects = tuple(key for key in listed if key.rpartition("/")[2] not in live)
+    return Leftovers(tuple(sorted(given_up)), objects)
+
+
+def collect(
+    address: str,
+    owners: Collection[str],
+    needed: Collection[str],
+    *,
+    take_over: bool = False,
+) -> Leftovers:
+    """Take away what nobody needs; parameters, errors and memory as of :func:`find_leftovers`.
+
+    Who publishes meanwhile waits for the end, then looks whether its objects are there still, and
+    puts those there again that are not: no claim ever names an object that is gone.
+
+    Parameters
+    ----------
+    take_over : bool
+        Go on where another one was killed; never while it runs.
+
+    Raises
+    ------
+    Busy
+        If another one is at it, or was killed.
+    """
+    store = open_store(address)
+    _begin(store, take_over=take_over)
+    try:
+        found = find_leftovers(address, owners, needed)
+        for key in (*found.claims, *found.objects):
+            store.discard(key)
+    finally:
+        store.discard(COLLECTING)
+    return found
+
+
+def wait_for_collector(store: Store, *, seconds: float = _WAIT_SECONDS) -> None:
+    """Return when nobody takes objects away.
+
+    Raises
+    ------
+    Busy
+        If somebody still does after ``seconds``.
+    """
+    ends = time.monotonic() + seconds
+    while (note := store.manifest(COLLECTING)) is not None:
+        if time.monotonic() > ends:
+            raise _busy(store, note[0])
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _begin(store: Store, *, take_over: bool) -> None:
+    """Say in the store who is at it, or end."""
+    said = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
+    content, tag = store.manifest(COLLECTING) or (b"", None)
+    if tag is not None and not take_over:
+        raise _busy(store, content)
+    try:
+        store.commit(COLLECTING, json.dumps(said).encode(), expected=tag)
+    except CommitConflict as exc:
+        content, _ = store.manifest(COLLECTING) or (b"{}", None)
+        raise _busy(store, content) from exc
+
+
+def _busy(store: Store, note: bytes) -> Busy:
+    said = json.loads(note)
+    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(said.get("since", 0)))
+    return Busy(
+        f"objects of {store.address} are being taken away, since {since} by process "
+        f"{said.get('process')} of {said.get('host')}",
+        remedy="wait until it has ended, and run the same again; if it was killed, run there or "
+        "here: tidemill data gc --yes --take-over",
+        **said,
+    )

@@ -1,0 +1,137 @@
+"""The main job and a retraining whose rows lie in a store apart leave what they leave here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tidemill.config import set_params
+from tidemill.engines import open_engine
+from tidemill.retraining import Order, retrain
+from tidemill.settings import Settings
+from tidemill.storage import ShardManifest, Workspace, hash_file, open_store, read_blocks
+from tidemill.storage.contents import Contents
+from tidemill.testing.shells import plain_shell
+from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+
+OWN = ("reports/summary.json",)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _surroundings():
+    with plain_shell():
+        yield
+
+
+def made(root: Path, url: str | None) -> Path:
+    """A workspace after one whole run, its rows in the store of that address."""
+    small_workspace(root, settings=["ingestion.batch_rows=700"])
+    path = root / "params.yaml"
+    text = set_params(path.read_text(), ["monitoring.retraining.max_regression=1.0"])
+    path.write_text(text + (f"\nstorage: {{url: '{url}'}}\n" if url else ""))
+    run_here(root)
+    return root
+
+
+def left(root: Path) -> dict[str, str]:
+    """The hash of each file below data, models and reports; of what lies apart, by its name."""
+    files = (file for top in ("data", "models", "reports") for file in (root / top).rglob("*"))
+    found = {str(file.relative_to(root)): hash_file(file) for file in files if file.is_file()}
+    for name in [name for name in found if name.endswith("/contents.json")]:
+        del found[name]
+        folder = (root / name).parent
+        for each, sha256 in Contents.read(folder).names.items():
+            found[str((folder / each).relative_to(root))] = sha256
+    return {name: each for name, each in found.items() if name not in OWN}
+
+
+def turned(root: Path) -> list[pa.RecordBatch]:
+    """Labelled live rows: 1,500 of the shards, once more, with other answers."""
+    manifest = ShardManifest.read(root / "data" / "shards")
+    folder = Workspace.at(root).stored(root / "data" / "shards")
+    shards = manifest.of_origin("").shards
+    table = pa.concat_tables(t for s in shards for t in read_blocks(folder.verified(s.file)))
+    table = table.unify_dictionaries().slice(0, 1500)
+    answers = table["cancelled"].cast(pa.string())
+    features = [column.name for column in manifest.schema.features]
+    live = pa.table(
+        {
+            "event_id": pa.array([f"e{number}" for number in range(1500)]),
+            "at": table["requested_at"],
+            **{name: table[name] for name in features},
+            "cancelled": pa.array([{"1": "0", "0": "1"}[str(one)] for one in answers]),
+        }
+    )
+    return live.to_batches(max_chunksize=400)
+
+
+def retrained(root: Path) -> None:
+    """Learn from the live rows."""
+    batches, settings = turned(root), Settings(workers=1)
+    order = Order("d1", "the answer has turned round", ())
+    with open_engine(settings) as engine:
+        retrain(Workspace.at(root), lambda: batches, order, settings=settings, engine=engine)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Path:
+    """The workspace with its rows in its own folder."""
+    return made(tmp_path_factory.mktemp("here") / "ws", None)
+
+
+def _names_addresses(name: str) -> bool:
+    """Of live rows the manifest and the report say where they were gathered."""
+    parts = Path(name).parts
+    return parts[:2] == ("data", "live") and parts[-1] in ("manifest.json", "validation.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "seaweed"])
+def test_the_main_job_and_a_retraining_leave_the_same(kind, here, tmp_path, request):
+    """Every object of data, and every file of models and reports, has the same hash."""
+    if kind == "file":
+        url = f"file://{tmp_path}/store"
+    else:
+        bucket = request.getfixturevalue("new_bucket")(request.getfixturevalue("seaweed"))
+        url = f"s3://{bucket}/lake"
+    there = made(tmp_path / "ws", url)
+    assert left(there) == left(here)
+    assert not list((there / "data").rglob("*.parquet"))
+    if kind == "file":  # a bucket's rows are not read by their address yet
+        again = copy_workspace(here, tmp_path / "again")
+        retrained(there)
+        retrained(again)
+        found, expected = left(there), left(again)
+        own = {name for name in expected if _names_addresses(name)}
+        assert {n: h for n, h in found.items() if n not in own} == {
+            n: h for n, h in expected.items() if n not in own
+        }
+
+
+@pytest.mark.slow
+def test_an_earlier_version_comes_back_to_the_byte(tmp_path):
+    """By git and DVC: they track the manifest and the names, the store has the objects of both."""
+    root = made(tmp_path / "ws", f"file://{tmp_path}/store")
+    shell = {"cwd": root, "check": True, "capture_output": True, "text": True}
+    subprocess.run("git init -q . ; git add -A && git commit -qm one", shell=True, **shell)
+    first = left(root)
+    path = root / "params.yaml"
+    path.write_text(set_params(path.read_text(), ["seed=43"]))
+    run_here(root)
+    assert left(root) != first
+    subprocess.run(
+        "git add -A && git commit -qm two && git checkout -q HEAD~1", shell=True, **shell
+    )
+    subprocess.run(["dvc", "checkout"], **shell)
+    assert left(root) == first
+    workspace = Workspace.at(root)
+    folder = workspace.stored(workspace.shards)
+    for shard in ShardManifest.read(workspace.shards).shards:
+        folder.verify(shard.file.path, shard.file.sha256)
+    summary = json.loads((root / "reports" / "summary.json").read_text())
+    assert summary
+    assert open_store(folder.store).size(folder.key("manifest.json"))
