@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import tidemill
-from tidemill.cli import champions, data, running, spreading, starting
+from tidemill.cli import champions, data, objects, running, spreading, starting
 from tidemill.cli.plugins import WithPlugins
 from tidemill.errors import StorageFailed, TidemillError
 from tidemill.screen import Screen
@@ -49,6 +49,7 @@ running.add_commands(app)
 spreading.add_commands(app)
 champions.add_commands(app)
 data.add_commands(app)
+objects.add_commands(app)
 
 
 def main() -> None:

@@ -10,11 +10,13 @@ from tidemill.versioning.dvc_graph import (
     write_dvc_yaml,
 )
 from tidemill.versioning.lockfile import read_lock, repair
+from tidemill.versioning.needed_contents import Needed, needed_contents
 from tidemill.versioning.repository import code_revision, ensure_repo
 from tidemill.versioning.versions import Versions
 
 __all__ = [
     "COMMAND",
+    "Needed",
     "Out",
     "StageSpec",
     "Versions",
@@ -22,6 +24,7 @@ __all__ = [
     "code_revision",
     "dvc_document",
     "ensure_repo",
+    "needed_contents",
     "note_version",
     "read_lock",
     "repair",

@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 from tidemill.errors import IntegrityError, WorkspaceBusy
 from tidemill.storage import storage_errors, write_bytes
 
-__all__ = ["guarded_lock", "lock_entry", "read_lock", "repair"]
+__all__ = ["guarded_lock", "lock_entry", "parse_lock", "read_lock", "repair"]
 
 _DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -52,7 +52,7 @@ def read_lock(root: Path) -> Mapping[str, Any]:
         return {}
     with storage_errors(path):
         content = path.read_bytes()
-    stages = _parse(content)
+    stages = parse_lock(content)
     if stages is None:
         raise IntegrityError(
             f"{path} is damaged: it was changed, or its writer was killed",
@@ -107,7 +107,7 @@ def _restore(path: Path, content: bytes | None) -> None:
 @lru_cache(maxsize=4)
 def _is_sound(content: bytes) -> bool:
     """Whether DVC itself would read such a dvc.lock; else it would refuse every command."""
-    if _parse(content) is None:
+    if parse_lock(content) is None:
         return False
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
@@ -186,8 +186,8 @@ def _document(content: bytes) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _parse(content: bytes) -> Mapping[str, Any] | None:
-    """The stages of a whole dvc.lock; None if it is torn. A run reads the same one many times."""
+def parse_lock(content: bytes) -> Mapping[str, Any] | None:
+    """The stages of the content of a dvc.lock; None if it is torn. A run reads one many times."""
     try:
         document = _document(content)
     except (YAMLError, UnicodeDecodeError):

@@ -91,6 +91,18 @@ def code_revision(root: Path) -> str | None:
     return f"{commit}-dirty" if changes else commit
 
 
+def commits_of(root: Path, name: str) -> list[str]:
+    """The commits, of all branches and tags, that changed a file of ``root``; newest first."""
+    found = _git(root, "log", "--all", "--full-history", "--format=%H", "--", f"./{name}")
+    return found.split() if found else []
+
+
+def content_at(root: Path, commit: str, name: str) -> bytes:
+    """A file of ``root`` as a commit has it; empty where it has none."""
+    found = _git(root, "show", f"{commit}:./{name}")
+    return f"{found}\n".encode() if found else b""
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     program = shutil.which("git")
     if program is None:

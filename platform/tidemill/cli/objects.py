@@ -1,0 +1,186 @@
+"""``tidemill data``: the objects of a store apart, and which versions need them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tidemill.cli.options import JsonOption, WorkspaceOption, existing
+from tidemill.errors import IntegrityError, UsageError
+from tidemill.screen import Screen
+
+if TYPE_CHECKING:
+    from tidemill.storage import Workspace
+    from tidemill.versioning import Needed
+
+__all__ = ["add_commands"]
+
+_AT_ONCE = 8
+_PIECE_BYTES = 1 << 20
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    data = typer.Typer(no_args_is_help=True, help="The rows in a store apart (storage.url).")
+    data.command("status")(status)
+    data.command("fetch")(fetch)
+    data.command("gc")(collect_garbage)
+    app.add_typer(data, name="data")
+
+
+def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+    """Say which versions need which objects, and which of these are not in the store."""
+    from tidemill.storage import open_store
+    from tidemill.versioning import needed_contents
+
+    screen, place = Screen(as_json=as_json), existing(workspace)
+    url = _url(place)
+    there = {key.rpartition("/")[2] for key in open_store(url).list_keys("objects")}
+    rows = [row for each in needed_contents(place.root) for row in _rows(each, url, there)]
+    screen.result({"store": url, "objects": len(there), "versions": rows}, "objects", rows)
+
+
+def fetch(
+    workspace: WorkspaceOption = Path(),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A new folder for the files, by their names.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the objects of the workspace's version to this machine's cache, or to a folder."""
+    from tidemill.settings import load_settings
+    from tidemill.storage import (
+        CONTENTS,
+        Contents,
+        commit_directory,
+        fresh_directory,
+        object_key,
+        open_store,
+    )
+    from tidemill.versioning import needed_contents
+
+    screen, place = Screen(as_json=as_json), existing(workspace)
+    url = _url(place)
+    if out is not None and out.exists():
+        raise UsageError(f"{out} is there already", remedy="name a folder that is not there")
+    wanted = [
+        (f"{where}/{name}", sha256)
+        for where in next(iter(needed_contents(place.root, commits=False))).contents
+        if where.startswith("data/")
+        for name, sha256 in Contents.read(place.root / where).names.items()
+        if name != CONTENTS
+    ]
+    store, limit = open_store(url), load_settings().cache_bytes
+    total = sum(store.size(object_key(each)) or 0 for each in {each for _, each in wanted})
+    if out is None and total > limit:
+        raise UsageError(
+            f"the objects have {total / 2**30:.1f} GB, and {limit / 2**30:.1f} GB are kept here",
+            remedy="set TIDEMILL_CACHE_GB to more, or name a folder for them: --out FOLDER",
+        )
+    staged = None if out is None else fresh_directory(out.with_name(f".{out.name}.staged"))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(partial(_bring, url, staged), wanted))
+    if out is not None and staged is not None:
+        commit_directory(staged, out)
+    told = {"objects": len(wanted), "bytes": total, "folder": str(out or load_settings().cache_dir)}
+    screen.result(told, "fetched", [told])
+
+
+def collect_garbage(
+    workspace: WorkspaceOption = Path(),
+    yes: Annotated[bool, typer.Option("--yes", help="Take them away, not only say them.")] = False,
+    only_workspace: Annotated[
+        bool, typer.Option("--only-workspace", help="Keep what it has now, and no earlier version.")
+    ] = False,
+    gone: Annotated[
+        list[str] | None,
+        typer.Option("--gone", help="The name of a workspace that is no more: claims and work."),
+    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Where another gc was killed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take away the objects that no version of any workspace needs."""
+    from tidemill.storage import collect, find_leftovers, open_store, workspace_lock
+    from tidemill.versioning import needed_contents
+
+    screen, place = Screen(as_json=as_json), existing(workspace)
+    url, owners = _url(place), {place.name(), *(gone or ())}
+    with workspace_lock(place):
+        versions = list(needed_contents(place.root, commits=not only_workspace))
+        _require_known(versions)
+        needed = {sha256 for each in versions for sha256 in each.contents.values()}
+        if yes:
+            found = collect(url, owners, needed, take_over=take_over)
+            for name in gone or ():
+                open_store(url).discard(f"work/{name}")
+        else:
+            found = find_leftovers(url, owners, needed)
+    told: dict[str, Any] = {
+        "taken_away": yes,
+        "claims": len(found.claims),
+        "objects": len(found.objects),
+    }
+    screen.result(told, "garbage", [told])
+
+
+def _rows(needed: Needed, url: str, there: set[str]) -> Iterator[dict[str, Any]]:
+    """A row a place: how many objects it has, and how many of them are not there."""
+    from tidemill.storage import Contents
+
+    for where, sha256 in needed.contents.items():
+        row: dict[str, Any] = {"version": needed.version[:12], "place": where}
+        if sha256 in there:
+            names = set(Contents.kept(url, sha256).names.values())
+            yield {**row, "objects": len(names), "missing": len(names - there)}
+        else:
+            yield {**row, "objects": "?", "missing": "all"}
+    for where in needed.unknown:
+        row = {"version": needed.version[:12], "place": where}
+        yield {**row, "objects": "?", "missing": "its names: dvc fetch --all-commits"}
+
+
+def _url(place: Workspace) -> str:
+    if place.url is None:
+        raise UsageError(
+            "the rows of this workspace lie in its own folder: params.yaml names no storage.url",
+            remedy="DVC keeps them: dvc status, dvc fetch, dvc gc",
+        )
+    return place.url
+
+
+def _bring(url: str, out: Path | None, wanted: tuple[str, str]) -> None:
+    from tidemill.storage import brought, object_key, replaced_file
+
+    name, sha256 = wanted
+    copy = brought(url, object_key(sha256), sha256)
+    if out is None:
+        return
+    target = out / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replaced_file(target) as file:
+        if isinstance(copy, Path):
+            with copy.open("rb") as source:
+                shutil.copyfileobj(source, file, _PIECE_BYTES)
+        else:
+            shutil.copyfileobj(copy, file, _PIECE_BYTES)
+
+
+def _require_known(versions: Iterable[Needed]) -> None:
+    unknown = [
+        f"{each.version[:12]} ({', '.join(each.unknown)})" for each in versions if each.unknown
+    ]
+    if unknown:
+        raise IntegrityError(
+            f"what {len(unknown)} versions need is not known here: {unknown[0]}, ...",
+            remedy="bring their manifests: dvc fetch --all-commits; or, where no earlier version "
+            "is wanted any more: tidemill data gc --only-workspace",
+            versions=unknown,
+        )

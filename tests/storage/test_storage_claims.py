@@ -1,0 +1,130 @@
+"""Objects that nobody needs any more are taken away, and no others."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+
+import pytest
+
+from tidemill.errors import Busy, IntegrityError
+from tidemill.storage import (
+    StoreFolder,
+    Workspace,
+    claims_of,
+    collect,
+    find_leftovers,
+    open_store,
+    publish,
+)
+from tidemill.storage.claims import COLLECTING, wait_for_collector
+
+
+@pytest.fixture
+def address(tmp_path) -> str:
+    """A store that two workspaces share."""
+    return f"file://{tmp_path}/store"
+
+
+@pytest.fixture
+def one(tmp_path, address) -> Workspace:
+    """A workspace."""
+    return Workspace(tmp_path / "one", address)
+
+
+@pytest.fixture
+def two(tmp_path, address) -> Workspace:
+    """Another one."""
+    return Workspace(tmp_path / "two", address)
+
+
+def published(workspace: Workspace, *contents: bytes) -> str:
+    """Publish objects as the workspace's shards; the hash of the contents."""
+    folder = workspace.stored(workspace.work("shard", "k"))
+    named = {}
+    for content in contents:
+        with open_store(folder.store).replace(folder.key(content.decode())) as file:
+            file.write(content)
+        named[content.decode()] = (folder, content.decode(), _digest(content))
+    publish(workspace.shards, named, {"manifest.json": b"{}"})
+    workspace.discard(workspace.work("shard", "k"))
+    return workspace.stored(workspace.shards).contents
+
+
+def readable(workspace: Workspace, contents: str) -> dict[str, bytes]:
+    """All objects of a version."""
+    folder = StoreFolder(workspace.store(), "", workspace.name(), contents)
+    return {name: folder.file(name).readall() for name in folder.names()}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_what_no_version_needs_goes(one, address):
+    """The claim, the list of names, and the objects that no other version has."""
+    old, new = published(one, b"a", b"b"), published(one, b"b", b"c")
+    before = set(open_store(address).list_keys("objects"))
+    found = find_leftovers(address, {one.name()}, {new})
+    assert set(open_store(address).list_keys("objects")) == before
+    assert collect(address, {one.name()}, {new}) == found
+    assert found.claims == (f"claims/{one.name()}/{old}",)
+    assert set(found.objects) == {f"objects/{_digest(b'a')}", f"objects/{old}"}
+    assert readable(one, new) == {"b": b"b", "c": b"c", "manifest.json": b"{}"}
+    assert claims_of(address) == {one.name(): {new}}
+    assert collect(address, {one.name()}, {new}).objects == ()
+
+
+def test_what_another_workspace_claims_stays(one, two, address):
+    """Whatever this one's versions need."""
+    ours, theirs = published(one, b"a", b"b"), published(two, b"b")
+    collect(address, {one.name()}, ())
+    assert readable(two, theirs) == {"b": b"b", "manifest.json": b"{}"}
+    assert open_store(address).size(f"objects/{_digest(b'a')}") is None
+    collect(address, {two.name()}, {ours})
+    assert list(open_store(address).list_keys()) == []
+
+
+def test_a_damaged_claim_takes_nothing_away(one, two, address):
+    """What it names is not known: its objects could be any."""
+    published(one, b"a")
+    theirs = published(two, b"b")
+    with open_store(address).replace(f"objects/{theirs}") as file:
+        file.write(b"{}")
+    before = list(open_store(address).list_keys())
+    with pytest.raises(IntegrityError, match=theirs[:12]):
+        collect(address, {one.name()}, ())
+    assert list(open_store(address).list_keys()) == before
+
+
+def test_one_collects_at_a_time(one, address):
+    """The other is told who; what a killed one left is taken over when it is asked for."""
+    published(one, b"a")
+    open_store(address).commit(COLLECTING, b'{"host": "h", "process": 7}', expected=None)
+    with pytest.raises(Busy, match="process 7 of h") as caught:
+        collect(address, {one.name()}, ())
+    assert "--take-over" in caught.value.remedy
+    with pytest.raises(Busy):
+        wait_for_collector(open_store(address), seconds=0)
+    assert collect(address, {one.name()}, (), take_over=True).claims
+    assert list(open_store(address).list_keys()) == []
+
+
+def test_who_publishes_meanwhile_loses_nothing(one, two, address):
+    """An object that goes between its copy and its claim is put there again, after the wait."""
+    old = published(one, b"a", b"b")
+    store = open_store(address)
+    store.commit(COLLECTING, b"{}", expected=None)
+    waiting = threading.Thread(target=published, args=(two, b"a"))
+    waiting.start()
+    while two.name() not in claims_of(address):
+        time.sleep(0.01)
+    assert waiting.is_alive()
+    # The collector looked before that claim.
+    for key in (f"objects/{_digest(b'a')}", f"objects/{old}", f"objects/{_digest(b'{}')}"):
+        store.discard(key)
+    store.discard(COLLECTING)
+    waiting.join()
+    theirs = two.stored(two.shards).contents
+    assert readable(two, theirs) == {"a": b"a", "manifest.json": b"{}"}
