@@ -22,6 +22,7 @@ BENCHES = (
     "job",
     "wide",
     "reading",
+    "elsewhere",
     "refit_origins",
     "drift_window",
     "drift_alarms",
