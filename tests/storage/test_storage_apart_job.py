@@ -14,7 +14,7 @@ from tidemill.engines import open_engine
 from tidemill.retraining import Order, retrain
 from tidemill.settings import Settings
 from tidemill.storage import ShardManifest, Workspace, hash_file, open_store, read_blocks
-from tidemill.storage.contents import Contents
+from tidemill.storage.published_names import PublishedNames
 from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
 
@@ -44,7 +44,7 @@ def left(root: Path) -> dict[str, str]:
     for name in [name for name in found if name.endswith("/contents.json")]:
         del found[name]
         folder = (root / name).parent
-        for each, sha256 in Contents.read(folder).names.items():
+        for each, sha256 in PublishedNames.read(folder).names.items():
             found[str((folder / each).relative_to(root))] = sha256
     return {name: each for name, each in found.items() if name not in OWN}
 

@@ -57,7 +57,7 @@ def fetch(
     from tidemill.settings import load_settings
     from tidemill.storage import (
         CONTENTS,
-        Contents,
+        PublishedNames,
         commit_directory,
         fresh_directory,
         object_key,
@@ -73,7 +73,7 @@ def fetch(
         (f"{where}/{name}", sha256)
         for where in next(iter(needed_contents(place.root, commits=False))).contents
         if where.startswith("data/")
-        for name, sha256 in Contents.read(place.root / where).names.items()
+        for name, sha256 in PublishedNames.read(place.root / where).names.items()
         if name != CONTENTS
     ]
     store, limit = open_store(url), load_settings().cache_bytes
@@ -133,12 +133,12 @@ def collect_garbage(
 
 def _rows(needed: Needed, url: str, there: set[str]) -> Iterator[dict[str, Any]]:
     """A row a place: how many objects it has, and how many of them are not there."""
-    from tidemill.storage import Contents
+    from tidemill.storage import PublishedNames
 
     for where, sha256 in needed.contents.items():
         row: dict[str, Any] = {"version": needed.version[:12], "place": where}
         if sha256 in there:
-            names = set(Contents.kept(url, sha256).names.values())
+            names = set(PublishedNames.kept(url, sha256).names.values())
             yield {**row, "objects": len(names), "missing": len(names - there)}
         else:
             yield {**row, "objects": "?", "missing": "all"}

@@ -14,7 +14,6 @@ from tidemill.storage.atomic import (
     write_json,
 )
 from tidemill.storage.claims import Leftovers, claims_of, collect, find_leftovers
-from tidemill.storage.contents import CONTENTS, Contents, object_key
 from tidemill.storage.exchange import Exchange, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.hashed import (
@@ -57,6 +56,7 @@ from tidemill.storage.placing import (
     place_of,
     put_in_place,
 )
+from tidemill.storage.published_names import CONTENTS, PublishedNames, object_key
 from tidemill.storage.publishing import objects_of, publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
@@ -73,7 +73,6 @@ __all__ = [
     "SET_NOTE",
     "STORES",
     "BlockWriter",
-    "Contents",
     "Cutter",
     "Exchange",
     "FileEntry",
@@ -85,6 +84,7 @@ __all__ = [
     "PartEntry",
     "PieceIndex",
     "PieceWriter",
+    "PublishedNames",
     "Receipts",
     "RemoteRanges",
     "ShardEntry",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tidemill.contracts import Store
 from tidemill.errors import Busy, CommitConflict
-from tidemill.storage.contents import CLAIMS, OBJECTS, Contents
+from tidemill.storage.published_names import CLAIMS, OBJECTS, PublishedNames
 from tidemill.storage.stores import open_store
 
 __all__ = ["Leftovers", "claims_of", "collect", "find_leftovers", "wait_for_collector"]
@@ -69,7 +69,7 @@ def find_leftovers(address: str, owners: Collection[str], needed: Collection[str
                 kept.add(sha256)
     live = set(kept)
     for sha256 in kept:
-        live.update(Contents.kept(address, sha256).names.values())
+        live.update(PublishedNames.kept(address, sha256).names.values())
     listed = open_store(address).list_keys(OBJECTS)
     objects = tuple(key for key in listed if key.rpartition("/")[2] not in live)
     return Leftovers(tuple(sorted(given_up)), objects)

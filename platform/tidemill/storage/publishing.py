@@ -11,9 +11,9 @@ from typing import TypeAlias
 from tidemill.contracts import Store
 from tidemill.storage.atomic import commit_directory, discard_directory, fresh_directory
 from tidemill.storage.claims import wait_for_collector
-from tidemill.storage.contents import CLAIMS, CONTENTS, OBJECTS, Contents, object_key
 from tidemill.storage.manifest import FileEntry
 from tidemill.storage.posix import PosixStore
+from tidemill.storage.published_names import CLAIMS, CONTENTS, OBJECTS, PublishedNames, object_key
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import ObjectFile, open_store
 
@@ -112,7 +112,7 @@ def _keep_apart(
         list(pool.map(copy, objects.values()))
         for name, content in documents.items():
             names[name] = _kept(store, content)
-        contents = Contents(names)
+        contents = PublishedNames(names)
         told = contents.to_bytes()
         store.commit(f"{CLAIMS}/{owner}/{contents.sha256}", told, expected=None)
         # Claimed by nobody before, some may have been taken away meanwhile: not from now on.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tidemill.storage.contents import Contents, object_key
 from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.manifest import MANIFEST, FileEntry, ShardEntry, ShardManifest, require_equal
 from tidemill.storage.nearby import brought, found_nearby
 from tidemill.storage.posix import PosixStore
+from tidemill.storage.published_names import PublishedNames, object_key
 from tidemill.storage.stores import ObjectFile, open_store
 
 __all__ = ["StoreFolder"]
@@ -31,7 +31,7 @@ class StoreFolder:
         The workspace's name in a store apart from it, where what is published stays; empty in the
         workspace's own.
     contents : str
-        The hash of the :class:`Contents` that the folder is of, where it was published in a store
+        The hash of the :class:`PublishedNames` of the folder, where it was published in a store
         apart; ``folder`` then is a name in them.
     """
 
@@ -60,7 +60,7 @@ class StoreFolder:
         full = f"{self.folder}/{name}" if self.folder else name
         if not self.contents:
             return full
-        return object_key(Contents.kept(self.store, self.contents).of(full, str(self)))
+        return object_key(PublishedNames.kept(self.store, self.contents).of(full, str(self)))
 
     def below(self, name: str) -> Self:
         """A folder in the folder."""
@@ -70,7 +70,7 @@ class StoreFolder:
         """The names of the objects in the folder, in order; of a store as it lists them."""
         start = len(self.below("").folder)
         if self.contents:
-            every: Iterator[str] = iter(Contents.kept(self.store, self.contents).names)
+            every: Iterator[str] = iter(PublishedNames.kept(self.store, self.contents).names)
         else:
             every = open_store(self.store).list_keys(self.folder)
         return (name[start:] for name in every if name.startswith(self.below("").folder))

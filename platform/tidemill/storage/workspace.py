@@ -9,8 +9,8 @@ from pathlib import Path
 from tidemill.config import storage_url
 from tidemill.errors import UsageError
 from tidemill.storage.atomic import discard_directory, fresh_directory, write_bytes
-from tidemill.storage.contents import CONTENTS, Contents
 from tidemill.storage.hashing import hash_bytes
+from tidemill.storage.published_names import CONTENTS, PublishedNames
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import open_store
 
@@ -101,7 +101,7 @@ class Workspace:
                 "make them anew here: tidemill run --force",
                 path=str(folder),
             )
-        contents = Contents.read(folder).sha256
+        contents = PublishedNames.read(folder).sha256
         return StoreFolder(self.url, "" if below == "." else below, self.name(), contents)
 
     @property

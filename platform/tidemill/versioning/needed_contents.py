@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import IntegrityError
-from tidemill.storage import CONTENTS, Contents, hash_bytes
+from tidemill.storage import CONTENTS, PublishedNames, hash_bytes
 from tidemill.versioning.failures import dvc_errors
 from tidemill.versioning.lockfile import parse_lock
 from tidemill.versioning.repository import commits_of, content_at
@@ -50,7 +50,7 @@ def needed_contents(root: Path, *, commits: bool = True) -> Iterator[Needed]:
         If the disk refuses.
     """
     now = {
-        place.parent.relative_to(root).as_posix(): Contents.read(place.parent).sha256
+        place.parent.relative_to(root).as_posix(): PublishedNames.read(place.parent).sha256
         for top in ("data", ".tidemill")
         for place in sorted((root / top).rglob(CONTENTS))
     }

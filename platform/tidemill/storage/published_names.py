@@ -15,7 +15,7 @@ from tidemill.storage.manifest import require_equal
 from tidemill.storage.posix import is_key
 from tidemill.storage.stores import open_store
 
-__all__ = ["CLAIMS", "CONTENTS", "OBJECTS", "Contents", "object_key"]
+__all__ = ["CLAIMS", "CONTENTS", "OBJECTS", "PublishedNames", "object_key"]
 
 CLAIMS = "claims"
 """The folder of a store where each workspace names what it has published, to keep it."""
@@ -33,7 +33,7 @@ def object_key(sha256: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class PublishedNames:
     """The names of a folder, and the SHA-256 of what each of them holds.
 
     The bytes are the store's, named by their hash alone: folders of several versions share what is
@@ -80,7 +80,7 @@ class Contents:
         return read_output(folder / CONTENTS, cls._from_json)
 
     @classmethod
-    def kept(cls, store: str, sha256: str) -> Contents:
+    def kept(cls, store: str, sha256: str) -> PublishedNames:
         """Those that are named by their hash in a store; read once, if it was used lately.
 
         Raises
@@ -105,8 +105,8 @@ class Contents:
 
 
 @lru_cache(maxsize=16)
-def _kept(store: str, sha256: str) -> Contents:
+def _kept(store: str, sha256: str) -> PublishedNames:
     key = object_key(sha256)
     content = open_store(store).read(key)
     require_equal(f"{store}/{key}", hash_bytes(content), sha256)
-    return Contents.parse(f"{store}/{key}", content)
+    return PublishedNames.parse(f"{store}/{key}", content)
