@@ -30,6 +30,11 @@ class TestOwnSpark(EngineContract):
 
 
 #: A file, for the main module of a shell is told otherwise by Spark.
+def test_a_process_does_many_items(own):
+    """A worker's process is used again: it has imported what items need."""
+    assert len(set(own.map(eval, ["__import__('os').getpid()"] * 20, label="processes"))) <= 2
+
+
 WHOLE = """
 from tidemill.engines import open_engine
 from tidemill.settings import Settings
