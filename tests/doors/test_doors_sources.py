@@ -86,7 +86,7 @@ def test_it_is_learnt_from_scored_and_reproduced(workspace, cli, shell):
     assert sum(pq.read_metadata(part).num_rows for part in parts) == 1850
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/x.csv", "rows://host/x"])
+@pytest.mark.parametrize("address", ["hdfs://host/x.csv", "rows://host/x"])
 def test_an_address_that_nothing_reads_is_told_as_that(address, blank, copy, cli):
     """Not by DVC, which knows some of them, nor as a file that is not there."""
     given = f"--set=dataset.source={address}"

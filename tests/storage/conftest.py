@@ -139,17 +139,21 @@ def _moto(folder: Path):
 
 @contextmanager
 def _environment(url: str):
-    """What finds the server, also for the workers' fork server, which keeps what it had."""
+    """What finds the server; workers come from another fork server: each keeps what it had."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", url)
         patch.setenv("AWS_ACCESS_KEY_ID", "tide")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "mill-secret")
         patch.setenv("AWS_REGION", "us-east-1")
-        forkserver._forkserver._stop()
+        server = forkserver.ForkServer()
+        for name in ("connect_to_new_process", "ensure_running", "get_inherited_fds"):
+            patch.setattr(forkserver, name, getattr(server, name))
         try:
             yield
         finally:
-            forkserver._forkserver._stop()
+            if server._forkserver_pid is not None:
+                os.kill(server._forkserver_pid, signal.SIGKILL)
+                server._stop()
 
 
 def _client(url: str):

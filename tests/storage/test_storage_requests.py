@@ -16,6 +16,8 @@ from tidemill.storage import BlockWriter, ObjectFile, StoreFolder, open_store, r
 from tidemill.storage.object_store import ObjectStore
 from tidemill.testing.ranges import kept, streamed
 
+pytestmark = pytest.mark.slow
+
 CONTENT = np.random.default_rng(1).bytes(3 << 20)
 LARGE = CONTENT * 6  # more than one part of an upload
 TIMES = 1_000
@@ -106,7 +108,6 @@ def test_a_commit_without_any_answer_is_known_when_it_comes_again(store, proxy):
     assert store.manifest("m") == (b"2", store.commit("m", b"2", expected=tag))
 
 
-@pytest.mark.slow
 def test_a_server_that_comes_back_in_time_is_waited_for(store, proxy):
     """Patience is of seconds, however often it fails in them."""
     patient = ObjectStore(store.address, patience_seconds=20)
@@ -115,7 +116,6 @@ def test_a_server_that_comes_back_in_time_is_waited_for(store, proxy):
     assert store.read("a") == b"1"
 
 
-@pytest.mark.slow
 def test_what_fails_for_long_leaves_what_was_there(store, proxy):
     """A server of nothing but 500s: a failure that says so; then the same works."""
     kept(store, "a", b"old")
@@ -198,7 +198,6 @@ def test_a_table_that_cannot_be_reached_is_not_called_damaged(store, proxy):
         list(read_blocks(opened))
 
 
-@pytest.mark.slow
 def test_no_version_is_lost_or_of_nobody(store, proxy):
     """Writers whose commits go unanswered: each is told in the end, and its entry is there once."""
     proxy.breaks("lost", "PUT", "/m", times=6)
