@@ -15,6 +15,9 @@ from tidemill.testing.stores import StoreContract, kept
 class TestMotoBucket(StoreContract):
     """A bucket of moto's server keeps the contract."""
 
+    # moto compares, then writes, in threads of its own, so that two may win: SeaweedFS is asked.
+    test_one_of_many_commits = None
+
     @pytest.fixture
     def store(self, moto, new_bucket):
         store = open_store(f"s3://{new_bucket(moto)}/lake")
