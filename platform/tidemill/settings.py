@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -25,7 +26,11 @@ def _usable_cores() -> int:
 
 
 def _cache_dir() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidemill"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return home.expanduser() / "tidemill"
+    except RuntimeError:  # a user without a home, as in a container
+        return Path(tempfile.gettempdir()) / "tidemill-cache"
 
 
 class Settings(BaseSettings):

@@ -95,6 +95,15 @@ def test_what_is_published_is_published_on(workspace):
     assert len(after) == len(before) + 1  # the new contents alone
 
 
+def test_what_is_lost_is_not_published_on(workspace):
+    """No claim names what nobody has."""
+    source = published(workspace)
+    open_store(source.store).discard(source.key("a.parquet"))
+    with pytest.raises(IntegrityError, match=digest(b"one")):
+        publish(workspace.validated, {"x": (source, "a.parquet", digest(b"one"))}, {})
+    assert not workspace.validated.exists()
+
+
 def test_a_kill_leaves_the_folder_as_it_was_or_new(workspace, crash_points):
     """Or absent, as on a disk; whatever moment it comes at, what contents.json names is there."""
     seen = set()
@@ -156,6 +165,17 @@ def test_discarding_work_takes_away_both_halves(workspace):
     workspace.discard(place.parent)
     assert not place.exists()
     assert list(open_store(folder.store).list_keys("work")) == []
+
+
+def test_a_user_without_a_home_has_a_place_for_copies(monkeypatch):
+    """As in a container that runs as any number."""
+
+    def homeless(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert load_settings().cache_dir.is_absolute()
 
 
 class TestCopies:

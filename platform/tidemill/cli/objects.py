@@ -36,14 +36,20 @@ def add_commands(app: typer.Typer) -> None:
 
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say which versions need which objects, and which of these are not in the store."""
-    from tidemill.storage import open_store
+    from tidemill.storage import claims_of, open_store
     from tidemill.versioning import needed_contents
 
     screen, place = Screen(as_json=as_json), existing(workspace)
     url = _url(place)
     there = {key.rpartition("/")[2] for key in open_store(url).list_keys("objects")}
     rows = [row for each in needed_contents(place.root) for row in _rows(each, url, there)]
-    screen.result({"store": url, "objects": len(there), "versions": rows}, "objects", rows)
+    claims = [
+        {"workspace": name, "claims": len(found), "this": name == place.name()}
+        for name, found in sorted(claims_of(url).items())
+    ]
+    told = {"store": url, "objects": len(there), "versions": rows, "workspaces": claims}
+    screen.result(told, "objects", rows)
+    screen.table("workspaces that keep objects there", claims)
 
 
 def fetch(
@@ -56,9 +62,9 @@ def fetch(
     """Bring the objects of the workspace's version to this machine's cache, or to a folder."""
     from tidemill.settings import load_settings
     from tidemill.storage import (
-        CONTENTS,
         PublishedNames,
         commit_directory,
+        discard_directory,
         fresh_directory,
         object_key,
         open_store,
@@ -74,7 +80,6 @@ def fetch(
         for where in next(iter(needed_contents(place.root, commits=False))).contents
         if where.startswith("data/")
         for name, sha256 in PublishedNames.read(place.root / where).names.items()
-        if name != CONTENTS
     ]
     store, limit = open_store(url), load_settings().cache_bytes
     total = sum(store.size(object_key(each)) or 0 for each in {each for _, each in wanted})
@@ -83,11 +88,15 @@ def fetch(
             f"the objects have {total / 2**30:.1f} GB, and {limit / 2**30:.1f} GB are kept here",
             remedy="set TIDEMILL_CACHE_GB to more, or name a folder for them: --out FOLDER",
         )
-    staged = None if out is None else fresh_directory(out.with_name(f".{out.name}.staged"))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(partial(_bring, url, staged), wanted))
-    if out is not None and staged is not None:
-        commit_directory(staged, out)
+    if out is None:
+        _bring_all(url, None, wanted)
+    else:
+        staged = fresh_directory(out.with_name(f".{out.name}.staged"))
+        try:
+            _bring_all(url, staged, wanted)
+            commit_directory(staged, out)
+        finally:
+            discard_directory(staged)
     told = {"objects": len(wanted), "bytes": total, "folder": str(out or load_settings().cache_dir)}
     screen.result(told, "fetched", [told])
 
@@ -154,6 +163,11 @@ def _url(place: Workspace) -> str:
             remedy="DVC keeps them: dvc status, dvc fetch, dvc gc",
         )
     return place.url
+
+
+def _bring_all(url: str, out: Path | None, wanted: Iterable[tuple[str, str]]) -> None:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(partial(_bring, url, out), wanted))
 
 
 def _bring(url: str, out: Path | None, wanted: tuple[str, str]) -> None:

@@ -104,7 +104,7 @@ def _keep_apart(
 
     def copy_again(each: Published) -> None:
         if store.size(object_key(each[2])) is None:
-            copy(each)
+            store.copy(each[0].key(each[1]), object_key(each[2]))  # or tell that it is lost
 
     names = {name: sha256 for name, (_, _, sha256) in objects.items()}
     (owner,) = {at.apart for at, *_ in objects.values()}

@@ -1,0 +1,120 @@
+"""``tidemill data``: what versions need of a store apart, brought here, and taken away."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from tidemill.storage import Workspace, open_store, publish
+from tidemill.versioning import ensure_repo
+
+DVC = "stages: {shard: {cmd: 'true', outs: [data/shards]}}\n"
+
+
+@pytest.fixture
+def place(tmp_path) -> Workspace:
+    """A workspace whose rows lie in a store apart, in a git and DVC repository."""
+    root = tmp_path / "ws"
+    root.mkdir()
+    (root / "params.yaml").write_text(
+        f"dataset: {{source: a.csv, target: y}}\nstorage: {{url: 'file://{tmp_path}/store'}}\n"
+    )
+    subprocess.run(["git", "init", "-q", "."], cwd=root, check=True)
+    ensure_repo(root)
+    (root / "dvc.yaml").write_text(DVC)
+    return Workspace.at(root)
+
+
+def published(place: Workspace, **objects: bytes) -> None:
+    """Let these be the shards."""
+    folder, named = place.stored(place.work("shard", "k")), {}
+    for name, content in objects.items():
+        with open_store(folder.store).replace(folder.key(name)) as file:
+            file.write(content)
+        named[name] = (folder, name, hashlib.sha256(content).hexdigest())
+    publish(place.shards, named, {"manifest.json": b"{}"})
+    place.discard(place.work("shard", "k"))
+
+
+def committed(place: Workspace, message: str) -> str:
+    """The commit with what the shards are now."""
+    for command in (
+        [sys.executable, "-m", "dvc", "commit", "--force", "shard"],
+        ["git", "add", "--all", "."],
+        ["git", "commit", "-q", "-m", message],
+    ):
+        subprocess.run(command, cwd=place.root, check=True, capture_output=True)
+    said = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=place.root, check=True, capture_output=True, text=True
+    )
+    return said.stdout.strip()
+
+
+@pytest.fixture
+def data(cli):
+    """Run a command of a workspace: exit code and document."""
+
+    def run(place: Workspace, *asked: str) -> tuple[int, dict]:
+        said = cli("data", *asked, "--json", "-w", str(place.root))
+        return said.code, said.document
+
+    return run
+
+
+def test_versions_are_told_fetched_and_kept(place, data, tmp_path):
+    """What a commit needs stays until only the workspace counts; what none needs goes."""
+    published(place, a=b"one", b=b"both")
+    first = committed(place, "one")
+    published(place, a=b"never kept")
+    published(place, a=b"two", b=b"both")
+    second = committed(place, "two")
+
+    code, told = data(place, "status")
+    assert code == 0
+    rows = {(row["version"], row["objects"], row["missing"]) for row in told["versions"]}
+    assert rows == {("workspace", 3, 0), (second[:12], 3, 0), (first[:12], 3, 0)}
+    assert told["workspaces"] == [{"workspace": place.name(), "claims": 3, "this": True}]
+
+    code, told = data(place, "gc")
+    assert (code, told) == (0, {"taken_away": False, "claims": 1, "objects": 2})
+    assert data(place, "gc", "--yes")[1] == {"taken_away": True, "claims": 1, "objects": 2}
+    assert data(place, "gc")[1]["objects"] == 0
+    assert all(row["missing"] == 0 for row in data(place, "status")[1]["versions"])
+
+    code, told = data(place, "fetch", "--out", str(tmp_path / "out"))
+    assert (code, told["objects"]) == (0, 3)
+    folder = tmp_path / "out" / "data" / "shards"
+    found = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert found == {"a": b"two", "b": b"both", "manifest.json": b"{}"}
+    assert data(place, "fetch", "--out", str(tmp_path / "out"))[0] == 2
+
+    assert data(place, "gc", "--yes", "--only-workspace")[1]["claims"] == 1
+    missing = {row["version"]: row["missing"] for row in data(place, "status")[1]["versions"]}
+    assert missing == {"workspace": 0, second[:12]: 0, first[:12]: "all"}
+
+
+def test_where_a_version_is_not_known_nothing_is_taken_away(place, data):
+    """DVC's cache lacks it: its objects could be any."""
+    published(place, a=b"one")
+    committed(place, "one")
+    published(place, a=b"two")
+    for listed in (place.root / ".dvc" / "cache" / "files" / "md5").rglob("*.dir"):
+        listed.unlink()
+    before = list(open_store(place.store()).list_keys())
+    code, told = data(place, "gc", "--yes")
+    assert (code, told["error"]) == (3, "IntegrityError")
+    assert "dvc fetch --all-commits" in told["remedy"]
+    assert list(open_store(place.store()).list_keys()) == before
+    _, told = data(place, "status")
+    assert [row["missing"] for row in told["versions"]] == [0, "its names: dvc fetch --all-commits"]
+
+
+def test_a_workspace_without_a_store_apart_is_told_so(data, tmp_path):
+    """With what to do instead."""
+    (tmp_path / "params.yaml").write_text("dataset: {source: a.csv, target: y}\n")
+    code, told = data(Workspace.at(tmp_path), "gc")
+    assert (code, told["error"]) == (2, "UsageError")
+    assert "dvc gc" in told["remedy"]
