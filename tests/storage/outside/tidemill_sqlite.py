@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import sqlite3
-from contextlib import closing, contextmanager
-from tempfile import SpooledTemporaryFile
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from tempfile import SpooledTemporaryFile, TemporaryDirectory
 
 from tidemill.contracts import StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
@@ -28,7 +30,7 @@ class SqliteStore:
 
     def __init__(self, address):
         self.address = address
-        self._file = address.partition("://")[2]
+        self._file = Path(address.partition("://")[2])
 
     def read(self, key):
         with self._open(key) as database:
@@ -132,15 +134,32 @@ class SqliteStore:
         if not _KEY.fullmatch(key):
             raise UsageError(f"{key!r} is no key", remedy="join names by single slashes")
         try:
+            self._make(key)
             with closing(sqlite3.connect(self._file, timeout=60, isolation_level=None)) as database:
-                database.execute("pragma journal_mode = wal")
-                database.executescript(_TABLES)
                 database.execute(f"begin {transaction}")
                 yield database
                 database.execute("commit")
         except sqlite3.Error as exc:
-            said = f"{self._at(key)}: {exc}"
-            raise StorageFailed(said, remedy="look at the disk, and try again") from exc
+            raise self._failed(key, exc) from exc
+
+    def _make(self, key):
+        """Makes the file whole, then names it: SQLite does not wait to change a journal's mode."""
+        if self._file.exists():
+            return
+        try:
+            with TemporaryDirectory(dir=self._file.parent) as folder:
+                made = Path(folder, "new.db")
+                with closing(sqlite3.connect(made)) as database:
+                    database.execute("pragma journal_mode = wal")
+                    database.executescript(_TABLES)
+                with suppress(FileExistsError):
+                    os.link(made, self._file)
+        except OSError as exc:
+            raise self._failed(key, exc) from exc
+
+    def _failed(self, key, exc):
+        said = f"{self._at(key)}: {exc}"
+        return StorageFailed(said, remedy="look at the disk, and try again")
 
     def _at(self, key):
         return f"{key} in {self.address}"
