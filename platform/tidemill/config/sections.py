@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -28,6 +28,7 @@ __all__ = [
     "IngestionConfig",
     "ReductionConfig",
     "RegistrationConfig",
+    "SampleConfig",
     "Section",
     "ShardingConfig",
     "TrainingConfig",
@@ -79,6 +80,32 @@ class CsvFormat(Section):
     )
 
 
+class SampleConfig(Section):
+    """Which rows of the source are taken: drawn by a hash of each, the same ones in each run."""
+
+    fraction: float | None = Field(
+        None, gt=0.0, le=1.0, description="the share of the rows, each drawn by itself"
+    )
+    rows: int | None = Field(
+        None, ge=1, description="instead: exactly so many rows; with by, of each class"
+    )
+    by: str | None = Field(
+        None, description="the column whose classes are drawn from one by one, e.g. the target"
+    )
+    at_least: int = Field(
+        1, ge=1, description="with fraction and by: so many rows of each class, or all of them"
+    )
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if (self.fraction is None) == (self.rows is None):
+            raise ValueError("state either fraction or rows")
+        if self.at_least > 1 and (self.by is None or self.fraction is None):
+            raise ValueError("at_least goes with fraction and by")
+        return self
+
+
 class DatasetConfig(Section):
     """The user's table."""
 
@@ -117,6 +144,11 @@ class DatasetConfig(Section):
     )
     drop: tuple[str, ...] = Field((), description="columns left out")
     look_rows: int = Field(50_000, ge=100, description="rows the look reads, over all files")
+    sample: SampleConfig | None = Field(
+        None,
+        exclude_if=lambda sample: sample is None,  # what it was before it could be said
+        description="rows that ingest draws from the source; null: all",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from types import UnionType
 from typing import get_args
 
 from pydantic import BaseModel
@@ -88,12 +89,14 @@ def _paths(
 
 
 def _each(annotation: object) -> type[BaseModel] | None:
-    """The section that each value of a mapping is."""
+    """The section that each value of a mapping is, or a field where it is not null."""
     return next((inner for kind in get_args(annotation) if (inner := _section(kind))), None)
 
 
 def _section(annotation: object) -> type[BaseModel] | None:
-    """The section that a field is."""
+    """The section that a field is, or may be."""
+    if isinstance(annotation, UnionType):
+        return _each(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return None

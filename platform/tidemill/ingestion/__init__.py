@@ -5,6 +5,7 @@ from tidemill.contracts import Reject, Split
 from tidemill.ingestion.acceptance import FailedExpectation
 from tidemill.ingestion.checks.suite import Expectation, Suite, load_suite
 from tidemill.ingestion.data_docs import docs_offer, write_data_docs
+from tidemill.ingestion.drawn_rows import DrawCounts
 from tidemill.ingestion.first_look.look import LookResult, look, look_result
 from tidemill.ingestion.first_look.prospects import (
     check_key,
@@ -40,6 +41,7 @@ __all__ = [
     "LOOK_CELLS",
     "CellFaults",
     "CsvDialect",
+    "DrawCounts",
     "Expectation",
     "FailedExpectation",
     "IngestResult",

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from tidemill.config import IngestionConfig
@@ -21,6 +22,7 @@ from tidemill.errors import (
 from tidemill.ingestion.checks.row_tally import Example, RowTally
 from tidemill.ingestion.checks.suite import Suite
 from tidemill.ingestion.checks.unique_keys import BucketCheck
+from tidemill.ingestion.drawn_rows import DrawCounts
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.profiling import Profile, fold
 from tidemill.schema import TableSchema
@@ -74,6 +76,7 @@ class ScanTotals:
     profile: Profile | None
     cut: Mapping[str, int]
     left_out: Mapping[str, int]
+    counts: DrawCounts | None = None
 
     @classmethod
     def of(cls, receipts: Sequence[ScanReceipt], splits: Sequence[Split]) -> ScanTotals:
@@ -89,6 +92,7 @@ class ScanTotals:
                 reasons[reason] = reasons.get(reason, RowTally()).merge(tally)
         ordered = sorted(reasons.items(), key=lambda item: (-item[1].unexpected, item[0]))
         profiles = [r.profile for r in receipts if r.profile is not None]
+        counts = [r.counts for r in receipts if r.counts is not None]
         return cls(
             rows_read=sum(r.rows_read for r in receipts),
             rows_valid=sum(r.part.rows for r in receipts),
@@ -103,6 +107,7 @@ class ScanTotals:
             profile=fold(profiles) if profiles else None,
             cut=cut,
             left_out=left_out,
+            counts=reduce(DrawCounts.merge, counts) if counts else None,
         )
 
     def refusal(
@@ -117,6 +122,11 @@ class ScanTotals:
 
         ``of_suite`` are the reasons that rules of the suite give.
         """
+        if not self.rows_read and self.counts is not None and self.counts.passed_over:
+            return SourceEmpty(
+                f"dataset.sample drew none of {self.counts.passed_over} rows",
+                remedy="raise dataset.sample.fraction, or state dataset.sample.rows instead",
+            )
         if not self.rows_read:
             return SourceEmpty(
                 "the source has no rows", remedy="let the source name files with rows"

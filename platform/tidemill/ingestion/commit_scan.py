@@ -42,6 +42,7 @@ def commit_rows(
                 receipt.rows_read,
                 receipt.rows_quarantined,
                 split.digest,
+                0 if receipt.counts is None else receipt.counts.passed_over,
             )
             for split, receipt in zip(splits, receipts, strict=True)
         ),

@@ -25,6 +25,7 @@ from tidemill.ingestion.checks.suite_judges import SuiteJudges
 from tidemill.ingestion.checks.target_classes import class_labels, target_problem
 from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
+from tidemill.ingestion.drawn_rows import DrawCounts, drawn_from
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.ingestion.sources.listing import SourceListing
@@ -61,6 +62,8 @@ class IngestResult:
         Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
         Lines of text that are no rows, by what they are.
+    counts : DrawCounts or None
+        Of a sample: all other counts are of the rows that were drawn.
     healed : tuple of str
         What to say of scans of a killed run that were not whole, and were made again.
     """
@@ -78,6 +81,7 @@ class IngestResult:
     splits_resumed: int
     cut: dict[str, int]
     left_out: dict[str, int]
+    counts: DrawCounts | None = None
     healed: tuple[str, ...] = ()
 
     @classmethod
@@ -107,6 +111,7 @@ class IngestResult:
             splits_resumed=resumed,
             cut=dict(totals.cut),
             left_out=dict(totals.left_out),
+            counts=totals.counts,
             healed=healed,
         )
 
@@ -158,6 +163,7 @@ def ingest(
     job = _job(suite, listing, schema, dataset, config, root=root, work=work)
     plan, splits = job.plan, listing.splits
     judges = SuiteJudges(suite, plan, schema)
+    job = _with_draw(job, splits, engine, progress)
     receipts, fresh = _scanned(job, splits, engine, progress)
     totals = ScanTotals.of(receipts, splits)
     checks = _checked_keys(job, receipts, engine)
@@ -192,6 +198,7 @@ def scan_job(
     *,
     root: Path,
     work: StoreFolder,
+    engine: Engine,
 ) -> ScanJob:
     """What the scans of all splits share, for :func:`scan_split`; parameters as for :func:`ingest`.
 
@@ -200,7 +207,8 @@ def scan_job(
     SuiteInvalid, ColumnMissing
     """
     suite = load_suite(root / config.suite)
-    return _job(suite, listing, schema, dataset, config, root=root, work=work)
+    job = _job(suite, listing, schema, dataset, config, root=root, work=work)
+    return _with_draw(job, listing.splits, engine, None)
 
 
 def _job(
@@ -225,6 +233,23 @@ def _job(
         splits=len(listing.splits),
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
     )
+
+
+def _with_draw(
+    job: ScanJob, splits: tuple[Split, ...], engine: Engine, progress: Progress | None
+) -> ScanJob:
+    """The job, which knows by now which rows ``dataset.sample`` draws."""
+    draw = drawn_from(
+        replace(job.listing, splits=splits),
+        job.schema,
+        job.dataset,
+        root=job.root,
+        work=job.work,
+        batch_rows=job.batch_rows,
+        engine=engine,
+        progress=progress,
+    )
+    return replace(job, draw=draw)
 
 
 def _scanned(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tidemill.ingestion.checks.row_tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.checks.row_verdicts import TARGET_MISSING, RowVerdict, judge
 from tidemill.ingestion.checks.scan_plan import ScanPlan, Uniqueness
 from tidemill.ingestion.checks.unique_keys import KeySpill
+from tidemill.ingestion.drawn_rows import Draw, DrawCounts
 from tidemill.ingestion.quarantine import QUARANTINE_SCHEMA, quarantine_table
 from tidemill.ingestion.scan_receipt import (
     PARTS,
@@ -76,6 +77,8 @@ class ScanJob:
         Takes parts, refused rows, keys and receipts.
     splits, buckets : int
         How many there are: of splits, and of buckets of keys.
+    draw : Draw or None
+        Which rows are taken; None: all.
     """
 
     listing: SourceListing
@@ -88,6 +91,7 @@ class ScanJob:
     batch_rows: int
     splits: int
     buckets: int
+    draw: Draw | None = None
 
     def spills(self, name: str) -> Exchange:
         """Where the keys of that name are spilled."""
@@ -105,6 +109,7 @@ class ScanJob:
                 "dataset": self.dataset.model_dump(mode="json"),
                 "suite": self.suite,
                 "buckets": [self.buckets, self.spills(KEY_SPILL).shards],
+                **({} if self.draw is None else {"draw": asdict(self.draw)}),
             }
         )
 
@@ -197,8 +202,12 @@ class _Scan:
         self._target_missing = self._quarantined = 0
         self._cut: dict[str, int] = {}
         self._left_out: dict[str, int] = {}
+        self._counts = None if job.draw is None else DrawCounts({}, {})
 
     def add(self, batch: ParsedBatch) -> None:
+        if self._job.draw is not None and self._counts is not None:
+            batch, counts = self._job.draw.taken(batch, self._split)
+            self._counts = self._counts.merge(counts)
         self._refuse_misfits(batch)
         for name, cells in batch.cut.items():
             self._cut[name] = self._cut.get(name, 0) + cells
@@ -245,6 +254,7 @@ class _Scan:
             part=self._entry(self._part),
             quarantine=self._entry(self._quarantine),
             spills={name: self._keys(name) for name in self._spills},
+            counts=self._counts,
         )
 
     def _writer(self, folder: str, schema: pa.Schema, block_rows: int) -> BlockWriter:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tidemill.ingestion.checks.column_figures import ColumnFigures
 from tidemill.ingestion.checks.row_tally import RowTally
+from tidemill.ingestion.drawn_rows import DrawCounts
 from tidemill.profiling import Profile
 from tidemill.storage import FileEntry, PieceIndex, Receipts, StoreFolder, open_store
 
@@ -61,6 +62,8 @@ class ScanReceipt:
         Lines of text that are no rows, by what they are.
     spills : dict of str to SpilledKeys
         By the name of what they are keys of.
+    counts : DrawCounts or None
+        Of a sample; all other counts are of the rows that were drawn.
     """
 
     key: str
@@ -80,6 +83,7 @@ class ScanReceipt:
     cut: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     spills: Mapping[str, SpilledKeys] = field(default_factory=dict)
+    counts: DrawCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All of it but the key, as JSON."""
@@ -95,6 +99,7 @@ class ScanReceipt:
             "cut": dict(self.cut),
             "left_out": dict(self.left_out),
             "spills": {name: keys.to_json() for name, keys in self.spills.items()},
+            "counts": None if self.counts is None else self.counts.to_json(),
         }
 
     @classmethod
@@ -113,6 +118,7 @@ class ScanReceipt:
             cut=document["cut"],
             left_out=document["left_out"],
             spills={n: SpilledKeys.from_json(keys) for n, keys in document["spills"].items()},
+            counts=None if document["counts"] is None else DrawCounts.from_json(document["counts"]),
         )
 
 

@@ -73,6 +73,7 @@ def _decided(
     return {
         "accepted": refusal is None,
         "refused_because": None if refusal is None else str(refusal),
+        **_of_sample(totals),
         "rows_read": totals.rows_read,
         "rows_valid": totals.rows_valid,
         "rows_invalid": totals.rows_invalid,
@@ -82,6 +83,14 @@ def _decided(
         "reasons": [_reason(reason) for reason in totals.reasons],
         "failed_expectations": [asdict(each) for each in failed],
     }
+
+
+def _of_sample(totals: ScanTotals) -> dict[str, Any]:
+    """Of a sample: of what it was drawn; all other counts are of its rows."""
+    counts = totals.counts
+    if counts is None:
+        return {}
+    return {"rows_passed_over": counts.passed_over, "sample": counts.to_json()}
 
 
 def _reason(reason: Reason) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.config import DatasetConfig, IngestionConfig
-from tidemill.ingestion import IngestResult, SourceListing, ingest
+from tidemill.ingestion import DrawCounts, IngestResult, SourceListing, ingest
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import (
@@ -90,9 +90,11 @@ def work_of(
 
 
 def _told(result: IngestResult) -> StageResult:
+    counts = result.counts
     return StageResult(
         stage="ingest",
         facts={
+            **({} if counts is None else {"rows_passed_over": counts.passed_over}),
             "rows_read": result.rows_read,
             "rows_valid": result.rows_valid,
             "rows_quarantined": result.rows_quarantined,
@@ -101,7 +103,8 @@ def _told(result: IngestResult) -> StageResult:
             "quarantined": [
                 {"reason": reason, "rows": rows}
                 for reason, rows in sorted(result.reasons.items(), key=lambda item: -item[1])
-            ]
+            ],
+            **({} if counts is None or len(counts.rows) < 2 else {"sample": _by_class(counts)}),
         },
         warnings=_warnings(result),
     )
@@ -121,4 +124,27 @@ def _warnings(result: IngestResult) -> tuple[str, ...]:
         if " is not a " in reason and rows >= NOTEWORTHY * result.rows_read
     )
     lines = (f"{count} {what}: left out" for what, count in result.left_out.items())
-    return (*codes, *cut, *lines, *result.healed)
+    return (*_said_of_sample(result), *codes, *cut, *lines, *result.healed)
+
+
+def _by_class(counts: DrawCounts) -> list[dict[str, str | int]]:
+    return [
+        {"class": name or "(none)", "rows": rows, "drawn": counts.drawn.get(name, 0)}
+        for name, rows in counts.rows.items()
+    ]
+
+
+def _said_of_sample(result: IngestResult) -> tuple[str, ...]:
+    """Of how many rows which were drawn, and that classes may be as frequent as they never were."""
+    counts = result.counts
+    if counts is None:
+        return ()
+    rows, drawn = sum(counts.rows.values()), result.rows_read
+    said = f"dataset.sample drew {drawn:,} of {rows:,} rows ({drawn / rows:.1%})"
+    shares = {counts.drawn.get(name, 0) * rows == n * drawn for name, n in counts.rows.items()}
+    if shares == {True}:
+        return (said,)
+    return (
+        f"{said}; its classes are not as frequent as in the source, and what is counted or learnt "
+        "of them is of the sample",
+    )

@@ -96,7 +96,13 @@ class SplitLines:
         work = workspace.stored(work_of(workspace, listing, schema, dataset, ingestion))
         self._splits, self._engine = listing.splits, context.engine
         self._job: ScanJob = scan_job(
-            listing, schema, dataset, ingestion, root=workspace.root, work=work
+            listing,
+            schema,
+            dataset,
+            ingestion,
+            root=workspace.root,
+            work=work,
+            engine=context.engine,
         )
 
     def items(self) -> Iterator[SplitLine]:

@@ -42,7 +42,9 @@ def summarise(
 
 def _of_ingest(workspace: Workspace) -> dict[str, Any]:
     parts = ValidatedManifest.read(workspace.validated).parts
+    passed_over = sum(part.rows_passed_over for part in parts)
     return {
+        **({"rows_passed_over": passed_over} if passed_over else {}),
         "rows_read": sum(part.rows_read for part in parts),
         "rows_valid": sum(part.file.rows for part in parts),
         "rows_quarantined": sum(part.rows_quarantined for part in parts),

@@ -47,7 +47,8 @@ class FileEntry:
 class PartEntry:
     """What became of one split: ``rows_read == file.rows + rows_quarantined``.
 
-    ``split`` names the split by its content; empty in manifests that did not keep it.
+    ``split`` names the split by its content; empty in manifests that did not keep it. Of a sample
+    ``rows_passed_over`` further rows were not drawn.
     """
 
     source: str
@@ -55,6 +56,7 @@ class PartEntry:
     rows_read: int
     rows_quarantined: int
     split: str = ""
+    rows_passed_over: int = 0
 
     @property
     def digest(self) -> str:
@@ -77,6 +79,9 @@ class ValidatedManifest:
     def to_bytes(self) -> bytes:
         """The content of manifest.json, hashed."""
         parts = [asdict(part) for part in self.parts]
+        for part in parts:
+            if not part["rows_passed_over"]:  # of no sample
+                del part["rows_passed_over"]
         return hashed_bytes({"schema": self.schema.to_json(), "parts": parts})
 
     @classmethod

@@ -286,6 +286,7 @@ def _check_names(
     asked += [("dataset.types", name) for name in dataset.types]
     asked += [("dataset.conventions", name) for name in dataset.conventions]
     asked += [("sharding.by", name) for name in carry]
+    asked += [("dataset.sample.by", None if dataset.sample is None else dataset.sample.by)]
     for setting, name in asked:
         if name is not None and name not in available:
             elsewhere = listing.source(dataset, root).setting_for(

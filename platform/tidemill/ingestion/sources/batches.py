@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,32 @@ class ParsedBatch:
     misfits: dict[str, CellFaults] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+
+    def only(self, kept: npt.NDArray[np.bool_], rejects: tuple[Reject, ...]) -> Self:
+        """Some rows of the batch, and some of its rejects; what has no row stays."""
+        if kept.all():
+            return replace(self, rejects=rejects)
+        return replace(
+            self,
+            table=self.table.filter(pa.array(kept)),
+            rows=self.rows[kept],
+            faults=_of_rows(self.faults, kept),
+            rejects=rejects,
+            misfits=_of_rows(self.misfits, kept),
+        )
+
+
+def _of_rows(found: dict[str, CellFaults], kept: npt.NDArray[np.bool_]) -> dict[str, CellFaults]:
+    """The faults in some rows, at their new places."""
+    places = np.cumsum(kept) - 1
+    taken = {
+        name: CellFaults(
+            places[faults.indices[kept[faults.indices]]],
+            [text for text, row in zip(faults.texts, faults.indices, strict=True) if kept[row]],
+        )
+        for name, faults in found.items()
+    }
+    return {name: faults for name, faults in taken.items() if len(faults.indices)}
 
 
 def unlisted(name: str) -> str:
