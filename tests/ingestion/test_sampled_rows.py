@@ -26,6 +26,7 @@ from tidemill.storage import StoreFolder, ValidatedManifest, write_json
 from tidemill.testing.partials import PartialContract
 
 ROWS, RARE = 3000, 12
+EXISTS = {"type": "expect_column_to_exist", "kwargs": {"column": "y"}}
 SUITE = {
     "name": "s",
     "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "y"}}],

@@ -4,6 +4,7 @@ Every stage receives the sections it needs and nothing else. Unknown keys are re
 nearest known one; every problem in the file is reported at once.
 """
 
+from tidemill.config.dataset_section import CsvFormat, DatasetConfig, SampleConfig
 from tidemill.config.document import (
     changed_settings,
     load_params,
@@ -27,14 +28,11 @@ from tidemill.config.monitoring import (
 from tidemill.config.own_stages import OwnStageConfig
 from tidemill.config.params import Params
 from tidemill.config.sections import (
-    CsvFormat,
-    DatasetConfig,
     EvaluationConfig,
     HoldoutConfig,
     IngestionConfig,
     ReductionConfig,
     RegistrationConfig,
-    SampleConfig,
     ShardingConfig,
     StorageConfig,
     TrainingConfig,

@@ -12,10 +12,10 @@ from pydantic import (
 )
 
 from tidemill.bucket_rules import BUCKET_RULES
+from tidemill.config.dataset_section import DatasetConfig
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.config.own_stages import OwnStageConfig
 from tidemill.config.sections import (
-    DatasetConfig,
     EvaluationConfig,
     IngestionConfig,
     ReductionConfig,
