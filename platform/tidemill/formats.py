@@ -11,6 +11,7 @@ FORMATS: Implementations[type[Source]] = Implementations(
     {
         "csv": "tidemill.ingestion.sources.delimited.csv_source:CsvSource",
         "parquet": "tidemill.ingestion.sources.parquet.parquet_source:ParquetSource",
+        "arrow": "tidemill.ingestion.sources.parquet.arrow_source:ArrowSource",
         "jsonl": "tidemill.ingestion.sources.json_lines.json_source:JsonLinesSource",
         "sql": "tidemill.ingestion.sources.sql.sql_source:SqlSource",
     },

@@ -55,6 +55,15 @@ def parquet(table, **settings):
     return out.getvalue()
 
 
+def arrow(table, opened):
+    """The bytes of a file or a stream, compressed."""
+    out = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with opened(out, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=700)
+    return out.getvalue()
+
+
 TABLE = pa.table(
     {"n": [n for n, _, _ in ROWS], "word": [w for _, w, _ in ROWS], "y": [int(y) for *_, y in ROWS]}
 )
@@ -66,6 +75,8 @@ FILES = {
     "a.jsonl": JSON,
     "a.jsonl.gz": gzip.compress(JSON),
     "a.parquet": parquet(TABLE, row_group_size=700),
+    "a.arrow": arrow(TABLE, pa.ipc.new_file),
+    "a.arrows": arrow(TABLE, pa.ipc.new_stream),
 }
 
 

@@ -1,4 +1,4 @@
-"""Parquet files of unknown origin, parsed in a process apart; what comes back is sound Arrow."""
+"""Parquet and Arrow of unknown origin, parsed in a process apart; what comes back is sound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -21,11 +21,14 @@ from tidemill.errors import SourceUnreadable, TidemillError, WorkerLost
 from tidemill.ingestion.sources.parquet.served_ranges import ServedRanges
 from tidemill.storage import RemoteRanges, storage_errors
 
-__all__ = ["ParquetApart", "open_parquet"]
+__all__ = ["Kind", "ParquetApart", "open_parquet"]
+
+Kind = Literal["Parquet", "Arrow"]
 
 MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 60
 _FAULTS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+_PIECES = {"Parquet": "row groups and pages", "Arrow": "record batches"}
 _FETCH = "fetch the file again, or take it out of the source"
 
 _idle: list[_Child] = []
@@ -34,7 +37,7 @@ _idle: list[_Child] = []
 
 @dataclass(frozen=True, slots=True)
 class ParquetApart:
-    """A Parquet file whose footer has been parsed.
+    """A file whose footer has been parsed; of Arrow a row group is a record batch.
 
     Parameters
     ----------
@@ -71,8 +74,10 @@ class ParquetApart:
 
 
 @contextmanager
-def open_parquet(place: Path | RemoteRanges, shown: str) -> Iterator[ParquetApart]:
-    """Open a Parquet file of unknown origin in a child process.
+def open_parquet(
+    place: Path | RemoteRanges, shown: str, kind: Kind = "Parquet"
+) -> Iterator[ParquetApart]:
+    """Open a file of unknown origin in a child process.
 
     Of a file elsewhere the child asks for ranges of bytes, and knows neither address nor
     credentials.
@@ -87,7 +92,7 @@ def open_parquet(place: Path | RemoteRanges, shown: str) -> Iterator[ParquetApar
     -----
     The child may hold ``MEMORY_BYTES`` and compute for ``CPU_SECONDS`` without a result.
     """
-    child, told = _opened(place, shown)
+    child, told = _opened(place, shown, kind)
     try:
         yield ParquetApart(
             schema=pa.ipc.read_schema(pa.py_buffer(base64.b64decode(told["schema"]))),
@@ -103,12 +108,12 @@ def open_parquet(place: Path | RemoteRanges, shown: str) -> Iterator[ParquetApar
             _idle.append(child)
 
 
-def _opened(place: Path | RemoteRanges, shown: str) -> tuple[_Child, dict[str, Any]]:
+def _opened(place: Path | RemoteRanges, shown: str, kind: Kind) -> tuple[_Child, dict[str, Any]]:
     with suppress(IndexError, _Gone):
         child = _idle.pop()
-        return child, child.footer(place, shown)
+        return child, child.footer(place, shown, kind)
     child = _Child()
-    return child, child.footer(place, shown)
+    return child, child.footer(place, shown, kind)
 
 
 class _Gone(Exception):
@@ -119,7 +124,7 @@ class _Child:
     """The other end of :mod:`tidemill.ingestion.sources.parquet.parquet_child`."""
 
     def __init__(self) -> None:
-        self.streaming, self._shown = False, ""
+        self.streaming, self._shown, self._kind = False, "", ""
         self._ranges = ServedRanges()
         with storage_errors(Path(tempfile.gettempdir())):
             self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
@@ -137,14 +142,13 @@ class _Child:
         self._in, self._out = self._process.stdin, self._process.stdout
         atexit.register(self.end)
 
-    def footer(self, place: Path | RemoteRanges, shown: str) -> dict[str, Any]:
+    def footer(self, place: Path | RemoteRanges, shown: str, kind: Kind) -> dict[str, Any]:
         """What the footer says."""
-        self._shown = shown
+        self._shown, self._kind = shown, kind
         self._ranges.serve(None if isinstance(place, Path) else place)
         try:
-            return self._asked(
-                {"open": str(place.resolve()) if isinstance(place, Path) else place.size}
-            )
+            where = str(place.resolve()) if isinstance(place, Path) else place.size
+            return self._asked({"open": where, "kind": kind})
         except BaseException:
             self.end()
             raise
@@ -189,14 +193,14 @@ class _Child:
         if "too_large" in told:
             raise SourceUnreadable(
                 f"{self._shown} takes more than {MEMORY_BYTES >> 20:,} MB to read",
-                remedy="if the file is what it should be, write it again in smaller row groups "
-                "and pages, or with fewer columns",
+                remedy="if the file is what it should be, write it again in smaller "
+                f"{_PIECES[self._kind]}, or with fewer columns",
                 path=self._shown,
             )
         if "damaged" in told:
             found = told["damaged"]
             raise SourceUnreadable(
-                f"{self._shown} cannot be read as Parquet: {found['message']}",
+                f"{self._shown} cannot be read as {self._kind}: {found['message']}",
                 remedy=found["remedy"] or _FETCH,
                 path=self._shown,
                 **found["fields"],
@@ -211,7 +215,7 @@ class _Child:
             return _Gone()
         if -code == signal.SIGXCPU:
             return SourceUnreadable(
-                f"{self._shown} keeps the reader of Parquet busy for more than {CPU_SECONDS} "
+                f"{self._shown} keeps the reader of {self._kind} busy for more than {CPU_SECONDS} "
                 "seconds without a result",
                 remedy=_FETCH,
                 path=self._shown,
@@ -228,7 +232,8 @@ class _Child:
         if -code in _FAULTS:
             name = signal.Signals(-code).name
             return SourceUnreadable(
-                f"{self._shown} is damaged: the reader of Parquet aborts on it ({name}: {last})",
+                f"{self._shown} is damaged: the reader of {self._kind} aborts on it "
+                f"({name}: {last})",
                 remedy=_FETCH,
                 path=self._shown,
             )

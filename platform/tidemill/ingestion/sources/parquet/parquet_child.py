@@ -1,4 +1,4 @@
-"""Parse Parquet of unknown origin: a process apart, under limits, which may die of a file.
+"""Parse Parquet and Arrow of unknown origin: a process under limits, which may die of a file.
 
 A script, run by its path with ``python -P``: ``parquet_child.py MEMORY_BYTES CPU_SECONDS SOCKET``.
 It imports no room of tidemill, so that it starts in a fifth of a second. Each line of its input
@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tidemill.arrow_file import ArrowFile
 from tidemill.asked_ranges import AskedFile, HeldBytes
 from tidemill.parquet_pages import Damaged, chunk_begin, has_checksum, page_values
 from tidemill.schema import MOST_COLUMNS
@@ -305,11 +306,11 @@ class _Server:
 
     def __init__(self, out: BinaryIO, seconds: int, channel: socket.socket) -> None:
         self._out, self._seconds, self._channel = out, seconds, channel
-        self._opened: _Opened | None = None
+        self._opened: _Opened | ArrowFile | None = None
 
     def answer(self, asked: dict[str, Any]) -> None:
         if "open" in asked:
-            self._guarded(partial(self._open, asked["open"]))
+            self._guarded(partial(self._open, asked["open"], _KINDS[asked["kind"]]))
         else:
             self._guarded(partial(self._read, **asked))
 
@@ -328,14 +329,14 @@ class _Server:
             told = {"damaged": {"message": said, "remedy": "", "fields": {}}}
         self._say(told)
 
-    def _open(self, place: str | int) -> dict[str, Any]:
+    def _open(self, place: str | int, kind: type[_Opened | ArrowFile]) -> dict[str, Any]:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
         if isinstance(place, str):
-            self._opened = _Opened(place)
+            self._opened = kind(place)
         else:  # so many bytes are asked for elsewhere
-            self._opened = _Opened(AskedFile(self._channel, place))
+            self._opened = kind(AskedFile(self._channel, place))
         return self._opened.told()
 
     def _read(self, groups: list[int], columns: list[int], most: int | None) -> dict[str, Any]:
@@ -356,6 +357,9 @@ class _Server:
         """From now on, so many seconds of computing; then the system ends this process."""
         limit = int(time.process_time()) + 1 + self._seconds
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
+_KINDS: dict[str, type[_Opened | ArrowFile]] = {"Parquet": _Opened, "Arrow": ArrowFile}
 
 
 def serve(memory_bytes: int, seconds: int, channel: int) -> None:

@@ -13,7 +13,7 @@ from tidemill.config import DatasetConfig
 from tidemill.contracts import Split
 from tidemill.errors import SchemaMismatch, SourceEmpty
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
-from tidemill.ingestion.sources.parquet.parquet_apart import ParquetApart, open_parquet
+from tidemill.ingestion.sources.parquet.parquet_apart import Kind, ParquetApart, open_parquet
 from tidemill.ingestion.sources.parquet.parquet_rows import (
     column_names,
     plain_type,
@@ -70,6 +70,7 @@ def sniff_parquet(
     files: SourceFiles,
     named: str,
     share: Callable[[int], int],
+    kind: Kind = "Parquet",
 ) -> tuple[SourceColumn, ...]:
     """The first file's columns, from the footers of all files and some rows of each split.
 
@@ -87,25 +88,27 @@ def sniff_parquet(
     SourceEmpty
         If the files have no rows.
     """
-    columns, rows = _by_footers(splits, files)
+    columns, rows = _by_footers(splits, files, kind)
     if not rows or not columns:
         raise SourceEmpty(
-            f"the Parquet files of {named} have no rows",
+            f"the {kind} files of {named} have no rows",
             remedy=f"put data there, or let {named} name others",
         )
     for name, column in columns.items():
         _refuse_other_type(name, column, dataset)
     asked = [name for name, column in columns.items() if column.wants_a_look]
-    texts = _texts(splits, files, asked, share(len(asked)))
+    texts = _texts(splits, files, asked, share(len(asked)), kind)
     found = [_resolved(n, c, texts.get(n), Stated.of(dataset, n)) for n, c in columns.items()]
     return with_written_names(found, [column.written for column in columns.values()])
 
 
-def _by_footers(splits: tuple[Split, ...], files: SourceFiles) -> tuple[dict[str, _Column], int]:
+def _by_footers(
+    splits: tuple[Split, ...], files: SourceFiles, kind: Kind
+) -> tuple[dict[str, _Column], int]:
     """The first file's columns, with what every file says of them; and all rows."""
     columns, rows = dict[str, _Column](), 0
     for path in dict.fromkeys(split.address for split in splits):
-        with files.ranged(path) as place, open_parquet(place, path) as file:
+        with files.ranged(path) as place, open_parquet(place, path, kind) as file:
             names = column_names(file.schema)
             if not columns:
                 columns = {n: _Column(w) for n, w in zip(names, file.schema.names, strict=True)}
@@ -163,12 +166,14 @@ def _types(column: _Column) -> str:
 
 
 def _texts(
-    splits: tuple[Split, ...], files: SourceFiles, names: list[str], share: int
+    splits: tuple[Split, ...], files: SourceFiles, names: list[str], share: int, kind: Kind
 ) -> dict[str, pa.Array]:
     """The first texts of columns of texts; those of long numbers, which may be codes."""
     read = dict[str, list[pa.Array]]()
     for split in splits if names else ():
-        batches = read_parquet_rows(split, files, names=names, batch_rows=share, max_batches=1)
+        batches = read_parquet_rows(
+            split, files, names=names, batch_rows=share, max_batches=1, kind=kind
+        )
         batch = next(batches, None)
         if batch is None:
             continue

@@ -14,7 +14,7 @@ from tidemill.contracts import RawBatch, Split
 from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.sources.batches import unlisted
 from tidemill.ingestion.sources.column_names import require_columns, unique_names
-from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
+from tidemill.ingestion.sources.parquet.parquet_apart import Kind, open_parquet
 from tidemill.storage import SourceFiles, recut
 
 __all__ = ["column_names", "plain_type", "read_parquet_rows"]
@@ -31,6 +31,7 @@ def read_parquet_rows(
     batch_rows: int,
     max_batches: int | None = None,
     known: Collection[str] | None = None,
+    kind: Kind = "Parquet",
 ) -> Iterator[RawBatch]:
     """Yield the split's rows, ``batch_rows`` at a time, whatever its row groups and pages.
 
@@ -50,7 +51,7 @@ def read_parquet_rows(
     asked = max_batches is None and files.elsewhere(split.address)
     if asked or (max_batches is None and first == 0):
         _refuse_changed(split, files)
-    with files.ranged(split.address) as place, open_parquet(place, split.address) as file:
+    with files.ranged(split.address) as place, open_parquet(place, split.address, kind) as file:
         groups = range(first, len(file.group_rows) if last is None else last)
         columns = _positions(file.schema, names, split.address)
         more = [n for n in column_names(file.schema) if known is not None and n not in known]

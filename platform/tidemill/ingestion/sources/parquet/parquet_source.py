@@ -9,7 +9,7 @@ from typing import ClassVar
 from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.sources.files import FileSource, said_of_unchecked
-from tidemill.ingestion.sources.parquet.parquet_apart import open_parquet
+from tidemill.ingestion.sources.parquet.parquet_apart import Kind, open_parquet
 from tidemill.ingestion.sources.parquet.parquet_columns import sniff_parquet
 from tidemill.ingestion.sources.parquet.parquet_rows import read_parquet_rows
 
@@ -27,11 +27,12 @@ class ParquetSource(FileSource):
     magic: ClassVar[tuple[bytes, ...]] = (b"PAR1", _ENCRYPTED)
     typed: ClassVar[bool] = True
     scanned: ClassVar[int] = 16
+    kind: ClassVar[Kind] = "Parquet"
 
     def split(self, address: str) -> list[Split]:
         """The file's row groups, by what its footer says."""
         (split,) = super().split(address)
-        with self.files.ranged(address) as place, open_parquet(place, address) as file:
+        with self.files.ranged(address) as place, open_parquet(place, address, self.kind) as file:
             groups, split = file.group_rows, replace(split, checked=file.checked)
         pieces, begin, first_row, rows = [], 0, 0, 0
         for number, group_rows in enumerate(groups, start=1):
@@ -51,7 +52,7 @@ class ParquetSource(FileSource):
 
     def sniff(self, splits: tuple[Split, ...], share: Callable[[int], int], named: str) -> Sniffed:
         """The first file's columns, by all footers."""
-        return Sniffed(sniff_parquet(self.dataset, splits, self.files, named, share))
+        return Sniffed(sniff_parquet(self.dataset, splits, self.files, named, share, self.kind))
 
     def rows(self, split: Split, asked: RowsAsked) -> Iterator[RawBatch]:
         """See :func:`read_parquet_rows`."""
@@ -62,6 +63,7 @@ class ParquetSource(FileSource):
             batch_rows=asked.batch_rows,
             max_batches=asked.max_batches,
             known=frozenset(asked.listed),
+            kind=self.kind,
         )
 
     def unchecked(self, splits: tuple[Split, ...]) -> tuple[str, ...]:
