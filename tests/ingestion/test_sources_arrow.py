@@ -186,9 +186,7 @@ def test_files_are_known_by_what_they_begin_with(tmp_path: Path) -> None:
         assert sum(batch.table.num_rows for batch in batches) == ROWS
         assert found.schema["b"].type.value == "boolean"
         write(tmp_path / "empty.arrow", table().slice(0, 0), stream=stream)
-        assert FORMATS["arrow"](DatasetConfig(source=".", target="y"), tmp_path).split(
-            "empty.arrow"
-        )
+        assert source.split("empty.arrow")
     (tmp_path / "old.feather").write_bytes(b"FEA1" + bytes(60) + b"FEA1")
     with pytest.raises(SourceUnreadable, match="Feather of version 1") as caught:
         tables.read(tmp_path, "old.feather")
