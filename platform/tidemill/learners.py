@@ -11,12 +11,16 @@ from tidemill.errors import nearest
 from tidemill.schema import Task
 
 __all__ = [
+    "ENSEMBLES",
     "LEARNERS",
+    "SHARD_ENSEMBLE",
     "default_space",
+    "is_ensemble",
     "learner_of",
     "parameter_names",
     "parameter_problems",
     "strategies",
+    "strategies_of",
     "unknown_parameters",
 ]
 
@@ -32,9 +36,24 @@ LEARNERS: Implementations[type[Learner]] = Implementations(
 )
 
 
-def learner_of(estimator: object) -> type[Learner] | None:
-    """The learner that leaves estimators of this type; None if there is none."""
-    name = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+SHARD_ENSEMBLE = "shard_ensemble"
+"""The strategy of any learner: a model a shard, and their votes."""
+
+ENSEMBLES = (
+    "tidemill.learning.voting.EnsembleClassifier",
+    "tidemill.learning.voting.EnsembleRegressor",
+)
+"""Full names of the types that it leaves; their members are a learner's own."""
+
+
+def is_ensemble(estimator: object) -> bool:
+    """Whether it is of a type that ``shard_ensemble`` leaves."""
+    return _type_name(estimator) in ENSEMBLES
+
+
+def learner_of(estimator: Any) -> type[Learner] | None:
+    """The learner that leaves estimators of this type, or an ensemble's members; None: nobody."""
+    name = _type_name(estimator.members[0] if is_ensemble(estimator) else estimator)
     for kinds in (LEARNERS.ours, LEARNERS.others):  # packages are asked only if none is ours
         for kind in kinds():
             if name in kind.estimators:
@@ -42,15 +61,27 @@ def learner_of(estimator: object) -> type[Learner] | None:
     return None
 
 
+def _type_name(estimator: object) -> str:
+    return f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+
+
 def strategies() -> tuple[str, ...]:
     """The strategies that one learner or another has.
 
     >>> strategies()
-    ('incremental', 'in_memory', 'boosted')
+    ('incremental', 'in_memory', 'boosted', 'shard_ensemble')
     """
-    return tuple(
-        dict.fromkeys(way for kind in LEARNERS.usable().values() for way in kind.strategies)
-    )
+    ways = (way for kind in LEARNERS.usable().values() for way in kind.strategies)
+    return tuple(dict.fromkeys([*ways, SHARD_ENSEMBLE]))
+
+
+def strategies_of(learner: str) -> tuple[str, ...]:
+    """The strategies that a learner has.
+
+    >>> strategies_of("sgd")
+    ('incremental', 'shard_ensemble')
+    """
+    return (*LEARNERS[learner].strategies, SHARD_ENSEMBLE)
 
 
 def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:

@@ -22,28 +22,13 @@ from tidemill.errors import ModelUntrusted, SchemaMismatch, StorageFailed
 from tidemill.features.reducer import Reducer
 from tidemill.learning import fit, predict_scores
 from tidemill.schema import Task
+from tidemill.testing.blocks import ArrayBlocks
 from tidemill.tracking import open_candidate, save_candidate
 from tidemill.tracking.allowed import allowed_types, trusted_types
 from tidemill.tracking.skopsfile import canonical, read_pipeline
 
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
 REDUCED = ("distance", "fare", "zone=airport", "zone=centre", "zone=rare")
-
-
-class OneBlock:
-    """Blocks of one block, as learners read them."""
-
-    rows = (400,)
-    names = REDUCED
-
-    def __init__(self, X, y):
-        self.X, self.y = X, y
-
-    def read(self, block):
-        return self.X, self.y
-
-    def __iter__(self):
-        yield self.read(0)
 
 
 def learnt(make_pipeline, raw_frame, learner, task):
@@ -58,8 +43,8 @@ def learnt(make_pipeline, raw_frame, learner, task):
     found = fit(
         TrainingConfig(learner=learner),
         {"max_iter": 5} if learner == "hist_gradient_boosting" else {},
-        OneBlock(X, y),
-        OneBlock(X, y),
+        ArrayBlocks(X, y, block_rows=400, names=REDUCED),
+        ArrayBlocks(X, y, block_rows=400, names=REDUCED),
         task=task,
         classes=CLASSES[task],
         seed=3,

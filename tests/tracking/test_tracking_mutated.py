@@ -14,6 +14,7 @@ from tidemill.config import TrainingConfig
 from tidemill.errors import ModelUntrusted
 from tidemill.learning import fit
 from tidemill.schema import Task
+from tidemill.testing.blocks import ArrayBlocks
 from tidemill.tracking import open_candidate
 from tidemill.tracking.contents import FolderContents
 from tidemill.tracking.skopsfile import canonical
@@ -26,22 +27,6 @@ SETTINGS = {
     "hist_gradient_boosting": {"max_iter": 3},
     "lightgbm": {"num_iterations": 5, "num_leaves": 8},
 }
-
-
-class OneBlock:
-    """Blocks of one block, as learners read them."""
-
-    rows = (400,)
-    names = ("distance", "fare", "zone=airport", "zone=centre", "zone=rare")
-
-    def __init__(self, X, y):
-        self.X, self.y = X, y
-
-    def read(self, block):
-        return self.X, self.y
-
-    def __iter__(self):
-        yield self.read(0)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +43,7 @@ def models(tmp_path_factory, make_pipeline, raw_frame):
             if classes:
                 cuts = np.quantile(figure, np.arange(1, len(classes)) / len(classes))
                 y = np.digitize(figure, cuts).astype(np.int32)
-            block = OneBlock(X, y)
+            block = ArrayBlocks(X, y, block_rows=400)
             settings = TrainingConfig(learner=learner)
             found = fit(settings, params, block, block, task=task, classes=classes, seed=3)
             model = Pipeline([("reducer", reducer), ("learner", found.estimator)])

@@ -26,7 +26,7 @@ from tidemill.config.sections import (
     TrainingConfig,
     TuningConfig,
 )
-from tidemill.learners import LEARNERS, parameter_problems
+from tidemill.learners import LEARNERS, parameter_problems, strategies_of
 
 __all__ = ["Params"]
 
@@ -112,6 +112,12 @@ class Params(Section):
                 f"training.learner: {name} needs every value: set reduction.impute to mean"
                 f"{more if LEARNERS[name].wants_scaled else ''}; or let one of reduction.steps "
                 "fill what is missing"
+            )
+        strategy = self.training.strategy
+        if strategy != "auto" and strategy not in strategies_of(name):
+            raise ValueError(
+                f"training.strategy: {name} cannot learn {strategy}; use one of auto, "
+                f"{', '.join(strategies_of(name))}"
             )
         problems = parameter_problems(name, given) if given else {}
         if problems:

@@ -9,7 +9,7 @@ from typing import Any
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Parameter
 from tidemill.formats import FORMATS
-from tidemill.learners import LEARNERS, strategies
+from tidemill.learners import LEARNERS, strategies, strategies_of
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS
 
@@ -47,7 +47,12 @@ def _describe_learners(training: dict[str, Any], default: str) -> None:
                 "properties": {"learner": {"const": name}},
                 "required": [] if name == default else ["learner"],
             },
-            "then": {"properties": {"params": _params(kind.parameters)}},
+            "then": {
+                "properties": {
+                    "params": _params(kind.parameters),
+                    "strategy": {"enum": ["auto", *strategies_of(name)]},
+                }
+            },
         }
         for name, kind in LEARNERS.usable().items()
     ]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.contracts.engine import Engine
 from tidemill.contracts.partials import Blocks
 from tidemill.schema import Task
 
@@ -135,7 +136,7 @@ class FitJob:
     classes : tuple of str
         Labels in the order of their codes; empty for regression.
     summarised : callable
-        Gives the summary of the training target; may take a pass over the blocks.
+        Gives the summary of the training target; may take a pass over the blocks. Picklable.
     balanced : bool
         Weigh rows so that every class has the same total weight.
     metric : str
@@ -144,6 +145,8 @@ class FitJob:
     report : callable or None
     start : estimator or None
         A fitted one of the same kind and matrix to go on from, where the learner ``continues``.
+    engine : Engine or None
+        Whose workers a strategy that spreads the fit may use; None: this process.
     """
 
     strategy: str
@@ -158,6 +161,7 @@ class FitJob:
     seed: int
     report: FitReport | None = None
     start: Any = None
+    engine: Engine | None = None
 
     @property
     def has_validation(self) -> bool:
@@ -190,6 +194,8 @@ class Fit:
         On the validation blocks, steps counted from 1; empty without such blocks.
     n_iterations : int
         Epochs or rounds that the estimator holds.
+    warnings : tuple of str
+        What a person should know although it was fitted.
     """
 
     estimator: Any
@@ -197,6 +203,7 @@ class Fit:
     metric: str
     curve: tuple[tuple[int, float], ...] = field(default=())
     n_iterations: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class Learner(Protocol):

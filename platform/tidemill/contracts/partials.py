@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -46,6 +46,10 @@ class Blocks(Protocol):
         """Rows of each block, in order."""
 
     @property
+    def shards(self) -> tuple[str, ...]:
+        """The shard that each block is of, by name."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the matrix columns."""
 
@@ -55,6 +59,9 @@ class Blocks(Protocol):
         ``y`` is float64 for regression and int32 class codes otherwise; rows whose target
         is null do not exist.
         """
+
+    def take(self, blocks: Sequence[int]) -> Self:
+        """Those blocks alone, in that order; picklable, as small as what it addresses them by."""
 
     def __iter__(self) -> Iterator[tuple[FloatMatrix, npt.NDArray[Any]]]:
         """All blocks, in order."""

@@ -1,6 +1,6 @@
 """Learners and strategies: from blocks of reduced features to a fitted estimator."""
 
-from tidemill.learning.choice import Choice, choose_strategy
+from tidemill.learning.choice import Choice, choose_strategy, goes_on, of_one_process
 from tidemill.learning.fitting import curve_metric, fit
 from tidemill.learning.scoring import importance, predict_scores
 from tidemill.learning.stored import check_estimator
@@ -12,7 +12,9 @@ __all__ = [
     "choose_strategy",
     "curve_metric",
     "fit",
+    "goes_on",
     "importance",
+    "of_one_process",
     "predict_scores",
     "summarise_target",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Learner
 from tidemill.errors import BudgetExceeded, ConfigError
-from tidemill.learners import LEARNERS
+from tidemill.learners import LEARNERS, SHARD_ENSEMBLE, is_ensemble, strategies_of
 from tidemill.schema import Task
 
-__all__ = ["Choice", "choose_strategy"]
+__all__ = ["Choice", "choose_strategy", "goes_on", "of_one_process"]
 
 _MB = 1 << 20
 
@@ -22,16 +23,30 @@ _NeededMb = Callable[[Learner, str], float]
 class Choice:
     """The strategy, the memory that its fit takes, and the reason in one sentence.
 
-    ``needed_bytes`` is the learner's own estimate, see :meth:`Learner.needed_bytes`.
+    Parameters
+    ----------
+    strategy : str
+    needed_bytes : int
+        The learner's own estimate, see :meth:`Learner.needed_bytes`.
+    why : str
+    member : str
+        By which strategy each model of a ``shard_ensemble`` is learnt; empty elsewhere.
     """
 
     strategy: str
     needed_bytes: int
     why: str
+    member: str = ""
 
 
 def choose_strategy(
-    config: TrainingConfig, *, rows: int, n_features: int, task: Task, n_classes: int = 2
+    config: TrainingConfig,
+    *,
+    rows: int,
+    n_features: int,
+    task: Task,
+    n_classes: int = 2,
+    shard_rows: int | None = None,
 ) -> Choice:
     """Choose how ``config.learner`` meets the shards.
 
@@ -45,6 +60,8 @@ def choose_strategy(
     task : Task
     n_classes : int
         Matters for multiclass only.
+    shard_rows : int or None
+        Rows of the largest shard, all that a ``shard_ensemble`` learns from at once; None: all.
 
     Raises
     ------
@@ -62,6 +79,10 @@ def choose_strategy(
     def needed_mb(learner: Learner, strategy: str, rows: int = rows) -> float:
         return learner.needed_bytes(strategy, rows, n_features, outputs) / _MB
 
+    if config.strategy == SHARD_ENSEMBLE:
+        return _of_a_shard(
+            config, rows=shard_rows or rows, n_features=n_features, task=task, n_classes=n_classes
+        )
     wanted = learner.strategies if config.strategy == "auto" else (config.strategy,)
     needs = {way: needed_mb(learner, way) for way in wanted}
     fitting = [way for way in wanted if needs[way] <= config.memory_budget_mb]
@@ -81,6 +102,28 @@ def choose_strategy(
     return Choice(strategy, needed_bytes, f"{size} of the {budget}")
 
 
+def of_one_process(config: TrainingConfig) -> TrainingConfig:
+    """The same settings for a fit that spreads over nothing: that of a trial."""
+    alone = config.strategy in ("auto", *LEARNERS[config.learner].strategies)
+    return config if alone else config.model_copy(update={"strategy": "auto"})
+
+
+def goes_on(config: TrainingConfig, estimator: Any) -> bool:
+    """Whether the configured learner can go on from a fitted estimator of its own."""
+    ensemble = config.strategy == SHARD_ENSEMBLE or is_ensemble(estimator)
+    return LEARNERS[config.learner].continues and not ensemble
+
+
+def _of_a_shard(
+    config: TrainingConfig, *, rows: int, n_features: int, task: Task, n_classes: int
+) -> Choice:
+    """How the members of an ensemble meet their shards."""
+    alone = of_one_process(config)
+    one = choose_strategy(alone, rows=rows, n_features=n_features, task=task, n_classes=n_classes)
+    why = f"a model a shard, the largest by {one.strategy}: {one.why}"
+    return Choice(SHARD_ENSEMBLE, one.needed_bytes, why, one.strategy)
+
+
 def _check_able(config: TrainingConfig, learner: Learner, task: Task) -> None:
     if task not in learner.metrics:
         able = [name for name, kind in LEARNERS.usable().items() if task in kind.metrics]
@@ -90,10 +133,10 @@ def _check_able(config: TrainingConfig, learner: Learner, task: Task) -> None:
             learner=config.learner,
             task=str(task),
         )
-    if config.strategy not in ("auto", *learner.strategies):
+    if config.strategy not in ("auto", *strategies_of(config.learner)):
         usable = LEARNERS.usable().items()
-        able = [name for name, kind in usable if config.strategy in kind.strategies]
-        possible = " or ".join(learner.strategies)
+        able = [name for name, _ in usable if config.strategy in strategies_of(name)]
+        possible = " or ".join(strategies_of(config.learner))
         raise ConfigError(
             f"training.strategy: {config.learner} cannot learn {config.strategy}",
             remedy=f"set training.strategy to auto or {possible}, "

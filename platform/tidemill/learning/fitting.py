@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from tidemill.config import TrainingConfig
-from tidemill.contracts import Blocks, Fit, FitJob, FitReport, Scalar, TargetSummary
+from tidemill.contracts import Blocks, Engine, Fit, FitJob, FitReport, Scalar, TargetSummary
+from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, TooFewRows
 from tidemill.learners import LEARNERS
-from tidemill.learning.choice import choose_strategy
+from tidemill.learning.choice import choose_strategy, goes_on
 from tidemill.learning.continuing import check_start
+from tidemill.learning.ensemble import by_shard, fit_ensemble
 from tidemill.learning.parameters import complete
 from tidemill.learning.targets import summarise_target
 from tidemill.metrics import default_metric
@@ -46,6 +49,7 @@ def fit(
     target: TargetSummary | None = None,
     start: Any = None,
     rounds: int | None = None,
+    engine: Engine | None = None,
 ) -> Fit:
     """Fit the configured learner.
 
@@ -73,6 +77,8 @@ def fit(
     rounds : int or None
         So many rounds or epochs, whatever the parameters say: those that another fit found, for
         one that has no validation rows to stop by.
+    engine : Engine or None
+        Whose workers a strategy that spreads the fit uses; None: this process.
 
     Raises
     ------
@@ -103,35 +109,48 @@ def fit(
         n_features=len(train.names),
         task=task,
         n_classes=len(classes),
+        shard_rows=max(sum(shard.rows) for shard in by_shard(train)),
     )
-    learner = LEARNERS[config.learner]()
     if start is not None:
-        _check_start(config.learner, start, len(train.names), classes)
+        _check_start(config, start, len(train.names), classes)
+    learner = LEARNERS[config.learner]
     whole = complete(config.learner, {**params, **config.params})
-    return learner.fit(
-        FitJob(
-            strategy=choice.strategy,
-            params=whole | ({} if rounds is None else {learner.rounds: rounds}),
-            train=train,
-            validation=validation,
-            task=task,
-            classes=classes,
-            summarised=lambda: summarise_target(train, task, classes) if target is None else target,
-            balanced=config.class_weight == "balanced" and task is not Task.REGRESSION,
-            metric=curve_metric(config.learner, task, metric),
-            seed=seed,
-            report=report,
-            start=start,
-        )
+    summarised = partial(summarise_target, train, task, classes)
+    job = FitJob(
+        strategy=choice.strategy,
+        params=whole | ({} if rounds is None else {learner.rounds: rounds}),
+        train=train,
+        validation=validation,
+        task=task,
+        classes=classes,
+        summarised=summarised if target is None else partial(_known, target),
+        balanced=config.class_weight == "balanced" and task is not Task.REGRESSION,
+        metric=curve_metric(config.learner, task, metric),
+        seed=seed,
+        report=report,
+        start=start,
+        engine=engine,
     )
+    if choice.member:
+        return fit_ensemble(learner, job, engine or LocalEngine(), member=choice.member)
+    return learner().fit(job)
 
 
-def _check_start(name: str, start: Any, n_features: int, classes: tuple[str, ...]) -> None:
-    if not LEARNERS[name].continues:
+def _known(target: TargetSummary) -> TargetSummary:
+    return target
+
+
+def _check_start(
+    config: TrainingConfig, start: Any, n_features: int, classes: tuple[str, ...]
+) -> None:
+    name = config.learner
+    if not goes_on(config, start):
+        what = f"an ensemble of {name}" if LEARNERS[name].continues else name
         able = " or ".join(other for other, kind in LEARNERS.items() if kind.continues)
         raise ConfigError(
-            f"{name} cannot go on from a fitted model",
-            remedy=f"train it from scratch, or set training.learner to {able}",
+            f"{what} cannot go on from a fitted model",
+            remedy=f"train it from scratch, or set training.learner to {able}, and "
+            "training.strategy to auto",
             learner=name,
         )
     check_start(start, n_features, classes)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from tidemill.contracts import Blocks, Fit, FitJob, Parameter
-from tidemill.errors import ConfigError
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
+from tidemill.errors import ConfigError, TargetUnusable
 from tidemill.learning.stored import is_finite
 from tidemill.learning.targets import checked, counted
 from tidemill.learning.threads import usable_threads
@@ -102,7 +102,7 @@ class HistGradientBoostingLearner:
         """Read all blocks, then learn."""
         X, y = _matrix(job.train, job.task)
         if job.task is not Task.REGRESSION:
-            checked(counted(y, job.classes), job.classes)
+            _check_classes(counted(y, job.classes), job.classes)
         estimator = _estimator(job)
         held_out: dict[str, Any] = {}
         if job.has_validation:
@@ -154,6 +154,18 @@ class HistGradientBoostingLearner:
                 splits = tree.nodes[tree.nodes["is_leaf"] == 0]
                 np.add.at(gain, splits["feature_idx"], splits["gain"])
         return gain
+
+
+def _check_classes(target: TargetSummary, classes: tuple[str, ...]) -> None:
+    """scikit-learn makes trees for the classes that it sees, and for no others."""
+    missing = [label for label, count in zip(classes, checked(target, classes).counts) if not count]
+    if missing:
+        raise TargetUnusable(
+            f"hist_gradient_boosting needs rows of every class, and of {missing[0]!r} there are none",
+            remedy="set training.learner to lightgbm, or look at sharding.holdout",
+            classes=classes,
+            counts=target.counts,
+        )
 
 
 def _matrix(blocks: Blocks, task: Task) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:

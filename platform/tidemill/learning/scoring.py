@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import Blocks, FloatMatrix
-from tidemill.learners import learner_of
+from tidemill.learners import is_ensemble, learner_of
 from tidemill.metrics import figures_of, improves
 from tidemill.profiling import fold
 from tidemill.schema import Task
@@ -50,13 +51,22 @@ def improved(metric: str, new: float, old: float | None, margin: float = 0.0) ->
 def importance(estimator: Any, names: Sequence[str]) -> dict[str, float]:
     """Share of each reduced column in what the estimator looks at; sums to 1.
 
-    By its learner's ``weights``. Empty where the estimator uses nothing.
+    By its learner's ``weights``; of an ensemble, its members' shares by their votes. Empty where
+    the estimator uses nothing.
     """
     learner = learner_of(estimator)
     if learner is None:
         return {}
-    raw = learner().weights(estimator)
+    votes = (
+        zip(estimator.members, estimator.weights.tolist(), strict=True)
+        if is_ensemble(estimator)
+        else [(estimator, 1.0)]
+    )
+    weighed = (weight * _shares(learner().weights(member)) for member, weight in votes)
+    raw = np.asarray(reduce(np.add, weighed), np.float64)
+    return dict(zip(names, _shares(raw).tolist(), strict=True)) if np.any(raw) else {}
+
+
+def _shares(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     total = raw.sum()
-    if not total > 0:
-        return {}
-    return dict(zip(names, (raw / total).tolist(), strict=True))
+    return raw / total if total > 0 else np.zeros_like(raw)

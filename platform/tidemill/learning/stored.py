@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.learners import learner_of
+from tidemill.learners import is_ensemble, learner_of
 
 __all__ = ["check_estimator", "check_linear", "is_finite"]
 
@@ -28,6 +28,9 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     ValueError
         If it is not what a learner makes; what the prediction itself raises comes as it is.
     """
+    if is_ensemble(estimator):
+        _check_ensemble(estimator, n_features)
+        return
     learner = learner_of(estimator)
     if learner is None:
         raise ValueError(f"no learner leaves a {type(estimator).__qualname__}")
@@ -36,6 +39,28 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     if estimator.n_features_in_ != n_features:
         raise ValueError(f"its learner expects other than the {n_features} reduced features")
     _try_out(estimator, labels, n_features)
+
+
+def _check_ensemble(estimator: Any, n_features: int) -> None:
+    """Refuse members that are not models of one learner and the same classes, or are unweighed."""
+    members, weights = estimator.members, estimator.weights
+    if type(members) is not list or not members:
+        raise ValueError("it has no members")
+    if len({type(member) for member in members}) > 1 or is_ensemble(members[0]):
+        raise ValueError("its members are not of one learner")
+    votes, answers = (hasattr(type(one), "predict_proba") for one in (estimator, members[0]))
+    if votes != answers:
+        raise ValueError("its members answer another question")
+    for member in members:
+        check_estimator(member, n_features)
+    if votes and len({tuple(map(str, member.classes_)) for member in members}) > 1:
+        raise ValueError("its members know other classes")
+    if (
+        not is_finite(weights, (len(members),))
+        or weights.min() < 0
+        or abs(weights.sum() - 1) > 1e-9
+    ):
+        raise ValueError("its weights are not shares of 1, one for each member")
 
 
 def _labels(estimator: Any) -> int:

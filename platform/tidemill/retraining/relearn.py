@@ -141,6 +141,7 @@ def _learn(
         seed=lesson.params.seed,
         start=champion.pipeline[-1] if warm else None,
         rounds=max(said["iterations"], 1),
+        engine=lesson.context.engine,
     )
     fitted = learn(rows)
     unseen = unseen_outputs(fitted.estimator, known, held_out, schema, lambda b: learn(b).estimator)
@@ -149,7 +150,7 @@ def _learn(
         **{name: said[name] for name in told},
         "iterations": fitted.n_iterations,
         "rows": sum(rows.rows),
-        "why": "all labelled live rows, those that judged too",
+        "why": "; ".join(("all labelled live rows, those that judged too", *fitted.warnings)),
         "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
     }

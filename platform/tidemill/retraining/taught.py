@@ -10,8 +10,7 @@ from typing import Any
 from tidemill.config import Params
 from tidemill.contracts import Fit, Scalar
 from tidemill.features import training_profile
-from tidemill.learners import LEARNERS
-from tidemill.learning import fit
+from tidemill.learning import fit, goes_on
 from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.retraining.job import RetrainingJob
 from tidemill.retraining.lesson import Lesson
@@ -87,6 +86,7 @@ def teach(context: StageContext, job: RetrainingJob, number: int) -> Taught:
         seed=params.seed,
         metric=job.figures[1],
         start=champion.judged[-1] if start.warm else None,
+        engine=context.engine,
     )
     document = _told(params, champion, lesson, start, fitted, rehearse=rehearse)
     document |= {"key": key, "rows": sum(train.rows)}
@@ -110,7 +110,7 @@ def _start(context: StageContext, job: RetrainingJob) -> _Start:
     name = params.training.learner
     same = champion.metadata.get("learner") == name
     continued = int(champion.metadata.get("continued", 0)) + 1
-    able = same and LEARNERS[name].continues
+    able = same and goes_on(params.training, champion.judged[-1])
     awoken = _awoken(champion, job.manifest, job.live.name, context.shards) if able else ()
     warm = able and continued <= MAX_CONTINUED and not awoken
     return _Start(warm, continued, _tuned(context) if same else {}, awoken)
@@ -143,10 +143,11 @@ def _told(
     rehearse: bool,
 ) -> dict[str, Any]:
     """How a candidate came to be."""
+    why = _why(champion.version if start.warm else None, rehearse, start.awoken)
     return {
         "learner": params.training.learner,
         "strategy": fitted.strategy,
-        "why": _why(champion.version if start.warm else None, rehearse, start.awoken),
+        "why": "; ".join((why, *fitted.warnings)),
         "params": {**start.tuned, **params.training.params},
         "iterations": fitted.n_iterations,
         "curve": [list(point) for point in fitted.curve],

@@ -75,6 +75,15 @@ class ReducedBlocks:
         """Rows of each block."""
         return tuple(rows for _, _, rows in self.blocks)
 
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """The part that each block is of."""
+        return tuple(stem for stem, _, _ in self.blocks)
+
+    def take(self, blocks: Sequence[int]) -> ReducedBlocks:
+        """Those blocks alone."""
+        return replace(self, blocks=tuple(self.blocks[block] for block in blocks))
+
     def read(self, block: int) -> tuple[FloatMatrix, npt.NDArray[Any]]:
         """Return ``X`` (rows, n_features) float32 and ``y`` (rows,) of one block."""
         stem, first, rows = self.blocks[block]

@@ -38,6 +38,7 @@ from tidemill.storage import (
 __all__ = ["REFIT", "note_refit", "refit_seconds", "run_refit", "unseen_of"]
 
 REFIT = "refit.json"
+_WHY = "all rows, with the parameters and rounds of the judged model"
 
 
 def run_refit(
@@ -130,6 +131,7 @@ def _refit(
         classes=manifest.schema.classes,
         seed=seed,
         rounds=max(judged["iterations"], 1),
+        engine=context.engine,
     )
     fitted = learn(blocks)
     unseen = unseen_outputs(
@@ -144,7 +146,7 @@ def _refit(
         "iterations": fitted.n_iterations,
         "rows": manifest.rows(Role.TRAIN),
         "seed": seed,
-        "why": "all rows, with the parameters and rounds of the judged model",
+        "why": "; ".join((_WHY, *fitted.warnings)),
         "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
     }

@@ -72,6 +72,7 @@ def _chosen(training: TrainingConfig, manifest: ShardManifest, n_features: int) 
     return choose_strategy(
         training,
         rows=manifest.rows(Role.TRAIN),
+        shard_rows=max(shard.file.rows for shard in manifest.of(Role.TRAIN)),
         n_features=n_features,
         task=manifest.schema.task,
         n_classes=len(manifest.schema.classes),
@@ -99,8 +100,9 @@ def _fitted(
         classes=manifest.schema.classes,
         seed=seed,
         metric=metric,
+        engine=context.engine,
     )
-    return fitted, (*train.warnings, *validation.warnings)
+    return fitted, (*train.warnings, *validation.warnings, *fitted.warnings)
 
 
 def _tuned(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tidemill.contracts import Scalar
 from tidemill.errors import ConfigError
 from tidemill.features import load_reducer
 from tidemill.learners import default_space, unknown_parameters
-from tidemill.learning import choose_strategy, fit, predict_scores
+from tidemill.learning import choose_strategy, fit, of_one_process, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
@@ -87,7 +87,9 @@ def run_tune(
         reduced_blocks(context, manifest, role).sample(tuning.max_rows)
         for role in (Role.TRAIN, Role.VALIDATION)
     )
-    objective = Objective(training, train, validation, manifest.schema, metric, seed)
+    objective = Objective(
+        of_one_process(training), train, validation, manifest.schema, metric, seed
+    )
     tracker = context.tracker
     run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
     study = search(
@@ -158,6 +160,7 @@ def _require_searchable(
     choose_strategy(
         training,
         rows=manifest.rows(Role.TRAIN),
+        shard_rows=max(shard.file.rows for shard in manifest.of(Role.TRAIN)),
         n_features=len(load_reducer(workspace.reducer).get_feature_names_out()),
         task=manifest.schema.task,
         n_classes=len(manifest.schema.classes),
