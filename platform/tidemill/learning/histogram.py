@@ -158,10 +158,12 @@ class HistGradientBoostingLearner:
 
 def _check_classes(target: TargetSummary, classes: tuple[str, ...]) -> None:
     """scikit-learn makes trees for the classes that it sees, and for no others."""
-    missing = [label for label, count in zip(classes, checked(target, classes).counts) if not count]
+    counts = checked(target, classes).counts
+    missing = [label for label, count in zip(classes, counts, strict=True) if not count]
     if missing:
         raise TargetUnusable(
-            f"hist_gradient_boosting needs rows of every class, and of {missing[0]!r} there are none",
+            "hist_gradient_boosting needs rows of every class, and of "
+            f"{missing[0]!r} there are none",
             remedy="set training.learner to lightgbm, or look at sharding.holdout",
             classes=classes,
             counts=target.counts,

@@ -44,7 +44,7 @@ class Objective:
     def __call__(self, params: dict[str, Scalar], report: Report) -> float:
         """Return the validation figure of ``metric``."""
         fitted = fit(
-            self.training,
+            of_one_process(self.training),
             params,
             self.train,
             self.validation,
@@ -87,9 +87,7 @@ def run_tune(
         reduced_blocks(context, manifest, role).sample(tuning.max_rows)
         for role in (Role.TRAIN, Role.VALIDATION)
     )
-    objective = Objective(
-        of_one_process(training), train, validation, manifest.schema, metric, seed
-    )
+    objective = Objective(training, train, validation, manifest.schema, metric, seed)
     tracker = context.tracker
     run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
     study = search(
