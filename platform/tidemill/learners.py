@@ -69,19 +69,21 @@ def strategies() -> tuple[str, ...]:
     """The strategies that one learner or another has.
 
     >>> strategies()
-    ('incremental', 'in_memory', 'boosted', 'shard_ensemble')
+    ('incremental', 'in_memory', 'boosted', 'averaged', 'shard_ensemble')
     """
     ways = (way for kind in LEARNERS.usable().values() for way in kind.strategies)
-    return tuple(dict.fromkeys([*ways, SHARD_ENSEMBLE]))
+    spread = (way for kind in LEARNERS.usable().values() for way in kind.spread)
+    return tuple(dict.fromkeys([*ways, *spread, SHARD_ENSEMBLE]))
 
 
 def strategies_of(learner: str) -> tuple[str, ...]:
     """The strategies that a learner has.
 
     >>> strategies_of("sgd")
-    ('incremental', 'shard_ensemble')
+    ('incremental', 'averaged', 'shard_ensemble')
     """
-    return (*LEARNERS[learner].strategies, SHARD_ENSEMBLE)
+    kind = LEARNERS[learner]
+    return (*kind.strategies, *kind.spread, SHARD_ENSEMBLE)
 
 
 def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from tidemill.engines import LocalEngine
 from tidemill.errors import BudgetExceeded, ConfigError, TargetUnusable
 from tidemill.features.reducer import Reducer
 from tidemill.learning import check_estimator, choose_strategy, fit, importance, predict_scores
-from tidemill.learning.ensemble import by_shard
+from tidemill.learning.sharded import by_shard
 from tidemill.metrics import figures_of
 from tidemill.schema import Task
 from tidemill.testing.blocks import ArrayBlocks

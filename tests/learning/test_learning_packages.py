@@ -46,7 +46,7 @@ def test_one_that_is_no_learner_is_refused_by_what_it_lacks(tmp_path, monkeypatc
     """An address that leads nowhere, or to something else."""
     (tmp_path / "half_a_learner.py").write_text("class Half:\n    strategies = ('in_memory',)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    wrong = {"half_a_learner:Half": "lacks rounds", "half_a_learner:Other": "nothing"}
+    wrong = {"half_a_learner:Half": "lacks spread, rounds", "half_a_learner:Other": "nothing"}
     for name, words in wrong.items():
         with pytest.raises(UsageError, match=words):
             read_params(f"{SOURCE}training: {{learner: '{name}'}}")

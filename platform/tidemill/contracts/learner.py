@@ -227,6 +227,9 @@ class Learner(Protocol):
     ----------
     strategies : tuple of str
         How it can meet the shards; ``auto`` takes the first that the memory budget allows.
+    spread : tuple of str
+        Strategies that spread one fit over the workers of ``FitJob.engine``, or do the same in
+        this process where that is None. They are taken only where they are asked for.
     rounds : str
         The parameter that holds the epochs or rounds of a fit which nothing stops early.
     continues : bool
@@ -248,6 +251,7 @@ class Learner(Protocol):
     """
 
     strategies: ClassVar[tuple[str, ...]]
+    spread: ClassVar[tuple[str, ...]]
     rounds: ClassVar[str]
     continues: ClassVar[bool]
     takes_missing: ClassVar[bool]

@@ -58,6 +58,7 @@ class LightGbmLearner:
     """
 
     strategies: ClassVar[tuple[str, ...]] = ("boosted",)
+    spread: ClassVar[tuple[str, ...]] = ()
     rounds: ClassVar[str] = "num_iterations"
     continues: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = True

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from tidemill.contracts import Blocks, Engine, Fit, FitJob, Learner
 from tidemill.errors import TargetUnusable
 from tidemill.learning.scoring import predict_scores
+from tidemill.learning.sharded import by_shard
 from tidemill.learning.targets import summarise_target
 from tidemill.metrics import figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Task
 
-__all__ = ["by_shard", "fit_ensemble", "skill"]
+__all__ = ["fit_ensemble", "skill"]
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,6 @@ class _Member:
     fit: Fit | None = None
     skill: float = 0.0
     problem: str = ""
-
-
-def by_shard(blocks: Blocks) -> list[Blocks]:
-    """The blocks of each shard, shards in the order in which they begin.
-
-    >>> from tidemill.testing.blocks import ArrayBlocks
-    >>> blocks = ArrayBlocks(np.zeros((10, 1)), np.zeros(10), block_rows=2, shard_blocks=2)
-    >>> [shard.rows for shard in by_shard(blocks)]
-    [(2, 2), (2, 2), (2,)]
-    """
-    found: dict[str, list[int]] = {}
-    for block, shard in enumerate(blocks.shards):
-        if blocks.rows[block]:
-            found.setdefault(shard, []).append(block)
-    return [blocks.take(taken) for taken in found.values()]
 
 
 def fit_ensemble(learner: type[Learner], job: FitJob, engine: Engine, *, member: str) -> Fit:

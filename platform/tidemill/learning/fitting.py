@@ -8,14 +8,14 @@ from typing import Any
 
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Blocks, Engine, Fit, FitJob, FitReport, Scalar, TargetSummary
-from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError, TooFewRows
 from tidemill.learners import LEARNERS
 from tidemill.learning.choice import choose_strategy, goes_on
 from tidemill.learning.continuing import check_start
-from tidemill.learning.ensemble import by_shard, fit_ensemble
+from tidemill.learning.ensemble import fit_ensemble
 from tidemill.learning.parameters import complete
-from tidemill.learning.targets import summarise_target
+from tidemill.learning.sharded import by_shard
+from tidemill.learning.targets import known_target, summarise_target
 from tidemill.metrics import default_metric
 from tidemill.schema import Task
 
@@ -123,7 +123,7 @@ def fit(
         validation=validation,
         task=task,
         classes=classes,
-        summarised=summarised if target is None else partial(_known, target),
+        summarised=summarised if target is None else partial(known_target, target),
         balanced=config.class_weight == "balanced" and task is not Task.REGRESSION,
         metric=curve_metric(config.learner, task, metric),
         seed=seed,
@@ -132,12 +132,10 @@ def fit(
         engine=engine,
     )
     if choice.member:
+        from tidemill.engines import LocalEngine
+
         return fit_ensemble(learner, job, engine or LocalEngine(), member=choice.member)
     return learner().fit(job)
-
-
-def _known(target: TargetSummary) -> TargetSummary:
-    return target
 
 
 def _check_start(

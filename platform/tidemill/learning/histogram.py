@@ -31,6 +31,7 @@ class HistGradientBoostingLearner:
     """
 
     strategies: ClassVar[tuple[str, ...]] = ("in_memory",)
+    spread: ClassVar[tuple[str, ...]] = ()
     rounds: ClassVar[str] = "max_iter"
     continues: ClassVar[bool] = False
     takes_missing: ClassVar[bool] = True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +14,11 @@ import numpy.typing as npt
 
 from tidemill.contracts import Blocks, Fit, FitJob, FloatMatrix, Parameter, TargetSummary
 from tidemill.errors import ConfigError
+from tidemill.learning.averaging import Passed, averaged_round
 from tidemill.learning.scoring import improved, score_blocks
+from tidemill.learning.sharded import by_shard
 from tidemill.learning.stored import check_linear
-from tidemill.learning.targets import checked
+from tidemill.learning.targets import checked, known_target
 from tidemill.schema import Task
 
 __all__ = ["SgdLearner", "mini_batches"]
@@ -38,12 +42,16 @@ class SgdLearner:
     standardised target; the weights are put back into the target's unit afterwards. Going on
     from a model begins with its weights, and with steps as after ten epochs of the new rows.
 
+    Strategy ``averaged``: each shard goes through its rows once an epoch, from the same weights,
+    over the engine; the mean of what they come to, by rows, is the epoch's.
+
     Notes
     -----
     Memory: one block, whatever the rows.
     """
 
     strategies: ClassVar[tuple[str, ...]] = ("incremental",)
+    spread: ClassVar[tuple[str, ...]] = ("averaged",)
     rounds: ClassVar[str] = "max_epochs"
     continues: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = False
@@ -109,10 +117,13 @@ class SgdLearner:
         patience = int(job.number("patience"))
         tolerance = job.number("tolerance")
         estimator = _estimator(job) if job.start is None else _resumed(job)
+        go_through = _averaging(job) if job.strategy == "averaged" else partial(_one_epoch, job=job)
         curve: list[tuple[int, float]] = []
         best, best_epoch, best_value, waited = None, 0, None, 0
         for epoch in range(1, max_epochs + 1):
-            _one_epoch(estimator, job, epoch)
+            estimator, counts = go_through(estimator, epoch)
+            if job.task is not Task.REGRESSION:
+                checked(TargetSummary(tuple(counts.tolist())), job.classes)
             if not job.has_validation:
                 continue
             candidate = _finished(copy.deepcopy(estimator), job)
@@ -201,7 +212,28 @@ def _resumed(job: FitJob) -> Any:
     return estimator
 
 
-def _one_epoch(estimator: Any, job: FitJob, epoch: int) -> None:
+def _averaging(job: FitJob) -> Callable[[Any, int], Passed]:
+    """An epoch as a round over the shards, on ``job.engine``."""
+    from tidemill.engines import LocalEngine
+
+    shards, engine = by_shard(job.train), job.engine or LocalEngine()
+    wanted = job.balanced or job.task is Task.REGRESSION
+    known = partial(known_target, job.target if wanted else TargetSummary())
+    bare = replace(job, train=job.train.take(()), validation=job.validation.take(()))
+    bare = replace(bare, summarised=known, report=None, start=None, engine=None)
+
+    def go_through(estimator: Any, epoch: int) -> Passed:
+        return averaged_round(partial(_of_shard, bare, epoch), estimator, shards, engine)
+
+    return go_through
+
+
+def _of_shard(job: FitJob, epoch: int, estimator: Any, shard: Blocks) -> Passed:
+    return _one_epoch(estimator, epoch, job=replace(job, train=shard))
+
+
+def _one_epoch(estimator: Any, epoch: int, *, job: FitJob) -> Passed:
+    """The estimator, which has gone through the rows once, and the rows of each class."""
     batch_rows = int(job.number("batch_rows"))
     weights = job.target.class_weights() if job.balanced else None
     batches = mini_batches(job.train, seed=job.seed, epoch=epoch, batch_rows=batch_rows)
@@ -217,8 +249,7 @@ def _one_epoch(estimator: Any, job: FitJob, epoch: int) -> None:
                 counts += np.bincount(y, minlength=len(codes))
         except ValueError as exc:
             raise _explained(exc, X) from exc
-    if job.task is not Task.REGRESSION:
-        checked(TargetSummary(tuple(counts.tolist())), job.classes)
+    return estimator, counts
 
 
 def _explained(exc: ValueError, X: FloatMatrix) -> ConfigError:

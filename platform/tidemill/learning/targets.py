@@ -12,7 +12,7 @@ from tidemill.contracts import Blocks, TargetSummary
 from tidemill.errors import TargetUnusable
 from tidemill.schema import Task
 
-__all__ = ["checked", "counted", "summarise_target"]
+__all__ = ["checked", "counted", "known_target", "summarise_target"]
 
 
 def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> TargetSummary:
@@ -40,6 +40,11 @@ def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> Tar
         mean += delta * len(y) / total
         rows = total
     return TargetSummary(mean=mean, std=math.sqrt(m2 / rows) if m2 > 0 else 1.0)
+
+
+def known_target(summary: TargetSummary) -> TargetSummary:
+    """The summary itself: what ``FitJob.summarised`` is made of where it is known."""
+    return summary
 
 
 def counted(codes: npt.NDArray[Any], classes: tuple[str, ...]) -> TargetSummary:

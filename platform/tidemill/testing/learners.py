@@ -232,7 +232,7 @@ class LearnerContract:
     def test_every_strategy_fits_and_says_so(self) -> None:
         """Each of its strategies can be asked for, and needs no less memory for more rows."""
         task, learner = self.tasks()[0], self.kind()()
-        for strategy in learner.strategies:
+        for strategy in (*learner.strategies, *learner.spread):
             assert self.fit_again(task, strategy=strategy).strategy == strategy
             few, many = (learner.needed_bytes(strategy, rows, 30, 3) for rows in (1, 10**9))
             assert 0 <= few <= many
