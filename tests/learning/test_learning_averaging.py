@@ -28,7 +28,13 @@ def sgd(strategy, task=Task.BINARY, *, train=None, params=None, engine=None, **m
     train = train or ArrayBlocks(*learning_data(task, 4096, seed=1))
     held = ArrayBlocks(*learning_data(task, 800, seed=2))
     config = TrainingConfig(learner="sgd", strategy=strategy, **more.pop("settings", {}))
-    options = {"task": task, "classes": CLASSES[task], "seed": 3, "engine": engine, **more}
+    options = {
+        "task": task,
+        "classes": CLASSES[task],
+        "seed": 3,
+        "engine": engine or LocalEngine(),
+        **more,
+    }
     return fit(config, params or {}, train, held, **options)
 
 

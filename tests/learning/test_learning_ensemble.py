@@ -36,7 +36,7 @@ def ensemble(learner="lightgbm", task=Task.BINARY, *, train=None, held=None, eng
     held = held or ArrayBlocks(*learning_data(task, 800, seed=2))
     config = TrainingConfig(learner=learner, strategy="shard_ensemble")
     options = {"task": task, "classes": CLASSES[task], "seed": 3, **more}
-    return fit(config, SHORT[learner], train, held, engine=engine, **options)
+    return fit(config, SHORT[learner], train, held, engine=engine or LocalEngine(), **options)
 
 
 def nothing(task):

@@ -146,7 +146,7 @@ class FitJob:
     start : estimator or None
         A fitted one of the same kind and matrix to go on from, where the learner ``continues``.
     engine : Engine or None
-        Whose workers a strategy that spreads the fit may use; None: this process.
+        Whose workers a strategy that spreads the fit may use; None where no such one is asked for.
     """
 
     strategy: str
@@ -228,8 +228,8 @@ class Learner(Protocol):
     strategies : tuple of str
         How it can meet the shards; ``auto`` takes the first that the memory budget allows.
     spread : tuple of str
-        Strategies that spread one fit over the workers of ``FitJob.engine``, or do the same in
-        this process where that is None. They are taken only where they are asked for.
+        Strategies that spread one fit over the workers of ``FitJob.engine``. They are taken only
+        where they are asked for.
     rounds : str
         The parameter that holds the epochs or rounds of a fit which nothing stops early.
     continues : bool

@@ -78,7 +78,7 @@ def fit(
         So many rounds or epochs, whatever the parameters say: those that another fit found, for
         one that has no validation rows to stop by.
     engine : Engine or None
-        Whose workers a strategy that spreads the fit uses; None: this process.
+        Whose workers a strategy that spreads the fit uses; others do without.
 
     Raises
     ------
@@ -131,10 +131,10 @@ def fit(
         start=start,
         engine=engine,
     )
-    if choice.member:
-        from tidemill.engines import LocalEngine
-
-        return fit_ensemble(learner, job, engine or LocalEngine(), member=choice.member)
+    if engine is not None and choice.member:
+        return fit_ensemble(learner, job, engine, member=choice.member)
+    if engine is None and choice.strategy not in learner.strategies:
+        raise ValueError(f"{choice.strategy} spreads a fit over an engine, and none was given")
     return learner().fit(job)
 
 

@@ -214,9 +214,8 @@ def _resumed(job: FitJob) -> Any:
 
 def _averaging(job: FitJob) -> Callable[[Any, int], Passed]:
     """An epoch as a round over the shards, on ``job.engine``."""
-    from tidemill.engines import LocalEngine
-
-    shards, engine = by_shard(job.train), job.engine or LocalEngine()
+    shards, engine = by_shard(job.train), job.engine
+    assert engine is not None  # noqa: S101 - who asks for such a strategy gives one
     wanted = job.balanced or job.task is Task.REGRESSION
     known = partial(known_target, job.target if wanted else TargetSummary())
     bare = replace(job, train=job.train.take(()), validation=job.validation.take(()))

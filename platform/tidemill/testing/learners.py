@@ -36,6 +36,7 @@ from tidemill.learners import LEARNERS, default_space, parameter_names
 from tidemill.learning import fit, importance, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.schema import Task
+from tidemill.testing.bad_engines import PlainEngine
 from tidemill.testing.blocks import ArrayBlocks
 from tidemill.tracking import open_candidate, save_candidate
 from tidemill.tracking.skopsfile import canonical, read_pipeline
@@ -124,6 +125,7 @@ class LearnerContract:
             seed=7,
             start=start,
             rounds=rounds,
+            engine=PlainEngine(),
         )
 
     def figure(self, fitted: Fit, task: Task) -> float:
