@@ -168,7 +168,7 @@ def _require_searchable(
 def _fit_bytes(training: TrainingConfig, train: ReducedBlocks, schema: TableSchema) -> int:
     """What a trial's fit takes in its worker."""
     return choose_strategy(
-        training,
+        of_one_process(training),
         rows=sum(train.rows),
         n_features=len(train.names),
         task=schema.task,
