@@ -25,6 +25,7 @@ from tidemill.contracts import AHEAD, Engine
 from tidemill.engines import open_engine
 from tidemill.pipeline import run_pipeline
 from tidemill.retraining import Order, retrain
+from tidemill.schema import Role
 from tidemill.settings import Settings
 from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
 from tidemill.testing.shells import plain_shell
@@ -209,6 +210,34 @@ def test_the_main_job_and_a_retraining_leave_the_same_bytes(here, elsewhere, tmp
     retrained(again, LOCAL)
     assert left(there) == left(again)
     assert left(there).keys() > job.keys()
+
+
+SPREAD = {
+    "averaged": ["learner=sgd", "params={max_epochs: 3}"],
+    "shard_ensemble": ["learner=lightgbm"],
+}
+"""Settings of ``training`` for each strategy that uses the workers."""
+
+
+@pytest.mark.parametrize("strategy", SPREAD)
+def test_a_fit_over_the_workers_leaves_the_same_bytes(here, elsewhere, tmp_path, strategy):
+    """Of train, refit and a retraining: the models are those of workers in this process."""
+    chosen = [f"training.{one}" for one in (f"strategy={strategy}", *SPREAD[strategy])]
+    found = []
+    for name, settings in {"here": LOCAL, "there": elsewhere}.items():
+        root = copy_workspace(here, tmp_path / name / "ws")
+        path = root / "params.yaml"
+        asked = ["tuning.space={}", "sharding.shards=5", *chosen]
+        path.write_text(set_params(path.read_text(), asked))
+        with _opened(settings, None) as engine:
+            run_pipeline(Workspace.at(root), settings=settings, engine=engine)
+        job = left(root)
+        retrained(root, settings)
+        found.append((job, left(root)))
+        told = json.loads((root / "models" / "candidate" / "training.json").read_text())
+        assert told["strategy"] == strategy
+    assert len(ShardManifest.read(root / "data" / "shards").of(Role.TRAIN)) > 2
+    assert found[0] == found[1]
 
 
 class Headcount(SchedulerPlugin):

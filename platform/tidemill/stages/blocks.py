@@ -81,8 +81,11 @@ class ReducedBlocks:
         return tuple(stem for stem, _, _ in self.blocks)
 
     def take(self, blocks: Sequence[int]) -> ReducedBlocks:
-        """Those blocks alone."""
-        return replace(self, blocks=tuple(self.blocks[block] for block in blocks))
+        """Those blocks alone, with the hashes of their parts."""
+        taken = tuple(self.blocks[block] for block in blocks)
+        parts = {stem for stem, _, _ in taken}
+        told = {stem: each for stem, each in self.hashes.items() if stem in parts}
+        return replace(self, blocks=taken, hashes=told)
 
     def read(self, block: int) -> tuple[FloatMatrix, npt.NDArray[Any]]:
         """Return ``X`` (rows, n_features) float32 and ``y`` (rows,) of one block."""
