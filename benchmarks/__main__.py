@@ -23,6 +23,7 @@ BENCHES = (
     "wide",
     "reading",
     "elsewhere",
+    "spreading",
     "refit_origins",
     "drift_window",
     "drift_alarms",

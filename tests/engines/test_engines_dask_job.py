@@ -212,23 +212,23 @@ def test_the_main_job_and_a_retraining_leave_the_same_bytes(here, elsewhere, tmp
     assert left(there).keys() > job.keys()
 
 
+DENSE = ["reduction.impute=mean", "reduction.encode=one_hot", "reduction.scale=standard"]
 SPREAD = {
-    "averaged": ["learner=sgd", "params={max_epochs: 3}"],
-    "shard_ensemble": ["learner=lightgbm"],
+    "averaged": ["training.learner=sgd", "training.params={max_epochs: 3}", *DENSE],
+    "shard_ensemble": [],
 }
-"""Settings of ``training`` for each strategy that uses the workers."""
+"""Settings for each strategy that uses the workers."""
 
 
 @pytest.mark.parametrize("strategy", SPREAD)
 def test_a_fit_over_the_workers_leaves_the_same_bytes(here, elsewhere, tmp_path, strategy):
     """Of train, refit and a retraining: the models are those of workers in this process."""
-    chosen = [f"training.{one}" for one in (f"strategy={strategy}", *SPREAD[strategy])]
     found = []
     for name, settings in {"here": LOCAL, "there": elsewhere}.items():
         root = copy_workspace(here, tmp_path / name / "ws")
         path = root / "params.yaml"
-        asked = ["tuning.space={}", "sharding.shards=5", *chosen]
-        path.write_text(set_params(path.read_text(), asked))
+        asked = ["tuning.space={}", "sharding.shards=5", f"training.strategy={strategy}"]
+        path.write_text(set_params(path.read_text(), [*asked, *SPREAD[strategy]]))
         with _opened(settings, None) as engine:
             run_pipeline(Workspace.at(root), settings=settings, engine=engine)
         job = left(root)

@@ -1,6 +1,7 @@
 """shard_ensemble: a model a shard, votes by validation, one artifact like any other."""
 
 import copy
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from tidemill.learning import check_estimator, choose_strategy, fit, importance,
 from tidemill.learning.sharded import by_shard
 from tidemill.metrics import figures_of
 from tidemill.schema import Task
+from tidemill.stages.blocks import ReducedBlocks
+from tidemill.storage import StoreFolder
 from tidemill.testing.blocks import ArrayBlocks
 from tidemill.testing.learners import learning_data
 from tidemill.tracking import open_candidate, save_candidate
@@ -130,6 +133,23 @@ def test_two_workers_leave_the_bytes_of_one_process():
     with LocalEngine(2) as engine:
         there = ensemble(engine=engine).estimator
     assert canonical(skops.io.dumps(here)) == canonical(skops.io.dumps(there))
+
+
+def test_what_travels_with_a_shard_does_not_grow_with_shards(tmp_path):
+    """Of a store apart each part has its hashes: a shard carries its own."""
+    sizes = []
+    for count in (2, 200):
+        parts = [f"{number:05d}" for number in range(count)]
+        blocks = ReducedBlocks(
+            StoreFolder.at(tmp_path),
+            NAMES,
+            tuple((part, 0, 10) for part in parts),
+            "int32",
+            hashes={part: {"x": "0" * 64, "y": "1" * 64} for part in parts},
+        )
+        assert blocks.take([1]).hashes == {"00001": blocks.hashes["00001"]}
+        sizes += [len(pickle.dumps(shard)) for shard in by_shard(blocks)]
+    assert len(set(sizes)) == 1
 
 
 def test_without_validation_rows_votes_weigh_by_rows():
