@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from tidemill.errors import UsageError
+from tidemill.errors import StorageFailed, UsageError
 from tidemill.storage import open_store
 from tidemill.storage.object_store import ObjectStore
 from tidemill.testing.stores import StoreContract, kept
@@ -81,3 +83,60 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(address):
         open_store(address)
     assert "geheim" not in f"{caught.value} {caught.value.remedy} {caught.value.fields}"
     assert "AWS_SECRET_ACCESS_KEY" in caught.value.remedy
+
+
+class Empty(BaseHTTPRequestHandler):
+    """A server of no objects, which notes who asks."""
+
+    seen: list[str]
+
+    def do_HEAD(self):
+        self.seen.append(self.headers["authorization"])
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Who asked a server of buckets; the environment leads to it and has no key."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    handler = type("Handler", (Empty,), {"seen": []})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield handler.seen
+        server.shutdown()
+
+
+def test_keys_are_found_in_a_file_and_those_of_the_environment_come_first(
+    asked, tmp_path, monkeypatch
+):
+    """As a secret that is mounted into a container names them, and other clients find them."""
+    file = tmp_path / "keys"
+    file.write_text("[default]\naws_access_key_id = filed\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    assert open_store("s3://bucket/lake").size("a") is None
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "given")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    assert open_store("s3://bucket/lake").size("a") is None
+    assert [one.partition("Credential=")[2].partition("/")[0] for one in asked] == [
+        "filed",
+        "given",
+    ]
+
+
+@pytest.mark.parametrize("profile", [None, "nobody"])
+def test_who_has_no_keys_is_told_where_they_may_be(asked, tmp_path, monkeypatch, profile):
+    """Before anything is asked of the store."""
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    if profile:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    with pytest.raises(StorageFailed, match="no credentials") as caught:
+        open_store("s3://bucket/lake")
+    assert "AWS_SHARED_CREDENTIALS_FILE" in caught.value.remedy
+    assert not asked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -20,10 +19,10 @@ from obstore.exceptions import (
     NotFoundError,
     PreconditionError,
 )
-from obstore.store import from_url
 
 from tidemill.contracts import ObjectReader, ObjectWriter, StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
+from tidemill.storage.bucket_client import open_bucket
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -31,15 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStore"]
 
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
-_ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(?:/[^?#@:]*)?")
 _ODD = re.compile(r"[\x01-\x1f\x7f%]")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-_PART = 8 << 20
-"""Bytes of a part of an upload."""
+_PART, _PARTS = 8 << 20, 10_000
+"""Bytes of a part of an upload, at least, and how many parts a server takes."""
 _CHUNK = 1 << 20
 """Bytes of a stream that are asked of the connection at once."""
 _AT_ONCE = 2
-_FOR_EVER = dt.timedelta(days=365)
 _TAKEN = (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError)
 
 
@@ -47,10 +44,11 @@ class ObjectStore:
     """Objects of a bucket, below a prefix; see :class:`tidemill.contracts.Store`.
 
     Credentials, region and endpoint come from the environment, as each provider names them
-    (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...), never from the address. What is written is
-    kept in a temporary file until its hash is known, then sent. A request that fails for the
-    server's or the network's sake is tried again, and a read that broke off goes on where it was,
-    in the same version or not at all.
+    (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...), never from the address; where it has no key,
+    from where boto3 finds one (a file, a profile, a role). What is written is kept in a temporary
+    file until its hash is known, then sent. A request that fails for the server's or the network's
+    sake is tried again, and a read that broke off goes on where it was, in the same version or not
+    at all.
 
     Parameters
     ----------
@@ -63,20 +61,22 @@ class ObjectStore:
     ------
     UsageError
         If the address holds anything else, a secret for example; it is not repeated.
+    StorageFailed
+        If there are no credentials.
 
     Notes
     -----
     A commit asks the server to compare (``If-None-Match``, ``If-Match``); its tags are the
     server's. That no key is the folder of another is looked up before a write: of two writers at
     the same moment both may win. Memory: 1 MiB for each object that is read as a stream, and some
-    24 MiB for each that is sent. Disk: the object that is written, in the folder for temporary
-    files.
+    24 MiB for each that is sent (of more than 80 GB three ten-thousandths of it). Disk: the object
+    that is written, in the folder for temporary files.
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 60) -> None:
         self.address = address.rstrip("/")
         self._folders: set[str] = set()
-        self._bucket = _opened(self.address, dt.timedelta(seconds=patience_seconds))
+        self._bucket = open_bucket(self.address, dt.timedelta(seconds=patience_seconds))
 
     def read(self, key: str) -> bytes:
         """One request."""
@@ -242,7 +242,7 @@ class ObjectStore:
             self._bucket.put,
             _path(writer.key),
             Path(writer.file.name),
-            chunk_size=_PART,
+            chunk_size=part_bytes(writer.count),
             max_concurrency=_AT_ONCE,
         )
         try:
@@ -347,6 +347,15 @@ class _Writer:
             return view.nbytes
 
 
+def part_bytes(count: int) -> int:
+    """Bytes of a part of an upload of ``count`` bytes.
+
+    >>> part_bytes(5) >> 20, part_bytes(400 << 30)
+    (8, 42949673)
+    """
+    return max(_PART, -(-count // _PARTS))
+
+
 def _path(key: str) -> str:
     """The object's name in the bucket: servers and libraries stumble over control characters."""
     if not _KEY.fullmatch(key):
@@ -367,27 +376,3 @@ def _code(exc: BaseException) -> str:
     """The server's own word for an error; none where it only hung up."""
     found = _CODE.search(str(exc))
     return found[1] if found else ""
-
-
-def _opened(address: str, patience: dt.timedelta) -> Any:
-    if _ADDRESS.fullmatch(address) is None:
-        # Not repeated: what stands there may be a secret.
-        raise UsageError(
-            "the address of a bucket is s3://BUCKET/PREFIX and nothing else: no user, no secret, "
-            "no port, no question mark",
-            remedy="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL in the "
-            "environment, and leave the bucket and the prefix in the address",
-        )
-    # Patience is counted in seconds, not in requests: ten of them are over in two.
-    pauses = {"base": 3, "max_backoff": patience / 12}
-    retry: Any = {"max_retries": 1_000_000, "retry_timeout": patience, "backoff": pauses}
-    # However long an answer is: only silence is too long.
-    options: Any = {"timeout": _FOR_EVER, "read_timeout": patience / 3}
-    options["connect_timeout"] = min(patience / 3, dt.timedelta(seconds=10))
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    config: Any = {}
-    if endpoint:
-        config["endpoint"] = endpoint
-        options["allow_http"] = endpoint.startswith("http://")
-    config["region"] = os.environ.get("AWS_REGION", "us-east-1")
-    return from_url(address, config=config, client_options=options, retry_config=retry)
