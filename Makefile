@@ -70,7 +70,7 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/uv
 # Hashes, and no index address.
 lock: | $(BIN)/uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra auth --extra postgres --extra s3 -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-docker.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra auth --extra dask --extra postgres --extra s3 -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-docker.lock
 	$(BIN)/uv pip compile --quiet docker/build.in -c requirements-docker.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o docker/build.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra auth --extra postgres --extra s3 --extra dev -c requirements-docker.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
 
