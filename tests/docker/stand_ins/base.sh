@@ -4,7 +4,8 @@
 # a pip that knows the lock's hashes of extras. FOLDER is where it is put together.
 set -euo pipefail
 folder=$1 python=$(python3.11 -c 'import sys; print(sys.base_prefix)') pip=24.0
-mirror=$(sed -n 's/^URIs: *//p; s/^deb \([^ ]*\) .*/\1/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -1)
+mirror=$(find /etc/apt \( -name '*.sources' -o -name '*.list' \) -exec sed -n 's/^URIs: *//p; s/^deb \([^ ]*\) .*/\1/p' {} + |
+    grep -m1 'debian/*$')
 libraries=libssl3,libffi8,libsqlite3-0,libreadline8,libbz2-1.0,liblzma5,libuuid1,libncursesw6,libexpat1,libnsl2,zlib1g
 debootstrap --variant=minbase --include=ca-certificates,netbase,tzdata,$libraries bookworm "$folder" "$mirror"
 tar -C "$python" -c --exclude='lib/python3.11/site-packages/*' --exclude=lib/python3.11/test \
