@@ -18,7 +18,9 @@ _FOLDER = Path(__file__).parent / "secrets"
 _S3_ACTIONS = {
     "admin": ["Admin", "Read", "Write", "List", "Tagging"],
     "worker": [
-        f"{verb}:{bucket}" for bucket in ("mlflow", "dvc") for verb in ("Read", "Write", "List")
+        f"{verb}:{bucket}"
+        for bucket in ("mlflow", "dvc", "lake")
+        for verb in ("Read", "Write", "List")
     ],
     "mlflow": ["Read:mlflow", "List:mlflow"],
     "monitor": ["Read:mlflow", "List:mlflow", "Read:archive", "Write:archive", "List:archive"],
