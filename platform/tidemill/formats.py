@@ -13,6 +13,7 @@ FORMATS: Implementations[type[Source]] = Implementations(
         "parquet": "tidemill.ingestion.sources.parquet.parquet_source:ParquetSource",
         "arrow": "tidemill.ingestion.sources.parquet.arrow_source:ArrowSource",
         "jsonl": "tidemill.ingestion.sources.json_lines.json_source:JsonLinesSource",
+        "excel": "tidemill.ingestion.sources.excel.excel_source:ExcelSource",
         "sql": "tidemill.ingestion.sources.sql.sql_source:SqlSource",
     },
     group="tidemill.sources",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.config import DatasetConfig
+from tidemill.ingestion.sources.excel.workbook import is_sheet
 from tidemill.ingestion.sources.listing import named_by, of_files
 
 __all__ = ["shown", "source_deps"]
@@ -17,7 +18,7 @@ def source_deps(dataset: DatasetConfig, root: Path) -> tuple[str, ...]:
     folder, so that ``dvc repro`` sees new files. Other globs, and folders that hold the
     workspace itself, stand for the files that they name now.
     """
-    if not of_files(dataset) or "://" in dataset.source:
+    if not of_files(dataset) or "://" in dataset.source or is_sheet(dataset.source):
         return ()
     fixed = _fixed_part(dataset.source)
     place = (root / fixed).resolve()

@@ -19,6 +19,7 @@ __all__ = [
     "compression_of",
     "format_of",
     "has_zstd_checksum",
+    "refuse_changed",
     "said_of_formats",
     "said_of_unchecked",
 ]
@@ -192,6 +193,22 @@ def format_of(address: str, root: Path) -> str:
         *formats,
     )
     return found[0]
+
+
+def refuse_changed(files: SourceFiles, address: str, etag: str) -> None:
+    """Refuse a file that is not the one that was listed.
+
+    Raises
+    ------
+    SourceUnreadable
+    """
+    if files.etag(address) != etag:
+        raise SourceUnreadable(
+            f"{address} is not the file that was listed: its content changed",
+            remedy="run the same command again when nothing writes to the file",
+            path=address,
+            expected=etag,
+        )
 
 
 def said_of_formats(dataset: DatasetConfig) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from tidemill.contracts import Engine, OfOneState, Source, Split
 from tidemill.database_addresses import is_database, refuse_password
 from tidemill.errors import SourceUnreadable
 from tidemill.formats import FORMATS
+from tidemill.ingestion.sources.excel.workbook import is_sheet
 from tidemill.ingestion.sources.files import FileSource, format_of
 from tidemill.ingestion.sources.folder_columns import folder_columns
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
@@ -143,6 +144,8 @@ def stated_format(dataset: DatasetConfig) -> str | None:
     """The format that is stated, or told by the address; None: each file tells its own."""
     if dataset.format != "auto":
         return dataset.format
+    if is_sheet(dataset.source):
+        return "excel"
     return "sql" if is_database(dataset.source) else None
 
 

@@ -14,6 +14,7 @@ from tidemill.contracts import RawBatch, Split
 from tidemill.errors import SourceUnreadable
 from tidemill.ingestion.sources.batches import unlisted
 from tidemill.ingestion.sources.column_names import require_columns, unique_names
+from tidemill.ingestion.sources.files import refuse_changed
 from tidemill.ingestion.sources.parquet.parquet_apart import Kind, open_parquet
 from tidemill.storage import SourceFiles, recut
 
@@ -50,7 +51,7 @@ def read_parquet_rows(
     # What a server says costs little; each range of bytes may be of another file by then.
     asked = max_batches is None and files.elsewhere(split.address)
     if asked or (max_batches is None and first == 0):
-        _refuse_changed(split, files)
+        refuse_changed(files, split.address, split.etag)
     with files.ranged(split.address) as place, open_parquet(place, split.address, kind) as file:
         groups = range(first, len(file.group_rows) if last is None else last)
         columns = _positions(file.schema, names, split.address)
@@ -71,17 +72,7 @@ def read_parquet_rows(
             yield RawBatch(read, rows, faults, (), {unlisted(n): table.num_rows for n in more})
             begin += table.num_rows
     if asked:
-        _refuse_changed(split, files)
-
-
-def _refuse_changed(split: Split, files: SourceFiles) -> None:
-    if files.etag(split.address) != split.etag:
-        raise SourceUnreadable(
-            f"{split.address} is not the file that was listed: its content changed",
-            remedy="run the same command again when nothing writes to the file",
-            path=split.address,
-            expected=split.etag,
-        )
+        refuse_changed(files, split.address, split.etag)
 
 
 def column_names(schema: pa.Schema) -> list[str]:

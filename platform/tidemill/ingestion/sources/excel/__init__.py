@@ -1,0 +1,1 @@
+"""Excel workbooks: a sheet of each."""
