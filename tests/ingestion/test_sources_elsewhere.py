@@ -13,6 +13,7 @@ import tracemalloc
 from contextlib import suppress
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -105,6 +106,20 @@ def test_every_format_is_read_as_on_a_disk(tmp_path, s3_files, name):
             assert listing.splits[0].address == url
             assert theirs == schema
             assert found == rows
+
+
+def test_a_sheet_of_a_workbook_elsewhere_is_read(tmp_path, s3_files):
+    """Under its address, by a copy of the book without a name."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("May 24")
+    for row in [("n", "word", "y"), *ROWS[:200]]:
+        sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    url = f"{s3_files.put('book/year=2024/a.xlsx', out.getvalue())}#May 24"
+    listing, _, rows = read(tmp_path, url)
+    assert [split.address for split in listing.splits] == [url]
+    assert rows["n"].to_pylist() == [n for n, _, _ in ROWS[:200]]
 
 
 def test_folders_of_keys_are_columns(tmp_path, s3_files):
