@@ -137,7 +137,8 @@ def test_a_bad_source_fails_its_clause(clause, tmp_path):
 @pytest.mark.usefixtures("outside")
 def test_it_is_a_setting_like_any_other():
     """By name and by address; a wrong name has the nearest; the schema for editors has it."""
-    assert tuple(FORMATS) == ("csv", "parquet", "jsonl", "sql", "fixed_width", "sqlite")
+    own = ("csv", "parquet", "arrow", "jsonl", "excel", "sql")
+    assert tuple(FORMATS) == (*own, "fixed_width", "sqlite")
     for name in ("auto", "jsonl", "fixed_width", "tidemill_fixed_width:FixedWidthSource"):
         text = f"dataset: {{source: a, target: y, format: '{name}'}}"
         assert read_params(text).dataset.format == name
