@@ -23,6 +23,7 @@ BENCHES = (
     "wide",
     "reading",
     "elsewhere",
+    "capacity",
     "spreading",
     "refit_origins",
     "drift_window",

@@ -6,6 +6,7 @@ is stated in the same way (:class:`Stage`), and runs by the same runner (:class:
 """
 
 from tidemill.pipeline.advancing import Execute, Runner, measured, runs_ended
+from tidemill.pipeline.capacity import Capacity, StageNeed, capacity_for
 from tidemill.pipeline.graph import STAGES, find_stage
 from tidemill.pipeline.observing import Observer, Quiet
 from tidemill.pipeline.overriding import overridden, refuse_overridden, take_back
@@ -16,13 +17,16 @@ from tidemill.pipeline.with_own import with_own
 
 __all__ = [
     "STAGES",
+    "Capacity",
     "Execute",
     "Observer",
     "Quiet",
     "RunSummary",
     "Runner",
     "Stage",
+    "StageNeed",
     "StageRun",
+    "capacity_for",
     "context_for",
     "find_stage",
     "measured",
