@@ -281,12 +281,12 @@ def _keys(ids: pa.Array, column: Column) -> pa.Array:
     return pc.coalesce(numbers, pa.array(hashed))
 
 
-def live_dataset(dataset: DatasetConfig, folder: str) -> DatasetConfig:
+def live_dataset(dataset: DatasetConfig, source: str, format_: str) -> DatasetConfig:
     """The dataset section that reads files of :func:`live_rows`: nothing is derived any more."""
     return DatasetConfig(
         name=dataset.name,
-        source=folder,
-        format="parquet",
+        source=source,
+        format=format_,
         target=dataset.target,
         task=dataset.task,
         positive=dataset.positive,

@@ -17,8 +17,8 @@ from tidemill.errors import TooFewRows
 from tidemill.ingestion import LabelledRows, LiveRows, live_rows
 from tidemill.metrics import STRETCHES
 from tidemill.oddities import Oddities
+from tidemill.retraining.gathered_rows import FILES, LEARN, PROOF
 from tidemill.retraining.sides import UNTIMED, Cut, Sides, stretch_numbers
-from tidemill.retraining.taking_in import FILES, LEARN, PROOF
 from tidemill.schema import TableSchema
 from tidemill.storage import (
     LEARNT_IDS,

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tidemill.errors import KeyInvalid
-from tidemill.ingestion import ingest, list_source, live_dataset, load_suite, row_wise_suite
+from tidemill.ingestion import ingest, list_source, load_suite, row_wise_suite
 from tidemill.profiling import Profile, categories_of
+from tidemill.retraining.gathered_rows import LEARN, PROOF, gathered_dataset
 from tidemill.retraining.job import RetrainingJob
 from tidemill.schema import TableSchema
 from tidemill.stages import StageContext
@@ -38,18 +39,12 @@ from tidemill.storage import (
 )
 
 __all__ = [
-    "FILES",
-    "LEARN",
-    "PROOF",
     "Proof",
     "TakenIn",
     "categories_so_far",
     "take_in",
     "taken_in",
 ]
-
-FILES, LEARN, PROOF = "files", "learn", "proof"
-"""Of gathered rows: their folder, and the stems of its two files."""
 
 _WORK = "taken_in"
 _REPORT = "validation.json"
@@ -141,7 +136,7 @@ def take_in(context: StageContext, job: RetrainingJob) -> TakenIn:
 
 def _validate(context: StageContext, job: RetrainingJob, schema: TableSchema) -> None:
     params, folder = job.params, job.folder
-    dataset = live_dataset(params.dataset, f"{job.gathered}/{FILES}".removeprefix("file://"))
+    dataset = gathered_dataset(params.dataset, job.gathered)
     suite = folder / "suite.json"
     given = load_suite(context.workspace.root / params.ingestion.suite)
     write_json(suite, row_wise_suite(given, schema))

@@ -60,9 +60,10 @@ from tidemill.storage.published_names import CONTENTS, PublishedNames, object_ke
 from tidemill.storage.publishing import objects_of, publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
-from tidemill.storage.remote_files import RemoteRanges
+from tidemill.storage.remote_files import ExactRanges
 from tidemill.storage.source_files import SourceFiles
 from tidemill.storage.store_folder import StoreFolder
+from tidemill.storage.stored_files import StoredFiles
 from tidemill.storage.stores import STORES, ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
@@ -74,6 +75,7 @@ __all__ = [
     "STORES",
     "BlockWriter",
     "Cutter",
+    "ExactRanges",
     "Exchange",
     "FileEntry",
     "FileHeld",
@@ -86,11 +88,11 @@ __all__ = [
     "PieceWriter",
     "PublishedNames",
     "Receipts",
-    "RemoteRanges",
     "ShardEntry",
     "ShardManifest",
     "SourceFiles",
     "StoreFolder",
+    "StoredFiles",
     "ValidatedManifest",
     "Workspace",
     "brought",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from tidemill.errors import StorageFailed, UsageError
@@ -20,7 +20,7 @@ from tidemill.storage.remote_clients import CLIENTS, file_system, refusal, trans
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["RemoteFile", "RemoteRanges", "fits", "is_remote"]
+__all__ = ["ExactRanges", "RemoteFile", "RemoteRanges", "fits", "is_remote"]
 
 _SCHEME = re.compile(rf"({'|'.join(CLIENTS)})://")
 _MAGIC = re.compile(r"[*?[]")
@@ -254,6 +254,18 @@ def fits(names: Sequence[str], parts: Sequence[str]) -> bool:
     if names[0].startswith(".") and (len(names) == 1 or not head.startswith(".")):
         return False
     return fnmatchcase(names[0], head) and fits(names[1:], rest)
+
+
+class ExactRanges(Protocol):
+    """What is read in exact ranges, for a process that knows no place but this machine's.
+
+    ``size`` is its bytes.
+    """
+
+    size: int
+
+    def read(self, first: int, size: int) -> bytes:
+        """That many bytes from byte ``first`` on, or fewer at the end."""
 
 
 class RemoteRanges:

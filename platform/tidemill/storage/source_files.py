@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from tidemill.errors import StorageFailed, nearest
-from tidemill.storage.remote_files import RemoteFile, RemoteRanges, is_remote
+from tidemill.storage.remote_files import ExactRanges, RemoteFile, is_remote
 
 __all__ = ["SourceFiles"]
 
@@ -181,7 +181,7 @@ class SourceFiles:
             yield file
 
     @contextmanager
-    def ranged(self, address: str) -> Iterator[Path | RemoteRanges]:
+    def ranged(self, address: str) -> Iterator[Path | ExactRanges]:
         """For a process that knows nothing but paths: the file's, or elsewhere what reads it."""
         if is_remote(address):
             with RemoteFile(address).ranges() as found:

@@ -51,6 +51,8 @@ def open_store(address: str) -> Store:
 class ObjectFile(io.RawIOBase):
     """An object of a store as a file to read from, for Parquet: each read is one exact range.
 
+    ``size`` is its bytes.
+
     Raises
     ------
     IntegrityError
@@ -66,7 +68,7 @@ class ObjectFile(io.RawIOBase):
                 remedy="run the stage that makes it again, or bring it back with: dvc checkout",
                 path=str(self),
             )
-        self._size = size
+        self.size = size
 
     def __str__(self) -> str:
         return f"{self._store.address}/{self._key}"
@@ -85,17 +87,17 @@ class ObjectFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; nothing is read."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         self._at = base + offset
         return self._at
 
     def streamed(self) -> AbstractContextManager[ObjectReader]:
         """All of it from front to back, in one request."""
-        return self._store.stream(self._key, 0, self._size)
+        return self._store.stream(self._key, 0, self.size)
 
     def readinto(self, buffer: Buffer) -> int:
         """Read up to the end of the buffer or of the object."""
-        view = memoryview(buffer).cast("B")[: max(0, self._size - self._at)]
+        view = memoryview(buffer).cast("B")[: max(0, self.size - self._at)]
         self._store.read_range(self._key, self._at, view)
         self._at += view.nbytes
         return view.nbytes

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tidemill.errors import SourceUnreadable, TidemillError, WorkerLost
 from tidemill.ingestion.sources.parquet.served_ranges import ServedRanges
-from tidemill.storage import RemoteRanges, storage_errors
+from tidemill.storage import ExactRanges, storage_errors
 
 __all__ = ["Kind", "ParquetApart", "open_parquet"]
 
@@ -75,7 +75,7 @@ class ParquetApart:
 
 @contextmanager
 def open_parquet(
-    place: Path | RemoteRanges, shown: str, kind: Kind = "Parquet"
+    place: Path | ExactRanges, shown: str, kind: Kind = "Parquet"
 ) -> Iterator[ParquetApart]:
     """Open a file of unknown origin in a child process.
 
@@ -108,7 +108,7 @@ def open_parquet(
             _idle.append(child)
 
 
-def _opened(place: Path | RemoteRanges, shown: str, kind: Kind) -> tuple[_Child, dict[str, Any]]:
+def _opened(place: Path | ExactRanges, shown: str, kind: Kind) -> tuple[_Child, dict[str, Any]]:
     with suppress(IndexError, _Gone):
         child = _idle.pop()
         return child, child.footer(place, shown, kind)
@@ -142,7 +142,7 @@ class _Child:
         self._in, self._out = self._process.stdin, self._process.stdout
         atexit.register(self.end)
 
-    def footer(self, place: Path | RemoteRanges, shown: str, kind: Kind) -> dict[str, Any]:
+    def footer(self, place: Path | ExactRanges, shown: str, kind: Kind) -> dict[str, Any]:
         """What the footer says."""
         self._shown, self._kind = shown, kind
         self._ranges.serve(None if isinstance(place, Path) else place)

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 from tidemill.errors import TidemillError
-from tidemill.storage import RemoteRanges
+from tidemill.storage import ExactRanges
 
 __all__ = ["ServedRanges"]
 
@@ -21,7 +21,7 @@ class ServedRanges:
     def __init__(self) -> None:
         self._ours, self._others = socket.socketpair()
         self.theirs = self._others.fileno()
-        self._file: RemoteRanges | None = None
+        self._file: ExactRanges | None = None
         self._failure: TidemillError | None = None
         self._answers: threading.Thread | None = None
 
@@ -29,7 +29,7 @@ class ServedRanges:
         """The process has its end by now."""
         self._others.close()
 
-    def serve(self, file: RemoteRanges | None) -> None:
+    def serve(self, file: ExactRanges | None) -> None:
         """Answer about this file from now on; None: it asks nothing."""
         self._file, self._failure = file, None
         if file is not None and self._answers is None:
