@@ -12,7 +12,7 @@ import pytest
 
 from tidemill.errors import ColumnMissing, SuiteInvalid
 from tidemill.ingestion.checks.batch_view import BatchView
-from tidemill.ingestion.checks.column_figures import ColumnFigures, FigureKeeper
+from tidemill.ingestion.checks.column_figures import ColumnFigures, keepers
 from tidemill.ingestion.checks.row_checks import Between, InSet, Matches
 from tidemill.ingestion.checks.row_tally import Example, RowTally
 from tidemill.ingestion.checks.scan_plan import Question, compile_plan
@@ -85,9 +85,9 @@ def test_tallies_keep_the_first_examples_whatever_the_order() -> None:
     assert [e.place for e in forth.examples] == sorted(e.place for e in forth.examples)
 
 
-def figures(values: np.ndarray, cuts: list[int]) -> ColumnFigures:
+def figures(values: np.ndarray, cuts: list[int], etag: str = "7" * 64) -> ColumnFigures:
     question = Question(0, "a", None, frozenset({"moments", "sample", "counts"}))
-    keeper = FigureKeeper(question, 7)
+    (keeper,) = keepers((question,), etag)
     for begin, end in zip([0, *cuts], [*cuts, len(values)], strict=True):
         view = BatchView(pa.table({"a": values[begin:end]}))
         keeper.add(view, np.arange(begin, end), None)
@@ -103,6 +103,15 @@ def test_figures_do_not_depend_on_batches_to_the_last_bit() -> None:
     assert whole.std == pytest.approx(values.std(ddof=1), rel=1e-9)
     assert len(whole.values) == 20_000
     assert ColumnFigures.from_json(whole.to_json()).to_json() == whole.to_json()
+
+
+def test_a_sample_is_of_what_names_the_split() -> None:
+    """Whatever text a source gives for that: of another one it has other rows."""
+    values = np.arange(30_000.0)
+    samples = [figures(values, [], etag).values for etag in ('W/"x-3"', 'W/"x-3"', 'W/"x-4"', "")]
+    assert (samples[0] == samples[1]).all()
+    assert not (samples[0] == samples[2]).all()
+    assert len(samples[3]) == 20_000
 
 
 def test_counts_of_too_many_values_are_given_up() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
 from tidemill.schema import Role
-from tidemill.sharding import locate, verify
+from tidemill.sharding import locate, sound_shards, verify
 from tidemill.storage import ShardManifest, StoreFolder, read_block
 
 PLANS = [
@@ -118,6 +119,21 @@ def test_flipped_bytes_are_problems(kit, tmp_path):
         "shard-00001.profile.json",
         "shard-00002.parquet",
     ]
+
+
+def test_only_whole_shards_are_used_again(kit, tmp_path, pool):
+    """Those of the key, by the hash of each file; another key, or a flipped byte: none."""
+    manifest = replace(kit.make(600).shard(tmp_path, {"shards": 5}), key="rows and settings")
+    (tmp_path / "shards" / "manifest.json").write_bytes(manifest.to_bytes())
+    place = StoreFolder.at(tmp_path / "shards")
+    assert sound_shards(place, manifest.key, pool) == manifest
+    assert sound_shards(place, "another", pool) is None
+    for name in ("shard-00002.parquet", "shard-00001.profile.json"):
+        path, content = tmp_path / "shards" / name, (tmp_path / "shards" / name).read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert sound_shards(place, manifest.key, LocalEngine(1)) is None
+        path.write_bytes(content)
+    assert sound_shards(place, manifest.key, LocalEngine(1)) == manifest
 
 
 def test_missing_files_are_problems(kit, tmp_path):

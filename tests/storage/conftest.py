@@ -230,6 +230,13 @@ def seaweed(tmp_path_factory):
         yield url
 
 
+@pytest.fixture(scope="module")
+def seaweed_proxy(seaweed):
+    """A proxy before the real server, and the environment that leads to the proxy."""
+    with http_proxy(seaweed) as proxy, _environment(proxy.address):
+        yield proxy
+
+
 @pytest.fixture(scope="session")
 def new_bucket() -> Callable[[str], str]:
     """Make a bucket at a server's address; its name."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tidemill.config import HoldoutConfig, ShardingConfig
+from tidemill.contracts import Engine
 from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage import MANIFEST, ShardEntry, ShardManifest, StoreFolder, publish
 
@@ -38,21 +40,30 @@ def appended_folder(folder: StoreFolder, name: str) -> StoreFolder:
     return folder.below(f"{APPENDED}/{name}")
 
 
-def sound_shards(folder: StoreFolder, key: str) -> ShardManifest | None:
+def sound_shards(folder: StoreFolder, key: str, engine: Engine) -> ShardManifest | None:
     """The shards of the source in ``folder``, if they were made from ``key`` and are whole.
 
-    Every file is read once and compared with its hash.
+    Every file is read once and compared with its hash, by the engine's workers; of a store apart
+    each then has copies of those that it read (:meth:`StoreFolder.verified`).
     """
     try:
         found = folder.shard_manifest()
-        if not key or found.key != key:
-            return None
-        for shard in found.of_origin("").shards:
-            folder.verify(shard.file.path, shard.file.sha256)
-            folder.verify(shard.profile, shard.profile_sha256)
     except (IntegrityError, StorageFailed):
         return None
-    return found
+    if not key or found.key != key:
+        return None
+    shards = found.of_origin("").shards
+    whole = engine.map(partial(_is_whole, folder), shards, label="verify shards")
+    return found if all(whole) else None
+
+
+def _is_whole(folder: StoreFolder, shard: ShardEntry) -> bool:
+    try:
+        folder.verified(shard.file)
+        folder.verify(shard.profile, shard.profile_sha256)
+    except (IntegrityError, StorageFailed):
+        return False
+    return True
 
 
 def joined(own: ShardManifest, name: str, *, first: int) -> tuple[ShardEntry, ...]:

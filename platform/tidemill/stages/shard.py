@@ -145,7 +145,8 @@ class _Job:
     def sound(self, key: str, stands: StoreFolder, made: Path) -> StoreFolder | None:
         """Where shards of ``key`` lie whole: in the output, or as a killed run left them."""
         places = (stands, self.context.workspace.stored(made))
-        return next((place for place in places if sound_shards(place, key)), None)
+        engine = self.context.engine
+        return next((place for place in places if sound_shards(place, key, engine)), None)
 
 
 def _with_sets(

@@ -62,13 +62,19 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         ) from exc
 
 
-def temporary_beside(path: Path) -> Path:
-    """A new name for a file that is to take the place of ``path``; swept if its writer dies.
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A new name for a file that is to be renamed to ``path``, or goes when the block ends.
 
-    A writer that outlives its killed parent for a moment does not write into a file that the next
-    run has finished; to replace it by the same content does no harm.
+    It is swept if its writer dies. A writer that outlives its killed parent for a moment does not
+    write into a file that the next run has finished; to replace it by the same content does no
+    harm.
     """
-    return path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def is_leftover(name: str) -> bool:
@@ -87,15 +93,12 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     StorageFailed
         If the disk refuses; ``path`` then still holds what it held before.
     """
-    temporary = temporary_beside(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with temporary_beside(path) as temporary:
             with temporary.open("wb") as file:
                 yield file
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -111,18 +114,15 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     StorageFailed
         If the disk refuses; ``path`` then still holds what it held before.
     """
-    temporary = temporary_beside(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with temporary_beside(path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
         flush_folder(path.parent)
 
 

@@ -86,18 +86,15 @@ def read_nearby(address: str, key: str, sha256: str, first: int, buffer: Buffer)
 
 
 def _fetch(source: ObjectFile, copy: Path, sha256: str) -> None:
-    digest, beside = hashlib.sha256(), temporary_beside(copy)
-    try:
-        with storage_errors(copy), beside.open("xb") as file, source.streamed() as parts:
+    digest = hashlib.sha256()
+    with storage_errors(copy), temporary_beside(copy) as beside:
+        with beside.open("xb") as file, source.streamed() as parts:
             while part := parts.read(_PIECE_BYTES):
                 digest.update(part)
                 file.write(part)
         require_equal(str(source), digest.hexdigest(), sha256)
-        with storage_errors(copy):
-            _make_room(copy.parent, beside.stat().st_size)
-            beside.replace(copy)
-    finally:
-        beside.unlink(missing_ok=True)
+        _make_room(copy.parent, beside.stat().st_size)
+        beside.replace(copy)
 
 
 def _make_room(folder: Path, wanted: int) -> None:

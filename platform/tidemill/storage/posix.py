@@ -122,21 +122,18 @@ class PosixStore:
         """One more name of the file, as it is never edited; a second file without links."""
         source, target = self._path(key), self._path(to)
         _make(target, self._root)
-        beside = temporary_beside(target)
-        with self._opened(key) as file:
-            try:
-                os.link(source, beside)
-                os.fsync(file.fileno())
-            except OSError:
-                with self.replace(to) as copied:
-                    shutil.copyfileobj(file, copied, _PIECE_BYTES)
-                return
-        try:
+        with temporary_beside(target) as beside:
+            with self._opened(key) as file:
+                try:
+                    os.link(source, beside)
+                    os.fsync(file.fileno())
+                except OSError:
+                    with self.replace(to) as copied:
+                        shutil.copyfileobj(file, copied, _PIECE_BYTES)
+                    return
             with storage_errors(target):
                 beside.replace(target)
                 flush_folder(target.parent)
-        finally:
-            beside.unlink(missing_ok=True)
 
     def manifest(self, key: str) -> tuple[bytes, str] | None:
         """A file and its SHA-256, which is the tag."""
@@ -236,19 +233,17 @@ class PosixStore:
     @contextmanager
     def _writing(self, target: Path, durable: bool) -> Iterator[_Writer]:
         _make(target, self._root)
-        with storage_errors(target):
-            writer = _Writer(temporary_beside(target), target, durable=durable)
-        try:
+        with temporary_beside(target) as beside:
+            with storage_errors(target):
+                writer = _Writer(beside, target, durable=durable)
             with writer:
                 yield writer
             with storage_errors(writer.target):
-                writer.path.replace(writer.target)
+                beside.replace(writer.target)
                 if durable:
                     flush_folder(writer.target.parent)
             key = writer.target.relative_to(self._root).as_posix()
             writer.stored = StoredObject(key, writer.size, writer.sha256)
-        finally:
-            writer.path.unlink(missing_ok=True)
 
     def _walk(self, folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
         with storage_errors(folder):
@@ -281,13 +276,13 @@ class _Reader:
 
 
 class _Writer(HashingFile):
-    """Knows where it is written, where that goes, and then what it was."""
+    """Knows where what is written goes, and then what it was."""
 
     stored: StoredObject
 
     def __init__(self, path: Path, target: Path, *, durable: bool) -> None:
         super().__init__(path, durable=durable)
-        self.path, self.target = path, target
+        self.target = target
 
     def write(self, content: Any) -> int:
         with storage_errors(self.target):

@@ -52,6 +52,8 @@ class _Order:
     part: str
     left: int
     pause: float
+    every: int
+    met: int = 0
 
 
 class HttpProxy:
@@ -73,14 +75,22 @@ class HttpProxy:
         self.address = f"http://127.0.0.1:{self._proxy.server_address[1]}"
 
     def breaks(
-        self, fault: Fault, method: str, part: str = "", *, times: int = 1, pause: float = 0.1
+        self,
+        fault: Fault,
+        method: str,
+        part: str = "",
+        *,
+        times: int = 1,
+        pause: float = 0.1,
+        every: int = 1,
     ) -> None:
         """Break the next ``times`` requests of a method whose path holds ``part``.
 
-        ``pause`` (seconds) is for ``slow`` and ``hung``.
+        ``pause`` (seconds) is for ``slow`` and ``hung``. Of ``every`` n such requests the last
+        one is broken.
         """
         with self._lock:
-            self._orders.append(_Order(fault, method, part, times, pause))
+            self._orders.append(_Order(fault, method, part, times, pause, every))
 
     def mends(self) -> None:
         """Forget all faults, and what has passed."""
@@ -102,8 +112,10 @@ class HttpProxy:
         with self._lock:
             for order in self._orders:
                 if order.left and order.method == method and order.part in path:
-                    order.left -= 1
-                    return order
+                    order.met += 1
+                    if order.met % order.every == 0:
+                        order.left -= 1
+                        return order
         return None
 
     def connection(self) -> HTTPConnection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ import numpy.typing as npt
 
 from tidemill.ingestion.checks.batch_view import BatchView, Mask
 from tidemill.ingestion.checks.scan_plan import Question
+from tidemill.storage import hash_bytes
 
-__all__ = ["COUNT_LIMIT", "SAMPLE_LIMIT", "ColumnFigures", "FigureKeeper"]
+__all__ = ["COUNT_LIMIT", "SAMPLE_LIMIT", "ColumnFigures", "FigureKeeper", "keepers"]
 
 #: Distinct values that are counted; more of them, and counts are given up.
 COUNT_LIMIT = 10_000
@@ -23,6 +25,8 @@ COUNT_LIMIT = 10_000
 SAMPLE_LIMIT = 20_000
 #: Moments are computed over pieces of this many values, so that they do not depend on batches.
 PIECE = 65_536
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Floats = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
@@ -246,7 +250,11 @@ def _decode(text: str | None, dtype: Any) -> Any:
     return None if text is None else np.frombuffer(b64decode(text), dtype).copy()
 
 
-def keepers(questions: tuple[Question, ...], sha256: str) -> Iterator[FigureKeeper]:
-    """One keeper a question; rows of one split hash alike wherever it is scanned."""
+def keepers(questions: tuple[Question, ...], etag: str) -> Iterator[FigureKeeper]:
+    """One keeper a question; rows of one split hash alike wherever it is scanned.
+
+    ``etag`` is the split's: a SHA-256 where that names the content, else any text.
+    """
+    sha256 = etag if _SHA256.fullmatch(etag) else hash_bytes(etag.encode())
     for question in questions:
         yield FigureKeeper(question, int(sha256[:15], 16))
