@@ -276,13 +276,13 @@ class _Reader:
 
 
 class _Writer(HashingFile):
-    """Knows where what is written goes, and then what it was."""
+    """Knows where it is written, where that goes, and then what it was."""
 
     stored: StoredObject
 
     def __init__(self, path: Path, target: Path, *, durable: bool) -> None:
         super().__init__(path, durable=durable)
-        self.target = target
+        self.path, self.target = path, target
 
     def write(self, content: Any) -> int:
         with storage_errors(self.target):
