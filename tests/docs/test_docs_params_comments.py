@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import pytest
+from dvc.utils.serialize import parse_yaml
 
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config import Params
@@ -70,3 +71,11 @@ def test_comments_offer_what_settings_take(page):
     found = offered(PAGES[page])
     assert {*PORTS, "training.strategy", "dataset.task", "reduction.impute"} <= found.keys()
     assert found == {setting: taken(setting) for setting in found}
+
+
+def test_sections_that_are_offered_in_comments_are_yaml_to_dvc_too():
+    """Whoever takes the sign of the comment away has a params.yaml that all of us read."""
+    text = re.sub(r"^# (?=\w+: \{)", "", PAGES["template"], flags=re.MULTILINE)
+    read = parse_yaml(text, "params.yaml")
+    assert read.keys() - parse_yaml(PAGES["template"], "params.yaml").keys() == {"storage"}
+    assert read["storage"] == {"url": "s3://BUCKET/PREFIX"}

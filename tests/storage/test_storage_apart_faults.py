@@ -22,6 +22,9 @@ EVER = 1_000_000
 TRIALS, EPOCHS = 3, 4
 SETTINGS = (
     "ingestion.batch_rows=700",
+    "reduction.impute=mean",
+    "reduction.encode=one_hot",
+    "reduction.scale=standard",
     "training.learner=sgd",
     f"training.params={{max_epochs: {EPOCHS}, patience: {EPOCHS}}}",
     f"tuning.trials={TRIALS}",
@@ -69,7 +72,7 @@ def there(drafted, proxy, seaweed, new_bucket, tmp_path) -> Path:
     root = tmp_path / "ws"
     shutil.copytree(drafted, root)
     path = root / "params.yaml"
-    path.write_text(f"{path.read_text()}\nstorage: {{url: s3://{new_bucket(seaweed)}/lake}}\n")
+    path.write_text(f"{path.read_text()}\nstorage: {{url: 's3://{new_bucket(seaweed)}/lake'}}\n")
     return root
 
 
