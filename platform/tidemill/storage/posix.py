@@ -239,7 +239,7 @@ class PosixStore:
             with writer:
                 yield writer
             with storage_errors(writer.target):
-                beside.replace(writer.target)
+                writer.path.replace(writer.target)
                 if durable:
                     flush_folder(writer.target.parent)
             key = writer.target.relative_to(self._root).as_posix()
