@@ -65,13 +65,19 @@ def here(drafted, tmp_path_factory) -> dict[str, str]:
     return small_files(root)
 
 
+@pytest.fixture(scope="module")
+def bucket(seaweed, new_bucket) -> str:
+    """One for all: each takes seven volumes of the server's."""
+    return new_bucket(seaweed)
+
+
 @pytest.fixture
-def there(drafted, proxy, seaweed, new_bucket, tmp_path) -> Path:
+def there(drafted, proxy, bucket, tmp_path) -> Path:
     """A workspace with its rows in a bucket behind the proxy; nothing has run."""
     root = tmp_path / "ws"
     shutil.copytree(drafted, root)
-    path = root / "params.yaml"
-    path.write_text(f"{path.read_text()}\nstorage: {{url: 's3://{new_bucket(seaweed)}/lake'}}\n")
+    path, url = root / "params.yaml", f"s3://{bucket}/{tmp_path.name}/lake"
+    path.write_text(f"{path.read_text()}\nstorage: {{url: '{url}'}}\n")
     return root
 
 

@@ -60,7 +60,7 @@ def sound_shards(folder: StoreFolder, key: str, engine: Engine) -> ShardManifest
 def _is_whole(folder: StoreFolder, shard: ShardEntry) -> bool:
     try:
         folder.verified(shard.file)
-        folder.verify(shard.profile, shard.profile_sha256)
+        folder.profiles(shard)
     except (IntegrityError, StorageFailed):
         return False
     return True
