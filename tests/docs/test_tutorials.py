@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tidemill.pipeline import STAGES
+from tidemill.testing.bucket_servers import seaweed_server
 from tidemill.testing.postgres import postgres_server
 from tidemill.testing.tcp_ports import free_ports
 
@@ -129,3 +130,23 @@ def test_postgres(tmp_path: Path) -> None:
     assert_shown(page, printed.replace(f"127.0.0.1:{server.port}", "localhost:5432"), at_least=20)
     held = [path for path in (tmp_path / "orders").rglob("*") if path.is_file()]
     assert not [path for path in held if b"sesame" in path.read_bytes()]
+
+
+def test_lake(tmp_path: Path) -> None:
+    """lake.md: raw files and rows in a bucket, work on Spark, a new file; names stay here alone."""
+    page = ROOT / "docs" / "tutorials" / "lake.md"
+    (tmp_path / "server").mkdir()
+    with seaweed_server(tmp_path / "server") as url:
+        printed = run_blocks(
+            page,
+            tmp_path,
+            ("http://localhost:8333", url),
+            TIDEMILL_WORKERS="2",
+            TIDEMILL_CACHE_DIR=str(tmp_path / "cache"),
+            SPARK_LOCAL_IP="127.0.0.1",
+        )
+    assert_shown(page, printed, at_least=15)
+    assert not list((tmp_path / "rides").rglob("*.parquet"))
+    assert list((tmp_path / "rows").rglob("*.parquet"))
+    held = [path for path in (tmp_path / "rides").rglob("*") if path.is_file()]
+    assert not [path for path in held if b"mill-secret" in path.read_bytes()]

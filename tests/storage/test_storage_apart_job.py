@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -13,18 +12,20 @@ from tidemill.config import set_params
 from tidemill.engines import open_engine
 from tidemill.retraining import Order, retrain
 from tidemill.settings import Settings
-from tidemill.storage import ShardManifest, Workspace, hash_file, open_store, read_blocks
+from tidemill.storage import ShardManifest, Workspace, hash_file, read_blocks
 from tidemill.storage.published_names import PublishedNames
 from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 OWN = ("reports/summary.json", "data/versions.json")
 """Seconds, and by DVC's own hash what lies in the workspace: rows, or the names of objects."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _surroundings():
-    with plain_shell():
+def _surroundings(tmp_path_factory):
+    with plain_shell(TIDEMILL_CACHE_DIR=str(tmp_path_factory.mktemp("cache"))):
         yield
 
 
@@ -84,16 +85,16 @@ def here(tmp_path_factory) -> Path:
     return made(tmp_path_factory.mktemp("here") / "ws", None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["file", "seaweed"])
-def test_the_main_job_and_a_retraining_leave_the_same(kind, here, tmp_path, request):
+@pytest.fixture(scope="module")
+def lake(seaweed, new_bucket) -> str:
+    """The address of a bucket: one for all, each takes seven volumes of the server's."""
+    return f"s3://{new_bucket(seaweed)}"
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_the_main_job_and_a_retraining_leave_the_same(kind, here, lake, tmp_path):
     """Every object of data, and every file of models and reports, has the same hash."""
-    if kind == "file":
-        url = f"file://{tmp_path}/store"
-    else:
-        bucket = request.getfixturevalue("new_bucket")(request.getfixturevalue("seaweed"))
-        url = f"s3://{bucket}/lake"
-    there = made(tmp_path / "ws", url)
+    there = made(tmp_path / "ws", f"file://{tmp_path}/store" if kind == "file" else f"{lake}/job")
     assert left(there) == left(here)
     assert not list((there / "data").rglob("*.parquet"))
     again = copy_workspace(here, tmp_path / "again")
@@ -102,26 +103,37 @@ def test_the_main_job_and_a_retraining_leave_the_same(kind, here, tmp_path, requ
     assert left(there) == left(again)
 
 
-@pytest.mark.slow
-def test_an_earlier_version_comes_back_to_the_byte(tmp_path):
-    """By git and DVC: they track the manifest and the names, the store has the objects of both."""
-    root = made(tmp_path / "ws", f"file://{tmp_path}/store")
-    shell = {"cwd": root, "check": True, "capture_output": True, "text": True}
-    subprocess.run("git init -q . ; git add -A && git commit -qm one", shell=True, **shell)
-    first = left(root)
+def test_an_earlier_version_comes_back_to_the_byte(lake, tmp_path, monkeypatch):
+    """By git and DVC: they track manifest and names, and the store has the objects of both.
+
+    Here, and in a clone that has another folder, another cache and another name in the store.
+    """
+    root = made(tmp_path / "ws", f"{lake}/versions")
+
+    def shell(commands: str, folder: Path = root) -> None:
+        done = subprocess.run(["sh", "-ec", commands], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    shell(f"git init -q .; dvc remote add -q -d shared {tmp_path}/remote")
+    shell("git add -A; git commit -qm one; git tag one; dvc push -q")
+    versions = {"one": left(root)}
     path = root / "params.yaml"
     path.write_text(set_params(path.read_text(), ["seed=43"]))
     run_here(root)
-    assert left(root) != first
-    subprocess.run(
-        "git add -A && git commit -qm two && git checkout -q HEAD~1", shell=True, **shell
-    )
-    subprocess.run(["dvc", "checkout"], **shell)
-    assert left(root) == first
-    workspace = Workspace.at(root)
-    folder = workspace.stored(workspace.shards)
-    for shard in ShardManifest.read(workspace.shards).shards:
-        folder.verify(shard.file.path, shard.file.sha256)
-    summary = json.loads((root / "reports" / "summary.json").read_text())
-    assert summary
-    assert open_store(folder.store).size(folder.key("manifest.json"))
+    shell("git add -A; git commit -qm two; git tag two; dvc push -q")
+    versions["two"] = left(root)
+    assert versions["one"] != versions["two"]
+    shell("git checkout -q one; dvc checkout -q")
+    assert left(root) == versions["one"]
+
+    monkeypatch.setenv("TIDEMILL_CACHE_DIR", str(tmp_path / "cache"))
+    shell(f"git clone -q {root} clone", tmp_path)
+    clone = tmp_path / "clone"
+    assert Workspace.at(clone).name() != Workspace.at(root).name()
+    for version, expected in versions.items():
+        rows = tmp_path / f"rows-{version}"
+        shell(f"git checkout -q {version}; dvc pull -q; tidemill data fetch --out {rows}", clone)
+        assert left(clone) == expected
+        found = {str(f.relative_to(rows)): hash_file(f) for f in rows.rglob("*") if f.is_file()}
+        assert found == {name: expected[name] for name in found}
+        assert sum(name.endswith(".parquet") for name in found) > 4
