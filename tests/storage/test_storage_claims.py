@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
-from tidemill.errors import Busy, IntegrityError
+from tidemill.errors import Busy, CommitConflict, IntegrityError
 from tidemill.storage import (
     StoreFolder,
     Workspace,
@@ -18,7 +20,7 @@ from tidemill.storage import (
     open_store,
     publish,
 )
-from tidemill.storage.claims import COLLECTING, wait_for_collector
+from tidemill.storage.claims import COLLECTING, _collecting, wait_for_collector
 
 
 @pytest.fixture
@@ -107,8 +109,44 @@ def test_one_collects_at_a_time(one, address):
     assert "--take-over" in caught.value.remedy
     with pytest.raises(Busy):
         wait_for_collector(open_store(address), seconds=0)
-    assert collect(address, {one.name()}, (), take_over=True).claims
+    assert collect(address, {one.name()}, (), take_over=True, silence_seconds=0.1).claims
     assert list(open_store(address).list_keys()) == []
+
+
+def test_who_lives_is_not_taken_over(one, address):
+    """It says so again and again, whatever takes long; the other is told that it is at it."""
+    published(one, b"a")
+    store = open_store(address)
+    with _collecting(store, 2, take_over=False) as note:
+        with pytest.raises(Busy, match=f"process {os.getpid()} "):
+            collect(address, {one.name()}, (), take_over=True, silence_seconds=2)
+        note.require()
+        assert store.size(COLLECTING)
+    assert store.size(COLLECTING) is None
+    assert claims_of(address).keys() == {one.name()}
+
+
+def test_who_was_taken_over_takes_no_more_away(one, address):
+    """Nor does one that was stopped for long and cannot know it yet; the other's note stays."""
+    published(one, b"a")
+    store = open_store(address)
+    theirs = b'{"host": "h", "process": 7}'
+    with _collecting(store, 0.4, take_over=False) as note:
+        while store.manifest(COLLECTING)[0] != theirs:
+            with suppress(CommitConflict):
+                store.commit(COLLECTING, theirs, expected=store.manifest(COLLECTING)[1])
+        ends = time.monotonic() + 60
+        while not note.lost and time.monotonic() < ends:
+            time.sleep(0.01)
+        with pytest.raises(Busy, match="process 7 of h"):
+            note.require()
+    assert store.manifest(COLLECTING)[0] == theirs
+    store.discard(COLLECTING)
+    with _collecting(store, 60, take_over=False) as note:
+        note.require()
+        note._said -= 31
+        with pytest.raises(Busy):
+            note.require()
 
 
 def test_who_publishes_meanwhile_loses_nothing(one, two, address):

@@ -112,7 +112,8 @@ def collect_garbage(
         typer.Option("--gone", help="The name of a workspace that is no more: claims and work."),
     ] = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Where another gc was killed.")
+        bool,
+        typer.Option("--take-over", help="Where another gc was killed; looks a minute."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

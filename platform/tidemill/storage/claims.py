@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tidemill.contracts import Store
-from tidemill.errors import Busy, CommitConflict
+from tidemill.errors import Busy, CommitConflict, StorageFailed
 from tidemill.storage.published_names import CLAIMS, OBJECTS, PublishedNames
 from tidemill.storage.stores import open_store
 
@@ -19,6 +21,8 @@ __all__ = ["Leftovers", "claims_of", "collect", "find_leftovers", "wait_for_coll
 COLLECTING = "collecting"
 """The key of the note that lies there while objects are taken away."""
 
+_SILENCE_SECONDS = 60.0
+"""After so long without a word of its own a collector is dead, and holds itself for it."""
 _WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 
@@ -81,6 +85,7 @@ def collect(
     needed: Collection[str],
     *,
     take_over: bool = False,
+    silence_seconds: float = _SILENCE_SECONDS,
 ) -> Leftovers:
     """Take away what nobody needs; parameters, errors and memory as of :func:`find_leftovers`.
 
@@ -90,21 +95,23 @@ def collect(
     Parameters
     ----------
     take_over : bool
-        Go on where another one was killed; never while it runs.
+        Go on where another one was killed: what it says in the store stays the same for
+        ``silence_seconds``, while one that runs says it anew four times.
+    silence_seconds : float
+        The same for all who collect in a store. One that was stopped for as long takes no more
+        away.
 
     Raises
     ------
     Busy
-        If another one is at it, or was killed.
+        If another one is at it, or was killed, or has taken over.
     """
     store = open_store(address)
-    _begin(store, take_over=take_over)
-    try:
+    with _collecting(store, silence_seconds, take_over=take_over) as note:
         found = find_leftovers(address, owners, needed)
         for key in (*found.claims, *found.objects):
+            note.require()
             store.discard(key)
-    finally:
-        store.discard(COLLECTING)
     return found
 
 
@@ -123,17 +130,62 @@ def wait_for_collector(store: Store, *, seconds: float = _WAIT_SECONDS) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _begin(store: Store, *, take_over: bool) -> None:
-    """Say in the store who is at it, or end."""
-    said = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
+class _Note:
+    """What says in the store who is at it: said anew as long as it lives."""
+
+    def __init__(self, store: Store, tag: str | None, silence_seconds: float) -> None:
+        self._store, self._tag, self._silence = store, tag, silence_seconds
+        self._who = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
+        self._said, self._beats, self.lost = 0.0, 0, False
+        self.ended = threading.Event()
+        self.say()
+
+    def say(self) -> None:
+        """Commit it, a little different each time."""
+        begun = time.monotonic()
+        told = json.dumps({**self._who, "beat": self._beats}).encode()
+        self._tag = self._store.commit(COLLECTING, told, expected=self._tag)
+        self._said, self._beats = begun, self._beats + 1
+
+    def keep(self) -> None:
+        """Say it until the end, or until another one has taken over."""
+        while not self.ended.wait(self._silence / 4):
+            try:
+                self.say()
+            except CommitConflict:
+                self.lost = True
+                return
+            except StorageFailed:  # it is too old soon
+                continue
+
+    def require(self) -> None:
+        """Refuse to go on where another one may have taken over: the note is too old."""
+        if self.lost or time.monotonic() - self._said > self._silence / 2:
+            raise _busy(self._store, (self._store.manifest(COLLECTING) or (b"{}", ""))[0])
+
+
+@contextmanager
+def _collecting(store: Store, silence_seconds: float, *, take_over: bool) -> Iterator[_Note]:
+    """Say in the store who is at it, as long as the block lasts."""
     content, tag = store.manifest(COLLECTING) or (b"", None)
-    if tag is not None and not take_over:
-        raise _busy(store, content)
+    if tag is not None:
+        if take_over:
+            time.sleep(silence_seconds)
+        if not take_over or (store.manifest(COLLECTING) or (b"", ""))[1] != tag:
+            raise _busy(store, content)
     try:
-        store.commit(COLLECTING, json.dumps(said).encode(), expected=tag)
+        note = _Note(store, tag, silence_seconds)
     except CommitConflict as exc:
-        content, _ = store.manifest(COLLECTING) or (b"{}", None)
-        raise _busy(store, content) from exc
+        raise _busy(store, (store.manifest(COLLECTING) or (b"{}", ""))[0]) from exc
+    keeping = threading.Thread(target=note.keep, daemon=True)
+    keeping.start()
+    try:
+        yield note
+    finally:
+        note.ended.set()
+        keeping.join()
+        if not note.lost:
+            store.discard(COLLECTING)
 
 
 def _busy(store: Store, note: bytes) -> Busy:
@@ -143,6 +195,6 @@ def _busy(store: Store, note: bytes) -> Busy:
         f"objects of {store.address} are being taken away, since {since} by process "
         f"{said.get('process')} of {said.get('host')}",
         remedy="wait until it has ended, and run the same again; if it was killed, run there or "
-        "here: tidemill data gc --yes --take-over",
+        "here: tidemill data gc --yes --take-over, which looks for a minute whether it was",
         **said,
     )
