@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from tidemill.contracts import Store
@@ -98,8 +98,7 @@ def collect(
         Go on where another one was killed: what it says in the store stays the same for
         ``silence_seconds``, while one that runs says it anew four times.
     silence_seconds : float
-        The same for all who collect in a store. One that was stopped for as long takes no more
-        away.
+        The same for all who collect in a store.
 
     Raises
     ------
@@ -137,31 +136,44 @@ class _Note:
         self._store, self._tag, self._silence = store, tag, silence_seconds
         self._who = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
         self._said, self._beats, self.lost = 0.0, 0, False
-        self.ended = threading.Event()
+        self._lock, self.ended = threading.Lock(), threading.Event()
         self.say()
 
     def say(self) -> None:
-        """Commit it, a little different each time."""
-        begun = time.monotonic()
-        told = json.dumps({**self._who, "beat": self._beats}).encode()
-        self._tag = self._store.commit(COLLECTING, told, expected=self._tag)
-        self._said, self._beats = begun, self._beats + 1
+        """Commit it, a little different each time; a conflict is that another one has taken over.
+
+        Raises
+        ------
+        CommitConflict, StorageFailed
+        """
+        with self._lock:
+            begun = time.monotonic()
+            told = json.dumps({**self._who, "beat": self._beats}).encode()
+            try:
+                self._tag = self._store.commit(COLLECTING, told, expected=self._tag)
+            except CommitConflict:
+                self.lost = True
+                raise
+            self._said, self._beats = begun, self._beats + 1
 
     def keep(self) -> None:
         """Say it until the end, or until another one has taken over."""
-        while not self.ended.wait(self._silence / 4):
-            try:
+        while not self.lost and not self.ended.wait(self._silence / 4):
+            with suppress(CommitConflict, StorageFailed):  # where it stays so, it grows too old
                 self.say()
-            except CommitConflict:
-                self.lost = True
-                return
-            except StorageFailed:  # it is too old soon
-                continue
 
     def require(self) -> None:
-        """Refuse to go on where another one may have taken over: the note is too old."""
-        if self.lost or time.monotonic() - self._said > self._silence / 2:
-            raise _busy(self._store, (self._store.manifest(COLLECTING) or (b"{}", ""))[0])
+        """Refuse to go on where another one has taken over; said lately, nobody can have.
+
+        Raises
+        ------
+        Busy
+        """
+        try:
+            if self.lost or time.monotonic() - self._said > self._silence / 2:
+                self.say()
+        except CommitConflict as exc:
+            raise _busy(self._store, (self._store.manifest(COLLECTING) or (b"{}", ""))[0]) from exc
 
 
 @contextmanager
