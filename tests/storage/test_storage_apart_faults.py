@@ -131,7 +131,7 @@ def test_a_second_trial_or_epoch_asks_for_no_bytes(there, here, proxy):
         if any(one[1] > other[0] for one, other in pairwise(ranges))
     }
     assert twice == {}
-    matrices = re.compile(r"work/\w+/work/reduced/")
+    matrices = re.compile(r"work/\w+/work/reduced/.*\.[xy]")
     asked = {stage: sent(requests) for stage, requests in counting.stages.items()}
     assert sum(bool(matrices.match(key)) for key in asked["tune"]) > 3
     assert not [key for key in asked["train"] if matrices.match(key)]

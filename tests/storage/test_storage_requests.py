@@ -60,6 +60,26 @@ def test_a_read_that_breaks_off_goes_on(fault, store, proxy):
         assert [one.fault for one in proxy.passed] == [fault, None], name
 
 
+@pytest.mark.parametrize("fault", ["error", "hung", "lost", "torn"])
+def test_listings_copies_and_deletions_go_on_too(fault, store, proxy):
+    """Each key is listed once, and all of a folder are taken away, in some requests more."""
+    keys = [f"f/{number:02}" for number in range(9)]
+    for key in keys:
+        kept(store, key, b"1")
+    works = {
+        "GET": lambda: list(store.list_keys("f")),
+        "PUT": lambda: store.copy(keys[0], "copy"),
+        "POST": lambda: store.discard("f"),
+    }
+    for method, work in works.items():
+        proxy.mends()
+        proxy.breaks(fault, method, pause=1)
+        found = work()
+        assert [one.fault for one in proxy.passed if one.method == method][:2] == [fault, None]
+        assert found in (None, keys)
+    assert (list(store.list_keys()), store.read("copy")) == (["copy"], b"1")
+
+
 def test_a_slow_answer_is_waited_for(store, proxy):
     """However long it is: patience is for silence."""
     kept(store, "a", CONTENT)
@@ -133,6 +153,7 @@ def test_what_fails_for_long_leaves_what_was_there(store, proxy):
     proxy.mends()
     assert list(store.list_keys()) == ["a", "m"]
     assert (store.read("a"), store.manifest("m")) == (b"old", (b"old", tag))
+    store = ObjectStore(store.address, patience_seconds=20)
     for work in works.values():
         work()
     assert store.sha256("large") == hashlib.sha256(LARGE).hexdigest()

@@ -6,7 +6,8 @@ import datetime as dt
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,10 @@ __all__ = ["ObjectStore"]
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 _ODD = re.compile(r"[\x01-\x1f\x7f%]")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_BROKE_OFF = "HTTP error: "
+"""In the library's word for an error that is none of the server's."""
+_PAGE = 1000
+"""Keys that are listed at once."""
 _PART, _PARTS = 8 << 20, 10_000
 """Bytes of a part of an upload, at least, and how many parts a server takes."""
 _CHUNK = 1 << 20
@@ -76,6 +81,7 @@ class ObjectStore:
     def __init__(self, address: str, *, patience_seconds: float = 60) -> None:
         self.address = address.rstrip("/")
         self._folders: set[str] = set()
+        self._patience_seconds = patience_seconds
         self._bucket = open_bucket(self.address, dt.timedelta(seconds=patience_seconds))
 
     def read(self, key: str) -> bytes:
@@ -149,7 +155,7 @@ class ObjectStore:
         """One request; the server's own limit (5 GB on Amazon's) holds."""
         self._require_place(to)
         with self._asking(key):
-            self._bucket.copy(_path(key), _path(to), overwrite=True)
+            self._again(partial(self._bucket.copy, _path(key), _path(to), overwrite=True))
 
     def manifest(self, key: str) -> tuple[bytes, str] | None:
         """One request; the tag is the server's."""
@@ -188,16 +194,39 @@ class ObjectStore:
         """As the server lists them, a page at a time."""
         prefix = f"{_path(folder)}/" if folder else None
         with self._asking(folder):
-            for page in self._bucket.list(prefix=prefix):
+            for page in self._pages(prefix):
                 yield from (_key(found["path"]) for found in page)
 
     def discard(self, key: str) -> None:
         """Delete an object, and those below it a page at a time."""
         path = _path(key)
         with self._asking(key):
-            for page in self._bucket.list(prefix=f"{path}/"):
-                self._bucket.delete([found["path"] for found in page])
-            self._bucket.delete(path)
+            for page in self._pages(f"{path}/"):
+                self._again(partial(self._bucket.delete, [found["path"] for found in page]))
+            self._again(partial(self._bucket.delete, path))
+
+    def _pages(self, prefix: str | None) -> Iterator[Any]:
+        """What is listed, a request a page."""
+        last = None
+
+        def listed() -> Any:
+            return next(iter(self._bucket.list(prefix, offset=last, chunk_size=_PAGE)), None)
+
+        while page := self._again(listed):
+            yield page
+            last = page[-1]["path"]
+            if len(page) < _PAGE:
+                return
+
+    def _again(self, ask: Callable[[], Any]) -> Any:
+        """Ask for what may be asked twice until there is an answer: the library asks for less."""
+        ends = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return ask()
+            except GenericError as exc:
+                if _BROKE_OFF not in str(exc) or time.monotonic() > ends:
+                    raise
 
     def _size(self, key: str) -> int | None:
         with self._asking(key):
@@ -217,7 +246,7 @@ class ObjectStore:
         """Refuse a key that is the folder of others."""
         self._require_folders(key)
         with self._asking(key):
-            below = any(page for page in self._bucket.list(prefix=f"{_path(key)}/", chunk_size=1))
+            below = any(self._pages(f"{_path(key)}/"))
         if below:
             raise self._no_place(key, f"it is the folder of {key}/...")
 
