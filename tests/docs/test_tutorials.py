@@ -144,6 +144,7 @@ def test_lake(tmp_path: Path) -> None:
             TIDEMILL_WORKERS="2",
             TIDEMILL_CACHE_DIR=str(tmp_path / "cache"),
             SPARK_LOCAL_IP="127.0.0.1",
+            PREFECT_HOME=str(tmp_path / "prefect"),
         )
     assert_shown(page, printed, at_least=15)
     assert not list((tmp_path / "rides").rglob("*.parquet"))
