@@ -12,6 +12,7 @@ from tidemill.engines import open_engine
 from tidemill.errors import IntegrityError
 from tidemill.ingestion import list_source
 from tidemill.ingestion.scan import check_source
+from tidemill.ingestion.sources.files import format_of
 from tidemill.retraining.gathered_rows import FILES, LEARN, PROOF, gathered_dataset
 from tidemill.settings import Settings
 from tidemill.storage import BlockWriter, StoreFolder, open_store
@@ -44,6 +45,18 @@ def test_the_listing_names_no_store_and_no_retraining(tmp_path):
     assert one == listed(gathered(tmp_path / "a#b", "d2"), tmp_path / "elsewhere")
     assert [split.address for split in one.splits] == ["learn.parquet", "proof.parquet"]
     assert str(tmp_path) not in str(one)
+
+
+def test_no_file_of_the_user_s_is_taken_for_gathered_rows(tmp_path):
+    """Also in a process that has read some: Parquet stays Parquet."""
+    folder = gathered(tmp_path, "d1")
+    listed(folder, tmp_path)
+    name = f"{folder.folder}/{FILES}/learn.parquet"
+    assert format_of(name, tmp_path) == "parquet"
+    given = DatasetConfig(source=name, target="late")
+    with open_engine(Settings(workers=1)) as engine:
+        (split,) = list_source(given, tmp_path, engine).splits
+    assert split.format == "parquet"
 
 
 def test_rows_that_were_replaced_after_the_listing_are_refused(tmp_path):

@@ -29,7 +29,9 @@ class GatheredRows(ParquetSource):
         The workspace.
     """
 
+    # Nothing of the user's is of this format, whatever it is called or begins with.
     suffixes: ClassVar[tuple[str, ...]] = ()
+    magic: ClassVar[tuple[bytes, ...]] = ()
 
     def __init__(self, dataset: DatasetConfig, root: Path) -> None:
         super().__init__(dataset, root)
