@@ -5,15 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 
+from obstore.exceptions import GenericError
 from obstore.store import from_url
 
 from tidemill.errors import StorageFailed, UsageError
 
-__all__ = ["open_bucket"]
+__all__ = ["asked_again", "open_bucket"]
 
 _ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(?:/[^?#@:]*)?")
+_BROKE_OFF = "HTTP error: "
+"""In obstore's word for an error that is none of the server's."""
 _FOR_EVER = dt.timedelta(days=365)
 _KEYS_HOLD = dt.timedelta(minutes=10)
 """How long found credentials are used before boto3 is asked again: it renews them before."""
@@ -58,6 +63,23 @@ def open_bucket(address: str, patience: dt.timedelta) -> Any:
     config["region"] = os.environ.get("AWS_REGION", "us-east-1")
     given: Any = {"credential_provider": keys} if (keys := _found_keys(address)) else {}
     return from_url(address, config=config, client_options=options, retry_config=retry, **given)
+
+
+def asked_again(ask: Callable[[], Any], *, patience_seconds: float) -> Any:
+    """The answer to what may be asked twice and obstore asks once: lists, copies, deletions.
+
+    Raises
+    ------
+    obstore.exceptions.BaseError
+        What the server says, or the network after ``patience_seconds``.
+    """
+    ends = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return ask()
+        except GenericError as exc:
+            if _BROKE_OFF not in str(exc) or time.monotonic() > ends:
+                raise
 
 
 def _found_keys(address: str) -> Any:

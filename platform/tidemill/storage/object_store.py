@@ -6,8 +6,7 @@ import datetime as dt
 import hashlib
 import re
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from obstore.exceptions import (
 
 from tidemill.contracts import ObjectReader, ObjectWriter, StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
-from tidemill.storage.bucket_client import open_bucket
+from tidemill.storage.bucket_client import asked_again, open_bucket
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -33,8 +32,6 @@ __all__ = ["ObjectStore"]
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 _ODD = re.compile(r"[\x01-\x1f\x7f%]")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-_BROKE_OFF = "HTTP error: "
-"""In the library's word for an error that is none of the server's."""
 _PAGE = 1000
 """Keys that are listed at once."""
 _PART, _PARTS = 8 << 20, 10_000
@@ -81,7 +78,7 @@ class ObjectStore:
     def __init__(self, address: str, *, patience_seconds: float = 60) -> None:
         self.address = address.rstrip("/")
         self._folders: set[str] = set()
-        self._patience_seconds = patience_seconds
+        self._again = partial(asked_again, patience_seconds=patience_seconds)
         self._bucket = open_bucket(self.address, dt.timedelta(seconds=patience_seconds))
 
     def read(self, key: str) -> bytes:
@@ -217,16 +214,6 @@ class ObjectStore:
             last = page[-1]["path"]
             if len(page) < _PAGE:
                 return
-
-    def _again(self, ask: Callable[[], Any]) -> Any:
-        """Ask for what may be asked twice until there is an answer: the library asks for less."""
-        ends = time.monotonic() + self._patience_seconds
-        while True:
-            try:
-                return ask()
-            except GenericError as exc:
-                if _BROKE_OFF not in str(exc) or time.monotonic() > ends:
-                    raise
 
     def _size(self, key: str) -> int | None:
         with self._asking(key):
