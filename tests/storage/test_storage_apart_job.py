@@ -19,6 +19,7 @@ from tidemill.testing.workspaces import copy_workspace, run_here, small_workspac
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+NO_COPIES = ("data/raw/", "data/validated/", "data/quarantine/", "reports/validation.json")
 OWN = ("reports/summary.json", "data/versions.json")
 """Seconds, and by DVC's own hash what lies in the workspace: rows, or the names of objects."""
 
@@ -103,8 +104,12 @@ def test_the_main_job_and_a_retraining_leave_the_same(kind, here, lake, tmp_path
     assert left(there) == left(again)
 
 
-def test_an_earlier_version_comes_back_to_the_byte(lake, tmp_path):
-    """By git and DVC: they track manifest and names, and the store has the objects of both."""
+def test_an_earlier_version_comes_back_to_the_byte(lake, tmp_path, monkeypatch):
+    """By git and DVC: they track manifest and names, and the store has the objects of both.
+
+    Here, and in a clone that has another folder, another cache and another name in the store:
+    all but the source and what ingest leaves, of which DVC keeps no copies.
+    """
     root = made(tmp_path / "ws", f"{lake}/versions")
 
     def shell(commands: str, folder: Path = root) -> None:
@@ -122,7 +127,15 @@ def test_an_earlier_version_comes_back_to_the_byte(lake, tmp_path):
     assert versions["one"] != versions["two"]
     shell("git checkout -q one; dvc checkout -q")
     assert left(root) == versions["one"]
-    workspace = Workspace.at(root)
-    folder = workspace.stored(workspace.shards)
-    for shard in ShardManifest.read(workspace.shards).shards:
-        folder.verify(shard.file.path, shard.file.sha256)
+
+    monkeypatch.setenv("TIDEMILL_CACHE_DIR", str(tmp_path / "cache"))
+    shell(f"git clone -q {root} clone", tmp_path)
+    clone = tmp_path / "clone"
+    assert Workspace.at(clone).name() != Workspace.at(root).name()
+    for version, expected in versions.items():
+        rows = tmp_path / f"rows-{version}"
+        shell(f"git checkout -q {version}; dvc pull -q; tidemill data fetch --out {rows}", clone)
+        assert left(clone) == {n: h for n, h in expected.items() if not n.startswith(NO_COPIES)}
+        found = {str(f.relative_to(rows)): hash_file(f) for f in rows.rglob("*") if f.is_file()}
+        assert found == {name: expected[name] for name in found}
+        assert sum(name.endswith(".parquet") for name in found) == 3
