@@ -161,6 +161,10 @@ class SourceColumn:
     missing: tuple[tuple[str, int], ...] = ()
     note: str = ""
 
+    def bare(self) -> SourceColumn:
+        """The same without what was counted and is said: how texts are read, and no more."""
+        return replace(self, missing=(), note="")
+
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back."""
         return _plain(self)

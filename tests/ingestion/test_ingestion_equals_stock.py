@@ -258,13 +258,13 @@ def scan(table: pa.Table, document: dict, work: Path, batch_rows: int) -> dict:
         split = Split(number, f"{number}.csv", "csv", "none", 1, f"{number:064x}")
         half = table.slice(number * 250, 250)
         with ExitStack() as stack:
-            running = _Scan(job, split, stack)
+            running = _Scan(job, split, f"key-{number}", stack)
             for begin in range(0, 250, batch_rows):
                 part = half.slice(begin, batch_rows)
                 rows = np.arange(begin, begin + part.num_rows)
                 running.add(ParsedBatch(part, rows, {}, ()))
             running.end()
-        receipts.append(running.receipt("key"))
+        receipts.append(running.receipt())
     checks = {
         str(u.index): _check_keys(job, str(u.index), receipts, LocalEngine())
         for u in plan.uniqueness

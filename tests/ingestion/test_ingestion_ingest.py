@@ -212,13 +212,11 @@ def test_a_finished_split_that_is_damaged_is_scanned_again(tmp_path: Path) -> No
         damaged.write_bytes(content)
     with pytest.raises(ValidationFailed):
         run(tmp_path)
-    note = tmp_path / "work" / "receipts" / "split-00000.json"
+    note = min((tmp_path / "work" / "receipts").glob("*.json"))
     note.write_text(note.read_text().replace('"rows_read": ', '"rows_read": 1', 1))
     result = run(tmp_path, max_invalid_fraction=0.5)
     assert (result.splits_scanned, result.splits_resumed) == (1, FILES - 1)
     assert [word.split(" in ")[0] for word in result.healed] == ["3 scanned splits"]
-    scans = (tmp_path / "calm" / "work", tmp_path / "work")
-    assert not any(folder.exists() for folder in scans)
     assert outputs(tmp_path) == outputs(tmp_path / "calm")
 
 

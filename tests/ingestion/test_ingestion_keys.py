@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tidemill.engines import LocalEngine
 from tidemill.errors import IntegrityError
 from tidemill.ingestion.checks import unique_keys
-from tidemill.ingestion.checks.gathered_keys import check_keys, key_spills
+from tidemill.ingestion.checks.gathered_keys import check_keys, key_spill
 from tidemill.ingestion.checks.unique_keys import BucketCheck, KeySpill, bucket_count
 from tidemill.storage import Exchange, StoreFolder, most_opens
 from tidemill.testing.opens import opened_files
@@ -22,31 +22,30 @@ TEXT = pa.schema([("key", pa.string())])
 
 
 def check(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT) -> BucketCheck:
-    found = check_keys(spilled(folder, splits, buckets, schema), buckets, LocalEngine(1))
-    gathered = found
-    if len(splits) > 1:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tidemill.storage.exchange.FAN_IN", len(splits) - 1)
-            spills = spilled(folder, splits, buckets, schema)
-            gathered = check_keys(spills, buckets, LocalEngine(1))
-        assert spills.shards == 1
-        assert list((folder / "keys" / "gathered").glob("*.ipc"))
-    assert gathered == found
+    spills = spilled(folder, splits, schema)
+    found = checked(spills, folder, buckets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tidemill.storage.exchange.FAN_IN", max(len(splits) - 1, 1))
+        assert checked(spills, folder, buckets) == found
     return found
 
 
-def spilled(folder: Path, splits: list[list], buckets: int, schema: pa.Schema = TEXT) -> Exchange:
-    spills = key_spills(StoreFolder(str(folder), "keys"), len(splits), buckets)
-    indices = []
+def checked(spills: list[Exchange], folder: Path, buckets: int) -> BucketCheck:
+    return check_keys(spills, StoreFolder(str(folder), "gathered"), buckets, LocalEngine(1))
+
+
+def spilled(folder: Path, splits: list[list], schema: pa.Schema = TEXT) -> list[Exchange]:
+    spills = []
     for number, values in enumerate(splits):
-        with spills.writer(number) as writer:
-            spill = KeySpill(writer, number, schema, spills.shards)
+        exchange = key_spill(StoreFolder(str(folder), f"keys/{number}"))
+        with exchange.writer(0) as writer:
+            spill = KeySpill(writer, schema)
             for begin in range(0, len(values), 3):
                 part = values[begin : begin + 3]
                 table = pa.table([pa.array(part, schema.field(0).type)], schema=schema)
                 spill.add(table, np.arange(begin, begin + len(part)))
-        indices.append(writer.index)
-    return spills.holding(indices)
+        spills.append(exchange.holding([writer.index]))
+    return spills
 
 
 @pytest.mark.parametrize("buckets", [1, 8])
@@ -108,22 +107,21 @@ def test_buckets_follow_the_source_alone() -> None:
 
 
 def test_opens_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many splits each spill is opened once, and a bucket opens few pieces, however many."""
+    """Each spill is opened once, and a bucket opens few pieces, however many splits there are."""
     monkeypatch.setattr("tidemill.storage.exchange.FAN_IN", 5)
     found = {}
     for splits in (4, 12):
         keys = [[f"{split}-{row}" for row in range(40)] for split in range(splits)]
-        spills = spilled(tmp_path / str(splits), keys, 4)
+        spills = spilled(tmp_path / str(splits), keys)
         with opened_files() as opened:
-            assert check_keys(spills, 4, LocalEngine(1)).distinct == 40 * splits
+            assert checked(spills, tmp_path / str(splits), 4).distinct == 40 * splits
         found[splits] = sum(".ipc" in path for path, _ in opened)
-    assert found[4] == 4 * 4
+    assert found[4] == 4 + 4 * (4 + 1) == 4 + most_opens(4, 4)
     # Three spills a piece, each read from front to back by one request.
     assert found[12] == 12 + 4 * (4 + 1) <= 12 + most_opens(12, 4)
     # At 1 TB, 16,000 splits and 1,024 buckets: 16 million spills were opened.
     monkeypatch.undo()
     assert most_opens(16_000, 1024) + 16_000 < 300_000
-    assert key_spills(spills.folder, 16_000, 1024).shards == 1
 
 
 def test_a_damaged_spill_is_seen(tmp_path: Path) -> None:
@@ -131,10 +129,10 @@ def test_a_damaged_spill_is_seen(tmp_path: Path) -> None:
     for fan_in in (5, 2):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tidemill.storage.exchange.FAN_IN", fan_in)
-            spills = spilled(tmp_path / str(fan_in), [["a", "b"], ["c"], ["d"]], 2)
-            path = tmp_path / str(fan_in) / "keys" / spills.name(0)
+            spills = spilled(tmp_path / str(fan_in), [["a", "b"], ["c"], ["d"]])
+            path = tmp_path / str(fan_in) / "keys" / "0" / spills[0].name(0)
             content = bytearray(path.read_bytes())
             content[-9] ^= 1
             path.write_bytes(content)
             with pytest.raises(IntegrityError, match=r"piece-00000\.ipc changed"):
-                check_keys(spills, 2, LocalEngine(1))
+                checked(spills, tmp_path / str(fan_in), 2)

@@ -293,7 +293,6 @@ def scan(root: Path, **stated: Any) -> pa.Table:
         root=root,
         work=StoreFolder.at(root / "work"),
         batch_rows=8192,
-        splits=1,
         buckets=1,
     )
     receipt, _ = scan_split(job, listing.splits[0])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidemill.cli.options import EngineOption, JsonOption, WorkspaceOption, existing
+from tidemill.cli.options import EngineOption, JsonOption, WaitOption, WorkspaceOption, existing
 from tidemill.screen import Screen
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def add_commands(app: typer.Typer) -> None:
     shards.command("list")(list_shards)
     shards.command("locate")(locate)
     shards.command("verify")(verify)
+    shards.command("rebalance")(rebalance)
     app.add_typer(shards, name="shards")
     quarantine = typer.Typer(no_args_is_help=True, help="The rows that validation refused.")
     quarantine.command("show")(show_quarantine)
@@ -149,6 +150,36 @@ def verify(
         screen.document({"shards": len(manifest.shards), "problems": []})
     else:
         screen.note(f"{len(manifest.shards)} shards are sound")
+
+
+def rebalance(
+    workspace: WorkspaceOption = Path(),
+    engine: EngineOption = None,
+    wait: WaitOption = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Deal all rows to shards anew, by borders of today's rows; nothing else moves a row."""
+    from tidemill.cli.observer import at_work
+    from tidemill.cli.running import show_summary
+    from tidemill.engines import open_engine
+    from tidemill.pipeline import run_pipeline
+    from tidemill.settings import load_settings
+
+    screen, place = Screen(as_json=as_json), existing(workspace)
+    environment = load_settings(engine=engine)
+    with (
+        at_work(place, screen, wait=wait) as observer,
+        open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened,
+    ):
+        summary = run_pipeline(
+            place,
+            settings=environment,
+            engine=opened,
+            observer=observer,
+            anew=("shard",),
+            until="shard",
+        )
+    show_summary(screen, summary)
 
 
 def show_quarantine(

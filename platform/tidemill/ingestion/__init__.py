@@ -3,6 +3,7 @@
 from tidemill.cells import CellFaults
 from tidemill.contracts import Reject, Split
 from tidemill.ingestion.acceptance import FailedExpectation
+from tidemill.ingestion.arrival import SourceChanges
 from tidemill.ingestion.checks.suite import Expectation, Suite, load_suite
 from tidemill.ingestion.data_docs import docs_offer, write_data_docs
 from tidemill.ingestion.drawn_rows import DrawCounts
@@ -31,7 +32,7 @@ from tidemill.ingestion.scan_receipt import is_noted
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.delimited.csv_dialect import CsvDialect
 from tidemill.ingestion.sources.files import said_of_formats
-from tidemill.ingestion.sources.listing import SourceListing, list_source, of_files
+from tidemill.ingestion.sources.listing import SourceListing, list_source, named_by, of_files
 from tidemill.ingestion.sources.odd_cells import invalid_rows, oddities_of
 from tidemill.ingestion.sources.reading import read_split
 from tidemill.ingestion.sources.wide_tables import LOOK_CELLS, bounded_rows
@@ -51,6 +52,7 @@ __all__ = [
     "ParsedBatch",
     "Reject",
     "ScanJob",
+    "SourceChanges",
     "SourceListing",
     "Split",
     "Suite",
@@ -73,6 +75,7 @@ __all__ = [
     "load_suite",
     "look",
     "look_result",
+    "named_by",
     "oddities_of",
     "of_files",
     "positive_class",

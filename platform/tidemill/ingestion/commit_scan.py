@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tidemill.contracts import Split
@@ -10,10 +11,10 @@ from tidemill.ingestion.scan_receipt import PARTS, QUARANTINE, ScanReceipt
 from tidemill.schema import TableSchema
 from tidemill.storage import (
     MANIFEST,
+    FileEntry,
     PartEntry,
     StoreFolder,
     ValidatedManifest,
-    objects_of,
     publish,
 )
 
@@ -31,24 +32,31 @@ def commit_rows(
 ) -> ValidatedManifest:
     """Put the parts that ``receipts`` name into ``out`` and ``quarantine``, each as a whole.
 
-    ``work`` keeps its own.
+    They are numbered as the splits are. ``work`` keeps its own.
     """
+    named = [(f"part-{receipt.split:05d}.parquet", receipt) for receipt in receipts]
     manifest = ValidatedManifest(
         schema=schema,
         parts=tuple(
             PartEntry(
                 split.address,
-                receipt.part,
+                replace(receipt.part, path=name),
                 receipt.rows_read,
                 receipt.rows_quarantined,
                 split.digest,
                 0 if receipt.counts is None else receipt.counts.passed_over,
             )
-            for split, receipt in zip(splits, receipts, strict=True)
+            for split, (name, receipt) in zip(splits, named, strict=True)
         ),
     )
-    refused = [receipt.quarantine for receipt in receipts if receipt.quarantine.rows]
-    publish(quarantine, objects_of(work.below(QUARANTINE), refused), {})
-    valid = [receipt.part for receipt in receipts]
-    publish(out, objects_of(work.below(PARTS), valid), {MANIFEST: manifest.to_bytes()})
+    refused = {name: each.quarantine for name, each in named if each.quarantine.rows}
+    publish(quarantine, _objects(work.below(QUARANTINE), refused), {})
+    valid = {name: receipt.part for name, receipt in named}
+    publish(out, _objects(work.below(PARTS), valid), {MANIFEST: manifest.to_bytes()})
     return manifest
+
+
+def _objects(
+    folder: StoreFolder, files: Mapping[str, FileEntry]
+) -> dict[str, tuple[StoreFolder, str, str]]:
+    return {name: (folder, file.path, file.sha256) for name, file in files.items()}

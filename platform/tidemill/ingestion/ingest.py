@@ -26,13 +26,14 @@ from tidemill.ingestion.checks.target_classes import class_labels, target_proble
 from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.drawn_rows import DrawCounts, drawn_from
+from tidemill.ingestion.kept_scans import keep_scans, unread_objects
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import Receipts, StoreFolder, ValidatedManifest, open_store
+from tidemill.storage import Receipts, StoreFolder, ValidatedManifest
 
 __all__ = ["IngestResult", "ingest", "scan_job"]
 
@@ -57,7 +58,7 @@ class IngestResult:
     failed : tuple of FailedExpectation
         Those that were not; none of them refuses the data.
     splits_scanned, splits_resumed : int
-        Scanned now; taken over from an interrupted run.
+        Scanned now; taken over from an earlier run.
     cut : dict of column name to int
         Times that lost digits beyond the microsecond, whole numbers beyond float64.
     left_out : dict of str to int
@@ -65,7 +66,7 @@ class IngestResult:
     counts : DrawCounts or None
         Of a sample: all other counts are of the rows that were drawn.
     healed : tuple of str
-        What to say of scans of a killed run that were not whole, and were made again.
+        What to say of earlier scans that were not whole, and were made again.
     """
 
     manifest: ValidatedManifest
@@ -139,7 +140,8 @@ def ingest(
     root : Path
         The workspace; the suite and relative sources lie in it.
     work : StoreFolder
-        Where finished splits wait; outlives a crash, deleted after success.
+        Where scans lie. It outlives the run: those of a killed or refused one are not made again,
+        and neither are those of splits that stay as they are.
     out, quarantine, report : Path
         The stage's outputs: data/validated, data/quarantine, reports/validation.json.
     engine : Engine
@@ -185,7 +187,7 @@ def ingest(
     complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
     healed = Receipts(work).made_anew("scanned splits")
-    open_store(work.store).discard(work.folder)
+    keep_scans(work, receipts)
     resumed = len(receipts) - fresh
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)
 
@@ -230,8 +232,8 @@ def _job(
         root=root,
         work=work,
         batch_rows=config.batch_rows,
-        splits=len(listing.splits),
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
+        unread=unread_objects(work),
     )
 
 
@@ -257,7 +259,12 @@ def _scanned(
 ) -> tuple[list[ScanReceipt], int]:
     """The receipts of all splits, and how many had to be scanned now."""
     scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
-    _check_shared_files(splits, job.dataset, job.root, engine)
+    unconfirmed = [
+        split
+        for split, (receipt, _) in zip(splits, scanned, strict=True)
+        if not job.unread.issuperset(receipt.left())
+    ]
+    _check_shared_files(unconfirmed, job.dataset, job.root, engine)
     return [receipt for receipt, _ in scanned], sum(now for _, now in scanned)
 
 
@@ -280,8 +287,9 @@ def _checked_keys(
 def _check_keys(
     job: ScanJob, name: str, receipts: Sequence[ScanReceipt], engine: Engine
 ) -> BucketCheck:
-    spills = job.spills(name).holding([receipt.spills[name].index for receipt in receipts])
-    return check_keys(spills, job.buckets, engine)
+    spills = [job.spill(name, r.key).holding([r.spills[name].index]) for r in receipts]
+    gathered = job.work.below(f"gathered/{name}")
+    return check_keys(spills, gathered, job.buckets, engine)
 
 
 def _findings(

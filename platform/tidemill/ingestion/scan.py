@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tidemill.errors import DataRefused, IntegrityError, PrecisionLost
 from tidemill.formats import FORMATS
 from tidemill.ingestion.checks.batch_view import BatchView, Mask
 from tidemill.ingestion.checks.column_figures import FigureKeeper, keepers
-from tidemill.ingestion.checks.gathered_keys import key_spills
+from tidemill.ingestion.checks.gathered_keys import key_spill
 from tidemill.ingestion.checks.row_tally import EXAMPLES, Example, RowTally
 from tidemill.ingestion.checks.row_verdicts import TARGET_MISSING, RowVerdict, judge
 from tidemill.ingestion.checks.scan_plan import ScanPlan, Uniqueness
@@ -63,7 +64,7 @@ KEY_SPILL = "key"
 _SHOWN = 5  # places kept for each reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScanJob:
     """What the scans of all splits share; picklable.
 
@@ -75,8 +76,10 @@ class ScanJob:
         The suite's document; receipts depend on it.
     work : StoreFolder
         Takes parts, refused rows, keys and receipts.
-    splits, buckets : int
-        How many there are: of splits, and of buckets of keys.
+    buckets : int
+        Of keys.
+    unread : frozenset of str
+        Objects there that are by their marks what they were when their hashes were compared.
     draw : Draw or None
         Which rows are taken; None: all.
     """
@@ -89,26 +92,36 @@ class ScanJob:
     root: Path
     work: StoreFolder
     batch_rows: int
-    splits: int
     buckets: int
+    unread: frozenset[str] = frozenset()
     draw: Draw | None = None
 
-    def spills(self, name: str) -> Exchange:
-        """Where the keys of that name are spilled."""
-        return key_spills(self.work.below(f"keys/{name}"), self.splits, self.buckets)
+    def spill(self, name: str, key: str) -> Exchange:
+        """Where the keys of that name of one split are spilled; ``key`` is its scan's."""
+        return key_spill(self.work.below(f"keys/{name}/{key}"))
 
     def key(self, split: Split) -> str:
-        """Hash of all that the result for ``split`` depends on; batch_rows is not in it."""
+        """Hash of all that the result for ``split`` depends on.
+
+        Neither batch_rows nor the other splits are in it.
+        """
+        return hash_json(
+            {
+                "split": [split.address, split.etag, split.part, split.first_row],
+                "shared": self._shared,
+            }
+        )
+
+    @cached_property
+    def _shared(self) -> str:
         listing = self.listing.to_json()
         return hash_json(
             {
-                "version": 2,
-                "split": [split.id, split.address, split.etag, split.part, split.first_row],
+                "version": 3,
                 "listing": {k: v for k, v in listing.items() if k != "splits"},
                 "schema": self.schema.to_json(),
                 "dataset": self.dataset.model_dump(mode="json"),
                 "suite": self.suite,
-                "buckets": [self.buckets, self.spills(KEY_SPILL).shards],
                 **({} if self.draw is None else {"draw": asdict(self.draw)}),
             }
         )
@@ -136,7 +149,7 @@ def scan_split(job: ScanJob, split: Split) -> tuple[ScanReceipt, bool]:
     Memory: a few batches and blocks, whatever the split's size.
     """
     key = job.key(split)
-    known = finished(job.work, split.id, key)
+    known = finished(job.work, split.id, key, job.unread)
     if known is not None:
         return known, False
     try:
@@ -172,22 +185,22 @@ def check_source(dataset: DatasetConfig, root: Path, split: Split) -> None:
 
 def _scan(job: ScanJob, split: Split, key: str) -> ScanReceipt:
     with ExitStack() as stack:
-        scan = _Scan(job, split, stack)
+        scan = _Scan(job, split, key, stack)
         rows = bounded_rows(job.batch_rows, len(job.listing.columns), BATCH_CELLS)
         for batch in read_split(
             split, job.schema, job.dataset, job.listing, job.root, batch_rows=rows
         ):
             scan.add(batch)
         scan.end()
-    return scan.receipt(key)
+    return scan.receipt()
 
 
 class _Scan:
     """The state of one scan; everything in it is bounded."""
 
-    def __init__(self, job: ScanJob, split: Split, stack: ExitStack) -> None:
-        self._job, self._split, self._stack = job, split, stack
-        self._name = f"part-{split.id:05d}.parquet"
+    def __init__(self, job: ScanJob, split: Split, key: str, stack: ExitStack) -> None:
+        self._job, self._split, self._key, self._stack = job, split, key, stack
+        self._name = f"{key}.parquet"
         block_rows = block_rows_of(len(job.schema.columns))
         self._part = self._writer(PARTS, job.schema.arrow_schema(), block_rows)
         self._quarantine = self._writer(QUARANTINE, QUARANTINE_SCHEMA, BLOCK_ROWS)
@@ -231,10 +244,10 @@ class _Scan:
         for block in self._blocks.close():
             self._write(block)
 
-    def receipt(self, key: str) -> ScanReceipt:
+    def receipt(self) -> ScanReceipt:
         """What was found and written, when all is there."""
         return ScanReceipt(
-            key=key,
+            key=self._key,
             split=self._split.id,
             rows_read=self._read,
             rows_rejected=self._rejected,
@@ -267,13 +280,13 @@ class _Scan:
         return replace(writer.close(), path=self._name)
 
     def _spill_of(self, name: str, columns: tuple[str, ...]) -> KeySpill:
-        exchange, split = self._job.spills(name), self._split.id
-        writer = self._stack.enter_context(exchange.writer(split))
-        return KeySpill(writer, split, _plain_schema(self._job.schema, columns), exchange.shards)
+        writer = self._stack.enter_context(self._job.spill(name, self._key).writer(0))
+        return KeySpill(writer, _plain_schema(self._job.schema, columns))
 
     def _keys(self, name: str) -> SpilledKeys:
-        writer, path = self._spills[name].writer, self._job.spills(name).name(self._split.id)
-        return SpilledKeys(f"keys/{name}/{path}", writer.stored.sha256, writer.index)
+        writer, path = self._spills[name].writer, self._job.spill(name, self._key).name(0)
+        place = f"keys/{name}/{self._key}/{path}"
+        return SpilledKeys(place, writer.stored.sha256, writer.index)
 
     def _refuse_misfits(self, batch: ParsedBatch) -> None:
         """End the scan at the first number that would be altered: no type changes within one."""

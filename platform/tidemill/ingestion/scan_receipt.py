@@ -1,9 +1,13 @@
-"""What the scan of one split left behind: kept beside its objects, so that no split is redone."""
+"""What the scan of one split left behind: kept beside its objects, so that no split is redone.
+
+All of it is named by the key of the scan, and nothing in it depends on where the split stands among
+the others: so it serves the next listing too, as long as that holds the split as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from tidemill.ingestion.checks.column_figures import ColumnFigures
@@ -12,7 +16,16 @@ from tidemill.ingestion.drawn_rows import DrawCounts
 from tidemill.profiling import Profile
 from tidemill.storage import FileEntry, PieceIndex, Receipts, StoreFolder, open_store
 
-__all__ = ["PARTS", "QUARANTINE", "ScanReceipt", "SpilledKeys", "finished", "is_noted", "note"]
+__all__ = [
+    "PARTS",
+    "QUARANTINE",
+    "ScanReceipt",
+    "SpilledKeys",
+    "finished",
+    "is_noted",
+    "note",
+    "receipt_name",
+]
 
 PARTS, QUARANTINE = "parts", "quarantine"
 """Folders of the work folder: typed rows, and refused ones."""
@@ -20,7 +33,7 @@ PARTS, QUARANTINE = "parts", "quarantine"
 
 @dataclass(frozen=True, slots=True)
 class SpilledKeys:
-    """The keys of a split in the store: their object, its SHA-256, and where each bucket begins."""
+    """The keys of a split in the store: their object, its SHA-256, and where they begin and end."""
 
     path: str
     sha256: str
@@ -45,6 +58,8 @@ class ScanReceipt:
     ----------
     key : str
         Hash of everything that the result depends on.
+    split : int
+        Its number in the listing of this run.
     rows_read, rows_rejected, rows_invalid, rows_target_missing, rows_quarantined : int
         Rejected records (those that are no rows) count as read and invalid; a row without
         target that is invalid for another reason as well counts in both.
@@ -85,8 +100,16 @@ class ScanReceipt:
     spills: Mapping[str, SpilledKeys] = field(default_factory=dict)
     counts: DrawCounts | None = None
 
+    def left(self) -> dict[str, str]:
+        """The objects of the scan in the work folder, each with its SHA-256."""
+        return {
+            f"{PARTS}/{self.part.path}": self.part.sha256,
+            f"{QUARANTINE}/{self.quarantine.path}": self.quarantine.sha256,
+            **{keys.path: keys.sha256 for keys in self.spills.values()},
+        }
+
     def to_json(self) -> dict[str, Any]:
-        """All of it but the key, as JSON."""
+        """All of it but key and split, as JSON."""
         return {
             **{name: getattr(self, name) for name in _PLAIN},
             "reasons": [[reason, t.to_json()] for reason, t in self.reasons.items()],
@@ -103,10 +126,11 @@ class ScanReceipt:
         }
 
     @classmethod
-    def from_json(cls, key: str, document: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` gave."""
+    def from_json(cls, key: str, split: int, document: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave, of a split that has this number in the listing."""
         return cls(
             key,
+            split,
             **{name: document[name] for name in _PLAIN},
             reasons={reason: RowTally.from_json(t) for reason, t in document["reasons"]},
             null_keys=RowTally.from_json(document["null_keys"]),
@@ -119,11 +143,18 @@ class ScanReceipt:
             left_out=document["left_out"],
             spills={n: SpilledKeys.from_json(keys) for n, keys in document["spills"].items()},
             counts=None if document["counts"] is None else DrawCounts.from_json(document["counts"]),
+        )._at(split)
+
+    def _at(self, split: int) -> Self:
+        return replace(
+            self,
+            reasons={reason: tally.at(split) for reason, tally in self.reasons.items()},
+            null_keys=self.null_keys.at(split),
+            tallies={index: tally.at(split) for index, tally in self.tallies.items()},
         )
 
 
 _PLAIN = (
-    "split",
     "rows_read",
     "rows_rejected",
     "rows_invalid",
@@ -134,34 +165,34 @@ _PLAIN = (
 
 def note(work: StoreFolder, receipt: ScanReceipt) -> None:
     """Keep the receipt of a split, whose objects in ``work`` must be whole by then."""
-    left = {
-        f"{PARTS}/{receipt.part.path}": receipt.part.sha256,
-        f"{QUARANTINE}/{receipt.quarantine.path}": receipt.quarantine.sha256,
-        **{keys.path: keys.sha256 for keys in receipt.spills.values()},
-    }
-    Receipts(work).finish(_name(receipt.split), receipt.to_json(), left, key=receipt.key)
+    name = receipt_name(receipt.key)
+    Receipts(work).finish(name, receipt.to_json(), receipt.left(), key=receipt.key)
 
 
-def finished(work: StoreFolder, split: int, key: str) -> ScanReceipt | None:
+def finished(
+    work: StoreFolder, split: int, key: str, unread: Collection[str] = ()
+) -> ScanReceipt | None:
     """The receipt of a split that was scanned before with the same key, or None.
 
-    One that is spoilt, or whose objects are, is taken away.
+    One that is spoilt, or whose objects are, is taken away. ``unread`` as for
+    :class:`tidemill.storage.Receipts`.
     """
-    receipts = Receipts(work)
-    document = receipts.done(_name(split), key)
+    receipts = Receipts(work, unread)
+    document = receipts.done(receipt_name(key), key)
     if document is None:
         return None
     try:
-        return ScanReceipt.from_json(key, document)
+        return ScanReceipt.from_json(key, split, document)
     except (KeyError, TypeError, ValueError):  # written by another version: scan again
-        receipts.spoil(_name(split))
+        receipts.spoil(receipt_name(key))
         return None
 
 
-def is_noted(work: StoreFolder, split: int) -> bool:
-    """Whether a split has a receipt, sound or not."""
-    return open_store(work.store).size(work.key(f"{_name(split)}.json")) is not None
+def is_noted(work: StoreFolder, key: str) -> bool:
+    """Whether the scan of that key has a receipt, sound or not."""
+    return open_store(work.store).size(work.key(f"{receipt_name(key)}.json")) is not None
 
 
-def _name(split: int) -> str:
-    return f"receipts/split-{split:05d}"
+def receipt_name(key: str) -> str:
+    """What the receipt of a scan is called in the work folder."""
+    return f"receipts/{key}"

@@ -36,8 +36,9 @@ class Runner(Generic[Given]):
     observer : Observer
     is_current : callable
         Whether a stage that stands ran, and nothing that it reads, leaves or is has changed since.
-    force : bool
-        Run current stages too.
+    anew : callable
+        Whether a stage is to run though it is current, and take nothing over from the version
+        before.
     """
 
     context: StageContext
@@ -45,7 +46,7 @@ class Runner(Generic[Given]):
     execute: Execute
     observer: Observer
     is_current: Callable[[str], bool] = lambda _name: True
-    force: bool = False
+    anew: Callable[[str], bool] = lambda _name: False
 
     def run(
         self,
@@ -76,14 +77,13 @@ class Runner(Generic[Given]):
 
     def _advance(self, stage: Stage[Given]) -> StageRun:
         """Run one stage unless it is current."""
-        if not self.force and self._is_current(stage):
+        context = replace(self.context, anew=self.anew(stage.name))
+        if not context.anew and self._is_current(stage):
             warnings = stage.warnings(self.context, self.given)
             result = StageResult(stage.name, warnings=warnings)
             return StageRun(stage.name, "current", 0.0, 0, result)
         self.observer.stage_started(stage.name)
-        return self.execute(
-            stage.name, lambda: measured(stage, self.context, self.given, self.observer)
-        )
+        return self.execute(stage.name, lambda: measured(stage, context, self.given, self.observer))
 
     def _is_current(self, stage: Stage[Given]) -> bool:
         return stage.stands(self.context, self.given) and self.is_current(stage.name)

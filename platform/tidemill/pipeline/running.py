@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -51,6 +51,7 @@ def run_pipeline(
     execute: Execute = lambda _name, call: call(),
     observer: Observer | None = None,
     force: bool = False,
+    anew: Collection[str] = (),
     until: str | None = None,
     assignments: Sequence[str] = (),
     links: Mapping[str, str] | None = None,
@@ -62,7 +63,9 @@ def run_pipeline(
     execute : callable
         Runs a stage's call, for example as a Prefect task.
     force : bool
-        Run current stages too.
+        Run current stages too, and let none take anything over from the version before.
+    anew : collection of str
+        The same of these stages alone.
     until : str or None
         The last stage to run.
     assignments : sequence of str
@@ -87,7 +90,8 @@ def run_pipeline(
         ):
             early = _with_tracker_early(context, execute)
             recorded = _recorded(versions, early)
-            runner = Runner(context, params, recorded, watcher, versions.is_current, force)
+            is_current, forced = versions.is_current, lambda name: force or name in anew
+            runner = Runner(context, params, recorded, watcher, is_current, forced)
             runs = runner.run(stages, last=last, mended=versions.repair())
         facts = _facts(context, params, [run.stage for run in runs], links or {})
         summary = RunSummary(tuple(runs), time.perf_counter() - started, facts)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config import ShardingConfig
 from tidemill.contracts import Engine, Progress
+from tidemill.errors import TooFewRows
 from tidemill.schema import Role, TableSchema
 from tidemill.sharding.holdout import refuse_empty_roles
 from tidemill.sharding.pieces import PieceTask, exchange_of, pieces_of, write_piece
@@ -48,6 +49,7 @@ def shard(
     key: str = "",
     progress: Progress | None = None,
     warned: Callable[[str], None] | None = None,
+    like: ShardManifest | None = None,
 ) -> ShardManifest:
     """Cut the validated table into shards, and put them in the place of ``out`` as one.
 
@@ -72,6 +74,9 @@ def shard(
         Counts pieces and shards.
     warned : callable, optional
         Told of work of a killed run that was not whole, and was made again.
+    like : ShardManifest, optional
+        Shards of the same settings, whose borders stay: a row that is in them goes where it was, a
+        new one where it belongs among them.
 
     Returns
     -------
@@ -106,7 +111,7 @@ def shard(
         salt=holdout_salt(seed),
         engine=engine,
     )
-    plan = make_plan(manifest, config, wanted, survey, seed=seed)
+    plan = make_plan(manifest, config, wanted, survey, seed=seed, like=like)
     made = work.below("shards")
     tasks = pieces_of(manifest, plan)
     exchange = exchange_of(manifest, work, plan)
@@ -117,7 +122,7 @@ def shard(
         progress=_stretch(progress, 0, len(tasks) + len(plan.slots)),
     )
     rows = sum((piece.rows for piece in pieces), np.zeros(len(plan.slots), np.int64))
-    _refuse_empty(plan, rows, config)
+    _refuse_empty(plan, rows, config, stays=like is not None)
     shards = _shard_tasks(plan, rows, config, tasks)
     entries = engine.map(
         partial(write_shard, exchange.holding(pieces), made, manifest.schema),
@@ -150,11 +155,22 @@ def _manifest(
     )
 
 
-def _refuse_empty(plan: ShardPlan, rows: npt.NDArray[np.int64], config: ShardingConfig) -> None:
+def _refuse_empty(
+    plan: ShardPlan, rows: npt.NDArray[np.int64], config: ShardingConfig, *, stays: bool
+) -> None:
     found = dict.fromkeys(ROLES, 0.0)
     for (role, _), n in zip(plan.slots, rows.tolist(), strict=True):
         found[role] += n
-    refuse_empty_roles(found, config.holdout)
+    try:
+        refuse_empty_roles(found, config.holdout)
+    except TooFewRows as exc:
+        if not stays:
+            raise
+        raise TooFewRows(
+            f"{exc.message}, between the borders of before",
+            remedy="deal all rows anew: tidemill shards rebalance",
+            **exc.fields,
+        ) from None
 
 
 def _shard_tasks(

@@ -16,9 +16,9 @@ from tidemill.errors import ColumnMissing, ConfigError, TooFewRows
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.sharding.facts import Wanted, wanted_by
 from tidemill.sharding.holdout import Shares, asked_roles, rule_of
-from tidemill.sharding.roles import LEFT_OUT, ROLE_RULES, ROLES, RoleRule
+from tidemill.sharding.roles import LEFT_OUT, ROLE_RULES, ROLES, RoleRule, kept_rule
 from tidemill.sharding.survey import Survey, sample_values
-from tidemill.storage import ValidatedManifest, hash_json, salted_hash
+from tidemill.storage import ShardManifest, ValidatedManifest, hash_json, salted_hash
 
 __all__ = ["ShardPlan", "make_plan", "needs_survey", "row_bytes", "wanted_facts"]
 
@@ -168,8 +168,9 @@ def make_plan(
     survey: Survey | None,
     *,
     seed: int,
+    like: ShardManifest | None = None,
 ) -> ShardPlan:
-    """Decide roles, number of shards and boundaries.
+    """Decide roles, number of shards and boundaries; or take over those of shards that stand.
 
     Raises
     ------
@@ -180,16 +181,21 @@ def make_plan(
     """
     buckets = BUCKET_RULES[config.strategy]()
     rule, shares = rule_of(config.holdout, manifest, survey, salt=holdout_salt(seed))
-    counts = _shard_counts(manifest, config, shares)
     physical = "hash"
     if wanted.value is not None and not wanted.value_hashed:
         physical = manifest.schema[wanted.value].physical
-    cuts = {
-        role: _fitted(
-            config.strategy, buckets, _sample_of(role, rule, buckets, survey), n, physical
-        )
-        for role, n in counts.items()
-    }
+    if like is None:
+        counts = _shard_counts(manifest, config, shares)
+        cuts = {
+            role: _fitted(
+                config.strategy, buckets, _sample_of(role, rule, buckets, survey), n, physical
+            )
+            for role, n in counts.items()
+        }
+    else:
+        rule, stay = kept_rule(like.holdout) or rule, like.boundaries
+        cuts = {role: stay[role.value] for role in ROLES if role.value in stay}
+        counts = {role: buckets.count(found) for role, found in cuts.items()}
     shuffled = not buckets.monotone and manifest.schema.time is None
     shard_rows = max(manifest.rows * shares[role] / counts[role] for role in counts)
     groups = int(shard_rows * row_bytes(manifest.schema)) // _GROUP_BYTES + 1

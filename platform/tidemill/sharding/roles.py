@@ -24,6 +24,7 @@ __all__ = [
     "RoleRule",
     "StratifiedRule",
     "TimeRule",
+    "kept_rule",
     "rule_from_json",
 ]
 
@@ -212,6 +213,13 @@ def rule_from_json(document: dict[str, Any]) -> RoleRule | None:
             tuple((label, _thresholds(each)) for label, each in classes), document["salt"]
         )
     return None
+
+
+def kept_rule(document: dict[str, Any]) -> RoleRule | None:
+    """The rule of a manifest for rows that come later; None where the files' names decide."""
+    if document.get("by") == "order":
+        return OrderRule(*(document[name] for name in ("validation_from", "test_from", "end")))
+    return rule_from_json(document)
 
 
 def _by_threshold(hashes: npt.NDArray[np.uint64], test: Any, validation: Any) -> Codes:

@@ -19,6 +19,7 @@ class StageContext:
     """Where a stage works and with what; the same behind every door.
 
     ``changed`` is what the run was told to change in params.yaml: ``{"seed": "42 -> 7"}``.
+    ``anew`` lets a stage take nothing over from the version before.
     """
 
     workspace: Workspace
@@ -27,6 +28,7 @@ class StageContext:
     tracker: Tracker
     progress: Progress | None = None
     changed: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False
 
     @property
     def shards(self) -> StoreFolder:

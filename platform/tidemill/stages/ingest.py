@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from tidemill.config import DatasetConfig, IngestionConfig
-from tidemill.ingestion import DrawCounts, IngestResult, SourceListing, ingest
+from tidemill.errors import IntegrityError
+from tidemill.ingestion import (
+    DrawCounts,
+    IngestResult,
+    SourceChanges,
+    SourceListing,
+    ingest,
+)
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import (
-    Workspace,
-    digest_of,
-    discard_directory,
-    hash_json,
-    is_left,
-    read_output,
-)
+from tidemill.storage import ValidatedManifest, Workspace, discard_directory, read_output
 
-__all__ = ["found_by_look", "run_ingest", "work_of"]
+__all__ = ["found_by_look", "run_ingest", "scans_of"]
 
 NOTEWORTHY = 0.01
 
@@ -27,8 +27,9 @@ def run_ingest(
 ) -> StageResult:
     """Leave data/validated, data/quarantine and reports/validation.json.
 
-    A killed run continues after its last finished split. Data Docs of an earlier validation
-    are taken away: they would be read as those of this one.
+    A killed run continues after its last finished split. Scans stay for the next run: of a source
+    that has grown only new and changed splits are read. Data Docs of an earlier validation are
+    taken away: they would be read as those of this one.
 
     Raises
     ------
@@ -37,7 +38,9 @@ def run_ingest(
     """
     workspace = context.workspace
     listing, schema = found_by_look(workspace)
-    work = work_of(workspace, listing, schema, dataset, ingestion)
+    arrival = _arrival(workspace, listing)
+    if context.anew:
+        workspace.discard(scans_of(workspace))
     discard_directory(workspace.data_docs)  # pages of another validation
     result = ingest(
         listing,
@@ -45,15 +48,14 @@ def run_ingest(
         dataset,
         ingestion,
         root=workspace.root,
-        work=workspace.stored(work),
+        work=workspace.stored(scans_of(workspace)),
         out=workspace.validated,
         quarantine=workspace.quarantine,
         report=workspace.reports / "validation.json",
         engine=context.engine,
         progress=context.progress,
     )
-    workspace.discard(work.parent)
-    return _told(result)
+    return _told(result, arrival)
 
 
 def found_by_look(workspace: Workspace) -> tuple[SourceListing, TableSchema]:
@@ -68,28 +70,22 @@ def found_by_look(workspace: Workspace) -> tuple[SourceListing, TableSchema]:
     return listing, read_output(workspace.schema, TableSchema.from_json)
 
 
-def work_of(
-    workspace: Workspace,
-    listing: SourceListing,
-    schema: TableSchema,
-    dataset: DatasetConfig,
-    ingestion: IngestionConfig,
-) -> Path:
-    """The folder where the finished splits of these inputs wait for the others."""
-    suite = workspace.root / ingestion.suite
-    key = hash_json(
-        {
-            "listing": listing.to_json(),
-            "schema": schema.to_json(),
-            "dataset": dataset.model_dump(mode="json"),
-            "ingestion": ingestion.model_dump(mode="json"),
-            "suite": digest_of(suite) if is_left(suite) else None,
-        }
-    )
-    return workspace.work("ingest", key[:16])
+def scans_of(workspace: Workspace) -> Path:
+    """The folder where the scans of splits lie, of this run and of those before."""
+    return workspace.work("ingest", "scans")
 
 
-def _told(result: IngestResult) -> StageResult:
+def _arrival(workspace: Workspace, listing: SourceListing) -> SourceChanges | None:
+    """What the source has that data/validated lacks, and the other way; None without a version."""
+    try:
+        before = ValidatedManifest.read(workspace.validated)
+    except IntegrityError:
+        return None
+    found = SourceChanges.between(before.parts, listing.splits)
+    return found if found.same < found.splits or found.gone else None
+
+
+def _told(result: IngestResult, arrival: SourceChanges | None) -> StageResult:
     counts = result.counts
     return StageResult(
         stage="ingest",
@@ -98,6 +94,7 @@ def _told(result: IngestResult) -> StageResult:
             "rows_read": result.rows_read,
             "rows_valid": result.rows_valid,
             "rows_quarantined": result.rows_quarantined,
+            "splits_read": result.splits_scanned,
         },
         tables={
             "quarantined": [
@@ -106,7 +103,7 @@ def _told(result: IngestResult) -> StageResult:
             ],
             **({} if counts is None or len(counts.rows) < 2 else {"sample": _by_class(counts)}),
         },
-        warnings=_warnings(result),
+        warnings=((str(arrival),) if arrival is not None else ()) + _warnings(result),
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion import list_source, look_result, of_files, positive_class
+from tidemill.ingestion import list_source, named_by, of_files, positive_class
+from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
-from tidemill.storage import write_hashed
+from tidemill.stages.last_look import LastLook, look_on
+from tidemill.storage import SourceFiles, Workspace, write_hashed
 
 __all__ = ["run_look"]
 
@@ -15,15 +18,18 @@ __all__ = ["run_look"]
 def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     """Leave data/source.json and data/schema.json.
 
+    Files that are what they were at the last look are not opened. Where new and changed splits
+    look as the others did, columns and edges of histograms stay as they are.
+
     Memory: the ``dataset.look_rows`` rows of the sample.
     """
     workspace = context.workspace
-    listing = list_source(dataset, workspace.root, context.engine)
-    found = look_result(dataset, listing, workspace.root)
-    schema = replace(found.schema, derived=tuple(sorted(dataset.derive.items())))
+    look = _looked(context, dataset)
+    listing, found, positive = look.listing, look.result, look.positive
+    schema = _complete(found.schema, dataset)
     write_hashed(workspace.source_listing, listing.to_json())
     write_hashed(workspace.schema, schema.to_json())
-    positive = positive_class(dataset, schema, listing, workspace.root)
+    look.keep(workspace, dataset)
     return StageResult(
         stage="look",
         facts={
@@ -52,5 +58,50 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
             if why != "dataset.drop"
         )
         + tuple(f"{column}: {note}" for column, note in found.notes.items())
-        + found.layout,
+        + found.layout
+        + _said_of_age(look.looked_at, len(listing.splits)),
+    )
+
+
+def _looked(context: StageContext, dataset: DatasetConfig) -> LastLook:
+    workspace = context.workspace
+    last = None if context.anew else LastLook.of(workspace, dataset)
+    marks = _marks(workspace, dataset)
+    listing = list_source(
+        dataset,
+        workspace.root,
+        context.engine,
+        before=last.listing if last else None,
+        unread=last.unread(marks) if last else (),
+    )
+    listing, found, stays = look_on(dataset, listing, last, workspace)
+    if last is not None and stays:
+        return replace(last, listing=listing, result=found, marks=marks)
+    schema = _complete(found.schema, dataset)
+    positive = positive_class(dataset, schema, listing, workspace.root)
+    return LastLook(listing, found, positive, len(listing.splits), marks)
+
+
+def _complete(schema: TableSchema, dataset: DatasetConfig) -> TableSchema:
+    return replace(schema, derived=tuple(sorted(dataset.derive.items())))
+
+
+def _marks(workspace: Workspace, dataset: DatasetConfig) -> dict[str, str]:
+    """What tells of each file on a disk that it is as it was; taken before any is read."""
+    if not of_files(dataset):
+        return {}
+    files, now = SourceFiles(workspace.root), time.time_ns()
+    if files.elsewhere(dataset.source):
+        return {}
+    marks = {address: files.mark(address, now) for address in named_by(dataset, workspace.root)}
+    return {address: mark for address, mark in marks.items() if mark is not None}
+
+
+def _said_of_age(looked_at: int, splits: int) -> tuple[str, ...]:
+    """That the edges of histograms are of a look at the smaller part of the source."""
+    if splits <= 2 * looked_at:
+        return ()
+    return (
+        f"types and edges of histograms are of a look at {looked_at:,} splits, and there are "
+        f"{splits:,} by now: tidemill run --force looks at all, and makes everything anew",
     )

@@ -6,8 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidemill.config import ShardingConfig
+from tidemill.errors import IntegrityError, UsageError
 from tidemill.schema import Role, TableSchema
-from tidemill.sharding import append_sets, appended_folder, live_config, shard, sound_shards
+from tidemill.sharding import (
+    append_sets,
+    appended_folder,
+    borders_serve,
+    live_config,
+    said_of_balance,
+    shard,
+    sound_shards,
+)
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import (
     ShardManifest,
@@ -16,14 +25,23 @@ from tidemill.storage import (
     Workspace,
     hash_file,
     hash_json,
+    read_hashed,
+    write_hashed,
 )
 from tidemill.storage.live_sets import LiveSet, live_sets
+from tidemill.versioning import read_lock
 
 __all__ = ["run_shard", "shard_warnings", "source_key"]
+
+_NOTE = "sharded.json"
 
 
 def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> StageResult:
     """Leave data/shards; a killed run continues after its last finished piece or shard.
+
+    Borders stay: where the shards that stand are of the same settings, columns and classes, no row
+    of theirs moves, and rows that came go where they belong among them; ``context.anew`` draws the
+    borders anew.
 
     Sets of live rows (data/live) are appended to the shards of the source, whose roles, test
     rows above all, they do not change: shards that stand and are whole are linked, not made
@@ -32,14 +50,19 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
     workspace = context.workspace
     key = source_key(workspace, sharding, seed)
     work = workspace.work("shard", key[:16])
+    before = _before(context, sharding, seed)
     job = _Job(context, sharding, seed, work)
     sets = live_sets(workspace)
     warnings: tuple[str, ...] = ()
     if sets:
-        shards, warnings = _with_sets(job, key, sets)
+        shards, warnings = _with_sets(job, key, sets, before)
     else:
-        shards = job.cut(workspace.validated, sharding, key, out=workspace.shards)
+        shards = job.cut(workspace.validated, sharding, key, out=workspace.shards, like=before)
     workspace.discard(work.parent)
+    splits = [part.digest for part in ValidatedManifest.read(workspace.validated).parts]
+    write_hashed(workspace.hidden / _NOTE, {"key": key, "splits": splits})
+    if before is not None:
+        warnings = (*warnings, *said_of_balance(shards, sharding))
     return StageResult(
         stage="shard",
         facts={
@@ -89,6 +112,35 @@ def shard_warnings(workspace: Workspace) -> tuple[str, ...]:
     )
 
 
+def _before(context: StageContext, sharding: ShardingConfig, seed: int) -> ShardManifest | None:
+    """The shards that stand, if their borders are to stay.
+
+    They do where settings, columns and classes are the same, and rows are left for which to stay.
+    """
+    workspace = context.workspace
+    if context.anew:
+        return None
+    noted = read_lock(workspace.root).get("shard", {}).get("params", {}).get("params.yaml", {})
+    try:
+        same = ShardingConfig.model_validate(noted["sharding"]) == sharding
+        before = context.shards.shard_manifest()
+        valid = ValidatedManifest.read(workspace.validated)
+    except (IntegrityError, KeyError, UsageError, ValueError):
+        return None
+    stays = same and noted.get("seed") == seed and borders_serve(before, valid.schema)
+    return before if stays and _share_splits(workspace, before, valid) else None
+
+
+def _share_splits(workspace: Workspace, before: ShardManifest, valid: ValidatedManifest) -> bool:
+    """Whether a split of today was there before; where nobody noted it, it may have been."""
+    try:
+        noted = read_hashed(workspace.hidden / _NOTE)
+    except IntegrityError:
+        return True
+    there = set(noted["splits"])
+    return noted["key"] != before.key or any(part.digest in there for part in valid.parts)
+
+
 class _Job:
     """Cuts validated rows into shards, with what all of them share."""
 
@@ -106,6 +158,7 @@ class _Job:
         *,
         out: Path,
         schema: TableSchema | None = None,
+        like: ShardManifest | None = None,
     ) -> ShardManifest:
         manifest, workspace = ValidatedManifest.read(folder), self.context.workspace
         if schema is not None:
@@ -122,6 +175,7 @@ class _Job:
             key=key,
             progress=self.context.progress,
             warned=self.warnings.append,
+            like=like,
         )
 
     def cut_set(self, live: LiveSet, schema: TableSchema) -> StoreFolder:
@@ -150,12 +204,12 @@ class _Job:
 
 
 def _with_sets(
-    job: _Job, key: str, sets: tuple[LiveSet, ...]
+    job: _Job, key: str, sets: tuple[LiveSet, ...], before: ShardManifest | None
 ) -> tuple[ShardManifest, tuple[str, ...]]:
     workspace, made = job.context.workspace, job.work / "source"
-    source = job.sound(key, job.context.shards, made)
+    source = None if job.context.anew else job.sound(key, job.context.shards, made)
     if source is None:
-        job.cut(workspace.validated, job.sharding, key, out=made)
+        job.cut(workspace.validated, job.sharding, key, out=made, like=before)
         source = workspace.stored(made)
     schema = source.shard_manifest().schema
     fitting = tuple(live for live in sets if live.fits(schema))

@@ -13,7 +13,7 @@ from tidemill.contracts import Split
 from tidemill.errors import IntegrityError, UsageError, first_few
 from tidemill.ingestion import ScanJob, is_noted, scan_job, scan_split
 from tidemill.stages.context import StageContext
-from tidemill.stages.ingest import found_by_look, work_of
+from tidemill.stages.ingest import found_by_look, scans_of
 
 __all__ = ["SplitLine", "SplitLines"]
 
@@ -93,7 +93,7 @@ class SplitLines:
     ) -> None:
         workspace = context.workspace
         listing, schema = found_by_look(workspace)
-        work = workspace.stored(work_of(workspace, listing, schema, dataset, ingestion))
+        work = workspace.stored(scans_of(workspace))
         self._splits, self._engine = listing.splits, context.engine
         self._job: ScanJob = scan_job(
             listing,
@@ -165,9 +165,7 @@ class SplitLines:
 
     def _require_left(self) -> None:
         absent = [
-            position
-            for position, split in enumerate(self._splits)
-            if not is_noted(self._job.work, split.id)
+            position for position, key in enumerate(self._keys) if not is_noted(self._job.work, key)
         ]
         if absent:
             raise IntegrityError(

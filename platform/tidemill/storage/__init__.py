@@ -16,6 +16,7 @@ from tidemill.storage.atomic import (
 from tidemill.storage.claims import Leftovers, claims_of, collect, find_leftovers
 from tidemill.storage.exchange import Exchange, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
+from tidemill.storage.file_marks import file_mark
 from tidemill.storage.hashed import (
     find_hashed,
     hashed,
@@ -57,7 +58,7 @@ from tidemill.storage.placing import (
     put_in_place,
 )
 from tidemill.storage.published_names import CONTENTS, PublishedNames, object_key
-from tidemill.storage.publishing import objects_of, publish
+from tidemill.storage.publishing import publish
 from tidemill.storage.receipts import Receipts
 from tidemill.storage.recut import Cutter, recut
 from tidemill.storage.remote_files import ExactRanges
@@ -103,6 +104,7 @@ __all__ = [
     "digest_of",
     "discard_directory",
     "discard_file",
+    "file_mark",
     "files_below",
     "find_hashed",
     "find_leftovers",
@@ -119,7 +121,6 @@ __all__ = [
     "live_sets",
     "most_opens",
     "object_key",
-    "objects_of",
     "open_store",
     "place_of",
     "publish",

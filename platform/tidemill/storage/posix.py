@@ -23,6 +23,7 @@ from tidemill.storage.atomic import (
     write_bytes,
 )
 from tidemill.storage.file_lock import FileLock
+from tidemill.storage.file_marks import file_mark
 from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.hashing_file import HashingFile
 
@@ -193,6 +194,13 @@ class PosixStore:
         except OSError:
             return False
         return True
+
+    def mark(self, key: str) -> str | None:
+        """What tells without reading that a file is as it was; None where there is none.
+
+        Not a clause of the port.
+        """
+        return file_mark(self._path(key))
 
     def scratch(self, folder: str) -> Path:
         """Where a worker may keep, for a moment, as much as it writes below a folder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -11,24 +11,18 @@ from typing import TypeAlias
 from tidemill.contracts import Store
 from tidemill.storage.atomic import commit_directory, discard_directory, fresh_directory
 from tidemill.storage.claims import wait_for_collector
-from tidemill.storage.manifest import FileEntry
 from tidemill.storage.posix import PosixStore
 from tidemill.storage.published_names import CLAIMS, CONTENTS, OBJECTS, PublishedNames, object_key
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import ObjectFile, open_store
 
-__all__ = ["objects_of", "publish"]
+__all__ = ["publish"]
 
 Published: TypeAlias = tuple[StoreFolder, str, str]
 """The folder of a store, the name of an object there, and its SHA-256."""
 
 _PIECE_BYTES = 1 << 20
 _AT_ONCE = 16
-
-
-def objects_of(folder: StoreFolder, files: Iterable[FileEntry]) -> dict[str, Published]:
-    """Files of a folder, to be published by the names that they have there."""
-    return {file.path: (folder, file.path, file.sha256) for file in files}
 
 
 def publish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,14 +32,18 @@ class Receipts:
     Parameters
     ----------
     folder : StoreFolder
+    unread : collection of str
+        Objects that count without being read: by their marks they are as they were when they were
+        compared with their hashes (:func:`tidemill.storage.file_mark`).
 
     Notes
     -----
     Memory: one receipt.
     """
 
-    def __init__(self, folder: StoreFolder) -> None:
+    def __init__(self, folder: StoreFolder, unread: Collection[str] = ()) -> None:
         self.folder = folder
+        self._unread = unread
         self.store = open_store(folder.store)
 
     @classmethod
@@ -128,6 +132,8 @@ class Receipts:
         return self.folder.key(f"{work}.json")
 
     def _holds(self, name: str, sha256: str) -> bool:
+        if name in self._unread:
+            return True
         if not self.folder.apart:
             return self.store.sha256(self.folder.key(name)) == sha256
         brought(self.folder.store, self.folder.key(name), sha256)  # it will be read here

@@ -15,10 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from tidemill.errors import StorageFailed, nearest
+from tidemill.storage.file_marks import file_mark
 from tidemill.storage.remote_files import ExactRanges, RemoteFile, is_remote
 
 __all__ = ["SourceFiles"]
 
+_SETTLED_NS = 2_000_000_000
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -163,6 +165,18 @@ class SourceFiles:
             return digest
         with self.opened(address) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def mark(self, address: str, now_ns: int) -> str | None:
+        """What tells without reading that a file on a disk is as it was; None where nothing does.
+
+        So it is of a file that changed just before ``now_ns`` (nanoseconds since 1970): the next
+        change might bear the same time.
+        """
+        path = self.root / address
+        if is_remote(address) or not path.is_file():
+            return None
+        found = file_mark(path)
+        return found if path.stat().st_ctime_ns < now_ns - _SETTLED_NS else None
 
     def named(self, address: str) -> str:
         """The file's own name, whose end tells its format."""

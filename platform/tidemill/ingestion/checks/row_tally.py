@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 __all__ = ["EXAMPLES", "Example", "RowTally"]
@@ -63,6 +63,10 @@ class RowTally:
             unexpected=self.unexpected + other.unexpected,
             examples=tuple(examples[:EXAMPLES]),
         )
+
+    def at(self, split: int) -> Self:
+        """The tally of one split that has this number in the listing."""
+        return replace(self, examples=tuple(replace(e, split=split) for e in self.examples))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back."""

@@ -1,9 +1,9 @@
 """Exact uniqueness in bounded memory: key hashes in buckets, equal hashes compared by key.
 
-While a split is scanned, each row's key and its 64-bit hash are spilled: they go through an
-exchange to their bucket (the hash's low bits). Rows with the same key are in the same bucket, so
-buckets can be checked one by one, on any worker. Two different keys that share a hash are told
-apart by the keys themselves, which the spill holds.
+While a split is scanned, each row's key and its 64-bit hash are spilled; of all splits they go
+through an exchange to their bucket (the hash's low bits). Rows with the same key are in the same
+bucket, so buckets can be checked one by one, on any worker. Two different keys that share a hash
+are told apart by the keys themselves, which the spill holds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ __all__ = [
     "bucket_of_keys",
     "check_tables",
     "hash_keys",
+    "of_split",
 ]
 
 _BUCKET_ROWS = 500_000
 _BYTES_PER_ROW = 16
-# Columns of a spill by place: a key may have any name.
+# Columns by place (a key may have any name) of keys that tell their split; a spill lacks that.
 _HASH, _SPLIT, _ROW, _FIRST_KEY = 0, 1, 2, 3
 
 
@@ -56,34 +57,30 @@ def hash_keys(table: pa.Table) -> npt.NDArray[np.uint64]:
 
 
 class KeySpill:
-    """Adds the keys of one split to its piece of an exchange of keys.
+    """Keeps the keys of one split, whatever its number among the splits.
 
     Parameters
     ----------
     writer : PieceWriter
-    split : int
+        Of one shard.
     schema : pyarrow.Schema
         Of the keys: one or more columns, none of them coded by a dictionary.
-    shards : int
-        Of the exchange: a power of two.
 
     Notes
     -----
-    Memory: that of the writer. Disk: 20 bytes and the key, a row.
+    Memory: that of the writer. Disk: 16 bytes and the key, a row.
     """
 
-    def __init__(self, writer: PieceWriter, split: int, schema: pa.Schema, shards: int) -> None:
-        self.writer, self._split, self._shards = writer, split, shards
-        fields = [("hash", pa.uint64()), ("split", pa.int32()), ("row", pa.int64())]
+    def __init__(self, writer: PieceWriter, schema: pa.Schema) -> None:
+        self.writer = writer
+        fields = [("hash", pa.uint64()), ("row", pa.int64())]
         self._schema = pa.schema([*(pa.field(*field) for field in fields), *schema])
 
     def add(self, keys: pa.Table, rows: npt.NDArray[np.int64]) -> None:
         """Add the keys (one or more columns) of some rows of the split."""
         keys = plain_table(keys)
-        hashes, splits = hash_keys(keys), np.full(len(rows), self._split, np.int32)
-        columns = [pa.array(hashes), pa.array(splits), pa.array(rows), *keys.columns]
-        table = pa.table(columns, schema=self._schema)
-        self.writer.add(table, _bucket_of(hashes, self._shards))
+        columns = [pa.array(hash_keys(keys)), pa.array(rows), *keys.columns]
+        self.writer.add(pa.table(columns, schema=self._schema), np.zeros(len(rows), np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ class BucketCheck:
 
 
 def check_tables(tables: Sequence[pa.Table]) -> BucketCheck:
-    """Find repeated keys in all tables of one bucket; memory: twice that."""
+    """Find repeated keys in all tables of one bucket, which tell splits; memory: twice that."""
     return _check(pa.concat_tables(tables)) if tables else BucketCheck()
 
 
@@ -169,9 +166,12 @@ def _key(keys: pa.Table, row: np.int64) -> Any:
 
 
 def bucket_of_keys(table: pa.Table, buckets: int) -> npt.NDArray[np.int64]:
-    """The bucket of each row of a spill; (rows,) int64."""
-    return _bucket_of(table.column(_HASH).to_numpy(), buckets)
-
-
-def _bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.int64]:
+    """The bucket of each row of a spill, of a power of two; (rows,) int64."""
+    hashes: npt.NDArray[np.uint64] = table.column(_HASH).to_numpy()
     return (hashes & np.uint64(buckets - 1)).astype(np.int64)
+
+
+def of_split(table: pa.Table, split: int) -> pa.Table:
+    """Rows of a spill that tell their split too."""
+    splits = pa.array(np.full(len(table), split, np.int32))
+    return table.add_column(_SPLIT, "split", splits)

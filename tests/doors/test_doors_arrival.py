@@ -1,0 +1,94 @@
+"""A source that grows, through the doors: what is named, what stays, and what moves rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tidemill.storage import ShardManifest, read_blocks
+from tidemill.testing.workspaces import output_hashes, run_here
+
+FRESH = 2_000_000_000
+"""Keys from here on are of rides that came later."""
+
+
+def places(root: Path) -> dict[int, tuple[str, int]]:
+    """Role and bucket of each row, by its key."""
+    folder = root / "data" / "shards"
+    return {
+        key: (entry.role.value, entry.bucket)
+        for entry in ShardManifest.read(folder).shards
+        for key in pa.concat_tables(read_blocks(folder / entry.file.path))["ride_id"].to_pylist()
+    }
+
+
+def arrive(root: Path, name: str, rows: int, *, month: str = "01") -> None:
+    """A file of rides of a month of before, under keys of their own."""
+    header, *lines = (root / f"data/raw/rides-2024-{month}.csv").read_text().splitlines()
+    at = header.split(",").index("ride_id")
+    fresh = []
+    for line in lines[:rows]:
+        cells = line.split(",")
+        cells[at] = str(int(cells[at]) % FRESH + FRESH)
+        fresh.append(",".join(cells))
+    (root / "data" / "raw" / f"{name}.csv").write_text("\n".join([header, *fresh, ""]))
+
+
+def said(root: Path, stage: str) -> list[str]:
+    """What the last run warned of at a stage."""
+    stages = json.loads((root / "reports" / "summary.json").read_text())["stages"]
+    return next(each for each in stages if each["stage"] == stage).get("warnings", [])
+
+
+@pytest.fixture
+def sharded(blank: Path, copy: Any) -> Path:
+    root: Path = copy(blank)
+    run_here(root, until="shard")
+    return root
+
+
+def test_rows_that_come_late_move_no_other(sharded, cli):
+    """One file more is named and alone is scanned; rows move when that is asked, and then stay."""
+    before = places(sharded)
+    arrive(sharded, "late", 900)
+    run = run_here(sharded, until="shard")
+    facts = {each.stage: each.result.facts for each in run.stages}
+    assert facts["ingest"]["splits_read"] == 1
+    assert said(sharded, "ingest")[0] == (
+        "3 of 4 splits are as they were; 1 new: data/raw/late.csv"
+    )
+    after = places(sharded)
+    assert {key: after[key] for key in before} == before
+    late = {place for key, place in after.items() if key >= FRESH}
+    assert {role for role, _ in late} == {"train"}
+    assert cli("shards", "verify", "-w", sharded).code == 0  # each row is where its values belong
+    again = run_here(sharded, until="shard")
+    assert {each.state for each in again.stages} == {"current"}
+    told = cli("shards", "rebalance", "-w", sharded, "--json")
+    assert told.code == 0
+    assert [each["state"] for each in told.document["stages"]] == ["current", "current", "ran"]
+    moved = places(sharded)
+    assert moved.keys() == after.keys()
+    assert moved != after
+    assert {each.state for each in run_here(sharded, until="shard").stages} == {"current"}
+    run_here(sharded, until="shard", force=True)
+    assert places(sharded) == moved
+
+
+@pytest.mark.slow
+def test_dvc_repro_takes_over_as_much(sharded, copy, shell):
+    """Changed and vanished files through DVC's door: the bytes of the other door's."""
+    other = copy(sharded, "other")
+    for root in (sharded, other):
+        arrive(root, "late", 900)
+        (root / "data" / "raw" / "rides-2024-02.csv").unlink()
+        arrive(root, "rides-2024-03", 1800, month="03")
+    run_here(other, until="shard")
+    shell(sharded, "dvc", "repro", "shard")
+    named = "1 new: data/raw/late.csv; 1 changed: data/raw/rides-2024-03.csv; 1 gone: "
+    assert f"{named}data/raw/rides-2024-02.csv" in " ".join(said(other, "ingest"))
+    assert output_hashes(sharded, "shard") == output_hashes(other, "shard")
