@@ -71,6 +71,7 @@ def run(root: Path, schema_of: Path | None = None, described: DatasetConfig = DA
             quarantine=root / "quarantine",
             report=root / "report.json",
             engine=engine,
+            keep=True,
         )
 
 

@@ -33,7 +33,7 @@ from tidemill.ingestion.sources.listing import SourceListing
 from tidemill.ingestion.validation_report import write_report
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema
-from tidemill.storage import Receipts, StoreFolder, ValidatedManifest
+from tidemill.storage import Receipts, StoreFolder, ValidatedManifest, open_store
 
 __all__ = ["IngestResult", "ingest", "scan_job"]
 
@@ -130,6 +130,7 @@ def ingest(
     report: Path,
     engine: Engine,
     progress: Progress | None = None,
+    keep: bool = False,
 ) -> IngestResult:
     """Validate the source and write its valid rows as typed Parquet.
 
@@ -140,13 +141,14 @@ def ingest(
     root : Path
         The workspace; the suite and relative sources lie in it.
     work : StoreFolder
-        Where scans lie. It outlives the run: those of a killed or refused one are not made again,
-        and neither are those of splits that stay as they are.
+        Where scans lie: those of a killed or refused run are not made again.
     out, quarantine, report : Path
         The stage's outputs: data/validated, data/quarantine, reports/validation.json.
     engine : Engine
     progress : Progress, optional
         Told of finished splits.
+    keep : bool
+        Leave the scans in ``work`` for the next run; else they are deleted after success.
 
     Raises
     ------
@@ -187,7 +189,10 @@ def ingest(
     complete = schema.with_classes(class_labels(schema, totals.profile, dataset.positive))
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
     healed = Receipts(work).made_anew("scanned splits")
-    keep_scans(work, receipts)
+    if keep:
+        keep_scans(work, receipts)
+    else:
+        open_store(work.store).discard(work.folder)
     resumed = len(receipts) - fresh
     return IngestResult.of(manifest, totals, failed, scanned=fresh, resumed=resumed, healed=healed)
 

@@ -54,6 +54,7 @@ def run_ingest(
         report=workspace.reports / "validation.json",
         engine=context.engine,
         progress=context.progress,
+        keep=True,
     )
     return _told(result, arrival)
 
