@@ -23,6 +23,7 @@ KEPT = (
     "dvc.yaml",
     "data/.gitignore",
     ".tidemill/dvc.lock.last",
+    ".tidemill/sharded.json",
 )
 
 

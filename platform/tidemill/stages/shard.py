@@ -60,7 +60,7 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
         shards = job.cut(workspace.validated, sharding, key, out=workspace.shards, like=before)
     workspace.discard(work.parent)
     splits = [part.digest for part in ValidatedManifest.read(workspace.validated).parts]
-    write_hashed(workspace.hidden / "work" / _NOTE, {"key": key, "splits": splits})
+    write_hashed(workspace.hidden / _NOTE, {"key": key, "splits": splits})
     if before is not None:
         warnings = (*warnings, *said_of_balance(shards, sharding))
     return StageResult(
@@ -134,7 +134,7 @@ def _before(context: StageContext, sharding: ShardingConfig, seed: int) -> Shard
 def _share_splits(workspace: Workspace, before: ShardManifest, valid: ValidatedManifest) -> bool:
     """Whether a split of today was there before; where nobody noted it, it may have been."""
     try:
-        noted = read_hashed(workspace.hidden / "work" / _NOTE)
+        noted = read_hashed(workspace.hidden / _NOTE)
     except IntegrityError:
         return True
     there = set(noted["splits"])
