@@ -9,7 +9,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from tidemill.database_addresses import password_problem, refuse_password
-from tidemill.errors import UsageError
+from tidemill.config import set_params
+from tidemill.errors import ConfigError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,16 @@ def test_a_password_is_refused_and_not_repeated(address):
     ) as caught:
         refuse_password(address, "dataset.source")
     assert "ARY" not in f"{caught.value} {caught.value.remedy} {caught.value.fields}"
+
+
+@pytest.mark.parametrize("setting", ["dataset.source", "storage.url", "monitoring.archive"])
+def test_no_setting_that_is_an_address_takes_a_password(setting):
+    """Nor is it repeated, in params.yaml and by ``--set``."""
+    text, told = "dataset: {source: a.csv, target: y}\n", f"{setting}=s3://u:CANARY@bucket/x"
+    with pytest.raises(ConfigError, match=rf"{setting}: is an address with a password") as caught:
+        set_params(text, [told])
+    assert "CANARY" not in f"{caught.value} {caught.value.remedy} {caught.value.fields}"
+    assert "s3://bucket/x" in set_params(text, [f"{setting}=s3://bucket/x"])
 
 
 @pytest.mark.parametrize(

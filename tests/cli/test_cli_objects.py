@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,10 @@ import pytest
 from tidemill.storage import Workspace, open_store, publish
 from tidemill.versioning import ensure_repo
 
-DVC = "stages: {shard: {cmd: 'true', outs: [data/shards]}}\n"
+DVC = """stages:
+  ingest: {cmd: 'true', outs: [data/validated: {persist: true, cache: false}]}
+  shard: {cmd: 'true', outs: [data/shards]}
+"""
 
 
 @pytest.fixture
@@ -36,13 +40,15 @@ def published(place: Workspace, **objects: bytes) -> None:
             file.write(content)
         named[name] = (folder, name, hashlib.sha256(content).hexdigest())
     publish(place.shards, named, {"manifest.json": b"{}"})
+    place.validated.mkdir(exist_ok=True)  # as before the rows lay in a store: it has them itself
+    (place.validated / "part").write_bytes(repr(objects).encode())
     place.discard(place.work("shard", "k"))
 
 
 def committed(place: Workspace, message: str) -> str:
     """The commit with what the shards are now."""
     for command in (
-        [sys.executable, "-m", "dvc", "commit", "--force", "shard"],
+        [sys.executable, "-m", "dvc", "commit", "--force", "ingest", "shard"],
         ["git", "add", "--all", "."],
         ["git", "commit", "-q", "-m", message],
     ):
@@ -110,6 +116,46 @@ def test_where_a_version_is_not_known_nothing_is_taken_away(place, data):
     assert list(open_store(place.store()).list_keys()) == before
     _, told = data(place, "status")
     assert [row["missing"] for row in told["versions"]] == [0, "its names: dvc fetch --all-commits"]
+
+
+@pytest.mark.parametrize("trouble", ["refusing", "absent", "shallow", "inner"])
+def test_where_git_does_not_tell_all_commits_nothing_is_taken_away(
+    place, data, monkeypatch, tmp_path, trouble
+):
+    """It refuses (the folder is another user's), is absent, or the clone is shallow."""
+    published(place, a=b"one")
+    committed(place, "one")
+    published(place, a=b"two")
+    committed(place, "two")
+    if trouble == "refusing":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    elif trouble == "absent":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    elif trouble == "shallow":
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=place.root)
+        (place.root / ".git" / "shallow").write_bytes(head)
+    else:  # of a repository above
+        (place.root / ".git").rename(tmp_path / ".git")
+        monkeypatch.setenv("PATH", str(tmp_path))
+    before = list(open_store(place.store()).list_keys())
+    code, told = data(place, "gc", "--yes")
+    assert (code, told["error"]) == (3, "IntegrityError")
+    said = {"refusing": "dubious ownership", "shallow": "--unshallow"}
+    assert said.get(trouble, "git is not installed") in told["message"]
+    assert "--only-workspace" in told["remedy"]
+    assert list(open_store(place.store()).list_keys()) == before
+    assert data(place, "status")[0] == 3
+    for version in ("status", "gc"):
+        assert data(place, version, "--only-workspace")[0] == 0
+
+
+def test_a_workspace_without_git_has_no_earlier_versions(place, data, monkeypatch, tmp_path):
+    """Nor needs it git for that."""
+    shutil.rmtree(place.root / ".git")
+    published(place, a=b"one")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, told = data(place, "gc")
+    assert (code, told["claims"], told["objects"]) == (0, 0, 0)
 
 
 def test_a_workspace_without_a_store_apart_is_told_so(data, tmp_path):

@@ -150,6 +150,36 @@ def test_types_that_only_arrow_has_are_read(tmp_path: Path) -> None:
     assert tables.values(batches, "view") == words
 
 
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_missing_word_of_a_dictionary_is_a_missing_value(tmp_path: Path, batches: int) -> None:
+    """Wherever it stands among the words, of texts and of numbers; also of words that differ."""
+    rows = 4 * 25
+    codes = pa.array([0, 1, None, 2] * 25, pa.int8())
+    words = [["red", None, "blue"], [None, "green", "red"], ["red", "blue", None]][:batches]
+    numbers = [[7, None, 9], [None, 8, 7], [7, 9, None]][:batches]
+    parts = [
+        pa.record_batch(
+            {
+                "word": pa.DictionaryArray.from_arrays(codes, pa.array(word)),
+                "coded": pa.DictionaryArray.from_arrays(codes, pa.array(number)),
+                "y": pa.array(["late", "kept"] * (rows // 2)),
+            }
+        )
+        for word, number in zip(words, numbers, strict=True)
+    ]
+    with pa.ipc.new_stream(tmp_path / "a.arrows", parts[0].schema) as file:
+        for part in parts:
+            file.write_batch(part)
+    looked, given = tables.read(tmp_path, "a.arrows", types={"word": "categorical"})
+    given = list(given)
+    expected = [[w[0], w[1], None, w[2]] * 25 for w in words]
+    assert tables.values(given, "word") == [value for part in expected for value in part]
+    numeric = [None if value is None else float(value) for value in tables.values(given, "coded")]
+    told = [[n[0], n[1], None, n[2]] * 25 for n in numbers]
+    assert numeric == [value for part in told for value in part]
+    assert looked.schema["word"].physical == "dictionary"
+
+
 def test_texts_that_are_no_utf8_are_faults_of_their_rows(tmp_path: Path) -> None:
     """The rest is read."""
     content = write(

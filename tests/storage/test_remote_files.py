@@ -187,6 +187,25 @@ def test_a_refusal_says_what_lets_in_and_repeats_no_signature(files, tmp_path, m
             assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("ftp://tide:canary@127.0.0.1/a.csv?X-Amz-Signature=canary", "none of http"),
+        ("http://[canary/a.csv", "no address of http"),
+        ("http://tide:canary@127.0.0.1:9/a.csv?sig=canary", "127.0.0.1"),
+        ("/a.csv", "too many redirects"),
+    ],
+)
+def test_where_a_server_sends_us_to_is_not_repeated(files, tmp_path, where, said):
+    """Not its password nor its signature, whatever address it is; and a loop is told as one."""
+    with http_files(tmp_path, sent_to=where) as served:
+        for ask in (files.size, files.etag, lambda u: files.find(u, {".csv"}) or files.size(u)):
+            with pytest.raises(StorageFailed, match=said) as caught:
+                ask(f"{served.url}/a.csv")
+            assert "canary" not in f"{caught.value} {caught.value.remedy}"
+            assert caught.value.__suppress_context__
+
+
 def asked(files, ask, url):
     """Ask so for a file, or for its first byte."""
     found = getattr(files, ask)(url)

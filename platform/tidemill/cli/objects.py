@@ -34,7 +34,16 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
 
 
-def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
+OnlyWorkspaceOption = Annotated[
+    bool, typer.Option("--only-workspace", help="What it has now counts, and no earlier version.")
+]
+
+
+def status(
+    workspace: WorkspaceOption = Path(),
+    only_workspace: OnlyWorkspaceOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Say which versions need which objects, and which of these are not in the store."""
     from tidemill.storage import claims_of, open_store
     from tidemill.versioning import needed_contents
@@ -42,7 +51,8 @@ def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> 
     screen, place = Screen(as_json=as_json), existing(workspace)
     url = _url(place)
     there = {key.rpartition("/")[2] for key in open_store(url).list_keys("objects")}
-    rows = [row for each in needed_contents(place.root) for row in _rows(each, url, there)]
+    versions = needed_contents(place.root, commits=not only_workspace)
+    rows = [row for each in versions for row in _rows(each, url, there)]
     claims = [
         {"workspace": name, "claims": len(found), "this": name == place.name()}
         for name, found in sorted(claims_of(url).items())
@@ -104,9 +114,7 @@ def fetch(
 def collect_garbage(
     workspace: WorkspaceOption = Path(),
     yes: Annotated[bool, typer.Option("--yes", help="Take them away, not only say them.")] = False,
-    only_workspace: Annotated[
-        bool, typer.Option("--only-workspace", help="Keep what it has now, and no earlier version.")
-    ] = False,
+    only_workspace: OnlyWorkspaceOption = False,
     gone: Annotated[
         list[str] | None,
         typer.Option("--gone", help="The name of a workspace that is no more: claims and work."),

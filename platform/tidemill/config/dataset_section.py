@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from tidemill.config.sections import UNTOLD, Section
+from tidemill.config.sections import Address, Section
 from tidemill.conventions import parse_convention
-from tidemill.database_addresses import password_problem
 from tidemill.formats import FORMATS
 from tidemill.schema import ColumnType, Task
 
@@ -72,7 +70,7 @@ class DatasetConfig(Section):
     """The user's table."""
 
     name: str = Field("dataset", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    source: str = Field(
+    source: Address = Field(
         description="a file, a folder or a glob, relative to the workspace or a URL (s3://, gs://, "
         "abfs://, https://); or DATABASE#TABLE"
     )
@@ -126,14 +124,6 @@ class DatasetConfig(Section):
             raise ValueError("csv.null_values: is the old name of missing_values; leave it out")
         missing = stated.pop("null_values")
         return {**values, "csv": stated, "missing_values": missing}
-
-    @field_validator("source")
-    @classmethod
-    def _without_password(cls, source: str) -> str:
-        problem = password_problem(source)
-        if problem is not None:
-            raise PydanticCustomError(UNTOLD, "{problem}", {"problem": f"is {problem}"})
-        return source
 
     @field_validator("format")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from tidemill.config.sections import Fraction, Section
+from tidemill.config.sections import Address, Fraction, Section
 from tidemill.schema import Verdict
 
 __all__ = [
@@ -276,6 +276,6 @@ class MonitoringConfig(Section):
     retention_days: int = Field(
         90, ge=1, description="events stay so long; windows and decisions stay for ever"
     )
-    archive: str | None = Field(
+    archive: Address | None = Field(
         None, description="where closed windows move as Parquet: a folder or any fsspec address"
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Scalar
+from tidemill.database_addresses import password_problem
 from tidemill.learners import LEARNERS, strategies
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS, setting_problems
 
 __all__ = [
     "UNTOLD",
+    "Address",
     "EvaluationConfig",
     "Fraction",
     "HoldoutConfig",
@@ -29,6 +32,17 @@ __all__ = [
 
 UNTOLD = "untold"
 """The type of a problem whose value no error may repeat."""
+
+
+def _without_password(address: str) -> str:
+    problem = password_problem(address)
+    if problem is not None:
+        raise PydanticCustomError(UNTOLD, "{problem}", {"problem": f"is {problem}"})
+    return address
+
+
+Address = Annotated[str, AfterValidator(_without_password)]
+"""Refused, and not repeated, where a password stands in it."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -246,7 +260,7 @@ class EvaluationConfig(Section):
 class StorageConfig(Section):
     """Where the rows lie."""
 
-    url: str | None = Field(
+    url: Address | None = Field(
         None,
         description="a store that all workers reach, for example s3://BUCKET/PREFIX; "
         "null: the workspace's own folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tidemill.config import Params
@@ -143,8 +144,10 @@ def stage_specs(
     """The graph as DVC states it, for the source and suite of ``params``.
 
     A source that is no files is for DVC what ``look`` finds: it looks each time, and what reads
-    data/source.json runs where that has changed.
+    data/source.json runs where that has changed. With ``storage.url`` DVC keeps what ``ingest``
+    leaves too: the rows lie in the store, and their names alone in the workspace.
     """
+    apart = params.storage.url is not None
     source = source_deps(params.dataset, root)
     live = ("data/live",) if (root / "data" / "live").is_dir() else ()
     return tuple(
@@ -157,7 +160,9 @@ def stage_specs(
                 *(live if stage.reads_live else ()),
                 *stage.deps,
             ),
-            outs=stage.outs,
+            outs=tuple(
+                replace(out, cache=out.cache or (apart and out.persist)) for out in stage.outs
+            ),
             params=stage.params,
             always=stage.reads_source and not source and not stage.deps,
         )

@@ -21,6 +21,7 @@ CLIENTS = {
 }
 """By the scheme of a URL: the package that reads it, and the extra of tidemill that brings it."""
 _QUERY = re.compile(r"(://[^\s'\"?]*)\?[^\s'\"]*")
+_USER = re.compile(r"://[^\s'\"]*@")
 _SECONDS = 60
 """After so long without a byte a server is taken for dead."""
 
@@ -69,7 +70,9 @@ def translated(url: str) -> Iterator[None]:
     except Exception as exc:
         cause = refusal(exc)
         said, remedy = _said(cause), _REMEDIES.get(getattr(cause, "status", None))
-        if remedy is None:
+        if said in _LED_AWAY.values():
+            remedy = "name the address that leads to the file itself; or fetch the file, and name that"
+        elif remedy is None:
             denied = isinstance(cause, PermissionError) or "redential" in type(cause).__name__
             ranges = isinstance(cause, ValueError) and "range requests" in str(cause)
             remedy = _LET_IN if denied else _FETCH_IT if ranges else _AGAIN
@@ -87,13 +90,25 @@ def refusal(exc: BaseException) -> BaseException:
 
 def _said(exc: BaseException) -> str:
     """One line of an error, without what may be a signature."""
+    for kind in type(exc).__mro__:
+        if kind.__name__ in _LED_AWAY:
+            return _LED_AWAY[kind.__name__]
     status, message = getattr(exc, "status", None), getattr(exc, "message", None)
     if isinstance(status, int):
         return f"the server says {status} {message or ''}".rstrip()
     if isinstance(exc, FileNotFoundError):
         return "there is no such file"
     said = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return _QUERY.sub(r"\1", said.strip().partition("\n")[0])[:200] or type(exc).__name__
+    told = _USER.sub("://", _QUERY.sub(r"\1", said.strip().partition("\n")[0]))
+    return told[:200] or type(exc).__name__
+
+
+_LED_AWAY = {
+    "TooManyRedirects": "its server sends from one address to the next: too many redirects",
+    "RedirectClientError": "its server sends to an address that is none of http",
+    "InvalidURL": "it, or where its server sends to, is no address of http",
+}
+"""By the class of the client's error: its own words repeat where a server sends us to."""
 
 
 _AGAIN = "check that the file is there and its server answers, and run the same command again"

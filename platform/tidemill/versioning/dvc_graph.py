@@ -14,7 +14,15 @@ from ruamel.yaml.error import YAMLError
 from tidemill.errors import ConfigError
 from tidemill.storage import storage_errors, write_bytes
 
-__all__ = ["COMMAND", "Out", "StageSpec", "check_dvc_yaml", "dvc_document", "write_dvc_yaml"]
+__all__ = [
+    "COMMAND",
+    "Out",
+    "StageSpec",
+    "check_dvc_yaml",
+    "dvc_document",
+    "uncached_outs",
+    "write_dvc_yaml",
+]
 
 _HEADER = """\
 # The stages as DVC sees them: `dvc repro` runs what `tidemill run` runs, and leaves the same
@@ -178,6 +186,26 @@ def check_dvc_yaml(root: Path, document: Mapping[str, Any]) -> list[str]:
         ),
         *(f"stage {name} is gone" for name in gone if _once_ours(name, given[name])),
     ]
+
+
+def uncached_outs(content: bytes) -> frozenset[str]:
+    """The outputs whose content DVC does not keep, by a dvc.yaml; none of what is no YAML.
+
+    >>> sorted(uncached_outs(b"stages: {ingest: {outs: [a, b: {cache: false}]}}"))
+    ['b']
+    """
+    try:
+        found = YAML(typ="safe", pure=True).load(content.decode())
+    except (YAMLError, UnicodeDecodeError):
+        return frozenset()
+    stages = found.get("stages") if isinstance(found, Mapping) else None
+    return frozenset(
+        path
+        for stage in (stages.values() if isinstance(stages, Mapping) else ())
+        if isinstance(stage, Mapping)
+        for path, flags in _entries(stage.get("outs")).items()
+        if flags.get("cache") is False
+    )
 
 
 def _compare(name: str, wanted: Mapping[str, Any], found: object) -> Iterable[str]:

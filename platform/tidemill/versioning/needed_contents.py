@@ -10,13 +10,14 @@ from typing import Any
 
 from tidemill.errors import IntegrityError
 from tidemill.storage import CONTENTS, PublishedNames, hash_bytes
+from tidemill.versioning.dvc_graph import uncached_outs
 from tidemill.versioning.failures import dvc_errors
 from tidemill.versioning.lockfile import parse_lock
 from tidemill.versioning.repository import commits_of, content_at
 
 __all__ = ["Needed", "needed_contents"]
 
-_LOCK = "dvc.lock"
+_LOCK, _GRAPH = "dvc.lock", "dvc.yaml"
 _OURS = ("data/validated", "data/quarantine", "data/shards")
 
 
@@ -29,7 +30,8 @@ class Needed:
     version : str
         ``workspace``, or a commit.
     contents : mapping of str to str
-        By place: the hash of its contents. A place that keeps its files is left out.
+        By place: the hash of its contents. A place that keeps its files is left out, as is one
+        that DVC did not keep by the version's dvc.yaml: nothing brings it back.
     unknown : tuple of str
         Places of which DVC's cache lacks the names, or dvc.lock where it is torn.
     """
@@ -45,7 +47,7 @@ def needed_contents(root: Path, *, commits: bool = True) -> Iterator[Needed]:
     Raises
     ------
     IntegrityError
-        If a contents.json is not what was written.
+        If a contents.json is not what was written, or git does not tell all commits.
     StorageFailed
         If the disk refuses.
     """
@@ -55,22 +57,26 @@ def needed_contents(root: Path, *, commits: bool = True) -> Iterator[Needed]:
         for place in sorted((root / top).rglob(CONTENTS))
     }
     yield Needed("workspace", now)
-    if not commits:
+    found = commits_of(root, _LOCK) if commits else []
+    if not found:
         return
     cache, known = _cache(root), dict[str, str | None]()
-    for commit in commits_of(root, _LOCK):
+    for commit in found:
         contents, unknown = {}, []
         stages = parse_lock(content_at(root, commit, _LOCK))
         if stages is None:
             unknown.append(_LOCK)
+        uncached = uncached_outs(content_at(root, commit, _GRAPH))
         for place, md5 in _outs(stages or {}):
+            if place in uncached:
+                continue
             if md5 not in known:
                 known[md5] = _named(cache, md5)
-            found = known[md5]
-            if found is None:
+            named = known[md5]
+            if named is None:
                 unknown.append(place)
-            elif found:
-                contents[place] = found
+            elif named:
+                contents[place] = named
         yield Needed(commit, contents, tuple(unknown))
 
 

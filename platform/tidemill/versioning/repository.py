@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tidemill.errors import IntegrityError
 from tidemill.storage import storage_errors, write_bytes
 from tidemill.versioning.failures import dvc_errors
 
@@ -92,21 +94,67 @@ def code_revision(root: Path) -> str | None:
 
 
 def commits_of(root: Path, name: str) -> list[str]:
-    """The commits, of all branches and tags, that changed a file of ``root``; newest first."""
-    found = _git(root, "log", "--all", "--full-history", "--format=%H", "--", f"./{name}")
-    return found.split() if found else []
+    """The commits, of all branches and tags, that changed a file of ``root``; newest first.
+
+    None where ``root`` lies in no git repository.
+
+    Raises
+    ------
+    IntegrityError
+        If it does, and git does not tell them all: it refuses, is absent, or the clone is shallow.
+    """
+    shallow, why = _ask(root, "rev-parse", "--is-shallow-repository")
+    if shallow is None and not _in_git(root):
+        return []
+    if shallow is None:
+        raise _untold(root, why)
+    if shallow == "true":
+        raise _untold(root, "the clone is shallow: git fetch --unshallow brings the others")
+    return _told(root, "log", "--all", "--full-history", "--format=%H", "--", f"./{name}").split()
 
 
 def content_at(root: Path, commit: str, name: str) -> bytes:
-    """A file of ``root`` as a commit has it; empty where it has none."""
-    found = _git(root, "show", f"{commit}:./{name}")
-    return f"{found}\n".encode() if found else b""
+    """A file of ``root`` as a commit has it; empty where it has none.
+
+    Raises
+    ------
+    IntegrityError
+        If git does not tell.
+    """
+    listed = _told(root, "ls-tree", commit, "--", f"./{name}").split()
+    return f"{_told(root, 'cat-file', 'blob', listed[2])}\n".encode() if listed else b""
+
+
+def _in_git(root: Path) -> bool:
+    place = root.resolve()
+    return "GIT_DIR" in os.environ or any((at / ".git").exists() for at in (place, *place.parents))
+
+
+def _told(root: Path, *arguments: str) -> str:
+    answer, why = _ask(root, *arguments)
+    if answer is None:
+        raise _untold(root, why)
+    return answer
+
+
+def _untold(root: Path, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"{root} lies in a git repository, whose commits are not all known: {why}",
+        remedy="let git answer there; or, where no earlier version is wanted any more, say so: "
+        "--only-workspace",
+        path=str(root),
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:
+    return _ask(root, *arguments)[0]
+
+
+def _ask(root: Path, *arguments: str) -> tuple[str | None, str]:
+    """What git answers; or None, and why it does not."""
     program = shutil.which("git")
     if program is None:
-        return None
+        return None, "git is not installed, or not in PATH"
     done = subprocess.run(  # noqa: S603 - a fixed program with fixed arguments
         [program, "-C", str(root), *arguments],
         capture_output=True,
@@ -114,4 +162,6 @@ def _git(root: Path, *arguments: str) -> str | None:
         encoding="utf-8",
         errors="replace",
     )
-    return done.stdout.strip() if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None, " ".join(done.stderr.split()) or f"git ended with {done.returncode}"
+    return done.stdout.strip(), ""

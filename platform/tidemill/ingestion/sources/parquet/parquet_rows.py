@@ -171,7 +171,19 @@ def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         ready = following
 
 
+def _missing_in_codes(values: pa.DictionaryArray) -> pa.DictionaryArray:
+    words, kind = values.dictionary, values.type
+    if not words.null_count:
+        return values
+    there = words.is_valid()
+    places = pc.if_else(there, pc.subtract(pc.cumulative_sum(there.cast(pa.int64())), 1), None)
+    codes = places.take(values.indices).cast(kind.index_type)
+    return pa.DictionaryArray.from_arrays(codes, words.drop_null(), ordered=kind.ordered)
+
+
 def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """As one array; words of a dictionary that are missing are so in its codes."""
     if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
+        chunks = [_missing_in_codes(chunk) for chunk in column.chunks]
+        column = pa.chunked_array(chunks, column.type).unify_dictionaries()
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
