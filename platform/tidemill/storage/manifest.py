@@ -11,6 +11,7 @@ from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.errors import IntegrityError
 from tidemill.schema import Role, TableSchema
 from tidemill.storage.hashed import hashed_bytes, parse_output, read_output
+from tidemill.storage.lost_objects import made_anew
 from tidemill.storage.posix import is_key
 
 __all__ = [
@@ -268,7 +269,9 @@ def require_equal(place: str, found: str, expected: str) -> None:
         raise IntegrityError(
             f"{place} is not what its manifest recorded: sha256 {found[:12]}..., "
             f"expected {expected[:12]}...",
-            remedy="delete it and bring it back with `dvc checkout`, or run `tidemill run`",
+            remedy=made_anew(
+                place, here="delete it and bring it back with `dvc checkout`, or run `tidemill run`"
+            ),
             path=place,
             expected=expected,
             found=found,

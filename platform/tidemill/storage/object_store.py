@@ -23,6 +23,7 @@ from obstore.exceptions import (
 from tidemill.contracts import ObjectReader, ObjectWriter, StoredObject
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
 from tidemill.storage.bucket_client import asked_again, open_bucket
+from tidemill.storage.lost_objects import made_anew
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -292,14 +293,14 @@ class ObjectStore:
     def _missing(self, key: str) -> IntegrityError:
         return IntegrityError(
             f"{self._at(key)} is missing",
-            remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+            remedy=made_anew(key),
             path=self._at(key),
         )
 
     def _short(self, key: str, first: int) -> IntegrityError:
         return IntegrityError(
             f"{self._at(key)} is too short for its bytes from {first} on",
-            remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+            remedy=made_anew(key),
             path=self._at(key),
         )
 

@@ -16,6 +16,7 @@ from tidemill.contracts import ObjectWriter
 from tidemill.errors import IntegrityError
 from tidemill.storage.atomic import storage_errors
 from tidemill.storage.hashing_file import HashingFile, HashingSink
+from tidemill.storage.lost_objects import made_anew
 from tidemill.storage.manifest import FileEntry
 from tidemill.storage.recut import Cutter
 from tidemill.storage.stores import ObjectFile
@@ -216,6 +217,6 @@ class _Integrity:
         if isinstance(error, (OSError, pa.ArrowException)):
             raise IntegrityError(
                 f"{self._place} cannot be read: {str(error).splitlines()[0]}",
-                remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+                remedy=made_anew(self._place),
                 path=self._place,
             ) from error

@@ -26,6 +26,7 @@ from tidemill.storage.file_lock import FileLock
 from tidemill.storage.file_marks import file_mark
 from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.hashing_file import HashingFile
+from tidemill.storage.lost_objects import made_anew
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -317,6 +318,6 @@ def _make(target: Path, root: Path) -> None:
 def _lost(path: Path, what: str) -> IntegrityError:
     return IntegrityError(
         f"{path} {what}",
-        remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+        remedy=made_anew(str(path)),
         path=str(path),
     )

@@ -11,6 +11,7 @@ from typing import Any, Self
 from tidemill.errors import IntegrityError
 from tidemill.storage.hashed import hashed_bytes, parse_output, read_output
 from tidemill.storage.hashing import hash_bytes
+from tidemill.storage.lost_objects import made_anew
 from tidemill.storage.manifest import require_equal
 from tidemill.storage.posix import is_key
 from tidemill.storage.stores import open_store
@@ -64,7 +65,7 @@ class PublishedNames:
         except KeyError:
             raise IntegrityError(
                 f"{place} holds no {name}",
-                remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+                remedy=made_anew(place),
                 path=place,
             ) from None
 

@@ -71,7 +71,7 @@ def translated(url: str) -> Iterator[None]:
         cause = refusal(exc)
         said, remedy = _said(cause), _REMEDIES.get(getattr(cause, "status", None))
         if said in _LED_AWAY.values():
-            remedy = "name the address that leads to the file itself; or fetch the file, and name that"
+            remedy = "name the address of the file itself; or fetch the file, and name that"
         elif remedy is None:
             denied = isinstance(cause, PermissionError) or "redential" in type(cause).__name__
             ranges = isinstance(cause, ValueError) and "range requests" in str(cause)

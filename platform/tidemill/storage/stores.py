@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tidemill.addresses import Implementations
 from tidemill.contracts import ObjectReader, Store
 from tidemill.errors import IntegrityError
+from tidemill.storage.lost_objects import made_anew
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -65,7 +66,7 @@ class ObjectFile(io.RawIOBase):
         if size is None:
             raise IntegrityError(
                 f"{self} is missing",
-                remedy="run the stage that makes it again, or bring it back with: dvc checkout",
+                remedy=made_anew(key),
                 path=str(self),
             )
         self.size = size
