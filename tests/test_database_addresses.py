@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from tidemill.database_addresses import password_problem, refuse_password
 from tidemill.config import set_params
+from tidemill.database_addresses import password_problem, refuse_password
 from tidemill.errors import ConfigError, UsageError
 
 
