@@ -90,6 +90,8 @@ def test_versions_are_told_fetched_and_kept(place, data, tmp_path):
     assert data(place, "gc")[1]["objects"] == 0
     assert all(row["missing"] == 0 for row in data(place, "status")[1]["versions"])
 
+    code, told = data(place, "fetch")
+    assert (code, told["folder"]) == (0, f"file://{tmp_path}/store")
     code, told = data(place, "fetch", "--out", str(tmp_path / "out"))
     assert (code, told["objects"]) == (0, 3)
     folder = tmp_path / "out" / "data" / "shards"

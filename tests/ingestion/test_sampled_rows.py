@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tidemill.config import DatasetConfig, IngestionConfig, read_params
 from tidemill.contracts import Engine
 from tidemill.engines import LocalEngine
-from tidemill.errors import ColumnMissing, ConfigError, KeyInvalid, SourceEmpty
+from tidemill.errors import ColumnMissing, ConfigError, KeyInvalid, SourceEmpty, TargetUnusable
 from tidemill.ingestion import IngestResult, ingest, list_source, look
 from tidemill.ingestion.drawn_rows import drawn_from
 from tidemill.ingestion.lowest_hashes import MOST_CLASSES, LowestHashes
@@ -287,3 +287,10 @@ def test_settings_that_contradict_each_other_are_refused(sample: str, told: str)
     """At the edge, by what is wrong."""
     with pytest.raises(ConfigError, match=told):
         read_params(f"dataset: {{source: raw, target: y, sample: {sample}}}\n")
+
+
+def test_a_sample_of_one_class_names_the_setting(root: Path) -> None:
+    """The source has more: draw more rows, or some of each class."""
+    with pytest.raises(TargetUnusable, match="has 1 different values") as caught:
+        run(root, {"rows": 1})
+    assert "dataset.sample" in caught.value.remedy

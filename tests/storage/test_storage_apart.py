@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.errors import IntegrityError, UsageError
+from tidemill.errors import IntegrityError, StorageFailed, UsageError
 from tidemill.settings import load_settings
 from tidemill.storage import StoreFolder, Workspace, open_store, publish
 from tidemill.storage.nearby import brought, found_nearby, read_nearby
@@ -209,6 +209,18 @@ class TestCopies:
         buffer = bytearray(3)
         read_nearby(address, key, sha256, 4, buffer)
         assert buffer == b"456"
+
+    def test_a_folder_that_cannot_be_made_is_told_by_its_setting(
+        self, address, tmp_path, monkeypatch
+    ):
+        """A file stands there, or in the way."""
+        (tmp_path / "file").touch()
+        key, sha256 = self.kept(address, b"0123")
+        for folder in ("file", "file/below"):
+            monkeypatch.setenv("TIDEMILL_CACHE_DIR", str(tmp_path / folder))
+            with pytest.raises(StorageFailed, match="cannot be made") as caught:
+                brought(address, key, sha256)
+            assert "TIDEMILL_CACHE_DIR" in caught.value.remedy
 
     def test_a_damaged_copy_is_fetched_anew(self, address):
         """It is compared each time that it is verified."""

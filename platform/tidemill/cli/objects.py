@@ -72,6 +72,7 @@ def fetch(
     """Bring the objects of the workspace's version to this machine's cache, or to a folder."""
     from tidemill.settings import load_settings
     from tidemill.storage import (
+        PosixStore,
         PublishedNames,
         commit_directory,
         discard_directory,
@@ -93,7 +94,8 @@ def fetch(
     ]
     store, limit = open_store(url), load_settings().cache_bytes
     total = sum(store.size(object_key(each)) or 0 for each in {each for _, each in wanted})
-    if out is None and total > limit:
+    in_place = isinstance(store, PosixStore)
+    if out is None and total > limit and not in_place:
         raise UsageError(
             f"the objects have {total / 2**30:.1f} GB, and {limit / 2**30:.1f} GB are kept here",
             remedy="set TIDEMILL_CACHE_GB to more, or name a folder for them: --out FOLDER",
@@ -107,7 +109,9 @@ def fetch(
             commit_directory(staged, out)
         finally:
             discard_directory(staged)
-    told = {"objects": len(wanted), "bytes": total, "folder": str(out or load_settings().cache_dir)}
+    # Of a store of files they are compared with their hashes, and read where they lie.
+    kept = url if in_place else load_settings().cache_dir
+    told = {"objects": len(wanted), "bytes": total, "folder": str(out or kept)}
     screen.result(told, "fetched", [told])
 
 

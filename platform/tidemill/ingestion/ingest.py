@@ -180,7 +180,7 @@ def ingest(
             config, failed, schema.target.name, of_suite={r.reason for r in plan.rules if r.decides}
         )
         or key_problem(schema, totals.null_keys, checks.get(KEY_SPILL, BucketCheck()), splits)
-        or target_problem(schema, totals.profile)
+        or target_problem(schema, totals.profile, sampled=dataset.sample is not None)
     )
     write_report(report, document, totals, failed, config, refusal)
     if refusal is not None:

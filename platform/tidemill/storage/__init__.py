@@ -57,6 +57,7 @@ from tidemill.storage.placing import (
     place_of,
     put_in_place,
 )
+from tidemill.storage.posix import PosixStore
 from tidemill.storage.published_names import CONTENTS, PublishedNames, object_key
 from tidemill.storage.publishing import publish
 from tidemill.storage.receipts import Receipts
@@ -87,6 +88,7 @@ __all__ = [
     "PartEntry",
     "PieceIndex",
     "PieceWriter",
+    "PosixStore",
     "PublishedNames",
     "Receipts",
     "ShardEntry",

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.errors import IntegrityError
+from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.settings import load_settings
 from tidemill.storage.atomic import is_leftover, storage_errors, temporary_beside
 from tidemill.storage.hashing import hash_file
@@ -62,7 +62,7 @@ def brought(address: str, key: str, sha256: str) -> Path | ObjectFile:
                 os.utime(copy)
                 return copy
             copy.unlink(missing_ok=True)
-        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folder(copy.parent)
     _fetch(ObjectFile(store, key), copy, sha256)
     return copy
 
@@ -83,6 +83,17 @@ def read_nearby(address: str, key: str, sha256: str, first: int, buffer: Buffer)
     except IntegrityError:
         brought(address, key, sha256)
         copies.read_range(copy.name, first, buffer)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise StorageFailed(
+            f"{folder}, for copies of objects, cannot be made: {exc.strerror}",
+            remedy="let TIDEMILL_CACHE_DIR name a folder that can be made and written to",
+            path=str(folder),
+        ) from exc
 
 
 def _fetch(source: ObjectFile, copy: Path, sha256: str) -> None:

@@ -12,8 +12,19 @@ from tidemill.spelling import FALSE_TEXTS, TRUE_TEXTS
 __all__ = ["class_labels", "target_problem"]
 
 
-def target_problem(schema: TableSchema, profile: Profile | None) -> TargetUnusable | None:
-    """The error for a classification target with too few or too many classes, or None."""
+def target_problem(
+    schema: TableSchema, profile: Profile | None, *, sampled: bool = False
+) -> TargetUnusable | None:
+    """The error for a classification target with too few or too many classes, or None.
+
+    Parameters
+    ----------
+    schema : TableSchema
+    profile : Profile or None
+        Of the valid rows.
+    sampled : bool
+        Whether they are some of the rows alone: a class may be missing for that.
+    """
     if schema.task is Task.REGRESSION or profile is None:
         return None
     found, name = profile.columns[schema.target.name], schema.target.name
@@ -22,10 +33,12 @@ def target_problem(schema: TableSchema, profile: Profile | None) -> TargetUnusab
     if complete and len(labels) >= 2 and (len(labels) == 2 or schema.task is Task.MULTICLASS):
         return None
     shown = ", ".join(repr(label) for label in labels[:5])
+    few = sampled and len(labels) < 2
     return TargetUnusable(
         f"the target {name} has {len(labels)} different values ({shown}"
         f"{', ...' if len(labels) > 5 else ''}), which is no {schema.task} target",
-        remedy="choose another dataset.target, set dataset.task, or give data with all classes",
+        remedy=("draw more rows by dataset.sample, or some of each class (sample.by); or " * few)
+        + "choose another dataset.target, set dataset.task, or give data with all classes",
         target=name,
         classes=labels[:20],
     )
