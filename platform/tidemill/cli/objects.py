@@ -71,15 +71,7 @@ def fetch(
 ) -> None:
     """Bring the objects of the workspace's version to this machine's cache, or to a folder."""
     from tidemill.settings import load_settings
-    from tidemill.storage import (
-        PosixStore,
-        PublishedNames,
-        commit_directory,
-        discard_directory,
-        fresh_directory,
-        object_key,
-        open_store,
-    )
+    from tidemill.storage import PosixStore, PublishedNames, object_key, open_store
     from tidemill.versioning import needed_contents
 
     screen, place = Screen(as_json=as_json), existing(workspace)
@@ -103,12 +95,7 @@ def fetch(
     if out is None:
         _bring_all(url, None, wanted)
     else:
-        staged = fresh_directory(out.with_name(f".{out.name}.staged"))
-        try:
-            _bring_all(url, staged, wanted)
-            commit_directory(staged, out)
-        finally:
-            discard_directory(staged)
+        _bring_to(out, url, wanted)
     # Of a store of files they are compared with their hashes, and read where they lie.
     kept = url if in_place else load_settings().cache_dir
     told = {"objects": len(wanted), "bytes": total, "folder": str(out or kept)}
@@ -176,6 +163,18 @@ def _url(place: Workspace) -> str:
             remedy="DVC keeps them: dvc status, dvc fetch, dvc gc",
         )
     return place.url
+
+
+def _bring_to(out: Path, url: str, wanted: Iterable[tuple[str, str]]) -> None:
+    """All of them as files of a new folder, or none."""
+    from tidemill.storage import commit_directory, discard_directory, fresh_directory
+
+    staged = fresh_directory(out.with_name(f".{out.name}.staged"))
+    try:
+        _bring_all(url, staged, wanted)
+        commit_directory(staged, out)
+    finally:
+        discard_directory(staged)
 
 
 def _bring_all(url: str, out: Path | None, wanted: Iterable[tuple[str, str]]) -> None:
