@@ -55,6 +55,10 @@ class Engine(Protocol):
     def workers(self) -> int:
         """Items that run at the same time, at most; at least 1. No result depends on it."""
 
+    @property
+    def host(self) -> str:
+        """The address by which its workers reach this process; 127.0.0.1 where all are here."""
+
     def map(
         self,
         function: Callable[[Item], Result],

@@ -36,6 +36,11 @@ class AheadEngine(ABC):
     def workers(self) -> int:
         """Items that run at the same time, at most."""
 
+    @property
+    def host(self) -> str:
+        """The address by which its workers reach this process."""
+        return "127.0.0.1"
+
     @abstractmethod
     def _handing(
         self, function: Callable[[Item], Result], label: str, item_bytes: int | None

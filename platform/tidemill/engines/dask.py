@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import dask
 import distributed
+from distributed.comm import get_address_host_port
+from distributed.utils import get_ip
 from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
@@ -77,6 +80,15 @@ class DaskEngine(AheadEngine):
     def workers(self) -> int:
         """Workers that were there a second ago, and no fewer than were asked for."""
         return max(self._least, self._attendance.workers())
+
+    @property
+    def host(self) -> str:
+        """The address of this machine on the way to a worker elsewhere; else to the scheduler."""
+        client = self._connected()
+        workers = client.scheduler_info(n_workers=-1).get("workers", {}).values()
+        far = {one["host"] for one in workers if not ip_address(one["host"]).is_loopback}
+        there, _ = get_address_host_port(client.scheduler.address)
+        return str(get_ip(min(far, default=there)))
 
     def close(self) -> None:
         """Leave the cluster; an own one ends."""

@@ -85,6 +85,11 @@ class ElsewhereEngine:
         """Items at the same time, as the inner engine has it."""
         return self._inner.workers
 
+    @property
+    def host(self) -> str:
+        """The address by which workers reach this process, as the inner engine has it."""
+        return self._inner.host
+
     def map(
         self,
         function: Callable[[Item], Result],

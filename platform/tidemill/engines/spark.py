@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import threading
 import time
 import traceback
@@ -77,6 +78,12 @@ class SparkEngine(AheadEngine):
     def workers(self) -> int:
         """Cores that were there a second ago, and no fewer than were asked for."""
         return max(self._least, self._attendance.workers())
+
+    @property
+    def host(self) -> str:
+        """The address at which executors reach the driver, which is in this process."""
+        context, _ = self._connected()
+        return socket.gethostbyname(context.getConf().get("spark.driver.host", "127.0.0.1"))
 
     def close(self) -> None:
         """End the application, and its JVM."""

@@ -67,6 +67,11 @@ class PrefectEngine:
         """Items at the same time, as the inner engine has it."""
         return self.inner.workers
 
+    @property
+    def host(self) -> str:
+        """The address by which workers reach this process, as the inner engine has it."""
+        return self.inner.host
+
     def map(
         self,
         function: Callable[[Item], Result],

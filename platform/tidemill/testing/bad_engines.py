@@ -29,6 +29,7 @@ class PlainEngine:
     """All that the contract asks, one item after another in this process."""
 
     workers = 1
+    host = "127.0.0.1"
 
     def call(self, function: Call, item: Any) -> Any:
         """One item."""
@@ -281,8 +282,15 @@ class _ClosesForGood(PlainEngine):
         self._closed = True
 
 
+class _Elsewhere(PlainEngine):
+    """Names an address at which nobody is."""
+
+    host = "192.0.2.1"  # of documentation: no machine has it
+
+
 BAD_ENGINES: dict[str, type[PlainEngine]] = {
     "test_it_is_an_engine": _WithoutWorkers,
+    "test_workers_reach_its_host": _Elsewhere,
     "test_results_keep_the_order_of_items": _AsTheyFinish,
     "test_no_items_no_results": _NothingIsNone,
     "test_any_sequence_will_do": _ListsOnly,

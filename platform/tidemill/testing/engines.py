@@ -50,6 +50,12 @@ def refuse(bad: frozenset[int], number: int) -> int:
     return number
 
 
+def _reached(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    with socket.create_connection((host, port), timeout=10):
+        return True
+
+
 class EngineContract:
     """The contract of :class:`tidemill.contracts.Engine`, a test a clause.
 
@@ -66,6 +72,16 @@ class EngineContract:
         """It has what the protocol names, and at least one worker."""
         assert isinstance(engine, Engine)
         assert engine.workers >= 1
+
+    def test_workers_reach_its_host(self, engine: Engine) -> None:
+        """What listens here at its host, and at no other address, is reached by each worker."""
+        try:
+            with socket.create_server((engine.host, 0)) as near:
+                reach = partial(_reached, engine.host)
+                ports = [int(near.getsockname()[1])] * engine.workers
+                assert all(engine.map(reach, ports, label="reach"))
+        except OSError as exc:
+            pytest.fail(f"{engine.host} is no address of this machine for them: {exc}")
 
     def test_results_keep_the_order_of_items(self, engine: Engine) -> None:
         """Results come in the order of items, whichever is finished first."""

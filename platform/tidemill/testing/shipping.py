@@ -39,6 +39,11 @@ class ShippingEngine:
         """Of the other engine."""
         return self._inner.workers
 
+    @property
+    def host(self) -> str:
+        """Of the other engine."""
+        return self._inner.host
+
     def map(
         self,
         function: Callable[[Item], Result],

@@ -17,6 +17,8 @@ _AHEAD = 2
 class ThreadEngine:
     """Keeps the contract of ``tidemill.contracts.Engine`` with nothing of tidemill's."""
 
+    host = "127.0.0.1"
+
     def __init__(self, workers, *, preload=(), address=None):
         self.workers = workers
         self._threads = self._limits = None
