@@ -65,7 +65,11 @@ SETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
 }
 WAYS: dict[str, Sequence[Mapping[str, Any]]] = {
-    "lightgbm": [{"strategy": "boosted"}, {"strategy": "shard_ensemble"}],
+    "lightgbm": [
+        {"strategy": "boosted"},
+        {"strategy": "shard_ensemble"},
+        {"strategy": "distributed", "ranks": 2},
+    ],
     "sgd": [{"strategy": "incremental"}, {"strategy": "averaged"}, {"strategy": "shard_ensemble"}],
 }
 """Of each learner: that of one process first."""
@@ -76,7 +80,7 @@ REDUCTION = {
         *("reduction.impute=mean", "reduction.encode=one_hot", "reduction.scale=standard"),
     ],
 }
-LARGE = WAYS["lightgbm"]
+LARGE = [*WAYS["lightgbm"], {"strategy": "distributed", "ranks": 4}]
 LOST = 0.003
 """ROC AUC that may be lost beside one process."""
 

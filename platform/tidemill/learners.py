@@ -11,6 +11,7 @@ from tidemill.errors import nearest
 from tidemill.schema import Task
 
 __all__ = [
+    "DISTRIBUTED",
     "ENSEMBLES",
     "LEARNERS",
     "SHARD_ENSEMBLE",
@@ -35,6 +36,9 @@ LEARNERS: Implementations[type[Learner]] = Implementations(
     setting="training.learner",
 )
 
+
+DISTRIBUTED = "distributed"
+"""The strategy of one fit by ``training.ranks`` processes, each with its share of the rows."""
 
 SHARD_ENSEMBLE = "shard_ensemble"
 """The strategy of any learner: a model a shard, and their votes."""
@@ -69,7 +73,7 @@ def strategies() -> tuple[str, ...]:
     """The strategies that one learner or another has.
 
     >>> strategies()
-    ('incremental', 'in_memory', 'boosted', 'averaged', 'shard_ensemble')
+    ('incremental', 'in_memory', 'boosted', 'averaged', 'distributed', 'shard_ensemble')
     """
     ways = (way for kind in LEARNERS.usable().values() for way in kind.strategies)
     spread = (way for kind in LEARNERS.usable().values() for way in kind.spread)

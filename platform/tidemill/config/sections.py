@@ -223,6 +223,13 @@ class TrainingConfig(Section):
         "lightgbm", description="one of tidemill or of an installed package, or module:Name"
     )
     strategy: str = Field("auto", description="auto, or one of the learner's")
+    ranks: int = Field(
+        2,
+        ge=1,
+        le=1024,
+        exclude_if=lambda ranks: ranks == 2,  # what it was before it could be said
+        description="distributed: workers that train one model together; part of the model",
+    )
     memory_budget_mb: int = Field(2048, ge=64, description="what an in-memory fit may use")
     class_weight: Literal["none", "balanced"] = "none"
     params: dict[str, Scalar] = Field(

@@ -147,6 +147,9 @@ class FitJob:
         A fitted one of the same kind and matrix to go on from, where the learner ``continues``.
     engine : Engine or None
         Whose workers a strategy that spreads the fit may use; None where no such one is asked for.
+    ranks : int
+        Of the strategy ``distributed``: processes that fit together, each with its share of the
+        rows.
     """
 
     strategy: str
@@ -162,6 +165,7 @@ class FitJob:
     report: FitReport | None = None
     start: Any = None
     engine: Engine | None = None
+    ranks: int = 1
 
     @property
     def has_validation(self) -> bool:

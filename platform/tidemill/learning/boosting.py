@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.contracts import Blocks, Fit, FitJob, Parameter
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
 from tidemill.errors import ConfigError
 from tidemill.learning.continuing import added_models, start_scores
 from tidemill.learning.quiet import load_lightgbm
+from tidemill.learning.sharded import by_rank, by_shard
 from tidemill.learning.streaming import BlockRows, binned
-from tidemill.learning.targets import checked, counted
+from tidemill.learning.targets import checked, class_counts, counted
 from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
@@ -51,6 +53,9 @@ class LightGbmLearner:
     model is cut at the best round. The result does not depend on the number of threads.
     Going on from a model adds rounds to its own; the result holds both.
 
+    Strategy ``distributed``: ``ranks`` processes boost together over LightGBM's own sockets, each
+    with its share of the blocks; the result depends on how many there are, and on nothing else.
+
     Notes
     -----
     Memory: about 1 byte a value (the binned dataset), some 40 bytes a row and output, one block
@@ -58,7 +63,7 @@ class LightGbmLearner:
     """
 
     strategies: ClassVar[tuple[str, ...]] = ("boosted",)
-    spread: ClassVar[tuple[str, ...]] = ()
+    spread: ClassVar[tuple[str, ...]] = ("distributed",)
     rounds: ClassVar[str] = "num_iterations"
     continues: ClassVar[bool] = True
     takes_missing: ClassVar[bool] = True
@@ -121,26 +126,9 @@ class LightGbmLearner:
 
     def fit(self, job: FitJob) -> Fit:
         """Fill the binned dataset, boost, cut at the best round."""
-        from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
-
-        lightgbm = load_lightgbm()
-        try:
-            booster, curve = _boost(job)
-        except lightgbm.basic.LightGBMError as exc:
-            raise ConfigError(
-                f"training.params: lightgbm refuses: {str(exc)[:300]}",
-                remedy="correct training.params",
-            ) from exc
-        rounds = booster.best_iteration if curve else booster.current_iteration()
-        text = _portable(booster.model_to_string(num_iteration=rounds))
-        if job.start is not None:
-            text = added_models(job.start.model, text)
-        estimator: BoosterClassifier | BoosterRegressor = (
-            BoosterRegressor(text)
-            if job.task is Task.REGRESSION
-            else BoosterClassifier(text, list(job.classes))
-        )
-        return Fit(estimator, job.strategy, job.metric, tuple(curve), rounds)
+        if job.strategy == "distributed":
+            return _fitted_together(job)
+        return _fitted(job, {})
 
     def check(self, estimator: Any, n_outputs: int) -> None:  # noqa: ARG002
         """The threads it wants; its text is checked when it is parsed."""
@@ -153,13 +141,62 @@ class LightGbmLearner:
         return np.asarray(estimator.booster.feature_importance("gain"), np.float64)
 
 
-def _boost(job: FitJob) -> tuple[Any, list[tuple[int, float]]]:
+def _fitted_together(job: FitJob) -> Fit:
+    """By all ranks at once, each with its shards; the classes are counted before."""
+    from tidemill.learning.distributed import fit_together
+
+    assert job.engine is not None  # noqa: S101 - who asks for such a strategy gives one
+    target = TargetSummary()
+    if job.task is not Task.REGRESSION:
+        count = partial(class_counts, n_classes=len(job.classes))
+        counts = job.engine.fold(count, by_shard(job.train), np.add, label="count the classes")
+        target = checked(TargetSummary(tuple(counts.tolist())), job.classes)
+    shares = by_rank(job.train, job.ranks)
+    most, outputs = max(sum(share.rows) for share in shares), _n_outputs(job)
+    held = LightGbmLearner().needed_bytes(job.strategy, most, len(job.train.names), outputs)
+    return fit_together(_of_rank, job, shares, target=target, needed_bytes=held)
+
+
+def _n_outputs(job: FitJob) -> int:
+    return len(job.classes) if job.task is Task.MULTICLASS else 1
+
+
+def _of_rank(job: FitJob, network: Mapping[str, Any]) -> Fit:
+    """A rank's part, in a process of its own; all ranks come to the same trees."""
+    threads = int(job.number("num_threads")) or 1  # a worker has one
+    return _fitted(job, {**network, "num_threads": threads})
+
+
+def _fitted(job: FitJob, network: Mapping[str, Any]) -> Fit:
+    from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
+
+    lightgbm = load_lightgbm()
+    try:
+        booster, curve = _boost(job, network)
+    except lightgbm.basic.LightGBMError as exc:
+        raise ConfigError(
+            f"training.params: lightgbm refuses: {str(exc)[:300]}",
+            remedy="correct training.params",
+        ) from exc
+    rounds = booster.best_iteration if curve else booster.current_iteration()
+    text = _portable(booster.model_to_string(num_iteration=rounds))
+    if job.start is not None:
+        text = added_models(job.start.model, text)
+    estimator: BoosterClassifier | BoosterRegressor = (
+        BoosterRegressor(text)
+        if job.task is Task.REGRESSION
+        else BoosterClassifier(text, list(job.classes))
+    )
+    return Fit(estimator, job.strategy, job.metric, tuple(curve), rounds)
+
+
+def _boost(job: FitJob, network: Mapping[str, Any]) -> tuple[Any, list[tuple[int, float]]]:
     import lightgbm
 
-    settings = _settings(job)
+    settings = {**_settings(job), **network}
     train_rows = BlockRows(job.train)
     train = _begun(job, job.train, binned(train_rows, settings, weights=_weights(job)))
-    if job.task is not Task.REGRESSION:
+    if job.task is not Task.REGRESSION and not network:
         checked(counted(train_rows.labels.astype(np.int64), job.classes), job.classes)
     curve: list[tuple[int, float]] = []
     callbacks: list[Callable[[Any], None]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Learner
 from tidemill.errors import BudgetExceeded, ConfigError
-from tidemill.learners import LEARNERS, SHARD_ENSEMBLE, is_ensemble, strategies_of
+from tidemill.learners import DISTRIBUTED, LEARNERS, SHARD_ENSEMBLE, is_ensemble, strategies_of
 from tidemill.schema import Task
 
 __all__ = ["Choice", "choose_strategy", "goes_on", "of_one_process"]
@@ -61,7 +62,8 @@ def choose_strategy(
     n_classes : int
         Matters for multiclass only.
     shard_rows : int or None
-        Rows of the largest shard, all that a ``shard_ensemble`` learns from at once; None: all.
+        Rows of the largest shard, all that a ``shard_ensemble`` learns from at once; None: all,
+        and ranks of equal rows.
 
     Raises
     ------
@@ -77,6 +79,8 @@ def choose_strategy(
     outputs = n_classes if task is Task.MULTICLASS else 1
 
     def needed_mb(learner: Learner, strategy: str, rows: int = rows) -> float:
+        if strategy == DISTRIBUTED:
+            rows = _of_a_rank(config.ranks, rows, shard_rows or 1)
         return learner.needed_bytes(strategy, rows, n_features, outputs) / _MB
 
     if config.strategy == SHARD_ENSEMBLE:
@@ -89,7 +93,10 @@ def choose_strategy(
     strategy = fitting[0] if fitting else min(needs, key=needs.__getitem__)
     needed = needs[strategy]
     needed_bytes = round(needed * _MB)
-    size = f"{config.learner} on {rows} rows x {n_features} features needs about {needed:.0f} MB"
+    each = f" in each of {config.ranks} ranks" if strategy == DISTRIBUTED else ""
+    size = (
+        f"{config.learner} on {rows} rows x {n_features} features needs about {needed:.0f} MB{each}"
+    )
     if not fitting:
         raise _over_budget(config, size, needed, _nearest(config, task, needed_mb))
     if needed == needed_mb(learner, strategy, 2 * rows):
@@ -112,6 +119,12 @@ def goes_on(config: TrainingConfig, estimator: Any) -> bool:
     """Whether the configured learner can go on from a fitted estimator of its own."""
     ensemble = config.strategy == SHARD_ENSEMBLE or is_ensemble(estimator)
     return LEARNERS[config.learner].continues and not ensemble
+
+
+def _of_a_rank(ranks: int, rows: int, shard_rows: int) -> int:
+    """Rows of the rank that has most, where shards are as large as the largest."""
+    shards = math.ceil(rows / shard_rows)
+    return min(rows, math.ceil(shards / ranks) * shard_rows)
 
 
 def _of_a_shard(

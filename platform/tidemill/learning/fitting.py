@@ -130,6 +130,7 @@ def fit(
         report=report,
         start=start,
         engine=engine,
+        ranks=config.ranks,
     )
     if engine is not None and choice.member:
         return fit_ensemble(learner, job, engine, member=choice.member)

@@ -12,7 +12,7 @@ from tidemill.contracts import Blocks, TargetSummary
 from tidemill.errors import TargetUnusable
 from tidemill.schema import Task
 
-__all__ = ["checked", "counted", "known_target", "summarise_target"]
+__all__ = ["checked", "class_counts", "counted", "known_target", "summarise_target"]
 
 
 def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> TargetSummary:
@@ -26,9 +26,7 @@ def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> Tar
         If fewer than two classes occur.
     """
     if task is not Task.REGRESSION:
-        counts = np.zeros(len(classes), np.int64)
-        for _, y in train:
-            counts += np.bincount(y, minlength=len(classes))
+        counts = class_counts(train, len(classes))
         return checked(TargetSummary(counts=tuple(counts.tolist())), classes)
     rows, mean, m2 = 0, 0.0, 0.0
     for _, y in train:
@@ -45,6 +43,14 @@ def summarise_target(train: Blocks, task: Task, classes: tuple[str, ...]) -> Tar
 def known_target(summary: TargetSummary) -> TargetSummary:
     """The summary itself: what ``FitJob.summarised`` is made of where it is known."""
     return summary
+
+
+def class_counts(blocks: Blocks, n_classes: int) -> npt.NDArray[np.int64]:
+    """Rows of each class; (n_classes,). Memory of one block."""
+    counts = np.zeros(n_classes, np.int64)
+    for _, y in blocks:
+        counts += np.bincount(y, minlength=n_classes)
+    return counts
 
 
 def counted(codes: npt.NDArray[Any], classes: tuple[str, ...]) -> TargetSummary:
