@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import dask
 import distributed
-from distributed.comm import get_address_host_port
 from distributed.utils import get_ip
 from threadpoolctl import threadpool_limits
 
@@ -84,11 +83,10 @@ class DaskEngine(AheadEngine):
     @property
     def host(self) -> str:
         """The address of this machine on the way to a worker elsewhere; else to the scheduler."""
-        client = self._connected()
-        workers = client.scheduler_info(n_workers=-1).get("workers", {}).values()
+        workers = self._connected().scheduler_info(n_workers=-1).get("workers", {}).values()
         far = {one["host"] for one in workers if not ip_address(one["host"]).is_loopback}
-        there, _ = get_address_host_port(client.scheduler.address)
-        return str(get_ip(min(far, default=there)))
+        scheduler = self._address.rpartition(":")[0] if self._address else "127.0.0.1"
+        return str(get_ip(min(far, default=scheduler)))
 
     def close(self) -> None:
         """Leave the cluster; an own one ends."""
