@@ -84,6 +84,29 @@ def _slowly(folder: Path, number: int) -> int:
     return number
 
 
+def _worker(_: int) -> int:
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def _meet(folder: Path, _: bytes, number: int) -> bool:
+    """Whether the other one of two items runs at the same time."""
+    (folder / f"{number}").touch()
+    ends = time.monotonic() + 20
+    while not (folder / f"{1 - number}").exists() and time.monotonic() < ends:
+        time.sleep(0.01)
+    return time.monotonic() < ends
+
+
+def test_two_items_are_begun_at_once_by_two_workers(shared, tmp_path):
+    """Though the first worker alone has the function, which is large, and may soon be free."""
+    ends = time.monotonic() + 60
+    while len(set(shared.map(_worker, range(8), label="who"))) < 2:  # the second one comes
+        assert time.monotonic() < ends
+    work = partial(_meet, tmp_path, bytes(30_000_000))
+    assert shared.map(work, (0, 1), label="meet") == [True, True]
+
+
 @pytest.mark.slow
 def test_a_killed_worker_costs_the_items_it_had(cluster, shared, tmp_path):
     """One of two workers is killed: all results come, and only what it ran runs again."""

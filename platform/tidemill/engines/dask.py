@@ -104,10 +104,23 @@ class DaskEngine(AheadEngine):
         # A task of its own: a worker fetches it once, and where all that have it are gone it is
         # made again from these bytes.
         shipped = client.submit(_Function, pickle.dumps(function), key=f"{name}-function")
+        # Dask gives a task to a worker that has what it needs, so all would go where the function
+        # is; the first of each worker is given to it, the least busy one first.
+        places = iter(self._least_busy())
 
         def hand_out(item: Item) -> Future[Result]:
             key = f"{name}-{uuid.uuid4().hex[:12]}"
-            there = client.submit(_run, shipped, item, item_bytes, key=key, pure=False)
+            place = next(places, None)
+            there = client.submit(
+                _run,
+                shipped,
+                item,
+                item_bytes,
+                key=key,
+                pure=False,
+                workers=place,
+                allow_other_workers=place is not None,
+            )
             here: Future[Result] = Future()
             here.add_done_callback(partial(_cancelled, there))
             there.add_done_callback(partial(_fetched, here))
@@ -165,6 +178,13 @@ class DaskEngine(AheadEngine):
             with suppress(OSError):
                 return len(client.scheduler_info(n_workers=-1).get("workers", ()))
         return 0  # of a scheduler that does not answer nothing is known
+
+    def _least_busy(self) -> list[str]:
+        """The workers' addresses, that with the fewest tasks first."""
+        busy: dict[str, Any] = {}
+        with suppress(OSError):  # of a scheduler that does not answer a task is told soon
+            busy = self._connected().processing()
+        return sorted(busy, key=lambda worker: len(busy[worker]))
 
     def _connected(self) -> distributed.Client:
         with self._guard:
