@@ -210,7 +210,8 @@ class Implementations(Mapping[str, Kind]):
         return one
 
     def _require(self, name: str, found: object, members: list[str]) -> None:
-        missing = [member for member in members if not hasattr(found, member)]
+        # Of the class first: a property may do work, and is not asked for.
+        missing = [one for one in members if not (hasattr(type(found), one) or hasattr(found, one))]
         if missing:
             raise self._none(name, f"it lacks {', '.join(missing)}")
 

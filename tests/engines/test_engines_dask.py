@@ -23,7 +23,8 @@ from tidemill.errors import (
 )
 from tidemill.settings import Settings
 from tidemill.testing.bad_engines import BAD_ENGINES
-from tidemill.testing.engines import EngineContract, square
+from tidemill.testing.engine_items import square
+from tidemill.testing.engines import EngineContract
 
 #: What Dask could break most easily, and what costs little; the rest is for make test-all.
 QUICK = {

@@ -21,7 +21,8 @@ from tidemill.screen import Screen
 from tidemill.settings import Settings
 from tidemill.stages import StageContext, StageResult
 from tidemill.storage import Workspace
-from tidemill.testing.engines import EngineContract, square
+from tidemill.testing.engine_items import square
+from tidemill.testing.engines import EngineContract
 
 
 class TestElsewhereEngine(EngineContract):

@@ -104,7 +104,7 @@ from pathlib import Path
 sys.path.insert(0, {platform!r})
 import tempfile
 from tidemill.engines import LocalEngine
-from tidemill.testing.engines import square
+from tidemill.testing.engine_items import square
 def work(mark):
     Path(mark).touch()
     time.sleep(60)

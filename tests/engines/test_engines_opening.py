@@ -12,7 +12,8 @@ from tidemill.cli.app import app
 from tidemill.engines import ENGINES, LocalEngine, open_engine
 from tidemill.errors import DependencyMissing, UsageError
 from tidemill.settings import Settings, load_settings
-from tidemill.testing.engines import EngineContract, square
+from tidemill.testing.engine_items import square
+from tidemill.testing.engines import EngineContract
 
 OUTSIDE = Path(__file__).parent / "outside"
 

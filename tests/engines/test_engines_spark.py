@@ -25,7 +25,8 @@ from tidemill.errors import (
 )
 from tidemill.settings import Settings
 from tidemill.testing.bad_engines import BAD_ENGINES
-from tidemill.testing.engines import EngineContract, square
+from tidemill.testing.engine_items import square
+from tidemill.testing.engines import EngineContract
 
 
 @pytest.fixture(scope="module")

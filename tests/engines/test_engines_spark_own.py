@@ -38,7 +38,7 @@ def test_a_process_does_many_items(own):
 WHOLE = """
 from tidemill.engines import open_engine
 from tidemill.settings import Settings
-from tidemill.testing.engines import square
+from tidemill.testing.engine_items import square
 
 with open_engine(Settings(engine="spark", workers=2)) as engine:
     print(engine.map(square, [2, 3], label="squares"))

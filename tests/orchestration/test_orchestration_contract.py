@@ -7,7 +7,8 @@ from tidemill.engines import LocalEngine
 from tidemill.engines.elsewhere import ElsewhereEngine
 from tidemill.orchestration import PrefectEngine
 from tidemill.testing.bad_engines import PlainEngine
-from tidemill.testing.engines import EngineContract, square
+from tidemill.testing.engine_items import square
+from tidemill.testing.engines import EngineContract
 
 
 @pytest.fixture(scope="module", params=[pytest.param(1, marks=pytest.mark.slow), 2])

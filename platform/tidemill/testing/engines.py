@@ -11,49 +11,42 @@ from __future__ import annotations
 import functools
 import gc
 import operator
-import os
 import secrets
 import socket
-import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-import tidemill
 from tidemill.contracts import AHEAD, Engine
 from tidemill.errors import StorageFailed, TooFewRows, WorkerLost
+from tidemill.testing.engine_items import (
+    CountedConstant,
+    HeldResult,
+    arrivals,
+    blas_threads,
+    die,
+    divide_by_zero,
+    fail_first,
+    is_reached,
+    joined,
+    mark,
+    named,
+    package_versions,
+    place,
+    refuse,
+    square,
+    tell,
+    where,
+)
 
-__all__ = ["EngineContract", "refuse", "square"]
+__all__ = ["EngineContract"]
 
 _MANY = 120
 """Items of the tests that count: many more than any engine may begin ahead."""
-
-_seen: Counter[tuple[str, str]] = Counter()
-"""What this process has done: in a worker, what items find there of those before them."""
-
-
-def square(number: int) -> int:
-    """Square; larger numbers come back sooner."""
-    time.sleep(0.02 / (1 + number))
-    return number * number
-
-
-def refuse(bad: frozenset[int], number: int) -> int:
-    """Raise an error of ours, with fields, for the numbers in ``bad``."""
-    if number in bad:
-        raise TooFewRows(f"refused {number}", remedy="send another", number=number)
-    return number
-
-
-def _reached(host: str, port: int) -> bool:
-    """Whether something listens there."""
-    with socket.create_connection((host, port), timeout=10):
-        return True
 
 
 class EngineContract:
@@ -77,7 +70,7 @@ class EngineContract:
         """What listens here at its host, and at no other address, is reached by each worker."""
         try:
             with socket.create_server((engine.host, 0)) as near:
-                reach = partial(_reached, engine.host)
+                reach = partial(is_reached, engine.host)
                 ports = [int(near.getsockname()[1])] * engine.workers
                 assert all(engine.map(reach, ports, label="reach"))
         except OSError as exc:
@@ -113,9 +106,9 @@ class EngineContract:
     def test_a_fold_merges_from_left_to_right(self, engine: Engine) -> None:
         """The fold is the one of the list: sums of floats are equal to the last bit."""
         items = list(range(15))
-        told = engine.fold(_named, items, _joined, label="words")
-        assert told == functools.reduce(_joined, map(_named, items))
-        assert engine.fold(_named, items[:1], _joined, label="words") == "0"
+        told = engine.fold(named, items, joined, label="words")
+        assert told == functools.reduce(joined, map(named, items))
+        assert engine.fold(named, items[:1], joined, label="words") == "0"
 
     def test_a_stream_has_every_item_once(self, engine: Engine) -> None:
         """A stream yields each result once, with its place; items may come from a generator."""
@@ -134,43 +127,43 @@ class EngineContract:
     def test_a_fold_holds_few_results(self, engine: Engine) -> None:
         """However many items, the caller holds what is merged and a few results a worker."""
         gc.collect()
-        _Held.most = _Held.alive = 0
-        merged = engine.fold(_Held, list(range(_MANY)), _Held.merge, label="held")
+        HeldResult.most = HeldResult.alive = 0
+        merged = engine.fold(HeldResult, list(range(_MANY)), HeldResult.merge, label="held")
         assert merged.number == sum(range(_MANY))
-        assert _Held.most <= AHEAD * engine.workers + 8
+        assert HeldResult.most <= AHEAD * engine.workers + 8
 
     def test_a_fold_begins_few_items(self, engine: Engine) -> None:
         """While the caller merges no more items begin than the protocol allows."""
 
         def linger(*_: int) -> int:
             time.sleep(0.15)
-            return _fail(0)
+            return divide_by_zero(0)
 
         token = secrets.token_hex(8)
         with pytest.raises(ZeroDivisionError):
-            engine.fold(partial(_mark, token, frozenset()), range(_MANY), linger, label="marks")
+            engine.fold(partial(mark, token, frozenset()), range(_MANY), linger, label="marks")
         assert _begun(engine, token) <= AHEAD * engine.workers + 2
 
     def test_one_thread_a_worker(self, engine: Engine) -> None:
         """BLAS has one thread while a function runs, whatever the door."""
-        found = engine.map(_threads, [1, 2, 3], label="threads")
-        found += engine.map(_threads, [1], label="threads")
-        found.append(engine.fold(_threads, [1, 2, 3], max, label="threads"))
-        found += [n for _, n in engine.stream(_threads, [1, 2, 3], label="threads")]
+        found = engine.map(blas_threads, [1, 2, 3], label="threads")
+        found += engine.map(blas_threads, [1], label="threads")
+        found.append(engine.fold(blas_threads, [1, 2, 3], max, label="threads"))
+        found += [n for _, n in engine.stream(blas_threads, [1, 2, 3], label="threads")]
         assert set(found) == {1}
 
     def test_constants_are_shipped_once_a_worker(self, engine: Engine) -> None:
         """What is bound to the function is packed once and unpacked once a worker."""
         for call in (engine.map, partial(engine.fold, merge=max)):
-            constant = _Constant()
-            arrivals = call(partial(_arrivals, constant), list(range(_MANY)), label="constants")
-            arrivals = arrivals if isinstance(arrivals, list) else [arrivals]
-            assert max(arrivals) <= 1
+            constant = CountedConstant()
+            found = call(partial(arrivals, constant), list(range(_MANY)), label="constants")
+            counts = found if isinstance(found, list) else [found]
+            assert max(counts) <= 1
             assert constant.packed <= _MANY // 2
 
     def test_workers_see_the_same_packages(self, engine: Engine) -> None:
         """Workers have the caller's Python and packages."""
-        assert set(engine.map(_versions, [1, 2], label="versions")) == {_versions(0)}
+        assert set(engine.map(package_versions, [1, 2], label="versions")) == {package_versions(0)}
 
     def test_an_error_keeps_type_remedy_and_fields(self, engine: Engine) -> None:
         """An error of ours arrives whole, from whatever process and by whatever door."""
@@ -186,15 +179,15 @@ class EngineContract:
     def test_a_foreign_error_keeps_its_type(self, engine: Engine) -> None:
         """An error that is not ours arrives as what it is."""
         with pytest.raises(ZeroDivisionError, match="number"):
-            engine.map(_fail, [1, 2], label="failures")
+            engine.map(divide_by_zero, [1, 2], label="failures")
 
     def test_a_lost_worker_is_told(self, engine: Engine) -> None:
         """A worker process that dies is ``WorkerLost``, and a later map finds others."""
-        here = _place()
-        if here in engine.map(_where, [1, 2], label="places"):
+        here = place()
+        if here in engine.map(where, [1, 2], label="places"):
             return  # with nobody to lose but the caller
         with pytest.raises(WorkerLost):
-            engine.map(partial(_die, here), [1, 2, 3], label="deaths")
+            engine.map(partial(die, here), [1, 2, 3], label="deaths")
         assert engine.map(square, [2, 3], label="squares") == [4, 9]
 
     def test_an_error_stops_the_work(self, engine: Engine) -> None:
@@ -202,7 +195,7 @@ class EngineContract:
         for call in _DOORS:
             token = secrets.token_hex(8)
             with pytest.raises(TooFewRows):
-                call(engine, partial(_mark, token, frozenset({3})), range(_MANY))
+                call(engine, partial(mark, token, frozenset({3})), range(_MANY))
             assert _begun(engine, token) < _MANY // 2
 
     def test_an_error_of_the_caller_stops_the_work(self, engine: Engine) -> None:
@@ -215,13 +208,13 @@ class EngineContract:
         for call in (partial(engine.map, progress=stop), partial(fold, progress=stop), fold):
             token = secrets.token_hex(8)
             with pytest.raises(KeyError):
-                call(partial(_mark, token, frozenset()), range(_MANY), label="marks")
+                call(partial(mark, token, frozenset()), range(_MANY), label="marks")
             assert _begun(engine, token) < _MANY // 2
 
     def test_leaving_a_stream_stops_the_work(self, engine: Engine) -> None:
         """A caller that leaves a stream cancels what has not begun."""
         token = secrets.token_hex(8)
-        stream = engine.stream(partial(_mark, token, frozenset()), range(_MANY), label="marks")
+        stream = engine.stream(partial(mark, token, frozenset()), range(_MANY), label="marks")
         next(stream)
         stream.close()
         assert _begun(engine, token) < _MANY // 2
@@ -240,7 +233,7 @@ class EngineContract:
             def progress(finished: int, _: int, /, steps: list[int] = steps) -> None:
                 steps.append(finished)
 
-            function = partial(_fail_first, secrets.token_hex(8))
+            function = partial(fail_first, secrets.token_hex(8))
             try:
                 found = call(function, list(range(6)), label="retries", progress=progress)
             except StorageFailed:
@@ -285,32 +278,6 @@ _DOORS: tuple[Callable[[Engine, Callable[[int], int], Any], Any], ...] = (
 )
 
 
-def _named(number: int) -> str:
-    time.sleep(0.01 / (1 + number))
-    return str(number)
-
-
-def _joined(left: str, right: str) -> str:
-    return f"({left} {right})"
-
-
-def _fail(number: int) -> int:
-    raise ZeroDivisionError(f"number {number}")
-
-
-def _versions(_: int) -> tuple[str, ...]:
-    import numpy as np
-
-    return tidemill.__version__, np.__version__, *map(str, sys.version_info[:2])
-
-
-def _threads(_: int) -> int:
-    import numpy  # noqa: F401 - brings its BLAS
-    from threadpoolctl import threadpool_info
-
-    return max(int(lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas")
-
-
 def _most_ahead(engine: Engine, at_once: int | None) -> int:
     """The most items that a stream has taken without giving a result."""
     taken = given = most = 0
@@ -328,88 +295,7 @@ def _most_ahead(engine: Engine, at_once: int | None) -> int:
     return most
 
 
-class _Held:
-    """A result that knows how many of its kind this process holds."""
-
-    alive = 0
-    most = 0
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        _Held.alive += 1
-        _Held.most = max(_Held.most, _Held.alive)
-
-    def __del__(self) -> None:
-        _Held.alive -= 1
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Held, (self.number,)
-
-    def merge(self, other: _Held) -> _Held:
-        return _Held(self.number + other.number)
-
-
-class _Constant:
-    """Counts how often it was packed, where it is; and unpacked, where it arrives."""
-
-    def __init__(self) -> None:
-        self.name, self.packed = secrets.token_hex(8), 0
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        self.packed += 1
-        return _arrive, (self.name,)
-
-
-def _arrive(name: str) -> _Constant:
-    constant = _Constant()
-    constant.name = name
-    _seen[name, _process()] += 1
-    return constant
-
-
-def _arrivals(constant: _Constant, _: int) -> int:
-    return _seen[constant.name, _process()]
-
-
-def _place() -> tuple[str, int]:
-    return socket.gethostname(), os.getpid()
-
-
-def _where(_: int) -> tuple[str, int]:
-    return _place()
-
-
-def _die(caller: tuple[str, int], number: int) -> int:
-    if number == 2 and _place() != caller:
-        os._exit(7)
-    return number
-
-
-def _process() -> str:
-    # Processes that were forked share what was counted before.
-    return str(os.getpid())
-
-
-def _mark(token: str, bad: frozenset[int], number: int) -> int:
-    _seen[token, _process()] += 1
-    time.sleep(0.01)
-    return refuse(bad, number)
-
-
 def _begun(engine: Engine, token: str) -> int:
     """Items that workers have begun; whatever is still queued comes before the question."""
-    asked = engine.map(partial(_tell, token), range(AHEAD * engine.workers), label="begun")
+    asked = engine.map(partial(tell, token), range(AHEAD * engine.workers), label="begun")
     return sum(dict(asked).values())
-
-
-def _tell(token: str, _: int) -> tuple[tuple[str, int], int]:
-    time.sleep(0.02)
-    return _place(), _seen[token, _process()]
-
-
-def _fail_first(token: str, number: int) -> list[int]:
-    """Fail for the third item at first, in each process, with an error that a retry can help."""
-    if number == 2 and not _seen[token, _process()]:
-        _seen[token, _process()] += 1
-        raise StorageFailed("no disk", remedy="try again")
-    return [number]
