@@ -96,16 +96,9 @@ def fit(
     -----
     Memory: see the learner's ``needed_bytes``. Equal arguments give equal bytes.
     """
-    rows = sum(train.rows)
-    if rows < 2:
-        raise TooFewRows(
-            f"there are {rows} training rows",
-            remedy="give more data, or leave less of them out with sharding.holdout",
-            rows=rows,
-        )
     choice = choose_strategy(
         config,
-        rows=rows,
+        rows=_enough_rows(train),
         n_features=len(train.names),
         task=task,
         n_classes=len(classes),
@@ -137,6 +130,17 @@ def fit(
     if engine is None and choice.strategy not in learner.strategies:
         raise ValueError(f"{choice.strategy} spreads a fit over an engine, and none was given")
     return learner().fit(job)
+
+
+def _enough_rows(train: Blocks) -> int:
+    rows = sum(train.rows)
+    if rows < 2:
+        raise TooFewRows(
+            f"there are {rows} training rows",
+            remedy="give more data, or leave less of them out with sharding.holdout",
+            rows=rows,
+        )
+    return rows
 
 
 def _check_start(
