@@ -21,7 +21,7 @@ from tidemill.errors import (
     WorkerLost,
 )
 from tidemill.learning import choose_strategy, fit, predict_scores
-from tidemill.learning.meeting import PORTS, Meeting, Place, attend, free_port
+from tidemill.learning.meeting import PORTS, Meeting, MeetingPlace, attend, free_port
 from tidemill.learning.network import refuse_strangers
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.schema import Task
@@ -252,7 +252,7 @@ def test_without_the_word_nobody_is_let_in():
         first = pool.submit(attend, place, 0)
         while not meeting.arrived:
             time.sleep(0.01)
-        assert attend(Place(place.host, place.port, "guessed"), 1) is None
+        assert attend(MeetingPlace(place.host, place.port, "guessed"), 1) is None
         assert attend(place, 0) is None
         assert attend(place, 2) is None
         assert attend(place, 1)[0] == first.result()[0]

@@ -15,7 +15,7 @@ from typing import Any
 
 from tidemill.contracts import Blocks, Fit, FitJob, TargetSummary
 from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
-from tidemill.learning.meeting import MEETING_SECONDS, Meeting, Place
+from tidemill.learning.meeting import MEETING_SECONDS, Meeting, MeetingPlace
 from tidemill.learning.rank import ENDED, RankJob
 from tidemill.learning.targets import known_target
 
@@ -113,7 +113,7 @@ def _fewer(ranks: int, wanted: int) -> tuple[str, ...]:
     return (f"training.ranks: {wanted}, but {ranks} shards with rows: as many ranks as shards",)
 
 
-def _run_rank(item: tuple[int, Blocks], *, learn: Learn, job: FitJob, place: Place) -> Any:
+def _run_rank(item: tuple[int, Blocks], *, learn: Learn, job: FitJob, place: MeetingPlace) -> Any:
     """What came of a rank: a fit, an error, or None where it ended because another one did."""
     rank, share = item
     mine = replace(

@@ -22,7 +22,7 @@ __all__ = [
     "PORTS",
     "Addresses",
     "Meeting",
-    "Place",
+    "MeetingPlace",
     "attend",
     "free_port",
 ]
@@ -45,7 +45,7 @@ _LONGEST_LINE = 65_536
 
 
 @dataclass(frozen=True)
-class Place:
+class MeetingPlace:
     """Where a meeting is, and the word that lets one in; picklable.
 
     Parameters
@@ -80,7 +80,7 @@ class Meeting:
 
     Attributes
     ----------
-    place : Place
+    place : MeetingPlace
     arrived : int
         Ranks that came.
 
@@ -105,7 +105,7 @@ class Meeting:
         self._ranks, self._seconds, self._silence_seconds = ranks, seconds, silence_seconds
         self._listener = _bound(host)
         self._listener.listen(ranks)
-        self.place = Place(host, self._listener.getsockname()[1], secrets.token_hex(16))
+        self.place = MeetingPlace(host, self._listener.getsockname()[1], secrets.token_hex(16))
         self._links: dict[int, tuple[socket.socket, int]] = {}
         self._heard: dict[socket.socket, float] = {}
         self._over = threading.Event()
@@ -190,7 +190,7 @@ class Meeting:
             return False
 
 
-def attend(place: Place, rank: int) -> tuple[Addresses, socket.socket] | None:
+def attend(place: MeetingPlace, rank: int) -> tuple[Addresses, socket.socket] | None:
     """Say that a rank is there and wait for the others; None where the meeting is over.
 
     The link tells of the end of the meeting by its own. The port that was said is free again.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tidemill.errors import ServiceUnavailable
-from tidemill.learning.meeting import BEAT_SECONDS, Place, attend
+from tidemill.learning.meeting import BEAT_SECONDS, MeetingPlace, attend
 from tidemill.learning.network import join_network
 
 __all__ = ["ENDED", "RankJob", "run"]
@@ -40,14 +40,14 @@ class RankJob:
     ----------
     rank : int
         0 brings the result; the others end when it has.
-    place : Place
+    place : MeetingPlace
         Of the meeting.
     learn : callable
         Called with LightGBM's settings for a training over the network; picklable.
     """
 
     rank: int
-    place: Place
+    place: MeetingPlace
     learn: Callable[[Mapping[str, Any]], Any]
 
 
