@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from tidemill.errors import ServiceUnavailable
@@ -54,10 +53,10 @@ class RankJob:
 def run() -> None:
     """Do what standard input says, and leave what came of it (or its error) on standard output."""
     found = os.fdopen(os.dup(1), "wb")
-    with Path(os.devnull).open("wb") as nowhere:
-        # LightGBM prints that it listens, and each error that it also raises.
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
+    # LightGBM prints that it listens, and each error that it also raises.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     job: RankJob = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the worker that started this
     met = attend(job.place, job.rank)
     if met is None:
