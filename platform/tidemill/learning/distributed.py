@@ -124,6 +124,7 @@ def _run_rank(item: tuple[int, Blocks], *, learn: Learn, job: FitJob, place: Mee
         [sys.executable, "-c", _START],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018

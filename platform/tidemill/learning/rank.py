@@ -53,10 +53,8 @@ class RankJob:
 def run() -> None:
     """Do what standard input says, and leave what came of it (or its error) on standard output."""
     found = os.fdopen(os.dup(1), "wb")
-    # LightGBM prints that it listens, and each error that it also raises.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    # LightGBM prints that it listens, and each error that it also raises: to nobody, as errors go.
+    os.dup2(2, 1)
     job: RankJob = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the worker that started this
     met = attend(job.place, job.rank)
     if met is None:
