@@ -53,7 +53,7 @@ def sharded(blank: Path, copy: Any) -> Path:
 
 def test_rows_that_come_late_move_no_other(sharded, cli):
     """One file more is named and alone is scanned; rows move when that is asked, and then stay."""
-    before = places(sharded)
+    before, first = places(sharded), ShardManifest.read(sharded / "data" / "shards")
     arrive(sharded, "late", 900)
     run = run_here(sharded, until="shard")
     facts = {each.stage: each.result.facts for each in run.stages}
@@ -65,6 +65,8 @@ def test_rows_that_come_late_move_no_other(sharded, cli):
     assert {key: after[key] for key in before} == before
     late = {place for key, place in after.items() if key >= FRESH}
     assert {role for role, _ in late} == {"train"}
+    kept = ShardManifest.read(sharded / "data" / "shards")
+    assert kept.borders == first.key
     assert cli("shards", "verify", "-w", sharded).code == 0  # each row is where its values belong
     again = run_here(sharded, until="shard")
     assert {each.state for each in again.stages} == {"current"}
@@ -74,9 +76,26 @@ def test_rows_that_come_late_move_no_other(sharded, cli):
     moved = places(sharded)
     assert moved.keys() == after.keys()
     assert moved != after
+    drawn = ShardManifest.read(sharded / "data" / "shards")
+    assert (drawn.borders, drawn.key == kept.key) == ("", False)  # no lesson is of both
     assert {each.state for each in run_here(sharded, until="shard").stages} == {"current"}
     run_here(sharded, until="shard", force=True)
     assert places(sharded) == moved
+
+
+def test_borders_of_other_settings_do_not_stay(sharded):
+    """Though the lock was brought back: shards that stand are those of the other seed."""
+    kept = {name: (sharded / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
+    settings = (sharded / "params.yaml").read_text().replace("seed: 42", "seed: 7")
+    (sharded / "params.yaml").write_text(settings)
+    run_here(sharded, until="shard")
+    for name, content in kept.items():
+        (sharded / name).write_bytes(content)
+    arrive(sharded, "late", 900)
+    run_here(sharded, until="shard")
+    found = places(sharded)
+    run_here(sharded, until="shard", force=True)
+    assert found == places(sharded)
 
 
 @pytest.mark.slow

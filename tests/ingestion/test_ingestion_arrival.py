@@ -199,13 +199,20 @@ def test_arrival_names_what_came_changed_and_went() -> None:
 # The stages, as a run calls them
 
 
-def advance(root: Path, *, anew: bool = False) -> tuple[StageResult, StageResult]:
+def advance(
+    root: Path, *, anew: bool = False, opened: list[tuple[str, int]] | None = None
+) -> tuple[StageResult, StageResult]:
+    """Look and ingest; the files that ingest opens are added to ``opened``."""
     write_json(root / "suite.json", {"name": "s", "expectations": SUITE})
     with LocalEngine(1) as engine:
         context = StageContext(Workspace.at(root), Settings(), engine, None, anew=anew)
         looked = run_look(context, dataset=DATASET)
         ingestion = IngestionConfig(suite="suite.json")
-        return looked, run_ingest(context, dataset=DATASET, ingestion=ingestion)
+        with opened_files() as now:
+            found = run_ingest(context, dataset=DATASET, ingestion=ingestion)
+        if opened is not None:
+            opened += now
+        return looked, found
 
 
 def settled() -> None:
@@ -220,15 +227,15 @@ def edges(root: Path) -> list[list[float]]:
 
 @pytest.mark.parametrize("files", [12, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_new_file_costs_that_file(files: int, tmp_path: Path) -> None:
-    """Of all others not a byte is read, by look and ingest; no row of them is parsed."""
+    """Of all others look reads the first rows, and ingest not a byte; no row of them is parsed."""
     written(tmp_path, files)
     advance(tmp_path)
     settled()
     before = edges(tmp_path)
     advance(tmp_path)  # files so young that they were hashed once more
     write(tmp_path, "0003a.csv", files)
-    with opened_files() as opened:
-        looked, found = advance(tmp_path)
+    opened: list[tuple[str, int]] = []
+    looked, found = advance(tmp_path, opened=opened)
     read = {Path(path).name for path, _ in opened if "/raw/" in path}
     assert read == {"0003a.csv"}
     assert found.facts["splits_read"] == 1
@@ -254,6 +261,22 @@ def test_a_file_that_looks_otherwise_is_looked_at_with_all(tmp_path: Path) -> No
     assert found.facts["splits_read"] == 5
     advance(tmp_path)
     assert json.loads((tmp_path / "data" / "schema.json").read_text())["columns"] == kinds
+
+
+def test_a_file_that_is_gone_leaves_no_type_behind(tmp_path: Path) -> None:
+    """What is looked at is what lies there today, whoever was there before."""
+    written(tmp_path, 4)
+    advance(tmp_path)
+    document = json.loads((tmp_path / "data" / "schema.json").read_text())
+    write(tmp_path, "0004.csv", 4)
+    path = tmp_path / "raw" / "0004.csv"
+    path.write_text(path.read_text().replace(".5,", ".123456789012,"))
+    advance(tmp_path)
+    assert json.loads((tmp_path / "data" / "schema.json").read_text()) != document
+    path.unlink()
+    _, found = advance(tmp_path)
+    assert json.loads((tmp_path / "data" / "schema.json").read_text()) == document
+    assert found.facts["splits_read"] == 4
 
 
 def test_forced_it_is_as_from_scratch(tmp_path: Path) -> None:

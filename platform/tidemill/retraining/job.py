@@ -104,8 +104,8 @@ class RetrainingJob:
 
 
 def _require_shards(workspace: Workspace, params: Params) -> None:
-    found = ShardManifest.read(workspace.shards).key
-    if found != source_key(workspace, params.sharding, params.seed):
+    found = ShardManifest.read(workspace.shards)
+    if found.key != source_key(workspace, params.sharding, params.seed, found.borders):
         raise ConfigError(
             "data/shards is not what data/validated and params.yaml would make: the test rows "
             "of a retraining must be the champion's",

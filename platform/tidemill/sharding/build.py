@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -130,7 +131,7 @@ def shard(
         label="shards",
         progress=_stretch(progress, len(tasks), len(tasks) + len(shards)),
     )
-    result = _manifest(manifest.schema, plan, entries, key)
+    result = replace(_manifest(manifest.schema, plan, entries, key), borders=_borders(like, key))
     objects = {name: (made, name, sha256) for name, sha256 in result.files().items()}
     publish(out, objects, {MANIFEST: result.to_bytes()})
     for warning in Receipts(work).made_anew("pieces and shards"):
@@ -153,6 +154,11 @@ def _manifest(
         key=key,
         placed=True,
     )
+
+
+def _borders(like: ShardManifest | None, key: str) -> str:
+    found = "" if like is None else like.borders or like.key
+    return "" if found == key else found
 
 
 def _refuse_empty(

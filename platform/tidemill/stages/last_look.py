@@ -1,4 +1,4 @@
-"""What look found the last time on this machine, so that the next one asks of what is new alone."""
+"""What look found the last time on this machine: edges that may stay, files that are the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from tidemill.config import DatasetConfig
-from tidemill.errors import IntegrityError, TidemillError
+from tidemill.errors import IntegrityError
 from tidemill.ingestion import LookResult, SourceListing, look_result
 from tidemill.schema import TableSchema
 from tidemill.storage import Workspace, hash_json, read_hashed, write_hashed
@@ -79,43 +79,28 @@ class LastLook:
 def look_on(
     dataset: DatasetConfig, listing: SourceListing, last: LastLook | None, workspace: Workspace
 ) -> tuple[SourceListing, LookResult, bool]:
-    """Look at new and changed splits, or at all where those look otherwise than the others did.
+    """Look at the source; where that finds the columns of the last look, its edges stay.
 
-    Columns and edges stay as long as nothing else is found: of types, purposes, spelling. So what
-    rests on the schema need not be made anew because a file has come.
+    So what rests on the schema need not be made anew because a file has come.
 
     Returns
     -------
     (SourceListing, LookResult, bool)
         And whether columns and edges are those of the last look.
     """
-    fresh = last.listing.lacks(listing.splits) if last is not None else listing.splits
-    if last is None or len(fresh) == len(listing.splits):
-        return listing, look_result(dataset, listing, workspace.root), False
-    if listing.like(last.listing):
-        found = _agreeing(dataset, replace(listing, splits=fresh), last, workspace)
-        if found is not None:
-            return listing, found, True
     found = look_result(dataset, listing, workspace.root)
+    if last is None or not _overlap(last.listing, listing):
+        return listing, found, False
     if not (listing.like(last.listing) and _alike(found.schema, last.result.schema)):
         return listing, found, False
     stays = replace(last.listing, splits=listing.splits)
     return stays, replace(found, schema=last.result.schema), True
 
 
-def _agreeing(
-    dataset: DatasetConfig, fresh: SourceListing, last: LastLook, workspace: Workspace
-) -> LookResult | None:
-    """What the last look found, if one at the fresh splits alone finds the same columns."""
-    if not fresh.splits:
-        return last.result
-    try:
-        found = look_result(dataset, fresh, workspace.root)
-    except TidemillError:  # they may be few rows; a look at all splits has the word
-        return None
-    if not _alike(found.schema, last.result.schema):
-        return None
-    return replace(last.result, layout=found.layout)
+def _overlap(one: SourceListing, other: SourceListing) -> bool:
+    """Whether any split is in both, with the same content."""
+    here, there = ({(s.address, s.digest) for s in each.splits} for each in (one, other))
+    return not here.isdisjoint(there)
 
 
 def _alike(one: TableSchema, other: TableSchema) -> bool:

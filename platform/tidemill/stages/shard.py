@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tidemill.config import ShardingConfig
 from tidemill.errors import IntegrityError, UsageError
@@ -29,7 +31,6 @@ from tidemill.storage import (
     write_hashed,
 )
 from tidemill.storage.live_sets import LiveSet, live_sets
-from tidemill.versioning import read_lock
 
 __all__ = ["run_shard", "shard_warnings", "source_key"]
 
@@ -48,9 +49,10 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
     again.
     """
     workspace = context.workspace
-    key = source_key(workspace, sharding, seed)
-    work = workspace.work("shard", key[:16])
     before = _before(context, sharding, seed)
+    key = source_key(workspace, sharding, seed, before.borders or before.key if before else "")
+    work = workspace.work("shard", key[:16])
+    _note(context, key, sharding, seed)
     job = _Job(context, sharding, seed, work)
     sets = live_sets(workspace)
     warnings: tuple[str, ...] = ()
@@ -59,8 +61,6 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
     else:
         shards = job.cut(workspace.validated, sharding, key, out=workspace.shards, like=before)
     workspace.discard(work.parent)
-    splits = [part.digest for part in ValidatedManifest.read(workspace.validated).parts]
-    write_hashed(workspace.hidden / _NOTE, {"key": key, "splits": splits})
     if before is not None:
         warnings = (*warnings, *said_of_balance(shards, sharding))
     return StageResult(
@@ -87,15 +87,18 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
     )
 
 
-def source_key(workspace: Workspace, sharding: ShardingConfig, seed: int) -> str:
-    """Names the shards of the source: its validated rows, and the settings."""
-    return hash_json(
-        {
-            "validated": hash_file(workspace.validated / "manifest.json"),
-            "sharding": sharding.model_dump(mode="json"),
-            "seed": seed,
-        }
-    )
+def source_key(workspace: Workspace, sharding: ShardingConfig, seed: int, borders: str = "") -> str:
+    """Names the shards of the source: its validated rows, the settings, and whose borders stay.
+
+    ``borders`` is the key of the shards for which they were drawn.
+    """
+    made_of: dict[str, Any] = {
+        "validated": hash_file(workspace.validated / "manifest.json"),
+        "sharding": sharding.model_dump(mode="json"),
+        "seed": seed,
+    }
+    own = hash_json(made_of)
+    return own if borders in ("", own) else hash_json(made_of | {"borders": borders})
 
 
 def shard_warnings(workspace: Workspace) -> tuple[str, ...]:
@@ -115,30 +118,45 @@ def shard_warnings(workspace: Workspace) -> tuple[str, ...]:
 def _before(context: StageContext, sharding: ShardingConfig, seed: int) -> ShardManifest | None:
     """The shards that stand, if their borders are to stay.
 
-    They do where settings, columns and classes are the same, and rows are left for which to stay.
+    They do where this machine made them, settings, columns and classes are the same, and rows are
+    left for which to stay.
     """
     workspace = context.workspace
     if context.anew:
         return None
-    noted = read_lock(workspace.root).get("shard", {}).get("params", {}).get("params.yaml", {})
     try:
-        same = ShardingConfig.model_validate(noted["sharding"]) == sharding
         before = context.shards.shard_manifest()
         valid = ValidatedManifest.read(workspace.validated)
-    except (IntegrityError, KeyError, UsageError, ValueError):
+        noted = _noted(workspace)[before.key]
+    except (IntegrityError, KeyError, UsageError):
         return None
-    stays = same and noted.get("seed") == seed and borders_serve(before, valid.schema)
-    return before if stays and _share_splits(workspace, before, valid) else None
+    same = noted.get("settings") == _settings(sharding, seed)
+    there = any(part.digest in set(noted.get("splits", ())) for part in valid.parts)
+    return before if same and there and borders_serve(before, valid.schema) else None
 
 
-def _share_splits(workspace: Workspace, before: ShardManifest, valid: ValidatedManifest) -> bool:
-    """Whether a split of today was there before; where nobody noted it, it may have been."""
+def _settings(sharding: ShardingConfig, seed: int) -> str:
+    return hash_json({"sharding": sharding.model_dump(mode="json"), "seed": seed})
+
+
+def _note(context: StageContext, key: str, sharding: ShardingConfig, seed: int) -> None:
+    """Note of what shards are made, beside those that stand if this run is killed."""
+    workspace, standing = context.workspace, ""
+    with suppress(IntegrityError, UsageError):
+        standing = context.shards.shard_manifest().key
+    splits = [part.digest for part in ValidatedManifest.read(workspace.validated).parts]
+    made = {"settings": _settings(sharding, seed), "splits": splits}
+    stands = {name: one for name, one in _noted(workspace).items() if name == standing}
+    write_hashed(workspace.hidden / _NOTE, {"made": stands | {key: made}})
+
+
+def _noted(workspace: Workspace) -> dict[str, Any]:
+    """By the key of shards: their settings and splits; nothing where that is lost."""
     try:
-        noted = read_hashed(workspace.hidden / _NOTE)
-    except IntegrityError:
-        return True
-    there = set(noted["splits"])
-    return noted["key"] != before.key or any(part.digest in there for part in valid.parts)
+        made = read_hashed(workspace.hidden / _NOTE)["made"]
+    except (IntegrityError, KeyError, TypeError):
+        return {}
+    return made if isinstance(made, dict) else {}
 
 
 class _Job:

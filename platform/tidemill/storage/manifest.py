@@ -172,6 +172,8 @@ class ShardManifest:
     placed : bool
         Whether rows were hashed by their place (split and row number) where no column names
         them; manifests of earlier versions hashed the whole row, target included.
+    borders : str
+        The key of the shards that these have their borders of; empty: they are their own.
     """
 
     schema: TableSchema
@@ -183,6 +185,7 @@ class ShardManifest:
     key: str = ""
     appended: tuple[str, ...] = ()
     placed: bool = False
+    borders: str = ""
 
     def of(self, role: Role) -> tuple[ShardEntry, ...]:
         """The shards of one role, in order."""
@@ -199,7 +202,10 @@ class ShardManifest:
 
     def to_bytes(self) -> bytes:
         """The content of manifest.json, hashed."""
-        return hashed_bytes({**asdict(self), "schema": self.schema.to_json()})
+        document = {**asdict(self), "schema": self.schema.to_json()}
+        if not self.borders:  # as it was before they could be another's
+            del document["borders"]
+        return hashed_bytes(document)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -243,6 +249,7 @@ class ShardManifest:
             key=document.get("key", ""),
             appended=tuple(document.get("appended", ())),
             placed=document.get("placed", False),
+            borders=document.get("borders", ""),
         )
         _require_keys((*found.files(), *found.appended))
         return found

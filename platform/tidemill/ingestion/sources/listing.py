@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any, Self
 from tidemill.config import DatasetConfig
 from tidemill.contracts import Engine, OfOneState, Source, Split
 from tidemill.database_addresses import is_database, refuse_password
-from tidemill.errors import SourceUnreadable, TidemillError
+from tidemill.errors import SourceUnreadable
 from tidemill.formats import FORMATS
 from tidemill.ingestion.sources.excel.workbook import is_sheet
 from tidemill.ingestion.sources.files import FileSource, format_of
@@ -50,11 +50,6 @@ class SourceListing:
         columns = [[column.bare() for column in one.columns] for one in (self, other)]
         written = (self.written, self.folders) == (other.written, other.folders)
         return written and columns[0] == columns[1]
-
-    def lacks(self, splits: Iterable[Split]) -> tuple[Split, ...]:
-        """Those that are not here with the same address and content."""
-        here = {(split.address, split.digest) for split in self.splits}
-        return tuple(split for split in splits if (split.address, split.digest) not in here)
 
     def source(self, dataset: DatasetConfig, root: Path) -> Source:
         """What reads the splits, which are all of one format."""
@@ -117,10 +112,9 @@ def list_source(
     given : str or None
         What was written there, from where the reader stands; None: ``dataset.source`` itself.
     before : SourceListing or None
-        An earlier one of the same settings. Of a source that still has splits of it only the others
-        are asked how they are written; where they are written alike its columns stay.
+        An earlier one of the same settings.
     unread : collection of str
-        Addresses of which the splits are those of ``before`` for sure: they are not opened.
+        Addresses of which the splits are those of ``before`` for sure: they are not hashed again.
 
     Raises
     ------
@@ -142,8 +136,7 @@ def list_source(
     with _of_one_state(dataset, root, addresses) as source:
         splits = _all_splits(addresses, dataset, root, engine, named, source, before, unread)
         source = source or FORMATS[splits[0].format](dataset, root)
-        sniff = partial(_sniffed, source, dataset, folders, named)
-        return _as_before(before, splits, sniff) or sniff(splits)
+        return _sniffed(source, dataset, folders, named, splits)
 
 
 def _sniffed(
@@ -157,24 +150,6 @@ def _sniffed(
     more = folder_columns(folders, dataset, sniffed.columns) if folders else ()
     names = tuple(column.name for column in more)
     return SourceListing(splits, (*sniffed.columns, *more), sniffed.written, names)
-
-
-def _as_before(
-    before: SourceListing | None,
-    splits: tuple[Split, ...],
-    sniff: Callable[[tuple[Split, ...]], SourceListing],
-) -> SourceListing | None:
-    """The earlier listing with today's splits, if the fresh ones are written as it says."""
-    if before is None:
-        return None
-    fresh = before.lacks(splits)
-    if len(fresh) == len(splits):
-        return None
-    try:
-        alike = not fresh or sniff(fresh).like(before)
-    except TidemillError:  # they may be few rows; all splits have the word
-        alike = False
-    return replace(before, splits=splits) if alike else None
 
 
 def named_by(
