@@ -25,6 +25,7 @@ BENCHES = (
     "elsewhere",
     "capacity",
     "spreading",
+    "linear",
     "refit_origins",
     "drift_window",
     "drift_alarms",

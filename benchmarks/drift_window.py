@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,10 +20,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from benchmarks.peer_environments import PEERS, REPOSITORY, peer_python
 from benchmarks.table import Line, line
 
-REPOSITORY = Path(__file__).parents[1]
-PEERS = Path(__file__).with_name("peers")
 FEATURES, REFERENCE_ROWS, WINDOW_ROWS = 100, 1_000_000, 100_000
 SHIFTED, SHIFT = "f37", 0.5
 GROUP_ROWS = 50_000
@@ -47,7 +45,7 @@ def measure(folder: Path) -> dict[str, Any]:
     store = folder / "store"
     found: dict[str, Any] = {"load": [], "pairs": {}}
     for peer in NAMES:
-        python = _environment(folder, peer)
+        python = peer_python(folder, peer)
         pairs: list[dict[str, Run]] = []
         while len(pairs) < PAIRS and not (pairs and pairs[0]["peer"]["seconds"] > LONG_SECONDS):
             ours = _run(folder, Path(sys.executable), "tidemill", window, store, reference)
@@ -98,21 +96,6 @@ def _write(path: Path, rows: int, rng: np.random.Generator, *, shift: float) -> 
             matrix = rng.standard_normal((FEATURES, GROUP_ROWS))
             matrix[names.index(SHIFTED)] += shift
             writer.write_table(pa.table([pa.array(column) for column in matrix], schema=schema))
-
-
-def _environment(folder: Path, peer: str) -> Path:
-    """The Python of a fresh environment with exactly what the peer's lock names."""
-    home = folder / "environments" / peer
-    python = home / "bin" / "python"
-    if not (home / "complete").exists():
-        shutil.rmtree(home, ignore_errors=True)
-        uv = Path(sys.executable).with_name("uv")
-        install = ["pip", "install", "--quiet", "--compile-bytecode", "--require-hashes"]
-        lock = ["--python", str(python), "-r", str(PEERS / f"{peer}.txt")]
-        subprocess.run([uv, "venv", "--quiet", "--python", "3.11", str(home)], check=True)
-        subprocess.run([uv, *install, *lock], check=True)
-        (home / "complete").touch()
-    return python
 
 
 def _run(folder: Path, python: Path, side: str, *paths: Path) -> Run:

@@ -99,9 +99,8 @@ def _plain(folder: Path, raw: Path) -> tuple[Measured, float]:
     store = folder / "plain"
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir()
-    measured = run(
-        [sys.executable, str(PLAIN), str(raw), f"sqlite:///{store / 'mlflow.db'}"], cwd=store
-    )
+    command = [sys.executable, str(PLAIN), str(raw), f"sqlite:///{store / 'mlflow.db'}"]
+    measured = run(command, cwd=store, environment={"PYTHONPATH": str(PLAIN.parents[1])})
     return measured, json.loads(measured.stdout.strip().splitlines()[-1])["roc_auc"]
 
 

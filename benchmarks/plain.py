@@ -13,6 +13,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
+from benchmarks.rides import KEY, NUMBERS, TARGET, TEXTS, TIME, TIMES
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -20,34 +21,6 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-TARGET, TIME, KEY = "cancelled", "requested_at", "ride_id"
-NUMBERS = [
-    "temperature_c",
-    "humidity_pct",
-    "wind_kmh",
-    "precipitation_mm",
-    "distance_km",
-    "duration_min",
-    "traffic_index",
-    "speed_kmh",
-    "pickup_eta_min",
-    "surge",
-    "demand_ratio",
-    "drivers_nearby",
-    "driver_rating",
-    "driver_acceptance",
-    "rider_rating",
-    "rider_rides",
-    "rider_cancel_rate",
-    "account_age_days",
-    "passengers",
-    "tolls",
-    "discount",
-    "fare_total",
-]
-TIMES = (TIME, "promised_pickup_at", "promised_dropoff_at")
-TEXTS = ["pickup_zone", "dropoff_zone", "product", "payment", "weather"]
 
 
 def main(folder: str, uri: str) -> None:
