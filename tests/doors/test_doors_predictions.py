@@ -50,7 +50,7 @@ def test_a_part_that_cannot_be_read_leaves_the_old_file(parts, tmp_path, name):
 
     class Refused(ObjectFile):
         def __init__(self):
-            self._size, self._at = parts[1]._size, 0
+            self.size, self._at = parts[1].size, 0
 
         def readinto(self, buffer):
             raise StorageFailed("refused", remedy="none")

@@ -33,7 +33,9 @@ def describe_ports(sections: dict[str, Any], default_learner: str) -> None:
 
 
 def _named(table: Iterable[str]) -> list[dict[str, Any]]:
-    return [{"enum": list(table)}, {"pattern": r"^[\w.]+:[\w.]+$", "type": "string"}]
+    # What this process has opened by its place is told by the pattern.
+    known = [name for name in table if ":" not in name]
+    return [{"enum": known}, {"pattern": r"^[\w.]+:[\w.]+$", "type": "string"}]
 
 
 def _describe_learners(training: dict[str, Any], default: str) -> None:
