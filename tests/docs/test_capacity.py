@@ -73,6 +73,10 @@ def test_a_fit_of_all_rows_is_the_drivers():
     fits = [stage for stage in alone.stages if stage.driver]
     assert [stage.stage for stage in fits] == ["train", "refit"]
     assert not any(stage.driver for stage in spread.stages)
+    ranks = {"learner": "lightgbm", "strategy": "distributed"}
+    few, many = (reckoned(workers=workers, **ranks) for workers in (10, 20))
+    assert not any(stage.driver for stage in few.stages)
+    assert few.fit_bytes == pytest.approx(2 * many.fit_bytes, rel=0.01)
     more = reckoned(workers=1_000, **boosted)
     assert [s.hours for s in more.stages if s.driver] == [stage.hours for stage in fits]
     assert reckoned(2 * TB, **boosted).fit_bytes > 1.9 * alone.fit_bytes > 100 * spread.fit_bytes

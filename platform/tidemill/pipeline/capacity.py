@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tidemill.learners import LEARNERS
+from tidemill.learners import DISTRIBUTED, LEARNERS, SHARD_ENSEMBLE
 from tidemill.storage import inputs_a_piece, most_opens
 
 __all__ = ["MEASURED", "Capacity", "StageNeed", "StageRate", "TableRates", "capacity_for"]
 
 _STAGES = ("ingest", "shard", "reduce", "train", "evaluate", "refit")
-_SPREAD = frozenset({"averaged", "shard_ensemble"})
+_SPREAD = frozenset({"averaged", SHARD_ENSEMBLE, DISTRIBUTED})
 """Strategies whose fits are items of the engine."""
 _PART = 8 << 20
 """Bytes that one request of an upload sends."""
@@ -170,12 +170,14 @@ def capacity_for(
     Every stage is taken to grow with rows, files and shards as it was measured, and to spread
     over workers without loss; no more workers are of use than a stage has files or shards. A fit
     that is spread is taken to cost what the learner's fit on one machine costs, which is the
-    driver's, with the passes that prepare it.
+    driver's, with the passes that prepare it; ``distributed`` has a rank in each worker.
     """
     rows = round(source_bytes / rates.source_bytes)
     shards = math.ceil(rows * rates.shard_bytes / (shard_mb << 20))
     opens = most_opens(files, shards)
-    learnt = -(-rows // shards) if strategy in _SPREAD else rows
+    parts = 1
+    if strategy in _SPREAD:
+        parts = min(workers, shards) if strategy == DISTRIBUTED else shards
 
     def need(stage: str) -> StageNeed:
         name = f"{learner} {stage}" if stage in ("train", "refit") else stage
@@ -202,6 +204,6 @@ def capacity_for(
         opens=opens,
         piece_bytes=round(rows * rates.piece_bytes / files * inputs_a_piece(files)),
         manifest_bytes=round(shards * rates.manifest_bytes),
-        fit_bytes=LEARNERS[learner]().needed_bytes(strategy, learnt, rates.features, 1),
+        fit_bytes=LEARNERS[learner]().needed_bytes(strategy, -(-rows // parts), rates.features, 1),
         stages=tuple(map(need, _STAGES)),
     )

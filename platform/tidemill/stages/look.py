@@ -18,8 +18,8 @@ __all__ = ["run_look"]
 def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
     """Leave data/source.json and data/schema.json.
 
-    Files that are what they were at the last look are not opened. Where new and changed splits
-    look as the others did, columns and edges of histograms stay as they are.
+    Files that are what they were at the last look are not hashed again. Where the first rows of all
+    files have the columns of the last look, edges of histograms stay as they are.
 
     Memory: the ``dataset.look_rows`` rows of the sample.
     """
@@ -102,6 +102,6 @@ def _said_of_age(looked_at: int, splits: int) -> tuple[str, ...]:
     if splits <= 2 * looked_at:
         return ()
     return (
-        f"types and edges of histograms are of a look at {looked_at:,} splits, and there are "
+        f"edges of histograms are of a look at {looked_at:,} splits, and there are "
         f"{splits:,} by now: tidemill run --force looks at all, and makes everything anew",
     )
