@@ -21,6 +21,7 @@ BENCHES = (
     "make_run",
     "job",
     "wide",
+    "driver_memory",
     "reading",
     "elsewhere",
     "capacity",
