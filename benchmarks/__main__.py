@@ -27,6 +27,7 @@ BENCHES = (
     "capacity",
     "spreading",
     "linear",
+    "databases",
     "refit_origins",
     "drift_window",
     "drift_alarms",

@@ -8,7 +8,10 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+
 from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
+from tidemill.ingestion.sources.sql.arrow_rows import arrow_rows, as_arrow
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
 from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn, columns_of
@@ -72,9 +75,10 @@ class Relation:
         key: str | None = None,
         named: str = "dataset.source",
     ) -> None:
-        self._snapshot, self.address = snapshot, address
+        self._snapshot, self.address, self.dialect = snapshot, address, snapshot.dialect
         self._from, primary, query = _clause(snapshot, address, named)
         self.columns = columns_of(snapshot, address, self._from, query=query)
+        self._written = {column.name: column.written for column in self.columns}
         by_written = {column.written: column for column in self.columns}
         keyed = [by_written[name] for name in primary if name in by_written]
         order = keyed or sorted(
@@ -103,7 +107,7 @@ class Relation:
             KeyRange(first, last, closed=number == len(bounds))
             for number, (first, last) in enumerate(pairwise(bounds), start=2)
         ]
-        if self._snapshot.dialect == "postgresql":
+        if self.dialect == "postgresql":
             named = self._named_at_once(self._key, ranges)
         else:
             named = [NamedRange(keys, *self.digest(keys)) for keys in ranges]
@@ -160,7 +164,7 @@ class Relation:
         the rows are read, and it is their SHA-256.
         """
         where, given = self._where(keys)
-        if self._snapshot.dialect == "postgresql":
+        if self.dialect == "postgresql":
             # Without OFFSET each row would be written as text once for each sum.
             lines = f"SELECT (t.*)::text AS line FROM {self._from}{where} OFFSET 0"
             found = self._snapshot.records(f"SELECT {_NAME} FROM ({lines}) AS u", given)
@@ -183,27 +187,42 @@ class Relation:
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
     ) -> Iterator[list[Record]]:
         """Yield the records of a range in their order, ``rows`` at a time, ``most`` at most."""
-        where, given = self._where(keys)
-        written = {column.name: column.written for column in self.columns}
-        asked = ", ".join(self._snapshot.quoted(written[name]) for name in names)
-        limit = "" if most is None else f" LIMIT {most}"
-        sql = f"SELECT {asked} FROM {self._from}{where} ORDER BY {self._order}{limit}"
+        sql, given = self._selected([self._quoted(name) for name in names], keys, most)
         return self._snapshot.batches(sql, given, rows=rows)
+
+    def tables(
+        self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
+    ) -> Iterator[pa.Table]:
+        """The same of PostgreSQL, as Arrow."""
+        kinds = {column.name: column.kind for column in self.columns}
+        asked = [as_arrow(self._quoted(name), kinds[name]) for name in names]
+        sql, given = self._selected(asked, keys, most)
+        return arrow_rows(self._snapshot, sql, given, rows=rows)
 
     def largest(self, names: list[str]) -> dict[str, float]:
         """The largest magnitude in columns of whole numbers; 0 where there is none."""
         if not names:
             return {}
-        written = {column.name: column.written for column in self.columns}
-        quoted = [self._snapshot.quoted(written[name]) for name in names]
+        quoted = [self._quoted(name) for name in names]
         ends = ", ".join(f"min({name}), max({name})" for name in quoted)
         (found,) = self._snapshot.records(f"SELECT {ends} FROM {self._from}")
         pairs = zip(names, found[::2], found[1::2], strict=True)
         return {name: float(max(abs(low or 0), abs(high or 0))) for name, low, high in pairs}
 
+    def _selected(
+        self, asked: list[str], keys: KeyRange | None, most: int | None
+    ) -> tuple[str, Mapping[str, Any]]:
+        where, given = self._where(keys)
+        limit = "" if most is None else f" LIMIT {most}"
+        order = f" ORDER BY {self._order}{limit}"
+        return f"SELECT {', '.join(asked)} FROM {self._from}{where}{order}", given
+
+    def _quoted(self, name: str) -> str:
+        return self._snapshot.quoted(self._written[name])
+
     def _of_one_type(self, key: str) -> bool:
         """Whether all keys of SQLite, which declares no types, are whole numbers, or all texts."""
-        if self._snapshot.dialect != "sqlite":
+        if self.dialect != "sqlite":
             return True
         found = self._snapshot.records(f"SELECT DISTINCT typeof({key}) FROM {self._from}")
         return {kind for (kind,) in found} - {"null"} in ({"integer"}, {"text"})

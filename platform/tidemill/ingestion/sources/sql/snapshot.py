@@ -20,10 +20,19 @@ from tidemill.storage import SourceFiles
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
-__all__ = ["Snapshot", "open_snapshot"]
+__all__ = ["SETTINGS", "Snapshot", "open_snapshot"]
 
 Record = Sequence[Any]
 
+SETTINGS = (
+    "client_encoding = 'UTF8'",
+    "TimeZone = 'UTC'",
+    "DateStyle = 'ISO'",
+    "IntervalStyle = 'postgres'",
+    "bytea_output = 'hex'",
+    "extra_float_digits = 1",
+)
+"""Of a session of PostgreSQL's: digests are of texts, which these settings write."""
 _TOLD_AS_TEXT = ("numeric", "date", "timestamp", "timestamptz", "uuid")
 """Of PostgreSQL: what Python's own types do not hold whole (infinity, years before 1)."""
 _AWAY = ("08", "57", "53")
@@ -118,7 +127,7 @@ def open_snapshot(database: str, root: Path, named: str = "dataset.source") -> I
         with translated(shown):
             connection = engine.connect()
         try:
-            with connection.begin():
+            with translated(shown), connection.begin():
                 yield Snapshot(connection, shown)
         finally:
             connection.close()
@@ -198,15 +207,7 @@ def _prepare_postgres(connection: Any, _: Any) -> None:
         connection.adapters.register_loader(kind, TextLoader)
     connection.read_only = True
     with connection.cursor() as cursor:
-        # Digests are of texts, which these settings write.
-        for setting in (
-            "client_encoding = 'UTF8'",
-            "TimeZone = 'UTC'",
-            "DateStyle = 'ISO'",
-            "IntervalStyle = 'postgres'",
-            "bytea_output = 'hex'",
-            "extra_float_digits = 1",
-        ):
+        for setting in SETTINGS:
             cursor.execute(f"SET {setting}")
     connection.commit()
 

@@ -16,7 +16,7 @@ from tidemill.cells import CellFaults
 from tidemill.conventions import NumberConvention
 from tidemill.spelling import category
 
-__all__ = ["column_of_cells", "has_no_text"]
+__all__ = ["column_of_arrow", "column_of_cells", "has_no_text"]
 
 _TYPED = {
     "bool": pa.bool_(),
@@ -48,17 +48,24 @@ def column_of_cells(
     >>> column_of_cells(["7.50", "NaN", "100"], "numeric")[0].to_pylist()
     ['7.5', None, '100']
     """
-    if kind in _TYPED:
-        return pa.array(cells, _TYPED[kind]), None
-    if kind == "numeric":
-        return _shortest(pa.array(cells, pa.string())), None
     if kind:
-        return pa.array(cells, pa.string()), None
+        return column_of_arrow(pa.array(cells, _TYPED.get(kind, pa.string())), kind), None
     faulty = [row for row, cell in enumerate(cells) if has_no_text(cell)]
     texts = [None if has_no_text(cell) else _text(cell, convention) for cell in cells]
     shown = [repr(cells[row])[:_MAX_SHOWN] for row in faulty]
     faults = CellFaults(np.array(faulty, np.int64), shown) if faulty else None
     return pa.array(texts, pa.string()), faults
+
+
+def column_of_arrow(cells: pa.Array, kind: str) -> pa.Array:
+    """The column as all formats have it: whole numbers of 64 bits, ``numeric`` as short texts.
+
+    >>> column_of_arrow(pa.array([1, None], pa.int16()), "int2").type
+    DataType(int64)
+    """
+    if kind == "numeric":
+        return _shortest(cells)
+    return cells.cast(_TYPED.get(kind, pa.string()))
 
 
 def has_no_text(cell: Any) -> bool:

@@ -49,12 +49,14 @@ class SqlColumn:
     plain: str = ""
 
     def ordered(self, snapshot: Snapshot) -> str:
-        """The column as it stands in an order or a comparison: the same in each database.
+        """The column of ``t`` as it stands in an order or a comparison: the same in each database.
+
+        A bare name would be that of a column of the result, where it has one of that name.
 
         Texts are ordered by their code points. As their own collation orders them, two may be
         equal that are not the same, and the next release of a library may order them otherwise.
         """
-        quoted = snapshot.quoted(self.written)
+        quoted = f"t.{snapshot.quoted(self.written)}"
         if snapshot.dialect == "sqlite":
             return f"{quoted} COLLATE BINARY"
         return f'{quoted} COLLATE "C"' if self.kind in _COLLATED else quoted

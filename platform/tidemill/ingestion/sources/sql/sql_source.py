@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.cells import CellFaults
 from tidemill.config import DatasetConfig
 from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.errors import SourceEmpty, SourceUnreadable
@@ -18,7 +19,7 @@ from tidemill.ingestion.sources.column_names import require_columns, with_writte
 from tidemill.ingestion.sources.sql.relation import NamedRange, Relation
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
 from tidemill.ingestion.sources.sql.sql_address import SqlAddress
-from tidemill.ingestion.sources.sql.sql_cells import column_of_cells, has_no_text
+from tidemill.ingestion.sources.sql.sql_cells import column_of_arrow, column_of_cells, has_no_text
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
 from tidemill.ingestion.sources.typed_columns import FLOAT32_HOLDS, typed_column
@@ -134,16 +135,17 @@ class SqlSource:
                 )
             kinds = {column.name: column.kind for column in relation.columns}
             require_columns(names, kinds, split.address)
+            if relation.dialect == "postgresql":
+                tables = relation.tables(names, place.keys, rows=asked.batch_rows, most=most)
+                batches = (_of_arrow(table, names, kinds) for table in tables)
+            else:
+                records = relation.batches(names, place.keys, rows=asked.batch_rows, most=most)
+                batches = (_of_cells(batch, names, kinds, asked) for batch in records)
             begin = 0
-            for batch in relation.batches(names, place.keys, rows=asked.batch_rows, most=most):
-                columns, faults = {}, {}
-                for name, cells in zip(names, zip(*batch, strict=True), strict=True):
-                    convention = asked.conventions.get(name)
-                    columns[name], found = column_of_cells(cells, kinds[name], convention)
-                    if found is not None:
-                        faults[name] = found
-                yield RawBatch(columns, begin + np.arange(len(batch), dtype=np.int64), faults)
-                begin += len(batch)
+            for columns, faults in batches:
+                count = len(columns[names[0]])
+                yield RawBatch(columns, begin + np.arange(count, dtype=np.int64), faults)
+                begin += count
 
     def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
         """Nothing."""
@@ -191,6 +193,24 @@ class SqlSource:
             wide=largest > FLOAT32_HOLDS,
             note=_FILLED if column.kind == "bpchar" and _is_filled(values) else "",
         )
+
+
+def _of_arrow(
+    table: pa.Table, names: list[str], kinds: dict[str, str]
+) -> tuple[dict[str, pa.Array], dict[str, CellFaults]]:
+    cells = (column.combine_chunks() for column in table.columns)
+    return {n: column_of_arrow(c, kinds[n]) for n, c in zip(names, cells, strict=True)}, {}
+
+
+def _of_cells(
+    records: list[Record], names: list[str], kinds: dict[str, str], asked: RowsAsked
+) -> tuple[dict[str, pa.Array], dict[str, CellFaults]]:
+    columns, faults = {}, {}
+    for name, cells in zip(names, zip(*records, strict=True), strict=True):
+        columns[name], found = column_of_cells(cells, kinds[name], asked.conventions.get(name))
+        if found is not None:
+            faults[name] = found
+    return columns, faults
 
 
 _FILLED = (
