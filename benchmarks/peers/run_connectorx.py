@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-import connectorx
+from benchmarks.peers.stopwatch import Stopwatch
 
 
 def main(address: str) -> None:
     database, _, table = address.partition("#")
+    watch = Stopwatch()
+    import connectorx
+    import pyarrow  # noqa: F401 - as connectorx does when it is needed
+
+    watch.imported()
     read = connectorx.read_sql(database, f"SELECT * FROM {table}", return_type="arrow")
-    print(json.dumps({"rows": read.num_rows, "bytes": read.nbytes}))
+    watch.tell(rows=read.num_rows)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Stopwatch:
         self._imported = time.perf_counter()
         self._cpu = time.process_time()
 
-    def tell(self, accused: Iterable[str]) -> None:
+    def tell(self, accused: Iterable[str] = (), **more: float) -> None:
         """Print the run as one line of JSON; memory is the process's high-water mark."""
         seconds, cpu = time.perf_counter() - self._imported, time.process_time() - self._cpu
         status = Path("/proc/self/status").read_text()
@@ -30,5 +30,6 @@ class Stopwatch:
             "import_seconds": self._imported - self._started,
             "peak_memory_bytes": peak,
             "accused": sorted(accused),
+            **more,
         }
         print(json.dumps(document))
