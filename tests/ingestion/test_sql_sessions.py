@@ -10,11 +10,12 @@ import psycopg
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from tests.ingestion.databases import numbered
 
 from tidemill.contracts import RowsAsked
 from tidemill.errors import ServiceUnavailable, SourceMissing, SourceUnreadable
-from tidemill.ingestion.sources.sql.snapshot import open_snapshot
+from tidemill.ingestion.sources.sql.snapshot import open_snapshot, require_version
 
 SETTINGS = {
     "TimeZone": "'Asia/Kolkata'",
@@ -64,6 +65,14 @@ def test_nothing_is_written_in_sqlite(sqlite_base):
         pytest.raises(sa.exc.OperationalError, match="readonly"),
     ):
         snapshot.connection.exec_driver_sql("DELETE FROM t")
+
+
+def test_a_server_that_is_too_old_is_told():
+    """It has not the functions that name rows."""
+    dialect = postgresql.dialect()
+    dialect.server_version_info = (13, 22)
+    with pytest.raises(SourceUnreadable, match="is PostgreSQL 13, and 14"):
+        require_version(dialect, "postgresql://tide@host/base")
 
 
 def test_a_file_that_another_program_holds_is_told(sqlite_base):

@@ -25,10 +25,10 @@ _CUT_BY = (
 )
 """Types of PostgreSQL's of which a text gives each value back, and compares as the value does."""
 _NAME = (
-    "count(*), coalesce(sum(hashtextextended(line, 0)), 0)::text, "
-    "coalesce(sum(octet_length(line)), 0)::bigint"
+    "count(*), coalesce(sum(hash_record_extended(line, 0)), 0)::text, "
+    "coalesce(sum(pg_column_size(line)), 0)::bigint"
 )
-"""Of rows of PostgreSQL's as texts: how many, the sum of their hashes, their bytes."""
+"""Of rows of PostgreSQL's: how many, the sum of their hashes, their bytes."""
 _LONGEST_BOUND = 500
 """Characters of a key that may begin a range: it stands in the address."""
 
@@ -148,7 +148,7 @@ class Relation:
         key = column.ordered(self._snapshot)
         number = f"width_bucket({key}, CAST(:firsts AS {column.kind}[]))"
         found = self._snapshot.records(
-            f"SELECT number, {_NAME} FROM (SELECT {number} AS number, (t.*)::text AS line "
+            f"SELECT number, {_NAME} FROM (SELECT {number} AS number, {self._line()} AS line "
             f"FROM {self._from} OFFSET 0) AS u GROUP BY number ORDER BY number",
             {"firsts": [keys.first for keys in ranges]},
         )
@@ -165,8 +165,8 @@ class Relation:
         """
         where, given = self._where(keys)
         if self.dialect == "postgresql":
-            # Without OFFSET each row would be written as text once for each sum.
-            lines = f"SELECT (t.*)::text AS line FROM {self._from}{where} OFFSET 0"
+            # Without OFFSET each row would be made once for each sum.
+            lines = f"SELECT {self._line()} AS line FROM {self._from}{where} OFFSET 0"
             found = self._snapshot.records(f"SELECT {_NAME} FROM ({lines}) AS u", given)
             ((rows, total, size),) = found
             return self._said(rows, total), size, rows
@@ -178,6 +178,10 @@ class Relation:
             size += len(text)
             rows += len(batch)
         return digest.hexdigest(), size, rows
+
+    def _line(self) -> str:
+        """A row of PostgreSQL's, of which two that are not the same do not hash alike."""
+        return f"ROW({', '.join(column.hashed(self._snapshot) for column in self.columns)})"
 
     def _said(self, rows: int, total: str) -> str:
         said = f"{[(c.written, c.kind) for c in self.columns]} {rows} {total}"

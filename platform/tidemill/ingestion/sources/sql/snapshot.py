@@ -18,9 +18,9 @@ from tidemill.errors import (
 from tidemill.storage import SourceFiles
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection, Engine
+    from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
-__all__ = ["SETTINGS", "Snapshot", "open_snapshot"]
+__all__ = ["SETTINGS", "Snapshot", "open_snapshot", "require_version"]
 
 Record = Sequence[Any]
 
@@ -35,6 +35,7 @@ SETTINGS = (
 """Of a session of PostgreSQL's: digests are of texts, which these settings write."""
 _TOLD_AS_TEXT = ("numeric", "date", "timestamp", "timestamptz", "uuid")
 """Of PostgreSQL: what Python's own types do not hold whole (infinity, years before 1)."""
+_OLDEST_POSTGRES = (14,)
 _AWAY = ("08", "57", "53")
 """Classes of SQLSTATE: the connection, the operator's intervention, too few resources."""
 
@@ -121,18 +122,37 @@ def open_snapshot(database: str, root: Path, named: str = "dataset.source") -> I
         If its driver is not installed.
     ServiceUnavailable
         If it does not answer.
+    SourceUnreadable
+        If it is older than PostgreSQL 14.
     """
     engine, shown = _engine(database, root, named)
     try:
         with translated(shown):
             connection = engine.connect()
         try:
+            require_version(connection.dialect, shown)
             with translated(shown), connection.begin():
                 yield Snapshot(connection, shown)
         finally:
             connection.close()
     finally:
         engine.dispose()
+
+
+def require_version(dialect: Dialect, shown: str) -> None:
+    """Older ones do not hash rows.
+
+    Raises
+    ------
+    SourceUnreadable
+    """
+    version = dialect.server_version_info or _OLDEST_POSTGRES
+    if dialect.name == "postgresql" and version < _OLDEST_POSTGRES:
+        raise SourceUnreadable(
+            f"{shown} is PostgreSQL {version[0]}, and 14 is the oldest that is read",
+            remedy="copy the table to a newer server, or to files: psql -c "
+            "'\\copy TABLE TO table.csv CSV HEADER'",
+        )
 
 
 def _engine(database: str, root: Path, named: str) -> tuple[Engine, str]:

@@ -61,6 +61,19 @@ class SqlColumn:
             return f"{quoted} COLLATE BINARY"
         return f'{quoted} COLLATE "C"' if self.kind in _COLLATED else quoted
 
+    def hashed(self, snapshot: Snapshot) -> str:
+        """The column of ``t`` as it stands in a row that PostgreSQL hashes.
+
+        Its hash of a number is that of all ways to write it; that of a text ignores what the
+        column's collation or the type of blank-filled texts does, unless told not to.
+        """
+        quoted = f"t.{snapshot.quoted(self.written)}"
+        if self.kind in _PLAIN:
+            return quoted
+        if self.kind == "bpchar":
+            return f"bpcharsend({quoted})"
+        return f'CAST({quoted} AS text) COLLATE "C"'
+
 
 def columns_of(
     snapshot: Snapshot, address: SqlAddress, clause: str, *, query: bool
