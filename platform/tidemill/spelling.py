@@ -61,6 +61,9 @@ _MICROS = pa.timestamp("us")
 _TRUTH_LENGTHS = (4, 5)
 
 _FEW = 8
+_HEAD = 1000
+_POWERS = 10.0 ** np.arange(23)
+_UNITS = tuple(10.0**decimals for decimals in (0, 1, 2, 3, 4, 6))
 
 _MOMENT = (
     r"^(?P<day>\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))"
@@ -182,6 +185,24 @@ def missing_of(texts: pa.Array, missing_values: Collection[str]) -> pa.Array:
     return pc.if_else(pc.is_valid(texts), absent, None)
 
 
+def _are_decimals(values: npt.NDArray[np.float64], unit: float) -> npt.NDArray[np.bool_]:
+    """Decimals further apart than floats: the shortest text of the nearest is that decimal."""
+    scaled = np.rint(values * unit)
+    found: npt.NDArray[np.bool_] = scaled / unit == values
+    found &= np.abs(scaled) < 2.0**23
+    return found
+
+
+def _may_be_short(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which may be decimals of nine digits, as many as the text of a float32 has; none is 0."""
+    shift = 9 - np.floor(np.log10(np.abs(values)))
+    known = np.abs(shift) < len(_POWERS)  # these powers are exact
+    power = _POWERS[np.where(known, np.abs(shift), 0).astype(np.int64)]
+    nearest = np.where(shift < 0, np.rint(values / power) * power, np.rint(values * power) / power)
+    may: npt.NDArray[np.bool_] = ~known | (nearest == values)
+    return may
+
+
 def fits_float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Whether the shortest text of the nearest float32 is the number, (rows,) bool; NaN does.
 
@@ -195,15 +216,19 @@ def fits_float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
             shortest = [float(str(number)) for number in narrow]
             fits |= (np.array(shortest, np.float64) == values) & np.isfinite(narrow)
             return fits
-        for decimals in (0, 1, 2, 3, 4, 6):
+        # Most columns have so many decimals, or fewer, as their first numbers.
+        head = values[:_HEAD]
+        units = sorted(
+            _UNITS, key=lambda unit: not (_are_decimals(head, unit) | fits[:_HEAD]).all()
+        )
+        fits |= _are_decimals(values, units[0])
+        for unit in units[1:]:
             rest = np.flatnonzero(~fits)
             if not len(rest):
                 return fits
-            # Decimals further apart than floats: the shortest text of the nearest is that decimal.
-            unit = 10.0**decimals
-            scaled = np.rint(values[rest] * unit)
-            fits[rest] = (np.abs(scaled) < 2.0**23) & (scaled / unit == values[rest])
-    rest = np.flatnonzero(~fits & np.isfinite(narrow))
+            fits[rest] = _are_decimals(values[rest], unit)
+        rest = np.flatnonzero(~fits & np.isfinite(narrow))
+        rest = rest[_may_be_short(values[rest])]
     if len(rest):
         texts = pa.array(narrow[rest], pa.float32()).cast(pa.string())
         fits[rest] = texts.cast(pa.float64()).to_numpy(zero_copy_only=False) == values[rest]
