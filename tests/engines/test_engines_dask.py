@@ -10,6 +10,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import dask
 import pytest
 
 from tidemill.engines import open_engine
@@ -23,7 +24,7 @@ from tidemill.errors import (
 )
 from tidemill.settings import Settings
 from tidemill.testing.bad_engines import BAD_ENGINES
-from tidemill.testing.engine_items import square
+from tidemill.testing.engine_items import CountedConstant, arrivals, square
 from tidemill.testing.engines import EngineContract
 
 #: What Dask could break most easily, and what costs little; the rest is for make test-all.
@@ -106,6 +107,29 @@ def test_two_items_are_begun_at_once_by_two_workers(shared, tmp_path):
         assert time.monotonic() < ends
     work = partial(_meet, tmp_path, bytes(30_000_000))
     assert shared.map(work, (0, 1), label="meet") == [True, True]
+
+
+def _arrivals(constant: CountedConstant, number: int) -> int:
+    time.sleep(0.3)
+    return arrivals(constant, number)
+
+
+@pytest.mark.slow
+def test_a_function_that_dask_took_away_is_not_unpacked_again():
+    """It takes what nobody needs for a while from a worker, and brings it when it is needed."""
+
+    def now_and_then():
+        for number in range(12):
+            time.sleep(0.5)
+            yield number
+
+    with (
+        dask.config.set({"distributed.scheduler.active-memory-manager.interval": "100ms"}),
+        open_engine(Settings(engine="dask", workers=3)) as engine,
+    ):
+        work = partial(_arrivals, CountedConstant())
+        found = [count for _, count in engine.stream(work, now_and_then(), label="arrivals")]
+    assert found == [1] * 12
 
 
 @pytest.mark.slow

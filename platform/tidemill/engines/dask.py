@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import pickle
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import dask
 import distributed
-from distributed.utils import get_ip
+from distributed.utils import get_ip, get_mp_context
 from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
@@ -29,6 +30,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MIB = 1 << 20
+_OWN = {
+    "distributed.worker.multiprocessing-method": "forkserver",
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
+"""Of an own cluster: modules are imported once for all workers, and nobody looks at profiles."""
 _LIBRARIES_MIB = 384
 """What a worker's process holds with the libraries of all stages and a batch of rows."""
 
@@ -56,7 +65,8 @@ class DaskEngine(AheadEngine):
     Notes
     -----
     Memory of the caller: :data:`~tidemill.contracts.AHEAD` results a worker. Of the scheduler:
-    the functions of the maps that run, and the items handed out.
+    the functions of the maps that run, and the items handed out. Of a worker: what the function
+    needs, with the two functions that it had last.
     """
 
     def __init__(
@@ -103,7 +113,7 @@ class DaskEngine(AheadEngine):
         name = f"{label.replace(' ', '-')}-{uuid.uuid4().hex[:12]}"
         # A task of its own: a worker fetches it once, and where all that have it are gone it is
         # made again from these bytes.
-        shipped = client.submit(_Function, pickle.dumps(function), key=f"{name}-function")
+        shipped = client.submit(_Function, name, pickle.dumps(function), key=f"{name}-function")
         # Dask gives a task to a worker that has what it needs, so all would go where the function
         # is; the first of each worker is given to it, the least busy one first.
         places = iter(self._least_busy())
@@ -199,6 +209,10 @@ class DaskEngine(AheadEngine):
         # Functions come with what is bound to them.
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"})
         if self._address is None:
+            dask.config.set(_OWN)
+            context = multiprocessing.get_context("forkserver")
+            get_mp_context()  # sets modules of its own, once
+            context.set_forkserver_preload(["distributed", *self._preload])
             # A client without an address starts a cluster, and ends it when it is closed.
             return distributed.Client(
                 n_workers=self._least,
@@ -222,20 +236,28 @@ class DaskEngine(AheadEngine):
             ) from exc
 
 
-class _Function:
-    """A function on its way: unpacked once in each worker that runs it."""
+_unpacked: dict[str, Callable[[Any], Any]] = {}
+"""The functions that this worker had last, by name: those of the map that runs, and of another."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._function: Callable[[Any], Any] | None = None
+
+class _Function:
+    """A function on its way: unpacked once in each worker that runs it.
+
+    Dask takes it away from a worker that has no item of the map for a while, and brings it again.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self._name, self._content = name, content
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Function, (self._content,)
+        return _Function, (self._name, self._content)
 
     def __call__(self, item: Any) -> Any:
-        if self._function is None:
-            self._function = pickle.loads(self._content)  # noqa: S301 - of this cluster's client
-        return self._function(item)
+        if self._name not in _unpacked:
+            for oldest in list(_unpacked)[:-1]:
+                del _unpacked[oldest]
+            _unpacked[self._name] = pickle.loads(self._content)  # noqa: S301 - of our own client
+        return _unpacked[self._name](item)
 
 
 def _run(function: _Function, item: Any, item_bytes: int | None) -> Any:
