@@ -49,7 +49,7 @@ def password_problem(address: str) -> str | None:
     if scheme is None:
         return None
     behind, database = address[scheme.end() :], is_database(address.strip())
-    remedy = _OF_FILES if re.match(r"\s*(https?|s3|gs|abfss?)://", address) else _REMEDY
+    remedy = next((r for scheme, r in _REMEDIES.items() if re.match(scheme, address)), _REMEDY)
     if _holds_password(behind) or (_WITHOUT_USERS.match(address) and _USER.match(behind)):
         return f"an address with a password in it: {remedy}"
     options = unquote(behind.partition("#")[0].partition("?")[2])
@@ -96,6 +96,14 @@ _OF_FILES = (
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; of gs:// in GOOGLE_APPLICATION_CREDENTIALS; of "
     "abfs:// in AZURE_STORAGE_ACCOUNT_KEY; of https:// in ~/.netrc; or fetch the file and name that"
 )
+_OF_MYSQL = (
+    "leave it out: it is found in the environment, in the variable MYSQL_PWD, or in ~/.my.cnf "
+    "(password=... below [client])"
+)
+_REMEDIES = {
+    r"\s*(https?|s3|gs|abfss?)://": _OF_FILES,
+    r"\s*(mysql|mariadb)(\+\w+)?://": _OF_MYSQL,
+}
 _REMEDY = (
     "leave it out, and let the client find it in the environment: PostgreSQL's in the variable "
     "PGPASSWORD, in ~/.pgpass or in the file that PGPASSFILE names"

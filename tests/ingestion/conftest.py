@@ -1,14 +1,15 @@
-"""One PostgreSQL and one server of S3 for the room, and empty databases."""
+"""One PostgreSQL, one MariaDB and one server of S3 for the room, and empty databases."""
 
 from __future__ import annotations
 
 import pytest
 from tests.ingestion.databases import Database
+from tests.ingestion.mariadb import mariadb
 
 from tidemill.testing.file_servers import s3_files
 from tidemill.testing.postgres import postgres
 
-__all__ = ["postgres", "s3_files"]
+__all__ = ["mariadb", "postgres", "s3_files"]
 
 
 @pytest.fixture
@@ -25,7 +26,13 @@ def sqlite_base(tmp_path):
     return Database(f"sqlite:///{place}", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
+def mariadb_base(mariadb, tmp_path):
+    """A database of the room's server, which asks for no password."""
+    return Database(mariadb.new_database(), tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("mariadb", marks=pytest.mark.slow)])
 def base(request):
     """An empty database of each kind."""
     return request.getfixturevalue(f"{request.param}_base")

@@ -22,9 +22,12 @@ class Database:
     def __init__(self, url, root):
         self.url, self.root = url, root
         self.engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        self.kind = self.engine.dialect.name
 
     def run(self, *statements):
         with self.engine.begin() as connection:
+            if self.kind == "mysql":
+                connection.exec_driver_sql("SET sql_mode = 'ANSI'")
             for statement in statements:
                 connection.exec_driver_sql(statement)
 

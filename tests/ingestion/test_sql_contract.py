@@ -1,4 +1,4 @@
-"""The contract of sources, kept by tables of SQLite and of a real PostgreSQL."""
+"""The contract of sources, kept by tables of SQLite, a real PostgreSQL and a real MariaDB."""
 
 from __future__ import annotations
 
@@ -61,3 +61,13 @@ class TestPostgres(OfATable):
     def base(self, postgres):
         """A database of the room's server, which asks for no password."""
         self.url = postgres.new_database().replace("tide:tide@", "tide@")
+
+
+@pytest.mark.slow
+class TestMariaDB(OfATable):
+    """MariaDB keeps the contract."""
+
+    @pytest.fixture(autouse=True)
+    def base(self, mariadb):
+        """A database of the room's server, which asks for no password."""
+        self.url = mariadb.new_database()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
 from tidemill.ingestion.sources.sql.arrow_rows import arrow_rows, as_arrow
+from tidemill.ingestion.sources.sql.mysql_session import MYSQL, as_cell, mysql_primary
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
 from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn, columns_of
@@ -79,6 +81,7 @@ class Relation:
         self._from, primary, query = _clause(snapshot, address, named)
         self.columns = columns_of(snapshot, address, self._from, query=query)
         self._written = {column.name: column.written for column in self.columns}
+        self._kinds = {column.name: column.kind for column in self.columns}
         by_written = {column.written: column for column in self.columns}
         keyed = [by_written[name] for name in primary if name in by_written]
         order = keyed or sorted(
@@ -171,7 +174,8 @@ class Relation:
             ((rows, total, size),) = found
             return self._said(rows, total), size, rows
         digest, size, rows = sha256(repr([c.written for c in self.columns]).encode()), 0, 0
-        sql = f"SELECT * FROM {self._from}{where} ORDER BY {self._order}"
+        cells = ", ".join(self._cell(column.name) for column in self.columns)
+        sql = f"SELECT {cells} FROM {self._from}{where} ORDER BY {self._order}"
         for batch in self._snapshot.batches(sql, given, rows=_DIGEST_ROWS):
             text = repr([tuple(record) for record in batch]).encode()
             digest.update(text)
@@ -191,15 +195,14 @@ class Relation:
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
     ) -> Iterator[list[Record]]:
         """Yield the records of a range in their order, ``rows`` at a time, ``most`` at most."""
-        sql, given = self._selected([self._quoted(name) for name in names], keys, most)
+        sql, given = self._selected([self._cell(name) for name in names], keys, most)
         return self._snapshot.batches(sql, given, rows=rows)
 
     def tables(
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
     ) -> Iterator[pa.Table]:
         """The same of PostgreSQL, as Arrow."""
-        kinds = {column.name: column.kind for column in self.columns}
-        asked = [as_arrow(self._quoted(name), kinds[name]) for name in names]
+        asked = [as_arrow(self._quoted(name), self._kinds[name]) for name in names]
         sql, given = self._selected(asked, keys, most)
         return arrow_rows(self._snapshot, sql, given, rows=rows)
 
@@ -207,7 +210,7 @@ class Relation:
         """The largest magnitude in columns of whole numbers; 0 where there is none."""
         if not names:
             return {}
-        quoted = [self._quoted(name) for name in names]
+        quoted = [self._cell(name) for name in names]
         ends = ", ".join(f"min({name}), max({name})" for name in quoted)
         (found,) = self._snapshot.records(f"SELECT {ends} FROM {self._from}")
         pairs = zip(names, found[::2], found[1::2], strict=True)
@@ -223,6 +226,11 @@ class Relation:
 
     def _quoted(self, name: str) -> str:
         return self._snapshot.quoted(self._written[name])
+
+    def _cell(self, name: str) -> str:
+        """A column such that what comes is its value."""
+        quoted = self._quoted(name)
+        return as_cell(quoted, self._kinds[name]) if self.dialect in MYSQL else quoted
 
     def _of_one_type(self, key: str) -> bool:
         """Whether all keys of SQLite, which declares no types, are whole numbers, or all texts."""
@@ -241,12 +249,19 @@ class Relation:
         key = self._key.ordered(self._snapshot)
         end = "<=" if keys.closed else "<"
         return f" WHERE {key} >= :first AND {key} {end} :last", {
-            "first": keys.first,
-            "last": keys.last,
+            "first": self._given(keys.first),
+            "last": self._given(keys.last),
         }
+
+    def _given(self, bound: int | str) -> Any:
+        """A bound as its driver takes it: to MySQL a decimal number in quotes is a fraction."""
+        exact = self.dialect in MYSQL and self._key is not None and self._key.kind == "numeric"
+        return Decimal(bound) if exact else bound
 
 
 def _bound(key: Any) -> int | str:
+    if isinstance(key, bytes):  # texts of MySQL's as they are ordered
+        return key.decode()
     return key if isinstance(key, int) else str(key)
 
 
@@ -258,9 +273,13 @@ def _clause(snapshot: Snapshot, address: SqlAddress, named: str) -> tuple[str, l
         inspector = inspect(snapshot.connection)
         for schema, table in _places(address.relation):
             if inspector.has_table(table, schema=schema):
-                primary = inspector.get_pk_constraint(table, schema=schema)
+                if snapshot.dialect in MYSQL:
+                    primary = mysql_primary(snapshot.connection, table, schema, named)
+                else:
+                    found = inspector.get_pk_constraint(table, schema=schema)
+                    primary = list(found.get("constrained_columns") or [])
                 quoted = ".".join(snapshot.quoted(n) for n in (schema, table) if n is not None)
-                return f"{quoted} AS t", list(primary.get("constrained_columns") or []), False
+                return f"{quoted} AS t", primary, False
         if address.reads_as_query:
             return f"({escaped(address.relation)}\n) AS t", [], True
         there = sorted([*inspector.get_table_names(), *inspector.get_view_names()])

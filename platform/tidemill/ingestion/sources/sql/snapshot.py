@@ -15,6 +15,12 @@ from tidemill.errors import (
     SourceUnreadable,
     TidemillError,
 )
+from tidemill.ingestion.sources.sql.mysql_session import (
+    MYSQL,
+    mysql_engine,
+    mysql_fault,
+    mysql_fields,
+)
 from tidemill.storage import SourceFiles
 
 if TYPE_CHECKING:
@@ -33,6 +39,7 @@ SETTINGS = (
     "extra_float_digits = 1",
 )
 """Of a session of PostgreSQL's: digests are of texts, which these settings write."""
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 _TOLD_AS_TEXT = ("numeric", "date", "timestamp", "timestamptz", "uuid")
 """Of PostgreSQL: what Python's own types do not hold whole (infinity, years before 1)."""
 _OLDEST_POSTGRES = (14,)
@@ -88,14 +95,18 @@ class Snapshot:
         return [record for batch in self.batches(sql, given, rows=1000) for record in batch]
 
     def described(self, sql: str) -> list[tuple[str, Any]]:
-        """The columns of a statement: each name, and the driver's code of its type."""
+        """The columns of a statement: each name, and the driver's word for its type."""
         import sqlalchemy as sa
 
         with translated(self.shown):
             found = self.connection.execute(sa.text(sql))
-            columns = found.cursor.description
+            names = [str(name) for name, *_ in found.cursor.description]
+            if self.dialect in MYSQL:
+                types = mysql_fields(found.cursor)
+            else:
+                types = [code for _, code, *_ in found.cursor.description]
             found.close()
-        return [(str(name), code) for name, code, *_ in columns]
+        return list(zip(names, types, strict=True))
 
 
 def escaped(sql: str) -> str:
@@ -166,6 +177,8 @@ def _engine(database: str, root: Path, named: str) -> tuple[Engine, str]:
             engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", lambda one: one.exec_driver_sql("BEGIN"))
+        elif url.get_backend_name() in MYSQL:
+            engine = mysql_engine(url, named)
         else:
             engine = sa.create_engine(
                 url, poolclass=sa.pool.NullPool, isolation_level="REPEATABLE READ"
@@ -182,7 +195,8 @@ def _engine(database: str, root: Path, named: str) -> tuple[Engine, str]:
             "sqlite:///FILE#TABLE",
         ) from exc
     except ModuleNotFoundError as exc:
-        package = "tidemill[postgres]" if database.startswith("postgresql") else exc.name
+        extra = next((e for name, e in _EXTRAS.items() if database.startswith(name)), None)
+        package = f"tidemill[{extra}]" if extra else exc.name
         raise DependencyMissing(
             f"{named}: the driver {exc.name!r} of this database is not installed",
             remedy=f"install {package}",
@@ -260,6 +274,8 @@ def _is_of_a_driver(exc: Exception) -> bool:
 
 
 def _translated(original: Any, shown: str) -> TidemillError:
+    if fault := mysql_fault(original, shown, _CORRECT):
+        return fault
     state = str(getattr(original, "sqlstate", None) or "")
     text = str(original).strip().partition("\n")[0]
     sqlite = getattr(original, "sqlite_errorcode", None)

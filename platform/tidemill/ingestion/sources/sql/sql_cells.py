@@ -23,6 +23,7 @@ _TYPED = {
     "int2": pa.int64(),
     "int4": pa.int64(),
     "int8": pa.int64(),
+    "bit": pa.int64(),
     "float4": pa.float32(),
     "float8": pa.float64(),
 }

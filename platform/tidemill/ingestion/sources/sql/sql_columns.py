@@ -8,6 +8,7 @@ from typing import Any
 
 from tidemill.errors import SchemaMismatch
 from tidemill.ingestion.sources.column_names import unique_names
+from tidemill.ingestion.sources.sql.mysql_session import MYSQL, mysql_kinds
 from tidemill.ingestion.sources.sql.snapshot import Snapshot, escaped
 from tidemill.ingestion.sources.sql.sql_address import SqlAddress
 
@@ -59,6 +60,9 @@ class SqlColumn:
         quoted = f"t.{snapshot.quoted(self.written)}"
         if snapshot.dialect == "sqlite":
             return f"{quoted} COLLATE BINARY"
+        if snapshot.dialect in MYSQL:  # all its collations but a few take no notice of blanks
+            in_utf8 = f"CAST(CONVERT({quoted} USING utf8mb4) AS BINARY)"
+            return in_utf8 if self.plain == "text" else quoted
         return f'{quoted} COLLATE "C"' if self.kind in _COLLATED else quoted
 
     def hashed(self, snapshot: Snapshot) -> str:
@@ -114,6 +118,8 @@ def _as_queried(snapshot: Snapshot, address: SqlAddress, written: list[str]) -> 
 
 def _kinds(snapshot: Snapshot, codes: list[Any]) -> list[tuple[str, str]]:
     """The type of each column and the plain type that it is, where the database declares them."""
+    if snapshot.dialect in MYSQL:
+        return mysql_kinds(codes)
     if snapshot.dialect != "postgresql":
         return [("", "")] * len(codes)
     found = snapshot.records(
