@@ -13,6 +13,7 @@ from pathlib import Path
 import dask
 import pytest
 
+import tidemill
 from tidemill.engines import open_engine
 from tidemill.engines.dask import DaskEngine
 from tidemill.errors import (
@@ -289,6 +290,50 @@ def test_a_worker_elsewhere_without_the_store_is_refused(dask_cluster, tmp_path)
         cluster.add_worker("--no-nanny")
         with open_engine(settings, store=str(store)) as engine:
             assert engine.map(partial(_slowly, marks), [1, 2], label="marks") == [1, 2]
+
+
+OURS = Path(tidemill.__file__).parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (
+            [path for path in OURS.iterdir() if path.name[:2] != "__"],
+            rf"has tidemill 0\.0\.9, and its caller has tidemill {tidemill.__version__}$",
+        ),
+        ([OURS / "errors.py"], r"a worker has no module tidemill\.engines, and its caller has one"),
+    ],
+    ids=["another version", "one without engines"],
+)
+def test_a_worker_of_another_version_is_refused(dask_cluster, tmp_path, parts, told):
+    """Before it works on anything, alone and beside one of ours, and with what to do."""
+    marks, other = tmp_path / "marks", tmp_path / "other" / "tidemill"
+    marks.mkdir()
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    for part in parts:
+        (other / part.name).symlink_to(part)
+    with (
+        dask_cluster(0) as cluster,
+        open_engine(Settings(engine=f"dask://{cluster.address}", workers=1)) as engine,
+    ):
+        cluster.add_worker("--no-nanny", through=["env", f"PYTHONPATH={other.parent}"])
+        with pytest.raises(UsageError, match=told) as caught:
+            engine.map(partial(_slowly, marks), range(40), label="alone")
+        assert "start workers with the Python and packages of the caller" in caught.value.remedy
+        assert not list(marks.iterdir())
+        cluster.add_worker("--no-nanny")
+        ends = time.monotonic() + 60
+        while engine.workers < 2:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        with pytest.raises(UsageError, match=told):
+            engine.map(partial(_slowly, marks), range(40), label="beside")
+        assert f"{cluster.workers[0].pid}\n" not in [path.read_text() for path in marks.iterdir()]
+        os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+        assert engine.map(partial(_slowly, marks), [1, 2], label="gone") == [1, 2]
 
 
 def test_an_engine_that_takes_no_address_says_so():

@@ -1,7 +1,8 @@
-"""Workers that may be elsewhere look first whether they see the store, and tell what they cost."""
+"""Workers that may be elsewhere look at their versions and the store, and tell what they cost."""
 
 from __future__ import annotations
 
+import pickle
 import time
 from contextlib import closing
 from functools import partial
@@ -13,6 +14,7 @@ from tidemill.cli.running import show_summary
 from tidemill.contracts import Metered
 from tidemill.engines import LocalEngine, open_engine
 from tidemill.engines.elsewhere import ElsewhereEngine
+from tidemill.engines.same_versions import versions_here
 from tidemill.errors import StoreUnseen, UsageError
 from tidemill.pipeline import Quiet, RunSummary
 from tidemill.pipeline.advancing import measured
@@ -91,6 +93,48 @@ def test_an_engine_of_this_machine_pays_nothing(tmp_path):
         assert type(engine) is LocalEngine
 
 
+class Packing:
+    """An engine that sends its functions as bytes."""
+
+    def map(self, function, items, **more):
+        arrived = pickle.loads(pickle.dumps(function))
+        return [arrived(item) for item in items]
+
+
+class Unpackable:
+    """A function that a worker of these versions would fail to unpack."""
+
+    def __reduce__(self):
+        return divmod, (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "needed", "remedy"),
+    [
+        ("tidemill", "0.0.9", "install there tidemill 0.0.9"),
+        ("python", "3.10", "start workers with the Python and packages of the caller"),
+        ("numpy", "1.26.4", "numpy 1.26.4"),
+        ("lightgbm", "none", "lightgbm none"),
+    ],
+)
+def test_a_worker_of_other_versions_unpacks_nothing(name, needed, remedy):
+    """It says what it has and what it should have, before a function could fail to arrive."""
+    here = versions_here()
+    engine = ElsewhereEngine(Packing(), None, versions={**here, name: needed})
+    told = rf"a worker \(.+\) has {name} {here[name]}, and its caller has {name} {needed}$"
+    with pytest.raises(UsageError, match=told) as caught:
+        engine.map(Unpackable(), [1], label="nothing")
+    assert remedy in caught.value.remedy
+    assert caught.value.fields["needed"] == {name: needed}
+    with pytest.raises(ZeroDivisionError):
+        ElsewhereEngine(Packing(), None).map(Unpackable(), [1], label="nothing")
+    assert ElsewhereEngine(Packing(), None).map(square, [3], label="squares") == [9]
+
+
+def missing(name: str) -> int:
+    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def busy(megabytes: int) -> int:
     """Hold so many, and compute for a while."""
     held = b"x" * (megabytes << 20)
@@ -120,6 +164,25 @@ def refused(item: int) -> int:
     if item:
         raise UsageError(f"no {item}", remedy="give 0", item=item)
     return busy(item)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda engine, item: engine.map(missing, [item], label="missing"),
+        lambda engine, item: engine.fold(missing, [item], max, label="missing"),
+        lambda engine, item: list(engine.stream(missing, [item], label="missing")),
+    ],
+    ids=["map", "fold", "stream"],
+)
+def test_a_module_that_only_the_caller_has_is_told_as_the_workers(metered, work):
+    """The worker has older packages, or fewer; what is missing here too is no matter of it."""
+    with pytest.raises(UsageError, match=r"a worker has no module tidemill\.engines") as caught:
+        work(metered, "tidemill.engines")
+    assert "start workers with the Python and packages of the caller" in caught.value.remedy
+    for name in ("tidemill_of_nobody", "nobody.has.it", None):
+        with pytest.raises(ModuleNotFoundError, match="No module named"):
+            work(metered, name)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -22,7 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
 from tidemill.engines.attendance import LOOK_SECONDS, Attendance
+from tidemill.engines.shipping import kept_function
 from tidemill.errors import BudgetExceeded, ServiceUnavailable, UsageError, WorkerLost
+from tidemill.storage import hash_bytes
 
 __all__ = ["DaskEngine"]
 
@@ -111,9 +114,12 @@ class DaskEngine(AheadEngine):
     ) -> Iterator[Callable[[Item], Future[Result]]]:
         client = self._connected()
         name = f"{label.replace(' ', '-')}-{uuid.uuid4().hex[:12]}"
+        content = pickle.dumps(function)
+        packing = partial(_Call, hash_bytes(content), item_bytes)
         # A task of its own: a worker fetches it once, and where all that have it are gone it is
-        # made again from these bytes.
-        shipped = client.submit(_Function, name, pickle.dumps(function), key=f"{name}-function")
+        # made again. It stays bytes on its way.
+        shipped = client.submit(bytes, content, key=f"{name}-function")
+        del content
         # Dask gives a task to a worker that has what it needs, so all would go where the function
         # is; the first of each worker is given to it, the least busy one first.
         places = iter(self._least_busy())
@@ -122,10 +128,9 @@ class DaskEngine(AheadEngine):
             key = f"{name}-{uuid.uuid4().hex[:12]}"
             place = next(places, None)
             there = client.submit(
-                _run,
-                shipped,
-                item,
-                item_bytes,
+                pickle.loads,
+                packing(item).packed(),
+                buffers=[shipped],
                 key=key,
                 pure=False,
                 workers=place,
@@ -138,22 +143,25 @@ class DaskEngine(AheadEngine):
 
         try:
             yield hand_out
-        except distributed.KilledWorker as exc:
-            raise WorkerLost(
+        except (distributed.KilledWorker, CancelledError) as exc:
+            raise self._lost(exc, label) from exc
+        finally:
+            shipped.release()
+
+    def _lost(self, exc: BaseException, label: str) -> WorkerLost:
+        if isinstance(exc, distributed.KilledWorker):
+            return WorkerLost(
                 f"{label}: {exc.allowed_failures + 1} workers of the Dask cluster died at one "
                 f"item, the last of them {exc.last_worker.address}",
                 remedy="look at that worker's log; if it was killed for its memory, start workers "
                 "with more of it (dask worker ... --memory-limit 8GiB), fewer on a machine",
                 label=label,
-            ) from exc
-        except CancelledError as exc:
-            raise WorkerLost(
-                f"the Dask scheduler {self._place} went away during {label}: {exc}",
-                remedy="see that it runs (dask scheduler), then run the same command again",
-                label=label,
-            ) from exc
-        finally:
-            shipped.release()
+            )
+        return WorkerLost(
+            f"the Dask scheduler {self._place} went away during {label}: {exc}",
+            remedy="see that it runs (dask scheduler), then run the same command again",
+            label=label,
+        )
 
     def _first_done(self, waiting: Sequence[Future[Result]]) -> Future[Result]:
         # Not when the last one left: a cluster that nobody used may have sent its workers away.
@@ -236,37 +244,43 @@ class DaskEngine(AheadEngine):
             ) from exc
 
 
-_unpacked: dict[str, Callable[[Any], Any]] = {}
-"""The functions that this worker had last, by name: those of the map that runs, and of another."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An item on its way: unpacking it in a worker is its work, of which it has the result.
 
+    A worker ends at a message that names what it cannot import; of this one Dask knows no more
+    than ``pickle.loads``, which raises that in the task.
 
-class _Function:
-    """A function on its way: unpacked once in each worker that runs it.
-
-    Dask takes it away from a worker that has no item of the map for a while, and brings it again.
+    Parameters
+    ----------
+    name : str
+        The hash of the function.
+    item_bytes : int or None
+        What it needs.
+    item : object
     """
 
-    def __init__(self, name: str, content: bytes) -> None:
-        self._name, self._content = name, content
+    name: str
+    item_bytes: int | None
+    item: Any
+
+    def packed(self) -> bytes:
+        """It as bytes; the function's are the one buffer beside them."""
+        return pickle.dumps(self, protocol=5, buffer_callback=lambda _: None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Function, (self._name, self._content)
-
-    def __call__(self, item: Any) -> Any:
-        if self._name not in _unpacked:
-            for oldest in list(_unpacked)[:-1]:
-                del _unpacked[oldest]
-            _unpacked[self._name] = pickle.loads(self._content)  # noqa: S301 - of our own client
-        return _unpacked[self._name](item)
+        beside = pickle.PickleBuffer(b"")
+        return _run, (self.name, beside, pickle.dumps(self.item), self.item_bytes)
 
 
-def _run(function: _Function, item: Any, item_bytes: int | None) -> Any:
+def _run(name: str, content: bytes, item: bytes, item_bytes: int | None) -> Any:
     worker = distributed.get_worker()
     _refuse_threads(worker.state.nthreads)
     if item_bytes is not None and worker.memory_manager.memory_limit:
         _refuse_small(worker.memory_manager.memory_limit, item_bytes)
+    function = kept_function(name, lambda: content)
     with threadpool_limits(1):
-        return function(item)
+        return function(pickle.loads(item))  # noqa: S301 - of this cluster's client
 
 
 def _refuse_threads(threads: int) -> None:

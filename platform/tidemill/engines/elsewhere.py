@@ -1,4 +1,4 @@
-"""Workers that may be elsewhere: they look for the store of the work, and tell what it cost."""
+"""Workers that may be elsewhere: they look before they work, and tell what it cost."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from tidemill.contracts import Engine, Progress, WorkerCosts
+from tidemill.engines.same_versions import (
+    missing_modules_told,
+    require_same_versions,
+    versions_here,
+)
 from tidemill.engines.spending import Spending
 from tidemill.errors import IntegrityError, StorageFailed, StoreUnseen
 from tidemill.storage import open_store
@@ -54,10 +59,44 @@ class _Told(Generic[Result]):
     costs: WorkerCosts | None
 
 
-class ElsewhereEngine:
-    """An engine whose workers look for the store before they work, and tell what their work cost.
+@dataclass
+class _Telling(Generic[Item, Result]):
+    """A function on its way; a worker of other versions refuses before it unpacks it.
 
-    Each worker looks once, with the first item that it is handed. What an engine promises is
+    Parameters
+    ----------
+    versions : mapping of str to str
+        The caller's.
+    witness : _Witness or None
+    function : callable
+    """
+
+    versions: Mapping[str, str]
+    witness: _Witness | None
+    function: Callable[[Item], Result]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickle calls the first with the second, and only then unpacks the third.
+        return _arrived, (self.versions,), vars(self)
+
+    def __call__(self, item: Item) -> _Told[Result]:
+        if self.witness is not None:
+            _look_for(self.witness)
+        with Spending() as spending:
+            result = self.function(item)
+        return _Told(result, spending.costs)
+
+
+def _arrived(versions: Mapping[str, str]) -> _Telling[Any, Any]:
+    require_same_versions(versions)
+    return _Telling.__new__(_Telling)
+
+
+class ElsewhereEngine:
+    """An engine whose workers look around before they work, and tell what their work cost.
+
+    A worker compares its versions with the caller's before it unpacks a function, and looks once
+    for the store, with the first item that it is handed. What an engine promises is
     written at :class:`tidemill.contracts.Engine`; this one is ``Metered`` too.
 
     Parameters
@@ -67,15 +106,20 @@ class ElsewhereEngine:
     store : str or None
         The address of the store; nothing is written there before the first item. None: nobody
         looks for one.
+    versions : mapping of str to str or None
+        Those that workers must have. None: :func:`versions_here`.
 
     Notes
     -----
-    Raises ``StoreUnseen`` where a worker does not find what was written there. Memory: the inner
-    engine's.
+    Raises ``UsageError`` where a worker has other versions, or lacks a module that is here;
+    ``StoreUnseen`` where it does not find what was written there. Memory: the inner engine's.
     """
 
-    def __init__(self, inner: Engine, store: str | None) -> None:
+    def __init__(
+        self, inner: Engine, store: str | None, *, versions: Mapping[str, str] | None = None
+    ) -> None:
         self._inner, self._store = inner, store
+        self._versions = versions or versions_here()
         self._costs: WorkerCosts | None = None
         self._witness: _Witness | None = None
         self._guard = threading.Lock()
@@ -99,7 +143,9 @@ class ElsewhereEngine:
         progress: Progress | None = None,
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in order; see ``Engine.map``."""
-        told = self._inner.map(self._telling(function), items, label=label, progress=progress)
+        telling = self._telling(function)
+        with missing_modules_told():
+            told = self._inner.map(telling, items, label=label, progress=progress)
         return [self._counted(one) for one in told]
 
     def fold(
@@ -117,9 +163,9 @@ class ElsewhereEngine:
             return _Told(merge(self._counted(left), self._counted(right)), None)
 
         telling = self._telling(function)
-        return self._counted(
-            self._inner.fold(telling, items, merged, label=label, progress=progress)
-        )
+        with missing_modules_told():
+            told = self._inner.fold(telling, items, merged, label=label, progress=progress)
+        return self._counted(told)
 
     def stream(
         self,
@@ -135,7 +181,7 @@ class ElsewhereEngine:
         stream = self._inner.stream(
             telling, items, label=label, at_once=at_once, item_bytes=item_bytes
         )
-        with closing(stream) as found:
+        with missing_modules_told(), closing(stream) as found:
             # Nothing here holds a result while the next is awaited.
             yield from map(self._counted_at, found)
 
@@ -158,7 +204,7 @@ class ElsewhereEngine:
         with self._guard:
             if self._witness is None and self._store is not None:
                 self._witness = _Witness.left_in(self._store)
-            return partial(_seen_and_told, self._witness, function)
+            return _Telling(self._versions, self._witness, function)
 
     def _counted_at(self, found: tuple[int, _Told[Result]]) -> tuple[int, Result]:
         index, told = found
@@ -169,16 +215,6 @@ class ElsewhereEngine:
             with self._guard:
                 self._costs = told.costs + self._costs if self._costs else told.costs
         return told.result
-
-
-def _seen_and_told(
-    witness: _Witness | None, function: Callable[[Item], Result], item: Item
-) -> _Told[Result]:
-    if witness is not None:
-        _look_for(witness)
-    with Spending() as spending:
-        result = function(item)
-    return _Told(result, spending.costs)
 
 
 @lru_cache(maxsize=64)  # an error is not kept: who mounts the store goes on
