@@ -61,6 +61,18 @@ def test_a_read_that_breaks_off_goes_on(fault, store, proxy):
 
 
 @pytest.mark.parametrize("fault", ["error", "hung", "lost", "torn"])
+def test_a_note_is_asked_for_again(fault, store, proxy):
+    """Its content where there is one, and that there is none where the answer to that breaks."""
+    kept(store, "a", b"said")
+    for key, expected in (("a", b"said"), ("none", None)):
+        proxy.mends()
+        proxy.breaks(fault, "GET", pause=1)
+        found = store.manifest(key)
+        assert (found and found[0]) == expected
+        assert [one.fault for one in proxy.passed][:2] == [fault, None]
+
+
+@pytest.mark.parametrize("fault", ["error", "hung", "lost", "torn"])
 def test_listings_copies_and_deletions_go_on_too(fault, store, proxy):
     """Each key is listed once, and all of a folder are taken away, in some requests more."""
     keys = [f"f/{number:02}" for number in range(9)]

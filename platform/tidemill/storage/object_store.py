@@ -157,10 +157,15 @@ class ObjectStore:
 
     def manifest(self, key: str) -> tuple[bytes, str] | None:
         """One request; the tag is the server's."""
+
+        def read() -> tuple[bytes, str]:
+            found = self._bucket.get(_path(key))
+            return bytes(found.bytes()), str(found.meta["e_tag"])
+
         with self._asking(key):
             try:
-                found = self._bucket.get(_path(key))
-                return bytes(found.bytes()), str(found.meta["e_tag"])
+                # Also where the answer that there is none breaks off.
+                return self._again(read)  # type: ignore[no-any-return]
             except (NotFoundError, FileNotFoundError):
                 return None
 
