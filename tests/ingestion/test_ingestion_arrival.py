@@ -225,7 +225,9 @@ def edges(root: Path) -> list[list[float]]:
     return [column["edges"] for column in document["columns"]]
 
 
-@pytest.mark.parametrize("files", [12, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "files", [12, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
 def test_a_new_file_costs_that_file(files: int, tmp_path: Path) -> None:
     """Of all others look reads the first rows, and ingest not a byte; no row of them is parsed."""
     written(tmp_path, files)
