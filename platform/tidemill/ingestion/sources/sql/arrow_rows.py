@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import DependencyMissing, SourceUnreadable
+from tidemill.errors import DependencyMissing, ServiceUnavailable, SourceUnreadable
 from tidemill.ingestion.sources.sql.snapshot import SETTINGS, Snapshot, translated
 
 __all__ = ["arrow_rows", "as_arrow"]
@@ -48,6 +48,8 @@ def arrow_rows(
 
     Raises
     ------
+    ServiceUnavailable
+        If the server ends the statement or the connection.
     SourceUnreadable
         If a text is not UTF-8, as a database of SQL_ASCII may have it.
     DependencyMissing
@@ -60,7 +62,7 @@ def arrow_rows(
         cursor.execute(_as_one_text(snapshot, sql, given))
         with closing(cursor.fetch_record_batch()) as found:
             held = found.schema.empty_table()
-            for batch in found:
+            for batch in _unbroken(found, snapshot.shown):
                 _require_utf8(batch, snapshot.shown)
                 held = pa.concat_tables([held, pa.Table.from_batches([batch])])
                 while held.num_rows >= rows:
@@ -68,6 +70,18 @@ def arrow_rows(
                     held = held.slice(rows)
             if held.num_rows:
                 yield held
+
+
+def _unbroken(found: pa.RecordBatchReader, shown: str) -> Iterator[pa.RecordBatch]:
+    """The batches; what the driver meets in the middle comes as an error of Arrow's."""
+    try:
+        yield from found
+    except (OSError, pa.ArrowException) as exc:
+        raise ServiceUnavailable(
+            f"{shown} broke off: {str(exc).partition(chr(10))[0]}",
+            remedy="run the same command again; if it is a limit of the server's for statements "
+            "(statement_timeout), ask for a longer one",
+        ) from exc
 
 
 @contextmanager
@@ -94,11 +108,12 @@ def _beside(snapshot: Snapshot) -> Iterator[Any]:
 
 
 def _conninfo(snapshot: Snapshot) -> str:
-    """How the first connection was made."""
+    """How the first connection was made, to the server that answered it."""
     from psycopg.conninfo import make_conninfo
 
     info = _driver(snapshot).info
-    return make_conninfo(**{**info.get_parameters(), "password": info.password or None})
+    place = {"host": info.host, "hostaddr": info.hostaddr or None, "port": info.port}
+    return make_conninfo(**{**info.get_parameters(), **place, "password": info.password or None})
 
 
 def _as_one_text(snapshot: Snapshot, sql: str, given: Mapping[str, Any]) -> str:

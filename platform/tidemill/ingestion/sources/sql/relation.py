@@ -27,10 +27,16 @@ _CUT_BY = (
 )
 """Types of PostgreSQL's of which a text gives each value back, and compares as the value does."""
 _NAME = (
-    "count(*), coalesce(sum(hash_record_extended(line, 0)), 0)::text, "
+    "count(*), "
+    "coalesce(sum(hash_record_extended(ROW(int8send(hash_record_extended(line, 0))), 0)), 0)"
+    "::text, "
     "coalesce(sum(pg_column_size(line)), 0)::bigint"
 )
-"""Of rows of PostgreSQL's: how many, the sum of their hashes, their bytes."""
+"""Of rows of PostgreSQL's: how many, the sum of their hashes, their bytes.
+
+A row's hash is a sum of its cells': hashed once more, so that cells that change places between two
+rows change the sum.
+"""
 _LONGEST_BOUND = 500
 """Characters of a key that may begin a range: it stands in the address."""
 
@@ -184,7 +190,7 @@ class Relation:
         return digest.hexdigest(), size, rows
 
     def _line(self) -> str:
-        """A row of PostgreSQL's, of which two that are not the same do not hash alike."""
+        """A row of PostgreSQL's, with each cell such that its hash is that of all its bits."""
         return f"ROW({', '.join(column.hashed(self._snapshot) for column in self.columns)})"
 
     def _said(self, rows: int, total: str) -> str:

@@ -21,6 +21,16 @@ _PLAIN = {
     "bool": "boolean",
     "uuid": "text",
 }
+_SENT = {
+    "int8": "int8send",
+    "float4": "float4send",
+    "float8": "float8send",
+    "numeric": "numeric_send",
+    "timestamp": "timestamp_send",
+    "timestamptz": "timestamptz_send",
+    "bpchar": "bpcharsend",
+}
+"""What gives the bytes of a value."""
 _TEXTS = ("S", "E")
 """Categories of PostgreSQL's types: strings and enumerations."""
 _COLLATED = ("text", "varchar", "bpchar", "name")
@@ -63,20 +73,22 @@ class SqlColumn:
         if snapshot.dialect in MYSQL:  # all its collations but a few take no notice of blanks
             in_utf8 = f"CAST(CONVERT({quoted} USING utf8mb4) AS BINARY)"
             return in_utf8 if self.plain == "text" else quoted
-        return f'{quoted} COLLATE "C"' if self.kind in _COLLATED else quoted
+        if self.kind in _COLLATED:
+            return f'{quoted} COLLATE "C"'
+        # Texts of types such as citext, to which two that are not the same are equal.
+        of_texts = self.plain == "text" and self.kind != "uuid"
+        return f'CAST({quoted} AS text) COLLATE "C"' if of_texts else quoted
 
     def hashed(self, snapshot: Snapshot) -> str:
         """The column of ``t`` as it stands in a row that PostgreSQL hashes.
 
-        Its hash of a number is that of all ways to write it; that of a text ignores what the
-        column's collation or the type of blank-filled texts does, unless told not to.
+        Of its own hashes that of a number ignores its sign, half its bits, or that it is 0 and not
+        NULL; that of a text what its collation or the type of blank-filled texts ignores.
         """
         quoted = f"t.{snapshot.quoted(self.written)}"
-        if self.kind in _PLAIN:
-            return quoted
-        if self.kind == "bpchar":
-            return f"bpcharsend({quoted})"
-        return f'CAST({quoted} AS text) COLLATE "C"'
+        if self.kind in _SENT:
+            return f"{_SENT[self.kind]}({quoted})"
+        return quoted if self.kind in _PLAIN else f'CAST({quoted} AS text) COLLATE "C"'
 
 
 def columns_of(

@@ -124,15 +124,9 @@ class SqlSource:
         place, names = SqlAddress.of(split.address), list(asked.columns)
         most = None if asked.max_batches is None else asked.max_batches * asked.batch_rows
         with self._opened(place) as relation:
-            if most is None and relation.digest(place.keys)[0] != split.etag:
-                raise SourceUnreadable(
-                    f"{split.address} has not the rows any more that were listed",
-                    remedy="run the same command again: it lists them anew; where rows are others "
-                    "each time, as those of now() and random() are, name a query of rows that "
-                    "stay (WHERE day < '2026-11-01'), or store them once (CREATE TABLE kept AS "
-                    "SELECT ...) and name that table",
-                    path=split.address,
-                )
+            etag, _, count = relation.digest(place.keys) if most is None else (split.etag, 0, 0)
+            if etag != split.etag:
+                raise _others(split)
             kinds = {column.name: column.kind for column in relation.columns}
             require_columns(names, kinds, split.address)
             if relation.dialect == "postgresql":
@@ -143,9 +137,11 @@ class SqlSource:
                 batches = (_of_cells(batch, names, kinds, asked) for batch in records)
             begin = 0
             for columns, faults in batches:
-                count = len(columns[names[0]])
-                yield RawBatch(columns, begin + np.arange(count, dtype=np.int64), faults)
-                begin += count
+                rows = len(columns[names[0]])
+                yield RawBatch(columns, begin + np.arange(rows, dtype=np.int64), faults)
+                begin += rows
+            if most is None and begin != count:
+                raise _others(split)  # now() was another time when they were named
 
     def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
         """Nothing."""
@@ -193,6 +189,17 @@ class SqlSource:
             wide=largest > FLOAT32_HOLDS,
             note=_FILLED if column.kind == "bpchar" and _is_filled(values) else "",
         )
+
+
+def _others(split: Split) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{split.address} has not the rows any more that were listed",
+        remedy="run the same command again: it lists them anew; where rows are others "
+        "each time, as those of now() and random() are, name a query of rows that "
+        "stay (WHERE day < '2026-11-01'), or store them once (CREATE TABLE kept AS "
+        "SELECT ...) and name that table",
+        path=split.address,
+    )
 
 
 def _of_arrow(
