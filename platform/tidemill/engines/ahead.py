@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tidemill.contracts import AHEAD, Progress
+from tidemill.engines.one_thread import one_thread
 
 __all__ = ["AheadEngine"]
 
@@ -172,12 +173,8 @@ class AheadEngine(ABC):
 
 
 def _one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    from threadpoolctl import ThreadpoolController
-
-    libraries = ThreadpoolController()  # takes some milliseconds
     for item in items:
-        # One thread, as in a worker: sums must not depend on where they are made.
-        with libraries.limit(limits=1):
+        with one_thread():  # as in a worker
             result = function(item)
         yield result
         del result

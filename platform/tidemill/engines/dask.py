@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import dask
 import distributed
 from distributed.utils import get_ip, get_mp_context
-from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
 from tidemill.engines.attendance import LOOK_SECONDS, Attendance
+from tidemill.engines.one_thread import one_thread
 from tidemill.engines.shipping import kept_function
 from tidemill.errors import BudgetExceeded, ServiceUnavailable, UsageError, WorkerLost
 from tidemill.storage import hash_bytes
@@ -279,7 +279,7 @@ def _run(name: str, content: bytes, item: bytes, item_bytes: int | None) -> Any:
     if item_bytes is not None and worker.memory_manager.memory_limit:
         _refuse_small(worker.memory_manager.memory_limit, item_bytes)
     function = kept_function(name, lambda: content)
-    with threadpool_limits(1):
+    with one_thread():
         return function(pickle.loads(item))  # noqa: S301 - of this cluster's client
 
 

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import Broadcast, SparkContext
-from threadpoolctl import threadpool_limits
 
 from tidemill.engines.ahead import AheadEngine
 from tidemill.engines.attendance import LOOK_SECONDS, Attendance
+from tidemill.engines.one_thread import one_thread
 from tidemill.engines.shipping import kept_function
 from tidemill.engines.spark_driver import SparkDriver
 from tidemill.errors import ServiceUnavailable, TidemillError, UsageError, WorkerLost
@@ -199,7 +199,7 @@ def _run(shipped: Broadcast[bytes], name: str, item: bytes, row: Iterable[None])
     [_] = row  # a process that has not read all that it was sent is not used again
     try:
         function = kept_function(name, lambda: shipped.value)
-        with threadpool_limits(1):
+        with one_thread():
             return [pickle.dumps((True, function(pickle.loads(item))))]  # noqa: S301
     except Exception as exc:  # raised where the result is taken
         exc.add_note(traceback.format_exc())

@@ -10,9 +10,9 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from tidemill.contracts import EncodedColumn, Engine, FloatMatrix, Progress, Step
+from tidemill.engines.one_thread import one_thread
 from tidemill.errors import ConfigError
 from tidemill.features.calendar import calendar_counts
 from tidemill.features.columns import read_times
@@ -260,7 +260,7 @@ def _shard_pass(
         return of(chosen(matrix, kept), seed)
 
     # One thread: sums do not depend on the machine's cores, and workers share them anyway.
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         blocks = enumerate(read_blocks(path, columns=columns))
         return reduce(merge, (result(number, table) for number, table in blocks))
 
