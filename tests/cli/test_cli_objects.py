@@ -120,7 +120,9 @@ def test_where_a_version_is_not_known_nothing_is_taken_away(place, data):
     assert [row["missing"] for row in told["versions"]] == [0, "its names: dvc fetch --all-commits"]
 
 
-@pytest.mark.parametrize("trouble", ["refusing", "absent", "shallow", "inner"])
+@pytest.mark.parametrize(
+    "trouble", ["refusing", "absent", "shallow", pytest.param("inner", marks=pytest.mark.slow)]
+)
 def test_where_git_does_not_tell_all_commits_nothing_is_taken_away(
     place, data, monkeypatch, tmp_path, trouble
 ):

@@ -31,7 +31,13 @@ def query(image, words: str, **who: str) -> list[tuple]:
         return asked.fetchall() if asked.description else []
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o644], ids=["executed", "sourced"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(0o755, id="executed", marks=pytest.mark.slow),
+        pytest.param(0o644, id="sourced"),
+    ],
+)
 def test_roles_and_databases_are_made_either_way(postgres_image, health, mode):
     """An executable script is executed, another one sourced: the same comes of it, and no more."""
     script = Path(shutil.copy(INIT, postgres_image.folder / "init.sh"))

@@ -83,6 +83,7 @@ def test_rows_that_come_late_move_no_other(sharded, cli):
     assert places(sharded) == moved
 
 
+@pytest.mark.slow
 def test_borders_of_other_settings_do_not_stay(sharded):
     """Though the lock was brought back: shards that stand are those of the other seed."""
     kept = {name: (sharded / name).read_bytes() for name in ("params.yaml", "dvc.lock")}

@@ -109,7 +109,7 @@ def test_few_blocks_share_little():
     ("task", "metric"),
     [
         pytest.param(Task.BINARY, "roc_auc", marks=pytest.mark.slow),
-        (Task.MULTICLASS, "accuracy"),
+        pytest.param(Task.MULTICLASS, "accuracy", marks=pytest.mark.slow),
         (Task.REGRESSION, "mae"),
     ],
 )

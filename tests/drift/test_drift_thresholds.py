@@ -76,7 +76,7 @@ def test_steady_windows_alarm_at_the_stated_rate_at_most(rows):
     assert alarmed(_profile(rng.normal(0.5, 1, (rows, FEATURES))), whole, thresholds) or rows < 400
 
 
-@pytest.mark.parametrize("rows", [250, 1000])
+@pytest.mark.parametrize("rows", [pytest.param(250, marks=pytest.mark.slow), 1000])
 def test_windows_of_streams_with_moods_alarm_at_the_stated_rate_at_most(rows):
     """Chance alone would call every day's mood a drift; stretches of training know better."""
     rng = np.random.default_rng(5)

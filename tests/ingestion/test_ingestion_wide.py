@@ -82,7 +82,7 @@ def steps_of(function: Callable[[], object]) -> int:
     return sum(entry.callcount for entry in counted.getstats())
 
 
-@pytest.mark.parametrize("few", [40, pytest.param(2_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("few", [20, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_four_times_the_columns_take_four_times_the_steps_and_bytes(
     tmp_path: Path, few: int
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_shard_of_another_world_has_no_vote():
     assert found.weights[1:].min() > 0.3
 
 
+@pytest.mark.slow
 def test_two_workers_leave_the_bytes_of_one_process():
     """The result does not depend on the engine; each worker reads its shard and the validation."""
     here = ensemble().estimator

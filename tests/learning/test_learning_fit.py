@@ -219,7 +219,10 @@ def two_workers():
         yield engine
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(
+    "learner",
+    [pytest.param(each, marks=pytest.mark.slow if each != "lightgbm" else []) for each in LEARNERS],
+)
 def test_a_worker_process_learns_the_same_with_one_thread(two_workers, learner):
     """In a worker a fit takes one thread, and the estimator's bytes are the same."""
     found = two_workers.map(_fit_and_count, [learner, learner], label="fits")

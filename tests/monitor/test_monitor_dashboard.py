@@ -354,6 +354,7 @@ def test_a_key_opens_a_session_and_signing_out_ends_it(monitor, visit):
     visit.said[:] = [line for line in visit.said if "401" not in line]
 
 
+@pytest.mark.slow
 def test_an_empty_monitor_shows_a_command_that_works(fresh, visit):
     """The commands on the first page are run as they stand; the page then tells of the event."""
     page = visit(fresh)
@@ -518,6 +519,7 @@ def test_charts_tell_their_values_to_the_keyboard(monitor, visit):
     expect(page).to_have_url(f"{monitor.url}/windows/{newest['id']}")
 
 
+@pytest.mark.slow
 def test_performance_has_a_band_and_the_level_of_harm(monitor, visit):
     """Measured points, the estimate's band, the line where harm begins, and a table."""
     page = visit(monitor, "/performance")
@@ -630,6 +632,7 @@ def decision(monitor: Monitor, name: str) -> dict[str, Any]:
     return next(item for item in items if str(item["id"]) == name)
 
 
+@pytest.mark.slow
 def test_versions_show_which_one_serves(monitor, visit):
     """The champion of the registry serves; what windows are held to is named apart from figures."""
     page = visit(monitor, "/models")
@@ -875,6 +878,7 @@ SEEN = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_skipping_leads_into_the_content(monitor, visit):
     """After the first stop, the next one lies in the content."""
     page = visit(monitor)

@@ -314,6 +314,7 @@ def test_future_rows_are_refused_by_the_time_column_too(shared, rides):
     assert answer.json()["errors"][0]["field"] == rides.schema.time.name
 
 
+@pytest.mark.slow
 def test_after_a_rollback_all_is_of_the_version_that_serves(workspace, start_monitor, rides, clock):
     """A real one, in the registry: verdict, alert and mark; a restart forgets none of it."""
     with start_monitor(workspace, tick_seconds=3600) as monitor:

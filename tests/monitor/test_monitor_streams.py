@@ -230,6 +230,7 @@ def playing(folder: Path, stream, champion: Champion, days: int = 0) -> Iterator
         yield Play(station, stream, champion, window=max(days, 1) * DAY)
 
 
+@pytest.mark.slow
 def test_a_changed_world_ends_with_one_retraining_that_is_better(tmp_path):
     """New months, a new channel, a falling rate, late labels, other answers: one fire, default."""
     with playing(tmp_path, BankCalls(seed=2), bank()) as play:

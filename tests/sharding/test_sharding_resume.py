@@ -57,7 +57,7 @@ def _prepare(kit, tmp_path: Path, monkeypatch) -> tuple[Path, list[tuple[str, st
         pytest.param("piece-00000.ipc", 0, marks=pytest.mark.slow),
         pytest.param("piece-00005.json", 6, marks=pytest.mark.slow),
         pytest.param("piece-00011.json", 12, marks=pytest.mark.slow),
-        ("shard-00006.parquet", 18),
+        pytest.param("shard-00006.parquet", 18, marks=pytest.mark.slow),
         pytest.param(".shards.staged/manifest.json", 21, marks=pytest.mark.slow),
         pytest.param("base/shards", 21, marks=pytest.mark.slow),
     ],

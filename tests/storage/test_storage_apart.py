@@ -104,6 +104,7 @@ def test_what_is_lost_is_not_published_on(workspace):
     assert not workspace.validated.exists()
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_the_folder_as_it_was_or_new(workspace, crash_points):
     """Or absent, as on a disk; whatever moment it comes at, what contents.json names is there."""
     seen = set()

@@ -52,7 +52,8 @@ def test_same_study_for_any_number_of_workers(tmp_path, undisturbed, workers):
     assert {trial["state"] for trial in study["trials"]} == {"complete", "pruned"}
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_study_goes_on_to_the_same_end(tmp_path, undisturbed, workers):
     """kill -9 in the middle: no finished trial runs again, and the result is the same."""
     folder = tmp_path / "killed"
