@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -112,3 +113,22 @@ def test_another_dvc_process_is_waited_for_by_the_caller(workspace, pipeline):
         other.communicate()
     assert (workspace / "dvc.lock").read_bytes() == lock
     assert pipeline.run(workspace) == []
+
+
+def test_who_keeps_asking_is_told_of_each_change(workspace, pipeline):
+    """Of settings, of the command, of what was noted; and of their coming back."""
+    pipeline.run(workspace)
+    changes = {
+        "params.yaml": lambda text: text.replace("raw.csv", "other.csv"),
+        "dvc.yaml": lambda text: text.replace("sort raw", "sort -u raw"),
+        "dvc.lock": lambda text: re.sub("md5: [0-9a-f]{32}", f"md5: {'f' * 32}", text),
+    }
+    with Versions(workspace) as versions:
+        for name, changed in changes.items():
+            before = (workspace / name).read_text()
+            assert versions.is_current("shard"), name
+            assert changed(before) != before
+            (workspace / name).write_text(changed(before))
+            assert not versions.is_current("shard"), name
+            (workspace / name).write_text(before)
+        assert versions.is_current("shard")

@@ -34,6 +34,7 @@ class Versions(AbstractContextManager["Versions"]):
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._opened: Any = None
+        self._parsed: tuple[list[bytes | None], Any] = ([], None)
 
     def repair(self) -> tuple[str, ...]:
         """Mend what killed processes left; see :func:`repair`. Call it before the first stage."""
@@ -79,10 +80,9 @@ class Versions(AbstractContextManager["Versions"]):
             from dvc.dependency import ParamsDependency
             from dvc.repo import lock_repo
 
-            repo = self._repo()
-            with lock_repo(repo):
-                found = repo.stage.collect_granular(self._target(stage))[0].stage
-                deps = [dep for dep in found.deps if not isinstance(dep, ParamsDependency)]
+            with lock_repo(self._repo()):
+                found = self._stage(stage).deps
+                deps = [dep for dep in found if not isinstance(dep, ParamsDependency)]
                 hashes = {dep.def_path: dep.get_hash() for dep in deps if dep.exists}
         return {path: str(found.value) for path, found in hashes.items()}
 
@@ -175,6 +175,7 @@ class Versions(AbstractContextManager["Versions"]):
     def close(self) -> None:
         """Let DVC's repository go; a later call opens it again."""
         opened, self._opened = self._opened, None
+        self._parsed = ([], None)
         if opened is not None:
             opened.close()
 
@@ -188,8 +189,21 @@ class Versions(AbstractContextManager["Versions"]):
 
     def _status(self, stage: str) -> list[Any]:
         with dvc_errors(self.root):
-            said = self._repo().status(targets=[self._target(stage)])
+            from dvc.repo import lock_repo
+
+            with lock_repo(self._repo()):
+                said = self._stage(stage).status(check_updates=True)
         return [found for each in said.values() for found in each]
+
+    def _stage(self, name: str) -> Any:
+        # To parse the files for each question took half of a run in which nothing is to do.
+        from dvc.dvcfile import load_file
+
+        files = [self.root / name for name in ("dvc.yaml", "dvc.lock", "params.yaml")]
+        content = [file.read_bytes() if file.is_file() else None for file in files]
+        if content != self._parsed[0]:
+            self._parsed = content, load_file(self._repo(), str(files[0])).stages
+        return self._parsed[1][name]
 
     def _repo(self) -> Any:
         if self._opened is None:
