@@ -27,7 +27,9 @@ def one_thread(user_api: str | None = None) -> AbstractContextManager[object]:
     done once as long as no module is imported.
     """
     modules = [*sys.modules]
-    return _libraries(len(modules), modules[-1]).limit(limits=1, user_api=user_api)
+    libraries = _libraries(len(modules), modules[-1])
+    limited: AbstractContextManager[object] = libraries.limit(limits=1, user_api=user_api)
+    return limited
 
 
 @lru_cache(maxsize=1)
