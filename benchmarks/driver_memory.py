@@ -37,7 +37,7 @@ def measure(folder: Path) -> dict[str, Any]:
     """Validate the rows once; then shard, reduce, train and evaluate at each number of shards."""
     raw, workspace = folder / "rides", folder / "workspace"
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0"
     ) as cluster:
         command = [*TOOL, "run", "--direct", "--json", "-w", str(workspace)]
         command += ["--engine", cluster.scheduler_address.replace("tcp://", "dask://")]

@@ -31,7 +31,7 @@ from tidemill.samples import write_sample
 from tidemill.storage import hash_file
 
 ROWS = int(os.environ.get("TIDEMILL_BENCH_ROWS", "2000000"))
-REPEATS = 3
+REPEATS = int(os.environ.get("TIDEMILL_BENCH_PAIRS", "3"))
 TOOL = [sys.executable, "-m", "tidemill"]
 KEYS = {"AWS_ACCESS_KEY_ID": "tide", "AWS_SECRET_ACCESS_KEY": "mill-secret"}
 

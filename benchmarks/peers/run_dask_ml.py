@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 def main(folder: str) -> None:
     dask.config.set({"dataframe.convert-string": False})
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster):
         print(json.dumps({"roc_auc": fitted(folder)}))
 

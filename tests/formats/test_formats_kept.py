@@ -27,6 +27,7 @@ import tidemill.ledger.database
 from tidemill.engines import LocalEngine
 from tidemill.ledger import Ledger, WindowKey
 from tidemill.ledger.database import tables
+from tidemill.ledger.database.migrating import ALEMBIC
 from tidemill.schema import Role
 from tidemill.sharding import verify
 from tidemill.stages import shard_warnings
@@ -230,7 +231,8 @@ def _copied(path: Path, url: str) -> None:
         config.set_main_option("script_location", str(scripts))
         config.attributes["connection"] = writing
         revision = MigrationContext.configure(reading).get_current_revision()
-        alembic.command.upgrade(config, revision)
+        with ALEMBIC:
+            alembic.command.upgrade(config, revision)
         found, made = sa.MetaData(), sa.MetaData()
         found.reflect(reading)
         made.reflect(writing)

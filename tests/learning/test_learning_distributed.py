@@ -258,6 +258,22 @@ def test_without_the_word_nobody_is_let_in():
         assert attend(place, 1)[0] == first.result()[0]
 
 
+@pytest.mark.parametrize(
+    "said", [b"[" * 65_536, b"\xff\n", b"\n", b"a b c d e\n", b"x" * 199, b"", b"{}\n"]
+)
+def test_whatever_a_stranger_says_the_others_meet(said):
+    """Long, broken or nothing at all: it costs a few seconds at most."""
+    with Meeting(1, "127.0.0.1") as meeting:
+        place = (meeting.place.host, meeting.place.port)
+        with socket.create_connection(place) as stranger:
+            with suppress(OSError):
+                stranger.sendall(said)
+                stranger.shutdown(socket.SHUT_WR)
+            addresses, link = attend(meeting.place, 0)
+            link.close()
+            assert len(addresses) == 1
+
+
 def test_a_connection_from_an_address_that_is_no_ranks_is_refused():
     """LightGBM asks nobody who they are."""
     with free_port() as listener:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
-from tidemill.errors import ConfigError
+from tidemill.errors import ConfigError, WorkerLost
 from tidemill.learning.continuing import added_models, start_scores
 from tidemill.learning.quiet import load_lightgbm
 from tidemill.learning.sharded import by_rank, by_shard
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["LightGbmLearner"]
 
 _MAX_THREADS = 256
+_OF_THE_NETWORK = re.compile(r"socket|connect|network|linker", re.IGNORECASE)
+"""Words of LightGBM's errors where ranks do not reach each other."""
 _REPORT_ROUNDS = 10
 _OBJECTIVES = {
     Task.BINARY: "binary",
@@ -174,6 +176,12 @@ def _fitted(job: FitJob, network: Mapping[str, Any]) -> Fit:
     try:
         booster, curve = _boost(job, network)
     except lightgbm.basic.LightGBMError as exc:
+        if network and _OF_THE_NETWORK.search(str(exc)):
+            raise WorkerLost(
+                f"a rank lost the others: {str(exc)[:300]}",
+                remedy="run the same command again: the training begins anew; if it happens "
+                "again, look at the network between the workers",
+            ) from exc
         raise ConfigError(
             f"training.params: lightgbm refuses: {str(exc)[:300]}",
             remedy="correct training.params",

@@ -87,7 +87,8 @@ def fit_together(
         items = list(enumerate(shares))
         outcomes = dict(engine.stream(work, items, label=_LABEL, item_bytes=needed_bytes))
     if isinstance(outcomes[0], Fit):
-        return replace(outcomes[0], warnings=_fewer(ranks, job.ranks))
+        fit = outcomes[0]
+        return replace(fit, warnings=(*fit.warnings, *_fewer(ranks, job.ranks)))
     errors = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
     if errors:  # of the others some may say no more than that this one has gone
         raise next((error for error in errors if isinstance(error, WorkerLost)), errors[0])

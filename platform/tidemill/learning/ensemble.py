@@ -110,7 +110,7 @@ def skill(estimator: Any, blocks: Blocks, task: Task, n_classes: int) -> float:
     counts = figures.confusion.sum(axis=1)  # type: ignore[union-attr]
     shares = counts[counts > 0] / counts.sum()
     dummy = -float((shares * np.log(shares)).sum())
-    return 1.0 - float(figures.values()["log_loss"]) / dummy if dummy > 0 else 0.0
+    return float(np.nan_to_num(1.0 - figures.values()["log_loss"] / dummy)) if dummy > 0 else 0.0
 
 
 def _learnt(shard: Blocks, *, learner: type[Learner], job: FitJob) -> _Member:

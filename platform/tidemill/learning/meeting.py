@@ -41,7 +41,8 @@ BEAT_SECONDS = 5.0
 
 _HELLO_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
-_LONGEST_LINE = 65_536
+_LONGEST_HELLO = 200
+_LONGEST_BEAT = 4096
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,14 @@ class MeetingPlace:
     host : str
     port : int
     word : str
+    seconds : float
+        How long it waits for the last rank.
     """
 
     host: str
     port: int
     word: str
+    seconds: float = MEETING_SECONDS
 
 
 class Meeting:
@@ -105,7 +109,8 @@ class Meeting:
         self._ranks, self._seconds, self._silence_seconds = ranks, seconds, silence_seconds
         self._listener = _bound(host)
         self._listener.listen(ranks)
-        self.place = MeetingPlace(host, self._listener.getsockname()[1], secrets.token_hex(16))
+        port = int(self._listener.getsockname()[1])
+        self.place = MeetingPlace(host, port, secrets.token_hex(16), seconds)
         self._links: dict[int, tuple[socket.socket, int]] = {}
         self._heard: dict[socket.socket, float] = {}
         self._over = threading.Event()
@@ -151,13 +156,15 @@ class Meeting:
         return time.monotonic() > min(self._heard.values()) + limit
 
     def _greet(self, selector: selectors.BaseSelector) -> None:
-        link, _ = self._listener.accept()
         try:
-            link.settimeout(_HELLO_SECONDS)
-            said = json.loads(link.makefile("rb").readline(_LONGEST_LINE))
-            known = secrets.compare_digest(str(said["word"]), self.place.word)
-            rank, port = int(said["rank"]), int(said["port"])
-        except (OSError, ValueError, KeyError, TypeError):
+            link, _ = self._listener.accept()
+        except OSError:  # it has gone again
+            return
+        try:
+            word, *numbers = _hello(link).split()
+            known = secrets.compare_digest(word, self.place.word.encode())
+            rank, port = map(int, numbers)
+        except (OSError, ValueError):
             known = False
         if not known or rank in self._links or not 0 <= rank < self._ranks:
             link.close()
@@ -185,9 +192,21 @@ class Meeting:
         """Whether it is still there."""
         self._heard[link] = time.monotonic()
         try:
-            return bool(link.recv(_LONGEST_LINE))
+            return bool(link.recv(_LONGEST_BEAT))
         except OSError:
             return False
+
+
+def _hello(link: socket.socket) -> bytes:
+    """The line that somebody says at once; whoever takes longer, or says more, is no rank."""
+    ends, said = time.monotonic() + _HELLO_SECONDS, b""
+    while not said.endswith(b"\n"):
+        link.settimeout(max(0.001, ends - time.monotonic()))
+        part = link.recv(_LONGEST_HELLO - len(said))
+        if not part:
+            raise ValueError("no line")
+        said += part
+    return said
 
 
 def attend(place: MeetingPlace, rank: int) -> tuple[Addresses, socket.socket] | None:
@@ -199,10 +218,9 @@ def attend(place: MeetingPlace, rank: int) -> tuple[Addresses, socket.socket] | 
         try:
             link = socket.create_connection((place.host, place.port), timeout=_HELLO_SECONDS)
             port = int(held.getsockname()[1])
-            link.sendall(
-                json.dumps({"word": place.word, "rank": rank, "port": port}).encode() + b"\n"
-            )
-            link.settimeout(None)
+            link.sendall(f"{place.word} {rank} {port}\n".encode())
+            # Where the machine of the meeting is gone, nobody closes the link.
+            link.settimeout(place.seconds + _HELLO_SECONDS)
             told = link.makefile("rb").readline()
         except OSError:
             return None

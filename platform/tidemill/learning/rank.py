@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from tidemill.errors import ServiceUnavailable
 from tidemill.learning.meeting import BEAT_SECONDS, MeetingPlace, attend
@@ -55,8 +55,11 @@ def run() -> None:
     found = os.fdopen(os.dup(1), "wb")
     # LightGBM prints that it listens, and each error that it also raises: to nobody, as errors go.
     os.dup2(2, 1)
-    job: RankJob = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the worker that started this
-    met = attend(job.place, job.rank)
+    try:
+        job: RankJob = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the worker that started this
+        met = attend(job.place, job.rank)
+    except Exception as exc:  # raised where the ranks were asked for
+        _tell(exc, found)
     if met is None:
         os._exit(ENDED)
     addresses, link = met
@@ -77,7 +80,7 @@ def run() -> None:
     threading.Event().wait()
 
 
-def _tell(outcome: Any, found: IO[bytes]) -> None:
+def _tell(outcome: Any, found: IO[bytes]) -> NoReturn:
     with found:
         pickle.dump(outcome, found)
     os._exit(0)

@@ -172,7 +172,7 @@ def capacity_for(
     that is spread is taken to cost what the learner's fit on one machine costs, which is the
     driver's, with the passes that prepare it; ``distributed`` has a rank in each worker.
     """
-    rows = round(source_bytes / rates.source_bytes)
+    rows = max(1, round(source_bytes / rates.source_bytes))
     shards = math.ceil(rows * rates.shard_bytes / (shard_mb << 20))
     opens = most_opens(files, shards)
     parts = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from sqlalchemy.engine import Connection
 
 from tidemill.errors import ConfigError
 
-__all__ = ["check_revision", "migrate"]
+__all__ = ["ALEMBIC", "check_revision", "migrate"]
+
+ALEMBIC = threading.Lock()
+"""Alembic's context is one for the process: two threads at once would take each other's."""
 
 
 def migrate(connection: Connection, name: str) -> None:
@@ -37,11 +41,12 @@ def migrate(connection: Connection, name: str) -> None:
             return
         config = Config()
         config.attributes["connection"] = connection
-        with EnvironmentContext(
+        environment = EnvironmentContext(
             config,
             scripts,
             fn=lambda revision, _: scripts._upgrade_revs("head", revision),
-        ):
+        )
+        with ALEMBIC, environment:
             scripts.run_env()
 
 
