@@ -199,7 +199,7 @@ class Versions(AbstractContextManager["Versions"]):
         # To parse the files for each question took half of a run in which nothing is to do.
         from dvc.dvcfile import load_file
 
-        files = [self.root / name for name in ("dvc.yaml", "dvc.lock", "params.yaml")]
+        files = [self.root / file for file in ("dvc.yaml", "dvc.lock", "params.yaml")]
         content = [file.read_bytes() if file.is_file() else None for file in files]
         if content != self._parsed[0]:
             self._parsed = content, load_file(self._repo(), str(files[0])).stages
