@@ -41,9 +41,11 @@ class Database:
         settings = {"source": f"{self.url}#{relation}", "target": "n", **stated}
         return Fine(DatasetConfig.model_validate(settings), self.root)
 
-    def splits(self, relation, **stated):
+    def splits(self, relation, before=(), **stated):
         source = self.source(relation, **stated)
-        return source, [s for a in source.find("dataset.source") for s in source.split(a)]
+        addresses = source.find("dataset.source")
+        with source.one_state(addresses, tuple(before)):
+            return source, [s for a in addresses for s in source.split(a)]
 
 
 def read(source, split, rows=30):

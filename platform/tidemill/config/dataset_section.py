@@ -87,6 +87,12 @@ class DatasetConfig(Section):
     )
     time: str | None = Field(None, description="the column that orders rows")
     key: str | None = Field(None, description="the column that names a row; must be unique")
+    cursor: str | None = Field(
+        None,
+        exclude_if=lambda cursor: cursor is None,  # what it was before it could be said
+        description="a column of a database's table that grows with each change (updated_at), at "
+        "which it is cut: a run reads what changed; null: its key",
+    )
     types: dict[str, ColumnType] = Field(
         default_factory=dict, description="column types where look errs"
     )

@@ -269,5 +269,11 @@ class Source(Protocol):
 class OfOneState(Protocol):
     """What a :class:`Source` has besides, if its rows may change while it is looked at."""
 
-    def one_state(self, addresses: tuple[str, ...]) -> AbstractContextManager[None]:
-        """Within it :meth:`Source.split` and :meth:`Source.sniff` see the rows of one moment."""
+    def one_state(
+        self, addresses: tuple[str, ...], before: tuple[Split, ...] = ()
+    ) -> AbstractContextManager[None]:
+        """Within it :meth:`Source.split` and :meth:`Source.sniff` see the rows of one moment.
+
+        ``before`` are the splits of an earlier listing of the same settings, in their order: what
+        is cut as it was then need not be read again.
+        """

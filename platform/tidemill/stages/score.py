@@ -153,6 +153,7 @@ def _dataset(dataset: DatasetConfig, source: str, schema: TableSchema) -> Datase
     return dataset.model_copy(
         update={
             "source": SourceFiles(Path.cwd()).absolute(source),
+            "cursor": None,
             "derive": {k: v for k, v in schema.derived if k in needed},
         }
     )

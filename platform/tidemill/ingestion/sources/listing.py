@@ -12,7 +12,7 @@ from typing import Any, Self
 from tidemill.config import DatasetConfig
 from tidemill.contracts import Engine, OfOneState, Source, Split
 from tidemill.database_addresses import is_database, refuse_password
-from tidemill.errors import SourceUnreadable
+from tidemill.errors import ConfigError, SourceUnreadable
 from tidemill.formats import FORMATS
 from tidemill.ingestion.sources.excel.workbook import is_sheet
 from tidemill.ingestion.sources.files import FileSource, format_of
@@ -112,7 +112,7 @@ def list_source(
     given : str or None
         What was written there, from where the reader stands; None: ``dataset.source`` itself.
     before : SourceListing or None
-        An earlier one of the same settings.
+        An earlier one of the same settings: a database's table is cut where it was.
     unread : collection of str
         Addresses of which the splits are those of ``before`` for sure: they are not hashed again.
 
@@ -123,17 +123,24 @@ def list_source(
     SchemaMismatch
         If a file lacks columns of the first.
     ConfigError
-        If ``dataset.csv`` cannot be.
+        If ``dataset.csv`` cannot be, or ``dataset.cursor`` is stated of files.
 
     Notes
     -----
     Memory: the sample of ``look_rows`` rows as texts.
     """
+    if dataset.cursor is not None and of_files(dataset):
+        raise ConfigError(
+            f"dataset.cursor ({dataset.cursor}) is for tables of databases, and "
+            f"{dataset.source} is none",
+            remedy="leave it out: of files those are read that are others than at the last look",
+        )
     addresses = named_by(dataset, root, named, given)
     folders = _folders(dataset, root, addresses)
     if given is not None:  # from here on it is only told
         dataset = dataset.model_copy(update={"source": given})
-    with _of_one_state(dataset, root, addresses) as source:
+    kept = () if before is None else before.splits
+    with _of_one_state(dataset, root, addresses, kept) as source:
         splits = _all_splits(addresses, dataset, root, engine, named, source, before, unread)
         source = source or FORMATS[splits[0].format](dataset, root)
         return _sniffed(source, dataset, folders, named, splits)
@@ -193,13 +200,13 @@ def _folders(dataset: DatasetConfig, root: Path, addresses: tuple[str, ...]) -> 
 
 @contextmanager
 def _of_one_state(
-    dataset: DatasetConfig, root: Path, addresses: tuple[str, ...]
+    dataset: DatasetConfig, root: Path, addresses: tuple[str, ...], before: tuple[Split, ...]
 ) -> Iterator[Source | None]:
     """The source, at one state, where its rows may change meanwhile; else None."""
     name = stated_format(dataset)
     source = None if name is None else FORMATS[name](dataset, root)
     if isinstance(source, OfOneState):
-        with source.one_state(addresses):
+        with source.one_state(addresses, before):
             yield source
     else:
         yield None

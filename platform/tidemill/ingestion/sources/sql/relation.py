@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
@@ -11,11 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import KeyInvalid, SchemaMismatch, SourceMissing, first_few, nearest
+from tidemill.errors import (
+    ColumnMissing,
+    KeyInvalid,
+    SchemaMismatch,
+    SourceMissing,
+    SourceUnreadable,
+    first_few,
+    nearest,
+)
 from tidemill.ingestion.sources.sql.arrow_rows import arrow_rows, as_arrow
 from tidemill.ingestion.sources.sql.mysql_session import MYSQL, as_cell, mysql_primary
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
-from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
+from tidemill.ingestion.sources.sql.sql_address import Key, KeyRange, SqlAddress
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn, columns_of
 
 __all__ = ["NamedRange", "Relation"]
@@ -65,6 +74,8 @@ class Relation:
         ``dataset.key``.
     named : str
         What errors call the address.
+    cursor : str or None
+        ``dataset.cursor``: a column that is cut at instead of the key; rows come in its order.
 
     Raises
     ------
@@ -74,6 +85,8 @@ class Relation:
         If the query is not one.
     SchemaMismatch
         If two columns have one name.
+    ColumnMissing
+        If the cursor is none of them.
     """
 
     def __init__(
@@ -82,6 +95,8 @@ class Relation:
         address: SqlAddress,
         key: str | None = None,
         named: str = "dataset.source",
+        *,
+        cursor: str | None = None,
     ) -> None:
         self._snapshot, self.address, self.dialect = snapshot, address, snapshot.dialect
         self._from, primary, query = _clause(snapshot, address, named)
@@ -95,62 +110,120 @@ class Relation:
             key=lambda column: column.name != key,  # that first
         )
         stated = [column for column in order[:1] if column.name == key]
-        self._key = next(iter(keyed or stated), None)
+        ahead = [column for column in self.columns if column.name == cursor]
+        if cursor is not None and not ahead:
+            raise ColumnMissing(column=cursor, available=self._kinds, setting="dataset.cursor")
+        self._setting = "key" if cursor is None else "cursor"
+        self._key = next(iter(ahead or keyed or stated), None)
+        order = [*ahead, *(column for column in order if column not in ahead)]
         self._order = ", ".join(column.ordered(snapshot) for column in order) or "1"
 
-    def named_ranges(self, rows: int) -> list[NamedRange]:
+    def named_ranges(self, rows: int, kept: Sequence[KeyRange] = ()) -> list[NamedRange]:
         """Ranges of the key of about so many rows, each with what names its rows.
 
         One of all rows where these are few, or without a key, or where the key is of a type that
         no text gives back as it was. PostgreSQL goes through the table once for all ranges.
 
+        The borders of ``kept``, ranges of an earlier state in their order, stay, so that what comes
+        or goes in one range is no matter of the others. A range without rows is left out, one of
+        more than one and a half times ``rows`` is cut by itself; all are cut anew where they are
+        more than twice as many as the rows need.
+
         Raises
         ------
         KeyInvalid
-            If rows of a table that is cut have no key.
+            If rows of a table that is cut have no key, or the cursor is of such a type.
         """
-        bounds = [] if self._key is None else self._bounds(self._key, rows)
-        if self._key is None or len(bounds) < 2:
-            return [NamedRange(None, *self.digest(None))]
-        ranges = [
-            KeyRange(first, last, closed=number == len(bounds))
-            for number, (first, last) in enumerate(pairwise(bounds), start=2)
-        ]
-        if self.dialect == "postgresql":
-            named = self._named_at_once(self._key, ranges)
-        else:
-            named = [NamedRange(keys, *self.digest(keys)) for keys in ranges]
-        # Whatever a database of an unknown kind compares otherwise, no row is lost.
-        ((all_rows,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}")
-        whole = sum(one.rows for one in named) == all_rows
-        return named if whole else [NamedRange(None, *self.digest(None))]
+        # Borders may be none of the key, which is of another type by now.
+        with suppress(SourceUnreadable), self._snapshot.connection.begin_nested():
+            if kept and (named := self._cut(rows, _borders(kept))):
+                return named
+        return self._cut(rows, []) or [NamedRange(None, *self.digest(None))]
 
-    def _bounds(self, column: SqlColumn, rows: int) -> list[int | str]:
-        """The first key of each range, and the last of all; fewer than two: there is one range."""
+    def _cut(self, rows: int, kept: list[Key]) -> list[NamedRange]:
+        """The ranges; none where all rows are one, or borders that were kept serve no more."""
+        key = self._key
+        ranges = [] if key is None else self._ranges(key, rows, kept)
+        if key is None or not ranges:
+            return []
+        at_once = self.dialect == "postgresql"
+        whole = self._named_at_once(key, ranges) if at_once else self._named(ranges)
+        named = [part for one in whole for part in self._parts(key, one, rows)]
+        ((all_rows,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}")
+        # Whatever a database of an unknown kind compares otherwise, no row is lost.
+        if sum(one.rows for one in named) != all_rows:
+            return []
+        return [] if kept and len(named) > 2 * -(-all_rows // rows) else named
+
+    def _named(self, ranges: list[KeyRange]) -> list[NamedRange]:
+        return [NamedRange(keys, *self.digest(keys)) for keys in ranges]
+
+    def _parts(self, column: SqlColumn, one: NamedRange, rows: int) -> list[NamedRange]:
+        """What is left of a range: nothing without rows, several of too many."""
+        if not one.rows:
+            return []
+        if one.keys is None or 2 * one.rows <= 3 * rows:
+            return [one]
+        firsts = self._counted(column, rows, one.keys)
+        if len(firsts) < 2 or _too_long(firsts):
+            return [one]
+        cut = _between([one.keys.first, *firsts[1:], one.keys.last], closed=one.keys.closed)
+        parts = self._named(cut)
+        return [left for part in parts for left in self._parts(column, part, rows)]
+
+    def _ranges(self, column: SqlColumn, rows: int, kept: list[Key]) -> list[KeyRange]:
+        """Ranges between the borders that were kept, else as counted; none: all rows are one."""
         if column.kind not in ("", *_CUT_BY):
-            return []
+            return self._uncut(column)
         key = column.ordered(self._snapshot)
-        numbered = (
-            f"SELECT {key} AS k, row_number() OVER (ORDER BY {key}) AS place FROM {self._from}"
-        )
-        found = self._snapshot.records(
-            f"SELECT k FROM ({numbered}) AS n WHERE (place - 1) % {rows} = 0 ORDER BY place"
-        )
-        if len(found) < 2 or not self._of_one_type(key):
+        firsts = kept or self._counted(column, rows)
+        if not kept and len(firsts) < 2:
             return []
+        if not self._of_one_type(key):
+            return self._uncut(column)
         ((keyless,),) = self._snapshot.records(f"SELECT count(*) - count({key}) FROM {self._from}")
         if keyless:
             raise KeyInvalid(
                 f"{self.address}: {keyless:,} rows have no {column.written}, by which the table "
                 "is cut",
-                remedy="name another dataset.key, or a query that leaves them out",
+                remedy=f"name another dataset.{self._setting}, or a query that leaves them out",
                 column=column.written,
             )
-        ((end,),) = self._snapshot.records(
-            f"SELECT {key} FROM {self._from} ORDER BY {key} DESC LIMIT 1"
+        before = self._end(key, "<", firsts[0], "ASC")
+        behind = self._end(key, ">=", firsts[-1], "DESC")
+        bounds = [*before, *dict.fromkeys(firsts), *behind]
+        return [] if _too_long(bounds) else _between(bounds, closed=bool(behind))
+
+    def _uncut(self, column: SqlColumn) -> list[KeyRange]:
+        if self._setting == "key":
+            return []
+        raise KeyInvalid(
+            f"{self.address}: dataset.cursor names {column.written}, which is of a type "
+            f"({column.kind or 'several'}) at whose values no table is cut",
+            remedy="let it name a column of whole numbers, of times or of texts",
+            column=column.written,
         )
-        bounds = [*dict.fromkeys(_bound(record[0]) for record in found), _bound(end)]
-        return [] if any(len(str(bound)) > _LONGEST_BOUND for bound in bounds) else bounds
+
+    def _end(self, key: str, side: str, border: Key, order: str) -> list[Key]:
+        """The first key of an order on one side of a border, if there is one."""
+        found = self._snapshot.records(
+            f"SELECT {key} FROM {self._from} WHERE {key} {side} :border ORDER BY {key} {order} "
+            "LIMIT 1",
+            {"border": self._given(border)},
+        )
+        return [_bound(record[0]) for record in found]
+
+    def _counted(self, column: SqlColumn, rows: int, within: KeyRange | None = None) -> list[Key]:
+        """The keys of each ``rows``-th row, from the first on, in their order."""
+        key = column.ordered(self._snapshot)
+        where, given = self._where(within)
+        place = f"row_number() OVER (ORDER BY {key}) AS place"
+        found = self._snapshot.records(
+            f"SELECT k FROM (SELECT {key} AS k, {place} FROM {self._from}{where}) AS n "
+            f"WHERE (place - 1) % {rows} = 0 ORDER BY place",
+            given,
+        )
+        return [*dict.fromkeys(_bound(record[0]) for record in found)]
 
     def _named_at_once(self, column: SqlColumn, ranges: list[KeyRange]) -> list[NamedRange]:
         """PostgreSQL's names of the ranges, which have every row, from one statement."""
@@ -259,13 +332,31 @@ class Relation:
             "last": self._given(keys.last),
         }
 
-    def _given(self, bound: int | str) -> Any:
+    def _given(self, bound: Key) -> Any:
         """A bound as its driver takes it: to MySQL a decimal number in quotes is a fraction."""
         exact = self.dialect in MYSQL and self._key is not None and self._key.kind == "numeric"
         return Decimal(bound) if exact else bound
 
 
-def _bound(key: Any) -> int | str:
+def _borders(kept: Sequence[KeyRange]) -> list[Key]:
+    """Where ranges of an earlier state began and ended; the end of the last was its largest key."""
+    ends = [(keys.first,) if keys.closed else (keys.first, keys.last) for keys in kept]
+    return list(dict.fromkeys(border for pair in ends for border in pair))
+
+
+def _between(bounds: list[Key], *, closed: bool) -> list[KeyRange]:
+    last = len(bounds) - 1
+    return [
+        KeyRange(first, end, closed and number == last)
+        for number, (first, end) in enumerate(pairwise(bounds), start=1)
+    ]
+
+
+def _too_long(bounds: list[Key]) -> bool:
+    return any(len(str(bound)) > _LONGEST_BOUND for bound in bounds)
+
+
+def _bound(key: Any) -> Key:
     if isinstance(key, bytes):  # texts of MySQL's as they are ordered
         return key.decode()
     return key if isinstance(key, int) else str(key)

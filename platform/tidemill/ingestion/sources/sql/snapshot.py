@@ -87,8 +87,11 @@ class Snapshot:
         """
         import sqlalchemy as sa
 
-        streamed = self.connection.execution_options(stream_results=True, max_row_buffer=rows)
-        with translated(self.shown), streamed.execute(sa.text(sql), given or {}) as found:
+        streamed = {"stream_results": True, "max_row_buffer": rows}
+        with (
+            translated(self.shown),
+            self.connection.execute(sa.text(sql), given or {}, execution_options=streamed) as found,
+        ):
             while batch := found.fetchmany(rows):
                 yield list(batch)
 

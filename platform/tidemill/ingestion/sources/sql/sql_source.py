@@ -18,7 +18,7 @@ from tidemill.errors import SourceEmpty, SourceUnreadable
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
 from tidemill.ingestion.sources.sql.relation import NamedRange, Relation
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
-from tidemill.ingestion.sources.sql.sql_address import SqlAddress
+from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
 from tidemill.ingestion.sources.sql.sql_cells import column_of_arrow, column_of_cells, has_no_text
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
@@ -32,6 +32,8 @@ __all__ = ["SqlSource"]
 
 class SqlSource:
     """A table or query; a large one is cut at its key into splits of about a million rows.
+
+    It is cut at ``dataset.cursor`` where that is stated.
 
     All splits are of one state of the database: their etags were computed in one transaction, and
     each range is read in a transaction that begins with comparing its rows with that. So it does
@@ -54,6 +56,7 @@ class SqlSource:
     def __init__(self, dataset: DatasetConfig, root: Path) -> None:
         self.dataset, self._root = dataset, root
         self._held: Snapshot | None = None
+        self._before: tuple[Split, ...] = ()
 
     def find(self, named: str, given: str | None = None) -> tuple[str, ...]:
         """The table or query that ``dataset.source`` names."""
@@ -63,13 +66,16 @@ class SqlSource:
             return (str(address),)
 
     @contextmanager
-    def one_state(self, addresses: tuple[str, ...]) -> Iterator[None]:
-        """Within it all that is found is of one state of the database."""
+    def one_state(
+        self, addresses: tuple[str, ...], before: tuple[Split, ...] = ()
+    ) -> Iterator[None]:
+        """Within it all that is found is of one state; ranges of ``before`` keep their borders."""
+        self._before = before
         with open_snapshot(SqlAddress.of(addresses[0]).database, self._root) as self._held:
             try:
                 yield
             finally:
-                self._held = None
+                self._held, self._before = None, ()
 
     def split(self, address: str) -> list[Split]:
         """Ranges of the key, or all rows; each is named by its rows, all as they are at once."""
@@ -78,7 +84,7 @@ class SqlSource:
             if whole.keys:
                 found = [NamedRange(whole.keys, *relation.digest(whole.keys))]
             else:
-                found = relation.named_ranges(self.split_rows)
+                found = relation.named_ranges(self.split_rows, self._kept(whole))
         places = [SqlAddress(whole.database, whole.relation, one.keys) for one in found]
         return [
             Split(0, str(place), "sql", "none", one.bytes, one.etag)
@@ -164,7 +170,17 @@ class SqlSource:
     def _opened(self, address: SqlAddress, named: str = "dataset.source") -> Iterator[Relation]:
         opened = open_snapshot(address.database, self._root, named)
         with opened if self._held is None else nullcontext(self._held) as snapshot:
-            yield Relation(snapshot, address, self.dataset.key, named)
+            cursor = self.dataset.cursor
+            yield Relation(snapshot, address, self.dataset.key, named, cursor=cursor)
+
+    def _kept(self, whole: SqlAddress) -> list[KeyRange]:
+        """The ranges of an earlier listing, if it was of the same table."""
+        places = [SqlAddress.of(split.address) for split in self._before]
+        return [
+            place.keys
+            for place in places
+            if place.keys and (place.database, place.relation) == (whole.database, whole.relation)
+        ]
 
     def _column(self, column: SqlColumn, cells: tuple[Any, ...], largest: float) -> SourceColumn:
         """How a column is read: by its declared type, or by its cells as those of JSON."""
