@@ -116,7 +116,7 @@ def spool(
     -----
     Memory: some batches; DuckDB sorts out of memory where rows are not in order.
     """
-    dataset = params.dataset.model_copy(update={"source": source, "cursor": None})
+    dataset = params.dataset.of_another(source)
     listing = list_source(dataset, root, engine, named="--input", given=given)
     read = _readable(schema, listing, dataset, features, also, source)
     key = hash_json(

@@ -89,7 +89,7 @@ class _Labelled:
 
         self._place, self._params = place, params
         where = SourceFiles(Path.cwd()).absolute(source)
-        self._dataset = params.dataset.model_copy(update={"source": where, "cursor": None})
+        self._dataset = params.dataset.of_another(where)
         self._listing = list_source(
             self._dataset, place.root, engine, named="--labelled", given=source
         )

@@ -116,6 +116,16 @@ class DatasetConfig(Section):
         description="rows that ingest draws from the source; null: all",
     )
 
+    def of_another(self, source: str) -> Self:
+        """The section of a table of the same columns, which is read as it comes.
+
+        >>> rides = DatasetConfig(source="sqlite:///base#rides", target="fare", cursor="changed_at")
+        >>> new = rides.of_another("new.csv")
+        >>> new.source, new.target, new.cursor
+        ('new.csv', 'fare', None)
+        """
+        return self.model_copy(update={"source": source, "cursor": None})
+
     @model_validator(mode="before")
     @classmethod
     def _old_name(cls, values: Any) -> Any:

@@ -150,13 +150,8 @@ def _model(context: StageContext, name: str, wanted: str) -> LoadedModel:
 def _dataset(dataset: DatasetConfig, source: str, schema: TableSchema) -> DatasetConfig:
     """The settings of the table to score; what is derived of it is the model's to say."""
     needed = [c.name for c in schema.columns if c.purpose is not Purpose.TARGET]
-    return dataset.model_copy(
-        update={
-            "source": SourceFiles(Path.cwd()).absolute(source),
-            "cursor": None,
-            "derive": {k: v for k, v in schema.derived if k in needed},
-        }
-    )
+    another = dataset.of_another(SourceFiles(Path.cwd()).absolute(source))
+    return another.model_copy(update={"derive": {k: v for k, v in schema.derived if k in needed}})
 
 
 def _readable(
