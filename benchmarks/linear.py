@@ -31,7 +31,8 @@ NAMES = {"spark_ml": ("Spark ML local[2]", 6.0), "dask_ml": ("Dask-ML, 2 workers
 DROPPED = [name for name in (*TIMES, *TEXTS, "is_airport") if name != TIME]
 SETTINGS = (
     "tuning.trials=0",
-    "training.learner=sgd",
+    "training.learner=linear",
+    "training.strategy=merged",
     "training.refit=none",
     "reduction.impute=mean",
     "reduction.scale=standard",

@@ -70,15 +70,14 @@ WAYS: dict[str, Sequence[Mapping[str, Any]]] = {
         {"strategy": "shard_ensemble"},
         {"strategy": "distributed", "ranks": 2},
     ],
+    "linear": [{"strategy": "incremental"}, {"strategy": "merged"}],
     "sgd": [{"strategy": "incremental"}, {"strategy": "averaged"}, {"strategy": "shard_ensemble"}],
 }
 """Of each learner: that of one process first."""
+LINEAR = ("reduction.impute=mean", "reduction.encode=one_hot", "reduction.scale=standard")
 REDUCTION = {
     "lightgbm": ["reduction.impute=none"],
-    "sgd": [
-        "training.learner=sgd",
-        *("reduction.impute=mean", "reduction.encode=one_hot", "reduction.scale=standard"),
-    ],
+    **{learner: [f"training.learner={learner}", *LINEAR] for learner in ("linear", "sgd")},
 }
 LARGE = [*WAYS["lightgbm"], {"strategy": "distributed", "ranks": 4}]
 LOST = 0.003

@@ -71,6 +71,7 @@ def test_no_setting_that_is_an_address_takes_a_password(setting):
         "postgresql://h:5432/db#SELECT * FROM t WHERE mail = 'a@b'",
         "postgresql://u@[::1]:5432/db",
         "postgresql://u@a:1,b:2/db#t",
+        "postgresql://a:1,b:2/db#t",
         "postgresql:///db#t",
         "postgresql://h/db?sslmode=require#t",
         "sqlite:///C:/base.db#SELECT 'a:b@c'",

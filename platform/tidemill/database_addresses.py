@@ -61,18 +61,21 @@ def _holds_password(behind: str) -> bool:
     """Whether a password stands behind ``SCHEME://``: it may hold any sign, slashes too.
 
     What follows a colon is a port, or a password; of digits that may be either, it is one where an
-    ``@`` comes before the relation.
+    ``@`` comes before the relation: users stand before all hosts.
     """
+    ported = False
     while True:
         rest = _NAME.sub("", behind, count=1)
         if rest[:1] == "@":
+            if ported:
+                return True
             behind = rest[1:]
         elif rest[:1] != ":":
             return False
         elif (port := _PORT.match(rest)) is None:
             return True
         elif rest[port.end() :].startswith(","):  # of several hosts
-            behind = rest[port.end() + 1 :]
+            behind, ported = rest[port.end() + 1 :], True
         else:
             place, _, relation = rest.partition("#")
             return "@" in place or ("/" not in place and "@" in relation)

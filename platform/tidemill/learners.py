@@ -27,6 +27,7 @@ __all__ = [
 
 LEARNERS: Implementations[type[Learner]] = Implementations(
     {
+        "linear": "tidemill.learning.linear:LinearLearner",
         "sgd": "tidemill.learning.sgd:SgdLearner",
         "hist_gradient_boosting": "tidemill.learning.histogram:HistGradientBoostingLearner",
         "lightgbm": "tidemill.learning.boosting:LightGbmLearner",
@@ -73,7 +74,7 @@ def strategies() -> tuple[str, ...]:
     """The strategies that one learner or another has.
 
     >>> strategies()
-    ('incremental', 'in_memory', 'boosted', 'averaged', 'distributed', 'shard_ensemble')
+    ('incremental', 'in_memory', 'boosted', 'merged', 'averaged', 'distributed', 'shard_ensemble')
     """
     ways = (way for kind in LEARNERS.usable().values() for way in kind.strategies)
     spread = (way for kind in LEARNERS.usable().values() for way in kind.spread)

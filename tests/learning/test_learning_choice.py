@@ -11,7 +11,12 @@ from tidemill.schema import Task
 
 @pytest.mark.parametrize(
     ("learner", "strategy"),
-    [("sgd", "incremental"), ("lightgbm", "boosted"), ("hist_gradient_boosting", "in_memory")],
+    [
+        ("linear", "incremental"),
+        ("sgd", "incremental"),
+        ("lightgbm", "boosted"),
+        ("hist_gradient_boosting", "in_memory"),
+    ],
 )
 def test_auto_takes_the_learners_own_strategy_and_says_why(learner, strategy):
     """Auto chooses what the learner can do; stating it is the same."""
@@ -35,8 +40,8 @@ def test_a_strategy_that_the_learner_lacks_is_refused():
     ("learner", "budget", "nearest"),
     [
         ("hist_gradient_boosting", 512, "lightgbm"),
-        ("hist_gradient_boosting", 64, "sgd"),
-        ("lightgbm", 64, "sgd"),
+        ("hist_gradient_boosting", 64, "linear"),
+        ("lightgbm", 64, "linear"),
     ],
 )
 def test_over_the_budget_the_nearest_learner_that_fits_is_named(learner, budget, nearest):
@@ -74,7 +79,7 @@ def test_the_followed_figure_is_one_that_the_learner_can_follow():
     assert curve_metric("sgd", Task.BINARY, "brier") == "brier"
     assert curve_metric("hist_gradient_boosting", Task.REGRESSION) == "r2"
     assert curve_metric("lightgbm", Task.MULTICLASS) == "log_loss"
-    assert set(LEARNERS) == {"sgd", "hist_gradient_boosting", "lightgbm"}
+    assert set(LEARNERS) == {"linear", "sgd", "hist_gradient_boosting", "lightgbm"}
 
 
 def test_where_nothing_fits_only_the_budget_can_be_raised():

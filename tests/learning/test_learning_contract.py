@@ -10,6 +10,12 @@ from tidemill.testing.bad_learners import BAD_LEARNERS
 from tidemill.testing.learners import LearnerContract
 
 
+class TestLinear(LearnerContract):
+    """Linear models to their optimum."""
+
+    learner = "linear"
+
+
 class TestSgd(LearnerContract):
     """Linear models over a plan of blocks."""
 

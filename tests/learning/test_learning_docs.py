@@ -49,7 +49,7 @@ def searched(one: Parameter) -> str:
     if not one.search:
         return ""
     if "choices" in one.search:
-        where = ", ".join(one.search["choices"])
+        where = ", ".join(map(str, one.search["choices"]))
     else:
         where = f"{one.search['low']:g} to {one.search['high']:g}"
         where += ", evenly in the logarithm" if one.search.get("log") else ""

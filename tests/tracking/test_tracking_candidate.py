@@ -53,7 +53,7 @@ def learnt(make_pipeline, raw_frame, learner, task):
 
 
 @pytest.mark.parametrize("task", list(Task))
-@pytest.mark.parametrize("learner", ["sgd", "hist_gradient_boosting", "lightgbm"])
+@pytest.mark.parametrize("learner", ["linear", "sgd", "hist_gradient_boosting", "lightgbm"])
 def test_every_learner_survives_the_safe_format(make_pipeline, raw_frame, learner, task):
     """What each learner makes for each task passes the allow-list, predicts the same, and has
     the same bytes when it is saved again.

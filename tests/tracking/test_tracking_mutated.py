@@ -23,6 +23,7 @@ SCRIPT = Path(__file__).with_name("mutated_models.py")
 BATCH = 250
 CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("a", "b", "c"), Task.REGRESSION: ()}
 SETTINGS = {
+    "linear": {},
     "sgd": {},
     "hist_gradient_boosting": {"max_iter": 3},
     "lightgbm": {"num_iterations": 5, "num_leaves": 8},

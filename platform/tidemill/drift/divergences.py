@@ -82,7 +82,7 @@ def area_between(apart: Floats, widths: Floats) -> Floats:
 
 def ks_p_value(value: float, n: int, m: int) -> float:
     """Kolmogorov's limit: the chance of so large a statistic between ``n`` and ``m`` rows."""
-    from scipy.special import kolmogorov  # type: ignore[import-untyped]
+    from scipy.special import kolmogorov
 
     return float(kolmogorov(math.sqrt(n * m / max(n + m, 1)) * value))
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tidemill.contracts import Blocks, Fit, FitJob, FloatMatrix, Parameter, TargetSummary
 from tidemill.errors import ConfigError
 from tidemill.learning.averaging import Passed, averaged_round
+from tidemill.learning.gaps import missing_refused
 from tidemill.learning.scoring import improved, score_blocks
 from tidemill.learning.sharded import by_shard
 from tidemill.learning.stored import check_linear
@@ -253,11 +254,7 @@ def _one_epoch(estimator: Any, epoch: int, *, job: FitJob) -> Passed:
 
 def _explained(exc: ValueError, X: FloatMatrix) -> ConfigError:
     if np.isnan(X).any():
-        return ConfigError(
-            "sgd cannot learn from missing values",
-            remedy="set reduction.impute to mean, median or zero, or training.learner to one that "
-            "takes them",
-        )
+        return missing_refused("sgd")
     return ConfigError(
         f"training.params: sgd refuses: {str(exc).splitlines()[0][:300]}",
         remedy="correct training.params; where numbers overflow, set reduction.scale to standard",

@@ -222,7 +222,7 @@ def _sum_precision(
 
     In closed form by the digamma function, so that a bin costs the same whatever it holds.
     """
-    from scipy.special import digamma  # type: ignore[import-untyped]
+    from scipy.special import digamma
 
     start = (seen + ahead) / step
     harmonic = digamma(start + positives + 1) - digamma(start + 1)

@@ -1,0 +1,224 @@
+"""Minimise a penalised loss that is known by passes over rows: Newton's method, or L-BFGS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from tidemill.learning.curvature import Curvature, Floats
+
+__all__ = ["Descent", "Penalty", "lbfgs", "newton"]
+
+_SWEEPS = 10_000
+_HALVINGS = 40
+_NEAR = 100
+_LOOK_BACK = 10
+
+
+class Measure(Protocol):
+    """One pass over the rows."""
+
+    def __call__(self, weights: Floats, *, second: bool) -> Curvature:
+        """The loss and its derivatives at (n_weights,) weights."""
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """What weights cost: ``l2 @ w**2 / 2 + l1 @ abs(w)``, beside the mean loss of a row.
+
+    Parameters
+    ----------
+    l1, l2 : (n_weights,) float64
+        None below 0.
+    """
+
+    l1: Floats
+    l2: Floats
+
+    def of(self, weights: Floats) -> float:
+        """What they cost."""
+        return float(self.l2 @ (weights * weights)) / 2 + float(self.l1 @ np.abs(weights))
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where it came to.
+
+    Parameters
+    ----------
+    weights : (n_weights,) float64
+    steps : int
+    converged : bool
+        Whether it ended by itself, or as near as its caller need know: a last step that gained
+        less than a hundred times the tolerance.
+    """
+
+    weights: Floats
+    steps: int
+    converged: bool
+
+
+def _unheard(_: int, __: Floats) -> None:
+    """Nobody follows the steps."""
+
+
+def newton(
+    measure: Measure,
+    start: Floats,
+    penalty: Penalty,
+    *,
+    tolerance: float,
+    most: int,
+    exact: bool = False,
+    stepped: Callable[[int, Floats], None] = _unheard,
+) -> Descent:
+    """Go to the least of the quadratic model at each point, as long as the loss falls by it.
+
+    A pass a step; the last step, by which the model says that less than ``tolerance`` of the loss
+    can be gained, takes none.
+
+    Parameters
+    ----------
+    measure : callable
+    start : (n_weights,) float64
+    penalty : Penalty
+    tolerance : float
+        Share of the mean loss.
+    most : int
+        Steps, at most; at least 1.
+    exact : bool
+        The loss is its quadratic model: one step is all.
+    stepped : callable
+        Called with (step, weights) after each; what it raises ends the descent.
+
+    Notes
+    -----
+    Memory: the Hessian some times. With a penalty ``l1`` the model's least is found by coordinate
+    descent, so that weights are zero or not (Friedman, Hastie & Tibshirani 2010; Lee, Sun &
+    Saunders 2014).
+    """
+    now, weights = measure(start, second=True), start
+    for step in range(1, most + 1):
+        before = now.loss / now.rows + penalty.of(weights)
+        target, gain = _least(now, weights, penalty)
+        little = tolerance * max(before, tolerance)
+        if exact or gain <= little or step == most:
+            stepped(step, target)
+            return Descent(target, step, converged=exact or gain <= _NEAR * little)
+        now, weights = _accepted(measure, weights, target, penalty, before, gain)
+        stepped(step, weights)
+    raise AssertionError("the last step returns")
+
+
+def _accepted(
+    measure: Measure, weights: Floats, target: Floats, penalty: Penalty, before: float, gain: float
+) -> tuple[Curvature, Floats]:
+    """The way to the target, halved until the loss falls by a part of what the model promised."""
+    share = 1.0
+    for _ in range(_HALVINGS):
+        there = weights + share * (target - weights)
+        found = measure(there, second=True)
+        after = found.loss / found.rows + penalty.of(there)
+        if after <= before - 1e-4 * share * gain:
+            return found, there
+        share /= 2
+    return found, there
+
+
+def _least(now: Curvature, weights: Floats, penalty: Penalty) -> tuple[Floats, float]:
+    """Where the quadratic model at ``weights`` is least, and how much less it is there."""
+    from scipy.linalg import lstsq
+
+    assert now.hessian is not None  # noqa: S101 - each measure was asked for it
+    bend = now.hessian / now.rows
+    slope = now.gradient / now.rows
+    matrix, wanted = bend + np.diag(penalty.l2), bend @ weights - slope
+    if penalty.l1.any():
+        least = _by_coordinates(matrix, wanted, penalty.l1, weights)
+    else:  # of weights that serve as well, the shortest
+        least = np.asarray(lstsq(matrix, wanted, lapack_driver="gelsy")[0])
+    way = least - weights
+    gain = -(slope @ way) - way @ bend @ way / 2 + penalty.of(weights) - penalty.of(least)
+    return least, max(float(gain), 0.0)
+
+
+def _by_coordinates(matrix: Floats, wanted: Floats, l1: Floats, start: Floats) -> Floats:
+    """The least of ``w @ matrix @ w / 2 - wanted @ w + l1 @ abs(w)``."""
+    found, bends = start.copy(), np.diagonal(matrix)
+    rest = wanted - matrix @ found
+    for _ in range(_SWEEPS):
+        moved = 0.0
+        for at in np.flatnonzero(bends > 0).tolist():
+            pull = rest[at] + bends[at] * found[at]
+            new = np.sign(pull) * max(abs(pull) - l1[at], 0.0) / bends[at]
+            change = new - found[at]
+            if change:
+                rest -= change * matrix[at]
+                found[at] = new
+                moved = max(moved, change * change * bends[at])
+        if moved <= 1e-16:
+            break
+    return found
+
+
+def lbfgs(
+    measure: Measure,
+    start: Floats,
+    penalty: Penalty,
+    *,
+    tolerance: float,
+    most: int,
+    stepped: Callable[[int, Floats], None] = _unheard,
+) -> Descent:
+    """As :func:`newton`, by SciPy's L-BFGS-B: for so many weights that a Hessian costs too much.
+
+    A pass a step, and more steps; it ends where ten of them gained less than ``tolerance`` of the
+    loss. With a penalty ``l1`` each weight is a difference of two that are not negative. Memory:
+    twenty gradients.
+    """
+    from scipy.optimize import minimize
+
+    half, split = len(start), bool(penalty.l1.any())
+    losses: list[float] = []
+
+    def little(loss: float) -> float:
+        return tolerance * max(loss, tolerance)
+
+    def joined(given: Floats) -> Floats:
+        return given[:half] - given[half:] if split else given
+
+    def objective(given: Floats) -> tuple[float, Floats]:
+        weights = joined(given)
+        found = measure(weights, second=False)
+        loss, slope = found.loss / found.rows, found.gradient / found.rows + penalty.l2 * weights
+        if not split:
+            return loss + penalty.of(weights), slope
+        cost = np.concatenate([penalty.l1, penalty.l1])  # of both, even where both are above 0
+        squares = float(penalty.l2 @ (weights * weights)) / 2
+        return loss + squares + float(cost @ given), np.concatenate([slope, -slope]) + cost
+
+    def told(intermediate_result: Any) -> None:
+        losses.append(intermediate_result.fun)
+        stepped(len(losses), joined(np.asarray(intermediate_result.x)))
+        if len(losses) > _LOOK_BACK and losses[-1 - _LOOK_BACK] - losses[-1] <= little(losses[-1]):
+            raise StopIteration
+
+    begin = np.concatenate([np.maximum(start, 0), np.maximum(-start, 0)]) if split else start
+    result = minimize(
+        objective,
+        begin,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, None)] * len(begin) if split else None,
+        callback=told,
+        options={"maxiter": most, "maxfun": 20 * most, "ftol": 0.0, "gtol": 0.0},
+    )
+    weights = joined(np.asarray(result.x))
+    if not losses:  # it began where nothing can be gained
+        stepped(1, weights)
+    gained = -np.diff(losses[-2:]).sum()
+    near = len(losses) > 1 and gained <= little(losses[-1])
+    return Descent(weights, max(len(losses), 1), converged=result.status != 1 or near)

@@ -1,0 +1,206 @@
+"""Linear models to their optimum: sums over blocks, and steps that know the loss's curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial, reduce
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
+from tidemill.learning.curvature import Curvature, Floats, Standardised, curvature_of
+from tidemill.learning.descent import Descent, Penalty, lbfgs, newton
+from tidemill.learning.scoring import score_blocks
+from tidemill.learning.sharded import by_shard
+from tidemill.learning.stored import check_linear
+from tidemill.learning.targets import checked
+from tidemill.schema import Task
+
+__all__ = ["LinearLearner"]
+
+_NEWTON_COST = 500_000
+"""Multiplications a row beyond which a Hessian costs more than the passes that it saves."""
+_SAMPLE_ROWS = 200_000
+_SAMPLE_STEPS = 20
+
+
+class LinearLearner:
+    """Logistic regression (of several classes: multinomial), or linear least squares.
+
+    The optimum of all rows, to ``tolerance`` of the loss: of ``mean loss + alpha * ((1 - l1_ratio)
+    / 2 * |w|^2 + l1_ratio * |w|)``, intercepts free, the loss being the log loss or half the
+    squared error. ``alpha: null`` is 1 / rows: what ``LogisticRegression()`` and ``Ridge()`` of
+    scikit-learn have. Each step is one pass: Newton's, or L-BFGS where the Hessian would cost
+    more; of two million rows three passes, since the first steps are taken on every so many-th
+    block. Least squares take one.
+
+    Strategy ``merged``: the shards' sums are taken over the engine. They are merged in the order
+    of the shards, here and there: ``incremental`` leaves the same bytes.
+
+    Notes
+    -----
+    Memory: one block, and the Hessian (at most 4 MB) some times, whatever the rows.
+    """
+
+    strategies: ClassVar[tuple[str, ...]] = ("incremental",)
+    spread: ClassVar[tuple[str, ...]] = ("merged",)
+    rounds: ClassVar[str] = "max_iterations"
+    continues: ClassVar[bool] = False
+    takes_missing: ClassVar[bool] = False
+    wants_scaled: ClassVar[bool] = True
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "alpha": Parameter(
+            None, low=0, search={"low": 1e-8, "high": 1e-1, "log": True}, aliases=("reg_lambda",)
+        ),
+        "l1_ratio": Parameter(0.0, low=0, high=1, search={"choices": [0.0, 0.5, 1.0]}),
+        "max_iterations": Parameter(100, low=1, whole=True, aliases=("max_iter",)),
+        "tolerance": Parameter(1e-6, low=0, high=1, aliases=("tol",)),
+    }
+    metrics: ClassVar[Mapping[Task, tuple[str, ...]]] = {
+        Task.BINARY: ("log_loss", "roc_auc", "average_precision", "accuracy", "f1", "brier"),
+        Task.MULTICLASS: ("log_loss", "roc_auc", "accuracy", "f1", "brier"),
+        Task.REGRESSION: ("r2", "rmse", "mae"),
+    }
+    estimators: ClassVar[tuple[str, ...]] = (
+        "tidemill.learning.optimum.LinearClassifier",
+        "tidemill.learning.optimum.LinearRegressor",
+    )
+    holds: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    trusted: ClassVar[tuple[str, ...]] = estimators
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def needed_bytes(self, strategy: str, rows: int, n_features: int, n_outputs: int) -> int:  # noqa: ARG002
+        """Nothing that grows with rows."""
+        weights = (n_features + 1) * n_outputs
+        square = weights**2 if _is_newtons(n_features, n_outputs) else 20 * weights
+        return 8 * 4 * square * min(rows, 1)
+
+    def fit(self, job: FitJob) -> Fit:
+        """Descend to the optimum; see :class:`LinearLearner`."""
+        shape = (len(job.classes) if len(job.classes) > 2 else 1, len(job.train.names) + 1)
+        at = Standardised.by(next(X for X, y in job.train if len(y)))
+        passes = _Passes(job, at, shape)
+        curve: list[tuple[int, float]] = []
+
+        def judge(step: int, weights: Floats) -> None:
+            if job.has_validation:
+                estimator = _estimator(job, at, weights.reshape(shape), step)
+                classes = len(job.classes)
+                value = score_blocks(
+                    estimator, job.validation, job.task, job.metric, n_classes=classes
+                )
+                curve.append((step, value))
+                if job.report is not None:
+                    job.report(step, value)
+
+        descent = passes.descent(_sampled(job.train), judge)
+        return Fit(
+            _estimator(job, at, descent.weights.reshape(shape), descent.steps),
+            job.strategy,
+            job.metric,
+            tuple(curve),
+            descent.steps,
+            () if descent.converged else (_short(job),),
+        )
+
+    def check(self, estimator: Any, n_outputs: int) -> None:
+        """One finite coefficient for each output and column."""
+        check_linear(estimator, n_outputs, flat=not hasattr(type(estimator), "predict_proba"))
+
+    def weights(self, estimator: Any) -> npt.NDArray[np.float64]:
+        """Absolute coefficients, their mean over the classes."""
+        return np.asarray(np.abs(np.atleast_2d(estimator.coef_)).mean(axis=0), np.float64)
+
+
+class _Passes:
+    """What one fit asks of the rows, pass by pass."""
+
+    def __init__(self, job: FitJob, at: Standardised, shape: tuple[int, int]) -> None:
+        self._job, self._at, self._shape = job, at, shape
+        self._class_weights = job.target.class_weights() if job.balanced else None
+        self._second = _is_newtons(shape[1] - 1, shape[0])
+
+    def descent(self, sample: Blocks | None, judge: Callable[[int, Floats], None]) -> Descent:
+        """On a sample first, then on all rows."""
+        job, penalty = self._job, self._penalty()
+        exact, tolerance = job.task is Task.REGRESSION, job.number("tolerance")
+        start = np.zeros(self._shape[0] * self._shape[1])
+        go = partial(newton, exact=exact) if self._second else lbfgs
+        if sample is not None and not (exact and self._second):
+            some, nearly = partial(self._over, sample), max(tolerance, 1e-4)
+            if some(start, second=False).counts.all():  # else it would lead away
+                start = go(some, start, penalty, tolerance=nearly, most=_SAMPLE_STEPS).weights
+        every = partial(self._over, job.train)
+        most = int(job.number("max_iterations"))
+        return go(every, start, penalty, tolerance=tolerance, most=most, stepped=judge)
+
+    def _over(self, blocks: Blocks, weights: Floats, *, second: bool) -> Curvature:
+        """The sums over the blocks, shard by shard, merged in their order."""
+        job = self._job
+        of_shard = partial(
+            curvature_of,
+            at=self._at,
+            weights=weights.reshape(self._shape),
+            n_classes=len(job.classes),
+            class_weights=self._class_weights,
+            second=second,
+        )
+        shards = by_shard(blocks)
+        if job.engine is not None and job.strategy == "merged":
+            label = "sums of a linear model"
+            total = job.engine.fold(of_shard, shards, Curvature.merge, label=label)
+        else:
+            from tidemill.engines import one_thread
+
+            with one_thread("blas"):  # as in an engine's workers: the same sums
+                total = reduce(Curvature.merge, map(of_shard, shards))
+        if job.classes and blocks is job.train:
+            checked(TargetSummary(tuple(total.counts.tolist())), job.classes)
+        return total
+
+    def _penalty(self) -> Penalty:
+        """Of the weights as they are for columns where the arithmetic has them."""
+        job = self._job
+        given = job.params["alpha"]
+        alpha = 1.0 / sum(job.train.rows) if given is None else float(given)
+        ratio = job.number("l1_ratio")
+        free = np.append(1.0 / self._at.scale, 0.0)  # the intercept is
+        each = np.tile(free, self._shape[0])
+        return Penalty(alpha * ratio * each, alpha * (1.0 - ratio) * each**2)
+
+
+def _is_newtons(n_features: int, n_outputs: int) -> bool:
+    """Whether the Hessian of a row costs less than it saves."""
+    return n_outputs * (n_outputs + 1) // 2 * (n_features + 1) ** 2 <= _NEWTON_COST
+
+
+def _sampled(blocks: Blocks) -> Blocks | None:
+    """Every so many-th block with rows, of some 200,000 rows; None where that saves nothing."""
+    full = [block for block, rows in enumerate(blocks.rows) if rows]
+    each = min(sum(blocks.rows) // _SAMPLE_ROWS, len(full))
+    return blocks.take(full[::each]) if each > 1 else None
+
+
+def _estimator(job: FitJob, at: Standardised, weights: Floats, steps: int) -> Any:
+    from tidemill.learning.optimum import LinearClassifier, LinearRegressor
+
+    coefficients, intercepts = at.undone(weights)
+    if job.task is Task.REGRESSION:
+        estimator = LinearRegressor()
+        estimator.coef_, estimator.intercept_ = coefficients[0], intercepts
+    else:
+        estimator = LinearClassifier()
+        estimator.coef_, estimator.intercept_ = coefficients, intercepts
+        estimator.classes_ = np.array(job.classes)
+    estimator.n_features_in_ = len(job.train.names)
+    estimator.n_iter_ = np.array([steps], np.int32)
+    return estimator
+
+
+def _short(job: FitJob) -> str:
+    return (
+        f"linear had not come to its optimum after {job.params['max_iterations']} iterations: "
+        "raise training.params.max_iterations, or alpha"
+    )

@@ -1,0 +1,221 @@
+"""linear: the optimum that scikit-learn finds on all rows at once, by passes over blocks."""
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+
+from tidemill.config import TrainingConfig
+from tidemill.engines import LocalEngine
+from tidemill.errors import ConfigError
+from tidemill.learning import fit, predict_scores
+from tidemill.learning.curvature import Standardised, curvature_of
+from tidemill.learning.descent import Penalty, lbfgs, newton
+from tidemill.schema import Task
+from tidemill.testing.bad_engines import PlainEngine
+from tidemill.testing.blocks import ArrayBlocks
+from tidemill.testing.learners import learning_data
+from tidemill.tracking.skopsfile import canonical
+
+CLASSES = {Task.BINARY: ("no", "yes"), Task.MULTICLASS: ("c", "a", "b"), Task.REGRESSION: ()}
+
+
+def linear(train, task=Task.BINARY, params=None, *, held=None, engine=None, **settings):
+    """A fit, with validation rows where they are given."""
+    none = ArrayBlocks(np.empty((0, len(train.names))), np.zeros(0, np.int32))
+    config = TrainingConfig(learner="linear", **settings)
+    options = {"task": task, "classes": CLASSES[task], "seed": 3, "engine": engine}
+    return fit(config, params or {}, train, held or none, **options)
+
+
+def table(task, rows=4000, *, seed=5):
+    """Columns of many kinds: of other units, far from zero, correlated, constant, one-hot."""
+    X, y = learning_data(task, rows, seed=seed)
+    rng = np.random.default_rng(seed)
+    hot = np.eye(3, dtype=np.float32)[rng.integers(0, 3, rows)]
+    far = 500 + 3 * X[:, :1] + rng.normal(size=(rows, 1))
+    close = X[:, 1:2] + 0.01 * rng.normal(size=(rows, 1))
+    made = [X, hot, far, close, np.full((rows, 1), 7.0), 1e-4 * X[:, 2:3]]
+    return np.concatenate(made, axis=1).astype(np.float32), y
+
+
+def spread_rows(task, rows=4000, **options):
+    """The same in shards of four blocks."""
+    return ArrayBlocks(*table(task, rows), block_rows=256, **options)
+
+
+def objective(estimator, X, y, task, alpha, ratio):
+    """What is minimised, at a fitted model, as the documentation states it."""
+    X = X.astype(np.float64)
+    if task is Task.REGRESSION:
+        loss = np.mean((y - estimator.predict(X)) ** 2) / 2
+    else:
+        loss = log_loss(y, estimator.predict_proba(X), labels=range(len(CLASSES[task])))
+    w = estimator.coef_
+    return loss + alpha * ((1 - ratio) / 2 * np.sum(w**2) + ratio * np.sum(np.abs(w)))
+
+
+def stated(task, rows, alpha, ratio):
+    """scikit-learn's own for the same objective, to the end."""
+    if task is Task.REGRESSION:
+        if ratio:
+            return ElasticNet(alpha=alpha, l1_ratio=ratio, max_iter=100_000, tol=1e-10)
+        return Ridge(alpha=alpha * rows)
+    solver = "saga" if ratio else "newton-cholesky"
+    most = 20_000 if ratio else 200
+    return LogisticRegression(
+        C=1 / (alpha * rows), l1_ratio=ratio, solver=solver, max_iter=most, tol=1e-9
+    )
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("task", list(Task), ids=str)
+def test_it_is_the_optimum_of_all_rows(task, ratio):
+    """No worse than scikit-learn on the concatenation by a millionth of the objective."""
+    X, y = learning_data(task, 4000, seed=5)
+    alpha = 0.01
+    ours = linear(ArrayBlocks(X, y), task, {"alpha": alpha, "l1_ratio": ratio})
+    theirs = stated(task, len(y), alpha, ratio).fit(X.astype(np.float64), y)
+    found, best = (objective(one, X, y, task, alpha, ratio) for one in (ours.estimator, theirs))
+    assert found <= best * (1 + 1e-6)
+    assert not ours.warnings
+    little = 2e-3 * np.abs(theirs.coef_).max()
+    np.testing.assert_allclose(ours.estimator.coef_, theirs.coef_, atol=little)
+    if ratio == 1.0:
+        np.testing.assert_array_equal(ours.estimator.coef_ == 0, np.abs(theirs.coef_) < 1e-12)
+
+
+@pytest.mark.parametrize("task", list(Task), ids=str)
+def test_columns_of_any_unit_and_copies_of_each_other_do_not_matter(task):
+    """Without settings it is LogisticRegression() and Ridge(), also of columns not scaled."""
+    X, y = table(task)
+    ours = linear(ArrayBlocks(X, y), task).estimator
+    theirs = stated(task, len(y), 1 / len(y), 0.0).fit(X.astype(np.float64), y)
+    found, best = (objective(one, X, y, task, 1 / len(y), 0.0) for one in (ours, theirs))
+    assert found <= best * (1 + 1e-6)
+
+
+def test_many_weights_come_to_the_optimum_by_lbfgs():
+    """Where a Hessian would cost too much, more passes lead to the same."""
+    X, y = learning_data(Task.BINARY, 400, seed=5)
+    noise = np.random.default_rng(3).normal(size=(400, 720)).astype(np.float32)
+    X = np.concatenate([X, noise], axis=1)
+    ours = linear(ArrayBlocks(X, y), params={"alpha": 0.02})
+    theirs = LogisticRegression(C=1 / 8.0, tol=1e-9, max_iter=1000).fit(X.astype(np.float64), y)
+    found, best = (objective(o, X, y, Task.BINARY, 0.02, 0.0) for o in (ours.estimator, theirs))
+    assert found <= best * (1 + 1e-6)
+    assert ours.n_iterations > 5  # not Newton's
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("task", list(Task), ids=str)
+def test_both_ways_down_end_at_one_place(task, ratio):
+    """Newton's steps and L-BFGS's, with and without weights that are to be zero."""
+    X, y = learning_data(task, 1000, seed=5)
+    at, outputs = Standardised.by(X), 3 if task is Task.MULTICLASS else 1
+
+    def measure(weights, *, second):
+        options = {"n_classes": len(CLASSES[task]), "second": second}
+        return curvature_of(ArrayBlocks(X, y), at, weights.reshape(outputs, 7), **options)
+
+    free = np.tile([0.02] * 6 + [0.0], outputs)
+    penalty = Penalty(ratio * free, (1 - ratio) * free)
+    ends = [
+        way(measure, np.zeros(7 * outputs), penalty, tolerance=1e-8, most=500)
+        for way in (newton, lbfgs)
+    ]
+    losses = [measure(e.weights, second=False).loss / 1000 + penalty.of(e.weights) for e in ends]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    assert all(end.converged for end in ends)
+
+
+def test_balanced_weights_are_scikit_learns():
+    """Rows weigh by the share of their class."""
+    X, y = learning_data(Task.BINARY, 4000, seed=5)
+    ours = linear(ArrayBlocks(X, y), params={"alpha": 1e-3}, class_weight="balanced").estimator
+    theirs = LogisticRegression(C=1 / 4.0, class_weight="balanced", tol=1e-10)
+    theirs.fit(X.astype(np.float64), y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-3)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-3)
+
+
+def test_how_rows_are_cut_does_not_matter():
+    """Blocks and shards change a sum's rounding alone."""
+    X, y = table(Task.MULTICLASS)
+    at_once, cut = (
+        linear(ArrayBlocks(X, y, block_rows=rows, shard_blocks=2), Task.MULTICLASS).estimator
+        for rows in (4000, 96)
+    )
+    scores = [predict_scores(one, X, Task.MULTICLASS) for one in (at_once, cut)]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", list(Task), ids=str)
+def test_workers_leave_the_bytes_of_one_process(task):
+    """Sums are merged in the order of the shards, wherever they are taken."""
+    train, held = spread_rows(task), spread_rows(task, 800)
+    here = linear(train, task, held=held)
+    with LocalEngine(2) as engine:
+        there = linear(train, task, held=held, engine=engine, strategy="merged")
+    stored = [canonical(skops.io.dumps(one.estimator)) for one in (here, there)]
+    assert stored[0] == stored[1]
+    assert here.curve == there.curve
+
+
+def test_few_passes_reach_the_optimum_of_many_rows():
+    """The first steps are taken on a sample; of all rows there are at most three passes."""
+    X, y = learning_data(Task.BINARY, 800_000, seed=5)
+    train = ArrayBlocks(X, y, block_rows=50_000)
+    ours = linear(train)
+    assert len(train.reads) < 5 * 16
+    theirs = LogisticRegression(tol=1e-9).fit(X.astype(np.float64), y)
+    np.testing.assert_allclose(ours.estimator.coef_, theirs.coef_, rtol=1e-3)
+
+
+def test_rows_in_the_order_of_their_class_come_to_the_same():
+    """A sample of blocks that lacks a class is no place to begin."""
+    X, y = learning_data(Task.BINARY, 400_000, seed=5)
+    chosen = np.concatenate([np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:30]])
+    X, y = X[chosen], y[chosen]
+    ours = linear(ArrayBlocks(X, y, block_rows=1000)).estimator
+    theirs = LogisticRegression(tol=1e-9, max_iter=1000).fit(X.astype(np.float64), y)
+    assert objective(ours, X, y, Task.BINARY, 1 / len(y), 0.0) <= (1 + 1e-6) * objective(
+        theirs, X, y, Task.BINARY, 1 / len(y), 0.0
+    )
+
+
+def test_least_squares_take_one_pass():
+    """The first row block tells the scale, then each block is read once."""
+    train = spread_rows(Task.REGRESSION)
+    linear(train, Task.REGRESSION)
+    assert len(train.reads) == 1 + 16
+
+
+def test_classes_that_a_line_tells_apart_have_an_end():
+    """Without a penalty there is no optimum: the fit ends, says so, and answers."""
+    X, _ = learning_data(Task.BINARY, 500, seed=1)
+    y = (X[:, 0] > 0).astype(np.int32)
+    fitted = linear(ArrayBlocks(X, y), params={"alpha": 0.0, "max_iterations": 5})
+    assert "had not come to its optimum after 5 iterations" in fitted.warnings[0]
+    scores = predict_scores(fitted.estimator, X, Task.BINARY)
+    assert np.mean((scores > 0.5) == y) > 0.99
+    further = linear(ArrayBlocks(X, y), params={"alpha": 0.0})
+    assert np.isfinite(further.estimator.coef_).all()
+
+
+def test_numbers_that_overflow_are_refused():
+    """Rather than a model of NaN."""
+    X, y = learning_data(Task.BINARY, 500, seed=1)
+    X[3, 2] = np.inf
+    with pytest.raises(ConfigError, match=r"reduction\.scale|large"):
+        linear(ArrayBlocks(X, y))
+
+
+def test_a_class_that_no_row_shows_gets_no_chance():
+    """Others are told apart all the same."""
+    X, y = learning_data(Task.BINARY, 2000, seed=1)
+    options = {"task": Task.MULTICLASS, "classes": ("a", "b", "never"), "seed": 1}
+    rows = ArrayBlocks(X, y)
+    fitted = fit(TrainingConfig(learner="linear"), {}, rows, rows, engine=PlainEngine(), **options)
+    assert predict_scores(fitted.estimator, X, Task.MULTICLASS)[:, 2].max() < 0.01
