@@ -34,7 +34,7 @@ from tidemill.contracts.source import (
 )
 from tidemill.contracts.stage import OwnStage, StageJob
 from tidemill.contracts.step import Comoments, EncodedColumn, Step, TrainingColumns
-from tidemill.contracts.store import ObjectReader, ObjectWriter, Store, StoredObject
+from tidemill.contracts.store import Marking, ObjectReader, ObjectWriter, Store, StoredObject
 
 __all__ = [
     "AHEAD",
@@ -52,6 +52,7 @@ __all__ = [
     "FitReport",
     "FloatMatrix",
     "Learner",
+    "Marking",
     "Metered",
     "ObjectReader",
     "ObjectWriter",

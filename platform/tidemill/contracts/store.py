@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["ObjectReader", "ObjectWriter", "Store", "StoredObject"]
+__all__ = ["Marking", "ObjectReader", "ObjectWriter", "Store", "StoredObject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +153,23 @@ class Store(Protocol):
         """Take away the object of that key, and all below it; nothing there is well too.
 
         Each object is whole or gone; of several some may go before others.
+        """
+
+
+@runtime_checkable
+class Marking(Protocol):
+    """A store that tells, without a look at the bytes, whether an object is what it was.
+
+    Of a store without it, objects are hashed.
+    """
+
+    def mark(self, key: str, now_ns: int) -> str | None:
+        """What an object keeps as long as its bytes stay; None where nothing tells.
+
+        Parameters
+        ----------
+        key : str
+        now_ns : int
+            Nanoseconds since 1970. Of what was written just before, a store that goes by times
+            tells nothing: the next change might bear the same time.
         """

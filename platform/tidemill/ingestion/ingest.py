@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,7 @@ from tidemill.ingestion.checks.target_classes import class_labels, target_proble
 from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.drawn_rows import DrawCounts, drawn_from
-from tidemill.ingestion.kept_scans import keep_scans, unread_objects
+from tidemill.ingestion.kept_scans import keep_scans, kept_objects
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.ingestion.sources.listing import SourceListing
@@ -190,7 +191,7 @@ def ingest(
     manifest = commit_rows(complete, receipts, splits, work=work, out=out, quarantine=quarantine)
     healed = Receipts(work).made_anew("scanned splits")
     if keep:
-        keep_scans(work, receipts)
+        keep_scans(work, receipts, now_ns=time.time_ns())
     else:
         open_store(work.store).discard(work.folder)
     resumed = len(receipts) - fresh
@@ -238,7 +239,7 @@ def _job(
         work=work,
         batch_rows=config.batch_rows,
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
-        unread=unread_objects(work),
+        kept=kept_objects(work),
     )
 
 
@@ -266,8 +267,8 @@ def _scanned(
     scanned = engine.map(partial(scan_split, job), splits, label="ingest", progress=progress)
     unconfirmed = [
         split
-        for split, (receipt, _) in zip(splits, scanned, strict=True)
-        if not job.unread.issuperset(receipt.left())
+        for split, (receipt, now) in zip(splits, scanned, strict=True)
+        if now or not job.kept.keys() >= receipt.left().keys()
     ]
     _check_shared_files(unconfirmed, job.dataset, job.root, engine)
     return [receipt for receipt, _ in scanned], sum(now for _, now in scanned)

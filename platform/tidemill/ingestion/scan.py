@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ from tidemill.storage import (
     Cutter,
     Exchange,
     FileEntry,
+    KeptObject,
     StoreFolder,
     hash_json,
     open_store,
@@ -78,8 +80,8 @@ class ScanJob:
         Takes parts, refused rows, keys and receipts.
     buckets : int
         Of keys.
-    unread : frozenset of str
-        Objects there that are by their marks what they were when their hashes were compared.
+    kept : mapping of str to KeptObject
+        What scans of earlier runs left, by its names there.
     draw : Draw or None
         Which rows are taken; None: all.
     """
@@ -93,7 +95,7 @@ class ScanJob:
     work: StoreFolder
     batch_rows: int
     buckets: int
-    unread: frozenset[str] = frozenset()
+    kept: Mapping[str, KeptObject] = field(default_factory=dict)
     draw: Draw | None = None
 
     def spill(self, name: str, key: str) -> Exchange:
@@ -149,7 +151,7 @@ def scan_split(job: ScanJob, split: Split) -> tuple[ScanReceipt, bool]:
     Memory: a few batches and blocks, whatever the split's size.
     """
     key = job.key(split)
-    known = finished(job.work, split.id, key, job.unread)
+    known = finished(job.work, split.id, key, job.kept)
     if known is not None:
         return known, False
     try:

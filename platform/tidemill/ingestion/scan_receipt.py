@@ -6,7 +6,7 @@ the others: so it serves the next listing too, as long as that holds the split a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -14,7 +14,14 @@ from tidemill.ingestion.checks.column_figures import ColumnFigures
 from tidemill.ingestion.checks.row_tally import RowTally
 from tidemill.ingestion.drawn_rows import DrawCounts
 from tidemill.profiling import Profile
-from tidemill.storage import FileEntry, PieceIndex, Receipts, StoreFolder, open_store
+from tidemill.storage import (
+    FileEntry,
+    KeptObject,
+    PieceIndex,
+    Receipts,
+    StoreFolder,
+    open_store,
+)
 
 __all__ = [
     "PARTS",
@@ -108,6 +115,13 @@ class ScanReceipt:
             **{keys.path: keys.sha256 for keys in self.spills.values()},
         }
 
+    def published(self) -> dict[str, str]:
+        """Those of them that :func:`tidemill.ingestion.commit_scan.commit_rows` publishes."""
+        rows = {f"{PARTS}/{self.part.path}": self.part.sha256}
+        if self.quarantine.rows:
+            rows[f"{QUARANTINE}/{self.quarantine.path}"] = self.quarantine.sha256
+        return rows
+
     def to_json(self) -> dict[str, Any]:
         """All of it but key and split, as JSON."""
         return {
@@ -170,14 +184,14 @@ def note(work: StoreFolder, receipt: ScanReceipt) -> None:
 
 
 def finished(
-    work: StoreFolder, split: int, key: str, unread: Collection[str] = ()
+    work: StoreFolder, split: int, key: str, kept: Mapping[str, KeptObject]
 ) -> ScanReceipt | None:
     """The receipt of a split that was scanned before with the same key, or None.
 
-    One that is spoilt, or whose objects are, is taken away. ``unread`` as for
+    One that is spoilt, or whose objects are or are gone, is taken away. ``kept`` as for
     :class:`tidemill.storage.Receipts`.
     """
-    receipts = Receipts(work, unread)
+    receipts = Receipts(work, kept)
     document = receipts.done(receipt_name(key), key)
     if document is None:
         return None

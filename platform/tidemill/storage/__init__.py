@@ -36,6 +36,7 @@ from tidemill.storage.hashing import (
     stable_hash,
     stable_row_hash,
 )
+from tidemill.storage.kept_objects import KeptObject
 from tidemill.storage.live_sets import LEARNT_IDS, SET_NOTE, LiveSet, live_sets, write_learnt
 from tidemill.storage.lock import services_lock, shared_lock, workspace_lock
 from tidemill.storage.manifest import (
@@ -82,6 +83,7 @@ __all__ = [
     "FileEntry",
     "FileHeld",
     "FileLock",
+    "KeptObject",
     "Leftovers",
     "LiveSet",
     "ObjectFile",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["file_mark"]
+__all__ = ["SETTLED_NS", "file_mark"]
+
+SETTLED_NS = 2_000_000_000
+"""So long after a change another one bears another time, on whatever disk."""
 
 
 def file_mark(path: Path) -> str | None:

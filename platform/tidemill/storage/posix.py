@@ -23,7 +23,7 @@ from tidemill.storage.atomic import (
     write_bytes,
 )
 from tidemill.storage.file_lock import FileLock
-from tidemill.storage.file_marks import file_mark
+from tidemill.storage.file_marks import SETTLED_NS, file_mark
 from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.hashing_file import HashingFile
 from tidemill.storage.lost_objects import made_anew
@@ -196,12 +196,17 @@ class PosixStore:
             return False
         return True
 
-    def mark(self, key: str) -> str | None:
-        """What tells without reading that a file is as it was; None where there is none.
+    def mark(self, key: str, now_ns: int) -> str | None:
+        """What tells without reading that a file is as it was; None of one just written.
 
-        Not a clause of the port.
+        A file gets its bytes before its name, and from then on links alone (which move the second
+        of its times): so it is settled by the time of its bytes.
         """
-        return file_mark(self._path(key))
+        path = self._path(key)
+        with storage_errors(path):
+            if not path.is_file() or path.stat().st_mtime_ns >= now_ns - SETTLED_NS:
+                return None
+        return file_mark(path)
 
     def scratch(self, folder: str) -> Path:
         """Where a worker may keep, for a moment, as much as it writes below a folder.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tidemill.contracts import Store
+from tidemill.errors import IntegrityError
 from tidemill.storage.atomic import commit_directory, discard_directory, fresh_directory
 from tidemill.storage.claims import wait_for_collector
 from tidemill.storage.posix import PosixStore
@@ -45,7 +46,8 @@ def publish(
         Whatever is there gives way.
     objects : mapping of str to (StoreFolder, str, str)
         Name below ``place``, with sub-folders joined by ``/``; the folder of a store, the name
-        there, and the SHA-256, which counts in a store apart. A file of the same disk is
+        there, and the SHA-256, which counts in a store apart: what was published there before
+        need not lie under its name any more. A file of the same disk is
         linked, so nobody may edit it in place;
         those of other stores are copied, but of a store apart.
     documents : mapping of str to bytes
@@ -93,8 +95,13 @@ def _keep_apart(
 
     def copy(each: Published) -> None:
         at, given, sha256 = each
-        if at.key(given) != object_key(sha256):
+        if at.key(given) == object_key(sha256):
+            return
+        try:
             store.copy(at.key(given), object_key(sha256))
+        except IntegrityError:  # published before, it may lie there alone
+            if store.size(object_key(sha256)) is None:
+                raise
 
     def copy_again(each: Published) -> None:
         if store.size(object_key(each[2])) is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from tidemill.errors import IntegrityError, StorageFailed
 from tidemill.storage.atomic import json_bytes
 from tidemill.storage.hashed import hashed, is_whole
+from tidemill.storage.kept_objects import KeptObject
 from tidemill.storage.nearby import brought
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stores import open_store
@@ -20,6 +22,7 @@ _HASH = "sha256"
 _KEY = "key"
 _FILES = "files_sha256"
 _SPOILT = ".spoilt"
+_NONE: Mapping[str, KeptObject] = MappingProxyType({})
 
 
 class Receipts:
@@ -32,18 +35,17 @@ class Receipts:
     Parameters
     ----------
     folder : StoreFolder
-    unread : collection of str
-        Objects that count without being read: by their marks they are as they were when they were
-        compared with their hashes (:func:`tidemill.storage.file_mark`).
+    kept : mapping of str to KeptObject
+        Objects of before, by their names: where each lies by now, and what spares reading it.
 
     Notes
     -----
     Memory: one receipt.
     """
 
-    def __init__(self, folder: StoreFolder, unread: Collection[str] = ()) -> None:
+    def __init__(self, folder: StoreFolder, kept: Mapping[str, KeptObject] = _NONE) -> None:
         self.folder = folder
-        self._unread = unread
+        self._kept = kept
         self.store = open_store(folder.store)
 
     @classmethod
@@ -125,15 +127,20 @@ class Receipts:
             self.store.discard(left)
         if not found:
             return ()
-        said = "were not what had been written, and were made again: look at the disk"
-        return (f"{len(found)} {what} in {self.folder} {said}",)
+        told = f"{len(found)} {what} in {self.folder}"
+        if self.folder.apart:
+            return (
+                f"{told} were gone, or not what had been written, and were made again: `tidemill "
+                "data gc` takes away what no version needs; if it was not that, look at the store",
+            )
+        return (f"{told} were not what had been written, and were made again: look at the disk",)
 
     def _note(self, work: str) -> str:
         return self.folder.key(f"{work}.json")
 
     def _holds(self, name: str, sha256: str) -> bool:
-        if name in self._unread:
-            return True
+        if name in self._kept:
+            return self._kept[name].is_whole(self.store, sha256)
         if not self.folder.apart:
             return self.store.sha256(self.folder.key(name)) == sha256
         brought(self.folder.store, self.folder.key(name), sha256)  # it will be read here

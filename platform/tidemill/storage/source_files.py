@@ -15,12 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from tidemill.errors import StorageFailed, nearest
-from tidemill.storage.file_marks import file_mark
+from tidemill.storage.file_marks import SETTLED_NS, file_mark
 from tidemill.storage.remote_files import ExactRanges, RemoteFile, is_remote
 
 __all__ = ["SourceFiles"]
 
-_SETTLED_NS = 2_000_000_000
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -176,7 +175,7 @@ class SourceFiles:
         if is_remote(address) or not path.is_file():
             return None
         found = file_mark(path)
-        return found if path.stat().st_ctime_ns < now_ns - _SETTLED_NS else None
+        return found if path.stat().st_ctime_ns < now_ns - SETTLED_NS else None
 
     def named(self, address: str) -> str:
         """The file's own name, whose end tells its format."""

@@ -86,14 +86,6 @@ class StoreFolder:
             return store.scratch(self.folder)
         return Path(tempfile.gettempdir())
 
-    def mark(self, name: str) -> str | None:
-        """What tells that an object is as it was, without reading it; None where nothing does.
-
-        Of files (:func:`tidemill.storage.file_mark`).
-        """
-        store = open_store(self.store)
-        return store.mark(self.key(name)) if isinstance(store, PosixStore) else None
-
     def file(self, name: str) -> ObjectFile:
         """An object in the folder, to be read.
 
