@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -53,7 +54,13 @@ def written(root: Path, files: int = 6) -> Path:
 DATASET = dataset()
 
 
-def run(root: Path, schema_of: Path | None = None, described: DatasetConfig = DATASET, **settings):
+def run(
+    root: Path,
+    schema_of: Path | None = None,
+    described: DatasetConfig = DATASET,
+    work: StoreFolder | None = None,
+    **settings,
+):
     """Ingest what lies there, by the schema of another root's files: look keeps it as it is."""
     write_json(root / "suite.json", {"name": "s", "expectations": SUITE})
     other = schema_of or root
@@ -66,7 +73,7 @@ def run(root: Path, schema_of: Path | None = None, described: DatasetConfig = DA
             described,
             IngestionConfig(suite="suite.json", **settings),
             root=root,
-            work=StoreFolder.at(root / "work"),
+            work=work or StoreFolder.at(root / "work"),
             out=root / "validated",
             quarantine=root / "quarantine",
             report=root / "report.json",
@@ -82,6 +89,13 @@ def seen(tmp_path: Path) -> Path:
     shutil.copytree(tmp_path / "seen", tmp_path / "now")
     run(tmp_path / "now", tmp_path / "seen")
     return tmp_path / "seen"
+
+
+def aged(*folders: Path) -> None:
+    """As if all that lies below had been written a while ago."""
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        then = path.stat().st_mtime - 10
+        os.utime(path, (then, then))
 
 
 def scratch(root: Path, seen: Path) -> dict[str, str]:
@@ -167,6 +181,8 @@ def test_what_was_altered_in_place_is_scanned_again(seen: Path) -> None:
 def test_of_marked_objects_none_is_read(seen: Path) -> None:
     """Parts of before cost a look at their time; a part that lost its mark is hashed."""
     root = seen.parent / "now"
+    aged(root / "work")
+    run(root, seen)  # what is just written has no mark yet
     write(root, "0009.csv", 22)
     (root / "validated" / "part-00003.parquet").touch()
     with opened_files() as opened:
@@ -226,28 +242,37 @@ def edges(root: Path) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(
-    "files", [12, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    ("files", "places"),
+    [
+        (12, ("disk", "apart")),
+        pytest.param(1000, ("disk",), marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
 )
-def test_a_new_file_costs_that_file(files: int, tmp_path: Path) -> None:
+def test_a_new_file_costs_that_file(files: int, places: tuple[str, ...], tmp_path: Path) -> None:
     """Of all others look reads the first rows, and ingest not a byte; no row of them is parsed."""
-    written(tmp_path, files)
-    advance(tmp_path)
+    roots = [written(tmp_path / place, files) for place in places]
+    for root in roots:
+        if root.name == "apart":
+            url = f"storage: {{url: 'file://{tmp_path}/store'}}"
+            (root / "params.yaml").write_text(f"dataset: {{source: raw, target: late}}\n{url}\n")
+        advance(root)
     settled()
-    before = edges(tmp_path)
-    advance(tmp_path)  # files so young that they were hashed once more
-    write(tmp_path, "0003a.csv", files)
-    opened: list[tuple[str, int]] = []
-    looked, found = advance(tmp_path, opened=opened)
-    read = {Path(path).name for path, _ in opened if "/raw/" in path}
-    assert read == {"0003a.csv"}
-    assert found.facts["splits_read"] == 1
-    assert found.facts["rows_read"] == (files + 1) * ROWS
-    assert looked.facts["files"] == files + 1
-    assert edges(tmp_path) == before
-    (said,) = [warning for warning in found.warnings if "as they were" in warning]
-    assert said == f"{files:,} of {files + 1:,} splits are as they were; 1 new: raw/0003a.csv"
-    parts = ValidatedManifest.read(tmp_path / "data" / "validated").parts
-    assert [part.source for part in parts][3:5] == ["raw/0003.csv", "raw/0003a.csv"]
+    for root in roots:
+        before = edges(root)
+        advance(root)  # files so young that they were hashed once more
+        write(root, "0003a.csv", files)
+        opened: list[tuple[str, int]] = []
+        looked, found = advance(root, opened=opened)
+        read = {Path(path).name for path, _ in opened if "/raw/" in path}
+        assert read == {"0003a.csv"}
+        assert found.facts["splits_read"] == 1
+        assert found.facts["rows_read"] == (files + 1) * ROWS
+        assert looked.facts["files"] == files + 1
+        assert edges(root) == before
+        (said,) = [warning for warning in found.warnings if "as they were" in warning]
+        assert said == f"{files:,} of {files + 1:,} splits are as they were; 1 new: raw/0003a.csv"
+        parts = ValidatedManifest.read(root / "data" / "validated").parts
+        assert [part.source for part in parts][3:5] == ["raw/0003.csv", "raw/0003a.csv"]
 
 
 def test_a_file_that_looks_otherwise_is_looked_at_with_all(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.doors.test_doors_arrival import arrive
 
 from tidemill.config import set_params
 from tidemill.engines import open_engine
@@ -30,13 +31,13 @@ def _surroundings(tmp_path_factory):
         yield
 
 
-def made(root: Path, url: str | None) -> Path:
-    """A workspace after one whole run, its rows in the store of that address."""
+def made(root: Path, url: str | None, *, until: str | None = None) -> Path:
+    """A workspace after one run, its rows in the store of that address."""
     small_workspace(root, settings=["ingestion.batch_rows=700"])
     path = root / "params.yaml"
     text = set_params(path.read_text(), ["monitoring.retraining.max_regression=1.0"])
     path.write_text(text + (f"\nstorage: {{url: '{url}'}}\n" if url else ""))
-    run_here(root)
+    run_here(root, until=until)
     return root
 
 
@@ -102,6 +103,22 @@ def test_the_main_job_and_a_retraining_leave_the_same(kind, here, lake, tmp_path
     retrained(there)
     retrained(again)
     assert left(there) == left(again)
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_a_source_that_grows_leaves_the_same(kind, lake, tmp_path):
+    """A file comes late, one changes, one goes: two are parsed, as on a disk, to the same bytes."""
+    urls = {"here": None, "there": f"file://{tmp_path}/store" if kind == "file" else f"{lake}/grow"}
+    for name, url in urls.items():
+        root = made(tmp_path / name, url, until="shard")
+        arrive(root, "late", 900)
+        (root / "data/raw/rides-2024-02.csv").unlink()
+        arrive(root, "rides-2024-03", 1800, month="03")
+        run = run_here(root, until="shard")
+        facts = {each.stage: each.result.facts for each in run.stages}
+        assert facts["ingest"]["splits_read"] == 2
+        assert run_here(root, until="shard").stages[1].state == "current"
+    assert left(tmp_path / "here") == left(tmp_path / "there")
 
 
 def test_an_earlier_version_comes_back_to_the_byte(lake, tmp_path, monkeypatch):
