@@ -10,9 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.ingestion.test_ingestion_arrival import run, write, written
 
 from tidemill.errors import CommitConflict, IntegrityError, StorageFailed
-from tidemill.storage import BlockWriter, ObjectFile, StoreFolder, open_store, read_blocks
+from tidemill.storage import (
+    BlockWriter,
+    ObjectFile,
+    PublishedNames,
+    StoreFolder,
+    open_store,
+    read_blocks,
+)
 from tidemill.storage.object_store import ObjectStore
 from tidemill.testing.ranges import kept, streamed
 
@@ -291,3 +299,18 @@ def test_some_columns_cost_their_own_bytes(moto_server, proxy, new_bucket):
         for column in (3, 7)
     ]
     assert sorted(one.size for one in gets) == sorted([*stretches, 64 << 10])
+
+
+def test_of_scans_that_are_kept_no_row_is_sent(store, proxy, tmp_path):
+    """A file more costs its own rows: of what was published only the heads are asked for."""
+    work = StoreFolder(store.address, "work/one/scans", "one")
+    seen, now = (written(tmp_path / name, 4) for name in ("seen", "now"))
+    run(now, seen, work=work)
+    write(now, "0004.csv", 4)
+    proxy.mends()
+    assert run(now, seen, work=work).splits_scanned == 1
+    rows = [one for one in proxy.passed if "/objects/" in one.path or "/parts/" in one.path]
+    assert {one.method for one in rows} >= {"HEAD", "PUT"}
+    assert not [one for one in rows if one.method == "GET" and "?" not in one.path]
+    parts = PublishedNames.read(now / "validated").names
+    assert len([name for name in parts if name.startswith("part-")]) == 5
