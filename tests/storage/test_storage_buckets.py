@@ -86,13 +86,13 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(address):
 
 
 class Empty(BaseHTTPRequestHandler):
-    """A server of no objects, which notes who asks."""
+    """A server of no objects, which notes who asks; some it would not show."""
 
     seen: list[str]
 
     def do_HEAD(self):
         self.seen.append(self.headers["authorization"])
-        self.send_error(404)
+        self.send_error(403 if "/denied/" in self.path else 404)
 
     def log_message(self, *_):
         pass
@@ -140,3 +140,26 @@ def test_who_has_no_keys_is_told_where_they_may_be(asked, tmp_path, monkeypatch,
         open_store("s3://bucket/lake")
     assert "AWS_SHARED_CREDENTIALS_FILE" in caught.value.remedy
     assert not asked
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        (None, "its server answers 403 Forbidden"),
+        pytest.param(
+            "http://user:geheim@127.0.0.1:9",
+            "HTTP error: error sending request (http://127.0.0.1:9)",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_refusal_names_the_object_once(asked, monkeypatch, endpoint, said):
+    """Where a secret is wrong, or nobody answers; obstore says it twice more."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mill")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    with pytest.raises(StorageFailed) as caught:
+        ObjectStore("s3://bucket/lake", patience_seconds=1).size("denied/a - b")
+    assert caught.value.message == f"s3://bucket/lake/denied/a - b: {said}"
+    assert "credentials" in caught.value.remedy

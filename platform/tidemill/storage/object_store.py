@@ -21,8 +21,9 @@ from obstore.exceptions import (
 )
 
 from tidemill.contracts import ObjectReader, ObjectWriter, StoredObject
-from tidemill.errors import CommitConflict, IntegrityError, StorageFailed, UsageError
+from tidemill.errors import CommitConflict, IntegrityError, UsageError
 from tidemill.storage.bucket_client import asked_again, open_bucket
+from tidemill.storage.bucket_refusals import refused_by, server_word
 from tidemill.storage.lost_objects import made_anew
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ __all__ = ["ObjectStore"]
 
 _KEY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[^/\0\ud800-\udfff]+(?:/(?!\Z)|\Z))+")
 _ODD = re.compile(r"[\x01-\x1f\x7f%]")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
 _PAGE = 1000
 """Keys that are listed at once."""
 _PART, _PARTS = 8 << 20, 10_000
@@ -280,7 +280,7 @@ class ObjectStore:
         try:
             send()
         except (NotFoundError, FileNotFoundError) as exc:
-            if _code(exc) == "NoSuchBucket":
+            if server_word(exc) == "NoSuchBucket":
                 raise
             send()  # the parts were put together, and the answer was lost
         digest = writer.digest.hexdigest()
@@ -292,15 +292,15 @@ class ObjectStore:
         try:
             yield
         except (NotFoundError, FileNotFoundError) as exc:
-            if _code(exc) == "NoSuchBucket":
-                raise self._refused(key, exc) from exc
+            if server_word(exc) == "NoSuchBucket":
+                raise refused_by(self._at(key), exc) from exc
             raise self._missing(key) from exc
         except GenericError as exc:
             if "status code: 416 " in str(exc):
                 raise self._short(key, first) from exc
-            raise self._refused(key, exc) from exc
+            raise refused_by(self._at(key), exc) from exc
         except (BaseError, OSError) as exc:
-            raise self._refused(key, exc) from exc
+            raise refused_by(self._at(key), exc) from exc
 
     def _at(self, key: str) -> str:
         return f"{self.address}/{key}"
@@ -322,16 +322,6 @@ class ObjectStore:
     def _no_place(self, key: str, why: str) -> UsageError:
         return UsageError(
             f"{self._at(key)} cannot be written: {why}", remedy="take another key", key=key
-        )
-
-    def _refused(self, key: str, exc: BaseException) -> StorageFailed:
-        code = _code(exc)
-        why = f"its server answers {code}" if code else str(exc).splitlines()[0][:300]
-        return StorageFailed(
-            f"{self._at(key)}: {why}",
-            remedy="look whether the bucket is there, whether the credentials in the environment "
-            "hold and may write to it, and whether its endpoint answers; then run the same again",
-            path=self._at(key),
         )
 
 
@@ -402,9 +392,3 @@ def _path(key: str) -> str:
 
 def _key(path: str) -> str:
     return re.sub(r"%([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), path)
-
-
-def _code(exc: BaseException) -> str:
-    """The server's own word for an error; none where it only hung up."""
-    found = _CODE.search(str(exc))
-    return found[1] if found else ""
