@@ -188,6 +188,8 @@ def test_an_item_that_a_worker_may_not_hold_is_not_begun(dask_cluster, tmp_path)
         slowly = partial(_slowly, tmp_path)
         with pytest.raises(BudgetExceeded, match="may hold 1024 MiB, and an item needs 700 MiB"):
             list(engine.stream(slowly, range(3), label="much", item_bytes=700 << 20))
+        with pytest.raises(BudgetExceeded, match="an item needs 700 MiB"):
+            engine.map(slowly, range(3), label="much", item_bytes=700 << 20)
         assert not list(tmp_path.iterdir())
         with pytest.raises(BudgetExceeded) as caught:
             list(engine.stream(slowly, range(3), label="much", item_bytes=1 << 30))

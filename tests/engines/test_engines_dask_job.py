@@ -68,9 +68,9 @@ class Deadly:
     def host(self) -> str:
         return self.inner.host
 
-    def map(self, function, items, *, label, progress=None):
+    def map(self, function, items, *, label, **told):
         self.handed[label] += len(items)
-        return self.inner.map(self._deadly(function, label), items, label=label, progress=progress)
+        return self.inner.map(self._deadly(function, label), items, label=label, **told)
 
     def fold(self, function, items, merge, *, label, progress=None):
         self.handed[label] += len(items)

@@ -13,6 +13,7 @@ from tidemill.config import TrainingConfig, read_params
 from tidemill.engines import LocalEngine
 from tidemill.errors import BudgetExceeded, ConfigError, TargetUnusable
 from tidemill.features.reducer import Reducer
+from tidemill.learners import LEARNERS
 from tidemill.learning import check_estimator, choose_strategy, fit, importance, predict_scores
 from tidemill.learning.sharded import by_shard
 from tidemill.metrics import figures_of
@@ -125,6 +126,23 @@ def test_a_shard_of_another_world_has_no_vote():
     found = ensemble(train=ArrayBlocks(X, y)).estimator
     assert found.weights[0] == 0
     assert found.weights[1:].min() > 0.3
+
+
+class Told(LocalEngine):
+    """Notes what an item of a map is said to hold."""
+
+    def map(self, function, items, *, item_bytes=None, **how):
+        self.item_bytes = item_bytes
+        return super().map(function, items, item_bytes=item_bytes, **how)
+
+
+def test_the_engine_is_told_what_the_fit_of_a_shard_holds():
+    """Of the largest, by the learner: a worker without the room refuses it, and is not killed."""
+    train = ArrayBlocks(*learning_data(Task.BINARY, 3500, seed=1))
+    with Told() as engine:
+        ensemble(train=train, engine=engine)
+    largest = max(sum(shard.rows) for shard in by_shard(train))
+    assert engine.item_bytes == LEARNERS["lightgbm"]().needed_bytes("boosted", largest, 6, 1)
 
 
 @pytest.mark.slow

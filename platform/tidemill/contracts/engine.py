@@ -66,10 +66,11 @@ class Engine(Protocol):
         *,
         label: str,
         progress: Progress | None = None,
+        item_bytes: int | None = None,
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in the order of ``items``.
 
-        Memory: all results.
+        Memory: all results. ``item_bytes``, and ``BudgetExceeded``, as of :meth:`stream`.
         """
 
     def fold(

@@ -68,6 +68,7 @@ class AheadEngine(ABC):
         *,
         label: str,
         progress: Progress | None = None,
+        item_bytes: int | None = None,
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in order; see ``Engine.map``.
 
@@ -75,8 +76,11 @@ class AheadEngine(ABC):
         ------
         WorkerLost
             If a worker died; a retry finds others.
+        BudgetExceeded
+            If a worker has no room for ``item_bytes``.
         """
-        found = self._found(function, items, label, here=self._here(len(items)))
+        here = self._here(len(items))
+        found = self._found(function, items, label, here=here, item_bytes=item_bytes)
         results = dict(_told(found, len(items), progress))
         return [results[index] for index in range(len(items))]
 

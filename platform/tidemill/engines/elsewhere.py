@@ -141,11 +141,14 @@ class ElsewhereEngine:
         *,
         label: str,
         progress: Progress | None = None,
+        item_bytes: int | None = None,
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in order; see ``Engine.map``."""
         telling = self._telling(function)
         with missing_modules_told():
-            told = self._inner.map(telling, items, label=label, progress=progress)
+            told = self._inner.map(
+                telling, items, label=label, progress=progress, item_bytes=item_bytes
+            )
         return [self._counted(one) for one in told]
 
     def fold(

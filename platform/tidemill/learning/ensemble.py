@@ -33,7 +33,9 @@ class _Member:
     problem: str = ""
 
 
-def fit_ensemble(learner: type[Learner], job: FitJob, engine: Engine, *, member: str) -> Fit:
+def fit_ensemble(
+    learner: type[Learner], job: FitJob, engine: Engine, *, member: str, needed_bytes: int
+) -> Fit:
     """Fit a model a shard over ``engine``; weigh their votes by what they say of validation rows.
 
     A member's weight is its skill (:func:`skill`), or nothing where it has none; without
@@ -49,6 +51,8 @@ def fit_ensemble(learner: type[Learner], job: FitJob, engine: Engine, *, member:
     engine : Engine
     member : str
         The strategy by which each shard is learnt.
+    needed_bytes : int
+        What the fit of the largest shard holds.
 
     Returns
     -------
@@ -60,6 +64,8 @@ def fit_ensemble(learner: type[Learner], job: FitJob, engine: Engine, *, member:
     ------
     TargetUnusable
         If no shard can be learnt from alone.
+    BudgetExceeded
+        If a worker is known to have no room for ``needed_bytes``.
 
     Notes
     -----
@@ -70,7 +76,7 @@ def fit_ensemble(learner: type[Learner], job: FitJob, engine: Engine, *, member:
     shards = by_shard(job.train)
     alone = replace(job, strategy=member, train=job.train.take(()), engine=None, report=None)
     learn = partial(_learnt, learner=learner, job=alone)
-    members = engine.map(learn, shards, label="train a model a shard")
+    members = engine.map(learn, shards, label="train a model a shard", item_bytes=needed_bytes)
     fits = [one.fit for one in members if one.fit is not None]
     if not fits:
         raise TargetUnusable(

@@ -126,7 +126,9 @@ def fit(
         ranks=config.ranks,
     )
     if engine is not None and choice.member:
-        return fit_ensemble(learner, job, engine, member=choice.member)
+        return fit_ensemble(
+            learner, job, engine, member=choice.member, needed_bytes=choice.needed_bytes
+        )
     if engine is None and choice.strategy not in learner.strategies:
         raise ValueError(f"{choice.strategy} spreads a fit over an engine, and none was given")
     return learner().fit(job)

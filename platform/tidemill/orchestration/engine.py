@@ -79,6 +79,7 @@ class PrefectEngine:
         *,
         label: str,
         progress: Progress | None = None,
+        item_bytes: int | None = None,
     ) -> list[Result]:
         """Return ``[function(item) for item in items]``, in order; see ``Engine.map``.
 
@@ -88,6 +89,8 @@ class PrefectEngine:
         ------
         WorkerLost
             If worker processes died in every attempt.
+        BudgetExceeded
+            If a worker has no room for ``item_bytes``.
         """
         if not items:
             return []
@@ -99,7 +102,10 @@ class PrefectEngine:
         def work(group: range, tell: Progress) -> list[Result]:
             found: dict[int, Result] = {}
             todo = [items[i] for i in group]
-            for at, result in self.inner.stream(function, todo, label=label, at_once=at_once):
+            stream = self.inner.stream(
+                function, todo, label=label, at_once=at_once, item_bytes=item_bytes
+            )
+            for at, result in stream:
                 found[at] = result
                 tell(len(found), len(group))
             return [found[at] for at in range(len(group))]

@@ -43,6 +43,7 @@ class PlainEngine:
         *,
         label: str,
         progress: Progress | None = None,
+        item_bytes: int | None = None,
     ) -> list[Any]:
         """A list of all results."""
         return list(self._told(function, items, label, progress))
@@ -108,9 +109,9 @@ class _ListsOnly(PlainEngine):
 
 class _ProgressAtTheEnd(PlainEngine):
     def map(
-        self, function: Call, items: Any, *, label: str, progress: Progress | None = None
+        self, function: Call, items: Any, *, progress: Progress | None = None, **told: Any
     ) -> list[Any]:
-        results = super().map(function, items, label=label)
+        results = super().map(function, items, **told)
         if progress is not None:
             progress(len(items), len(items))
         return results

@@ -78,7 +78,9 @@ class EngineContract:
 
     def test_results_keep_the_order_of_items(self, engine: Engine) -> None:
         """Results come in the order of items, whichever is finished first."""
-        assert engine.map(square, list(range(12)), label="squares") == [n * n for n in range(12)]
+        for held in (None, 1 << 20):
+            found = engine.map(square, list(range(12)), label="squares", item_bytes=held)
+            assert found == [n * n for n in range(12)]
 
     def test_no_items_no_results(self, engine: Engine) -> None:
         """A map or a stream of nothing is nothing; a fold of nothing has no type to return."""

@@ -51,10 +51,13 @@ class ShippingEngine:
         *,
         label: str,
         progress: Progress | None = None,
+        item_bytes: int | None = None,
     ) -> list[Result]:
         """Look, and let the other engine map."""
         self._look(label, function, items)
-        return self._inner.map(function, items, label=label, progress=progress)
+        return self._inner.map(
+            function, items, label=label, progress=progress, item_bytes=item_bytes
+        )
 
     def fold(
         self,

@@ -24,7 +24,7 @@ class ThreadEngine:
         self._threads = self._limits = None
         self._guard = threading.Lock()
 
-    def map(self, function, items, *, label, progress=None):
+    def map(self, function, items, *, label, progress=None, item_bytes=None):
         found = dict(self._told(self._run(function, items, None, False), len(items), progress))
         return [found[index] for index in range(len(items))]
 
