@@ -54,6 +54,9 @@ class Split:
         Data rows there before this split.
     checked : bool
         Whether damage shows: False for zstd and Parquet without checksums of their content.
+    mark : str or None
+        What tells on a day, without its cells, that what lies there is what ``etag`` names; None:
+        nothing does. No part of what a split is: neither compared nor written.
     """
 
     id: int
@@ -65,6 +68,7 @@ class Split:
     part: tuple[int, int] | None = None
     first_row: int = 0
     checked: bool = True
+    mark: str | None = field(default=None, compare=False)
 
     @property
     def digest(self) -> str:
@@ -73,12 +77,15 @@ class Split:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that :meth:`from_json` reads back; its words are those of files."""
-        return {_IN_JSON.get(name, name): value for name, value in asdict(self).items()}
+        values = asdict(self)
+        del values["mark"]
+        return {_IN_JSON.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        given = {name: document[_IN_JSON.get(name, name)] for name in cls.__slots__}
+        names = [name for name in cls.__slots__ if name != "mark"]
+        given = {name: document[_IN_JSON.get(name, name)] for name in names}
         part = given.pop("part")
         return cls(**given, part=None if part is None else (part[0], part[1]))
 

@@ -12,9 +12,11 @@ from tidemill.ingestion import (
     SourceChanges,
     SourceListing,
     ingest,
+    of_files,
 )
 from tidemill.schema import TableSchema
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.last_look import LastLook
 from tidemill.storage import ValidatedManifest, Workspace, discard_directory, read_output
 
 __all__ = ["found_by_look", "run_ingest", "scans_of"]
@@ -37,7 +39,7 @@ def run_ingest(
         If more rows are invalid than ``ingestion.max_invalid_fraction`` allows.
     """
     workspace = context.workspace
-    listing, schema = found_by_look(workspace)
+    listing, schema = found_by_look(workspace, dataset)
     arrival = _arrival(workspace, listing)
     if context.anew:
         workspace.discard(scans_of(workspace))
@@ -59,8 +61,10 @@ def run_ingest(
     return _told(result, arrival)
 
 
-def found_by_look(workspace: Workspace) -> tuple[SourceListing, TableSchema]:
-    """What look left: the source's splits, and the columns.
+def found_by_look(
+    workspace: Workspace, dataset: DatasetConfig
+) -> tuple[SourceListing, TableSchema]:
+    """What look left: the source's splits, with their marks of this machine, and the columns.
 
     Raises
     ------
@@ -68,6 +72,9 @@ def found_by_look(workspace: Workspace) -> tuple[SourceListing, TableSchema]:
         If it is missing or damaged.
     """
     listing = read_output(workspace.source_listing, SourceListing.from_json)
+    last = None if of_files(dataset) else LastLook.of(workspace, dataset)
+    if last is not None:
+        listing = last.marked(listing)
     return listing, read_output(workspace.schema, TableSchema.from_json)
 
 

@@ -30,7 +30,8 @@ class LastLook:
     looked_at : int
         Splits of the listing from which the columns and the edges of histograms were found.
     marks : mapping of str to str
-        By address of files on a disk (:func:`tidemill.storage.file_mark`).
+        By address: of files on a disk (:func:`tidemill.storage.file_mark`), and as splits have
+        them.
     """
 
     listing: SourceListing
@@ -46,12 +47,16 @@ class LastLook:
             found = read_hashed(workspace.hidden / "look.json")
             if found.pop("settings") != _settings(dataset):
                 return None
+            listing, marks = SourceListing.from_json(found["listing"]), dict(found["marks"])
+            splits = tuple(
+                replace(split, mark=marks.get(split.address)) for split in listing.splits
+            )
             return cls(
-                SourceListing.from_json(found["listing"]),
+                replace(listing, splits=splits),
                 _result(found["result"]),
                 found["positive"],
                 int(found["looked_at"]),
-                dict(found["marks"]),
+                marks,
             )
         except (IntegrityError, KeyError, TypeError, ValueError):
             return None  # none yet, or damaged: look at all
@@ -74,6 +79,12 @@ class LastLook:
     def unread(self, marks: Mapping[str, str]) -> frozenset[str]:
         """Files that by their marks are what they were."""
         return frozenset(name for name, mark in marks.items() if self.marks.get(name) == mark)
+
+    def marked(self, listing: SourceListing) -> SourceListing:
+        """A listing, with the marks of splits that this look named alike."""
+        known = {(split.address, split.digest): split.mark for split in self.listing.splits}
+        splits = (replace(s, mark=known.get((s.address, s.digest))) for s in listing.splits)
+        return replace(listing, splits=tuple(splits))
 
 
 def look_on(

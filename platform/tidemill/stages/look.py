@@ -74,6 +74,7 @@ def _looked(context: StageContext, dataset: DatasetConfig) -> LastLook:
         before=last.listing if last else None,
         unread=last.unread(marks) if last else (),
     )
+    marks |= {split.address: split.mark for split in listing.splits if split.mark}
     listing, found, stays = look_on(dataset, listing, last, workspace)
     if last is not None and stays:
         return replace(last, listing=listing, result=found, marks=marks)

@@ -92,7 +92,7 @@ class SplitLines:
         self, context: StageContext, *, dataset: DatasetConfig, ingestion: IngestionConfig
     ) -> None:
         workspace = context.workspace
-        listing, schema = found_by_look(workspace)
+        listing, schema = found_by_look(workspace, dataset)
         work = workspace.stored(scans_of(workspace))
         self._splits, self._engine = listing.splits, context.engine
         self._job: ScanJob = scan_job(

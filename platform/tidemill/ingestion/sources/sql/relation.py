@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
@@ -12,18 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import (
-    ColumnMissing,
-    KeyInvalid,
-    SchemaMismatch,
-    SourceMissing,
-    SourceUnreadable,
-    first_few,
-    nearest,
-)
+from tidemill.errors import ColumnMissing, KeyInvalid, SchemaMismatch
 from tidemill.ingestion.sources.sql.arrow_rows import arrow_rows, as_arrow
-from tidemill.ingestion.sources.sql.mysql_session import MYSQL, as_cell, mysql_primary
-from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, escaped, translated
+from tidemill.ingestion.sources.sql.from_clause import from_clause
+from tidemill.ingestion.sources.sql.mysql_session import MYSQL, as_cell
+from tidemill.ingestion.sources.sql.row_names import RowName, RowNames
+from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot
 from tidemill.ingestion.sources.sql.sql_address import Key, KeyRange, SqlAddress
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn, columns_of
 
@@ -35,29 +28,16 @@ _CUT_BY = (
     *("date", "timestamp", "timestamptz", "uuid", "text", "varchar", "bpchar"),
 )
 """Types of PostgreSQL's of which a text gives each value back, and compares as the value does."""
-_NAME = (
-    "count(*), "
-    "coalesce(sum(hash_record_extended(ROW(int8send(hash_record_extended(line, 0))), 0)), 0)"
-    "::text, "
-    "coalesce(sum(pg_column_size(line)), 0)::bigint"
-)
-"""Of rows of PostgreSQL's: how many, the sum of their hashes, their bytes.
-
-A row's hash is a sum of its cells': hashed once more, so that cells that change places between two
-rows change the sum.
-"""
 _LONGEST_BOUND = 500
 """Characters of a key that may begin a range: it stands in the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedRange:
-    """A range of a table's key (None: all rows), what names its rows, their bytes and number."""
+    """A range of a table's key (None: all rows), and what names its rows."""
 
     keys: KeyRange | None
-    etag: str
-    bytes: int
-    rows: int
+    name: RowName
 
 
 class Relation:
@@ -99,8 +79,8 @@ class Relation:
         cursor: str | None = None,
     ) -> None:
         self._snapshot, self.address, self.dialect = snapshot, address, snapshot.dialect
-        self._from, primary, query = _clause(snapshot, address, named)
-        self.columns = columns_of(snapshot, address, self._from, query=query)
+        self._from, primary, table = from_clause(snapshot, address, named)
+        self.columns = columns_of(snapshot, address, self._from, query=table is None)
         self._written = {column.name: column.written for column in self.columns}
         self._kinds = {column.name: column.kind for column in self.columns}
         by_written = {column.written: column for column in self.columns}
@@ -117,17 +97,20 @@ class Relation:
         self._key = next(iter(ahead or keyed or stated), None)
         order = [*ahead, *(column for column in order if column not in ahead)]
         self._order = ", ".join(column.ordered(snapshot) for column in order) or "1"
+        of_postgres = self.dialect == "postgresql"
+        self._names = RowNames(snapshot, self._from, self.columns, table) if of_postgres else None
 
-    def named_ranges(self, rows: int, kept: Sequence[KeyRange] = ()) -> list[NamedRange]:
+    def named_ranges(self, rows: int, before: Sequence[NamedRange] = ()) -> list[NamedRange]:
         """Ranges of the key of about so many rows, each with what names its rows.
 
         One of all rows where these are few, or without a key, or where the key is of a type that
         no text gives back as it was. PostgreSQL goes through the table once for all ranges.
 
-        The borders of ``kept``, ranges of an earlier state in their order, stay, so that what comes
-        or goes in one range is no matter of the others. A range without rows is left out, one of
-        more than one and a half times ``rows`` is cut by itself; all are cut anew where they are
-        more than twice as many as the rows need.
+        The borders of ``before``, ranges of an earlier state in their order, stay, so that what
+        comes or goes in one range is no matter of the others. A range without rows is left out,
+        one of more than one and a half times ``rows`` is cut by itself; all are cut anew where they
+        are more than twice as many as the rows need. PostgreSQL reads no cells of ranges that are
+        by their marks those of ``before``.
 
         Raises
         ------
@@ -135,40 +118,42 @@ class Relation:
             If rows of a table that is cut have no key, or the cursor is of such a type.
         """
         # Borders may be none of the key, which is of another type by now.
-        with suppress(SourceUnreadable), self._snapshot.connection.begin_nested():
-            if kept and (named := self._cut(rows, _borders(kept))):
+        with self._snapshot.attempt():
+            kept = _borders(before)
+            if kept and (named := self._cut(rows, kept, before)):
                 return named
-        return self._cut(rows, []) or [NamedRange(None, *self.digest(None))]
+        return self._cut(rows, [], before) or [self.named(None, before)]
 
-    def _cut(self, rows: int, kept: list[Key]) -> list[NamedRange]:
+    def _cut(self, rows: int, kept: list[Key], before: Sequence[NamedRange]) -> list[NamedRange]:
         """The ranges; none where all rows are one, or borders that were kept serve no more."""
         key = self._key
         ranges = [] if key is None else self._ranges(key, rows, kept)
         if key is None or not ranges:
             return []
-        at_once = self.dialect == "postgresql"
-        whole = self._named_at_once(key, ranges) if at_once else self._named(ranges)
+        if self._names is None:
+            whole = [self.named(keys) for keys in ranges]
+        else:
+            whole = self._named_at_once(self._names, key, ranges, before)
         named = [part for one in whole for part in self._parts(key, one, rows)]
-        ((all_rows,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}")
-        # Whatever a database of an unknown kind compares otherwise, no row is lost.
-        if sum(one.rows for one in named) != all_rows:
-            return []
+        all_rows = sum(one.name.rows for one in named)
+        if self._names is None:
+            # Whatever a database of an unknown kind compares otherwise, no row is lost.
+            ((there,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}")
+            if there != all_rows:
+                return []
         return [] if kept and len(named) > 2 * -(-all_rows // rows) else named
-
-    def _named(self, ranges: list[KeyRange]) -> list[NamedRange]:
-        return [NamedRange(keys, *self.digest(keys)) for keys in ranges]
 
     def _parts(self, column: SqlColumn, one: NamedRange, rows: int) -> list[NamedRange]:
         """What is left of a range: nothing without rows, several of too many."""
-        if not one.rows:
+        if not one.name.rows:
             return []
-        if one.keys is None or 2 * one.rows <= 3 * rows:
+        if one.keys is None or 2 * one.name.rows <= 3 * rows:
             return [one]
         firsts = self._counted(column, rows, one.keys)
         if len(firsts) < 2 or _too_long(firsts):
             return [one]
         cut = _between([one.keys.first, *firsts[1:], one.keys.last], closed=one.keys.closed)
-        parts = self._named(cut)
+        parts = [self.named(keys) for keys in cut]
         return [left for part in parts for left in self._parts(column, part, rows)]
 
     def _ranges(self, column: SqlColumn, rows: int, kept: list[Key]) -> list[KeyRange]:
@@ -181,18 +166,22 @@ class Relation:
             return []
         if not self._of_one_type(key):
             return self._uncut(column)
-        ((keyless,),) = self._snapshot.records(f"SELECT count(*) - count({key}) FROM {self._from}")
-        if keyless:
-            raise KeyInvalid(
-                f"{self.address}: {keyless:,} rows have no {column.written}, by which the table "
-                "is cut",
-                remedy=f"name another dataset.{self._setting}, or a query that leaves them out",
-                column=column.written,
-            )
+        if not (kept and self._names):  # which finds them too
+            counted = f"SELECT count(*) - count({key}) FROM {self._from}"
+            ((keyless,),) = self._snapshot.records(counted)
+            if keyless:
+                raise self._keyless(column, keyless)
         before = self._end(key, "<", firsts[0], "ASC")
         behind = self._end(key, ">=", firsts[-1], "DESC")
         bounds = [*before, *dict.fromkeys(firsts), *behind]
         return [] if _too_long(bounds) else _between(bounds, closed=bool(behind))
+
+    def _keyless(self, column: SqlColumn, rows: int) -> KeyInvalid:
+        return KeyInvalid(
+            f"{self.address}: {rows:,} rows have no {column.written}, by which the table is cut",
+            remedy=f"name another dataset.{self._setting}, or a query that leaves them out",
+            column=column.written,
+        )
 
     def _uncut(self, column: SqlColumn) -> list[KeyRange]:
         if self._setting == "key":
@@ -225,33 +214,36 @@ class Relation:
         )
         return [*dict.fromkeys(_bound(record[0]) for record in found)]
 
-    def _named_at_once(self, column: SqlColumn, ranges: list[KeyRange]) -> list[NamedRange]:
+    def _named_at_once(
+        self,
+        names: RowNames,
+        column: SqlColumn,
+        ranges: list[KeyRange],
+        before: Sequence[NamedRange],
+    ) -> list[NamedRange]:
         """PostgreSQL's names of the ranges, which have every row, from one statement."""
         key = column.ordered(self._snapshot)
-        number = f"width_bucket({key}, CAST(:firsts AS {column.kind}[]))"
-        found = self._snapshot.records(
-            f"SELECT number, {_NAME} FROM (SELECT {number} AS number, {self._line()} AS line "
-            f"FROM {self._from} OFFSET 0) AS u GROUP BY number ORDER BY number",
+        found = names.of(
+            "",
             {"firsts": [keys.first for keys in ranges]},
+            [one.name for one in before],
+            group=f"coalesce(width_bucket({key}, CAST(:firsts AS {column.kind}[])), -1)",
         )
-        return [
-            NamedRange(ranges[number - 1], self._said(rows, total), size, rows)
-            for number, rows, total, size in found
-        ]
+        if keyless := found.pop(-1, None):
+            raise self._keyless(column, keyless.rows)
+        numbered = dict(enumerate(ranges, start=1))
+        return [NamedRange(numbered[number], found[number]) for number in sorted(found)]
 
-    def digest(self, keys: KeyRange | None) -> tuple[str, int, int]:
-        """What names the rows of a range, about how many bytes they are, and how many rows.
+    def named(self, keys: KeyRange | None, before: Sequence[NamedRange] = ()) -> NamedRange:
+        """A range with what names its rows.
 
-        PostgreSQL computes it: the number of rows, and the sum of their hashes. Of another database
-        the rows are read, and it is their SHA-256.
+        PostgreSQL computes it (:class:`RowNames`), and reads no cells of rows that are by their
+        marks those of ``before``. Of another database the rows are read: it is their SHA-256.
         """
         where, given = self._where(keys)
-        if self.dialect == "postgresql":
-            # Without OFFSET each row would be made once for each sum.
-            lines = f"SELECT {self._line()} AS line FROM {self._from}{where} OFFSET 0"
-            found = self._snapshot.records(f"SELECT {_NAME} FROM ({lines}) AS u", given)
-            ((rows, total, size),) = found
-            return self._said(rows, total), size, rows
+        if self._names is not None:
+            found = self._names.of(where, given, [one.name for one in before])
+            return NamedRange(keys, found.get(0) or self._names.none())
         digest, size, rows = sha256(repr([c.written for c in self.columns]).encode()), 0, 0
         cells = ", ".join(self._cell(column.name) for column in self.columns)
         sql = f"SELECT {cells} FROM {self._from}{where} ORDER BY {self._order}"
@@ -260,15 +252,7 @@ class Relation:
             digest.update(text)
             size += len(text)
             rows += len(batch)
-        return digest.hexdigest(), size, rows
-
-    def _line(self) -> str:
-        """A row of PostgreSQL's, with each cell such that its hash is that of all its bits."""
-        return f"ROW({', '.join(column.hashed(self._snapshot) for column in self.columns)})"
-
-    def _said(self, rows: int, total: str) -> str:
-        said = f"{[(c.written, c.kind) for c in self.columns]} {rows} {total}"
-        return sha256(said.encode()).hexdigest()
+        return NamedRange(keys, RowName(digest.hexdigest(), size, rows))
 
     def batches(
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
@@ -301,7 +285,8 @@ class Relation:
         where, given = self._where(keys)
         limit = "" if most is None else f" LIMIT {most}"
         order = f" ORDER BY {self._order}{limit}"
-        return f"SELECT {', '.join(asked)} FROM {self._from}{where}{order}", given
+        # Of rows without columns there would be no number.
+        return f"SELECT {', '.join(asked) or '1'} FROM {self._from}{where}{order}", given
 
     def _quoted(self, name: str) -> str:
         return self._snapshot.quoted(self._written[name])
@@ -338,8 +323,9 @@ class Relation:
         return Decimal(bound) if exact else bound
 
 
-def _borders(kept: Sequence[KeyRange]) -> list[Key]:
+def _borders(before: Sequence[NamedRange]) -> list[Key]:
     """Where ranges of an earlier state began and ended; the end of the last was its largest key."""
+    kept = [one.keys for one in before if one.keys is not None]
     ends = [(keys.first,) if keys.closed else (keys.first, keys.last) for keys in kept]
     return list(dict.fromkeys(border for pair in ends for border in pair))
 
@@ -360,39 +346,3 @@ def _bound(key: Any) -> Key:
     if isinstance(key, bytes):  # texts of MySQL's as they are ordered
         return key.decode()
     return key if isinstance(key, int) else str(key)
-
-
-def _clause(snapshot: Snapshot, address: SqlAddress, named: str) -> tuple[str, list[str], bool]:
-    """What stands behind FROM, the columns of the primary key, and whether it is a query."""
-    from sqlalchemy import inspect
-
-    with translated(snapshot.shown):
-        inspector = inspect(snapshot.connection)
-        for schema, table in _places(address.relation):
-            if inspector.has_table(table, schema=schema):
-                if snapshot.dialect in MYSQL:
-                    primary = mysql_primary(snapshot.connection, table, schema, named)
-                else:
-                    found = inspector.get_pk_constraint(table, schema=schema)
-                    primary = list(found.get("constrained_columns") or [])
-                quoted = ".".join(snapshot.quoted(n) for n in (schema, table) if n is not None)
-                return f"{quoted} AS t", primary, False
-        if address.reads_as_query:
-            return f"({escaped(address.relation)}\n) AS t", [], True
-        there = sorted([*inspector.get_table_names(), *inspector.get_view_names()])
-    close = nearest(address.relation, there)
-    hint = f"did you mean {snapshot.shown}#{close}? " if close else ""
-    what = f"the table {address.relation!r}, which is not there" if address.relation else "no table"
-    raise SourceMissing(
-        f"{named} names {what}: {snapshot.shown}",
-        remedy=f"{hint}let {named} end in #TABLE, #SCHEMA.TABLE or #SELECT ...; tables are: "
-        f"{first_few(there, 10) or 'none'}",
-        available=tuple(there),
-    )
-
-
-def _places(relation: str) -> list[tuple[str | None, str]]:
-    """Which schema and table a name may mean."""
-    schema, point, table = relation.partition(".")
-    whole: list[tuple[str | None, str]] = [(None, relation)] if relation else []
-    return [*whole, (schema, table)] if point else whole

@@ -99,6 +99,16 @@ class Snapshot:
         """All records of a statement of few."""
         return [record for batch in self.batches(sql, given, rows=1000) for record in batch]
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What the database refuses inside is as if it had not been asked."""
+        self.connection.exec_driver_sql("SAVEPOINT attempt")
+        try:
+            yield
+        except SourceUnreadable:
+            self.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT attempt")
+        self.connection.exec_driver_sql("RELEASE SAVEPOINT attempt")
+
     def described(self, sql: str) -> list[tuple[str, Any]]:
         """The columns of a statement: each name, and the driver's word for its type."""
         import sqlalchemy as sa
@@ -306,7 +316,13 @@ def _translated(original: Any, shown: str) -> TidemillError:
             f"{shown} does not let us in: {text}",
             remedy=f"correct the user or the database in the address, or the password: {_FOUND_IN}",
         )
-    if sqlite is None and operational and (not state or state.startswith(_AWAY)):
+    if sqlite is None and operational and state.startswith(_AWAY):
+        return ServiceUnavailable(
+            f"{shown} broke off: {text}",
+            remedy="run the same command again; if it is a limit of the server's for statements "
+            "(statement_timeout), ask for a longer one",
+        )
+    if sqlite is None and operational and not state:
         return ServiceUnavailable(
             f"{shown} does not answer: {text}",
             remedy=f"start the database, or correct the address; a password is {_FOUND_IN}",

@@ -17,8 +17,9 @@ from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.errors import SourceEmpty, SourceUnreadable
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
 from tidemill.ingestion.sources.sql.relation import NamedRange, Relation
+from tidemill.ingestion.sources.sql.row_names import RowName
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
-from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
+from tidemill.ingestion.sources.sql.sql_address import SqlAddress
 from tidemill.ingestion.sources.sql.sql_cells import column_of_arrow, column_of_cells, has_no_text
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
@@ -81,13 +82,14 @@ class SqlSource:
         """Ranges of the key, or all rows; each is named by its rows, all as they are at once."""
         whole = SqlAddress.of(address)
         with self._opened(whole) as relation:
+            before = self._named_before(whole)
             if whole.keys:
-                found = [NamedRange(whole.keys, *relation.digest(whole.keys))]
+                found = [relation.named(whole.keys, before)]
             else:
-                found = relation.named_ranges(self.split_rows, self._kept(whole))
+                found = relation.named_ranges(self.split_rows, before)
         places = [SqlAddress(whole.database, whole.relation, one.keys) for one in found]
         return [
-            Split(0, str(place), "sql", "none", one.bytes, one.etag)
+            Split(0, str(place), "sql", "none", one.name.bytes, one.name.etag, mark=one.name.mark)
             for place, one in zip(places, found, strict=True)
         ]
 
@@ -95,7 +97,7 @@ class SqlSource:
         """Names the rows that are there now."""
         place = SqlAddress.of(address)
         with self._opened(place) as relation:
-            return relation.digest(place.keys)[0]
+            return relation.named(place.keys).name.etag
 
     def sniff(self, splits: tuple[Split, ...], share: Callable[[int], int], named: str) -> Sniffed:
         """The columns as the database declares them, else by their cells."""
@@ -130,23 +132,24 @@ class SqlSource:
         place, names = SqlAddress.of(split.address), list(asked.columns)
         most = None if asked.max_batches is None else asked.max_batches * asked.batch_rows
         with self._opened(place) as relation:
-            etag, _, count = relation.digest(place.keys) if most is None else (split.etag, 0, 0)
-            if etag != split.etag:
+            now = _named(split)
+            if most is None:
+                now = relation.named(place.keys, [now])
+            if now.name.etag != split.etag:
                 raise _others(split)
             kinds = {column.name: column.kind for column in relation.columns}
             require_columns(names, kinds, split.address)
             if relation.dialect == "postgresql":
                 tables = relation.tables(names, place.keys, rows=asked.batch_rows, most=most)
-                batches = (_of_arrow(table, names, kinds) for table in tables)
+                batches = ((table.num_rows, *_of_arrow(table, names, kinds)) for table in tables)
             else:
                 records = relation.batches(names, place.keys, rows=asked.batch_rows, most=most)
-                batches = (_of_cells(batch, names, kinds, asked) for batch in records)
+                batches = ((len(one), *_of_cells(one, names, kinds, asked)) for one in records)
             begin = 0
-            for columns, faults in batches:
-                rows = len(columns[names[0]])
+            for rows, columns, faults in batches:
                 yield RawBatch(columns, begin + np.arange(rows, dtype=np.int64), faults)
                 begin += rows
-            if most is None and begin != count:
+            if most is None and begin != now.name.rows:
                 raise _others(split)  # now() was another time when they were named
 
     def said(self, splits: tuple[Split, ...], written: dict[str, Any] | None) -> tuple[str, ...]:
@@ -173,13 +176,13 @@ class SqlSource:
             cursor = self.dataset.cursor
             yield Relation(snapshot, address, self.dataset.key, named, cursor=cursor)
 
-    def _kept(self, whole: SqlAddress) -> list[KeyRange]:
+    def _named_before(self, whole: SqlAddress) -> list[NamedRange]:
         """The ranges of an earlier listing, if it was of the same table."""
-        places = [SqlAddress.of(split.address) for split in self._before]
+        found = [(SqlAddress.of(split.address), split) for split in self._before]
         return [
-            place.keys
-            for place in places
-            if place.keys and (place.database, place.relation) == (whole.database, whole.relation)
+            _named(split)
+            for place, split in found
+            if (place.database, place.relation) == (whole.database, whole.relation)
         ]
 
     def _column(self, column: SqlColumn, cells: tuple[Any, ...], largest: float) -> SourceColumn:
@@ -207,6 +210,12 @@ class SqlSource:
         )
 
 
+def _named(split: Split) -> NamedRange:
+    """As it was listed; a split does not tell how many rows it has."""
+    name = RowName(split.etag, split.bytes, 0, split.mark)
+    return NamedRange(SqlAddress.of(split.address).keys, name)
+
+
 def _others(split: Split) -> SourceUnreadable:
     return SourceUnreadable(
         f"{split.address} has not the rows any more that were listed",
@@ -221,7 +230,7 @@ def _others(split: Split) -> SourceUnreadable:
 def _of_arrow(
     table: pa.Table, names: list[str], kinds: dict[str, str]
 ) -> tuple[dict[str, pa.Array], dict[str, CellFaults]]:
-    cells = (column.combine_chunks() for column in table.columns)
+    cells = (column.combine_chunks() for column in table.columns[: len(names)])
     return {n: column_of_arrow(c, kinds[n]) for n, c in zip(names, cells, strict=True)}, {}
 
 
@@ -229,7 +238,8 @@ def _of_cells(
     records: list[Record], names: list[str], kinds: dict[str, str], asked: RowsAsked
 ) -> tuple[dict[str, pa.Array], dict[str, CellFaults]]:
     columns, faults = {}, {}
-    for name, cells in zip(names, zip(*records, strict=True), strict=True):
+    table = tuple(zip(*records, strict=True))[: len(names)]
+    for name, cells in zip(names, table, strict=True):
         columns[name], found = column_of_cells(cells, kinds[name], asked.conventions.get(name))
         if found is not None:
             faults[name] = found
