@@ -22,6 +22,8 @@ from tidemill.errors import (
     UsageError,
 )
 from tidemill.ingestion.sources.listing import list_source
+from tidemill.ingestion.sources.sql.arrow_rows import arrow_rows
+from tidemill.ingestion.sources.sql.snapshot import open_snapshot
 from tidemill.ingestion.sources.sql.sql_source import SqlSource
 
 
@@ -266,6 +268,36 @@ def test_a_connection_that_dies_is_an_error_and_no_end(postgres_base, which):
             list(batches)
         assert gone.value.retryable
     assert read(source, split) == list(range(1, 91))
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "told", "remedy"),
+    [
+        ("1 / (5000 - n)", SourceUnreadable, "division by zero", "correct the table or query"),
+        ("n, CAST(pg_sleep(.01) AS text)", ServiceUnavailable, "broke off", "statement_timeout"),
+    ],
+)
+def test_a_statement_that_fails_is_no_lost_connection(postgres_base, column, error, told, remedy):
+    """What to do is told by the server's code."""
+    name = postgres_base.url.rpartition("/")[2]
+    postgres_base.run(f"ALTER DATABASE {name} SET statement_timeout = '1s'")
+    sql = f"SELECT {column} FROM generate_series(1, 9000) AS n"
+    with (
+        open_snapshot(postgres_base.url, postgres_base.root) as snapshot,
+        pytest.raises(error, match=told) as failed,
+    ):
+        list(arrow_rows(snapshot, sql, {}, rows=10))
+    assert remedy in failed.value.remedy
+
+
+def test_rows_are_counted_where_no_column_is_asked_for(base):
+    """As many, and each with its number."""
+    numbered(base, 250)
+    source, splits = base.splits("t")
+    asked = RowsAsked({}, ("n",), None, 30)
+    batches = list(source.rows(splits[-1], asked))
+    assert [batch.columns for batch in batches] == [{}, {}]
+    assert [n for batch in batches for n in batch.rows.tolist()] == list(range(50))
 
 
 def test_the_result_is_never_in_memory(postgres_base):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import DependencyMissing, ServiceUnavailable, SourceUnreadable
+from tidemill.errors import DependencyMissing, SourceUnreadable
 from tidemill.ingestion.sources.sql.snapshot import SETTINGS, Snapshot, translated
 
 __all__ = ["arrow_rows", "as_arrow"]
@@ -51,7 +51,8 @@ def arrow_rows(
     ServiceUnavailable
         If the server ends the statement or the connection.
     SourceUnreadable
-        If a text is not UTF-8, as a database of SQL_ASCII may have it.
+        If a text is not UTF-8, as a database of SQL_ASCII may have it, or the statement cannot be
+        ended, as one that divides by zero in a late row.
     DependencyMissing
         If ``adbc_driver_postgresql`` is not installed.
     """
@@ -60,9 +61,10 @@ def arrow_rows(
             **{"adbc.postgresql.batch_size_hint_bytes": str(_HELD_BYTES)}
         )
         cursor.execute(_as_one_text(snapshot, sql, given))
-        with closing(cursor.fetch_record_batch()) as found:
+        # What fetch_record_batch() gives lies within, and knows no SQLSTATE.
+        with translated(snapshot.shown, connected=True), closing(cursor._results.reader) as found:
             held = found.schema.empty_table()
-            for batch in _unbroken(found, snapshot.shown):
+            for batch in found:
                 _require_utf8(batch, snapshot.shown)
                 held = pa.concat_tables([held, pa.Table.from_batches([batch])])
                 while held.num_rows >= rows:
@@ -70,18 +72,6 @@ def arrow_rows(
                     held = held.slice(rows)
             if held.num_rows:
                 yield held
-
-
-def _unbroken(found: pa.RecordBatchReader, shown: str) -> Iterator[pa.RecordBatch]:
-    """The batches; what the driver meets in the middle comes as an error of Arrow's."""
-    try:
-        yield from found
-    except (OSError, pa.ArrowException) as exc:
-        raise ServiceUnavailable(
-            f"{shown} broke off: {str(exc).partition(chr(10))[0]}",
-            remedy="run the same command again; if it is a limit of the server's for statements "
-            "(statement_timeout), ask for a longer one",
-        ) from exc
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class Snapshot:
 
         streamed = {"stream_results": True, "max_row_buffer": rows}
         with (
-            translated(self.shown),
+            translated(self.shown, connected=True),
             self.connection.execute(sa.text(sql), given or {}, execution_options=streamed) as found,
         ):
             while batch := found.fetchmany(rows):
@@ -113,7 +113,7 @@ class Snapshot:
         """The columns of a statement: each name, and the driver's word for its type."""
         import sqlalchemy as sa
 
-        with translated(self.shown):
+        with translated(self.shown, connected=True):
             found = self.connection.execute(sa.text(sql))
             names = [str(name) for name, *_ in found.cursor.description]
             if self.dialect in MYSQL:
@@ -274,8 +274,11 @@ def _prepare_postgres(connection: Any, _: Any) -> None:
 
 
 @contextmanager
-def translated(shown: str) -> Iterator[None]:
-    """Turn what SQLAlchemy and drivers raise into tidemill's errors; statements are not told."""
+def translated(shown: str, *, connected: bool = False) -> Iterator[None]:
+    """Turn what SQLAlchemy and drivers raise into tidemill's errors; statements are not told.
+
+    ``connected`` says that the database has answered, and let us in.
+    """
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
     try:
@@ -283,13 +286,13 @@ def translated(shown: str) -> Iterator[None]:
     except TidemillError:
         raise
     except DBAPIError as exc:
-        raise _translated(exc.orig, shown) from exc.orig
+        raise _translated(exc.orig, shown, connected) from exc.orig
     except SQLAlchemyError as exc:
         raise SourceUnreadable(f"{shown}: {exc}", remedy=_CORRECT) from exc
     except Exception as exc:
         if not _is_of_a_driver(exc):
             raise
-        raise _translated(exc, shown) from exc
+        raise _translated(exc, shown, connected) from exc
 
 
 _CORRECT = "correct the table or query that the source names, or what the database allows"
@@ -300,7 +303,7 @@ def _is_of_a_driver(exc: Exception) -> bool:
     return any(kind.__name__ == "DatabaseError" for kind in type(exc).__mro__)
 
 
-def _translated(original: Any, shown: str) -> TidemillError:
+def _translated(original: Any, shown: str, connected: bool) -> TidemillError:
     if fault := mysql_fault(original, shown, _CORRECT):
         return fault
     state = str(getattr(original, "sqlstate", None) or "")
@@ -311,12 +314,12 @@ def _translated(original: Any, shown: str) -> TidemillError:
         return ServiceUnavailable(
             f"{shown} is locked: {text}", remedy="run the same command again in a while"
         )
-    if sqlite is None and operational and _is_refused(original):
+    if sqlite is None and operational and not connected and _is_refused(original):
         return SourceMissing(
             f"{shown} does not let us in: {text}",
             remedy=f"correct the user or the database in the address, or the password: {_FOUND_IN}",
         )
-    if sqlite is None and operational and state.startswith(_AWAY):
+    if sqlite is None and operational and (state.startswith(_AWAY) or (connected and not state)):
         return ServiceUnavailable(
             f"{shown} broke off: {text}",
             remedy="run the same command again; if it is a limit of the server's for statements "
