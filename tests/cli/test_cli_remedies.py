@@ -57,8 +57,27 @@ def test_a_value_that_is_right_in_quotes_or_as_a_list(init, kind):
     refused = init(TRUTHS, "--set", given)
     assert refused.code == 2
     assert said in refused.document["message"]
-    offered = shlex.split(refused.document["remedy"].removeprefix("write: "))
+    offered = refused.document["remedy"].partition(": ")[2]
+    offered = shlex.split(offered.replace("...", given.partition("=")[2]))
     assert init(TRUTHS, *offered).code == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "dataset.csv.null_values=[geheim",
+        "dataset.key=}geheim",
+        "training.params.x=@geheim",
+        "dataset.source: a=geheim",
+    ],
+)
+def test_a_value_that_is_no_yaml_is_not_repeated(given):
+    """It may be a secret: not in the message, the remedy, the fields or the cause."""
+    with pytest.raises(ConfigError) as caught:
+        set_params("dataset: {source: a.csv, target: y}\n", [given])
+    found = caught.value
+    assert "geheim" not in f"{found} {found.remedy} {found.fields} {found.__cause__}"
+    assert f"--set {given[:11]}" in found.message.replace("'", "")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.errors import UsageError
 from tidemill.pipeline.capacity import MEASURED, capacity_for
 from tidemill.storage import most_opens
 
@@ -80,6 +81,29 @@ def test_a_fit_of_all_rows_is_the_drivers():
     more = reckoned(workers=1_000, **boosted)
     assert [s.hours for s in more.stages if s.driver] == [stage.hours for stage in fits]
     assert reckoned(2 * TB, **boosted).fit_bytes > 1.9 * alone.fit_bytes > 100 * spread.fit_bytes
+
+
+@pytest.mark.parametrize(
+    ("given", "offered"),
+    [
+        ({"files": 0}, {"files": 1}),
+        ({"source_bytes": -1}, {"source_bytes": 1}),
+        ({"workers": 0}, {"workers": 1}),
+        ({"driver_cores": 0}, {"driver_cores": 1}),
+        ({"shard_mb": 0}, {"shard_mb": 1}),
+        ({"learner": "xgboost"}, {"learner": "sgd"}),
+        ({"learner": "hist_gradient_boosting"}, {"learner": "sgd"}),
+        ({"strategy": "boosted"}, {"strategy": "averaged"}),
+    ],
+)
+def test_what_cannot_be_reckoned_is_refused(given, offered):
+    """With what can be, which is then reckoned."""
+    with pytest.raises(UsageError) as caught:
+        reckoned(**given)
+    (name,), (value,) = given, offered.values()
+    assert name in caught.value.fields
+    assert str(value) in caught.value.remedy
+    assert reckoned(**offered).hours > 0
 
 
 @pytest.mark.slow

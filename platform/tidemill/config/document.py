@@ -150,6 +150,7 @@ class _SpelledOut(RoundTripRepresenter):
 
 _SpelledOut.add_representer(type(None), _SpelledOut.represent_none)
 
+_NO_YAML = "is not a YAML value"
 _ASSIGNMENT = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)=(?P<value>.*)$", re.DOTALL)
 
 
@@ -200,11 +201,13 @@ def _assigned(text: str, assignments: Sequence[str]) -> str:
     for assignment in assignments:
         match = _ASSIGNMENT.match(assignment)
         if match is None:
+            # What stands behind "=", here and below, may be a secret.
+            given = assignment.partition("=")[0]
             raise ConfigError(
-                f"--set {assignment!r} is not of the form section.key=value",
+                f"--set {given!r} is not of the form section.key=value",
                 remedy="write for example: --set training.learner=sgd; a name with spaces goes "
                 'into a mapping: --set "dataset.types={my column: numeric}"',
-                assignment=assignment,
+                assignment=given,
             )
         *sections, key = match["key"].split(".")
         node = document
@@ -214,14 +217,14 @@ def _assigned(text: str, assignments: Sequence[str]) -> str:
             node = node[section]
         try:
             node[key] = YAML(typ="safe", pure=True).load(match["value"])
-        except YAMLError as exc:
+        except YAMLError:
             raise ConfigError(
-                f"--set {match['key']}: {match['value']!r} is not a YAML value",
+                f"--set {match['key']}: its value {_NO_YAML}",
                 remedy="write a YAML value: a text in quotes, a list as [a, b], a mapping as "
                 "{a: b}",
-                assignment=assignment,
-                problems={match["key"]: "is not a YAML value"},
-            ) from exc
+                assignment=match["key"],
+                problems={match["key"]: _NO_YAML},
+            ) from None  # the parser's own words repeat it
     out = io.StringIO()
     yaml.dump(document, out)
     return out.getvalue()
@@ -236,10 +239,14 @@ def _blamed(
         key, _, value = assignment.partition("=")
         if not any(_same_branch(key, problem) for problem in problems):
             continue
-        for spelled in (json.dumps(value, ensure_ascii=False), f"[{value}]"):
+        spellings = {json.dumps(value, ensure_ascii=False): '"..."', f"[{value}]": "[...]"}
+        for spelled, hidden in spellings.items():
             other = [*assignments[:index], f"{key}={spelled}", *assignments[index + 1 :]]
             if _sound(text, other):
                 right = f"write: --set {shlex.quote(other[index])}"
+                if problems.get(key) == _NO_YAML:
+                    shown = shlex.quote(f"{key}={hidden}")
+                    right = f"write the value in the place of the dots: --set {shown}"
                 return ConfigError(_of_no_file(exc), remedy=right, **exc.fields)
     given = {a.partition("=")[0]: f"--set {a.partition('=')[0]}" for a in assignments}
     blamed = [

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tidemill.learners import DISTRIBUTED, LEARNERS, SHARD_ENSEMBLE
+from tidemill.errors import UsageError
+from tidemill.learners import DISTRIBUTED, LEARNERS, SHARD_ENSEMBLE, strategies_of
 from tidemill.storage import inputs_a_piece, most_opens
 
 __all__ = ["MEASURED", "Capacity", "StageNeed", "StageRate", "TableRates", "capacity_for"]
@@ -165,6 +166,11 @@ def capacity_for(
     learner, strategy : str
         As in ``training``; ``rates`` has the learner's stages.
 
+    Raises
+    ------
+    UsageError
+        If a number is not positive, the learner was not measured, or lacks the strategy.
+
     Notes
     -----
     Every stage is taken to grow with rows, files and shards as it was measured, and to spread
@@ -172,6 +178,9 @@ def capacity_for(
     that is spread is taken to cost what the learner's fit on one machine costs, which is the
     driver's, with the passes that prepare it; ``distributed`` has a rank in each worker.
     """
+    counts = {"files": files, "workers": workers, "driver_cores": driver_cores}
+    _check_counts({"source_bytes": source_bytes, **counts, "shard_mb": shard_mb})
+    _check_learner(learner, strategy, rates)
     rows = max(1, round(source_bytes / rates.source_bytes))
     shards = math.ceil(rows * rates.shard_bytes / (shard_mb << 20))
     opens = most_opens(files, shards)
@@ -207,3 +216,33 @@ def capacity_for(
         fit_bytes=LEARNERS[learner]().needed_bytes(strategy, -(-rows // parts), rates.features, 1),
         stages=tuple(map(need, _STAGES)),
     )
+
+
+def _check_counts(counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise UsageError(
+                f"{name} is {count}, and nothing can be reckoned of that",
+                remedy=f"give {name} a number of at least 1",
+                **{name: count},
+            )
+
+
+def _check_learner(learner: str, strategy: str, rates: TableRates) -> None:
+    """Before anything is reckoned; a learner that is known need not have been measured."""
+    measured = sorted(name.removesuffix(" train") for name in rates.stages if " train" in name)
+    if learner not in measured:
+        raise UsageError(
+            f"what {learner!r} costs was not measured",
+            remedy=f"name one of: {', '.join(measured)}; or give rates with the stages "
+            f"'{learner} train' and '{learner} refit'",
+            learner=learner,
+            available=tuple(measured),
+        )
+    if strategy not in (able := strategies_of(learner)):
+        raise UsageError(
+            f"{learner} has no strategy {strategy!r}",
+            remedy=f"name one of: {', '.join(able)}",
+            strategy=strategy,
+            available=able,
+        )
