@@ -270,6 +270,17 @@ def test_a_connection_that_dies_is_an_error_and_no_end(postgres_base, which):
     assert read(source, split) == list(range(1, 91))
 
 
+@pytest.mark.parametrize("setting", ["enable_hashagg", "enable_sort"])
+def test_a_range_has_its_name_and_its_bytes_whatever_the_plan(postgres_base, setting):
+    """A sort makes a row smaller; named alone it is what it is among the others."""
+    numbered(postgres_base, 250)
+    source, splits = postgres_base.splits("t")
+    assert [source.split(split.address) for split in splits] == [[split] for split in splits]
+    name = postgres_base.url.rpartition("/")[2]
+    postgres_base.run(f"ALTER DATABASE {name} SET {setting} = off")
+    assert postgres_base.splits("t")[1] == splits
+
+
 @pytest.mark.parametrize(
     ("column", "error", "told", "remedy"),
     [

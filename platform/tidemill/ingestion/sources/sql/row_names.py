@@ -12,15 +12,11 @@ from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 
 __all__ = ["RowName", "RowNames"]
 
-_NAME = (
-    "coalesce(sum(hash_record_extended(ROW(int8send(hash_record_extended(line, 0))), 0)), 0)"
-    "::text, "
-    "coalesce(sum(pg_column_size(line)), 0)::bigint"
-)
-"""Of rows: the sum of their hashes, and their bytes.
+_HASH = "hash_record_extended(ROW(int8send(hash_record_extended(line, 0))), 0)"
+"""Of a row.
 
-A row's hash is a sum of its cells': hashed once more, so that cells that change places between two
-rows change the sum.
+It is a sum of its cells': hashed once more, so that cells that change places between two rows
+change the sum of both.
 """
 _VERSION = "hashtidextended(t.ctid, CAST(age(t.xmin) AS bigint) - age(CAST('3' AS xid)))"
 """Of the version of a row: where it lies, and which transaction wrote it.
@@ -137,11 +133,12 @@ class RowNames:
 
     def _hashed(self, where: str, given: Mapping[str, Any], group: str) -> dict[int, RowName]:
         version = _VERSION if self._witness else "CAST(NULL AS bigint)"
-        # Without OFFSET each row would be made once for each sum.
+        # Without OFFSET each row would be made once for each sum, or be sorted, as fewer bytes.
         found = self._snapshot.records(
-            f"SELECT number, count(*), {_NAME}, sum(version)::text FROM ("
+            "SELECT number, count(*), sum(hash)::text, sum(size)::bigint, sum(version)::text FROM ("
+            f"SELECT number, version, {_HASH} AS hash, pg_column_size(line) AS size FROM ("
             f"SELECT {group} AS number, {self._line} AS line, {version} AS version "
-            f"FROM {self._from}{where} OFFSET 0) AS u GROUP BY 1",
+            f"FROM {self._from}{where} OFFSET 0) AS u OFFSET 0) AS v GROUP BY 1",
             given,
         )
         return {n: self._name(*told) for n, *told in found}
@@ -164,7 +161,7 @@ class RowNames:
         if versions is None:
             return None
         # And how rows are named: the next release may do so otherwise.
-        said = f"{self._witness} {self._columns} {_NAME} {self._line} {rows} {versions}"
+        said = f"{self._witness} {self._columns} {_HASH} {self._line} {rows} {versions}"
         return sha256(said.encode()).hexdigest()
 
     @cached_property
