@@ -216,7 +216,7 @@ def test_a_broken_package_that_nobody_named_is_in_nobodys_way(tmp_path, monkeypa
     (metadata / "entry_points.txt").write_text("[tidemill.learners]\nbroken = broken_one:X\n")
     (tmp_path / "broken_one.py").write_text("import nothing_of_that_name")
     monkeypatch.syspath_prepend(str(tmp_path))
-    alone, spread = ("incremental", "in_memory", "boosted"), ("averaged", "distributed")
+    alone, spread = ("incremental", "in_memory", "boosted"), ("merged", "averaged", "distributed")
     assert strategies() == (*alone, *spread, "shard_ensemble")
     assert "broken" not in LEARNERS.usable()
     with pytest.raises(DependencyMissing, match="needs the package 'nothing_of_that_name'"):
