@@ -7,8 +7,10 @@ import re
 import tempfile
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tidemill.errors import UsageError
 
 __all__ = ["APART", "CLIENTS", "Settings", "load_settings", "told_clients"]
 
@@ -82,10 +84,30 @@ class Settings(BaseSettings):
 
 
 def load_settings(*, engine: str | None = None, engine_setting: str = "--engine") -> Settings:
-    """Read the environment now (never at import); a given ``engine`` wins over its own."""
-    if engine is None:
-        return Settings()
-    return Settings(engine=engine, engine_setting=engine_setting)
+    """Read the environment now (never at import); a given ``engine`` wins over its own.
+
+    Raises
+    ------
+    UsageError
+        If a variable has a value that it cannot have.
+    """
+    try:
+        if engine is None:
+            return Settings()
+        return Settings(engine=engine, engine_setting=engine_setting)
+    except ValidationError as exc:
+        problem = exc.errors()[0]
+        name = str(problem["loc"][0])
+        variable = engine_setting if name == "engine" and engine is not None else _variable(name)
+        raise UsageError(
+            f"{variable}: {problem['msg']} (given: {problem['input']!r})",
+            remedy=f"correct {variable}, or leave it out",
+            setting=variable,
+        ) from exc
+
+
+def _variable(field: str) -> str:
+    return field if field.isupper() else f"TIDEMILL_{field.upper()}"
 
 
 def told_clients(root: Path) -> dict[str, str]:

@@ -34,6 +34,37 @@ class TestOutsideEngine(EngineContract):
             yield found
 
 
+@pytest.mark.parametrize(
+    ("engine", "offered"),
+    [
+        ("dask://127.0.0.1", "dask://HOST:PORT"),
+        ("dask://127.0.0.1:port", "dask://HOST:PORT"),
+        ("spark://127.0.0.1", "spark://HOST:PORT"),
+        ("dask://", "or dask://HOST:PORT"),
+        ("local://4", "TIDEMILL_WORKERS"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(engine, offered):
+    """At once, with the form that it has."""
+    with (
+        pytest.raises(UsageError) as caught,
+        open_engine(Settings(engine=engine, workers=1)) as found,
+    ):
+        found.map(square, [2], label="squares")
+    assert offered in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TIDEMILL_WORKERS", "two"), ("TIDEMILL_WORKERS", "0"), ("TIDEMILL_CACHE_GB", "-1")],
+)
+def test_a_variable_that_cannot_be_is_named(variable, value, monkeypatch):
+    """With what it was given."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=rf"{variable}: .*'{value}'"):
+        load_settings()
+
+
 def test_our_own_engine_is_the_default(monkeypatch):
     """Without a setting it is the local one, with the workers that are set."""
     monkeypatch.delenv("TIDEMILL_ENGINE", raising=False)

@@ -18,7 +18,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from tidemill.config.params import Params
 from tidemill.config.ports_schema import describe_ports
 from tidemill.config.sections import UNTOLD, TrainingConfig
-from tidemill.config.tree import nearest_setting, setting_of
+from tidemill.config.tree import nearest_setting, setting_of, settings_in
 from tidemill.errors import ConfigError, WorkspaceMissing
 
 _STORAGE = re.compile(r"""^["']?storage["']?\s*:|[{,]\s*["']?storage["']?\s*:""", re.MULTILINE)
@@ -126,6 +126,8 @@ def _config_error(exc: ValidationError) -> ConfigError:
             problems[key] = f"unknown key{hint}"
         elif problem["type"] == "missing":
             problems[key] = "is required"
+        elif problem["type"] == "model_type" and (inner := settings_in(location)):
+            problems[key] = f"holds settings of its own: {', '.join(inner)}"
         else:
             text = problem["msg"].removeprefix("Value error, ")
             given = problem["input"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -272,6 +273,13 @@ class StorageConfig(Section):
         description="a store that all workers reach, for example s3://BUCKET/PREFIX; "
         "null: the workspace's own folder",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _has_scheme(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"[\w.:]+://.", url):
+            raise ValueError("is no address of a store: give it as s3://BUCKET/PREFIX")
+        return url
 
 
 class RegistrationConfig(Section):

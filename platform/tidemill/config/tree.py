@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from tidemill.config.params import Params
 from tidemill.errors import nearest
 
-__all__ = ["nearest_setting", "setting_of"]
+__all__ = ["nearest_setting", "setting_of", "settings_in"]
 
 LIKE = 0.75
 """From here on two names are one, misspelt; a parameter of a learner may be like a setting's."""
@@ -64,6 +64,18 @@ def nearest_setting(location: Sequence[str]) -> str | None:
     if misspelt is None or _alike(name, misspelt) < LIKE:
         return None
     return _most_like(".".join(location), [p for p in paths if p.split(".")[-1] == misspelt])
+
+
+def settings_in(location: Sequence[str]) -> list[str]:
+    """The settings of a section, by their names; none where the path leads to no section.
+
+    >>> settings_in(["dataset", "sample"])
+    ['fraction', 'rows', 'by', 'at_least', 'seed']
+    """
+    above = [*location, ""]
+    start = ".".join(above)
+    inner = [path.removeprefix(start) for path in _paths(Params, above) if path.startswith(start)]
+    return [name for name in inner if "." not in name]
 
 
 def _most_like(path: str, paths: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import pickle
+import re
 import socket
 import threading
 import time
@@ -34,6 +35,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MIB = 1 << 20
+_PLACE = re.compile(r"(\[[^]]+\]|[^:/\s]+):\d{1,5}")
 _OWN = {
     "distributed.worker.multiprocessing-method": "forkserver",
     "distributed.worker.profile.enabled": False,
@@ -239,6 +241,12 @@ class DaskEngine(AheadEngine):
         if self._address is None:
             with dask.config.set(_OWN):
                 return self._own()
+        if not _PLACE.fullmatch(self._address):
+            raise UsageError(
+                f"dask://{self._address} is no address of a Dask scheduler",
+                remedy="give it as dask://HOST:PORT, for example dask://localhost:8786",
+                address=self._address,
+            )
         scheme = dask.config.get("distributed.comm.default-scheme")
         try:
             return distributed.Client(

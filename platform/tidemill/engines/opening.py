@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from tidemill.addresses import Implementations
 from tidemill.contracts import Engine
 from tidemill.engines.elsewhere import ElsewhereEngine
+from tidemill.errors import UsageError
 from tidemill.settings import Settings
 
 __all__ = ["ENGINES", "open_engine"]
@@ -50,7 +51,15 @@ def open_engine(
         If it needs a package that is not installed.
     """
     known = ENGINES.named_by(settings.engine_setting)
-    name, _, address = settings.engine.partition("://")
+    name, behind, address = settings.engine.partition("://")
+    if behind and (not address or name == "local"):
+        what = "local runs on this machine" if name == "local" else f"{name}:// leads nowhere"
+        raise UsageError(
+            f"{settings.engine_setting}: {what}: {settings.engine}",
+            remedy=f"write {name}, which starts workers on this machine (TIDEMILL_WORKERS says how "
+            f"many){'' if name == 'local' else f', or {name}://HOST:PORT'}",
+            setting=settings.engine_setting,
+        )
     place = {"address": address} if address else {}
     engine: Engine = known.made(name, settings.workers, preload=preload, **place)
     opened = ElsewhereEngine(engine, store) if address else engine

@@ -23,7 +23,7 @@ STORES: Implementations[type[Store]] = Implementations(
     },
     port=Store,
     group="tidemill.stores",
-    setting="storage address",
+    setting="storage.url",
 )
 """By the scheme of their addresses: made with the whole address."""
 
