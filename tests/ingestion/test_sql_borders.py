@@ -156,10 +156,26 @@ def test_a_cursor_cuts_or_is_refused(base, tmp_path):
     with pytest.raises(KeyInvalid, match="1 rows have no updated_at") as null:
         base.splits("t", cursor="updated_at")
     assert "dataset.cursor" in null.value.remedy
+    base.run("DELETE FROM t WHERE id > 50")  # so few are one range, and it is said all the same
+    with pytest.raises(KeyInvalid, match="1 rows have no updated_at"):
+        base.splits("t", cursor="updated_at")
+    base.run("UPDATE t SET updated_at = NULL")
+    with pytest.raises(KeyInvalid, match="50 rows have no updated_at"):
+        base.splits("t", cursor="updated_at")
+    base.run("DELETE FROM t")
+    assert len(base.splits("t", cursor="updated_at")[1]) == 1
     (tmp_path / "a.csv").write_text("n,m\n1,2\n")
     described = DatasetConfig(source="a.csv", target="n", cursor="m")
     with pytest.raises(ConfigError, match="is for tables of databases"):
         list_source(described, tmp_path, LocalEngine(1))
+
+
+def test_a_cursor_of_several_types_is_refused_in_a_small_table_too(sqlite_base):
+    """SQLite declares no types: of texts and bytes there is no one order."""
+    changed_at(sqlite_base, 9)
+    sqlite_base.run("UPDATE t SET updated_at = X'41' WHERE id = 3")
+    with pytest.raises(KeyInvalid, match=r"dataset\.cursor names updated_at"):
+        sqlite_base.splits("t", cursor="updated_at")
 
 
 @pytest.fixture
