@@ -23,9 +23,11 @@ PORTS = {
     "tuning.sampler": SAMPLERS,
     "training.learner": LEARNERS,
 }
+HERE = Path(__file__).parents[2]
 PAGES = {
     "template": files("tidemill").joinpath("params.template.yaml").read_text(encoding="utf-8"),
-    "workspace": (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"),
+    "workspace": (HERE / "params.yaml").read_text(encoding="utf-8"),
+    "kubernetes": (HERE / "kubernetes/example/workspace/params.yaml").read_text(encoding="utf-8"),
 }
 
 
