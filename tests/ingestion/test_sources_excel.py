@@ -213,6 +213,10 @@ def test_what_is_no_sound_workbook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     write(path, {"S": RIDES})
     sound = path.read_bytes()
+    (tmp_path / "a.dat").write_bytes(sound)
+    with pytest.raises(SourceUnreadable, match="is not named as one") as caught:
+        cells(tmp_path / "a.dat")
+    assert "rename it to .xlsx" in caught.value.remedy
     path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600))
     with pytest.raises(SourceUnreadable, match=r"older \.xls, or one with a password"):
         cells(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -263,7 +264,14 @@ def test_sources_that_cannot_be_used(
             "a.csv",
             b"PK\x03\x04\x14\x00\x00",
             "a ZIP archive (or an Excel workbook)",
-            "save its table",
+            "rename it to .xlsx",
+        ),
+        ("a.dat", b"SQLite format 3\x00\x10", "an SQLite database", "sqlite:///a.dat#TABLE"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"SQLite format 3\x00\x10"),
+            "an SQLite database",
+            "decompress it first",
         ),
         ("a.csv.xz", b"\xfd7zXZ\x00\x00", "compressed by xz", "unpack"),
         ("a.jsonl", b"%PDF-1.7", "a PDF document", "CSV or Parquet"),

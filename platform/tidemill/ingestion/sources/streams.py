@@ -26,18 +26,29 @@ MAX_RATIO = 400
 MAX_UNCHECKED_BYTES = 1 << 27
 
 
+_SAVED = "save its table as CSV or Parquet, and name that file"
+_UNPACKED = "unpack it, and name the file that it holds"
 _OTHERS = {
-    b"PK\x03\x04": "a ZIP archive (or an Excel workbook)",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook",
-    b"\xfd7zXZ\x00": "compressed by xz",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"%PDF-": "a PDF document",
-    b"SQLite format 3\x00": "an SQLite database",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"ARROW1\x00\x00": "an Arrow file",
-    b"Obj\x01": "an Avro file",
+    b"PK\x03\x04": (
+        "a ZIP archive (or an Excel workbook)",
+        f"if it is a workbook, rename it to .xlsx; else {_UNPACKED}",
+    ),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": (
+        "an old Excel workbook",
+        f"save it as .xlsx and name that file; or {_SAVED}",
+    ),
+    b"\xfd7zXZ\x00": ("compressed by xz", _UNPACKED),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACKED),
+    b"%PDF-": ("a PDF document", _SAVED),
+    b"SQLite format 3\x00": (
+        "an SQLite database",
+        "name a table of it as the source: sqlite:///{file}#TABLE",
+    ),
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", _SAVED),
+    b"ARROW1\x00\x00": ("an Arrow file", "set dataset.format: arrow"),
+    b"Obj\x01": ("an Avro file", _SAVED),
 }
-"""Files that begin so are no text, whatever their names say."""
+"""Files that begin so are no text, whatever their names say; and what to do with them."""
 
 
 class _HashingReader(io.RawIOBase):
@@ -248,13 +259,17 @@ def _without_marks(text: bytes) -> bytes:
 
 
 def _refuse_others(first: bytes, split: Split) -> None:
-    kind = next((said for begin, said in _OTHERS.items() if first.startswith(begin)), None)
-    if kind is not None:
-        raise SourceUnreadable(
-            f"{split.address} is {kind}, no text",
-            remedy="unpack it, or save its table as CSV or Parquet, and name that file",
-            path=split.address,
-        )
+    kind = next((kind for begin, kind in _OTHERS.items() if first.startswith(begin)), None)
+    if kind is None:
+        return
+    said, remedy = kind
+    if split.compression != "none":
+        remedy = f"decompress it first; then {remedy}"
+    raise SourceUnreadable(
+        f"{split.address} is {said}, no text",
+        remedy=remedy.replace("{file}", split.address),
+        path=split.address,
+    )
 
 
 def _compare(reader: _HashingReader, split: Split, files: SourceFiles) -> None:

@@ -189,6 +189,12 @@ def _refuse_other(path: str, content: IO[bytes]) -> None:
             remedy="open it in Excel or LibreOffice and save it as .xlsx, without a password",
             path=path,
         )
+    if not is_sheet(f"{path}#S"):  # its sheets would have no address
+        raise SourceUnreadable(
+            f"{path} may be a workbook, but is not named as one",
+            remedy="rename it to .xlsx (one with macros: .xlsm), and name that file",
+            path=path,
+        )
     try:
         parts = zipfile.ZipFile(content).infolist()
     except zipfile.BadZipFile as exc:
