@@ -115,13 +115,17 @@ def _fits() -> str:
             where = "the driver" if fits[0].driver else "each worker"
             rows.append(
                 f"| {case.name} | {learner} | {strategy} | {where} | "
-                f"{need.fit_bytes / 1e9:,.2f} | {sum(one.cpu_hours for one in fits):,.0f} | "
+                f"{_memory(need.fit_bytes)} | {sum(one.cpu_hours for one in fits):,.0f} | "
                 f"{sum(one.hours for one in fits):,.1f} |"
             )
-    head = (
-        "| source | learner | strategy | memory is of | GB | CPU hours, train and refit | hours |"
-    )
+    head = "| source | learner | strategy | memory is of | memory | CPU hours, train and refit "
+    head += "| hours |"
     return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+
+
+def _memory(fit_bytes: int) -> str:
+    """Beside the block that each fit holds: nothing to speak of, or so many GB."""
+    return "one block" if fit_bytes < 1e6 else f"{fit_bytes / 1e9:,.2f} GB"
 
 
 if __name__ == "__main__":

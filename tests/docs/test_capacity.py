@@ -83,6 +83,18 @@ def test_a_fit_of_all_rows_is_the_drivers():
     assert reckoned(2 * TB, **boosted).fit_bytes > 1.9 * alone.fit_bytes > 100 * spread.fit_bytes
 
 
+def test_a_fit_whose_steps_follow_each_other_uses_one_core():
+    """More cores of the driver shorten boosting, and no fit of sgd on one machine."""
+
+    def hours(cores: int, **fit: str) -> list[float]:
+        return [s.hours for s in reckoned(driver_cores=cores, **fit).stages if s.driver]
+
+    boosted = {"learner": "lightgbm", "strategy": "boosted"}
+    assert hours(16, **boosted) == pytest.approx([hour / 16 for hour in hours(1, **boosted)])
+    assert len(hours(16, strategy="incremental")) == 2
+    assert hours(16, strategy="incremental") == hours(1, strategy="incremental")
+
+
 @pytest.mark.parametrize(
     ("given", "offered"),
     [

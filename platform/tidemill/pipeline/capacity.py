@@ -15,6 +15,8 @@ __all__ = ["MEASURED", "Capacity", "StageNeed", "StageRate", "TableRates", "capa
 _STAGES = ("ingest", "shard", "reduce", "train", "evaluate", "refit")
 _SPREAD = frozenset({"averaged", SHARD_ENSEMBLE, DISTRIBUTED})
 """Strategies whose fits are items of the engine."""
+_ONE_CORE = frozenset({"incremental"})
+"""Strategies whose steps each begin where the one before ended: a second core is of no use."""
 _PART = 8 << 20
 """Bytes that one request of an upload sends."""
 
@@ -109,7 +111,8 @@ class Capacity:
     manifest_bytes : int
         What the driver reads whole.
     fit_bytes : int
-        What the learner's fit holds: in the driver, or in each worker where it is spread.
+        What the learner's fit holds beside a block: in the driver, or in each worker where it is
+        spread.
     stages : tuple of StageNeed
     """
 
@@ -160,7 +163,7 @@ def capacity_for(
     workers : int
         Processes of one core each.
     driver_cores : int
-        Cores that the fit uses.
+        Cores for the fit; one is used by ``incremental``, whose steps follow each other.
     shard_mb : int
         ``sharding.shard_mb``.
     learner, strategy : str
@@ -184,6 +187,7 @@ def capacity_for(
     rows = max(1, round(source_bytes / rates.source_bytes))
     shards = math.ceil(rows * rates.shard_bytes / (shard_mb << 20))
     opens = most_opens(files, shards)
+    fit_cores = 1 if strategy in _ONE_CORE else driver_cores
     parts = 1
     if strategy in _SPREAD:
         parts = min(workers, shards) if strategy == DISTRIBUTED else shards
@@ -200,7 +204,7 @@ def capacity_for(
         return StageNeed(
             stage,
             cpu_hours,
-            cpu_hours / (driver_cores if driver else at_once),
+            cpu_hours / (fit_cores if driver else at_once),
             round(reads) + (opens if stage == "shard" else 0),
             round(writes + rows * rate.sent_bytes / _PART),
             driver,
