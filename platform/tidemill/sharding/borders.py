@@ -29,9 +29,13 @@ def said_of_balance(shards: ShardManifest, config: ShardingConfig) -> tuple[str,
     """
     source = shards.of_origin("")
     rows = sum(shard.file.rows for shard in source.shards)
-    asked = {Role.VALIDATION: config.holdout.validation * (1 - _test_share(source, rows))}
-    if isinstance(config.holdout.test, float):
-        asked[Role.TEST] = config.holdout.test
+    test = config.holdout.test
+    asked = {}
+    if isinstance(test, float):
+        asked[Role.TEST] = test
+    # As drawn anew: of what test rows leave by then, which is not what they leave now.
+    left = 1 - asked.get(Role.TEST, source.rows(Role.TEST) / rows)
+    asked[Role.VALIDATION] = config.holdout.validation * left
     said = [
         f"{role.value} rows are {source.rows(role) / rows:.0%} of all, and "
         f"sharding.holdout asks for {share:.0%}: {REBALANCE} draws the borders anew"
@@ -45,10 +49,6 @@ def said_of_balance(shards: ShardManifest, config: ShardingConfig) -> tuple[str,
             f"{REBALANCE} cuts them anew"
         )
     return tuple(said)
-
-
-def _test_share(shards: ShardManifest, rows: int) -> float:
-    return shards.rows(Role.TEST) / rows
 
 
 def _is_large(shards: ShardManifest, config: ShardingConfig, role: Role) -> int:
