@@ -155,17 +155,28 @@ class ColumnMissing(UsageError):
         Where it was asked for, e.g. ``dataset.target``.
     elsewhere : str
         Where the data have the name all the same and what to set then, ending in "or ".
+    left_out : str
+        What to do to have the data's column of that name, if it was left out of the table.
     """
 
     def __init__(
-        self, *, column: str, available: Iterable[str], setting: str, elsewhere: str = ""
+        self,
+        *,
+        column: str,
+        available: Iterable[str],
+        setting: str,
+        elsewhere: str = "",
+        left_out: str = "",
     ) -> None:
         names = tuple(available)
         close = nearest(column, names)
         hint = f"did you mean {close!r}? " if close else ""
+        if left_out:
+            hint = f"{left_out}; or "
         shown = first_few(names, 20)
+        what = "the data have and look left out" if left_out else "the data do not have"
         super().__init__(
-            f"{setting} names the column {column!r}, which the data do not have",
+            f"{setting} names the column {column!r}, which {what}",
             remedy=f"{elsewhere}{hint}set {setting} to one of: {shown}",
             column=column,
             available=names,

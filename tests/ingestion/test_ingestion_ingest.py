@@ -19,6 +19,7 @@ import pytest
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import (
+    ColumnMissing,
     ConfigError,
     IntegrityError,
     KeyInvalid,
@@ -228,6 +229,15 @@ def test_another_suite_scans_again(tmp_path: Path) -> None:
     result = run(tmp_path, [SUITE[0]])
     assert (result.splits_scanned, result.splits_resumed) == (FILES, 0)
     assert result.rows_quarantined == 0
+
+
+def test_an_expectation_about_a_column_that_was_left_out_says_so(tmp_path: Path) -> None:
+    """The data have it: the remedy is to have it in the table again."""
+    write_files(tmp_path)
+    suite = [expect("column_values_to_not_be_null", column="zone")]
+    with pytest.raises(ColumnMissing, match="the data have and look left out") as caught:
+        run(tmp_path, suite, described=dataset(drop=["zone"]))
+    assert caught.value.remedy.startswith("take it out of dataset.drop; or ")
 
 
 def test_only_critical_table_expectations_refuse(tmp_path: Path) -> None:

@@ -132,6 +132,9 @@ def test_an_expectation_about_an_unknown_column_names_the_nearest() -> None:
     with pytest.raises(ColumnMissing) as caught:
         compile_plan(suite, SCHEMA)
     assert caught.value.fields["nearest"] == "fare"
+    with pytest.raises(ColumnMissing, match="the data have and look left out") as dropped:
+        compile_plan(suite, SCHEMA, {"fair": "take it out of dataset.drop"})
+    assert dropped.value.remedy.startswith("take it out of dataset.drop; or set expectation 1")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"expectations": []}', '{"expectations": [1]}'])

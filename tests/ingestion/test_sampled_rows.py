@@ -265,6 +265,16 @@ def test_what_cannot_be_drawn_is_told_with_its_remedy(root: Path) -> None:
     """A column that is not there or has no classes, and a share of nothing."""
     with pytest.raises(ColumnMissing, match=r"dataset\.sample\.by"):
         run(root, {"rows": 5, "by": "z"})
+    noted = {"derive": {"note": "'ride ' || id"}}
+    for stated, remedy in (
+        (noted, 'set dataset.types: {"note": categorical}; or '),
+        ({**noted, "drop": ["note"]}, "take it out of dataset.drop; or "),
+    ):
+        with pytest.raises(ColumnMissing, match="the data have and look left out") as left:
+            run(root, {"rows": 5, "by": "note"}, **stated)
+        assert left.value.remedy.startswith(remedy)
+    with pytest.raises(ConfigError, match="different values"):  # the remedy brought it in
+        run(root, {"rows": 5, "by": "note"}, **noted, types={"note": "categorical"})
     with pytest.raises(ConfigError, match=f"{MOST_CLASSES:,} different values") as many:
         run(root, {"rows": 5, "by": "id"})
     with pytest.raises(SourceEmpty, match="drew none of 3000 rows") as none:

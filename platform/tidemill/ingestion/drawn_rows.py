@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from tidemill.config import DatasetConfig, SampleConfig
 from tidemill.contracts import Engine, Progress, Split
 from tidemill.errors import ColumnMissing
+from tidemill.ingestion.left_out import left_out
 from tidemill.ingestion.lowest_hashes import Hashes, LowestHashes
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.ingestion.sources.listing import SourceListing
@@ -159,7 +160,12 @@ def drawn_from(
     if sample is None:
         return None
     if sample.by is not None and sample.by not in schema.names:
-        raise ColumnMissing(column=sample.by, available=schema.names, setting="dataset.sample.by")
+        raise ColumnMissing(
+            column=sample.by,
+            available=schema.names,
+            setting="dataset.sample.by",
+            left_out=left_out(listing, dataset, schema).get(sample.by, ""),
+        )
     draw = Draw(sample.seed, None if schema.key is None else schema.key.name, sample.by, {})
     if sample.rows is None and sample.by is None:
         return replace(draw, at_most={_NO_CLASS: _share_of_hashes(sample)})

@@ -28,6 +28,7 @@ from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.drawn_rows import DrawCounts, drawn_from
 from tidemill.ingestion.kept_scans import keep_scans, kept_objects
+from tidemill.ingestion.left_out import left_out
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split
 from tidemill.ingestion.scan_receipt import ScanReceipt
 from tidemill.ingestion.sources.listing import SourceListing
@@ -233,7 +234,7 @@ def _job(
         listing=replace(listing, splits=()),
         schema=schema,
         dataset=dataset,
-        plan=compile_plan(suite, schema),
+        plan=compile_plan(suite, schema, left_out(listing, dataset, schema)),
         suite=suite.document,
         root=root,
         work=work,

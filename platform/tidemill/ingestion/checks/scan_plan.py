@@ -14,9 +14,10 @@ Every expectation is one of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -93,8 +94,12 @@ class ScanPlan:
         return any(rule.kernel is None for rule in self.rules)
 
 
-def compile_plan(suite: Suite, schema: TableSchema) -> ScanPlan:
+def compile_plan(
+    suite: Suite, schema: TableSchema, left_out: Mapping[str, str] = MappingProxyType({})
+) -> ScanPlan:
     """Decide how each expectation of ``suite`` is answered.
+
+    ``left_out`` has columns of the data that the schema lacks, and what to set to have each.
 
     Raises
     ------
@@ -109,7 +114,7 @@ def compile_plan(suite: Suite, schema: TableSchema) -> ScanPlan:
     for expectation in suite.expectations:
         if expectation.type in _SCHEMA:
             continue
-        _check_columns(expectation, schema)
+        _check_columns(expectation, schema, left_out)
         condition = condition_query(expectation)
         if expectation.type in _UNIQUE:
             ignore = expectation.kwargs.get("ignore_row_if", "all_values_are_missing")
@@ -146,13 +151,16 @@ def _rule(expectation: Expectation, schema: TableSchema, condition: str | None) 
     )
 
 
-def _check_columns(expectation: Expectation, schema: TableSchema) -> None:
+def _check_columns(
+    expectation: Expectation, schema: TableSchema, left_out: Mapping[str, str]
+) -> None:
     for column in expectation.columns:
         if column not in schema:
             raise ColumnMissing(
                 column=str(column),
                 available=schema.names,
                 setting=f"expectation {expectation.index + 1} of the suite ({expectation.type})",
+                left_out=left_out.get(str(column), ""),
             )
 
 
