@@ -155,6 +155,27 @@ def test_open_ends_are_closed_at_the_next_width():
     assert _finite([-np.inf, np.inf]).tolist() == [-1.0, 1.0]
 
 
+def test_the_histogram_of_residuals_has_the_range_of_the_rows():
+    """Empty bins and at most 0.5% of the rows at either end are left out, and counted."""
+    from matplotlib.figure import Figure
+
+    from tidemill.reporting.residuals import _draw_histogram, _middle
+
+    counts = np.zeros(102)
+    counts[48:54] = 300, 400, 9000, 9000, 400, 300
+    assert _middle(counts) == (48, 54)
+    counts[[0, 70]] = 20, 30  # 50 of 19,450: 0.10% and 0.15%
+    assert _middle(counts) == (48, 54)
+    counts[70] = 300
+    assert _middle(counts) == (48, 71)
+    assert _middle(np.zeros(102)) == (0, 102)
+    assert _middle(np.eye(102)[0]) == (0, 1)
+    axes = Figure().add_subplot()
+    _draw_histogram(axes, np.linspace(-1428.0, 1428.0, 103), counts)
+    assert axes.get_xlim() == pytest.approx((-84.0, 560.0))
+    assert axes.get_xlabel() == "predicted minus true (20 of 19,720 rows lie beyond)"
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     """A file in the place of the folder is a StorageFailed with the path."""
     (tmp_path / "reports").write_text("a file")

@@ -12,6 +12,9 @@ from tidemill.reporting.canvas import BASELINE, MUTED, PALETTE, SEQUENTIAL, canv
 
 __all__ = ["draw_residuals"]
 
+_TAIL = 0.005
+"""The share of rows at either end that the histogram may leave out."""
+
 
 def draw_residuals(
     path: Path,
@@ -26,6 +29,9 @@ def draw_residuals(
     rows: int,
 ) -> None:
     """Draw predicted against true values, and the histogram of their differences.
+
+    The histogram has all bins but those of the outermost rows, at most 0.5% at either end; it
+    says how many rows lie beyond.
 
     Parameters
     ----------
@@ -75,8 +81,9 @@ def _draw_joint(axes: Any, edges: npt.NDArray[np.float64], counts: Any) -> None:
                     norm=LogNorm(low, high if high > low else low * 10))  # fmt: skip
     axes.plot(edges[[0, -1]], edges[[0, -1]], color=PALETTE["second"], linewidth=1.4,
               linestyle=(0, (4, 3)))  # fmt: skip
-    axes.annotate("right", (0.93, 0.93), xycoords="axes fraction", color=PALETTE["second"],
-                  xytext=(-4, 4), textcoords="offset points", ha="right")  # fmt: skip
+    # Above the corner where the line ends: within the axes it would lie on cells.
+    axes.annotate("right", (1, 1), xycoords="axes fraction", color=PALETTE["second"],
+                  xytext=(0, 4), textcoords="offset points", ha="right")  # fmt: skip
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(edges[0], edges[-1])
     axes.set_xlabel("true value")
@@ -86,14 +93,29 @@ def _draw_joint(axes: Any, edges: npt.NDArray[np.float64], counts: Any) -> None:
 def _draw_histogram(axes: Any, edges: npt.NDArray[np.float64], counts: Any) -> None:
     share = counts / max(counts.sum(), 1.0)
     height = share / np.diff(edges)
-    axes.stairs(height, edges, fill=True, color=PALETTE["main"], alpha=0.75)
+    first, behind = _middle(counts)
+    axes.stairs(height[first:behind], edges[first : behind + 1], fill=True, color=PALETTE["main"],
+                alpha=0.75)  # fmt: skip
     axes.axvline(0, color=BASELINE, linewidth=1.4, linestyle=(0, (4, 3)))
     middle = float(np.average((edges[1:] + edges[:-1]) / 2, weights=share)) if share.any() else 0.0
     axes.annotate(f"mean {compact(middle)}", (middle, 1.0), xycoords=("data", "axes fraction"),
                   xytext=(6, -4), textcoords="offset points", va="top", color=MUTED)  # fmt: skip
-    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xlim(min(edges[first], 0.0, middle), max(edges[behind], 0.0, middle))
     axes.set_ylim(0, None)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("predicted minus true")
+    beyond = int(counts.sum() - counts[first:behind].sum())
+    said = f" ({beyond:,} of {int(counts.sum()):,} rows lie beyond)" if beyond else ""
+    axes.set_xlabel(f"predicted minus true{said}")
+
+
+def _middle(counts: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """The first bin that is shown, and the one behind the last; all where there are no rows."""
+    total = counts.sum()
+    if not total:
+        return 0, len(counts)
+    up_to = np.cumsum(counts)
+    first = np.searchsorted(up_to, _TAIL * total, side="right")
+    last = np.searchsorted(up_to, (1 - _TAIL) * total, side="left")
+    return int(first), int(last) + 1
