@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidemill.errors import ColumnMissing, SuiteInvalid
+from tidemill.errors import SuiteInvalid
 from tidemill.ingestion.checks import row_checks
 from tidemill.ingestion.checks.row_conditions import condition_query
 from tidemill.ingestion.checks.suite import Expectation, Suite
@@ -114,7 +114,7 @@ def compile_plan(
     for expectation in suite.expectations:
         if expectation.type in _SCHEMA:
             continue
-        _check_columns(expectation, schema, left_out)
+        expectation.require_columns_of(schema, left_out)
         condition = condition_query(expectation)
         if expectation.type in _UNIQUE:
             ignore = expectation.kwargs.get("ignore_row_if", "all_values_are_missing")
@@ -149,19 +149,6 @@ def _rule(expectation: Expectation, schema: TableSchema, condition: str | None) 
     return Rule(
         expectation.index, kernel, expectation, condition, not expectation.reports_only, reason
     )
-
-
-def _check_columns(
-    expectation: Expectation, schema: TableSchema, left_out: Mapping[str, str]
-) -> None:
-    for column in expectation.columns:
-        if column not in schema:
-            raise ColumnMissing(
-                column=str(column),
-                available=schema.names,
-                setting=f"expectation {expectation.index + 1} of the suite ({expectation.type})",
-                left_out=left_out.get(str(column), ""),
-            )
 
 
 def _check_figures(expectation: Expectation, schema: TableSchema, needs: frozenset[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from tidemill.errors import IntegrityError, StorageFailed, SuiteInvalid, nearest
+from tidemill.errors import ColumnMissing, IntegrityError, StorageFailed, SuiteInvalid, nearest
+from tidemill.schema import TableSchema
 from tidemill.storage import is_left, read_json
 
 __all__ = ["Expectation", "Suite", "known_expectations", "load_suite", "read_suite"]
@@ -48,6 +50,22 @@ class Expectation:
     def reports_only(self) -> bool:
         """Whether ``meta: {"tidemill": "report"}`` keeps it from deciding rows."""
         return self.meta.get("tidemill") == "report"
+
+    def require_columns_of(self, schema: TableSchema, left_out: Mapping[str, str]) -> None:
+        """Refuse a column that the schema lacks; ``left_out`` has what brings others into it.
+
+        Raises
+        ------
+        ColumnMissing
+        """
+        for column in self.columns:
+            if column not in schema:
+                raise ColumnMissing(
+                    column=str(column),
+                    available=schema.names,
+                    setting=f"expectation {self.index + 1} of the suite ({self.type})",
+                    left_out=left_out.get(str(column), ""),
+                )
 
     def __str__(self) -> str:
         return f"{self.type}({', '.join(self.columns)})" if self.columns else self.type
