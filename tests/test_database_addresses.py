@@ -91,6 +91,12 @@ def test_what_is_none_is_taken(address):
     assert password_problem(address) is None
 
 
+@pytest.mark.parametrize("password", ["0,", "12,34/56", "12,ab/cd", "1,2,3", "12/56", "1,@2"])
+def test_digits_and_commas_may_be_a_password(password):
+    """As ports of several hosts are written."""
+    assert password_problem(f"postgresql://u:{password}@h/db#t") is not None
+
+
 @given(password=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
 def test_what_sqlalchemy_takes_for_a_password_is_one(password):
     """Every password of printable signs, behind a user and before a host and a table."""

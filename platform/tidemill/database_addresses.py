@@ -71,14 +71,19 @@ def _holds_password(behind: str) -> bool:
                 return True
             behind = rest[1:]
         elif rest[:1] != ":":
-            return False
+            return ported and _user_ends(rest)
         elif (port := _PORT.match(rest)) is None:
             return True
         elif rest[port.end() :].startswith(","):  # of several hosts
             behind, ported = rest[port.end() + 1 :], True
         else:
-            place, _, relation = rest.partition("#")
-            return "@" in place or ("/" not in place and "@" in relation)
+            return _user_ends(rest)
+
+
+def _user_ends(rest: str) -> bool:
+    """Whether an ``@`` comes before the relation."""
+    place, _, relation = rest.partition("#")
+    return "@" in place or ("/" not in place and "@" in relation)
 
 
 def refuse_password(address: str, named: str) -> None:

@@ -1,17 +1,21 @@
 """linear: the optimum that scikit-learn finds on all rows at once, by passes over blocks."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tidemill.config import TrainingConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
 from tidemill.learning import fit, predict_scores
-from tidemill.learning.curvature import Standardised, curvature_of
+from tidemill.learning.curvature import Curvature, Standardised, curvature_of, deviations_of
 from tidemill.learning.descent import Penalty, lbfgs, newton
+from tidemill.learning.linear import LinearLearner
 from tidemill.schema import Task
 from tidemill.testing.bad_engines import PlainEngine
 from tidemill.testing.blocks import ArrayBlocks
@@ -113,10 +117,11 @@ def test_many_weights_come_to_the_optimum_by_lbfgs():
 def test_both_ways_down_end_at_one_place(task, ratio):
     """Newton's steps and L-BFGS's, with and without weights that are to be zero."""
     X, y = learning_data(task, 1000, seed=5)
-    at, outputs = Standardised.by(X), 3 if task is Task.MULTICLASS else 1
+    classes, outputs = len(CLASSES[task]), 3 if task is Task.MULTICLASS else 1
+    at = Standardised.by(deviations_of(ArrayBlocks(X, y), n_classes=classes))
 
     def measure(weights, *, second):
-        options = {"n_classes": len(CLASSES[task]), "second": second}
+        options = {"n_classes": classes, "second": second}
         return curvature_of(ArrayBlocks(X, y), at, weights.reshape(outputs, 7), **options)
 
     free = np.tile([0.02] * 6 + [0.0], outputs)
@@ -164,11 +169,11 @@ def test_workers_leave_the_bytes_of_one_process(task):
 
 
 def test_few_passes_reach_the_optimum_of_many_rows():
-    """The first steps are taken on a sample; of all rows there are at most three passes."""
+    """The first steps are taken on a sample; of all rows there are three passes, and one."""
     X, y = learning_data(Task.BINARY, 800_000, seed=5)
     train = ArrayBlocks(X, y, block_rows=50_000)
     ours = linear(train)
-    assert len(train.reads) < 5 * 16
+    assert len(train.reads) < 6 * 16
     theirs = LogisticRegression(tol=1e-9).fit(X.astype(np.float64), y)
     np.testing.assert_allclose(ours.estimator.coef_, theirs.coef_, rtol=1e-3)
 
@@ -189,10 +194,10 @@ def test_a_class_of_one_block_is_learnt_all_the_same():
 
 
 def test_least_squares_take_one_pass():
-    """The first row block tells the scale, then each block is read once."""
+    """One tells where columns and target lie, then each block is read once."""
     train = spread_rows(Task.REGRESSION)
     linear(train, Task.REGRESSION)
-    assert len(train.reads) == 1 + 16
+    assert len(train.reads) == 2 * 16
 
 
 def test_classes_that_a_line_tells_apart_have_an_end():
@@ -222,3 +227,85 @@ def test_a_class_that_no_row_shows_gets_no_chance():
     rows = ArrayBlocks(X, y)
     fitted = fit(TrainingConfig(learner="linear"), {}, rows, rows, engine=PlainEngine(), **options)
     assert predict_scores(fitted.estimator, X, Task.MULTICLASS)[:, 2].max() < 0.01
+
+
+@pytest.mark.parametrize("task", list(Task), ids=str)
+@pytest.mark.parametrize("late", [1e-3, 1e5, 1e9])
+def test_a_column_that_varies_late_costs_no_other(task, late):
+    """What the first blocks show of a column is not what it is."""
+    X, y = learning_data(task, 4000, seed=5)
+    X[:1000, 4] = 0.0
+    X[1000:, 4] = late * np.abs(X[1000:, 4])
+    X = X.astype(np.float32)
+    ours = linear(ArrayBlocks(X, y), task).estimator
+    scale = np.append(np.ones(4), [1 / late, 1.0])
+    theirs = stated(task, len(y), 1 / len(y), 0.0).fit(X * scale, y)
+    theirs.coef_ = theirs.coef_ * scale
+    found, best = (objective(one, X, y, task, 1 / len(y), 0.0) for one in (ours, theirs))
+    assert found <= best * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_of_the_target_does_not_matter(unit, ratio):
+    """The same weights in another unit, those that are zero among them."""
+    X, y = learning_data(Task.REGRESSION, 2000, seed=5)
+    plain, other = (
+        linear(ArrayBlocks(X, y * by), Task.REGRESSION, {"alpha": alpha, "l1_ratio": ratio})
+        for by, alpha in ((1.0, 0.1), (unit, 0.1 * unit**ratio))
+    )
+    np.testing.assert_allclose(other.estimator.coef_ / unit, plain.estimator.coef_, rtol=1e-6)
+    np.testing.assert_allclose(other.estimator.intercept_ / unit, plain.estimator.intercept_)
+
+
+def test_a_step_that_is_too_long_is_halved():
+    """Of sqrt(1 + w^2), whose Newton steps lead away from beyond 1, the least is found."""
+
+    def measure(weights, *, second):
+        (w,) = weights
+        root = np.sqrt(1.0 + w * w)
+        return Curvature(1.0, root, np.array([w / root]), np.array([[root**-3]]))
+
+    free, ways = Penalty(np.zeros(1), np.zeros(1)), []
+    found = newton(
+        measure,
+        np.array([3.0]),
+        free,
+        tolerance=1e-9,
+        most=50,
+        stepped=lambda _, weights: ways.append(abs(weights[0])),
+    )
+    assert found.converged
+    assert abs(found.weights[0]) < 1e-4
+    assert max(ways) < 3
+
+
+def test_steps_that_were_too_few_are_said():
+    """L-BFGS that is cut short has not come to the optimum."""
+    X, y = learning_data(Task.BINARY, 400, seed=5)
+    X = np.concatenate([X, np.random.default_rng(3).normal(size=(400, 720))], axis=1)
+    fitted = linear(ArrayBlocks(X, y), params={"alpha": 1e-6, "max_iterations": 4})
+    assert "had not come to its optimum after 4 iterations" in fitted.warnings[0]
+
+
+def test_sums_are_taken_in_one_thread():
+    """As in an engine's workers: else bytes would depend on where a fit runs."""
+
+    class Watching(ArrayBlocks):
+        seen: ClassVar[set] = set()
+
+        def read(self, block):
+            blas = [one for one in threadpool_info() if one["user_api"] == "blas"]
+            self.seen.update(one["num_threads"] for one in blas)
+            return super().read(block)
+
+    with threadpool_limits(2, user_api="blas"):
+        linear(Watching(*learning_data(Task.BINARY, 1000, seed=5)))
+    assert Watching.seen == {1}
+
+
+def test_its_memory_is_the_hessians():
+    """A few of them, whatever the rows; of the gradient alone where there is none."""
+    needed = LinearLearner().needed_bytes
+    assert needed("incremental", 10**9, 700, 1) > 2 * 8 * 700**2
+    assert needed("incremental", 10**9, 10_000, 1) < 100 * 8 * 10_000

@@ -1,4 +1,4 @@
-"""Loss of a linear model over rows, its gradient and its curvature: sums that merge."""
+"""Sums over rows that merge: where they lie; a linear model's loss, gradient and curvature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tidemill.contracts import Blocks, FloatMatrix
 from tidemill.errors import ConfigError
 from tidemill.learning.gaps import missing_refused
 
-__all__ = ["Curvature", "Standardised", "curvature_of"]
+__all__ = ["Curvature", "Deviations", "Standardised", "curvature_of", "deviations_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,24 +21,91 @@ _CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True)
+class Deviations:
+    """Where the columns and the target of rows lie, and how far apart.
+
+    Parameters
+    ----------
+    rows : int
+    mean : (n_features + 1,) float64
+        The target's last; 0 for classes.
+    squares : (n_features + 1,) float64
+        Sums of squared deviations from the mean.
+    counts : (n_classes,) int64
+        Rows of each class; empty for regression.
+    """
+
+    rows: int
+    mean: Floats
+    squares: Floats
+    counts: npt.NDArray[np.int64]
+
+    def merge(self, other: Deviations) -> Deviations:
+        """That of both sets of rows, as Chan, Golub & LeVeque (1979) merge them."""
+        rows, way = self.rows + other.rows, other.mean - self.mean
+        return Deviations(
+            rows,
+            self.mean + way * (other.rows / rows),
+            self.squares + other.squares + way * way * (self.rows * other.rows / rows),
+            self.counts + other.counts,
+        )
+
+    @property
+    def standard(self) -> Floats:
+        """Standard deviations, 1 where there is none; (n_features + 1,)."""
+        found = np.sqrt(self.squares / self.rows)
+        return np.where(found > 0, found, 1.0)
+
+
+def deviations_of(blocks: Blocks, *, n_classes: int) -> Deviations:
+    """Go once through the blocks, which have rows; ``n_classes`` is 0 for regression.
+
+    Raises
+    ------
+    ConfigError
+        If values are missing or infinite.
+
+    Notes
+    -----
+    Memory: one block, and 8,192 rows in float64.
+    """
+    total = None
+    for X, y in _chunks(blocks):
+        _check(X)
+        rows = np.column_stack([X.astype(np.float64), np.zeros(len(y)) if n_classes else y])
+        mean = rows.mean(axis=0)
+        counts = np.bincount(y, minlength=n_classes) if n_classes else np.zeros(0, np.int64)
+        rows -= mean
+        found = Deviations(len(y), mean, np.einsum("ij,ij->j", rows, rows), counts)
+        total = found if total is None else total.merge(found)
+    assert total is not None  # noqa: S101 - shards have rows
+    return total
+
+
+@dataclass(frozen=True)
 class Standardised:
-    """Where columns are put for the arithmetic's sake: ``(x - shift) / scale``, and a one behind.
+    """Where columns and target are put for the arithmetic's sake: ``(x - shift) / scale``.
+
+    A column of ones is put behind the columns.
 
     Parameters
     ----------
     shift, scale : (n_features,) float64
-        ``scale`` is 1 where a column is constant.
+    y_shift, y_scale : float
+        0 and 1 for classes.
     """
 
     shift: Floats
     scale: Floats
+    y_shift: float = 0.0
+    y_scale: float = 1.0
 
     @classmethod
-    def by(cls, X: FloatMatrix) -> Standardised:
-        """By the mean and standard deviation of some rows; (rows, n_features)."""
-        _check(X)
-        spread = X.std(axis=0, dtype=np.float64)
-        return cls(X.mean(axis=0, dtype=np.float64), np.where(spread > 0, spread, 1.0))
+    def by(cls, found: Deviations) -> Standardised:
+        """By the mean and standard deviation of all rows."""
+        standard = found.standard
+        target = (0.0, 1.0) if len(found.counts) else (found.mean[-1], standard[-1])
+        return cls(found.mean[:-1], standard[:-1], *map(float, target))
 
     def design(self, X: FloatMatrix) -> Floats:
         """The rows so, with a column of ones; (rows, n_features + 1)."""
@@ -49,9 +116,10 @@ class Standardised:
         return put
 
     def undone(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Coefficients (n_outputs, n_features) and intercepts (n_outputs,) for rows as they are."""
-        coefficients = weights[:, :-1] / self.scale
-        return coefficients, weights[:, -1] - coefficients @ self.shift
+        """Coefficients (n_outputs, n_features) and intercepts (n_outputs,) of all as it is."""
+        coefficients = weights[:, :-1] * self.y_scale / self.scale
+        intercepts = weights[:, -1] * self.y_scale + self.y_shift
+        return coefficients, intercepts - coefficients @ self.shift
 
 
 @dataclass(frozen=True)
@@ -63,19 +131,16 @@ class Curvature:
     rows : float
         Rows, by their weights.
     loss : float
-        Log loss in nats, or half the squared error.
+        Log loss in nats, or half the squared error of the standardised target.
     gradient : (n_outputs * (n_features + 1),) float64
     hessian : (as long, as long) float64 or None
         None where it is not asked for.
-    counts : (n_classes,) int64
-        Rows of each class; empty for regression.
     """
 
     rows: float
     loss: float
     gradient: Floats
     hessian: Floats | None
-    counts: npt.NDArray[np.int64]
 
     def merge(self, other: Curvature) -> Curvature:
         """That of both sets of rows; equal to a sum's rounding, whatever the order."""
@@ -87,7 +152,6 @@ class Curvature:
             self.loss + other.loss,
             self.gradient + other.gradient,
             second,
-            self.counts + other.counts,
         )
 
 
@@ -114,11 +178,6 @@ def curvature_of(
     second : bool
         Whether the Hessian is asked for.
 
-    Raises
-    ------
-    ConfigError
-        If values are missing or infinite.
-
     Notes
     -----
     Memory: one block, 8,192 rows in float64 three times, and the Hessian twice.
@@ -128,18 +187,16 @@ def curvature_of(
         0.0,
         np.zeros(weights.size),
         np.zeros((weights.size, weights.size)) if second else None,
-        np.zeros(n_classes, np.int64),
     )
     for X, y in _chunks(blocks):
-        _check(X)
         rows = at.design(X)
         each = np.ones(len(y)) if class_weights is None else class_weights[y]
         if n_classes > 2:
             found = _of_classes(rows, y, each, weights, second=second)
         else:
-            found = _of_one(rows, y, each, weights[0], squared=not n_classes, second=second)
-        counts = np.bincount(y, minlength=n_classes) if n_classes else total.counts
-        total = total.merge(Curvature(float(each.sum()), *found, counts))
+            told = y if n_classes else (y - at.y_shift) / at.y_scale
+            found = _of_one(rows, told, each, weights[0], squared=not n_classes, second=second)
+        total = total.merge(Curvature(float(each.sum()), *found))
     return total
 
 

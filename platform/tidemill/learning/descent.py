@@ -12,7 +12,9 @@ from tidemill.learning.curvature import Curvature, Floats
 
 __all__ = ["Descent", "Penalty", "lbfgs", "newton"]
 
-_SWEEPS = 10_000
+_SWEEPS = 1000
+_LITTLE = 1e-16
+"""Of the loss of a standardised target, or of classes."""
 _HALVINGS = 40
 _NEAR = 100
 _LOOK_BACK = 10
@@ -146,21 +148,34 @@ def _least(now: Curvature, weights: Floats, penalty: Penalty) -> tuple[Floats, f
 
 
 def _by_coordinates(matrix: Floats, wanted: Floats, l1: Floats, start: Floats) -> Floats:
-    """The least of ``w @ matrix @ w / 2 - wanted @ w + l1 @ abs(w)``."""
+    """The least of ``w @ matrix @ w / 2 - wanted @ w + l1 @ abs(w)``.
+
+    Weights that are not zero are led to their least among themselves before all are asked again.
+    """
     found, bends = start.copy(), np.diagonal(matrix)
     rest = wanted - matrix @ found
-    for _ in range(_SWEEPS):
-        moved = 0.0
-        for at in np.flatnonzero(bends > 0).tolist():
+    every = np.flatnonzero(bends > 0).tolist()
+
+    def swept(places: list[int]) -> bool:
+        """Whether a sweep moved none of them by much."""
+        most = 0.0
+        for at in places:
             pull = rest[at] + bends[at] * found[at]
             new = np.sign(pull) * max(abs(pull) - l1[at], 0.0) / bends[at]
             change = new - found[at]
             if change:
-                rest -= change * matrix[at]
+                np.subtract(rest, change * matrix[at], out=rest)
                 found[at] = new
-                moved = max(moved, change * change * bends[at])
-        if moved <= 1e-16:
+                most = max(most, change * change * bends[at])
+        return most <= _LITTLE
+
+    for _ in range(_SWEEPS):
+        if swept(every):
             break
+        active = [at for at in every if found[at]]
+        for _ in range(_SWEEPS):
+            if swept(active):
+                break
     return found
 
 
@@ -184,8 +199,10 @@ def lbfgs(
     half, split = len(start), bool(penalty.l1.any())
     losses: list[float] = []
 
-    def little(loss: float) -> float:
-        return tolerance * max(loss, tolerance)
+    def settled(steps: int) -> bool:
+        """Whether so many steps gained little."""
+        little = tolerance * max(losses[-1], tolerance)
+        return len(losses) > steps and losses[-1 - steps] - losses[-1] <= little
 
     def joined(given: Floats) -> Floats:
         return given[:half] - given[half:] if split else given
@@ -203,7 +220,7 @@ def lbfgs(
     def told(intermediate_result: Any) -> None:
         losses.append(intermediate_result.fun)
         stepped(len(losses), joined(np.asarray(intermediate_result.x)))
-        if len(losses) > _LOOK_BACK and losses[-1 - _LOOK_BACK] - losses[-1] <= little(losses[-1]):
+        if settled(_LOOK_BACK):
             raise StopIteration
 
     begin = np.concatenate([np.maximum(start, 0), np.maximum(-start, 0)]) if split else start
@@ -219,6 +236,4 @@ def lbfgs(
     weights = joined(np.asarray(result.x))
     if not losses:  # it began where nothing can be gained
         stepped(1, weights)
-    gained = -np.diff(losses[-2:]).sum()
-    near = len(losses) > 1 and gained <= little(losses[-1])
-    return Descent(weights, max(len(losses), 1), converged=result.status != 1 or near)
+    return Descent(weights, max(len(losses), 1), converged=not losses or settled(1))

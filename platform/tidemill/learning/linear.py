@@ -10,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import Blocks, Fit, FitJob, Parameter, TargetSummary
-from tidemill.learning.curvature import Curvature, Floats, Standardised, curvature_of
+from tidemill.learning.curvature import (
+    Curvature,
+    Deviations,
+    Floats,
+    Standardised,
+    curvature_of,
+    deviations_of,
+)
 from tidemill.learning.descent import Descent, Penalty, lbfgs, newton
 from tidemill.learning.scoring import score_blocks
 from tidemill.learning.sharded import by_shard
@@ -33,15 +40,15 @@ class LinearLearner:
     / 2 * |w|^2 + l1_ratio * |w|)``, intercepts free, the loss being the log loss or half the
     squared error. ``alpha: null`` is 1 / rows: what ``LogisticRegression()`` and ``Ridge()`` of
     scikit-learn have. Each step is one pass: Newton's, or L-BFGS where the Hessian would cost
-    more; of two million rows three passes, since the first steps are taken on every so many-th
-    block. Least squares take one.
+    more; of two million rows two or three, since the first steps are taken on every so many-th
+    block. Least squares take one. A pass before them finds where columns and target lie.
 
     Strategy ``merged``: the shards' sums are taken over the engine. They are merged in the order
     of the shards, here and there: ``incremental`` leaves the same bytes.
 
     Notes
     -----
-    Memory: one block, and the Hessian (at most 4 MB) some times, whatever the rows.
+    Memory: one block, and the Hessian (at most 8 MB) some times, whatever the rows.
     """
 
     strategies: ClassVar[tuple[str, ...]] = ("incremental",)
@@ -79,9 +86,8 @@ class LinearLearner:
 
     def fit(self, job: FitJob) -> Fit:
         """Descend to the optimum; see :class:`LinearLearner`."""
-        shape = (len(job.classes) if len(job.classes) > 2 else 1, len(job.train.names) + 1)
-        at = Standardised.by(next(X for X, y in job.train if len(y)))
-        passes = _Passes(job, at, shape)
+        passes = _Passes(job)
+        at, shape = passes.at, passes.shape
         curve: list[tuple[int, float]] = []
 
         def judge(step: int, weights: Floats) -> None:
@@ -95,7 +101,7 @@ class LinearLearner:
                 if job.report is not None:
                     job.report(step, value)
 
-        descent = passes.descent(_sampled(job.train), judge)
+        descent = passes.descent(judge)
         return Fit(
             _estimator(job, at, descent.weights.reshape(shape), descent.steps),
             job.strategy,
@@ -117,48 +123,67 @@ class LinearLearner:
 class _Passes:
     """What one fit asks of the rows, pass by pass."""
 
-    def __init__(self, job: FitJob, at: Standardised, shape: tuple[int, int]) -> None:
-        self._job, self._at, self._shape = job, at, shape
-        self._class_weights = job.target.class_weights() if job.balanced else None
-        self._second = _is_newtons(shape[1] - 1, shape[0])
+    def __init__(self, job: FitJob) -> None:
+        self._job, classes = job, len(job.classes)
+        found: Deviations = self._summed(job.train, partial(deviations_of, n_classes=classes))
+        if job.classes:
+            checked(TargetSummary(tuple(found.counts.tolist())), job.classes)
+        self._counts, self.at = found.counts, Standardised.by(found)
+        self.shape = (classes if classes > 2 else 1, len(job.train.names) + 1)
+        self._weights = None
+        if job.balanced:
+            self._weights = TargetSummary(tuple(found.counts.tolist())).class_weights()
+        self._second = _is_newtons(self.shape[1] - 1, self.shape[0])
 
-    def descent(self, sample: Blocks | None, judge: Callable[[int, Floats], None]) -> Descent:
+    def descent(self, judge: Callable[[int, Floats], None]) -> Descent:
         """On a sample first, then on all rows."""
-        job, penalty = self._job, self._penalty()
+        job, penalty, start = self._job, self._penalty(), self._start()
         exact, tolerance = job.task is Task.REGRESSION, job.number("tolerance")
-        start = np.zeros(self._shape[0] * self._shape[1])
         go = partial(newton, exact=exact) if self._second else lbfgs
-        if sample is not None and not (exact and self._second):
+        sample = None if exact and self._second else _sampled(job.train)
+        if sample is not None and self._shows_all(sample):
             some, nearly = partial(self._over, sample), max(tolerance, 1e-4)
-            if some(start, second=False).counts.all():  # else it would lead away
-                start = go(some, start, penalty, tolerance=nearly, most=_SAMPLE_STEPS).weights
+            start = go(some, start, penalty, tolerance=nearly, most=_SAMPLE_STEPS).weights
         every = partial(self._over, job.train)
         most = int(job.number("max_iterations"))
         return go(every, start, penalty, tolerance=tolerance, most=most, stepped=judge)
 
+    def _shows_all(self, sample: Blocks) -> bool:
+        """Whether it has rows of each class: one that has not leads away."""
+        of_shard = partial(deviations_of, n_classes=len(self._job.classes))
+        return bool(self._summed(sample, of_shard).counts.all())
+
+    def _start(self) -> Floats:
+        """Nothing but intercepts: what the classes' shares say; (n_weights,)."""
+        start = np.zeros(self.shape)
+        if len(self._counts):
+            weights = 1.0 if self._weights is None else self._weights
+            shares = np.log(np.maximum(self._counts * weights, 0.5))
+            start[:, -1] = shares[1] - shares[0] if len(shares) == 2 else shares - shares.mean()
+        return start.ravel()
+
     def _over(self, blocks: Blocks, weights: Floats, *, second: bool) -> Curvature:
-        """The sums over the blocks, shard by shard, merged in their order."""
-        job = self._job
+        """The loss and its derivatives over the blocks."""
         of_shard = partial(
             curvature_of,
-            at=self._at,
-            weights=weights.reshape(self._shape),
-            n_classes=len(job.classes),
-            class_weights=self._class_weights,
+            at=self.at,
+            weights=weights.reshape(self.shape),
+            n_classes=len(self._job.classes),
+            class_weights=self._weights,
             second=second,
         )
-        shards = by_shard(blocks)
-        if job.engine is not None and job.strategy == "merged":
-            label = "sums of a linear model"
-            total = job.engine.fold(of_shard, shards, Curvature.merge, label=label)
-        else:
-            from tidemill.engines import one_thread
-
-            with one_thread("blas"):  # as in an engine's workers: the same sums
-                total = reduce(Curvature.merge, map(of_shard, shards))
-        if job.classes and blocks is job.train:
-            checked(TargetSummary(tuple(total.counts.tolist())), job.classes)
+        total: Curvature = self._summed(blocks, of_shard)
         return total
+
+    def _summed(self, blocks: Blocks, of_shard: Callable[[Blocks], Any]) -> Any:
+        """What a function finds of each shard, merged in their order."""
+        job, shards = self._job, by_shard(blocks)
+        if job.engine is not None and job.strategy == "merged":
+            return job.engine.fold(of_shard, shards, _merged, label="sums of a linear model")
+        from tidemill.engines import one_thread
+
+        with one_thread("blas"):  # as in an engine's workers: the same sums
+            return reduce(_merged, map(of_shard, shards))
 
     def _penalty(self) -> Penalty:
         """Of the weights as they are for columns where the arithmetic has them."""
@@ -166,9 +191,13 @@ class _Passes:
         given = job.params["alpha"]
         alpha = 1.0 / sum(job.train.rows) if given is None else float(given)
         ratio = job.number("l1_ratio")
-        free = np.append(1.0 / self._at.scale, 0.0)  # the intercept is
-        each = np.tile(free, self._shape[0])
-        return Penalty(alpha * ratio * each, alpha * (1.0 - ratio) * each**2)
+        free = np.append(1.0 / self.at.scale, 0.0)  # the intercept is
+        each = np.tile(free, self.shape[0])
+        return Penalty(alpha * ratio / self.at.y_scale * each, alpha * (1.0 - ratio) * each**2)
+
+
+def _merged(one: Any, other: Any) -> Any:
+    return one.merge(other)
 
 
 def _is_newtons(n_features: int, n_outputs: int) -> bool:
