@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -61,3 +62,11 @@ def numbered(base, count, key="n", kind="integer"):
         f"CREATE TABLE t (k {kind} PRIMARY KEY, n integer)",
         f"INSERT INTO t {series.format(count)} SELECT {key}, n FROM s ORDER BY n DESC",
     )
+
+
+def alone(base, *statements):
+    """Each a transaction of its own, if it may be in one at all; what the last one found."""
+    with psycopg.connect(base.url.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in statements:
+            done = connection.execute(statement)
+        return done.fetchall() if done.description else []

@@ -13,7 +13,7 @@ from tests.ingestion.test_ingestion_arrival import ROWS, aged, run, scratch, wri
 from tests.storage.conftest import crash_points
 
 from tidemill.ingestion import IngestResult
-from tidemill.ingestion.kept_scans import keep_scans, kept_objects
+from tidemill.ingestion.kept_scans import keep_scans, scanned_objects
 from tidemill.ingestion.scan_receipt import finished
 from tidemill.storage import PublishedNames, StoreFolder, collect, hash_file, open_store
 from tidemill.testing.opens import opened_files
@@ -149,7 +149,7 @@ def put_back(root: Path) -> StoreFolder:
     """As when a run was killed once its rows were published: parts lie in both places."""
     work = scans(root)
     store = open_store(work.store)
-    for name, kept in kept_objects(work).items():
+    for name, kept in scanned_objects(work).items():
         if kept.key != work.key(name):
             store.copy(kept.key, work.key(name))
     store.discard(work.key("marks.json"))
@@ -174,7 +174,7 @@ def test_a_kill_costs_scans_at_most(seen: Path, crash_points: Any) -> None:
     root = seen.parent / "now"
     before, work, taken = left(root), scans(root), set()
     names = [Path(key).stem for key in keys(root) if "/receipts/" in key]
-    receipts = [finished(work, 0, name, kept_objects(work)) for name in names]
+    receipts = [finished(work, 0, name, scanned_objects(work)) for name in names]
 
     def check() -> None:
         taken.add(counts(apart(root)))

@@ -113,6 +113,46 @@ def test_borders_of_another_type_are_forgotten(postgres_base):
     assert [len(read(source, split)) for split in after] == [100, 100, 50]
 
 
+RETYPED = {
+    "numbers become texts": ("numeric", "n * 0.5", "text", "k::text"),
+    "texts become days": (
+        ("text", "to_char(date '2024-01-01' + n, 'FMMM/FMDD/YYYY')", "date", "k::date")
+    ),
+    "numbers change their signs": ("integer", "n", "numeric", "k * -1.5"),
+}
+
+
+@pytest.mark.parametrize("change", RETYPED)
+def test_borders_that_another_type_sorts_otherwise_are_forgotten(postgres_base, change):
+    """They are values of the new type all the same; each row is in the range that is said."""
+    kind, key, now, by = RETYPED[change]
+    numbered(postgres_base, 350, key, kind)
+    _, before = postgres_base.splits("t")
+    postgres_base.run(f"ALTER TABLE t ALTER k TYPE {now} USING {by}")
+    source, after = postgres_base.splits("t", before)
+    assert [len(read(source, split)) for split in after] == [100, 100, 100, 50]
+    assert after == postgres_base.splits("t")[1]
+
+
+def test_borders_that_another_type_sorts_alike_stay(postgres_base):
+    """So what is in a range is read anew, and no range is another."""
+    numbered(postgres_base, 350)
+    _, before = postgres_base.splits("t")
+    postgres_base.run("ALTER TABLE t ALTER k TYPE numeric", "DELETE FROM t WHERE n = 150")
+    source, after = postgres_base.splits("t", before)
+    assert [split.address for split in after] == [split.address for split in before]
+    assert [len(read(source, split)) for split in after] == [100, 99, 100, 50]
+
+
+def test_a_row_without_a_cursor_is_told_where_borders_stay(base):
+    """As where they are cut for the first time."""
+    changed_at(base, 250)
+    _, before = base.splits("t", cursor="updated_at")
+    base.run("UPDATE t SET updated_at = NULL WHERE id IN (9, 90)")
+    with pytest.raises(KeyInvalid, match="2 rows have no updated_at"):
+        base.splits("t", before, cursor="updated_at")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_changes_leave_each_row_in_one_range(sqlite_base, seed):
     """And what is listed twice is listed as it was."""

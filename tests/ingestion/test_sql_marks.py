@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.ingestion.databases import Database, numbered, read
+from tests.ingestion.databases import Database, alone, numbered, read
 
 from tidemill.engines import LocalEngine
 from tidemill.errors import SourceUnreadable
@@ -43,14 +43,6 @@ def plain(base):
         "INSERT INTO t SELECT n, n, 'w' || n, '2024-01-01'::timestamptz + n * interval '1 hour' "
         "FROM generate_series(1, 40) AS n",
     )
-
-
-def alone(base, *statements):
-    """Each a transaction of its own, if it may be in one at all; what the last one found."""
-    with psycopg.connect(base.url.replace("+psycopg", ""), autocommit=True) as connection:
-        for statement in statements:
-            done = connection.execute(statement)
-        return done.fetchall() if done.description else []
 
 
 def test_cells_of_rows_that_bear_their_mark_are_not_read(postgres_base):
@@ -283,6 +275,29 @@ def test_who_may_read_has_marks_and_who_may_not_ask_has_none(postgres_base):
     source, (split,) = reader.splits("t", before)
     assert (split.etag, split.mark) == (before[0].etag, None)
     assert read(source, split) == list(range(1, 41))
+
+
+def test_who_may_read_some_columns_has_no_mark(postgres_base):
+    """Where a row lies and who wrote it is told of whole rows; its cells are read each time."""
+    plain(postgres_base)
+    name = postgres_base.url.rpartition("/")[2]
+    alone(postgres_base, f"CREATE ROLE part_{name} LOGIN", f"GRANT SELECT (k, n) ON t TO part_{name}")
+    reader = Database(postgres_base.url.replace("tide@", f"part_{name}@"), postgres_base.root)
+    source, (split,) = reader.splits("SELECT k, n FROM t")
+    assert (split.mark, read(source, split)) == (None, list(range(1, 41)))
+    alone(postgres_base, "ALTER TABLE t DROP word, DROP day")
+    source, (split,) = reader.splits("t")
+    assert (split.mark, read(source, split)) == (None, list(range(1, 41)))
+
+
+@pytest.mark.parametrize("name", ["a:b", "a%b", 'a"b', "a\\:b", "a:b.c"])
+def test_a_table_of_any_name_has_marks(postgres_base, name):
+    """Signs that SQLAlchemy's texts, drivers or SQL take for their own."""
+    quoted = name.replace('"', '""')
+    alone(postgres_base, f'CREATE TABLE "{quoted}" AS SELECT 7 AS n')
+    _, before = postgres_base.splits(name)
+    assert before[0].mark
+    assert believed(postgres_base, before, name) == [True]
 
 
 def test_a_column_may_be_called_as_in_our_statement(postgres_base):

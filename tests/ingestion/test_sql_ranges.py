@@ -301,6 +301,15 @@ def test_a_statement_that_fails_is_no_lost_connection(postgres_base, column, err
     assert remedy in failed.value.remedy
 
 
+def test_rows_that_were_others_when_they_were_named_are_told(postgres_base):
+    """A query that has one row more where it is read than where it is named."""
+    source, (split,) = postgres_base.splits(
+        "SELECT n FROM generate_series(1, 3) AS n WHERE n < 3 OR current_query() ~ '^COPY'"
+    )
+    with pytest.raises(SourceUnreadable, match="has not the rows any more"):
+        read(source, split)
+
+
 def test_rows_are_counted_where_no_column_is_asked_for(base):
     """As many, and each with its number."""
     numbered(base, 250)

@@ -105,6 +105,18 @@ def test_what_is_lost_is_not_published_on(workspace):
 
 
 @pytest.mark.slow
+def test_what_is_gone_is_claimed_by_nobody(workspace):
+    """Work that lost an object, which was never published: its name would be a promise."""
+    folder = work(workspace)
+    store = open_store(folder.store)
+    store.discard(folder.key("a.parquet"))
+    named = {name: (folder, name, digest(content)) for name, content in OBJECTS.items()}
+    with pytest.raises(IntegrityError, match="a.parquet"):
+        publish(workspace.shards, named, {"manifest.json": b"{}"})
+    assert not workspace.shards.exists()
+    assert list(store.list_keys("claims")) == []
+
+
 def test_a_kill_leaves_the_folder_as_it_was_or_new(workspace, crash_points):
     """Or absent, as on a disk; whatever moment it comes at, what contents.json names is there."""
     seen = set()

@@ -282,5 +282,6 @@ class OfOneState(Protocol):
         """Within it :meth:`Source.split` and :meth:`Source.sniff` see the rows of one moment.
 
         ``before`` are the splits of an earlier listing of the same settings, in their order: what
-        is cut as it was then need not be read again.
+        is cut as it was then need not be read again. Theirs may be marks (:class:`Split`), which
+        may be believed where they are equal, and borders of a key that is of another type by now.
         """

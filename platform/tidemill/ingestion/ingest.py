@@ -27,7 +27,7 @@ from tidemill.ingestion.checks.target_classes import class_labels, target_proble
 from tidemill.ingestion.checks.unique_keys import BucketCheck, bucket_count
 from tidemill.ingestion.commit_scan import commit_rows
 from tidemill.ingestion.drawn_rows import DrawCounts, drawn_from
-from tidemill.ingestion.kept_scans import keep_scans, kept_objects
+from tidemill.ingestion.kept_scans import keep_scans, scanned_objects
 from tidemill.ingestion.left_out import left_out
 from tidemill.ingestion.scan import KEY_SPILL, ScanJob, check_source, scan_split
 from tidemill.ingestion.scan_receipt import ScanReceipt
@@ -240,7 +240,7 @@ def _job(
         work=work,
         batch_rows=config.batch_rows,
         buckets=bucket_count(sum(split.bytes for split in listing.splits)),
-        kept=kept_objects(work),
+        kept=scanned_objects(work),
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from tidemill.ingestion.scan_receipt import PARTS, ScanReceipt, receipt_name
 from tidemill.storage import KeptObject, StoreFolder, object_key, open_store
 
-__all__ = ["keep_scans", "kept_objects"]
+__all__ = ["keep_scans", "scanned_objects"]
 
 _MARKS = "marks.json"
 _AT_ONCE = 16
@@ -54,7 +54,7 @@ def keep_scans(work: StoreFolder, receipts: Sequence[ScanReceipt], *, now_ns: in
         marks.write(json.dumps(told, sort_keys=True).encode())
 
 
-def kept_objects(work: StoreFolder) -> dict[str, KeptObject]:
+def scanned_objects(work: StoreFolder) -> dict[str, KeptObject]:
     """What kept scans left, by its names in ``work``; none of it has been looked at."""
     store, key = open_store(work.store), work.key(_MARKS)
     if store.size(key) is None:

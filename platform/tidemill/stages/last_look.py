@@ -30,8 +30,8 @@ class LastLook:
     looked_at : int
         Splits of the listing from which the columns and the edges of histograms were found.
     marks : mapping of str to str
-        By address: of files on a disk (:func:`tidemill.storage.file_mark`), and as splits have
-        them.
+        By address: of files on a disk (:func:`tidemill.storage.file_mark`), which :meth:`unread`
+        compares, and of splits, which their source compares. A source has one kind alone.
     """
 
     listing: SourceListing

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidemill.errors import DependencyMissing, SourceUnreadable
-from tidemill.ingestion.sources.sql.snapshot import SETTINGS, Snapshot, translated
+from tidemill.ingestion.sources.sql.snapshot import SETTINGS, Snapshot, translated, unescaped
 
 __all__ = ["arrow_rows", "as_arrow"]
 
@@ -21,6 +21,9 @@ _AS_THEY_ARE = (
     *("text", "varchar", "bpchar"),
 )
 """Types of which Arrow holds each value; of all others the server's text is read."""
+_LOCK_TIMEOUT = "1s"
+"""Who waits for the first connection's locks lets no second one have them: both would wait, of which
+the server sees one alone."""
 _NAMED = re.compile(r"(?<!\\):(first|last)\b")
 
 
@@ -49,7 +52,8 @@ def arrow_rows(
     Raises
     ------
     ServiceUnavailable
-        If the server ends the statement or the connection.
+        If the server ends the statement or the connection, or somebody is about to alter a table
+        that is read.
     SourceUnreadable
         If a text is not UTF-8, as a database of SQL_ASCII may have it, or the statement cannot be
         ended, as one that divides by zero in a late row.
@@ -90,7 +94,7 @@ def _beside(snapshot: Snapshot) -> Iterator[Any]:
         closing(dbapi.connect(_conninfo(snapshot), autocommit=True)) as connection,
         connection.cursor() as cursor,
     ):
-        for setting in SETTINGS:
+        for setting in (*SETTINGS, f"lock_timeout = '{_LOCK_TIMEOUT}'"):
             cursor.execute(f"SET {setting}")
         cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET TRANSACTION SNAPSHOT '{state}'")
@@ -111,7 +115,7 @@ def _as_one_text(snapshot: Snapshot, sql: str, given: Mapping[str, Any]) -> str:
     from psycopg.sql import Literal
 
     parts = _NAMED.split(sql)
-    texts = [part.replace("\\:", ":") for part in parts[::2]]
+    texts = [unescaped(part) for part in parts[::2]]
     values = [Literal(given[name]).as_string(_driver(snapshot)) for name in parts[1::2]]
     return "".join(part for pair in zip(texts, [*values, ""], strict=True) for part in pair)
 

@@ -7,7 +7,16 @@ from tidemill.ingestion.sources.sql.mysql_session import MYSQL, mysql_primary
 from tidemill.ingestion.sources.sql.snapshot import Snapshot, escaped, translated
 from tidemill.ingestion.sources.sql.sql_address import SqlAddress
 
-__all__ = ["from_clause"]
+__all__ = ["from_clause", "lock_table"]
+
+
+def lock_table(snapshot: Snapshot, address: SqlAddress) -> None:
+    """Lock the table of an address (:meth:`Snapshot.lock`); nothing of a query."""
+    if snapshot.dialect != "postgresql" or address.reads_as_query:
+        return
+    for place in reversed(_places(address.relation)):  # the usual one first: a server notes errors
+        if snapshot.locked is None:
+            snapshot.lock(_quoted(snapshot, place))
 
 
 def from_clause(
@@ -24,14 +33,15 @@ def from_clause(
 
     with translated(snapshot.shown):
         inspector = inspect(snapshot.connection)
-        for schema, table in _places(address.relation):
+        for place in _places(address.relation):
+            schema, table = place
             if inspector.has_table(table, schema=schema):
                 if snapshot.dialect in MYSQL:
                     primary = mysql_primary(snapshot.connection, table, schema, named)
                 else:
                     found = inspector.get_pk_constraint(table, schema=schema)
                     primary = list(found.get("constrained_columns") or [])
-                quoted = ".".join(snapshot.quoted(n) for n in (schema, table) if n is not None)
+                quoted = _quoted(snapshot, place)
                 return f"{quoted} AS t", primary, quoted
         if address.reads_as_query:
             return f"({escaped(address.relation)}\n) AS t", [], None
@@ -45,6 +55,10 @@ def from_clause(
         f"{first_few(there, 10) or 'none'}",
         available=tuple(there),
     )
+
+
+def _quoted(snapshot: Snapshot, place: tuple[str | None, str]) -> str:
+    return ".".join(snapshot.quoted(name) for name in place if name is not None)
 
 
 def _places(relation: str) -> list[tuple[str | None, str]]:

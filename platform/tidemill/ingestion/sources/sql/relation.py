@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
 from itertools import pairwise
@@ -98,7 +98,8 @@ class Relation:
         order = [*ahead, *(column for column in order if column not in ahead)]
         self._order = ", ".join(column.ordered(snapshot) for column in order) or "1"
         of_postgres = self.dialect == "postgresql"
-        self._names = RowNames(snapshot, self._from, self.columns, table) if of_postgres else None
+        locked = table if table == snapshot.locked else None
+        self._names = RowNames(snapshot, self._from, self.columns, locked) if of_postgres else None
 
     def named_ranges(self, rows: int, before: Sequence[NamedRange] = ()) -> list[NamedRange]:
         """Ranges of the key of about so many rows, each with what names its rows.
@@ -120,15 +121,15 @@ class Relation:
         """
         # Borders may be none of the key, which is of another type by now.
         with self._snapshot.attempt():
-            kept = _borders(before)
-            if kept and (named := self._cut(rows, kept, before)):
+            borders = _borders(before)
+            if borders and (named := self._cut(rows, borders, before)):
                 return named
         return self._cut(rows, [], before) or [self.named(None, before)]
 
-    def _cut(self, rows: int, kept: list[Key], before: Sequence[NamedRange]) -> list[NamedRange]:
-        """The ranges; none where all rows are one, or borders that were kept serve no more."""
+    def _cut(self, rows: int, borders: list[Key], before: Sequence[NamedRange]) -> list[NamedRange]:
+        """The ranges; none where all rows are one, or borders of before serve no more."""
         key = self._key
-        ranges = [] if key is None else self._ranges(key, rows, kept)
+        ranges = [] if key is None else self._ranges(key, rows, borders)
         if key is None or not ranges:
             return []
         if self._names is None:
@@ -142,7 +143,7 @@ class Relation:
             ((there,),) = self._snapshot.records(f"SELECT count(*) FROM {self._from}")
             if there != all_rows:
                 return []
-        return [] if kept and len(named) > 2 * -(-all_rows // rows) else named
+        return [] if borders and len(named) > 2 * -(-all_rows // rows) else named
 
     def _parts(self, column: SqlColumn, one: NamedRange, rows: int) -> list[NamedRange]:
         """What is left of a range: nothing without rows, several of too many."""
@@ -157,18 +158,20 @@ class Relation:
         parts = [self.named(keys) for keys in cut]
         return [left for part in parts for left in self._parts(column, part, rows)]
 
-    def _ranges(self, column: SqlColumn, rows: int, kept: list[Key]) -> list[KeyRange]:
-        """Ranges between the borders that were kept, else as counted; none: all rows are one."""
+    def _ranges(self, column: SqlColumn, rows: int, borders: list[Key]) -> list[KeyRange]:
+        """Ranges between the borders of before, else as counted; none: all rows are one."""
         if column.kind not in ("", *_CUT_BY):
             return self._uncut(column)
+        if borders and self._names and not self._in_order(column, borders):
+            return []
         key = column.ordered(self._snapshot)
-        firsts = kept or self._counted(column, rows)
-        whole = not kept and len(firsts) < 2
+        firsts = borders or self._counted(column, rows)
+        whole = not borders and len(firsts) < 2
         if whole and self._setting == "key":  # a cursor is held to its word in a small table too
             return []
         if not self._of_one_type(key):
             return self._uncut(column)
-        if not (kept and self._names):  # which finds them too
+        if not (borders and self._names):  # which finds them too
             counted = f"SELECT count(*) - count({key}) FROM {self._from}"
             ((keyless,),) = self._snapshot.records(counted)
             if keyless:
@@ -179,6 +182,16 @@ class Relation:
         behind = self._end(key, ">=", firsts[-1], "DESC")
         bounds = [*before, *dict.fromkeys(firsts), *behind]
         return [] if _too_long(bounds) else _between(bounds, closed=bool(behind))
+
+    def _in_order(self, column: SqlColumn, borders: list[Key]) -> bool:
+        """Whether PostgreSQL sorts borders so; as texts, 10 goes before 9."""
+        bare = replace(column, written="k").ordered(self._snapshot)
+        ((sorts_so,),) = self._snapshot.records(
+            f"SELECT array_agg(t.k ORDER BY t.n) = array_agg(t.k ORDER BY {bare}) "
+            f"FROM unnest(CAST(:borders AS {column.kind}[])) WITH ORDINALITY AS t(k, n)",
+            {"borders": borders},
+        )
+        return bool(sorts_so)
 
     def _keyless(self, column: SqlColumn, rows: int) -> KeyInvalid:
         return KeyInvalid(
@@ -330,8 +343,8 @@ class Relation:
 
 def _borders(before: Sequence[NamedRange]) -> list[Key]:
     """Where ranges of an earlier state began and ended; the end of the last was its largest key."""
-    kept = [one.keys for one in before if one.keys is not None]
-    ends = [(keys.first,) if keys.closed else (keys.first, keys.last) for keys in kept]
+    ranged = [one.keys for one in before if one.keys is not None]
+    ends = [(keys.first,) if keys.closed else (keys.first, keys.last) for keys in ranged]
     return list(dict.fromkeys(border for pair in ends for border in pair))
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from tidemill.ingestion.sources.sql.snapshot import Snapshot
+from tidemill.ingestion.sources.sql.snapshot import Snapshot, unescaped
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 
 __all__ = ["RowName", "RowNames"]
@@ -82,7 +82,8 @@ class RowNames:
         What stands behind FROM; its rows are called ``t``.
     columns : sequence of SqlColumn
     table : str or None
-        The table, quoted; None: a query.
+        The table, quoted, whose definition is that of the snapshot until its end; None: there are
+        no marks.
     """
 
     def __init__(
@@ -116,16 +117,16 @@ class RowNames:
         """
         known = {one.mark: one for one in before if one.mark is not None}
         marked = self._marked(where, given, group) if known and self._witness else {}
-        kept = {
+        same = {
             number: known[mark]._replace(rows=rows)
             for number, (rows, mark) in marked.items()
             if mark in known
         }
-        if marked and len(kept) == len(marked):
-            return kept
+        if marked and len(same) == len(marked):
+            return same
         both = " AND" if where else " WHERE"
-        others = f"{where}{both} {group} <> ALL(CAST(:kept AS int[]))" if kept else where
-        return kept | self._hashed(others, {**given, "kept": list(kept)} if kept else given, group)
+        others = f"{where}{both} {group} <> ALL(CAST(:same AS int[]))" if same else where
+        return same | self._hashed(others, {**given, "same": list(same)} if same else given, group)
 
     def none(self) -> RowName:
         """The name of no rows."""
@@ -171,6 +172,6 @@ class RowNames:
             return None
         # A server that is like PostgreSQL, or does not tell all, has no marks.
         with self._snapshot.attempt():
-            found = self._snapshot.records(_WITNESS, {"table": self._table})
+            found = self._snapshot.records(_WITNESS, {"table": unescaped(self._table)})
             return str([*map(str, found[0])]) if found else None
         return None

@@ -26,7 +26,7 @@ from tidemill.storage import SourceFiles
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
-__all__ = ["SETTINGS", "Snapshot", "open_snapshot", "require_version"]
+__all__ = ["SETTINGS", "Snapshot", "open_snapshot", "require_version", "unescaped"]
 
 Record = Sequence[Any]
 
@@ -47,6 +47,7 @@ _TOLD_AS_TEXT = ("numeric", "date", "timestamp", "timestamptz", "uuid")
 _OLDEST_POSTGRES = (14,)
 _AWAY = ("08", "57", "53")
 """Classes of SQLSTATE: the connection, the operator's intervention, too few resources."""
+_LOCK_NOT_AVAILABLE = "55P03"
 
 _QUOTED = re.compile(r"(?:^|: )\w+:  ", re.MULTILINE)
 _LATER = ("starting up", "shutting down", "recovery", "too many", "connection slots", "memory")
@@ -65,11 +66,17 @@ class Snapshot:
         In a transaction of which every statement sees the same state.
     shown : str
         What errors call the database.
+
+    Attributes
+    ----------
+    locked : str or None
+        The table, quoted, whose definition is the one of this state until the end.
     """
 
     def __init__(self, connection: Connection, shown: str) -> None:
         self.connection, self.shown = connection, shown
         self.dialect = connection.dialect.name
+        self.locked: str | None = None
 
     def quoted(self, name: str) -> str:
         """A name as SQLAlchemy's texts of SQL have it, whatever signs are in it."""
@@ -99,15 +106,38 @@ class Snapshot:
         """All records of a statement of few."""
         return [record for batch in self.batches(sql, given, rows=1000) for record in batch]
 
+    def lock(self, table: str) -> None:
+        """Let nobody alter a table of PostgreSQL's, if we may; ahead of all other statements.
+
+        The first statement that reads fixes the state, and rows are read by the newest definition:
+        it may be younger than the state where the lock, which each reading takes, comes later.
+
+        Parameters
+        ----------
+        table : str
+            Quoted. A view locks its tables; others, and one of which only columns may be read,
+            stay unlocked.
+        """
+        with self.attempt():
+            self._do(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+            self.locked = table
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """What the database refuses inside is as if it had not been asked."""
-        self.connection.exec_driver_sql("SAVEPOINT attempt")
+        self._do("SAVEPOINT attempt")
         try:
             yield
         except SourceUnreadable:
-            self.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT attempt")
-        self.connection.exec_driver_sql("RELEASE SAVEPOINT attempt")
+            self._do("ROLLBACK TO SAVEPOINT attempt")
+        self._do("RELEASE SAVEPOINT attempt")
+
+    def _do(self, sql: str) -> None:
+        """A statement that has no records."""
+        import sqlalchemy as sa
+
+        with translated(self.shown, connected=True):
+            self.connection.execute(sa.text(sql))
 
     def described(self, sql: str) -> list[tuple[str, Any]]:
         """The columns of a statement: each name, and the driver's word for its type."""
@@ -127,6 +157,11 @@ class Snapshot:
 def escaped(sql: str) -> str:
     """SQL whose colons name no value: SQLAlchemy's texts take them for that unless told not to."""
     return sql.replace(":", "\\:")
+
+
+def unescaped(sql: str) -> str:
+    """The same as a database has it."""
+    return sql.replace("\\:", ":")
 
 
 @contextmanager
@@ -313,6 +348,11 @@ def _translated(original: Any, shown: str, connected: bool) -> TidemillError:
     if sqlite is not None and sqlite & 0xFF in (5, 6):  # BUSY, LOCKED
         return ServiceUnavailable(
             f"{shown} is locked: {text}", remedy="run the same command again in a while"
+        )
+    if state == _LOCK_NOT_AVAILABLE:
+        return ServiceUnavailable(
+            f"{shown}: {text}; somebody is about to alter what is read, and waits for us",
+            remedy="run the same command again in a while",
         )
     if sqlite is None and operational and not connected and _is_refused(original):
         return SourceMissing(

@@ -16,6 +16,7 @@ from tidemill.config import DatasetConfig
 from tidemill.contracts import RawBatch, RowsAsked, Sniffed, Split
 from tidemill.errors import SourceEmpty, SourceUnreadable
 from tidemill.ingestion.sources.column_names import require_columns, with_written_names
+from tidemill.ingestion.sources.sql.from_clause import lock_table
 from tidemill.ingestion.sources.sql.relation import NamedRange, Relation
 from tidemill.ingestion.sources.sql.row_names import RowName
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
@@ -72,7 +73,7 @@ class SqlSource:
     ) -> Iterator[None]:
         """Within it all that is found is of one state; ranges of ``before`` keep their borders."""
         self._before = before
-        with open_snapshot(SqlAddress.of(addresses[0]).database, self._root) as self._held:
+        with self._locked(SqlAddress.of(addresses[0])) as self._held:
             try:
                 yield
             finally:
@@ -171,10 +172,16 @@ class SqlSource:
 
     @contextmanager
     def _opened(self, address: SqlAddress, named: str = "dataset.source") -> Iterator[Relation]:
-        opened = open_snapshot(address.database, self._root, named)
-        with opened if self._held is None else nullcontext(self._held) as snapshot:
+        opened = self._locked(address, named) if self._held is None else nullcontext(self._held)
+        with opened as snapshot:
             cursor = self.dataset.cursor
             yield Relation(snapshot, address, self.dataset.key, named, cursor=cursor)
+
+    @contextmanager
+    def _locked(self, address: SqlAddress, named: str = "dataset.source") -> Iterator[Snapshot]:
+        with open_snapshot(address.database, self._root, named) as snapshot:
+            lock_table(snapshot, address)
+            yield snapshot
 
     def _named_before(self, whole: SqlAddress) -> list[NamedRange]:
         """The ranges of an earlier listing, if it was of the same table."""
