@@ -1,4 +1,4 @@
-"""Who alters a table of PostgreSQL's while it is read: no cell is another, and nobody waits for ever."""
+"""Who alters a table of PostgreSQL's that is read alters no cell of ours, and gets his turn."""
 
 from __future__ import annotations
 

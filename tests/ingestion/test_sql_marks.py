@@ -281,7 +281,9 @@ def test_who_may_read_some_columns_has_no_mark(postgres_base):
     """Where a row lies and who wrote it is told of whole rows; its cells are read each time."""
     plain(postgres_base)
     name = postgres_base.url.rpartition("/")[2]
-    alone(postgres_base, f"CREATE ROLE part_{name} LOGIN", f"GRANT SELECT (k, n) ON t TO part_{name}")
+    alone(
+        postgres_base, f"CREATE ROLE part_{name} LOGIN", f"GRANT SELECT (k, n) ON t TO part_{name}"
+    )
     reader = Database(postgres_base.url.replace("tide@", f"part_{name}@"), postgres_base.root)
     source, (split,) = reader.splits("SELECT k, n FROM t")
     assert (split.mark, read(source, split)) == (None, list(range(1, 41)))

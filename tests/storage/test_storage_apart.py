@@ -111,7 +111,7 @@ def test_what_is_gone_is_claimed_by_nobody(workspace):
     store = open_store(folder.store)
     store.discard(folder.key("a.parquet"))
     named = {name: (folder, name, digest(content)) for name, content in OBJECTS.items()}
-    with pytest.raises(IntegrityError, match="a.parquet"):
+    with pytest.raises(IntegrityError, match=r"a\.parquet"):
         publish(workspace.shards, named, {"manifest.json": b"{}"})
     assert not workspace.shards.exists()
     assert list(store.list_keys("claims")) == []

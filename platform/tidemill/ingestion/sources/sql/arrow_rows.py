@@ -22,8 +22,8 @@ _AS_THEY_ARE = (
 )
 """Types of which Arrow holds each value; of all others the server's text is read."""
 _LOCK_TIMEOUT = "1s"
-"""Who waits for the first connection's locks lets no second one have them: both would wait, of which
-the server sees one alone."""
+"""Who waits for the first connection's lock lets the second have none: all would wait for ever, and
+the server does not see that our two are one."""
 _NAMED = re.compile(r"(?<!\\):(first|last)\b")
 
 
