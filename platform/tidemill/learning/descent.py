@@ -13,8 +13,8 @@ from tidemill.learning.curvature import Curvature, Floats
 __all__ = ["Descent", "Penalty", "lbfgs", "newton"]
 
 _SWEEPS = 1000
-_LITTLE = 1e-16
-"""Of the loss of a standardised target, or of classes."""
+_SHARE = 1e-3
+"""Of what a step counts as little: what a sweep over the coordinates does."""
 _HALVINGS = 40
 _NEAR = 100
 _LOOK_BACK = 10
@@ -105,8 +105,8 @@ def newton(
     now, weights = measure(start, second=True), start
     for step in range(1, most + 1):
         before = now.loss / now.rows + penalty.of(weights)
-        target, gain = _least(now, weights, penalty)
         little = tolerance * max(before, tolerance)
+        target, gain = _least(now, weights, penalty, little * (_SHARE**2 if exact else _SHARE))
         if exact or gain <= little or step == most:
             stepped(step, target)
             return Descent(target, step, converged=exact or gain <= _NEAR * little)
@@ -130,7 +130,9 @@ def _accepted(
     return found, there
 
 
-def _least(now: Curvature, weights: Floats, penalty: Penalty) -> tuple[Floats, float]:
+def _least(
+    now: Curvature, weights: Floats, penalty: Penalty, enough: float
+) -> tuple[Floats, float]:
     """Where the quadratic model at ``weights`` is least, and how much less it is there."""
     from scipy.linalg import lstsq
 
@@ -139,7 +141,7 @@ def _least(now: Curvature, weights: Floats, penalty: Penalty) -> tuple[Floats, f
     slope = now.gradient / now.rows
     matrix, wanted = bend + np.diag(penalty.l2), bend @ weights - slope
     if penalty.l1.any():
-        least = _by_coordinates(matrix, wanted, penalty.l1, weights)
+        least = _by_coordinates(matrix, wanted, penalty.l1, weights, enough)
     else:  # of weights that serve as well, the shortest
         least = np.asarray(lstsq(matrix, wanted, lapack_driver="gelsy")[0])
     way = least - weights
@@ -147,35 +149,52 @@ def _least(now: Curvature, weights: Floats, penalty: Penalty) -> tuple[Floats, f
     return least, max(float(gain), 0.0)
 
 
-def _by_coordinates(matrix: Floats, wanted: Floats, l1: Floats, start: Floats) -> Floats:
+def _by_coordinates(
+    matrix: Floats, wanted: Floats, l1: Floats, start: Floats, enough: float
+) -> Floats:
     """The least of ``w @ matrix @ w / 2 - wanted @ w + l1 @ abs(w)``.
 
-    Weights that are not zero are led to their least among themselves before all are asked again.
+    It ends where a sweep over all weights gains less than ``enough``. Between sweeps those that are
+    not zero go to their least with the signs that they have (Lee et al. 2007), as coordinates that
+    lean on each other would take thousands of sweeps.
     """
     found, bends = start.copy(), np.diagonal(matrix)
-    rest = wanted - matrix @ found
-    every = np.flatnonzero(bends > 0).tolist()
-
-    def swept(places: list[int]) -> bool:
-        """Whether a sweep moved none of them by much."""
-        most = 0.0
+    places = np.flatnonzero(bends > 0).tolist()
+    for _ in range(_SWEEPS):
+        rest, gained = wanted - matrix @ found, 0.0
         for at in places:
             pull = rest[at] + bends[at] * found[at]
             new = np.sign(pull) * max(abs(pull) - l1[at], 0.0) / bends[at]
             change = new - found[at]
             if change:
-                np.subtract(rest, change * matrix[at], out=rest)
+                rest -= change * matrix[at]
                 found[at] = new
-                most = max(most, change * change * bends[at])
-        return most <= _LITTLE
-
-    for _ in range(_SWEEPS):
-        if swept(every):
+                gained += change * change * bends[at]
+        if gained <= enough:
             break
-        active = [at for at in every if found[at]]
-        for _ in range(_SWEEPS):
-            if swept(active):
-                break
+        found = _with_their_signs(matrix, wanted, l1, found)
+    return found
+
+
+def _with_their_signs(matrix: Floats, wanted: Floats, l1: Floats, found: Floats) -> Floats:
+    """The least of the weights that are not zero, with the signs that they have.
+
+    One that would change its sign on the way is zero from there on, and the others go on.
+    """
+    from scipy.linalg import lstsq
+
+    while (active := np.flatnonzero(found)).size:
+        signs, now = np.sign(found[active]), found[active]
+        slope = wanted[active] - l1[active] * signs
+        least = lstsq(matrix[np.ix_(active, active)], slope, lapack_driver="gelsy")[0]
+        crossing = np.flatnonzero((least * signs <= 0) & (l1[active] > 0))
+        shares = now[crossing] / (now[crossing] - least[crossing])
+        share = min(1.0, shares.min(initial=1.0))
+        found = found.copy()
+        found[active] = now + share * (least - now)
+        if not crossing.size:
+            break
+        found[active[crossing[shares <= share]]] = 0.0
     return found
 
 

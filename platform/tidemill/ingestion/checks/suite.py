@@ -104,7 +104,7 @@ def load_suite(path: Path) -> Suite:
             raise
         raise SuiteInvalid(
             f"the expectation suite {path} is not readable JSON: {exc.__cause__}",
-            remedy="mend it, or draft a new one with: tidemill suite draft",
+            remedy="mend it, or draft a new one with: tidemill suite draft --force",
             path=str(path),
         ) from exc
     return read_suite(document, where=str(path))
@@ -147,7 +147,7 @@ def _expectation(index: int, entry: Any, where: str) -> Expectation:
 def _invalid(where: str, problem: str, **fields: Any) -> SuiteInvalid:
     return SuiteInvalid(
         f"{where}: {problem}",
-        remedy="mend the suite, or draft a new one with: tidemill suite draft",
+        remedy="mend the suite, or draft a new one with: tidemill suite draft --force",
         suite=where,
         **fields,
     )
