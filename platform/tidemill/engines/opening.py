@@ -53,9 +53,9 @@ def open_engine(
     known = ENGINES.named_by(settings.engine_setting)
     name, behind, address = settings.engine.partition("://")
     if behind and (not address or name == "local"):
-        what = "local runs on this machine" if name == "local" else f"{name}:// leads nowhere"
+        what = "no address is behind it" if not address else "it takes no address"
         raise UsageError(
-            f"{settings.engine_setting}: {what}: {settings.engine}",
+            f"{settings.engine_setting}: {settings.engine}: {what}",
             remedy=f"write {name}, which starts workers on this machine (TIDEMILL_WORKERS says how "
             f"many){'' if name == 'local' else f', or {name}://HOST:PORT'}",
             setting=settings.engine_setting,
