@@ -1,8 +1,8 @@
 """A table of PostgreSQL's as typed batches, and as shards, beside connectorx and pandas.
 
 The table are the simulated rides (a key, a time, 22 numbers, five texts, the target; bad cells are
-NULL), in a server of the bench's own. *The read alone*, imports apart: ours has the server name the
-rows of each range again, compares, and yields batches (the listing before, once a run, is told
+NULL), in a server of the bench's own. *The read alone*, imports apart: ours compares the marks of
+each range with those of the listing, and yields batches (the listing before, once a run, is told
 apart); connectorx reads it whole into Arrow over one connection.
 *To shards*: ``tidemill run --direct --until shard``, with all its checks; pandas reads chunks and
 writes each as Parquet. The server's CPU seconds are told apart. ``TIDEMILL_BENCH_ROWS`` (default
