@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tidemill.contracts import Blocks, FloatMatrix
 from tidemill.errors import ConfigError
 from tidemill.learning.gaps import missing_refused
+from tidemill.profiling import merge_moments
 
 __all__ = ["Curvature", "Deviations", "Standardised", "curvature_of", "deviations_of"]
 
@@ -41,20 +42,21 @@ class Deviations:
     counts: npt.NDArray[np.int64]
 
     def merge(self, other: Deviations) -> Deviations:
-        """That of both sets of rows, as Chan, Golub & LeVeque (1979) merge them."""
-        rows, way = self.rows + other.rows, other.mean - self.mean
-        return Deviations(
-            rows,
-            self.mean + way * (other.rows / rows),
-            self.squares + other.squares + way * way * (self.rows * other.rows / rows),
-            self.counts + other.counts,
+        """That of both sets of rows."""
+        mean, squares = merge_moments(
+            (self.rows, self.mean, self.squares),
+            (other.rows, other.mean, other.squares),
+            squared=np.square,
         )
+        counts = self.counts + other.counts
+        return Deviations(self.rows + other.rows, mean, squares, counts)
 
     @property
     def standard(self) -> Floats:
         """Standard deviations, 1 where there is none; (n_features + 1,)."""
         found = np.sqrt(self.squares / self.rows)
-        return np.where(found > 0, found, 1.0)
+        # Of equal values the mean is not always one: that is no deviation.
+        return np.where(found > 1e-13 * np.abs(self.mean), found, 1.0)
 
 
 def deviations_of(blocks: Blocks, *, n_classes: int) -> Deviations:

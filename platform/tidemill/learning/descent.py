@@ -110,15 +110,22 @@ def newton(
         if exact or gain <= little or step == most:
             stepped(step, target)
             return Descent(target, step, converged=exact or gain <= _NEAR * little)
-        now, weights = _accepted(measure, weights, target, penalty, before, gain)
+        found = _accepted(measure, weights, target, penalty, before, gain)
+        if found is None:  # what the model promises is less than sums are exact
+            stepped(step, weights)
+            return Descent(weights, step, converged=True)
+        now, weights = found
         stepped(step, weights)
     raise AssertionError("the last step returns")
 
 
 def _accepted(
     measure: Measure, weights: Floats, target: Floats, penalty: Penalty, before: float, gain: float
-) -> tuple[Curvature, Floats]:
-    """The way to the target, halved until the loss falls by a part of what the model promised."""
+) -> tuple[Curvature, Floats] | None:
+    """The way to the target, halved until the loss falls by a part of what the model promised.
+
+    None: no part of it does.
+    """
     share = 1.0
     for _ in range(_HALVINGS):
         there = weights + share * (target - weights)
@@ -127,7 +134,7 @@ def _accepted(
         if after <= before - 1e-4 * share * gain:
             return found, there
         share /= 2
-    return found, there
+    return None
 
 
 def _least(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial, reduce
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from tidemill.learning.scoring import score_blocks
 from tidemill.learning.sharded import by_shard
 from tidemill.learning.stored import check_linear
 from tidemill.learning.targets import checked
+from tidemill.profiling import fold, merge
 from tidemill.schema import Task
 
 __all__ = ["LinearLearner"]
@@ -58,9 +59,7 @@ class LinearLearner:
     takes_missing: ClassVar[bool] = False
     wants_scaled: ClassVar[bool] = True
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "alpha": Parameter(
-            None, low=0, search={"low": 1e-8, "high": 1e-1, "log": True}, aliases=("reg_lambda",)
-        ),
+        "alpha": Parameter(None, low=0, search={"low": 1e-8, "high": 1e-1, "log": True}),
         "l1_ratio": Parameter(0.0, low=0, high=1, search={"choices": [0.0, 0.5, 1.0]}),
         "max_iterations": Parameter(100, low=1, whole=True, aliases=("max_iter",)),
         "tolerance": Parameter(1e-6, low=0, high=1, aliases=("tol",)),
@@ -179,11 +178,11 @@ class _Passes:
         """What a function finds of each shard, merged in their order."""
         job, shards = self._job, by_shard(blocks)
         if job.engine is not None and job.strategy == "merged":
-            return job.engine.fold(of_shard, shards, _merged, label="sums of a linear model")
+            return job.engine.fold(of_shard, shards, merge, label="sums of a linear model")
         from tidemill.engines import one_thread
 
         with one_thread("blas"):  # as in an engine's workers: the same sums
-            return reduce(_merged, map(of_shard, shards))
+            return fold(map(of_shard, shards))
 
     def _penalty(self) -> Penalty:
         """Of the weights as they are for columns where the arithmetic has them."""
@@ -194,10 +193,6 @@ class _Passes:
         free = np.append(1.0 / self.at.scale, 0.0)  # the intercept is
         each = np.tile(free, self.shape[0])
         return Penalty(alpha * ratio / self.at.y_scale * each, alpha * (1.0 - ratio) * each**2)
-
-
-def _merged(one: Any, other: Any) -> Any:
-    return one.merge(other)
 
 
 def _is_newtons(n_features: int, n_outputs: int) -> bool:
