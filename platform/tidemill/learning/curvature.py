@@ -55,8 +55,7 @@ class Deviations:
     def standard(self) -> Floats:
         """Standard deviations, 1 where there is none; (n_features + 1,)."""
         found = np.sqrt(self.squares / self.rows)
-        # Of equal values the mean is not always one: that is no deviation.
-        return np.where(found > 1e-13 * np.abs(self.mean), found, 1.0)
+        return np.where(found > 0, found, 1.0)
 
 
 def deviations_of(blocks: Blocks, *, n_classes: int) -> Deviations:
