@@ -104,6 +104,16 @@ def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:
     }
 
 
+def default_values(learner: str, names: Iterable[str]) -> dict[str, Scalar]:
+    """What a learner takes for those of its parameters by itself.
+
+    >>> default_values("lightgbm", ["max_iter"])
+    {'max_iter': 300}
+    """
+    known = parameter_names(learner)
+    return {name: LEARNERS[learner].parameters[known[name]].default for name in names}
+
+
 def unknown_parameters(learner: str, names: Iterable[str]) -> dict[str, str]:
     """What is wrong with names of parameters; empty where the learner has them all."""
     parameters = LEARNERS[learner].parameters

@@ -199,12 +199,26 @@ class TuningConfig(Section):
         4, ge=1, description="trials proposed together, whatever the workers; part of the study"
     )
     metric: str = Field("auto", description="auto, or a figure of the task such as roc_auc")
+    folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] = Field(
+        "auto",
+        exclude_if=lambda folds: folds == "auto",
+        description="of the cross-validation that judges a trial: auto (5 where training and "
+        "validation rows are at most 10,000, else 0), 0 (none: the validation rows judge), or a "
+        "number from 2",
+    )
     max_rows: int = Field(200_000, ge=100, description="training rows a trial may see")
     space: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="parameter: {low, high, log, step} or {choices: [...]}; "
         "empty: the learner's own",
     )
+
+    @field_validator("folds")
+    @classmethod
+    def _not_one(cls, folds: int | str) -> int | str:
+        if folds == 1:
+            raise ValueError("one fold has nothing to learn from: give 0, or at least 2")
+        return folds
 
     @field_validator("sampler")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tidemill.config import TrainingConfig
@@ -36,7 +37,13 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     choice = _chosen(training, manifest, len(reducer.get_feature_names_out()))
     params = {**tuned["params"], **training.params}
     fitted, warnings = _fitted(
-        context, manifest, training, params, metric=tuned.get("metric", "auto"), seed=seed
+        context,
+        manifest,
+        training,
+        params,
+        metric=tuned.get("metric", "auto"),
+        rounds=tuned.get("rounds"),
+        seed=seed,
     )
     facts = {
         "learner": training.learner,
@@ -86,11 +93,17 @@ def _fitted(
     params: Mapping[str, Any],
     *,
     metric: str,
+    rounds: int | None,
     seed: int,
 ) -> tuple[Fit, tuple[str, ...]]:
-    """The fit on the training rows, and what was said while they were reduced."""
+    """The fit on the training rows, and what was said while they were reduced.
+
+    Rounds that cross-validation has found are not cut by the few validation rows.
+    """
     train = reduced_blocks(context, manifest, Role.TRAIN)
     validation = reduced_blocks(context, manifest, Role.VALIDATION)
+    if rounds is not None:
+        validation = replace(validation, blocks=())
     fitted = fit(
         training,
         params,
@@ -100,6 +113,7 @@ def _fitted(
         classes=manifest.schema.classes,
         seed=seed,
         metric=metric,
+        rounds=rounds,
         engine=context.engine,
     )
     return fitted, (*train.warnings, *validation.warnings, *fitted.warnings)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidemill.config import TrainingConfig, TuningConfig
-from tidemill.contracts import Scalar
+from tidemill.contracts import Blocks, Scalar, Trial
 from tidemill.errors import ConfigError
 from tidemill.features import load_reducer
-from tidemill.learners import default_space, unknown_parameters
+from tidemill.learners import default_space, default_values, unknown_parameters
 from tidemill.learning import choose_strategy, fit, of_one_process, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.cross_validation import FOLDS, CrossValidation, is_small
 from tidemill.stages.shard_figures import chosen_metric
 from tidemill.storage import (
     ShardManifest,
@@ -40,6 +42,16 @@ class Objective:
     schema: TableSchema
     metric: str
     seed: int
+
+    @property
+    def learnt(self) -> ReducedBlocks:
+        """What a trial learns."""
+        return self.train
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was said while the rows were reduced."""
+        return (*self.train.warnings, *self.validation.warnings)
 
     def __call__(self, params: dict[str, Scalar], report: Report) -> float:
         """Return the validation figure of ``metric``."""
@@ -73,43 +85,131 @@ def run_tune(
 ) -> StageResult:
     """Leave models/params.json: the parameters, and the key of this search.
 
-    With ``tuning.trials: 0`` the learner's own defaults and ``training.params`` stand.
+    Trial 0 has none, so that nothing worse than the learner's own defaults is found. A small
+    table's trials are judged by cross-validation (``tuning.folds``), which also says how many
+    rounds the judged model learns; there a trial must beat the defaults by more than its error.
+    With ``tuning.trials: 0`` the defaults and ``training.params`` stand.
     """
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
-    key = _key(workspace, tuning, training, seed)
-    if tuning.trials == 0:
-        write_hashed(workspace.best_params, {"key": key, "params": {}, "trials": 0})
-        return StageResult(stage="tune", facts={"trials": 0})
-    _require_searchable(tuning, training, manifest, workspace)
     metric = chosen_metric(tuning.metric, manifest.schema.task, setting="tuning.metric")
+    of_key = {"key": _key(workspace, tuning, training, seed), "metric": metric}
+    crossed = _crossed(context, manifest, tuning, training, metric=metric, seed=seed)
+    if tuning.trials == 0:
+        found = {} if crossed is None else _learnt_by_folds(crossed, {})
+        write_hashed(workspace.best_params, {**of_key, "params": {}, "trials": 0, **found})
+        return StageResult(stage="tune", facts={"trials": 0, **_told_of_folds(crossed)})
+    _require_searchable(tuning, training, manifest, workspace, crossed)
+    objective = crossed or _on_validation(context, manifest, tuning, training, metric, seed)
+    study = _searched(context, tuning, training, objective, manifest, of_key["key"])
+    found = {"params": dict(study.best_params), "value": study.best_value}
+    if crossed is not None:
+        found |= _learnt_by_folds(crossed, study.best_params)
+    write_hashed(workspace.best_params, {**of_key, **found, "trials": len(study.trials)})
+    return StageResult(
+        stage="tune",
+        facts={
+            "trials": len(study.trials),
+            f"best_{metric}": found["value"],
+            **_told_of_folds(crossed),
+        },
+        tables={"trials": [_row(trial, metric) for trial in study.trials]},
+        warnings=(*objective.warnings, *_retried(study)),
+    )
+
+
+def _searched(
+    context: StageContext,
+    tuning: TuningConfig,
+    training: TrainingConfig,
+    objective: Objective | CrossValidation,
+    manifest: ShardManifest,
+    key: str,
+) -> Study:
+    tracker, schema = context.tracker, manifest.schema
+    run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
+    space = tuning.space or default_space(training.learner, schema.task)
+    own = {**default_values(training.learner, space), **training.params}
+    own = {name: own[name] for name in space}
+    study = search(
+        objective,
+        space,
+        config=tuning,
+        metric=objective.metric,
+        direction="maximize" if HIGHER_IS_BETTER[objective.metric] else "minimize",
+        seed=objective.seed,
+        storage=context.workspace.hidden / "studies" / f"{key[:16]}.log",
+        engine=context.engine if tuning.workers > 1 else None,
+        trial_bytes=_fit_bytes(training, objective.learnt, schema),
+        on_trial=lambda trial: tracker.log_trials(run_id, [_with(own, trial)]),
+        defaults=True,
+    )
+    return replace(study, trials=tuple(_with(own, trial) for trial in study.trials))
+
+
+def _with(own: Mapping[str, Scalar], trial: Trial) -> Trial:
+    """The trial, its parameters said where the learner's own stood."""
+    return replace(trial, params={**own, **trial.params})
+
+
+def _on_validation(
+    context: StageContext,
+    manifest: ShardManifest,
+    tuning: TuningConfig,
+    training: TrainingConfig,
+    metric: str,
+    seed: int,
+) -> Objective:
     train, validation = (
         reduced_blocks(context, manifest, role).sample(tuning.max_rows)
         for role in (Role.TRAIN, Role.VALIDATION)
     )
-    objective = Objective(training, train, validation, manifest.schema, metric, seed)
-    tracker = context.tracker
-    run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
-    study = search(
-        objective,
-        tuning.space or default_space(training.learner, manifest.schema.task),
-        config=tuning,
-        metric=metric,
-        direction="maximize" if HIGHER_IS_BETTER[metric] else "minimize",
-        seed=seed,
-        storage=workspace.hidden / "studies" / f"{key[:16]}.log",
-        engine=context.engine if tuning.workers > 1 else None,
-        trial_bytes=_fit_bytes(training, train, manifest.schema),
-        on_trial=lambda trial: tracker.log_trials(run_id, [trial]),
+    return Objective(training, train, validation, manifest.schema, metric, seed)
+
+
+def _crossed(
+    context: StageContext,
+    manifest: ShardManifest,
+    tuning: TuningConfig,
+    training: TrainingConfig,
+    *,
+    metric: str,
+    seed: int,
+) -> CrossValidation | None:
+    """What judges by folds; None where validation rows do, or no two folds can."""
+    auto = tuning.folds == "auto"
+    folds = (FOLDS if is_small(manifest) else 0) if auto else int(tuning.folds)
+    if folds == 0:
+        return None
+    blocks = [reduced_blocks(context, manifest, role) for role in (Role.TRAIN, Role.VALIDATION)]
+    rows = blocks[0].followed_by(blocks[1]).sample(tuning.max_rows)
+    crossed = CrossValidation.of(
+        context, manifest, rows, training, folds=folds, metric=metric, seed=seed
     )
-    found = {"params": dict(study.best_params), "metric": metric, "value": study.best_value}
-    write_hashed(workspace.best_params, {"key": key, **found, "trials": len(study.trials)})
-    return StageResult(
-        stage="tune",
-        facts={"trials": len(study.trials), f"best_{metric}": study.best_value},
-        tables={"trials": [_row(trial, metric) for trial in study.trials]},
-        warnings=(*objective.train.warnings, *objective.validation.warnings, *_retried(study)),
+    if len(crossed.splits) >= 2:
+        return crossed
+    if auto:
+        return None
+    raise ConfigError(
+        f"tuning.folds: {folds} folds of {sum(crossed.rows.rows)} rows leave none that learns all "
+        "classes and holds out two",
+        remedy="set tuning.folds to 0, or give more rows of each class",
     )
+
+
+def _learnt_by_folds(crossed: CrossValidation, params: dict[str, Scalar]) -> dict[str, Any]:
+    """What the folds say of the parameters, or of the defaults where those are as good."""
+    judged, defaults = crossed.judge(params), crossed.judge({})
+    lead = crossed.lead(judged, defaults)
+    if params and not lead.value > lead.error:
+        params, judged = {}, defaults
+    return {
+        "params": params,
+        "value": judged.value,
+        "error": judged.error,
+        "rounds": judged.rounds,
+        "folds": len(crossed.splits),
+    }
 
 
 def _retried(study: Study) -> tuple[str, ...]:
@@ -127,6 +227,7 @@ def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, s
         {
             "shards": hash_file(workspace.shards / "manifest.json"),
             "reducer": hash_files(workspace.reducer),
+            "trial_0": "defaults",
             "tuning": tuning.model_dump(mode="json", exclude=_not_named(tuning)),
             "training": training.model_dump(mode="json", exclude={"refit"}),
             "seed": seed,
@@ -141,10 +242,14 @@ def _not_named(tuning: TuningConfig) -> set[str]:
 
 
 def _require_searchable(
-    tuning: TuningConfig, training: TrainingConfig, manifest: ShardManifest, workspace: Workspace
+    tuning: TuningConfig,
+    training: TrainingConfig,
+    manifest: ShardManifest,
+    workspace: Workspace,
+    crossed: CrossValidation | None,
 ) -> None:
     """Refuse now what could not be searched, or not be trained afterwards on all of the rows."""
-    if not manifest.of(Role.VALIDATION):
+    if crossed is None and not manifest.of(Role.VALIDATION):
         raise ConfigError(
             "tuning.trials: a search needs validation rows, and sharding.holdout.validation is 0",
             remedy="set tuning.trials to 0, or sharding.holdout.validation above 0",
@@ -165,7 +270,7 @@ def _require_searchable(
     )
 
 
-def _fit_bytes(training: TrainingConfig, train: ReducedBlocks, schema: TableSchema) -> int:
+def _fit_bytes(training: TrainingConfig, train: Blocks, schema: TableSchema) -> int:
     """What a trial's fit takes in its worker."""
     return choose_strategy(
         of_one_process(training),
@@ -174,6 +279,10 @@ def _fit_bytes(training: TrainingConfig, train: ReducedBlocks, schema: TableSche
         task=schema.task,
         n_classes=len(schema.classes),
     ).needed_bytes
+
+
+def _told_of_folds(crossed: CrossValidation | None) -> dict[str, int]:
+    return {} if crossed is None else {"folds": len(crossed.splits)}
 
 
 def _row(trial: Any, metric: str) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _freeze(trial: Trial, distributions: dict[str, Any]) -> Any:
         state=states[trial.state],
         value=trial.value,
         params=trial.params,
-        distributions=distributions,
+        distributions={name: distributions[name] for name in trial.params},
         intermediate_values=dict(trial.steps),
         user_attrs={
             _NUMBER: trial.number,

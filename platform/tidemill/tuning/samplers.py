@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tidemill.contracts import Direction, Scalar, Space, Trial
+from tidemill.contracts import Direction, Sampler, Scalar, Space, Trial
 from tidemill.tuning.distributions import distributions
 from tidemill.tuning.space import grid_points
 
-__all__ = ["GridSampler", "RandomSampler", "TpeSampler"]
+__all__ = ["DefaultsFirst", "GridSampler", "RandomSampler", "TpeSampler"]
 
 # TPE learns from the second wave on: with a budget of ten trials it must not wait for ten.
 _STARTUP_TRIALS = 4
@@ -125,3 +126,34 @@ class GridSampler:
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """No point depends on another."""
+
+
+class DefaultsFirst:
+    """Proposes no parameters at all as trial 0, then what another sampler does.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Counts its own trials from 0, and is not told of that one: it is no point of its space.
+    trials : int
+        The budget, that one among them.
+    """
+
+    def __init__(self, sampler: Sampler, *, trials: int) -> None:
+        self._sampler, self._trials = sampler, trials
+
+    @property
+    def total(self) -> int:
+        """The trials that there will be: from 1 to the budget."""
+        return min(1 + self._sampler.total, self._trials)
+
+    def ask(self, numbers: range) -> list[dict[str, Scalar]]:
+        """Parameters of the next trials."""
+        own = range(max(numbers.start - 1, 0), max(numbers.stop - 1, 0))
+        asked = self._sampler.ask(own) if own else []
+        return [*({} for _ in range(len(numbers) - len(own))), *asked]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """What became of them."""
+        own = [replace(trial, number=trial.number - 1) for trial in trials if trial.number]
+        self._sampler.tell(own)

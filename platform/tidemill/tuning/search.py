@@ -19,6 +19,7 @@ from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.storage import hash_json
 from tidemill.tuning.journal import Journal
 from tidemill.tuning.pruning import OutOfTime, Pruned, Report
+from tidemill.tuning.samplers import DefaultsFirst
 from tidemill.tuning.space import read_space
 from tidemill.tuning.study import Study
 
@@ -39,6 +40,7 @@ def search(
     engine: Engine | None = None,
     trial_bytes: int | None = None,
     on_trial: Callable[[Trial], None] | None = None,
+    defaults: bool = False,
 ) -> Study:
     """Find the parameters with the best value of ``objective``.
 
@@ -72,6 +74,9 @@ def search(
     on_trial : callable or None
         Called here with each finished trial, also with those that an earlier, killed search
         finished.
+    defaults : bool
+        Whether trial 0 has no parameters, which leaves the learner its own: a search then finds
+        nothing that is worse. It is one of ``config.trials``, but of a grid one more.
 
     Raises
     ------
@@ -93,18 +98,21 @@ def search(
             "tuning.trials is 0: there is nothing to search",
             remedy="set tuning.trials to at least 1",
         )
-    sampler = SAMPLERS.made(
-        config.sampler, known, trials=config.trials, direction=direction, seed=seed
-    )
-    plan = _plan(known, config, metric, direction, seed)
+    of_grid = SAMPLERS[config.sampler].enumerates
+    budget = max(config.trials - 1, 1) if defaults and not of_grid else config.trials
+    own = SAMPLERS.made(config.sampler, known, trials=budget, direction=direction, seed=seed)
+    total = 1 + budget if of_grid else config.trials
+    sampler = DefaultsFirst(own, trials=total) if defaults else own
+    plan = _plan(known, config, metric, direction, seed, defaults=defaults)
     search_ = _Search(
         objective=objective,
         direction=direction,
         clock=_Clock(config.timeout_seconds),
         space=known,
         sampler=sampler,
+        defaults=defaults,
         pruner=PRUNERS.made(config.pruner),
-        journal=Journal(storage, plan, direction, known, enumerated=sampler.enumerates),
+        journal=Journal(storage, plan, direction, known, enumerated=of_grid),
         on_trial=on_trial or _ignore,
     )
     trials = search_.run(_Runner(engine, config.workers, trial_bytes), config.wave)
@@ -117,12 +125,21 @@ def _ignore(_: Trial) -> None:
     """For callers who do not watch."""
 
 
-def _plan(space: Space, config: TuningConfig, metric: str, direction: Direction, seed: int) -> str:
+def _plan(
+    space: Space,
+    config: TuningConfig,
+    metric: str,
+    direction: Direction,
+    seed: int,
+    *,
+    defaults: bool,
+) -> str:
     """Name what trials depend on; a larger budget continues a study, except of a cut grid."""
     pruner = {} if config.pruner == "median" else {"pruner": config.pruner}
     return hash_json(
         {
             **pruner,  # studies of before one could be chosen go on
+            **({"defaults": True} if defaults else {}),
             "space": {name: parameter.to_json() for name, parameter in space.items()},
             "sampler": config.sampler,
             "trials": config.trials if SAMPLERS[config.sampler].enumerates else None,
@@ -184,7 +201,8 @@ class _Search:
     direction: Direction
     clock: _Clock
     space: Space
-    sampler: Sampler
+    sampler: Sampler | DefaultsFirst
+    defaults: bool
     pruner: Pruner
     journal: Journal
     on_trial: Callable[[Trial], None]
@@ -251,7 +269,7 @@ class _Search:
                 "asked for",
                 remedy="set tuning.sampler to another one",
             )
-        for params in proposed:
+        for params in proposed[self.defaults and 0 in numbers :]:
             if params.keys() != self.space.keys() or not all(
                 self.space[name].holds(value) for name, value in params.items()
             ):
@@ -260,7 +278,9 @@ class _Search:
                     remedy="set tuning.sampler to another one",
                     params=params,
                 )
-        return [{name: params[name] for name in self.space} for params in proposed]
+        return [
+            {name: params[name] for name in self.space if name in params} for params in proposed
+        ]
 
 
 @contextmanager
