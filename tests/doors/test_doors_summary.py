@@ -231,7 +231,8 @@ def weaker(finished) -> Path:
     The challenger is registered as it was judged: it is not refitted.
     """
     root = copy_workspace(finished, finished.parent / "weaker")
-    settings = ("training.params.num_iterations=1", "training.refit=none", "tuning.trials=1")
+    params = ("training.params.num_iterations=1", "training.params.num_leaves=4")
+    settings = (*params, "training.refit=none", "tuning.trials=1")
     setting(root, *settings)
     run_here(root)
     return root

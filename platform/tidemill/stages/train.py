@@ -36,15 +36,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     reducer = load_reducer(workspace.reducer)
     choice = _chosen(training, manifest, len(reducer.get_feature_names_out()))
     params = {**tuned["params"], **training.params}
-    fitted, warnings = _fitted(
-        context,
-        manifest,
-        training,
-        params,
-        metric=tuned.get("metric", "auto"),
-        rounds=tuned.get("rounds"),
-        seed=seed,
-    )
+    fitted, warnings = _fitted(context, manifest, training, {**tuned, "params": params}, seed)
     facts = {
         "learner": training.learner,
         "strategy": choice.strategy,
@@ -90,10 +82,7 @@ def _fitted(
     context: StageContext,
     manifest: ShardManifest,
     training: TrainingConfig,
-    params: Mapping[str, Any],
-    *,
-    metric: str,
-    rounds: int | None,
+    tuned: Mapping[str, Any],
     seed: int,
 ) -> tuple[Fit, tuple[str, ...]]:
     """The fit on the training rows, and what was said while they were reduced.
@@ -102,17 +91,18 @@ def _fitted(
     """
     train = reduced_blocks(context, manifest, Role.TRAIN)
     validation = reduced_blocks(context, manifest, Role.VALIDATION)
+    rounds = tuned.get("rounds")
     if rounds is not None:
         validation = replace(validation, blocks=())
     fitted = fit(
         training,
-        params,
+        tuned["params"],
         train,
         validation,
         task=manifest.schema.task,
         classes=manifest.schema.classes,
         seed=seed,
-        metric=metric,
+        metric=tuned.get("metric", "auto"),
         rounds=rounds,
         engine=context.engine,
     )
