@@ -85,8 +85,9 @@ def test_versions_are_told_fetched_and_kept(place, data, tmp_path):
     assert told["workspaces"] == [{"workspace": place.name(), "claims": 3, "this": True}]
 
     code, told = data(place, "gc")
-    assert (code, told) == (0, {"taken_away": False, "claims": 1, "objects": 2})
-    assert data(place, "gc", "--yes")[1] == {"taken_away": True, "claims": 1, "objects": 2}
+    garbage = {"claims": 1, "objects": 2, "unfinished": 0}
+    assert (code, told) == (0, {"taken_away": False, **garbage})
+    assert data(place, "gc", "--yes")[1] == {"taken_away": True, **garbage}
     assert data(place, "gc")[1]["objects"] == 0
     assert all(row["missing"] == 0 for row in data(place, "status")[1]["versions"])
 
@@ -151,6 +152,20 @@ def test_where_git_does_not_tell_all_commits_nothing_is_taken_away(
     assert data(place, "status")[0] == 3
     for version in ("status", "gc"):
         assert data(place, version, "--only-workspace")[0] == 0
+
+
+def test_a_publisher_that_was_killed_is_told_and_kept(place, data, cli, tmp_path):
+    """By another workspace's gc: who it is, and what makes its objects go."""
+    other = tmp_path / "other"
+    shutil.copytree(place.root, other)
+    published(place, a=b"one")
+    contents = place.stored(place.shards).contents
+    open_store(place.store()).discard(f"objects/{contents}")
+    said = cli("data", "gc", "--yes", "--json", "-w", str(other))
+    assert (said.code, said.document["unfinished"]) == (0, 1)
+    assert f"{place.name()} has a version that is not published yet" in said.err
+    assert data(Workspace.at(other), "gc", "--yes", "--gone", place.name())[1]["unfinished"] == 0
+    assert list(open_store(place.store()).list_keys()) == []
 
 
 def test_a_workspace_without_git_has_no_earlier_versions(place, data, monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 import time
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 
 from tidemill.errors import Busy, CommitConflict, IntegrityError
 from tidemill.storage import (
+    Leftovers,
     StoreFolder,
     Workspace,
     claims_of,
@@ -89,15 +91,66 @@ def test_what_another_workspace_claims_stays(one, two, address):
 
 
 def test_a_damaged_claim_takes_nothing_away(one, two, address):
-    """What it names is not known: its objects could be any."""
+    """What it names is not known, where the object of its content is damaged too."""
     published(one, b"a")
     theirs = published(two, b"b")
-    with open_store(address).replace(f"objects/{theirs}") as file:
-        file.write(b"{}")
+    damage(address, f"claims/{two.name()}/{theirs}", f"objects/{theirs}")
     before = list(open_store(address).list_keys())
     with pytest.raises(IntegrityError, match=theirs[:12]):
         collect(address, {one.name()}, ())
     assert list(open_store(address).list_keys()) == before
+
+
+@pytest.mark.parametrize("damaged", ["claims/{}/{}", "objects/{1}"])
+def test_a_claim_and_the_object_of_its_content_say_the_same(one, two, address, damaged):
+    """Where one of them is damaged the other one tells what stays."""
+    published(one, b"a")
+    theirs = published(two, b"b")
+    damage(address, damaged.format(two.name(), theirs))
+    assert len(collect(address, {one.name()}, ()).objects) == 2
+    assert open_store(address).size(f"objects/{_digest(b'b')}")
+
+
+def damage(address: str, *keys: str) -> None:
+    """Let there be something else."""
+    for key in keys:
+        with open_store(address).replace(key) as file:
+            file.write(b"{}")
+
+
+@pytest.mark.slow
+def test_a_publisher_may_be_killed_anywhere(one, two, address, crash_points):
+    """Another one's gc goes on, says which claim is not published yet, and takes nothing of it."""
+    folder, named, unfinished = two.stored(two.work("shard", "k")), {}, set()
+
+    def prepare():
+        names = ("b", f"c{time.monotonic_ns()}")  # a version that nobody has read before
+        named.clear()
+        named.update({name: (folder, name, _digest(name.encode())) for name in names})
+        for key in ("objects", "claims"):
+            open_store(address).discard(key)
+        shutil.rmtree(two.shards, ignore_errors=True)
+        published(one, b"a", b"b")
+        for name in named:
+            with open_store(address).replace(folder.key(name)) as file:
+                file.write(name.encode())
+
+    def action():
+        publish(two.shards, named, {"manifest.json": b"{}"})
+
+    def check():
+        found = collect(address, {one.name()}, ())
+        unfinished.update(found.unfinished)
+        assert open_store(address).size(f"objects/{_digest(b'a')}") is None
+        action()
+        theirs = two.stored(two.shards).contents
+        contents = {name: name.encode() for name in named}
+        assert readable(two, theirs) == {**contents, "manifest.json": b"{}"}
+        assert collect(address, {one.name()}, ()) == Leftovers((), ())
+        assert found.unfinished in ((), (f"claims/{two.name()}/{theirs}",))
+
+    assert crash_points(prepare, action, check) > 20
+    assert unfinished
 
 
 def test_one_collects_at_a_time(one, address):

@@ -136,8 +136,15 @@ def collect_garbage(
         "taken_away": yes,
         "claims": len(found.claims),
         "objects": len(found.objects),
+        "unfinished": len(found.unfinished),
     }
     screen.result(told, "garbage", [told])
+    for owner in sorted({claim.split("/")[1] for claim in found.unfinished}):
+        screen.note(
+            f"{owner} has a version that is not published yet: its objects stay. Where its run was "
+            "killed they go after the next: `tidemill run`, then `tidemill data gc --yes`, both "
+            f"there; where there is no such workspace any more: tidemill data gc --gone {owner}"
+        )
 
 
 def _rows(needed: Needed, url: str, there: set[str]) -> Iterator[dict[str, Any]]:

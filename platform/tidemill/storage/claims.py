@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tidemill.contracts import Store
 from tidemill.errors import Busy, CommitConflict, StorageFailed
+from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.published_names import CLAIMS, OBJECTS, PublishedNames
 from tidemill.storage.stores import open_store
 
@@ -29,10 +30,19 @@ _PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Keys of what nobody needs: claims of workspaces, and objects that no other claim names."""
+    """Keys of what nobody needs: claims of workspaces, and objects that no other claim names.
+
+    Parameters
+    ----------
+    claims, objects : tuple of str
+    unfinished : tuple of str
+        Claims that stay, with all that they name, of versions that are not published yet: who did
+        so is at it still, or was killed and needs them when it runs again.
+    """
 
     claims: tuple[str, ...]
     objects: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
 
 def claims_of(address: str) -> dict[str, set[str]]:
@@ -58,25 +68,45 @@ def find_leftovers(address: str, owners: Collection[str], needed: Collection[str
     Raises
     ------
     IntegrityError
-        If a claim that stays is damaged: what it names is not known.
+        If a claim that stays is damaged, and the object of its content too or not there: what it
+        names is not known.
 
     Notes
     -----
     Memory: 200 bytes an object.
     """
-    given_up, kept = [], set()
+    given_up, kept = [], []
     for owner, hashes in claims_of(address).items():
         for sha256 in hashes:
-            if owner in owners and sha256 not in needed:
-                given_up.append(f"{CLAIMS}/{owner}/{sha256}")
-            else:
-                kept.add(sha256)
-    live = set(kept)
-    for sha256 in kept:
-        live.update(PublishedNames.kept(address, sha256).names.values())
-    listed = open_store(address).list_keys(OBJECTS)
-    objects = tuple(key for key in listed if key.rpartition("/")[2] not in live)
-    return Leftovers(tuple(sorted(given_up)), objects)
+            here = given_up if owner in owners and sha256 not in needed else kept
+            here.append(f"{CLAIMS}/{owner}/{sha256}")
+    absent = {_content_of(claim): claim for claim in kept}
+    live = set(absent)
+    for claim in absent.values():
+        live.update(_claimed(address, claim).names.values())
+    objects = []
+    for key in open_store(address).list_keys(OBJECTS):
+        absent.pop(_content_of(key), None)
+        if _content_of(key) not in live:
+            objects.append(key)
+    unfinished = sorted(claim for claim in kept if _content_of(claim) in absent)
+    return Leftovers(tuple(sorted(given_up)), tuple(objects), tuple(unfinished))
+
+
+def _content_of(key: str) -> str:
+    """The hash of the content that a claim or an object is named by."""
+    return key.rpartition("/")[2]
+
+
+def _claimed(address: str, claim: str) -> PublishedNames:
+    """What a claim names: it says so itself, and so does the object of that content.
+
+    The claim is there first.
+    """
+    content, _ = open_store(address).manifest(claim) or (b"", "")
+    if hash_bytes(content) == _content_of(claim):
+        return PublishedNames.parse(f"{address}/{claim}", content)
+    return PublishedNames.kept(address, _content_of(claim))
 
 
 def collect(
