@@ -251,9 +251,10 @@ class Implementations(Mapping[str, Kind]):
             self[name]
         else:
             close = nearest(name, self)
-            hint = f"did you mean {close!r}?" if close else f"use {', '.join(self)}"
+            hint = f"did you mean {close!r}? " if close else ""
             raise ValueError(
-                f"there is no such {self._word}; {hint} or install the package that has it"
+                f"there is no such {self._word}; {hint}use {', '.join(self)}, or install the "
+                "package that has it"
             )
         return name
 

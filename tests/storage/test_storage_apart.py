@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.errors import IntegrityError, StorageFailed, UsageError
+from tidemill.config import read_params
+from tidemill.errors import ConfigError, IntegrityError, StorageFailed, UsageError
 from tidemill.settings import load_settings
 from tidemill.storage import StoreFolder, Workspace, open_store, publish
 from tidemill.storage.nearby import brought, found_nearby, read_nearby
@@ -134,6 +135,28 @@ def test_a_kill_leaves_the_folder_as_it_was_or_new(workspace, crash_points):
     prepare = partial(published, workspace, {"old": b"old"})
     assert crash_points(prepare, lambda: published(workspace, {"new": b"new"}), check) > 15
     assert seen >= {"old", "new"}
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("ftp://host/rows", "use file, s3"),
+        ("gs://bucket/rows", "use file, s3"),
+        ("s3a://bucket/rows", "did you mean 's3'.* use file, s3"),
+        ("bucket/rows", "is no address of a store"),
+    ],
+)
+def test_where_no_store_can_be_is_told_when_params_are_read(url, says):
+    """Before anything is looked at; the scheme of an installed package's is one."""
+    with pytest.raises(ConfigError, match=rf"storage\.url: .*{says}"):
+        read_params(f"dataset: {{source: a.csv, target: y}}\nstorage: {{url: '{url}'}}\n")
+
+
+def test_a_store_of_another_package_is_known_when_params_are_read(outside):
+    """By the name that it is entered with, or by its address."""
+    for scheme in ("sqlite", "tidemill_sqlite:SqliteStore"):
+        text = f"dataset: {{source: a.csv, target: y}}\nstorage: {{url: '{scheme}:///store'}}\n"
+        assert read_params(text).storage.url == f"{scheme}:///store"
 
 
 def test_without_the_setting_the_objects_are_not_found(workspace):

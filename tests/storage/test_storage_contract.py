@@ -22,7 +22,6 @@ from tidemill.errors import (
     UsageError,
 )
 from tidemill.storage import (
-    STORES,
     BlockWriter,
     ObjectFile,
     open_store,
@@ -31,6 +30,7 @@ from tidemill.storage import (
 )
 from tidemill.storage.object_store import ObjectStore
 from tidemill.storage.posix import PosixStore
+from tidemill.store_schemes import STORES
 from tidemill.testing.bad_stores import BAD_STORES, bad_store
 from tidemill.testing.stores import StoreContract, kept
 

@@ -15,6 +15,7 @@ from tidemill.database_addresses import password_problem
 from tidemill.learners import LEARNERS, strategies
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS, setting_problems
+from tidemill.store_schemes import STORES
 
 __all__ = [
     "UNTOLD",
@@ -290,9 +291,11 @@ class StorageConfig(Section):
 
     @field_validator("url")
     @classmethod
-    def _has_scheme(cls, url: str | None) -> str | None:
+    def _leads_to_a_store(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"[\w.:]+://.", url):
             raise ValueError("is no address of a store: give it as s3://BUCKET/PREFIX")
+        if url is not None:
+            STORES.known(url.partition("://")[0])
         return url
 
 

@@ -67,7 +67,7 @@ from tidemill.storage.remote_files import ExactRanges
 from tidemill.storage.source_files import SourceFiles
 from tidemill.storage.store_folder import StoreFolder
 from tidemill.storage.stored_files import StoredFiles
-from tidemill.storage.stores import STORES, ObjectFile, open_store
+from tidemill.storage.stores import ObjectFile, open_store
 from tidemill.storage.workspace import Workspace
 
 __all__ = [
@@ -75,7 +75,6 @@ __all__ = [
     "LEARNT_IDS",
     "MANIFEST",
     "SET_NOTE",
-    "STORES",
     "BlockWriter",
     "Cutter",
     "ExactRanges",

@@ -1,4 +1,4 @@
-"""The one place that knows stores by name, and how an object is read as a file."""
+"""The store at an address, and how an object of it is read as a file."""
 
 from __future__ import annotations
 
@@ -6,26 +6,15 @@ import io
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from tidemill.addresses import Implementations
 from tidemill.contracts import ObjectReader, Store
 from tidemill.errors import IntegrityError
 from tidemill.storage.lost_objects import made_anew
+from tidemill.store_schemes import STORES
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["STORES", "ObjectFile", "open_store"]
-
-STORES: Implementations[type[Store]] = Implementations(
-    {
-        "file": "tidemill.storage.posix:PosixStore",
-        "s3": "tidemill.storage.object_store:ObjectStore",
-    },
-    port=Store,
-    group="tidemill.stores",
-    setting="storage.url",
-)
-"""By the scheme of their addresses: made with the whole address."""
+__all__ = ["ObjectFile", "open_store"]
 
 
 def open_store(address: str) -> Store:
