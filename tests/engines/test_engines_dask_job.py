@@ -220,6 +220,7 @@ DENSE = ["reduction.impute=mean", "reduction.encode=one_hot", "reduction.scale=s
 SPREAD = {
     "averaged": ["training.learner=sgd", "training.params={max_epochs: 3}", *DENSE],
     "distributed": [],
+    "merged": ["training.learner=linear", "training.params={}", *DENSE],
     "shard_ensemble": [],
 }
 """Settings for each strategy that uses the workers."""
