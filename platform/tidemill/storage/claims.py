@@ -75,7 +75,8 @@ def find_leftovers(address: str, owners: Collection[str], needed: Collection[str
     -----
     Memory: 200 bytes an object.
     """
-    given_up, kept = [], []
+    given_up: list[str] = []
+    kept: list[str] = []
     for owner, hashes in claims_of(address).items():
         for sha256 in hashes:
             here = given_up if owner in owners and sha256 not in needed else kept
