@@ -12,7 +12,7 @@ import pytest
 from tidemill.config import read_params
 from tidemill.errors import ConfigError, IntegrityError, StorageFailed, UsageError
 from tidemill.settings import load_settings
-from tidemill.storage import StoreFolder, Workspace, open_store, publish
+from tidemill.storage import Receipts, StoreFolder, Workspace, open_store, publish
 from tidemill.storage.nearby import brought, found_nearby, read_nearby
 
 OBJECTS = {"a.parquet": b"one", "below/b.parquet": b"two"}
@@ -245,6 +245,19 @@ class TestCopies:
         buffer = bytearray(3)
         read_nearby(address, key, sha256, 4, buffer)
         assert buffer == b"456"
+
+    def test_a_copy_nearby_finishes_no_work(self, address):
+        """Where the store has lost the object, others cannot read it: it is made again."""
+        receipts = Receipts(StoreFolder(address, "work/one/shard", "one"))
+        for content in (b"as it was", b"made again"):
+            with receipts.store.replace("work/one/shard/a") as file:
+                file.write(content)
+            receipts.finish("a", {"rows": 3}, receipts.held("a"))
+            assert receipts.done("a") == {"rows": 3}
+            receipts.store.discard("work/one/shard/a")
+            assert found_nearby(digest(content))
+            assert receipts.done("a") is None
+            assert "`tidemill data gc`" in receipts.made_anew("parts")[0]
 
     def test_a_folder_that_cannot_be_made_is_told_by_its_setting(
         self, address, tmp_path, monkeypatch

@@ -143,5 +143,9 @@ class Receipts:
             return self._kept[name].is_whole(self.store, sha256)
         if not self.folder.apart:
             return self.store.sha256(self.folder.key(name)) == sha256
-        brought(self.folder.store, self.folder.key(name), sha256)  # it will be read here
+        key = self.folder.key(name)
+        if self.store.size(key) is None:
+            # A copy nearby tells nothing of that: others would not find it, nor who publishes it.
+            return False
+        brought(self.folder.store, key, sha256)  # it will be read here
         return True
