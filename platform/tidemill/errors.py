@@ -157,6 +157,8 @@ class ColumnMissing(UsageError):
         Where the data have the name all the same and what to set then, ending in "or ".
     left_out : str
         What to do to have the data's column of that name, if it was left out of the table.
+    instead : str
+        What to do where none is meant any more.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class ColumnMissing(UsageError):
         setting: str,
         elsewhere: str = "",
         left_out: str = "",
+        instead: str = "",
     ) -> None:
         names = tuple(available)
         close = nearest(column, names)
@@ -177,7 +180,7 @@ class ColumnMissing(UsageError):
         what = "the data have and look left out" if left_out else "the data do not have"
         super().__init__(
             f"{setting} names the column {column!r}, which {what}",
-            remedy=f"{elsewhere}{hint}set {setting} to one of: {shown}",
+            remedy=f"{elsewhere}{hint}{instead or f'set {setting} to one of: {shown}'}",
             column=column,
             available=names,
             setting=setting,

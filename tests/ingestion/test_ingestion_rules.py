@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -134,7 +135,43 @@ def test_an_expectation_about_an_unknown_column_names_the_nearest() -> None:
     assert caught.value.fields["nearest"] == "fare"
     with pytest.raises(ColumnMissing, match="the data have and look left out") as dropped:
         compile_plan(suite, SCHEMA, {"fair": "take it out of dataset.drop"})
-    assert dropped.value.remedy.startswith("take it out of dataset.drop; or set expectation 1")
+    assert dropped.value.remedy.startswith("take it out of dataset.drop; or take out ")
+
+
+def mended(document: dict, remedy: str) -> dict:
+    """The suite after what a remedy says to take out of it."""
+    told = remedy.partition("; or have it drafted")[0]
+    whole, _, parts = told.partition("their names in the lists of ")
+    gone, listed = (set(map(int, re.findall(r"\d+", text))) for text in (whole, parts))
+    kept = []
+    for number, each in enumerate(document["expectations"], start=1):
+        kwargs = dict(each["kwargs"])
+        if number in listed:
+            kwargs["column_set"] = [name for name in kwargs["column_set"] if name in SCHEMA]
+        if number not in gone:
+            kept.append({**each, "kwargs": kwargs})
+    return {**document, "expectations": kept}
+
+
+def test_what_a_lost_column_is_named_by_can_be_taken_out() -> None:
+    """The remedy tells all of it at once, also what Great Expectations answers from the names."""
+    given = {
+        "expect_table_columns_to_match_set": {"column_set": ["late", "fare", "tolls", "tip"]},
+        "expect_column_values_to_be_of_type": {"column": "tolls", "type_": "float32"},
+        "expect_column_values_to_be_between": {"column": "fare", "min_value": 0},
+        "expect_column_values_to_not_be_null": {"column": "tolls"},
+        "expect_column_values_to_be_in_set": {"column": "tip", "value_set": [1]},
+    }
+    document = {"expectations": [{"type": kind, "kwargs": k} for kind, k in given.items()]}
+    with pytest.raises(ColumnMissing, match="'tolls', which the data do not have") as caught:
+        compile_plan(read_suite(document), SCHEMA)
+    assert "suite draft --force" in caught.value.remedy
+    rest = mended(document, caught.value.remedy)
+    assert compile_plan(read_suite(rest), SCHEMA).rules
+    assert [each["kwargs"] for each in rest["expectations"]] == [
+        {"column_set": ["late", "fare"]},
+        {"column": "fare", "min_value": 0},
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"expectations": []}', '{"expectations": [1]}'])

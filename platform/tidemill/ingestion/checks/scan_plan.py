@@ -114,7 +114,7 @@ def compile_plan(
     for expectation in suite.expectations:
         if expectation.type in _SCHEMA:
             continue
-        expectation.require_columns_of(schema, left_out)
+        suite.require_columns(expectation, schema, left_out)
         condition = condition_query(expectation)
         if expectation.type in _UNIQUE:
             ignore = expectation.kwargs.get("ignore_row_if", "all_values_are_missing")

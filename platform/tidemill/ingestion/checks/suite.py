@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from tidemill.errors import ColumnMissing, IntegrityError, StorageFailed, SuiteInvalid, nearest
+from tidemill.errors import (
+    ColumnMissing,
+    IntegrityError,
+    StorageFailed,
+    SuiteInvalid,
+    first_few,
+    nearest,
+)
 from tidemill.schema import TableSchema
 from tidemill.storage import is_left, read_json
 
@@ -47,25 +54,14 @@ class Expectation:
         return (*found, *self.kwargs.get("column_list", ()))
 
     @property
+    def lists(self) -> tuple[str, ...]:
+        """The columns that it names in a list of them."""
+        return (*self.kwargs.get("column_list", ()), *self.kwargs.get("column_set", ()))
+
+    @property
     def reports_only(self) -> bool:
         """Whether ``meta: {"tidemill": "report"}`` keeps it from deciding rows."""
         return self.meta.get("tidemill") == "report"
-
-    def require_columns_of(self, schema: TableSchema, left_out: Mapping[str, str]) -> None:
-        """Refuse a column that the schema lacks; ``left_out`` has what brings others into it.
-
-        Raises
-        ------
-        ColumnMissing
-        """
-        for column in self.columns:
-            if column not in schema:
-                raise ColumnMissing(
-                    column=str(column),
-                    available=schema.names,
-                    setting=f"expectation {self.index + 1} of the suite ({self.type})",
-                    left_out=left_out.get(str(column), ""),
-                )
 
     def __str__(self) -> str:
         return f"{self.type}({', '.join(self.columns)})" if self.columns else self.type
@@ -78,6 +74,49 @@ class Suite:
     name: str
     expectations: tuple[Expectation, ...]
     document: dict[str, Any]
+
+    def require_columns(
+        self, of: Expectation, schema: TableSchema, left_out: Mapping[str, str]
+    ) -> None:
+        """Refuse a column that the schema lacks; ``left_out`` has what brings others into it.
+
+        Raises
+        ------
+        ColumnMissing
+            With all that the suite says of such columns, and how to have one without.
+        """
+        for column in of.columns:
+            if column not in schema:
+                raise ColumnMissing(
+                    column=str(column),
+                    available=schema.names,
+                    setting=f"expectation {of.index + 1} of the suite ({of.type})",
+                    left_out=left_out.get(str(column), ""),
+                    instead=self._without_others(schema),
+                )
+
+    def _without_others(self, schema: TableSchema) -> str:
+        """What to take out of the suite, that it names columns of the schema alone."""
+        lacking = [
+            each
+            for each in self.expectations
+            if any(name not in schema for name in (*each.columns, *each.lists))
+        ]
+        said = [
+            *_numbered("", [each for each in lacking if not each.lists]),
+            *_numbered("their names in the lists of ", [each for each in lacking if each.lists]),
+        ]
+        return (
+            f"take out of the suite what names columns that are not there: {', and '.join(said)}; "
+            "or have it drafted anew, without what you wrote: tidemill suite draft --force"
+        )
+
+
+def _numbered(before: str, expectations: Sequence[Expectation]) -> tuple[str, ...]:
+    if not expectations:
+        return ()
+    numbers = first_few((str(each.index + 1) for each in expectations), 20)
+    return (f"{before}expectation{'s' * (len(expectations) > 1)} {numbers}",)
 
 
 def load_suite(path: Path) -> Suite:
