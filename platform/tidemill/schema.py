@@ -240,6 +240,12 @@ class TableSchema:
         return tuple(c for c in self.columns if c.purpose in (Purpose.FEATURE, Purpose.TIME))
 
     @property
+    def segmentable(self) -> tuple[str, ...]:
+        """Names of the features whose values are words or truths: each makes a segment of rows."""
+        words = (ColumnType.CATEGORICAL, ColumnType.BOOLEAN)
+        return tuple(c.name for c in self.features if c.type in words)
+
+    @property
     def target(self) -> Column:
         """The column to predict."""
         return next(c for c in self.columns if c.purpose is Purpose.TARGET)

@@ -185,9 +185,19 @@ CASES = {
         setting("sharding.by=pickup_zon"), 2, "ColumnMissing",
         ("sharding.by",), "'pickup_zone'", asked("pickup_zon", "sharding.by", "pickup_zone"),
     ),
+    "a segment that is no column": Case(
+        setting("monitoring.window.segments=[product, pickup_zon]"), 2, "ColumnMissing",
+        ("monitoring.window.segments",), "'pickup_zone'",
+        {"column": "pickup_zon", "nearest": "pickup_zone"},
+    ),
+    "a segment that is no category": Case(
+        setting("monitoring.window.segments=[distance_km]"), 2, "ConfigError",
+        ("monitoring.window.segments", "which is numeric"), "dataset.types: {distance_km: categor",
+        {"column": "distance_km"},
+    ),
     "a suite for a column that was dropped": Case(
         setting("dataset.drop=[passengers]"), 2, "ColumnMissing",
-        ("of the suite", "'passengers'"), "one of", {"column": "passengers"},
+        ("of the suite", "'passengers'"), "or have it drafted anew", {"column": "passengers"},
     ),
     "wrong type": Case(
         text("trials: 2", "trials: many"), 2, "ConfigError",

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
+from tidemill.config import set_params
 from tidemill.errors import ModelUntrusted, SchemaMismatch
 from tidemill.learning import predict_scores
 from tidemill.tracking import Registry, Tracker, roll_back
@@ -288,6 +289,18 @@ def test_mlflow_s_note_beside_the_champion(workspace, start_monitor):
     with start_monitor(workspace) as monitor:
         (note,) = monitor.get("/v1/status").json()["champion"]["notes"]
         assert note.startswith("registered_model_meta lies beside the files of rides version 1")
+
+
+def test_a_segment_that_the_champion_has_not_is_said(workspace, start_monitor):
+    """Of a column that is missing, or no category: it serves, and status names both."""
+    path = workspace / "params.yaml"
+    asked = "monitoring.window.segments=[pickup_zone, zone, distance_km]"
+    path.write_text(set_params(path.read_text(), [asked]))
+    with start_monitor(workspace) as monitor:
+        champion = monitor.get("/v1/status").json()["champion"]
+        (note,) = champion["notes"]
+        assert note.startswith("monitoring.window.segments: 2 of 3 are not followed, as version 1 ")
+        assert "zone, distance_km; it has: pickup_zone, " in note
 
 
 def test_a_model_that_cannot_predict_does_not_serve(workspace, start_monitor, monkeypatch, rides):

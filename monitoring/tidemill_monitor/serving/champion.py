@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,13 @@ import pyarrow as pa
 import structlog
 
 from tidemill.config import Params
-from tidemill.errors import ModelMissing, ModelUntrusted, ServiceUnavailable, TidemillError
+from tidemill.errors import (
+    ModelMissing,
+    ModelUntrusted,
+    ServiceUnavailable,
+    TidemillError,
+    first_few,
+)
 from tidemill.learning import predict_scores
 from tidemill.schema import TableSchema, Task
 from tidemill.storage import read_json
@@ -57,7 +63,8 @@ class Champion:
     reference : Reference or None
         None for a version that was registered without one.
     notes : tuple of str
-        What lies beside its files, is not used, and can be deleted.
+        What lies beside its files, is not used, and can be deleted; segments that are asked for
+        and that it has no categories of.
     """
 
     name: str
@@ -109,6 +116,7 @@ class ChampionHolder:
         self, settings: MonitorSettings, params: Params, clock: Callable[[], dt.datetime]
     ) -> None:
         self._settings, self._clock = settings, clock
+        self._segments = params.monitoring.window.segments
         self.name = params.registration.model or params.dataset.name
         self._tracker = Tracker(
             settings.tracking_uri, params.registration.experiment or params.dataset.name
@@ -234,7 +242,7 @@ class ChampionHolder:
             learner=loaded.pipeline[-1],
             shape=Shape(schema, self._bounds),
             reference=reference,
-            notes=loaded.notes,
+            notes=(*loaded.notes, *_unfollowed(self._segments, schema, found.version)),
         )
         _try_out(champion)
         return champion
@@ -261,6 +269,18 @@ class ChampionHolder:
                 "with tidemill run",
                 version=version,
             ) from exc
+
+
+def _unfollowed(segments: Sequence[str], schema: TableSchema, version: int) -> tuple[str, ...]:
+    """What is asked for of segments and cannot be had of a version."""
+    without = [name for name in segments if name not in schema.segmentable]
+    if not without:
+        return ()
+    return (
+        f"monitoring.window.segments: {len(without)} of {len(segments)} are not followed, as "
+        f"version {version} learnt from no categorical column of that name: "
+        f"{first_few(without, 20)}; it has: {first_few(schema.segmentable, 20) or 'none'}",
+    )
 
 
 def _try_out(champion: Champion) -> None:

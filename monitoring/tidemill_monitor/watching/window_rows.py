@@ -18,7 +18,7 @@ from tidemill.drift import Reference, feature_schema, output_schema
 from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import WindowKey, WindowPart
 from tidemill.profiling import CategoryProfile, Profile, categories_of
-from tidemill.schema import ColumnType, TableSchema
+from tidemill.schema import TableSchema
 from tidemill.spelling import as_known
 
 __all__ = ["FoldPlan", "bounds_of", "fold_events", "sequences_of", "slices_of"]
@@ -58,10 +58,10 @@ class FoldPlan:
         segments = {}
         if window.segments:
             known = reference.merged().columns
-            names = {c.name for c in reference.schema.features if c.type in _SEGMENT_TYPES}
+            followed = reference.schema.segmentable  # of the others the champion's notes tell
             for name in window.segments:
                 profile = known.get(name)
-                if name in names and isinstance(profile, CategoryProfile):
+                if name in followed and isinstance(profile, CategoryProfile):
                     segments[name] = _most_frequent(profile, window.max_segments)
         return cls(
             version,
@@ -80,9 +80,6 @@ class FoldPlan:
                 parts = [as_known(part, known) for part in rows[field.name].chunks]
                 rows = rows.set_column(place, field, pa.chunked_array(parts, field.type))
         return rows
-
-
-_SEGMENT_TYPES = (ColumnType.CATEGORICAL, ColumnType.BOOLEAN)
 
 
 def sequences_of(table: pa.Table, window: WindowConfig) -> Integers:

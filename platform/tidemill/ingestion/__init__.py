@@ -18,6 +18,7 @@ from tidemill.ingestion.first_look.prospects import (
 from tidemill.ingestion.first_look.suite_draft import draft_suite, drafted_columns
 from tidemill.ingestion.first_look.thinned_rows import Thinned
 from tidemill.ingestion.ingest import IngestResult, ingest, scan_job
+from tidemill.ingestion.left_out import left_out
 from tidemill.ingestion.live_rows import (
     LabelledRows,
     LiveRows,
@@ -69,6 +70,7 @@ __all__ = [
     "invalid_rows",
     "is_noted",
     "leaks",
+    "left_out",
     "list_source",
     "live_dataset",
     "live_rows",

@@ -22,6 +22,7 @@ from tidemill.stages import (
     run_shard,
     run_train,
     run_tune,
+    segments_stand,
     shard_warnings,
 )
 from tidemill.versioning import COMMAND, Out, StageSpec
@@ -32,7 +33,11 @@ __all__ = ["STAGES", "find_stage", "stage_specs"]
 STAGES: tuple[Stage[Params], ...] = (
     Stage(
         name="look",
-        run=lambda context, p: run_look(context, dataset=p.dataset),
+        # What the monitor cannot follow is refused; what is left does not depend on it.
+        run=lambda context, p: run_look(
+            context, dataset=p.dataset, segments=p.monitoring.window.segments
+        ),
+        stands=lambda context, p: segments_stand(context.workspace, p.monitoring.window.segments),
         deps=(),
         outs=(Out("data/source.json"), Out("data/schema.json")),
         params=("dataset",),

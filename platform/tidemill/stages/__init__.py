@@ -3,7 +3,7 @@
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.evaluate import run_evaluate
 from tidemill.stages.ingest import run_ingest
-from tidemill.stages.look import run_look
+from tidemill.stages.look import run_look, segments_stand
 from tidemill.stages.meter import Meter
 from tidemill.stages.own import code_files, code_reachable, own_record, run_own
 from tidemill.stages.reduce import run_reduce
@@ -37,6 +37,7 @@ __all__ = [
     "run_train",
     "run_tune",
     "score_files",
+    "segments_stand",
     "shard_warnings",
     "summarise",
 ]

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tidemill.config import DatasetConfig
-from tidemill.ingestion import list_source, named_by, of_files, positive_class
-from tidemill.schema import TableSchema
+from tidemill.errors import ColumnMissing, ConfigError, first_few
+from tidemill.ingestion import left_out, list_source, named_by, of_files, positive_class
+from tidemill.schema import Purpose, TableSchema
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.last_look import LastLook, look_on
-from tidemill.storage import SourceFiles, Workspace, write_hashed
+from tidemill.storage import SourceFiles, Workspace, is_left, read_output, write_hashed
 
-__all__ = ["run_look"]
+__all__ = ["run_look", "segments_stand"]
 
 
-def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
+def run_look(
+    context: StageContext, *, dataset: DatasetConfig, segments: Sequence[str] = ()
+) -> StageResult:
     """Leave data/source.json and data/schema.json.
 
     Files that are what they were at the last look are not hashed again. Where the first rows of all
     files have the columns of the last look, edges of histograms stay as they are.
 
     Memory: the ``dataset.look_rows`` rows of the sample.
+
+    Raises
+    ------
+    ColumnMissing, ConfigError
+        If one of ``segments`` (``monitoring.window.segments``) is no feature with categories: the
+        monitor would not follow it. Nothing is written then.
     """
     workspace = context.workspace
     look = _looked(context, dataset)
     listing, found, positive = look.listing, look.result, look.positive
     schema = _complete(found.schema, dataset)
+    for name in segments:
+        _require_segment(name, schema, left_out(listing, dataset, schema))
     write_hashed(workspace.source_listing, listing.to_json())
     write_hashed(workspace.schema, schema.to_json())
     look.keep(workspace, dataset)
@@ -60,6 +72,35 @@ def run_look(context: StageContext, *, dataset: DatasetConfig) -> StageResult:
         + tuple(f"{column}: {note}" for column, note in found.notes.items())
         + found.layout
         + _said_of_age(look.looked_at, len(listing.splits)),
+    )
+
+
+def segments_stand(workspace: Workspace, segments: Sequence[str]) -> bool:
+    """Whether the last look's features have all of them, as far as it is known."""
+    if not segments or not is_left(workspace.schema):
+        return True
+    return set(segments) <= set(read_output(workspace.schema, TableSchema.from_json).segmentable)
+
+
+def _require_segment(name: str, schema: TableSchema, left: Mapping[str, str]) -> None:
+    if name in schema.segmentable:
+        return
+    setting = "monitoring.window.segments"
+    if name not in schema:
+        raise ColumnMissing(
+            column=name,
+            available=schema.segmentable,
+            setting=setting,
+            left_out=left.get(name, ""),
+        )
+    column = schema[name]
+    what = column.type if column.purpose is Purpose.FEATURE else f"the {column.purpose}"
+    raise ConfigError(
+        f"{setting} names the column {name!r}, which is {what}: segments are of categories",
+        remedy=f"set {setting} to some of: {first_few(schema.segmentable, 20)}"
+        + (f"; or set dataset.types: {{{name}: categorical}}" * (what == column.type)),
+        column=name,
+        setting=setting,
     )
 
 
