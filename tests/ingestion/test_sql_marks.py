@@ -255,6 +255,32 @@ def test_who_sees_some_rows_has_no_mark(postgres_base):
     assert read(source, split) == list(range(21, 41))
 
 
+@pytest.mark.slow
+def test_a_standby_is_read_and_has_no_mark(postgres, postgres_base):
+    """Rows have the names that they have at the server it follows, and follow it."""
+    numbered(postgres_base, 250)
+    with postgres.standby() as follower:
+        name = postgres_base.url.rpartition("/")[2]
+        url = follower.url(name).replace("tide:tide@", "tide@")
+        there = Database(url, postgres_base.root)
+        _, here = postgres_base.splits("t")
+        source, splits = there.splits("t")
+        assert all(split.mark for split in here)
+        assert [(s.etag, s.mark) for s in splits] == [(s.etag, None) for s in here]
+        assert read(source, splits[1]) == list(range(101, 201))
+        assert believed(there, here) == [False] * 3
+        alone(postgres_base, "UPDATE t SET n = 0 WHERE k = 150")
+        ((position,),) = alone(postgres_base, "SELECT pg_current_wal_lsn()::text")
+        behind = f"SELECT pg_last_wal_replay_lsn() < '{position}'::pg_lsn"
+        ends = time.monotonic() + 60
+        while alone(there, behind) == [(True,)]:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        source, after = there.splits("t", splits)
+        assert [a.etag == b.etag for a, b in zip(after, splits, strict=True)] == [True, False, True]
+        assert read(source, after[1]) == [*range(101, 150), 0, *range(151, 201)]
+
+
 def test_a_query_has_no_mark(postgres_base):
     """It may read whatever it likes."""
     plain(postgres_base)

@@ -32,10 +32,12 @@ class PostgresServer:
     Parameters
     ----------
     port : int
+    data : Path
+        Its folder; those beside it are its standbys'.
     """
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, data: Path) -> None:
+        self.port, self.data = port, data
 
     def url(self, database: str) -> str:
         """The address of a database, for SQLAlchemy."""
@@ -52,6 +54,18 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
+    @contextmanager
+    def standby(self) -> Iterator[PostgresServer]:
+        """Another server that follows this one and is read from, as long as the block lasts."""
+        programs, data = _programs(), self.data.with_name(f"standby-{uuid.uuid4().hex}")
+        options = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "tide", "-c", "fast", "-R"]
+        # Links to some of the programs may lie elsewhere than they do.
+        copier = (programs / "initdb").resolve().with_name("pg_basebackup")
+        base = [str(copier), "-D", str(data), *options]
+        _run([*_rights(), *base], self.data.parent)
+        with _started(programs, data) as server:
+            yield server
+
 
 def find_postgres() -> Path | None:
     """The folder of initdb and pg_ctl, or None."""
@@ -66,46 +80,44 @@ def postgres_server() -> Iterator[PostgresServer]:
 
     Run as root, the server gets the rights of nobody: it refuses to be root.
     """
-    programs = find_postgres()
-    if programs is None:
-        raise FileNotFoundError("initdb")
+    programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="tidemill-postgres-"))
-    prefix: list[str] = []
-    if os.geteuid() == 0:
-        prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    if rights := _rights():
         shutil.chown(folder, "nobody", "nogroup")
+    data = folder / "data"
+    options = ["-U", "tide", "-A", "trust", "-N", "-E", "UTF8"]
     try:
-        with _running(programs, folder, prefix) as server:
+        _run([*rights, str(programs / "initdb"), "-D", str(data), *options], folder)
+        with _started(programs, data) as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _programs() -> Path:
+    programs = find_postgres()
+    if programs is None:
+        raise FileNotFoundError("initdb")
+    return programs
+
+
+def _rights() -> list[str]:
+    """What a command of the server's begins with: run as root it is nobody."""
+    if os.geteuid():
+        return []
+    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+
+
 @contextmanager
-def _running(programs: Path, folder: Path, prefix: list[str]) -> Iterator[PostgresServer]:
-    data, (port,) = folder / "data", free_ports(1)
-    _run(
-        [
-            *prefix,
-            str(programs / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            "tide",
-            "-A",
-            "trust",
-            "-N",
-            "-E",
-            "UTF8",
-        ],
-        folder,
-    )
+def _started(programs: Path, data: Path) -> Iterator[PostgresServer]:
+    """A server of a folder that is there."""
+    folder, (port,) = data.parent, free_ports(1)
     options = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in _SETTINGS.items())
-    control = [*prefix, str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", "60"]
-    start = ["-l", str(folder / "log"), "-o", f"-p {port} {options}", "start"]
+    control = [*_rights(), str(programs / "pg_ctl"), "-D", str(data), "-w", "-t", "60"]
+    start = ["-l", f"{data}.log", "-o", f"-p {port} {options}", "start"]
     _run([*control, *start], folder)
     try:
-        yield PostgresServer(port)
+        yield PostgresServer(port, data)
     finally:
         _run([*control, "-m", "immediate", "stop"], folder)
 
@@ -122,8 +134,8 @@ def _run(command: list[str], folder: Path) -> None:
         text=True,
     )
     if done.returncode:
-        log = folder / "log"
-        raise RuntimeError(done.stdout + (log.read_text() if log.exists() else ""))
+        logs = (log.read_text() for log in sorted(folder.glob("*.log")))
+        raise RuntimeError("".join((done.stdout, *logs)))
 
 
 @pytest.fixture(scope="session")
