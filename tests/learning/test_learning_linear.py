@@ -100,6 +100,41 @@ def test_columns_of_any_unit_and_copies_of_each_other_do_not_matter(task):
     assert found <= best * (1 + 1e-6)
 
 
+UNITS = [1e-40, 1e-30, 1e-20, 1e-12, 1e-9, 1e-4, 1e9, 1e30]
+
+
+@pytest.mark.parametrize(
+    ("wide", "alpha", "units"),
+    [
+        (False, None, UNITS),
+        (False, 0.1, UNITS),
+        pytest.param(True, 0.1, [1e-30, 1e-9, 1e30], marks=pytest.mark.slow),
+    ],
+    ids=["newton", "newton, much alpha", "lbfgs"],
+)
+@pytest.mark.parametrize("task", list(Task), ids=str)
+def test_a_column_of_any_unit_leaves_the_others_their_weights(task, wide, alpha, units):
+    """One that is tiny or huge beside plain ones: scikit-learn's optimum, and no warning."""
+    rows = 300 if wide else 2000
+    more = (290 if task is Task.MULTICLASS else 710) if wide else 0
+    X, y = learning_data(task, rows, seed=5)
+    noise = np.random.default_rng(3).normal(size=(rows, more)).astype(np.float32)
+    X = np.concatenate([X[:, :4], noise], axis=1)
+    given = {} if alpha is None else {"alpha": alpha}
+    alpha = 1 / rows if alpha is None else alpha
+    for unit in units:
+        table = X.copy()
+        table[:, 2] = X[:, 2].astype(np.float64) * unit
+        ours = linear(ArrayBlocks(table, y), task, given)
+        near = X.astype(np.float64)  # beyond these nothing of the optimum depends on the unit
+        near[:, 2] *= np.clip(unit, 1e-6, 1e6)
+        theirs = stated(task, rows, alpha, 0.0).fit(near, y)
+        best = objective(theirs, near, y, task, alpha, 0.0)
+        found = objective(ours.estimator, table, y, task, alpha, 0.0)
+        assert found == pytest.approx(best, rel=1e-6), unit
+        assert not ours.warnings
+
+
 def test_many_weights_come_to_the_optimum_by_lbfgs():
     """Where a Hessian would cost too much, more passes lead to the same."""
     X, y = learning_data(Task.BINARY, 400, seed=5)

@@ -102,11 +102,12 @@ class Standardised:
     y_scale: float = 1.0
 
     @classmethod
-    def by(cls, found: Deviations) -> Standardised:
-        """By the mean and standard deviation of all rows."""
+    def by(cls, found: Deviations, *, least: float = 0.0) -> Standardised:
+        """By the mean and standard deviation of all rows; columns by ``least`` at least."""
         standard = found.standard
         target = (0.0, 1.0) if len(found.counts) else (found.mean[-1], standard[-1])
-        return cls(found.mean[:-1], standard[:-1], *map(float, target))
+        scale = np.maximum(standard[:-1], least)
+        return cls(found.mean[:-1], scale, *map(float, target))
 
     def design(self, X: FloatMatrix) -> Floats:
         """The rows so, with a column of ones; (rows, n_features + 1)."""

@@ -127,7 +127,11 @@ class _Passes:
         found: Deviations = self._summed(job.train, partial(deviations_of, n_classes=classes))
         if job.classes:
             checked(TargetSummary(tuple(found.counts.tolist())), job.classes)
-        self._counts, self.at = found.counts, Standardised.by(found)
+        given, ratio = job.params["alpha"], job.number("l1_ratio")
+        alpha = 1.0 / sum(job.train.rows) if given is None else float(given)
+        self._l1, self._l2 = alpha * ratio, alpha * (1.0 - ratio)
+        # A column of a tiny unit costs l2 / scale^2: beside 1e18 others would look like nothing.
+        self._counts, self.at = found.counts, Standardised.by(found, least=self._l2**0.5)
         self.shape = (classes if classes > 2 else 1, len(job.train.names) + 1)
         self._weights = None
         if job.balanced:
@@ -186,13 +190,9 @@ class _Passes:
 
     def _penalty(self) -> Penalty:
         """Of the weights as they are for columns where the arithmetic has them."""
-        job = self._job
-        given = job.params["alpha"]
-        alpha = 1.0 / sum(job.train.rows) if given is None else float(given)
-        ratio = job.number("l1_ratio")
         free = np.append(1.0 / self.at.scale, 0.0)  # the intercept is
         each = np.tile(free, self.shape[0])
-        return Penalty(alpha * ratio / self.at.y_scale * each, alpha * (1.0 - ratio) * each**2)
+        return Penalty(self._l1 / self.at.y_scale * each, self._l2 * each**2)
 
 
 def _is_newtons(n_features: int, n_outputs: int) -> bool:
