@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -272,6 +272,62 @@ def test_whatever_a_stranger_says_the_others_meet(said):
             addresses, link = attend(meeting.place, 0)
             link.close()
             assert len(addresses) == 1
+
+
+@pytest.mark.parametrize("strangers", [20, 200])
+def test_silent_strangers_keep_no_rank_waiting(strangers):
+    """Fewer than the meeting hears at once, or more; it counts those that it let go."""
+    with Meeting(2, "127.0.0.1") as meeting, ThreadPoolExecutor() as pool, ExitStack() as held:
+        place = meeting.place
+        for _ in range(strangers):
+            held.enter_context(socket.create_connection((place.host, place.port)))
+        began = time.monotonic()
+        met = list(pool.map(lambda rank: attend(place, rank), range(2)))
+        assert time.monotonic() < began + 5  # of which one stranger alone would take as many
+        for addresses, link in met:
+            held.enter_context(link)
+            assert len(addresses) == 2
+        assert (meeting.refused, meeting.silent) == (0, max(0, strangers - 128))
+
+
+def test_a_rank_that_is_not_heard_comes_again():
+    """What listened has closed the first link without a word, as where too many came."""
+    with free_port() as listener, ThreadPoolExecutor() as pool:
+        listener.listen()
+        place = MeetingPlace("127.0.0.1", listener.getsockname()[1], "word", 30)
+        met = pool.submit(attend, place, 0)
+        listener.accept()[0].close()
+        link = listener.accept()[0]
+        with link:
+            assert link.recv(200).split()[:2] == [b"word", b"0"]
+            link.sendall(b'[["127.0.0.1", 7]]\n')
+            addresses, ours = met.result()
+            ours.close()
+            assert addresses == [("127.0.0.1", 7)]
+
+
+class Crowded(LocalEngine):
+    """Its workers reach nobody; others do, and say something else or nothing."""
+
+    def stream(self, function, items, **_):
+        place = function.keywords["place"]
+        with socket.create_connection((place.host, place.port)) as link:
+            link.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert link.recv(99) == b"null\n"
+        with socket.create_connection((place.host, place.port)) as link:
+            link.shutdown(socket.SHUT_WR)
+            assert link.recv(99) in (b"", b"null\n")
+        yield from enumerate([None for _ in items])
+
+
+def test_where_ranks_do_not_meet_strangers_are_counted():
+    """With the address of the last, and what can be done about it."""
+    with pytest.raises(
+        ServiceUnavailable, match=r"something else \(1\) or nothing \(1\)"
+    ) as caught:
+        together(Crowded(2))
+    assert "from 127.0.0.1" in str(caught.value)
+    assert "12400 to 12499" in caught.value.remedy
 
 
 def test_a_connection_from_an_address_that_is_no_ranks_is_refused():

@@ -15,7 +15,7 @@ from typing import Any
 
 from tidemill.contracts import Blocks, Fit, FitJob, TargetSummary
 from tidemill.errors import ServiceUnavailable, UsageError, WorkerLost
-from tidemill.learning.meeting import MEETING_SECONDS, Meeting, MeetingPlace
+from tidemill.learning.meeting import MEETING_SECONDS, PORTS, Meeting, MeetingPlace
 from tidemill.learning.rank import ENDED, RankJob
 from tidemill.learning.targets import known_target
 
@@ -93,18 +93,33 @@ def fit_together(
     if errors:  # of the others some may say no more than that this one has gone
         raise next((error for error in errors if isinstance(error, WorkerLost)), errors[0])
     if meeting.arrived < ranks:
-        raise ServiceUnavailable(
-            f"{meeting.arrived} of {ranks} ranks met at {engine.host}:{meeting.place.port}",
-            remedy=f"give the engine {ranks} workers that are free at once and reach that "
-            "address, or set training.ranks to fewer; then run the same again",
-            ranks=ranks,
-            arrived=meeting.arrived,
-        )
+        raise _not_met(meeting, ranks)
     raise WorkerLost(
         f"one of {ranks} ranks was lost during the training, and all of them have ended",
         remedy="run the same command again: the training begins anew; if it happens again, "
         "its worker may have too little memory: raise training.ranks",
         label=_LABEL,
+    )
+
+
+def _not_met(meeting: Meeting, ranks: int) -> ServiceUnavailable:
+    address = f"{meeting.place.host}:{meeting.place.port}"
+    others, remedy = "", ""
+    if strangers := meeting.refused + meeting.silent:
+        others = (
+            f"; {strangers} other connections said something else ({meeting.refused}) or nothing "
+            f"({meeting.silent}), the last from {meeting.stranger}"
+        )
+        remedy = f"end what connects there from {meeting.stranger}, or let none but the workers "
+        remedy += f"reach the ports {PORTS[0]} to {PORTS[-1]}; "
+    return ServiceUnavailable(
+        f"{meeting.arrived} of {ranks} ranks met at {address}{others}",
+        remedy=f"{remedy}give the engine {ranks} workers that are free at once and reach that "
+        "address, or set training.ranks to fewer; then run the same again",
+        ranks=ranks,
+        arrived=meeting.arrived,
+        refused=meeting.refused,
+        silent=meeting.silent,
     )
 
 

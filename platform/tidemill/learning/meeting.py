@@ -40,7 +40,12 @@ BEAT_SECONDS = 5.0
 """How often a rank says that it is there."""
 
 _HELLO_SECONDS = 5.0
+_PAUSE_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
+_MOST_CALLERS = 128
+"""So many may be about to say who they are; one more, and the first of them is let go."""
+_OVER = b"null\n"
+"""Told instead of addresses: that nothing will come of it."""
 _LONGEST_HELLO = 200
 _LONGEST_BEAT = 4096
 
@@ -72,6 +77,8 @@ class Meeting:
     is over for all when one of them leaves or is silent, and when the last one does
     not come in time. Who comes later, or without the word, is refused.
 
+    All who connect are heard beside each other, so that one who says nothing keeps nobody waiting.
+
     Parameters
     ----------
     ranks : int
@@ -87,6 +94,10 @@ class Meeting:
     place : MeetingPlace
     arrived : int
         Ranks that came.
+    refused, silent : int
+        Connections of others: which said something else, and which said nothing in time.
+    stranger : str
+        The address of the last of these.
 
     Raises
     ------
@@ -95,7 +106,7 @@ class Meeting:
 
     Notes
     -----
-    Memory: a socket a rank.
+    Memory: a socket a rank, and 128 at most of others.
     """
 
     def __init__(
@@ -108,11 +119,14 @@ class Meeting:
     ) -> None:
         self._ranks, self._seconds, self._silence_seconds = ranks, seconds, silence_seconds
         self._listener = _bound(host)
-        self._listener.listen(ranks)
+        self._listener.listen(ranks + _MOST_CALLERS)
+        self._listener.setblocking(False)
         port = int(self._listener.getsockname()[1])
         self.place = MeetingPlace(host, port, secrets.token_hex(16), seconds)
         self._links: dict[int, tuple[socket.socket, int]] = {}
         self._heard: dict[socket.socket, float] = {}
+        self._callers: dict[socket.socket, _Caller] = {}
+        self.refused, self.silent, self.stranger = 0, 0, ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._host, name="meeting", daemon=True)
 
@@ -140,13 +154,16 @@ class Meeting:
             try:
                 while not self._over.is_set() and not self._is_late():
                     for key, _ in selector.select(_LOOK_SECONDS):
-                        if key.fileobj is self._listener:
-                            self._greet(selector)
-                        elif not self._hear(key.fileobj):  # type: ignore[arg-type]
+                        link: socket.socket = key.fileobj  # type: ignore[assignment]
+                        if link is self._listener:
+                            self._accept(selector)
+                        elif link in self._callers:
+                            self._greet(link, selector)
+                        elif link in self._heard and not self._hear(link):
                             return
+                    self._let_go(selector)
             finally:
-                for link, _ in self._links.values():
-                    link.close()
+                self._part()
 
     def _is_late(self) -> bool:
         """Whether the last rank has not come in time, or one that came is silent."""
@@ -155,23 +172,54 @@ class Meeting:
         limit = self._seconds if self.arrived < self._ranks else self._silence_seconds
         return time.monotonic() > min(self._heard.values()) + limit
 
-    def _greet(self, selector: selectors.BaseSelector) -> None:
+    def _accept(self, selector: selectors.BaseSelector) -> None:
         try:
-            link, _ = self._listener.accept()
+            link, (host, _) = self._listener.accept()
         except OSError:  # it has gone again
             return
+        link.setblocking(False)
+        self._callers[link] = _Caller(host, time.monotonic() + _HELLO_SECONDS)
+        selector.register(link, selectors.EVENT_READ)
+
+    def _let_go(self, selector: selectors.BaseSelector) -> None:
+        """Part with those who say nothing: for too long, or the first where too many came."""
+        now = time.monotonic()
+        while self._callers:
+            link, caller = next(iter(self._callers.items()))
+            if caller.ends > now and len(self._callers) <= _MOST_CALLERS:
+                return
+            self._dismiss(link, selector)
+
+    def _dismiss(self, link: socket.socket, selector: selectors.BaseSelector) -> None:
+        caller = self._callers.pop(link)
+        self.stranger = caller.host
+        if caller.said:
+            self.refused += 1
+        else:
+            self.silent += 1
+        selector.unregister(link)
+        link.close()
+
+    def _greet(self, link: socket.socket, selector: selectors.BaseSelector) -> None:
+        """Hear more of a hello; whoever says something else, or that of another one, is no rank."""
+        caller = self._callers[link]
         try:
-            word, *numbers = _hello(link).split()
+            if not caller.hear(link):
+                return
+            word, *numbers = caller.said.split()
             known = secrets.compare_digest(word, self.place.word.encode())
             rank, port = map(int, numbers)
         except (OSError, ValueError):
             known = False
         if not known or rank in self._links or not 0 <= rank < self._ranks:
-            link.close()
+            with suppress(OSError):
+                link.send(_OVER)
+            self._dismiss(link, selector)
             return
+        del self._callers[link]
+        link.setblocking(True)
         self._links[rank] = (link, port)
         self._heard[link] = time.monotonic()
-        selector.register(link, selectors.EVENT_READ)
         if self.arrived == self._ranks:
             selector.unregister(self._listener)
             self._listener.close()
@@ -188,6 +236,16 @@ class Meeting:
             with suppress(OSError):
                 link.sendall(told)
 
+    def _part(self) -> None:
+        """Close all links; ranks that still wait are told why, so that they do not come again."""
+        for link, _ in self._links.values():
+            if self.arrived < self._ranks:
+                with suppress(OSError):
+                    link.sendall(_OVER)
+            link.close()
+        for link in self._callers:
+            link.close()
+
     def _hear(self, link: socket.socket) -> bool:
         """Whether it is still there."""
         self._heard[link] = time.monotonic()
@@ -197,34 +255,68 @@ class Meeting:
             return False
 
 
-def _hello(link: socket.socket) -> bytes:
-    """The line that somebody says at once; whoever takes longer, or says more, is no rank."""
-    ends, said = time.monotonic() + _HELLO_SECONDS, b""
-    while not said.endswith(b"\n"):
-        link.settimeout(max(0.001, ends - time.monotonic()))
-        part = link.recv(_LONGEST_HELLO - len(said))
-        if not part:
+@dataclass
+class _Caller:
+    """Who has connected and has not said yet who it is: the line that a rank says at once."""
+
+    host: str
+    ends: float
+    said: bytes = b""
+
+    def hear(self, link: socket.socket) -> bool:
+        """Whether the line is whole.
+
+        Raises
+        ------
+        OSError, ValueError
+            If no line can come of it.
+        """
+        part = link.recv(_LONGEST_HELLO - len(self.said))
+        self.said += part
+        whole = self.said.endswith(b"\n")
+        if not whole and (not part or len(self.said) == _LONGEST_HELLO):
             raise ValueError("no line")
-        said += part
-    return said
+        return whole
 
 
 def attend(place: MeetingPlace, rank: int) -> tuple[Addresses, socket.socket] | None:
     """Say that a rank is there and wait for the others; None where the meeting is over.
 
     The link tells of the end of the meeting by its own. The port that was said is free again.
+    Where others crowd at the place it is tried again, for ``place.seconds``.
     """
+    ends = time.monotonic() + place.seconds
     with free_port() as held:
-        try:
-            link = socket.create_connection((place.host, place.port), timeout=_HELLO_SECONDS)
-            port = int(held.getsockname()[1])
-            link.sendall(f"{place.word} {rank} {port}\n".encode())
-            # Where the machine of the meeting is gone, nobody closes the link.
-            link.settimeout(place.seconds + _HELLO_SECONDS)
-            told = link.makefile("rb").readline()
-        except OSError:
-            return None
-    return ([(host, port) for host, port in json.loads(told)], link) if told else None
+        port = int(held.getsockname()[1])
+        while True:
+            try:
+                return _meet(place, f"{place.word} {rank} {port}\n".encode())
+            except ConnectionRefusedError:  # nobody listens any more
+                return None
+            except (OSError, ValueError):
+                if time.monotonic() > ends:
+                    return None
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _meet(place: MeetingPlace, hello: bytes) -> tuple[Addresses, socket.socket] | None:
+    """As :func:`attend`, tried once; OSError or ValueError where the meeting has not heard it."""
+    link = socket.create_connection((place.host, place.port), timeout=_HELLO_SECONDS)
+    try:
+        link.sendall(hello)
+        # Where the machine of the meeting is gone, nobody closes the link.
+        link.settimeout(place.seconds + _HELLO_SECONDS)
+        told = link.makefile("rb").readline()
+        if not told:
+            raise ConnectionAbortedError("closed without a word")
+        addresses = json.loads(told)
+    except BaseException:
+        link.close()
+        raise
+    if addresses is None:
+        link.close()
+        return None
+    return [(host, port) for host, port in addresses], link
 
 
 def free_port() -> socket.socket:
