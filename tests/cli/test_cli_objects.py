@@ -85,7 +85,7 @@ def test_versions_are_told_fetched_and_kept(place, data, tmp_path):
     assert told["workspaces"] == [{"workspace": place.name(), "claims": 3, "this": True}]
 
     code, told = data(place, "gc")
-    garbage = {"claims": 1, "objects": 2, "unfinished": 0}
+    garbage = {"claims": 1, "objects": 2, "unfinished": 0, "strange": 0}
     assert (code, told) == (0, {"taken_away": False, **garbage})
     assert data(place, "gc", "--yes")[1] == {"taken_away": True, **garbage}
     assert data(place, "gc")[1]["objects"] == 0
@@ -103,6 +103,19 @@ def test_versions_are_told_fetched_and_kept(place, data, tmp_path):
     assert data(place, "gc", "--yes", "--only-workspace")[1]["claims"] == 1
     missing = {row["version"]: row["missing"] for row in data(place, "status")[1]["versions"]}
     assert missing == {"workspace": 0, second[:12]: 0, first[:12]: "all"}
+
+
+def test_what_others_put_into_the_store_is_counted(place, cli):
+    """By status and gc, with the name of one; it is listed as no workspace."""
+    published(place, a=b"one")
+    committed(place, "one")
+    with open_store(place.store()).replace("claims/old/README") as file:
+        file.write(b"hi")
+    for asked in (["status"], ["gc"]):
+        said = cli("data", *asked, "-w", str(place.root))
+        assert said.code == 0
+        assert "1 among the objects and claims" in " ".join(said.err.split())
+        assert "'claims/old/README'" in said.err
 
 
 def test_where_a_version_is_not_known_nothing_is_taken_away(place, data):

@@ -296,7 +296,11 @@ class TestCopies:
         left = load_settings().cache_dir / ".x.0.tmp"
         left.write_bytes(b"")
         os.utime(left, (0, 0))
+        theirs = left.with_name("thesis.txt")  # nobody's copy
+        theirs.write_bytes(b"x" * 30)
+        os.utime(theirs, (0, 0))
         brought(address, *keys[2])
+        assert theirs.exists()
         assert [found_nearby(sha256) is not None for _, sha256 in keys] == [
             True,
             False,

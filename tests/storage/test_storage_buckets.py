@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import boto3
 import pytest
 
 from tidemill.errors import StorageFailed, UsageError
@@ -50,6 +51,17 @@ def test_prefixes_of_one_bucket_do_not_meet(moto, new_bucket):
     assert (list(lake.list_keys()), list(lakes.list_keys())) == (["a"], ["a"])
     lake.discard("a")
     assert (lake.size("a"), lakes.read("a")) == (None, b"lakes")
+
+
+def test_the_mark_of_an_empty_folder_is_no_key(moto, new_bucket):
+    """As consoles leave it."""
+    bucket = new_bucket(moto)
+    store = open_store(f"s3://{bucket}/lake")
+    kept(store, "claims/a", b"a")
+    for marked in ("claims/", "claims/old/"):
+        boto3.client("s3", endpoint_url=moto).put_object(Bucket=bucket, Key=f"lake/{marked}")
+    assert "claims" not in list(store.list_keys("claims"))
+    assert "claims/a" in list(store.list_keys("claims"))
 
 
 @pytest.mark.slow

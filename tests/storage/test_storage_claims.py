@@ -16,11 +16,11 @@ from tidemill.storage import (
     Leftovers,
     StoreFolder,
     Workspace,
-    claims_of,
     collect,
     find_leftovers,
     open_store,
     publish,
+    take_inventory,
 )
 from tidemill.storage.claims import COLLECTING, _collecting, wait_for_collector
 
@@ -76,7 +76,7 @@ def test_what_no_version_needs_goes(one, address):
     assert found.claims == (f"claims/{one.name()}/{old}",)
     assert set(found.objects) == {f"objects/{_digest(b'a')}", f"objects/{old}"}
     assert readable(one, new) == {"b": b"b", "c": b"c", "manifest.json": b"{}"}
-    assert claims_of(address) == {one.name(): {new}}
+    assert take_inventory(address).claims == {one.name(): {new}}
     assert collect(address, {one.name()}, {new}).objects == ()
 
 
@@ -156,7 +156,9 @@ def test_a_publisher_may_be_killed_anywhere(one, two, address, crash_points):
 def test_one_collects_at_a_time(one, address):
     """The other is told who; what a killed one left is taken over when it is asked for."""
     published(one, b"a")
-    open_store(address).commit(COLLECTING, b'{"host": "h", "process": 7}', expected=None)
+    open_store(address).commit(
+        COLLECTING, b'{"host": "h", "process": 7, "since": 1}', expected=None
+    )
     with pytest.raises(Busy, match="process 7 of h") as caught:
         collect(address, {one.name()}, ())
     assert "--take-over" in caught.value.remedy
@@ -164,6 +166,56 @@ def test_one_collects_at_a_time(one, address):
         wait_for_collector(open_store(address), seconds=0)
     assert collect(address, {one.name()}, (), take_over=True, silence_seconds=0.1).claims
     assert list(open_store(address).list_keys()) == []
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"since": 1e300, "host": "h", "process": 7}',
+        b'{"host": "a\\u001b[2J", "process": 7, "since": 1}',
+        b'{"remedy": 1, "host": 2}',
+    ],
+    ids=lambda note: repr(note[:12]),
+)
+def test_a_note_that_nobody_has_written_is_told_and_taken_over(one, address, note):
+    """Who collects or publishes is told what to do, and it helps."""
+    published(one, b"a")
+    store = open_store(address)
+    store.commit(COLLECTING, note, expected=None)
+    for busy in (lambda: collect(address, (), ()), lambda: wait_for_collector(store, seconds=0)):
+        with pytest.raises(Busy, match="not by whom") as caught:
+            busy()
+        assert "--take-over" in caught.value.remedy
+    assert collect(address, {one.name()}, (), take_over=True, silence_seconds=0.1).claims
+    assert list(store.list_keys()) == []
+
+
+STRANGE = [
+    "claims/README",
+    "claims/old/README",
+    f"claims/old/deep/{'0' * 64}",
+    "objects/README",
+    f"objects/deep/{'0' * 64}",
+]
+
+
+def test_keys_of_others_are_told_and_stay(one, address):
+    """They are no workspaces and no objects: passed over by the list and by what is taken away."""
+    contents, store = published(one, b"a"), open_store(address)
+    for key in STRANGE:
+        with store.replace(key) as file:
+            file.write(b"hi")
+    found = take_inventory(address)
+    assert (found.claims, found.strange) == ({one.name(): {contents}}, tuple(STRANGE))
+    assert found.objects == {contents, _digest(b"a"), _digest(b"{}")}
+    assert find_leftovers(address, {one.name()}, {contents}) == Leftovers((), (), (), found.strange)
+    assert collect(address, {one.name()}, ()).strange == found.strange
+    assert list(store.list_keys()) == STRANGE
 
 
 def test_who_lives_is_not_taken_over(one, address):
@@ -176,14 +228,14 @@ def test_who_lives_is_not_taken_over(one, address):
         note.require()
         assert store.size(COLLECTING)
     assert store.size(COLLECTING) is None
-    assert claims_of(address).keys() == {one.name()}
+    assert take_inventory(address).claims.keys() == {one.name()}
 
 
 def test_who_was_taken_over_takes_no_more_away(one, address):
     """The other's note stays. One that was silent for long asks before it goes on."""
     published(one, b"a")
     store = open_store(address)
-    theirs = b'{"host": "h", "process": 7}'
+    theirs = b'{"host": "h", "process": 7, "since": 1}'
     with _collecting(store, 0.4, take_over=False) as note:
         while store.manifest(COLLECTING)[0] != theirs:
             with suppress(CommitConflict):
@@ -211,7 +263,7 @@ def test_who_publishes_meanwhile_loses_nothing(one, two, address):
     store.commit(COLLECTING, b"{}", expected=None)
     waiting = threading.Thread(target=published, args=(two, b"a"))
     waiting.start()
-    while two.name() not in claims_of(address):
+    while two.name() not in take_inventory(address).claims:
         time.sleep(0.01)
     assert waiting.is_alive()
     # The collector looked before that claim.

@@ -45,21 +45,28 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Say which versions need which objects, and which of these are not in the store."""
-    from tidemill.storage import claims_of, open_store
+    from tidemill.storage import take_inventory
     from tidemill.versioning import needed_contents
 
     screen, place = Screen(as_json=as_json), existing(workspace)
     url = _url(place)
-    there = {key.rpartition("/")[2] for key in open_store(url).list_keys("objects")}
+    found = take_inventory(url)
     versions = needed_contents(place.root, commits=not only_workspace)
-    rows = [row for each in versions for row in _rows(each, url, there)]
+    rows = [row for each in versions for row in _rows(each, url, found.objects)]
     claims = [
-        {"workspace": name, "claims": len(found), "this": name == place.name()}
-        for name, found in sorted(claims_of(url).items())
+        {"workspace": name, "claims": len(claimed), "this": name == place.name()}
+        for name, claimed in sorted(found.claims.items())
     ]
-    told = {"store": url, "objects": len(there), "versions": rows, "workspaces": claims}
+    told = {
+        "store": url,
+        "objects": len(found.objects),
+        "strange": len(found.strange),
+        "versions": rows,
+        "workspaces": claims,
+    }
     screen.result(told, "objects", rows)
     screen.table("workspaces that keep objects there", claims)
+    _note_strange(screen, url, found.strange)
 
 
 def fetch(
@@ -137,6 +144,7 @@ def collect_garbage(
         "claims": len(found.claims),
         "objects": len(found.objects),
         "unfinished": len(found.unfinished),
+        "strange": len(found.strange),
     }
     screen.result(told, "garbage", [told])
     for owner in sorted({claim.split("/")[1] for claim in found.unfinished}):
@@ -144,6 +152,15 @@ def collect_garbage(
             f"{owner} has a version that is not published yet: its objects stay. Where its run was "
             "killed they go after the next: `tidemill run`, then `tidemill data gc --yes`, both "
             f"there; where there is no such workspace any more: tidemill data gc --gone {owner}"
+        )
+    _note_strange(screen, url, found.strange)
+
+
+def _note_strange(screen: Screen, url: str, strange: tuple[str, ...]) -> None:
+    if strange:
+        screen.note(
+            f"{len(strange)} among the objects and claims of {url} were not put there by tidemill, "
+            f"are passed over and stay: {strange[0]!r}" + (", ..." if strange[1:] else "")
         )
 
 

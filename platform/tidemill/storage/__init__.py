@@ -13,7 +13,13 @@ from tidemill.storage.atomic import (
     write_bytes,
     write_json,
 )
-from tidemill.storage.claims import Leftovers, claims_of, collect, find_leftovers
+from tidemill.storage.claims import (
+    Inventory,
+    Leftovers,
+    collect,
+    find_leftovers,
+    take_inventory,
+)
 from tidemill.storage.exchange import Exchange, inputs_a_piece, most_opens
 from tidemill.storage.file_lock import FileHeld, FileLock
 from tidemill.storage.file_marks import file_mark
@@ -82,6 +88,7 @@ __all__ = [
     "FileEntry",
     "FileHeld",
     "FileLock",
+    "Inventory",
     "KeptObject",
     "Leftovers",
     "LiveSet",
@@ -100,7 +107,6 @@ __all__ = [
     "ValidatedManifest",
     "Workspace",
     "brought",
-    "claims_of",
     "collect",
     "commit_directory",
     "copy_folder",
@@ -145,6 +151,7 @@ __all__ = [
     "stable_row_hash",
     "storage_errors",
     "sweep_others",
+    "take_inventory",
     "workspace_lock",
     "write_bytes",
     "write_hashed",

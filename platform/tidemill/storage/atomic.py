@@ -171,7 +171,7 @@ def read_json(path: Path) -> Any:
     content = read_file(path)
     try:
         return json.loads(content)
-    except ValueError as exc:
+    except (RecursionError, ValueError) as exc:
         raise IntegrityError(
             f"{path} is not valid JSON: {exc}",
             remedy="delete it and run the stage that makes it again: tidemill run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,14 @@ from tidemill.storage.hashing import hash_bytes
 from tidemill.storage.published_names import CLAIMS, OBJECTS, PublishedNames
 from tidemill.storage.stores import open_store
 
-__all__ = ["Leftovers", "claims_of", "collect", "find_leftovers", "wait_for_collector"]
+__all__ = [
+    "Inventory",
+    "Leftovers",
+    "collect",
+    "find_leftovers",
+    "take_inventory",
+    "wait_for_collector",
+]
 
 COLLECTING = "collecting"
 """The key of the note that lies there while objects are taken away."""
@@ -26,6 +34,39 @@ _SILENCE_SECONDS = 60.0
 """After so long without a word of its own a collector is dead, and holds itself for it."""
 _WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
+
+_UNREADABLE = (
+    AttributeError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading a note raises that is none."""
+
+_CLAIM = re.compile(rf"{CLAIMS}/([^/]+)/([0-9a-f]{{64}})")
+_OBJECT = re.compile(rf"{OBJECTS}/([0-9a-f]{{64}})")
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What lies in a shared store.
+
+    Parameters
+    ----------
+    claims : dict of str to set of str
+        The hashes of the contents that each workspace claims, by its name; as the store lists.
+    objects : set of str
+        The hashes of the objects.
+    strange : tuple of str
+        Keys among them that nobody here has written: they are passed over, and stay.
+    """
+
+    claims: dict[str, set[str]]
+    objects: set[str]
+    strange: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +79,32 @@ class Leftovers:
     unfinished : tuple of str
         Claims that stay, with all that they name, of versions that are not published yet: who did
         so is at it still, or was killed and needs them when it runs again.
+    strange : tuple of str
+        As of :class:`Inventory`.
     """
 
     claims: tuple[str, ...]
     objects: tuple[str, ...]
     unfinished: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
 
 
-def claims_of(address: str) -> dict[str, set[str]]:
-    """The hashes of the contents that each workspace claims, by its name; as the store lists."""
-    found: dict[str, set[str]] = {}
-    for key in open_store(address).list_keys(CLAIMS):
-        _, owner, sha256 = key.split("/")
-        found.setdefault(owner, set()).add(sha256)
-    return found
+def take_inventory(address: str) -> Inventory:
+    """List claims, then objects. Memory: 200 bytes an object."""
+    store, strange = open_store(address), []
+    claims: dict[str, set[str]] = {}
+    objects = set()
+    for key in store.list_keys(CLAIMS):
+        if claim := _CLAIM.fullmatch(key):
+            claims.setdefault(claim[1], set()).add(claim[2])
+        else:
+            strange.append(key)
+    for key in store.list_keys(OBJECTS):
+        if found := _OBJECT.fullmatch(key):
+            objects.add(found[1])
+        else:
+            strange.append(key)
+    return Inventory(claims, objects, tuple(strange))
 
 
 def find_leftovers(address: str, owners: Collection[str], needed: Collection[str]) -> Leftovers:
@@ -75,27 +128,24 @@ def find_leftovers(address: str, owners: Collection[str], needed: Collection[str
     -----
     Memory: 200 bytes an object.
     """
+    there = take_inventory(address)
     given_up: list[str] = []
     kept: list[str] = []
-    for owner, hashes in claims_of(address).items():
+    for owner, hashes in there.claims.items():
         for sha256 in hashes:
             here = given_up if owner in owners and sha256 not in needed else kept
             here.append(f"{CLAIMS}/{owner}/{sha256}")
-    absent = {_content_of(claim): claim for claim in kept}
-    live = set(absent)
-    for claim in absent.values():
+    claimed = {_content_of(claim): claim for claim in kept}
+    live = set(claimed)
+    for claim in claimed.values():
         live.update(_claimed(address, claim).names.values())
-    objects = []
-    for key in open_store(address).list_keys(OBJECTS):
-        absent.pop(_content_of(key), None)
-        if _content_of(key) not in live:
-            objects.append(key)
-    unfinished = sorted(claim for claim in kept if _content_of(claim) in absent)
-    return Leftovers(tuple(sorted(given_up)), tuple(objects), tuple(unfinished))
+    objects = sorted(f"{OBJECTS}/{sha256}" for sha256 in there.objects - live)
+    unfinished = sorted(claim for claim in kept if _content_of(claim) not in there.objects)
+    return Leftovers(tuple(sorted(given_up)), tuple(objects), tuple(unfinished), there.strange)
 
 
 def _content_of(key: str) -> str:
-    """The hash of the content that a claim or an object is named by."""
+    """The hash of the content that a claim is named by."""
     return key.rpartition("/")[2]
 
 
@@ -154,9 +204,9 @@ def wait_for_collector(store: Store, *, seconds: float = _WAIT_SECONDS) -> None:
         If somebody still does after ``seconds``.
     """
     ends = time.monotonic() + seconds
-    while (note := store.manifest(COLLECTING)) is not None:
+    while store.manifest(COLLECTING) is not None:
         if time.monotonic() > ends:
-            raise _busy(store, note[0])
+            raise _busy(store)
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -204,22 +254,22 @@ class _Note:
             if self.lost or time.monotonic() - self._said > self._silence / 2:
                 self.say()
         except CommitConflict as exc:
-            raise _busy(self._store, (self._store.manifest(COLLECTING) or (b"{}", ""))[0]) from exc
+            raise _busy(self._store) from exc
 
 
 @contextmanager
 def _collecting(store: Store, silence_seconds: float, *, take_over: bool) -> Iterator[_Note]:
     """Say in the store who is at it, as long as the block lasts."""
-    content, tag = store.manifest(COLLECTING) or (b"", None)
+    _, tag = store.manifest(COLLECTING) or (b"", None)
     if tag is not None:
         if take_over:
             time.sleep(silence_seconds)
         if not take_over or (store.manifest(COLLECTING) or (b"", ""))[1] != tag:
-            raise _busy(store, content)
+            raise _busy(store)
     try:
         note = _Note(store, tag, silence_seconds)
     except CommitConflict as exc:
-        raise _busy(store, (store.manifest(COLLECTING) or (b"{}", ""))[0]) from exc
+        raise _busy(store) from exc
     keeping = threading.Thread(target=note.keep, daemon=True)
     keeping.start()
     try:
@@ -231,13 +281,33 @@ def _collecting(store: Store, silence_seconds: float, *, take_over: bool) -> Ite
             store.discard(COLLECTING)
 
 
-def _busy(store: Store, note: bytes) -> Busy:
-    said = json.loads(note)
-    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(said.get("since", 0)))
+def _busy(store: Store) -> Busy:
+    note = store.manifest(COLLECTING)
+    try:
+        who = _who(note[0]) if note else "by one that has just ended"
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ):
+        who = f"as its object {COLLECTING} says, but not by whom: it is not what is written there"
     return Busy(
-        f"objects of {store.address} are being taken away, since {since} by process "
-        f"{said.get('process')} of {said.get('host')}",
+        f"objects of {store.address} are being taken away, {who}",
         remedy="wait until it has ended, and run the same again; if it was killed, run there or "
         "here: tidemill data gc --yes --take-over, which looks for a minute whether it was",
-        **said,
+        path=f"{store.address}/{COLLECTING}",
     )
+
+
+def _who(note: bytes) -> str:
+    """What a note says of who wrote it; many errors where it is no such note."""
+    said = json.loads(note)
+    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(said["since"]))
+    host, process = said["host"], int(said["process"])
+    if not host.isprintable():
+        raise ValueError("no name of a host")
+    return f"since {since} by process {process} of {host[:100]}"

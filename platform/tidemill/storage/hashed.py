@@ -136,7 +136,7 @@ def parse_output(place: str, content: bytes, build: Callable[[dict[str, Any]], B
     """As :func:`read_output`, of the content of an object at ``place``."""
     try:
         found = json.loads(content)
-    except ValueError:
+    except (RecursionError, ValueError):
         found = None
     return _built(place, _whole(place, found, _BACK), build)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ __all__ = ["brought", "found_nearby", "read_nearby"]
 _PIECE_BYTES = 1 << 20
 _BEGUN_SECONDS = 3600
 """What a killed one has fetched is swept once nothing was added to it for so long."""
+
+_COPY = re.compile(r"[0-9a-f]{64}")
+"""The name of a copy: its hash."""
 
 
 def found_nearby(sha256: str) -> Path | None:
@@ -109,14 +113,17 @@ def _fetch(source: ObjectFile, copy: Path, sha256: str) -> None:
 
 
 def _make_room(folder: Path, wanted: int) -> None:
-    """Take away what was used longest ago, as long as there is too much."""
+    """Take away the copies that were used longest ago, as long as there is too much of them.
+
+    What else lies there is not theirs, and stays.
+    """
     found, begun = [], time.time() - _BEGUN_SECONDS
     for each in os.scandir(folder):
         with suppress(FileNotFoundError):
             told = each.stat()
-            if not is_leftover(each.name):
+            if _COPY.fullmatch(each.name):
                 found.append((told.st_mtime, told.st_size, Path(each.path)))
-            elif told.st_mtime < begun:
+            elif is_leftover(each.name) and told.st_mtime < begun:
                 Path(each.path).unlink()
     above = sum(size for _, size, _ in found) + wanted - load_settings().cache_bytes
     for _, size, path in sorted(found):

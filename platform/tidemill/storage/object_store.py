@@ -199,11 +199,14 @@ class ObjectStore:
         )
 
     def list_keys(self, folder: str = "") -> Iterator[str]:
-        """As the server lists them, a page at a time."""
-        prefix = f"{_path(folder)}/" if folder else None
+        """As the server lists them, a page at a time.
+
+        What a console leaves there for an empty folder, ``folder/``, is not in it.
+        """
+        place = _path(folder) if folder else None
         with self._asking(folder):
-            for page in self._pages(prefix):
-                yield from (_key(found["path"]) for found in page)
+            for page in self._pages(place and f"{place}/"):
+                yield from (_key(found["path"]) for found in page if found["path"] != place)
 
     def discard(self, key: str) -> None:
         """Delete an object, and those below it a page at a time."""

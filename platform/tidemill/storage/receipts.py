@@ -75,7 +75,14 @@ class Receipts:
                     return None  # whole, but of an earlier release: nothing is wrong with the disk
                 if all(self._holds(*each) for each in found.pop(_FILES).items()):
                     return {name: value for name, value in found.items() if name != _HASH}
-        except (AttributeError, IntegrityError, KeyError, StorageFailed, ValueError):
+        except (
+            AttributeError,
+            IntegrityError,
+            KeyError,
+            RecursionError,
+            StorageFailed,
+            ValueError,
+        ):
             pass  # damaged
         self.spoil(work)
         return None
