@@ -293,7 +293,7 @@ class TestCopies:
         for number, each in enumerate(keys[:2]):
             os.utime(brought(address, *each), (number, number))
         brought(address, *keys[0])  # used again
-        left = load_settings().cache_dir / ".x.0.tmp"
+        left = load_settings().cache_dir / f".x.{0:032x}.tmp"
         left.write_bytes(b"")
         os.utime(left, (0, 0))
         theirs = left.with_name("thesis.txt")  # nobody's copy

@@ -6,12 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import boto3
 import pytest
 
 from tidemill.errors import StorageFailed, UsageError
 from tidemill.storage import open_store
 from tidemill.storage.object_store import ObjectStore
+from tidemill.testing.bucket_servers import bucket_client
 from tidemill.testing.stores import StoreContract, kept
 
 
@@ -59,7 +59,7 @@ def test_the_mark_of_an_empty_folder_is_no_key(moto, new_bucket):
     store = open_store(f"s3://{bucket}/lake")
     kept(store, "claims/a", b"a")
     for marked in ("claims/", "claims/old/"):
-        boto3.client("s3", endpoint_url=moto).put_object(Bucket=bucket, Key=f"lake/{marked}")
+        bucket_client(moto).put_object(Bucket=bucket, Key=f"lake/{marked}")
     assert "claims" not in list(store.list_keys("claims"))
     assert "claims/a" in list(store.list_keys("claims"))
 
