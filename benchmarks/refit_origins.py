@@ -40,7 +40,7 @@ from tidemill.pipeline import Quiet, run_stage
 from tidemill.profiling import fold
 from tidemill.schema import TableSchema
 from tidemill.settings import Settings
-from tidemill.stages.blocks import encode_target
+from tidemill.features import encode_target
 from tidemill.storage import Workspace
 from tidemill.tracking import open_candidate
 

@@ -41,6 +41,7 @@ __all__ = [
     "known_category",
     "missing_of",
     "moments",
+    "one_spelling",
     "whole_micros",
 ]
 
@@ -156,6 +157,18 @@ def known_category(text: str, known: Container[Any]) -> str:
         others = [w for w in (text.lower(), text.capitalize(), text.upper()) if w in known]
         return others[0] if len(others) == 1 else text
     return text
+
+
+def one_spelling(text: str) -> str:
+    """The one spelling of a category where nothing is known to choose by.
+
+    >>> [one_spelling(text) for text in ("3.0", "3", "03", "True", "x")]
+    ['3', '3', '03', 'true', 'x']
+    """
+    if whole := _WHOLE.fullmatch(text):
+        return whole[1]
+    is_truth = len(text) in _TRUTH_LENGTHS and text.lower() in ("true", "false")
+    return text.lower() if is_truth else text
 
 
 def as_known(values: pa.Array, known: Container[Any]) -> pa.Array:

@@ -85,7 +85,7 @@ def test_figures_and_reference_are_of_the_judged_model(finished):
     from tidemill.learning import predict_scores
     from tidemill.metrics import figures_of
     from tidemill.profiling import fold
-    from tidemill.stages.blocks import encode_target
+    from tidemill.features import encode_target
 
     manifest = ShardManifest.read(finished / "data/shards")
     schema, judged = manifest.schema, champion_of(finished).judged

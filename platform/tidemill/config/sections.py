@@ -130,6 +130,13 @@ class ReductionConfig(Section):
     encode: Literal["one_hot", "ordinal"] = "one_hot"
     min_frequency: Fraction = Field(0.001, description="rarer categories share one 'rare' bucket")
     max_categories: int = Field(100, ge=2, le=10_000, description="kept categories per feature")
+    high_cardinality: Literal["auto", "target", "rare"] = Field(
+        "auto",
+        exclude_if=lambda value: value == "auto",  # what it was before it could be said
+        description="columns with more categories than max_categories: target adds the mean of the "
+        "target and the rows of each category, told to training rows without their own; rare "
+        "leaves it at the bucket; auto adds them where they explain more than chance",
+    )
     scale: Literal["standard", "none"] = "standard"
     min_variance: float = Field(0.0, ge=0.0, description="features with no more are dropped")
     max_correlation: float = Field(

@@ -6,15 +6,18 @@ needs scikit-learn, and the workers that gather statistics for it do not.
 
 from tidemill.features.fitting import fit_reducer
 from tidemill.features.report import ReductionReport
-from tidemill.features.saving import load_reducer, save_reducer
+from tidemill.features.saving import load_reducer, load_taught, save_reducer
 from tidemill.features.selection import CORRELATED_COLUMNS
+from tidemill.features.target_codes import encode_target
 from tidemill.features.training_shards import training_profile
 
 __all__ = [
     "CORRELATED_COLUMNS",
     "ReductionReport",
+    "encode_target",
     "fit_reducer",
     "load_reducer",
+    "load_taught",
     "save_reducer",
     "training_profile",
 ]

@@ -52,6 +52,7 @@ _WANTED: Mapping[str, tuple[pa.DataType, str]] = {
     "datetime": (pa.timestamp("us"), "times"),
     "one_hot": (_CODES, "categories"),
     "ordinal": (_CODES, "categories"),
+    "target": (_CODES, "categories"),
 }
 
 

@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tidemill.conventions import parse_convention
+from tidemill.features.category_sums import LARGEST_BUCKETS
 from tidemill.features.kernels import LARGEST
 from tidemill.features.reducer import Reducer
 from tidemill.numbers import is_style
@@ -67,7 +70,9 @@ def _check_feature(feature: Mapping[str, Any], width: int) -> None:
     if type(name) is not str or not all(type(p) is int and -1 <= p < width for p in places):
         raise ValueError(f"the reducer's feature {str(name)[:80]!r} has slots out of bounds")
     numbers: list[Any] = []
-    if kind == "one_hot":
+    if kind == "target":
+        sound = _is_table(feature["values"], feature["buckets"], len(slots))
+    elif kind == "one_hot":
         sound = len(_texts(feature["labels"])) == len(slots)
     elif kind == "ordinal":
         numbers = [*feature["values"], feature["rare_value"], feature["missing_value"] or 0.0]
@@ -81,13 +86,22 @@ def _check_feature(feature: Mapping[str, Any], width: int) -> None:
         raise ValueError(f"the reducer's feature {name[:80]!r} has parts that do not fit")
     if kind == "ordinal":
         written = numbers
-    elif kind == "one_hot":
+    elif kind in ("one_hot", "target"):
         written = []
     else:  # what a missing value becomes, as the kernel reckons it
         parts = zip(fills, means, scales, strict=True)
         written = [(fill - mean) / scale for fill, mean, scale in parts if fill is not None]
     if not all(abs(number) <= LARGEST for number in written):
         raise ValueError(f"the reducer's feature {name[:80]!r} writes what float32 cannot hold")
+
+
+def _is_table(values: Any, buckets: Any, width: int) -> bool:
+    """Whether a table of finite numbers has a row for each bucket, and one of what is missing."""
+    if type(buckets) is not int or not 1 <= buckets <= LARGEST_BUCKETS:
+        return False
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
+        return False
+    return values.shape == (buckets + 1, width) and bool(np.isfinite(values).all())
 
 
 def _check_reading(feature: Mapping[str, Any]) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import FloatMatrix
 from tidemill.features.columns import Frame, take
-from tidemill.features.kernels import LARGEST, compile_feature
+from tidemill.features.kernels import LARGEST, TargetKernel, compile_feature
 from tidemill.features.sequence import FittedStep
 
 __all__ = ["Encoder"]
+
+Folds: TypeAlias = npt.NDArray[np.int64] | None
 
 _STRETCH = 4096  # rows whose encoded columns stay in the cache
 
@@ -47,13 +49,15 @@ class Encoder:
         dtype: type[np.floating[Any]],
         *,
         buffer: npt.NDArray[Any] | None = None,
+        folds: Folds = None,
     ) -> npt.NDArray[Any]:
         """The encoded columns; (rows, width) of ``dtype``, C-contiguous.
 
         ``buffer`` (at least rows, width), if given, is overwritten and its first rows returned:
-        a pass over blocks then touches the same memory again, which is twice as fast.
+        a pass over blocks then touches the same memory again, which is twice as fast. ``folds``
+        (rows,): of training rows, where ``features`` have tables of every fold.
         """
-        columns, rows = self._read(frame)
+        columns, rows = self._read(frame, folds)
         if buffer is None:
             out = np.zeros((rows, self._width), dtype)
         else:
@@ -64,13 +68,15 @@ class Encoder:
             self._write(columns, start, stop, out[start:stop])
         return out
 
-    def through(self, frame: Frame, steps: Sequence[FittedStep]) -> npt.NDArray[np.float32]:
+    def through(
+        self, frame: Frame, steps: Sequence[FittedStep], folds: Folds = None
+    ) -> npt.NDArray[np.float32]:
         """What the steps make of the encoded columns; (rows, n_out) float32.
 
         The encoded matrix exists for a few thousand rows at a time. What float32 cannot hold
         becomes the largest that it can: one such row would end the prediction of all.
         """
-        columns, rows = self._read(frame)
+        columns, rows = self._read(frame, folds)
         out = np.empty((rows, len(steps[-1].names)), np.float32)
         for start in range(0, rows, _STRETCH):
             stop = min(start + _STRETCH, rows)
@@ -81,10 +87,15 @@ class Encoder:
             out[start:stop] = np.clip(stretch, -LARGEST, LARGEST)
         return out
 
-    def _read(self, frame: Frame) -> tuple[list[npt.NDArray[Any]], int]:
+    def _read(self, frame: Frame, folds: Folds) -> tuple[list[npt.NDArray[Any]], int]:
         raw, rows = take(frame, self._names)
-        pairs = zip(self._kernels, raw, strict=True)
-        return [kernel.read(column) for kernel, column in pairs], rows
+        columns = []
+        for kernel, column in zip(self._kernels, raw, strict=True):
+            values = kernel.read(column)
+            if folds is not None and isinstance(kernel, TargetKernel):
+                values = values + folds * (kernel.buckets + 1)
+            columns.append(values)
+        return columns, rows
 
     def _write(
         self, columns: list[npt.NDArray[Any]], start: int, stop: int, out: npt.NDArray[Any]

@@ -14,6 +14,8 @@ from tidemill.features.drafts import Draft, distinct
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
 from tidemill.features.report import ReductionReport
 from tidemill.features.sequence import configured_steps
+from tidemill.features.target_encoding import TargetEncoding, encode_by_target
+from tidemill.features.taught import Taught
 from tidemill.features.training_shards import (
     Counts,
     ShardColumns,
@@ -82,7 +84,10 @@ def fit_reducer(
     features = manifest.schema.features
     parts = {c.name: _parts(c) for c in features if c.type is ColumnType.DATETIME}
     calendar = count_calendar(manifest, folder, parts, engine)
-    drafts = distinct([_draft(column, profile, calendar, config) for column in features])
+    by_target = encode_by_target(
+        manifest, folder, profile, config, engine=engine, progress=progress
+    )
+    drafts = distinct(_drafts(features, profile, calendar, config, by_target))
     left = ShardColumns(
         manifest,
         folder,
@@ -98,11 +103,26 @@ def fit_reducer(
         left = left.after(name, step) if left.names else left
     if not left.names:
         raise _nothing_left(left)
-    return _reducer(left), _report(left, steps)
+    return _reducer(left, by_target), _report(left, steps, by_target)
 
 
 def _parts(column: Column) -> tuple[str, ...]:
     return TIME_PARTS if column.purpose is Purpose.TIME else tuple(PARTS)
+
+
+def _drafts(
+    features: Sequence[Column],
+    profile: Profile,
+    calendar: Counts,
+    config: ReductionConfig,
+    by_target: TargetEncoding,
+) -> list[Draft]:
+    drafts = []
+    for column in features:
+        drafts.append(_draft(column, profile, calendar, config))
+        if column.name in by_target.drafts:
+            drafts.append(by_target.drafts[column.name])
+    return drafts
 
 
 def _draft(column: Column, profile: Profile, calendar: Counts, config: ReductionConfig) -> Draft:
@@ -131,16 +151,19 @@ def _nothing_left(left: ShardColumns) -> NoFeatures:
 def _reasons(left: ShardColumns) -> dict[str, str]:
     """Why columns are left out: by raw feature where all of it goes, else by column."""
     reasons: dict[str, str] = {}
+    every: dict[str, list[str]] = {}
     for draft in left.drafts:
-        gone = [column.name for column in draft.columns if column.name in left.dropped]
-        if len(gone) == len(draft.columns):
-            reasons[draft.feature["name"]] = left.dropped[gone[0]]
+        every.setdefault(draft.feature["name"], []).extend(c.name for c in draft.columns)
+    for feature, columns in every.items():
+        gone = [name for name in columns if name in left.dropped]
+        if len(gone) == len(columns):
+            reasons[feature] = left.dropped[gone[0]]
         else:
             reasons |= {name: left.dropped[name] for name in gone}
     return {**reasons, **left.dropped_later}
 
 
-def _reducer(left: ShardColumns) -> Reducer:
+def _reducer(left: ShardColumns, by_target: TargetEncoding) -> Reducer:
     # Imported here: workers, which import this room, have no use for scikit-learn.
     from tidemill.features.reducer import Reducer
 
@@ -150,13 +173,16 @@ def _reducer(left: ShardColumns) -> Reducer:
     steps = [step.to_document() for step in left.steps]
     # Reducers of before steps could be chosen have the projection alone, as two arrays.
     alone = [step["step"] for step in steps] == ["project"] and steps[0]["kept"] is None
-    return Reducer(
+    reducer = Reducer(
         features=features,
         encoded=list(left.encoding.names),
-        seen=[draft.feature["name"] for draft in left.drafts],
+        seen=list(dict.fromkeys(draft.feature["name"] for draft in left.drafts)),
         missing_values=list(schema.missing_values),
         **(steps[0]["state"] if alone else {"steps": steps or None}),
     )
+    if any(feature["kind"] == "target" for feature in features):
+        reducer.taught = Taught.of(reducer, by_target.folds, by_target.folded)
+    return reducer
 
 
 def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
@@ -179,12 +205,14 @@ def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _report(left: ShardColumns, steps: Sequence[tuple[str, Step]]) -> ReductionReport:
+def _report(
+    left: ShardColumns, steps: Sequence[tuple[str, Step]], by_target: TargetEncoding
+) -> ReductionReport:
     said = [(name, step.explain()) for name, step in steps]
     ours = {key: value for name, one in said if name in _OURS for key, value in one.items()}
     return ReductionReport(
-        features_in=len(left.drafts),
-        features_used=len(left.encoding.features),
+        features_in=len(left.manifest.schema.features),
+        features_used=len({feature["name"] for feature in left.encoding.features}),
         features_out=len(left.names),
         names=left.names,
         dropped=_reasons(left),
@@ -193,4 +221,5 @@ def _report(left: ShardColumns, steps: Sequence[tuple[str, Step]]) -> ReductionR
         rows=left.profile.rows,
         redundancy=ours.get("redundancy", "correlation"),
         steps=tuple({"step": name, **one} for name, one in said if name not in _OURS),
+        high_cardinality=tuple(one.to_json() for one in by_target.measured),
     )

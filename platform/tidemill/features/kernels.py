@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.features.calendar import calendar_codes
+from tidemill.features.category_sums import bucket_codes
 from tidemill.features.columns import Raw, Reading, read_codes, read_flags, read_numbers, read_times
 
-__all__ = ["LARGEST", "Kernel", "compile_feature"]
+__all__ = ["LARGEST", "Kernel", "TargetKernel", "compile_feature"]
 
 Values = npt.NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
@@ -129,12 +130,34 @@ class _Ordinal:
         out[:, self._slot] = values
 
 
-_KERNELS: dict[str, type[_Number] | type[_Time] | type[_OneHot] | type[_Ordinal]] = {
+class TargetKernel:
+    """Rows of a table of what the target was, by the bucket of the category."""
+
+    def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
+        self._reading = reading
+        self.buckets = feature["buckets"]
+        self._columns = [i for i, slot in enumerate(feature["slots"]) if slot >= 0]
+        self._slots = [feature["slots"][i] for i in self._columns]
+        self._values = feature["values"][:, self._columns]
+
+    def read(self, column: Raw) -> Values:
+        """The bucket of each row."""
+        return bucket_codes(self._reading.typed(column), self.buckets)
+
+    def write(self, values: Values, out: Values) -> None:
+        """What its bucket has."""
+        out[:, self._slots] = self._values[values]
+
+
+_KERNELS: dict[
+    str, type[_Number] | type[_Time] | type[_OneHot] | type[_Ordinal] | type[TargetKernel]
+] = {
     "numeric": _Number,
     "boolean": _Number,
     "datetime": _Time,
     "one_hot": _OneHot,
     "ordinal": _Ordinal,
+    "target": TargetKernel,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from tidemill.features.columns import Frame
 from tidemill.features.encoder import Encoder
 from tidemill.features.sequence import FittedStep
+
+if TYPE_CHECKING:
+    from tidemill.features.taught import Taught
 
 __all__ = ["Reducer"]
 
@@ -29,7 +32,10 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ``numeric``, ``boolean``, ``datetime``: ``slots``, ``fills`` (None keeps NaN), ``means``,
         ``scales`` (one entry, or one for each of ``parts``) and ``missing_slot``;
         ``one_hot``: ``labels``, ``slots``, ``rare_slot`` and ``missing_slot``;
-        ``ordinal``: ``slots`` (one), ``labels``, ``values``, ``rare_value``, ``missing_value``.
+        ``ordinal``: ``slots`` (one), ``labels``, ``values``, ``rare_value``, ``missing_value``;
+        ``target``: ``slots``, ``buckets`` and ``values``, (buckets + 1, slots) float32 whose last
+        row is of what is missing. A column with many categories may be there twice, by its kept
+        categories and by the target.
         A slot is a position in ``encoded``; -1 is a column that the selection dropped. How cells
         are read stands in ``source`` (``type``, ``style``, ``convention`` of
         :class:`tidemill.schema.SourceColumn`) and, of numbers, in ``narrow`` (whether float32);
@@ -63,6 +69,9 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
            [ 0. ],
            [ 1.5]], dtype=float32)
     """
+
+    taught: Taught | None = None
+    """Beside what a model holds: how the rows are reduced that it was fitted on, if otherwise."""
 
     # Stored reducers of earlier revisions have none.
     missing_values: list[str] | None = None
@@ -110,6 +119,13 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         encoder, steps = self._compiled()
         return encoder.through(X, steps) if steps else encoder.encode(X, np.float32)
 
+    def transform_folds(self, X: Frame, folds: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The same of rows (rows,) of these folds; for :class:`tidemill.features.taught.Taught`."""
+        encoder, steps = self._compiled()
+        if steps:
+            return encoder.through(X, steps, folds)
+        return encoder.encode(X, np.float32, folds=folds)
+
     def get_feature_names_out(
         self,
         input_features: Any = None,  # noqa: ARG002
@@ -129,12 +145,13 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def feature_names_in_(self) -> npt.NDArray[np.object_]:
         """Names of the raw columns that :meth:`transform` needs; (n_features_in_,) of str."""
-        return np.array([feature["name"] for feature in self.features], dtype=object)
+        names = dict.fromkeys(feature["name"] for feature in self.features)
+        return np.array(list(names), dtype=object)
 
     @property
     def n_features_in_(self) -> int:
         """Number of raw columns that :meth:`transform` needs."""
-        return len(self.features)
+        return len(self.feature_names_in_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -142,6 +159,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.pop("_parts", None)  # compiled again where it is needed
+        state.pop("taught", None)
         if self.steps is None:  # as it was before there could be any
             state.pop("steps", None)
         return state

@@ -35,6 +35,9 @@ class ReductionReport:
         What columns were compared by: ``correlation``, or of more than 4,000 ``copies``.
     steps : tuple of dict
         What each step of other packages says of itself, beside its name ``step``.
+    high_cardinality : tuple of dict
+        Of columns with more categories than are kept: whether they were encoded by the target, why,
+        and by what figures.
     """
 
     features_in: int
@@ -47,14 +50,17 @@ class ReductionReport:
     rows: int
     redundancy: str = "correlation"
     steps: tuple[dict[str, Any], ...] = ()
+    high_cardinality: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of reports/reduction.json."""
         document = asdict(self)
         document["names"] = list(self.names)
         document["steps"] = list(self.steps)
-        if not self.steps:  # as it was before there could be any
-            del document["steps"]
+        document["high_cardinality"] = list(self.high_cardinality)
+        for name in ("steps", "high_cardinality"):
+            if not document[name]:  # as it was before there could be any
+                del document[name]
         document["explained_variance"] = list(self.explained_variance)
         document["explained_variance_total"] = round(sum(self.explained_variance), 9)
         return document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from numpy.lib.format import read_array, write_array
 
 from tidemill.errors import IntegrityError
+from tidemill.features.row_folds import RowFolds
+from tidemill.features.taught import Taught
 from tidemill.steps import STEPS
 from tidemill.storage import (
     discard_file,
@@ -25,7 +28,7 @@ from tidemill.storage import (
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
 
-__all__ = ["load_reducer", "save_reducer"]
+__all__ = ["load_reducer", "load_taught", "save_reducer"]
 
 _DESCRIPTION = "reducer.json"
 _PROJECTION = ("components", "center")
@@ -33,24 +36,33 @@ _FORMAT = 1
 
 
 def save_reducer(reducer: Reducer, folder: Path) -> None:
-    """Write ``reducer.json``, and a ``.npy`` for each array of its steps."""
+    """Write ``reducer.json``, and a ``.npy`` for each array of its features and steps.
+
+    What training rows are told goes along, for :func:`load_taught`.
+    """
     found = {name: getattr(reducer, name) for name in _PROJECTION}
-    steps: list[dict[str, Any]] = []
-    for number, step in enumerate(reducer.steps or []):
-        arrays = {k: value for k, value in step["state"].items() if isinstance(value, np.ndarray)}
-        found |= {f"step{number}.{name}": array for name, array in arrays.items()}
-        plain = {k: value for k, value in step["state"].items() if k not in arrays}
-        steps.append({**step, "state": plain})
+    features = _without_arrays(reducer.features, "feature", found)
+    steps = [dict(step) for step in reducer.steps or []]
+    states = _without_arrays([step["state"] for step in steps], "step", found)
+    taught = reducer.taught
+    if taught is not None:
+        tables = [{"values": table} for table in taught.folded.values()]
+        _without_arrays(tables, "taught", found)
     written = {name: _npy(array) for name, array in found.items() if array is not None}
     document = {
         "format": _FORMAT,
-        "features": reducer.features,
+        "features": features,
         "encoded": reducer.encoded,
         "seen": reducer.seen,
         "missing_values": reducer.missing_values,
         "projects": reducer.components is not None,
         "arrays": {name: hash_bytes(content) for name, content in written.items()},
-        **({"steps": steps} if steps else {}),
+        **({"taught": taught.rule()} if taught is not None else {}),
+        **(
+            {"steps": [{**s, "state": state} for s, state in zip(steps, states, strict=True)]}
+            if steps
+            else {}
+        ),
     }
     for left in files_below(folder, ".npy"):
         if left.parent == folder and left.stem not in written:
@@ -61,7 +73,7 @@ def save_reducer(reducer: Reducer, folder: Path) -> None:
 
 
 def load_reducer(folder: Path) -> Reducer:
-    """Read what :func:`save_reducer` wrote.
+    """Read what :func:`save_reducer` wrote, without what training rows are told.
 
     Raises
     ------
@@ -69,31 +81,27 @@ def load_reducer(folder: Path) -> Reducer:
         If a file is missing or is not what it should be, or a step of it is not known here:
         neither entered nor named in params.yaml.
     """
-    from tidemill.features.reducer import Reducer
+    return _load(folder, taught=False)
 
+
+def load_taught(folder: Path) -> Taught | None:
+    """How the rows are reduced that the reducer in a folder was fitted on; None: as any other.
+
+    Raises
+    ------
+    IntegrityError
+        As :func:`load_reducer`.
+    """
+    return _load(folder, taught=True).taught
+
+
+def _load(folder: Path, *, taught: bool) -> Reducer:
     document: dict[str, Any] = read_output(folder / _DESCRIPTION, dict)
-    hashes = document.get("arrays", {})  # reducers of before they were kept have none
     try:
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']}")
-        arrays = [
-            _read(folder / f"{name}.npy", hashes.get(name)) if document["projects"] else None
-            for name in _PROJECTION
-        ]
-        steps = document.get("steps", [])
-        named = [step["step"] for step in steps]
-        for name in hashes.keys() - _PROJECTION:
-            place, _, key = name.removeprefix("step").partition(".")
-            steps[int(place)]["state"][key] = _read(folder / f"{name}.npy", hashes[name])
-        reducer = Reducer(
-            features=document["features"],
-            encoded=document["encoded"],
-            components=arrays[0],
-            center=arrays[1],
-            seen=document["seen"],
-            missing_values=document.get("missing_values"),
-            steps=steps or None,
-        )
+        named = [step["step"] for step in document.get("steps", [])]
+        reducer = _reducer(folder, document, taught=taught)
     except (IntegrityError, LookupError, TypeError, ValueError, EOFError) as exc:
         raise IntegrityError(
             f"{folder / _DESCRIPTION} holds no reducer that can be read: {exc}",
@@ -105,15 +113,71 @@ def load_reducer(folder: Path) -> Reducer:
     return reducer
 
 
-def _npy(array: npt.NDArray[np.float64]) -> bytes:
+def _reducer(folder: Path, document: dict[str, Any], *, taught: bool) -> Reducer:
+    from tidemill.features.reducer import Reducer
+
+    hashes = document.get("arrays", {})  # reducers of before they were kept have none
+    features, steps = document["features"], document.get("steps", [])
+    arrays: list[npt.NDArray[Any] | None] = [None, None]
+    if document["projects"]:
+        arrays = [_read(folder / f"{name}.npy", hashes.get(name)) for name in _PROJECTION]
+    targets = [feature for feature in features if feature["kind"] == "target"]
+    tables: list[dict[str, Any]] = [{} for _ in targets]
+    holders = {
+        "feature": features,
+        "step": [step["state"] for step in steps],
+        **({"taught": tables} if taught else {}),
+    }
+    for name in hashes.keys() - _PROJECTION:
+        holder, place, key = _place(name)
+        if holder in holders:
+            holders[holder][place][key] = _read(folder / f"{name}.npy", hashes[name])
+    reducer = Reducer(
+        features=features,
+        encoded=document["encoded"],
+        components=arrays[0],
+        center=arrays[1],
+        seen=document["seen"],
+        missing_values=document.get("missing_values"),
+        steps=steps or None,
+    )
+    if taught and "taught" in document:
+        rule = document["taught"]
+        named = zip(targets, tables, strict=True)
+        folded = {feature["name"]: table["values"] for feature, table in named}
+        folds = RowFolds(**{**rule, "ends": tuple(rule["ends"])})
+        reducer.taught = Taught.of(reducer, folds, folded)
+    return reducer
+
+
+def _without_arrays(
+    holders: Sequence[Mapping[str, Any]], kind: str, found: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The same without arrays, which go to ``found`` by kind, place and name."""
+    plain = []
+    for place, holder in enumerate(holders):
+        arrays = {key: value for key, value in holder.items() if isinstance(value, np.ndarray)}
+        found |= {f"{kind}{place}.{key}": array for key, array in arrays.items()}
+        plain.append({key: value for key, value in holder.items() if key not in arrays})
+    return plain
+
+
+def _place(name: str) -> tuple[str, int, str]:
+    """Kind, place and name of an array; ValueError of what is no such name."""
+    kind, _, key = name.partition(".")
+    holder = kind.rstrip("0123456789")
+    return holder, int(kind.removeprefix(holder)), key
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     write_array(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 
-def _read(path: Path, sha256: str | None) -> npt.NDArray[np.float64]:
+def _read(path: Path, sha256: str | None) -> npt.NDArray[Any]:
     content = read_file(path)
     if sha256 is not None and hash_bytes(content) != sha256:
         raise ValueError(f"{path.name} is not what was written")
-    array: npt.NDArray[np.float64] = read_array(io.BytesIO(content), allow_pickle=False)
+    array: npt.NDArray[Any] = read_array(io.BytesIO(content), allow_pickle=False)
     return array

@@ -248,7 +248,7 @@ def _shard_pass(
 ) -> Result:
     path = folder.verified(shard.file)
     encoder = Encoder(encoding.features, len(encoding.columns))
-    columns: Sequence[str] = [feature["name"] for feature in encoding.features]
+    columns = list(dict.fromkeys(feature["name"] for feature in encoding.features))
     buffer = np.empty((max(shard.file.blocks), len(encoding.columns)))
     place = int(shard.file.sha256[:16], 16)
 

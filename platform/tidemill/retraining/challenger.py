@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from tidemill.config import Params
 from tidemill.drift import HeldOut
+from tidemill.features import encode_target
 from tidemill.ingestion import read_report
 from tidemill.learning import predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
@@ -21,7 +22,6 @@ from tidemill.retraining.relearn import Refitted
 from tidemill.retraining.taking_in import Proof
 from tidemill.retraining.taught import Taught
 from tidemill.schema import TableSchema
-from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.stages.reference import make_reference
 from tidemill.stages.refit import refit_seconds, unseen_of

@@ -75,7 +75,10 @@ class Lesson:
         )
         save_reducer(reducer, fresh_directory(self.reducer_folder))
         train, validation = (
-            self._reduced([ReducePart.whole(entry) for entry in self.manifest.of(role)])
+            self._reduced(
+                [ReducePart.whole(entry) for entry in self.manifest.of(role)],
+                fitted_on=role is Role.TRAIN,
+            )
             for role in (Role.TRAIN, Role.VALIDATION)
         )
         return train, validation
@@ -91,7 +94,9 @@ class Lesson:
         more = self._reduced(parts, folder)
         return blocks.followed_by(more)
 
-    def _reduced(self, parts: list[ReducePart], rows: StoreFolder | None = None) -> ReducedBlocks:
+    def _reduced(
+        self, parts: list[ReducePart], rows: StoreFolder | None = None, *, fitted_on: bool = False
+    ) -> ReducedBlocks:
         return reduce_parts(
             self.context,
             parts,
@@ -100,6 +105,7 @@ class Lesson:
             self.work,
             label="reduce live rows",
             rows=rows,
+            fitted_on=fitted_on,
         )
 
     def save(

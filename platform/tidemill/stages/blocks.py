@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from tidemill.contracts import FloatMatrix
-from tidemill.features import load_reducer
+from tidemill.features import encode_target, load_reducer, load_taught
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
@@ -39,8 +37,9 @@ from tidemill.storage import (
 
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
+    from tidemill.features.taught import Taught
 
-__all__ = ["ReducePart", "ReducedBlocks", "encode_target", "reduce_parts", "reduced_blocks"]
+__all__ = ["ReducePart", "ReducedBlocks", "reduce_parts", "reduced_blocks"]
 
 
 @dataclass(frozen=True)
@@ -119,14 +118,6 @@ class ReducedBlocks:
         return replace(self, blocks=taken)
 
 
-def encode_target(column: pa.ChunkedArray, schema: TableSchema) -> npt.NDArray[Any]:
-    """Return the target as float64 (regression) or int32 class codes; (rows,)."""
-    if schema.task is Task.REGRESSION:
-        return np.asarray(column.cast(pa.float64()))
-    codes = pc.index_in(column.cast(pa.string()), value_set=pa.array(schema.classes))
-    return np.asarray(codes.cast(pa.int32()))
-
-
 @dataclass(frozen=True, slots=True)
 class ReducePart:
     """Blocks of one shard whose matrices go to one pair of objects."""
@@ -157,7 +148,13 @@ def reduced_blocks(context: StageContext, manifest: ShardManifest, role: Role) -
     _forget_others(workspace, folder)
     parts = [ReducePart.whole(entry) for entry in manifest.of(role)]
     return reduce_parts(
-        context, parts, manifest.schema, workspace.reducer, folder, label=f"reduce {role.value}"
+        context,
+        parts,
+        manifest.schema,
+        workspace.reducer,
+        folder,
+        label=f"reduce {role.value}",
+        fitted_on=role is Role.TRAIN,
     )
 
 
@@ -170,6 +167,7 @@ def reduce_parts(
     *,
     label: str,
     rows: StoreFolder | None = None,
+    fitted_on: bool = False,
 ) -> ReducedBlocks:
     """The matrices of the parts in ``folder``, made where they are not yet there.
 
@@ -180,6 +178,9 @@ def reduce_parts(
     ----------
     rows : StoreFolder or None
         The folder of the parts' files; the workspace's shards.
+    fitted_on : bool
+        Whether the reducer was fitted on these rows: where the target is in it, they are not told
+        what they have said themselves.
     """
     workspace, reducer = context.workspace, load_reducer(reducer_folder)
     function = partial(
@@ -187,6 +188,7 @@ def reduce_parts(
         folder=workspace.stored(folder),
         rows=rows or context.shards,
         reducer=reducer,
+        taught=load_taught(reducer_folder) if fitted_on else None,
         schema=schema,
     )
     left = context.engine.map(function, parts, label=label, progress=context.progress)
@@ -219,6 +221,7 @@ def _reduce_part(
     folder: StoreFolder,
     rows: StoreFolder,
     reducer: Reducer,
+    taught: Taught | None,
     schema: TableSchema,
 ) -> dict[str, str]:
     """Make the objects of a part, or find them finished; the hashes of ``x`` and ``y``."""
@@ -233,9 +236,15 @@ def _reduce_part(
             stack.enter_context(receipts.store.replace(folder.key(name), durable=False))
             for name in names
         )
-        for table in read_blocks(shard, blocks=part.blocks):
+        firsts = np.cumsum([0, *part.file.blocks])
+        for block, table in zip(part.blocks, read_blocks(shard, blocks=part.blocks), strict=True):
             y = encode_target(table[schema.target.name], schema)
-            xs.write(np.ascontiguousarray(reducer.transform(table)).data)
+            X = (
+                reducer.transform(table)
+                if taught is None
+                else taught.transform(table, part.file, int(firsts[block]))
+            )
+            xs.write(np.ascontiguousarray(X).data)
             ys.write(np.ascontiguousarray(y).data)
     hashes = {"x": xs.stored.sha256, "y": ys.stored.sha256}
     receipts.finish(part.stem, hashes, dict(zip(names, hashes.values(), strict=True)))

@@ -25,10 +25,10 @@ from tidemill.drift import (
     outputs_of,
     widest_gap,
 )
+from tidemill.features import encode_target
 from tidemill.learning import predict_scores
 from tidemill.profiling import Profile, fold, merge
 from tidemill.schema import Role, TableSchema
-from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.storage import ShardEntry, ShardManifest, StoreFolder, read_blocks
 

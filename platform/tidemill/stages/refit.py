@@ -208,5 +208,11 @@ def _all_blocks(
     save_reducer(reducer, fresh_directory(work / "reducer"))
     parts = [ReducePart.whole(entry) for entry in manifest.of(Role.TRAIN)]
     return reduce_parts(
-        context, parts, manifest.schema, work / "reducer", work, label="reduce all rows"
+        context,
+        parts,
+        manifest.schema,
+        work / "reducer",
+        work,
+        label="reduce all rows",
+        fitted_on=True,
     )

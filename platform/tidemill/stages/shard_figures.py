@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.errors import ConfigError, nearest
+from tidemill.features import encode_target
 from tidemill.learning import predict_scores
 from tidemill.metrics import (
     HIGHER_IS_BETTER,
@@ -28,7 +29,6 @@ from tidemill.metrics import (
 from tidemill.profiling import CategoryProfile, Profile, fold, merge
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.ancestry import Unlearnt
-from tidemill.stages.blocks import encode_target
 from tidemill.stages.context import StageContext
 from tidemill.storage import FileEntry, ShardManifest, StoreFolder, read_blocks
 
