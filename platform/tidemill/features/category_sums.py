@@ -14,7 +14,7 @@ import pyarrow as pa
 from tidemill.contracts import Engine, Progress
 from tidemill.features.row_folds import RowFolds
 from tidemill.features.target_codes import encode_target
-from tidemill.profiling import CategoryProfile, Profile, merge
+from tidemill.profiling import CategoryProfile, Profile
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.spelling import one_spelling
 from tidemill.storage import ShardEntry, ShardManifest, StoreFolder, read_blocks, stable_hash
@@ -115,8 +115,13 @@ def sum_categories(
         folds=folds,
         schema=manifest.schema,
     )
-    shards = manifest.of(Role.TRAIN)
-    return engine.fold(one, shards, merge, label="sums of categories", progress=progress)
+    return engine.fold(
+        one,
+        manifest.of(Role.TRAIN),
+        CategorySums.merge,
+        label="sums of categories",
+        progress=progress,
+    )
 
 
 def _shard_sums(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tidemill.config import ReductionConfig
@@ -117,11 +118,16 @@ def _drafts(
     config: ReductionConfig,
     by_target: TargetEncoding,
 ) -> list[Draft]:
+    """Those of each feature; of many categories, none of which is kept, that by the target alone."""
     drafts = []
     for column in features:
-        drafts.append(_draft(column, profile, calendar, config))
-        if column.name in by_target.drafts:
-            drafts.append(by_target.drafts[column.name])
+        draft, other = _draft(column, profile, calendar, config), by_target.drafts.get(column.name)
+        if other is None:
+            drafts.append(draft)
+        elif all(made.flaw for made in draft.columns):
+            drafts.append(replace(other, rare=draft.rare))
+        else:
+            drafts += [draft, other]
     return drafts
 
 

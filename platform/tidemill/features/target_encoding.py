@@ -159,7 +159,7 @@ def _spread(sums: Values, schema: TableSchema, profile: Profile) -> Values:
     if isinstance(known, NumericProfile):
         return np.array([known.m2 / max(known.rows - known.nulls, 1)])
     rows, *targets = sums.sum(axis=(0, 1))
-    shares = np.array(targets) / rows
+    shares: Values = np.array(targets) / rows
     return shares * (1 - shares)
 
 

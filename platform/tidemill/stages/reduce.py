@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidemill.config import ReductionConfig
-from tidemill.features import CORRELATED_COLUMNS, fit_reducer, save_reducer
+from tidemill.features import CORRELATED_COLUMNS, ReductionReport, fit_reducer, save_reducer
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_hashed
 
 __all__ = ["run_reduce"]
+
+
+def _many(report: ReductionReport) -> list[dict[str, Any]]:
+    """What became of columns with more categories than are kept, in words."""
+    return [
+        {
+            "feature": one["feature"],
+            "categories": one["categories"],
+            "told": "the target's mean and the rows of each" if one["encoded"] else "what is kept",
+            "why": one["why"],
+        }
+        for one in report.high_cardinality
+    ]
 
 
 def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageResult:
@@ -32,7 +47,8 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
         tables={
             "dropped": [
                 {"feature": name, "reason": reason} for name, reason in report.dropped.items()
-            ]
+            ],
+            **({"many categories": _many(report)} if report.high_cardinality else {}),
         },
         warnings=(
             f"more than {CORRELATED_COLUMNS:,} encoded columns: only copies were dropped, "
