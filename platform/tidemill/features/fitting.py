@@ -118,7 +118,7 @@ def _drafts(
     config: ReductionConfig,
     by_target: TargetEncoding,
 ) -> list[Draft]:
-    """Those of each feature; of many categories, none of which is kept, that by the target alone."""
+    """Those of each feature; where no category is kept, the one by the target alone."""
     drafts = []
     for column in features:
         draft, other = _draft(column, profile, calendar, config), by_target.drafts.get(column.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidemill.config import ReductionConfig
+from tidemill.errors import first_few
 from tidemill.features import CORRELATED_COLUMNS, ReductionReport, fit_reducer, save_reducer
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.storage import ShardManifest, commit_directory, fresh_directory, write_hashed
@@ -37,18 +38,23 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
         progress=context.progress,
     )
     document = report.to_json()
+    by_target = [one["feature"] for one in report.high_cardinality if one["encoded"]]
     staged = fresh_directory(workspace.work("reduce", "reducer"))
     save_reducer(reducer, staged)
     write_hashed(workspace.reports / "reduction.json", document)
     commit_directory(staged, workspace.reducer)
     return StageResult(
         stage="reduce",
-        facts={"features_in": report.features_in, "features_out": report.features_out},
+        facts={
+            "features_in": report.features_in,
+            "features_out": report.features_out,
+            **({"encoded_by_target": first_few(by_target, 5)} if by_target else {}),
+        },
         tables={
             "dropped": [
                 {"feature": name, "reason": reason} for name, reason in report.dropped.items()
             ],
-            **({"many categories": _many(report)} if report.high_cardinality else {}),
+            **({"many_categories": _many(report)} if report.high_cardinality else {}),
         },
         warnings=(
             f"more than {CORRELATED_COLUMNS:,} encoded columns: only copies were dropped, "
