@@ -323,7 +323,7 @@ def with_classes(make_shards, table, task, classes):
 
 
 def test_sums_merge_exactly_and_are_bounded():
-    """In any order, as of all rows at once; never more than 64 MiB a column."""
+    """In any order; never more than 64 MiB a column, and 256 MiB."""
     rng = np.random.default_rng(1)
     parts = [CategorySums({"who": rng.integers(0, 99, (5, 9, 2)).astype(float)}) for _ in range(3)]
     a, b, c = parts
@@ -334,10 +334,10 @@ def test_sums_merge_exactly_and_are_bounded():
         np.testing.assert_array_equal(one.columns["who"], other.columns["who"])
     endless = CategoryProfile.of({str(n): 1 for n in range(10_500)}, rows=10_500, limit=100)
     wide = dataclasses.replace(endless, threshold=2**44)
-    for folds, targets in ((16, 1), (5, 1), (5, 8)):
-        size = n_buckets(wide, folds, targets)
+    for cells, columns in ((16 * 2, 1), (5 * 2, 3), (5 * 9, 1), (16 * 9, 700)):
+        size = n_buckets(wide, cells, columns)
         assert size & (size - 1) == 0
-        assert folds * (size + 1) * (1 + targets) * 8 <= 2**26
+        assert cells * (size + 1) * 8 <= min(2**26, 2**28 / columns)
 
 
 def test_folds_are_of_the_row(make_shards):

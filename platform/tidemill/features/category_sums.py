@@ -23,6 +23,7 @@ __all__ = ["LARGEST_BUCKETS", "CategorySums", "bucket_codes", "n_buckets", "sum_
 
 _ROOM = 8
 _CELLS = 2**23
+_CELLS_OF_ALL = 2**25
 LARGEST_BUCKETS = 2**20
 """Buckets of a column at most; one more is of missing values."""
 
@@ -41,7 +42,7 @@ class CategorySums:
     Notes
     -----
     Merges exactly where targets are classes, to about 1e-15 of the sums where they are numbers.
-    Memory: at most 64 MiB a column.
+    Memory: at most 64 MiB a column, and 256 MiB.
     """
 
     columns: dict[str, npt.NDArray[np.float64]]
@@ -51,14 +52,17 @@ class CategorySums:
         return type(self)({name: sums + other.columns[name] for name, sums in self.columns.items()})
 
 
-def n_buckets(profile: CategoryProfile, n_folds: int, n_targets: int) -> int:
-    """A power of two: some eight times as many as categories, within 64 MiB a column.
+def n_buckets(profile: CategoryProfile, cells_each: int, n_columns: int = 1) -> int:
+    """A power of two: some eight times as many as categories, as far as the bounds allow.
 
-    >>> n_buckets(CategoryProfile.of(dict.fromkeys("abc", 1), rows=3), 5, 1)
+    ``cells_each`` are the numbers of a bucket: folds times targets and one.
+
+    >>> n_buckets(CategoryProfile.of(dict.fromkeys("abc", 1), rows=3), 5 * 2)
     32
     """
     wanted = 1 << int(np.ceil(np.log2(_ROOM * max(profile.n_distinct, 1.0))))
-    most = 1 << int(np.log2(_CELLS // (n_folds * (1 + n_targets)) - 1))
+    cells = min(_CELLS, _CELLS_OF_ALL // n_columns)
+    most = 1 << int(np.log2(max(cells // cells_each - 1, 1)))
     return min(wanted, most, LARGEST_BUCKETS)
 
 

@@ -122,7 +122,8 @@ def encode_by_target(
     if not wide:
         return TargetEncoding(folds, {}, {}, refused)
     targets = target_names(manifest.schema, profile)
-    buckets = {name: n_buckets(known, folds.count, len(targets)) for name, known in wide.items()}
+    cells = folds.count * (1 + len(targets))
+    buckets = {name: n_buckets(known, cells, len(wide)) for name, known in wide.items()}
     found = sum_categories(
         manifest, folder, buckets, targets, folds, engine=engine, progress=progress
     )
