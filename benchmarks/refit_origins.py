@@ -33,6 +33,7 @@ from tidemill.config import load_params
 from tidemill.contracts import Engine
 from tidemill.drafting import init_workspace
 from tidemill.engines import LocalEngine
+from tidemill.features import encode_target
 from tidemill.ingestion import list_source, read_split
 from tidemill.learning import predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of, in_words
@@ -40,7 +41,6 @@ from tidemill.pipeline import Quiet, run_stage
 from tidemill.profiling import fold
 from tidemill.schema import TableSchema
 from tidemill.settings import Settings
-from tidemill.features import encode_target
 from tidemill.storage import Workspace
 from tidemill.tracking import open_candidate
 

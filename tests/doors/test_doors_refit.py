@@ -82,10 +82,10 @@ def test_mlflow_loads_the_one_that_serves(finished):
 
 def test_figures_and_reference_are_of_the_judged_model(finished):
     """The held-out figure of the version is what the judged model has on test rows."""
+    from tidemill.features import encode_target
     from tidemill.learning import predict_scores
     from tidemill.metrics import figures_of
     from tidemill.profiling import fold
-    from tidemill.features import encode_target
 
     manifest = ShardManifest.read(finished / "data/shards")
     schema, judged = manifest.schema, champion_of(finished).judged
