@@ -34,8 +34,11 @@ def frame(rows: int = 400) -> pd.DataFrame:
     )
 
 
-def reducer() -> Reducer:
-    """What a fit on such rows gives: two scaled numbers and a one-hot category."""
+def reducer(*, by_target: bool = False) -> Reducer:
+    """What a fit on such rows gives: two scaled numbers and a one-hot category.
+
+    ``by_target``: the category by the target, too.
+    """
     number = {"slots": [0], "fills": [6.0], "means": [6.0], "scales": [4.0], "missing_slot": -1}
     features = [
         {"name": "distance", "kind": "numeric", **number},
@@ -50,12 +53,17 @@ def reducer() -> Reducer:
         },
     ]
     encoded = ["distance", "fare", "zone=airport", "zone=centre", "zone=rare"]
+    if by_target:
+        values = np.linspace(0.0, 1.0, 2 * 17, dtype=np.float32).reshape(17, 2)
+        told = {"name": "zone", "kind": "target", "slots": [5, 6], "buckets": 16}
+        features.append({**told, "values": values})
+        encoded += ["zone.mean", "zone.count"]
     return Reducer(features, encoded, seen=["distance", "fare", "zone", "rain"])
 
 
 def pipeline(seed: int = 1, *, trees: bool = False) -> Pipeline:
     """A fitted pipeline of a real reducer and a real learner."""
-    rows, reduced = frame(), reducer()
+    rows, reduced = frame(), reducer(by_target=trees)
     labels = np.where(rows["fare"] + rows["distance"] > 18, "late", "on time")
     learner = (
         HistGradientBoostingClassifier(max_iter=4, random_state=seed)

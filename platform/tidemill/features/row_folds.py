@@ -1,9 +1,9 @@
-"""Which rows are encoded by the same statistics: folds, told by the rows themselves."""
+"""Which rows are told the same statistics: folds, and what of their sums a fold may know."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,13 @@ from tidemill.features.columns import read_times
 from tidemill.profiling import NumericProfile, Profile
 from tidemill.storage import FileEntry, ShardManifest, stable_hash
 
-__all__ = ["RowFolds"]
+__all__ = ["RowFolds", "all_of", "earlier", "others"]
 
 _STRETCHES = 16
 _FOLDS = 5
 _MICROS = 1_000_000
+
+Sums: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class RowFolds:
     count : int
     time : str
         The time column, where test rows are later rows: folds are stretches of time of about
-        equally many rows, and a row is encoded by those before its own.
+        equally many rows.
     ends : tuple of float
         Epoch seconds where each stretch but the last ends.
     key : str
         Else the column that names a row: by its hash, whatever the shard. Where there is none, by
-        the hash of a row's place. A row is encoded by the folds that are not its own.
+        the hash of a row's place.
     """
 
     count: int
@@ -77,21 +79,34 @@ class RowFolds:
             hashed = stable_hash(pa.array(place + first + np.arange(table.num_rows)))
         return (hashed % np.uint64(self.count)).astype(np.int64)
 
-    def known(self, sums: npt.NDArray[Any], memory: float = 1.0) -> npt.NDArray[Any]:
-        """What each fold's rows may know, of what each fold adds: (count, ...) to (count, ...).
 
-        In time order a stretch counts ``memory`` times what the next one counts.
-        """
-        if not self.time:
-            every: npt.NDArray[Any] = sums.sum(axis=0) - sums
-            return every
-        found = np.zeros_like(sums)
-        for fold in range(1, self.count):
-            found[fold] = memory * found[fold - 1] + sums[fold - 1]
-        return found
+def others(sums: Sums) -> Sums:
+    """What the folds that are not its own say, by what each says: (n_folds, ...) to (n_folds, ...).
 
-    def all_known(self, sums: npt.NDArray[Any], memory: float = 1.0) -> npt.NDArray[Any]:
-        """What rows of no fold may know: (count, ...) to (...)."""
-        weights = memory ** np.arange(self.count)[::-1] if self.time else np.ones(self.count)
-        every: npt.NDArray[Any] = np.tensordot(weights, sums, axes=1)
-        return every
+    >>> others(np.array([1.0, 2.0, 4.0])).tolist()
+    [6.0, 5.0, 3.0]
+    """
+    every: Sums = sums.sum(axis=0) - sums
+    return every
+
+
+def earlier(sums: Sums, memory: float) -> Sums:
+    """What the stretches before its own say, each counting ``memory`` times what the next counts.
+
+    >>> earlier(np.array([1.0, 2.0, 4.0]), 0.5).tolist()
+    [0.0, 1.0, 2.5]
+    """
+    found = np.zeros_like(sums)
+    for fold in range(1, len(sums)):
+        found[fold] = memory * found[fold - 1] + sums[fold - 1]
+    return found
+
+
+def all_of(sums: Sums, memory: float = 1.0) -> Sums:
+    """What all say, weighed in the same way: (n_folds, ...) to (...).
+
+    >>> float(all_of(np.array([1.0, 2.0, 4.0]), 0.5))
+    5.25
+    """
+    every: Sums = np.tensordot(memory ** np.arange(len(sums))[::-1], sums, axes=1)
+    return every

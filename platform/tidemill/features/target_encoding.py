@@ -1,14 +1,18 @@
 """Categories as what the target was: for columns with more of them than are kept.
 
 A column becomes the mean of the target in its category, drawn towards the mean of all where rows
-are few, and the logarithm of those rows. A training row is told what rows of other folds say
-(:class:`~tidemill.features.row_folds.RowFolds`), every other row what all say. How far means are
-drawn, and in time order how fast earlier stretches are forgotten, is what best explains the target
-of rows that are not in the statistics; by the same it is known whether that is more than chance.
+are few. A training row is told what rows of other folds say
+(:class:`~tidemill.features.row_folds.RowFolds`), every other row what all say. Where categories
+change in time, which shows by older stretches misleading about later ones, a training row is told
+what earlier stretches say, the older the less, and the logarithm of those rows.
+
+How far means are drawn, and how fast the past is forgotten, is what best explains the target of
+rows that are not in the statistics; by the same it is known whether that is more than chance.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +24,7 @@ from tidemill.config import ReductionConfig
 from tidemill.contracts import EncodedColumn, Engine, Progress
 from tidemill.features.category_sums import n_buckets, sum_categories, target_names
 from tidemill.features.drafts import Draft, pooled, settled
-from tidemill.features.row_folds import RowFolds
+from tidemill.features.row_folds import RowFolds, all_of, earlier, others
 from tidemill.profiling import CategoryProfile, NumericProfile, Profile
 from tidemill.schema import ColumnType, TableSchema
 from tidemill.storage import ShardManifest, StoreFolder
@@ -28,7 +32,8 @@ from tidemill.storage import ShardManifest, StoreFolder
 __all__ = ["EncodedByTarget", "TargetEncoding", "encode_by_target"]
 
 _SMOOTHINGS = tuple(float(2**power) for power in range(11))
-_MEMORIES = (1.0, 0.8, 0.65, 0.5)
+_MEMORIES = (0.8, 0.65, 0.5)
+_MISLEADING = 1.1
 _CHANCE = 3.0
 _ROWS_EACH = 2
 _DIGITS = 6
@@ -50,7 +55,8 @@ class EncodedByTarget:
     smoothing : float
         Rows by which each category's mean is drawn towards that of all.
     memory : float
-        What a stretch of time counts where the next one counts 1.
+        What a stretch of time counts where the next one counts 1; below 1 where categories change
+        in time.
     explained : float
         Share of the target's variance that it explains of rows that are not in the statistics.
     score : float
@@ -177,23 +183,19 @@ class _Column:
     def measured(self, categories: int, wanted: str) -> EncodedByTarget:
         """The best smoothing and memory, and whether they explain more than chance."""
         used = self._sums[:, self._sums[:, :, 0].any(axis=0)]
-        rows, beyond = used[..., :1], used[..., 1:] - used[..., :1] * self._prior
-        best = (0.0, 0.0, _SMOOTHINGS[-1], 1.0)
-        for memory in _MEMORIES if self._folds.time else (1.0,):
-            known = self._folds.known(used, memory)
-            for smoothing in _SMOOTHINGS:
-                off = self._means(known, smoothing) - self._prior
-                noise = (rows * off**2 / self._spread).sum()
-                signal = (off * beyond / self._spread).sum()
-                explained = (2 * signal - noise) / (self._rows * len(self._prior))
-                found = (round(float(explained), _DIGITS), float(signal / np.sqrt(noise or 1.0)))
-                best = max(best, (*found, smoothing, memory), key=lambda one: one[0])
-        explained, score, smoothing, memory = best
+        (explained, score, smoothing), memory = self._best(used, others(used)), 1.0
+        if self._folds.time:
+            standing = self._best(used, earlier(used, 1.0))[0]
+            forgetful = {each: self._best(used, earlier(used, each)) for each in _MEMORIES}
+            fastest = max(forgetful, key=lambda each: forgetful[each][0])
+            better = forgetful[fastest]
+            if better[0] > _MISLEADING * standing and better[1] > _CHANCE:
+                (explained, score, smoothing), memory = better, fastest
         encoded = wanted == "target" or score > _CHANCE
         return EncodedByTarget(
             self._name,
             encoded,
-            _why(wanted, score, explained),
+            _why(wanted, score, explained, changing=memory < 1.0),
             categories,
             self._sums.shape[1] - 1,
             smoothing,
@@ -202,20 +204,36 @@ class _Column:
             round(score, 1),
         )
 
+    def _best(self, used: Values, known: Values) -> tuple[float, float, float]:
+        """What is explained at best, that in deviations of chance, and by which smoothing."""
+        rows, beyond = used[..., :1], used[..., 1:] - used[..., :1] * self._prior
+        best = (0.0, 0.0, _SMOOTHINGS[-1])
+        for smoothing in _SMOOTHINGS:
+            off = self._means(known, smoothing) - self._prior
+            noise = float((rows * off**2 / self._spread).sum())
+            signal = float((off * beyond / self._spread).sum())
+            explained = (2 * signal - noise) / (self._rows * len(self._prior))
+            found = (round(explained, _DIGITS), signal / math.sqrt(noise or 1.0), smoothing)
+            best = max(best, found, key=lambda one: one[0])
+        return best
+
     def draft(
         self, best: EncodedByTarget, targets: tuple[str, ...], config: ReductionConfig
     ) -> tuple[Draft, npt.NDArray[np.float32]]:
         """Its description by all rows, and what the rows of each fold are told."""
-        known = self._folds.known(self._sums, best.memory)
-        every = self._folds.all_known(self._sums, best.memory)
-        values, folded = (
-            np.concatenate([self._means(said, best.smoothing), np.log1p(said[..., :1])], axis=-1)
-            for said in (every, known)
-        )
+        changing = best.memory < 1.0
+        every = all_of(self._sums, best.memory)
+        known = earlier(self._sums, best.memory) if changing else others(self._sums)
+        values, folded = (self._means(said, best.smoothing) for said in (every, known))
+        if changing:
+            values, folded = (
+                np.concatenate([means, np.log1p(said[..., :1])], axis=-1)
+                for means, said in ((values, every), (folded, known))
+            )
         occurring = self._sums[..., 0].sum(axis=0)
         names = [f"{self._name}.mean{f'={t}' if len(targets) > 1 else ''}" for t in targets]
         columns = []
-        for at, name in enumerate([*names, f"{self._name}.count"]):
+        for at, name in enumerate([*names, f"{self._name}.count"] if changing else names):
             mean, variance = pooled(values[:, at], occurring)
             flaw = "" if variance > 0 else "all values are equal"
             columns.append(EncodedColumn(name, mean, variance, flaw))
@@ -240,8 +258,8 @@ class _Column:
         return means
 
 
-def _why(wanted: str, score: float, explained: float) -> str:
+def _why(wanted: str, score: float, explained: float, *, changing: bool) -> str:
     said = f"it explains {explained:.1%} of the target's variance in rows outside the statistics"
     if score > _CHANCE:
-        return said
+        return f"{said}; its categories change in time: the past alone tells" if changing else said
     return f"{said}, as chance may" + (", and is wanted" if wanted == "target" else "")
