@@ -134,8 +134,8 @@ class ReductionConfig(Section):
         "auto",
         exclude_if=lambda value: value == "auto",  # what it was before it could be said
         description="columns with more categories than max_categories: target adds the mean of the "
-        "target and the rows of each category, told to training rows without their own; rare "
-        "leaves it at the bucket; auto adds them where they explain more than chance",
+        "target in each, told to training rows without their own; rare leaves it at the bucket; "
+        "auto adds it where it explains more than chance",
     )
     scale: Literal["standard", "none"] = "standard"
     min_variance: float = Field(0.0, ge=0.0, description="features with no more are dropped")

@@ -19,7 +19,7 @@ def _many(report: ReductionReport) -> list[dict[str, Any]]:
         {
             "feature": one["feature"],
             "categories": one["categories"],
-            "told": "the target's mean and the rows of each" if one["encoded"] else "what is kept",
+            "told": "the target's mean in each" if one["encoded"] else "what is kept",
             "why": one["why"],
         }
         for one in report.high_cardinality
