@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from tidemill.config import ReductionConfig
 from tidemill.engines import LocalEngine
-from tidemill.features import fit_reducer, load_reducer, load_taught, save_reducer
+from tidemill.features import fit_reducer, load_fitted_rows, load_reducer, save_reducer
 from tidemill.features.category_sums import CategorySums, bucket_codes, n_buckets
 from tidemill.features.described import check_reducer
 from tidemill.features.row_folds import RowFolds, all_of, earlier, others
@@ -61,7 +61,7 @@ def training_matrix(reducer, shards):
     for shard in manifest.shards:
         first = 0
         for table in read_blocks(folder.verified(shard.file)):
-            found.append(reducer.taught.transform(table, shard.file, first))
+            found.append(reducer.fitted_rows.transform(table, shard.file, first))
             first += table.num_rows
     return np.concatenate(found)
 
@@ -108,7 +108,7 @@ def test_a_random_target_does_not_leak(make_shards, order):
     plain, chosen = fit(shards, TARGET.model_copy(update={"high_cardinality": "auto"}))
     assert [one["encoded"] for one in chosen.high_cardinality] == [False]
     assert "as chance may" in chosen.high_cardinality[0]["why"]
-    assert plain.taught is None
+    assert plain.fitted_rows is None
     assert "who.mean" not in chosen.names
 
 
@@ -138,7 +138,7 @@ def test_what_a_row_is_told_is_what_others_said(make_shards, order, periods):
     (said,) = report.high_cardinality
     assert (said["memory"] < 1.0) == (periods > 1) == ("change in time" in said["why"])
     who = bucket_codes(table["who"], said["buckets"])
-    folds = reducer.taught.folds.assign(table, shards[0].shards[0].file, 0)
+    folds = reducer.fitted_rows.folds.assign(table, shards[0].shards[0].file, 0)
     matrix = training_matrix(reducer, shards)
     for row in range(0, 3000, 197):
         ago = folds[row] - folds
@@ -180,7 +180,7 @@ def test_the_cut_and_workers_leave_no_trace(make_shards, tmp_path):
             save_reducer(fit(shards, engine=engine)[0], tmp_path / str(workers))
         files = sorted((tmp_path / str(workers)).iterdir())
         written.append({path.name: path.read_bytes() for path in files})
-    assert "taught0.values.npy" in written[0]
+    assert "fitted_rows0.values.npy" in written[0]
     assert written[1] == written[0]
 
 
@@ -195,15 +195,15 @@ def test_stored_reducers_do_the_same_and_a_model_holds_no_folds(shards, tmp_path
     loaded = skops.io.loads(stored, trusted=["tidemill.features.reducer.Reducer"])
     for same in (load_reducer(tmp_path), clone(reducer), loaded):
         np.testing.assert_array_equal(same.transform(rows), expected)
-        assert same.taught is None
+        assert same.fitted_rows is None
         assert check_reducer(same) == len(reducer.encoded)
-    assert b"taught" not in stored
-    again = load_taught(tmp_path)
-    np.testing.assert_array_equal(again.folded["who"], reducer.taught.folded["who"])
-    assert again.folds == reducer.taught.folds
+    assert b"fitted_rows" not in stored
+    again = load_fitted_rows(tmp_path)
+    np.testing.assert_array_equal(again.folded["who"], reducer.fitted_rows.folded["who"])
+    assert again.folds == reducer.fitted_rows.folds
     save_reducer(load_reducer(tmp_path), tmp_path)
-    assert load_taught(tmp_path) is None
-    assert not list(tmp_path.glob("taught*"))
+    assert load_fitted_rows(tmp_path) is None
+    assert not list(tmp_path.glob("fitted_rows*"))
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_ids_that_name_rows_are_left_out_and_few_categories_stay_as_they_were(ma
     reducer, report = fit(make_shards([table]))
     assert [one["why"] for one in report.high_cardinality] == ["nearly every row has its own"]
     assert not [name for name in report.names if name.startswith("who.")]
-    assert reducer.taught is None
+    assert reducer.fitted_rows is None
     few = table_of(np.arange(rows) % 7, names=np.arange(rows) % 90)
     shards = make_shards([few])
     same = [

@@ -6,7 +6,7 @@ needs scikit-learn, and the workers that gather statistics for it do not.
 
 from tidemill.features.fitting import fit_reducer
 from tidemill.features.report import ReductionReport
-from tidemill.features.saving import load_reducer, load_taught, save_reducer
+from tidemill.features.saving import load_fitted_rows, load_reducer, save_reducer
 from tidemill.features.selection import CORRELATED_COLUMNS
 from tidemill.features.target_codes import encode_target
 from tidemill.features.training_shards import training_profile
@@ -16,8 +16,8 @@ __all__ = [
     "ReductionReport",
     "encode_target",
     "fit_reducer",
+    "load_fitted_rows",
     "load_reducer",
-    "load_taught",
     "save_reducer",
     "training_profile",
 ]

@@ -12,11 +12,11 @@ from tidemill.errors import NoFeatures, TooFewRows, first_few
 from tidemill.features.calendar import PARTS, TIME_PARTS
 from tidemill.features.categories import draft_categories
 from tidemill.features.drafts import Draft, distinct
+from tidemill.features.fitted_rows import FittedRows
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
 from tidemill.features.report import ReductionReport
 from tidemill.features.sequence import configured_steps
 from tidemill.features.target_encoding import TargetEncoding, encode_by_target
-from tidemill.features.taught import Taught
 from tidemill.features.training_shards import (
     Counts,
     ShardColumns,
@@ -187,7 +187,7 @@ def _reducer(left: ShardColumns, by_target: TargetEncoding) -> Reducer:
         **(steps[0]["state"] if alone else {"steps": steps or None}),
     )
     if any(feature["kind"] == "target" for feature in features):
-        reducer.taught = Taught.of(reducer, by_target.folds, by_target.folded)
+        reducer.fitted_rows = FittedRows.of(reducer, by_target.folds, by_target.folded)
     return reducer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from tidemill.features.columns import Frame
 from tidemill.features.encoder import Encoder
 from tidemill.features.sequence import FittedStep
-
-if TYPE_CHECKING:
-    from tidemill.features.taught import Taught
 
 __all__ = ["Reducer"]
 
@@ -70,8 +67,9 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
            [ 1.5]], dtype=float32)
     """
 
-    taught: Taught | None = None
-    """Beside what a model holds: how the rows are reduced that it was fitted on, if otherwise."""
+    fitted_rows: Any = None
+    """Beside what a model holds: the :class:`~tidemill.features.fitted_rows.FittedRows` that say
+    how the rows are reduced that it was fitted on; None: as any other."""
 
     # Stored reducers of earlier revisions have none.
     missing_values: list[str] | None = None
@@ -120,7 +118,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return encoder.through(X, steps) if steps else encoder.encode(X, np.float32)
 
     def transform_folds(self, X: Frame, folds: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """The same of rows (rows,) of these folds; for :class:`tidemill.features.taught.Taught`."""
+        """The same of rows of these folds, (rows,), where tables are of every fold."""
         encoder, steps = self._compiled()
         if steps:
             return encoder.through(X, steps, folds)
@@ -159,7 +157,7 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.pop("_parts", None)  # compiled again where it is needed
-        state.pop("taught", None)
+        state.pop("fitted_rows", None)
         if self.steps is None:  # as it was before there could be any
             state.pop("steps", None)
         return state

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from numpy.lib.format import read_array, write_array
 
 from tidemill.errors import IntegrityError
+from tidemill.features.fitted_rows import FittedRows
 from tidemill.features.row_folds import RowFolds
-from tidemill.features.taught import Taught
 from tidemill.steps import STEPS
 from tidemill.storage import (
     discard_file,
@@ -28,7 +28,7 @@ from tidemill.storage import (
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
 
-__all__ = ["load_reducer", "load_taught", "save_reducer"]
+__all__ = ["load_fitted_rows", "load_reducer", "save_reducer"]
 
 _DESCRIPTION = "reducer.json"
 _PROJECTION = ("components", "center")
@@ -38,16 +38,16 @@ _FORMAT = 1
 def save_reducer(reducer: Reducer, folder: Path) -> None:
     """Write ``reducer.json``, and a ``.npy`` for each array of its features and steps.
 
-    What training rows are told goes along, for :func:`load_taught`.
+    What training rows are told goes along, for :func:`load_fitted_rows`.
     """
     found = {name: getattr(reducer, name) for name in _PROJECTION}
     features = _without_arrays(reducer.features, "feature", found)
     steps = [dict(step) for step in reducer.steps or []]
     states = _without_arrays([step["state"] for step in steps], "step", found)
-    taught = reducer.taught
-    if taught is not None:
-        tables = [{"values": table} for table in taught.folded.values()]
-        _without_arrays(tables, "taught", found)
+    fitted_rows = reducer.fitted_rows
+    if fitted_rows is not None:
+        tables = [{"values": table} for table in fitted_rows.folded.values()]
+        _without_arrays(tables, "fitted_rows", found)
     written = {name: _npy(array) for name, array in found.items() if array is not None}
     document = {
         "format": _FORMAT,
@@ -57,7 +57,7 @@ def save_reducer(reducer: Reducer, folder: Path) -> None:
         "missing_values": reducer.missing_values,
         "projects": reducer.components is not None,
         "arrays": {name: hash_bytes(content) for name, content in written.items()},
-        **({"taught": taught.rule()} if taught is not None else {}),
+        **({"fitted_rows": fitted_rows.rule()} if fitted_rows is not None else {}),
         **(
             {"steps": [{**s, "state": state} for s, state in zip(steps, states, strict=True)]}
             if steps
@@ -81,10 +81,10 @@ def load_reducer(folder: Path) -> Reducer:
         If a file is missing or is not what it should be, or a step of it is not known here:
         neither entered nor named in params.yaml.
     """
-    return _load(folder, taught=False)
+    return _load(folder, fitted_rows=False)
 
 
-def load_taught(folder: Path) -> Taught | None:
+def load_fitted_rows(folder: Path) -> FittedRows | None:
     """How the rows are reduced that the reducer in a folder was fitted on; None: as any other.
 
     Raises
@@ -92,16 +92,17 @@ def load_taught(folder: Path) -> Taught | None:
     IntegrityError
         As :func:`load_reducer`.
     """
-    return _load(folder, taught=True).taught
+    found: FittedRows | None = _load(folder, fitted_rows=True).fitted_rows
+    return found
 
 
-def _load(folder: Path, *, taught: bool) -> Reducer:
+def _load(folder: Path, *, fitted_rows: bool) -> Reducer:
     document: dict[str, Any] = read_output(folder / _DESCRIPTION, dict)
     try:
         if document["format"] != _FORMAT:
             raise ValueError(f"format {document['format']}")
         named = [step["step"] for step in document.get("steps", [])]
-        reducer = _reducer(folder, document, taught=taught)
+        reducer = _reducer(folder, document, fitted_rows=fitted_rows)
     except (IntegrityError, LookupError, TypeError, ValueError, EOFError) as exc:
         raise IntegrityError(
             f"{folder / _DESCRIPTION} holds no reducer that can be read: {exc}",
@@ -113,7 +114,7 @@ def _load(folder: Path, *, taught: bool) -> Reducer:
     return reducer
 
 
-def _reducer(folder: Path, document: dict[str, Any], *, taught: bool) -> Reducer:
+def _reducer(folder: Path, document: dict[str, Any], *, fitted_rows: bool) -> Reducer:
     from tidemill.features.reducer import Reducer
 
     hashes = document.get("arrays", {})  # reducers of before they were kept have none
@@ -126,7 +127,7 @@ def _reducer(folder: Path, document: dict[str, Any], *, taught: bool) -> Reducer
     holders = {
         "feature": features,
         "step": [step["state"] for step in steps],
-        **({"taught": tables} if taught else {}),
+        **({"fitted_rows": tables} if fitted_rows else {}),
     }
     for name in hashes.keys() - _PROJECTION:
         holder, place, key = _place(name)
@@ -141,12 +142,12 @@ def _reducer(folder: Path, document: dict[str, Any], *, taught: bool) -> Reducer
         missing_values=document.get("missing_values"),
         steps=steps or None,
     )
-    if taught and "taught" in document:
-        rule = document["taught"]
+    if fitted_rows and "fitted_rows" in document:
+        rule = document["fitted_rows"]
         named = zip(targets, tables, strict=True)
         folded = {feature["name"]: table["values"] for feature, table in named}
         folds = RowFolds(**{**rule, "ends": tuple(rule["ends"])})
-        reducer.taught = Taught.of(reducer, folds, folded)
+        reducer.fitted_rows = FittedRows.of(reducer, folds, folded)
     return reducer
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import FloatMatrix
-from tidemill.features import encode_target, load_reducer, load_taught
+from tidemill.features import encode_target, load_fitted_rows, load_reducer
 from tidemill.schema import Role, TableSchema, Task
 from tidemill.stages.context import StageContext
 from tidemill.storage import (
@@ -36,8 +36,8 @@ from tidemill.storage import (
 )
 
 if TYPE_CHECKING:
+    from tidemill.features.fitted_rows import FittedRows
     from tidemill.features.reducer import Reducer
-    from tidemill.features.taught import Taught
 
 __all__ = ["ReducePart", "ReducedBlocks", "reduce_parts", "reduced_blocks"]
 
@@ -188,7 +188,7 @@ def reduce_parts(
         folder=workspace.stored(folder),
         rows=rows or context.shards,
         reducer=reducer,
-        taught=load_taught(reducer_folder) if fitted_on else None,
+        fitted_rows=load_fitted_rows(reducer_folder) if fitted_on else None,
         schema=schema,
     )
     left = context.engine.map(function, parts, label=label, progress=context.progress)
@@ -221,7 +221,7 @@ def _reduce_part(
     folder: StoreFolder,
     rows: StoreFolder,
     reducer: Reducer,
-    taught: Taught | None,
+    fitted_rows: FittedRows | None,
     schema: TableSchema,
 ) -> dict[str, str]:
     """Make the objects of a part, or find them finished; the hashes of ``x`` and ``y``."""
@@ -241,8 +241,8 @@ def _reduce_part(
             y = encode_target(table[schema.target.name], schema)
             X = (
                 reducer.transform(table)
-                if taught is None
-                else taught.transform(table, part.file, int(firsts[block]))
+                if fitted_rows is None
+                else fitted_rows.transform(table, part.file, int(firsts[block]))
             )
             xs.write(np.ascontiguousarray(X).data)
             ys.write(np.ascontiguousarray(y).data)

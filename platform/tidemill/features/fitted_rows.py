@@ -16,11 +16,11 @@ from tidemill.storage import FileEntry
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
 
-__all__ = ["Taught"]
+__all__ = ["FittedRows"]
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class FittedRows:
     """How the rows are reduced that a reducer was fitted on.
 
     Parameters
