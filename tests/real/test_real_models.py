@@ -44,7 +44,7 @@ FLOORS = {
     "fraud": 0.60,
     "fraud by ids": 0.40,
     "kddcup99": 0.965,
-    "taxi": 0.74,
+    "taxi": 0.755,
 }
 
 ADULT = """
