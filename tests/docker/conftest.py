@@ -450,10 +450,12 @@ class Containers:
 
     in_containers = confined = True
 
-    def __init__(self, document: dict, base: Path, stand_ins: Mapping[str, str]) -> None:
+    def __init__(
+        self, document: dict, base: Path, stand_ins: Mapping[str, str], **given: str
+    ) -> None:
         self.base, self._stand_ins = base, stand_ins
         self._prefix = f"tidemill-{os.getpid()}"
-        given = {"TIDEMILL_WORKSPACE": str(base / "workspace")}
+        given = {"TIDEMILL_WORKSPACE": str(base / "workspace"), **given}
         self.services = interpolated(document["services"], given)
         self.here = Places(base, self.services, self._address_of)
         self._networks = document["networks"]
@@ -467,18 +469,20 @@ class Containers:
             self.start(name)
             if self.services[name]["restart"] == "no":
                 assert self.wait(name) == 0, self._tail(name)
-            else:
+            elif "healthcheck" in self.services[name]:
                 self.await_healthy(name)
 
     def start(self, name: str) -> None:
         """Make and start a service's container."""
         service = self.services[name]
         words = ["--detach", "--name", self._own(name), f"--restart={service['restart']}"]
-        words += [f"--network={self._own(net)}:alias={name}" for net in service["networks"]]
+        nets = service.get("networks", ())
+        words += [f"--network={self._own(net)}:alias={name}" for net in nets]
+        words += ["--network=host"] if service.get("network_mode") == "host" else []
         for port in service.get("ports", []):
             host, _, inside = port.rsplit(":", 2)
             words += ["--publish", f"{host}:{self.here.published[int(inside)]}:{inside}"]
-        check = service["healthcheck"]
+        check = service.get("healthcheck", {})
         # No timer asks here (that needs systemd): the tests ask, with what is written.
         words += [f"--health-cmd={json.dumps(check['test'][1:])}"] if "test" in check else []
         words += ["--health-interval=disable"] if "test" in check else ["--no-healthcheck"]
@@ -493,15 +497,16 @@ class Containers:
     def _flags(self, name: str, **given: str) -> list[str]:
         """What compose.yaml says of a service's rights and places; its image is the last word."""
         service = self.services[name]
-        limits = service["deploy"]["resources"]["limits"]
+        limits = service.get("deploy", {}).get("resources", {}).get("limits", {})
         words = ["--user", service["user"], "--init", "--read-only", "--read-only-tmpfs=false"]
         words += [f"--cap-drop={one}" for one in service["cap_drop"]]
         words += [f"--security-opt={one.partition(':')[0]}" for one in service["security_opt"]]
         # podman 4 knows no owner of a tmpfs; runc takes its mode from the image's folder.
         tmpfs = [re.sub(r"mode=\d+,uid=\d+,gid=\d+", "mode=1777", one) for one in service["tmpfs"]]
         words += [f"--tmpfs={one}" for one in tmpfs]
-        words += [f"--pids-limit={service['pids_limit']}", f"--memory={limits['memory']}"]
-        words += [f"--cpus={limits['cpus']}", f"--stop-timeout={service['stop_grace_period'][:-1]}"]
+        words += [f"--{name}={limit}" for name, limit in limits.items()]
+        words += [f"--pids-limit={service['pids_limit']}"]
+        words += [f"--stop-timeout={service['stop_grace_period'][:-1]}"]
         # Below those of this machine, which the default goes beyond.
         words += ["--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"]
         words += [f"--shm-size={service['shm_size']}"] if "shm_size" in service else []
@@ -563,7 +568,7 @@ class Containers:
         for name in reversed(in_order(self.services)):
             command = ["podman", "rm", "--force", "--volumes", "--time=5", self._own(name)]
             subprocess.run(command, capture_output=True)
-        named = [self._own(name) for name in ("postgres", "s3")]
+        named = [self._own(name) for name in ("postgres", "s3", "scratch")]
         subprocess.run(["podman", "volume", "rm", *named], capture_output=True)
         nets = [self._own(name) for name in self._networks]
         subprocess.run(["podman", "network", "rm", *nets], capture_output=True)
@@ -671,6 +676,23 @@ def _processes(document: dict, base: Path, _: pytest.FixtureRequest) -> Iterator
             yield stack
         finally:
             stack.close()
+
+
+@pytest.fixture
+def furnished(images: Built) -> Iterator[Callable[..., Containers]]:
+    """Makes containers of services, on a small workspace, that are not open yet."""
+    with contextlib.ExitStack() as opened:
+
+        def make(document: dict, **given: str) -> Containers:
+            base = Path(tempfile.mkdtemp(prefix="tidemill-docker-"))
+            base.chmod(0o755)
+            opened.callback(shutil.rmtree, base, ignore_errors=True)
+            stack = Containers(document, base, images.stand_ins, **given)
+            opened.callback(stack.close)
+            _furnish(stack)
+            return stack
+
+        yield make
 
 
 @contextlib.contextmanager

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed.cli import dask_scheduler, dask_worker
 from ruamel.yaml import YAML
+from tests.docker.asking import run_deployment
+
+from tidemill.config import set_params
 
 DOCKER = Path(__file__).parents[2] / "docker"
 FILES = ("cluster.yaml", "cluster_worker.yaml")
@@ -77,3 +83,61 @@ def test_both_have_no_more_rights_than_they_need(document):
         for key in ("image", "read_only", "init", "cap_drop", "security_opt", "restart", "logging"):
             assert service[key] == ours[key], (name, key)
         assert service["user"] == "10001:10001"
+
+
+def joined(one, other):
+    """Two files of compose's as one, as compose joins them."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**one, **other, **{k: joined(one[k], other[k]) for k in one.keys() & other.keys()}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *(each for each in other if each not in one)]
+    return other
+
+
+def own_address() -> str:
+    """An address of this machine that containers reach."""
+    every = (each for found in psutil.net_if_addrs().values() for each in found)
+    return next(
+        each.address
+        for each in every
+        if each.family is socket.AF_INET and not each.address.startswith("127.")
+    )
+
+
+@pytest.fixture
+def cluster(document, furnished):
+    """Containers of both machines on this one; the second is its own network's, not a bridge's."""
+    yaml, written = YAML(typ="safe", pure=True), document
+    for name in FILES:
+        written = joined(written, yaml.load(DOCKER / name))
+    here = own_address()
+    given = {"TIDEMILL_CLUSTER_ADDRESS": here, "TIDEMILL_ADDRESS": here, "TIDEMILL_WORKERS": "2"}
+    stack = furnished(written, **given)
+    # Ports that are published are free ones here.
+    elsewhere = json.dumps(stack.services["dask-worker"])
+    for inside, outside in stack.here.published.items():
+        elsewhere = elsewhere.replace(f"{here}:{inside}", f"{here}:{outside}")
+    stack.services["dask-worker"] = json.loads(elsewhere)
+    params = stack.here.workspace / "params.yaml"
+    asked = ["dataset.source=s3://lake/raw", "storage.url=s3://lake/tidemill"]
+    params.write_text(set_params(params.read_text(), asked))
+    stack.open()
+    return stack
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_the_main_job_runs_on_workers_that_see_the_store_alone(cluster):
+    """By its deployment: the rows lie in the bucket, and what was spread ran in the other's."""
+    put = "import s3fs; s3fs.S3FileSystem().put('/workspace/data/raw', 'lake/', recursive=True)"
+    cluster.run("worker", "python", "-c", put)
+    run_deployment(cluster, "train-model/train-model")
+    told = json.loads((cluster.here.workspace / "reports" / "summary.json").read_text())
+    costs = {one["stage"]: one.get("worker_cpu_seconds", 0) for one in told["stages"]}
+    assert min(costs[stage] for stage in ("ingest", "shard", "reduce", "evaluate")) > 0, costs
+    said = json.loads(cluster.run("worker", "tidemill", "data", "status", "--json"))
+    assert [row["missing"] for row in said["versions"]] == [0] * len(said["versions"])
+    assert said["objects"] > 10
+    assert not list((cluster.here.workspace / "data").rglob("*.parquet"))
+    secrets = cluster.exec("dask-worker", "sh", "-c", "echo /run/secrets/*")
+    assert secrets.strip() == "/run/secrets/s3_worker"
