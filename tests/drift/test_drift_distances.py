@@ -9,6 +9,7 @@ from scipy.spatial.distance import jensenshannon
 
 from tidemill.drift.axes import KEPT_CATEGORIES, CategoryAxis, NumericAxis, axis_of
 from tidemill.drift.divergences import area_between, chi_p_value, ks_p_value
+from tidemill.drift.reference import _frame
 from tidemill.errors import SchemaMismatch
 from tidemill.profiling import CategoryProfile, NumericProfile
 
@@ -217,3 +218,23 @@ def test_other_edges_are_refused():
         axis_of(p).counts(CategoryProfile.of({"a": 1}, rows=1))
     with pytest.raises(SchemaMismatch, match="different types"):
         CategoryAxis(("a",)).counts(p)
+
+
+@pytest.mark.parametrize("low", [0.0, -np.finfo(float).max])
+def test_numbers_that_no_square_holds_keep_the_distances_of_their_bins(low):
+    """Of the largest floats Wasserstein may say nothing; none warns."""
+    rows = np.concatenate([np.arange(80.0), [np.finfo(float).max] * 20, [low] * 20])
+    reference, window = (NumericProfile.of(part, (10.0, 50.0)) for part in (rows, rows[40:]))
+    axis = axis_of(reference)
+    with np.errstate(all="raise"):
+        found = dict(zip(axis.tests, axis.values(reference.counts, window.counts), strict=True))
+    assert not math.isinf(found.pop("wasserstein"))
+    assert all(value > 0 for value in found.values())
+
+
+def test_a_reference_has_no_edge_beyond_the_largest_float():
+    """Its document holds no infinity, and nothing lies outside on that side."""
+    profile = NumericProfile.of(np.array([1.0, 2.0, np.finfo(float).max]), (2.0,))
+    (framed,) = _frame([profile])
+    assert framed.edges.tolist() == [1.0, 2.0]
+    assert framed.counts.tolist() == [0, 1, 2]

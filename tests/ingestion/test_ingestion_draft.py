@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +12,7 @@ from tidemill.ingestion.checks.gx_session import GxSession
 from tidemill.ingestion.checks.row_verdicts import judge
 from tidemill.ingestion.checks.scan_plan import compile_plan
 from tidemill.ingestion.checks.suite import read_suite
+from tidemill.ingestion.first_look.number_spread import spreads_of
 from tidemill.ingestion.first_look.suite_draft import draft_suite
 from tidemill.ingestion.sources.batches import ParsedBatch
 from tidemill.profiling import Profile
@@ -95,3 +98,39 @@ def test_a_feature_far_beyond_all_that_was_seen_is_quarantined_by_the_draft() ->
 def _with_distances(rows: pa.Table, distances: np.ndarray) -> pa.Table:
     at = rows.column_names.index("distance")
     return rows.set_column(at, SCHEMA.arrow_schema().field(at), pa.array(distances, pa.float32()))
+
+
+def test_a_bound_that_no_float64_holds_is_left_out() -> None:
+    """Of a column that a sentinel as large as can be fills by a tenth: the data pass, both ways."""
+    largest = np.finfo(float).max
+    plain = np.linspace(3, 180, 1000)
+    kinds = {
+        "none": plain,
+        "upper": np.where(np.arange(1000) % 10 == 0, largest, plain),
+        "lower": np.where(np.arange(1000) % 10 == 0, -largest, plain),
+        "both": np.where(np.arange(1000) % 2 == 0, -largest, largest),
+        "least": np.where(np.arange(1000) % 3 == 0, 5e-324, 0.0),
+    }
+    bounds = {}
+    for kind, fares in kinds.items():
+        rows = table(fares)
+        edges = spreads_of({"fare": rows["fare"].combine_chunks()}, {"fare": 19})["fare"].edges
+        assert np.isfinite(edges).all()
+        columns = [*SCHEMA.columns[:-1], replace(SCHEMA.target, edges=edges)]
+        schema = replace(SCHEMA, columns=tuple(columns))
+        document = draft_suite(schema, Profile.of(rows, schema))
+        assert judged(document, rows) == {}
+        ranges = [
+            one["kwargs"]
+            for one in document["expectations"]
+            if one["kwargs"].get("column") == "fare" and "between" in one["type"]
+        ]
+        bounds[kind] = [sorted(one.keys() - {"column"}) for one in ranges]
+    whole = [["max_value", "min_value"]]
+    assert bounds == {
+        "none": whole,
+        "upper": [["min_value"]],
+        "lower": [],
+        "both": [],
+        "least": whole,
+    }

@@ -63,6 +63,7 @@ class NumericAxis:
     scale: float
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # of numbers whose square no float64 holds
     def of(cls, reference: NumericProfile) -> Self:
         """The axis of a column; all bins hold nothing if the reference has no value."""
         bounds = _bounds(reference)
@@ -91,6 +92,7 @@ class NumericAxis:
             )
         return profile.counts
 
+    @np.errstate(over="ignore", invalid="ignore")  # of numbers whose square no float64 holds
     def values(self, p: Counts, q: Counts) -> Floats:
         """All distances between ``p`` and ``q`` (..., bins), as (n_tests, ...); NaN if empty."""
         one, two = shares(p), shares(q)

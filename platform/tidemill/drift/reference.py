@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -175,12 +176,13 @@ def _framed(
 
 
 def _frame(parts: list[NumericProfile]) -> list[NumericProfile]:
-    """Make an edge of the smallest value, and of the float after the largest."""
+    """Make an edge of the smallest value, and of the float after the largest, if there is one."""
     whole = fold(parts)
     if not whole.count:
         return parts
-    for edge in (whole.minimum, float(np.nextafter(whole.maximum, np.inf))):
-        if edge not in parts[0].edges:
+    for edge in (whole.minimum, math.nextafter(whole.maximum, math.inf)):
+        # Beyond the largest float64 there is nothing.
+        if math.isfinite(edge) and edge not in parts[0].edges:
             parts = [_split(part, edge) for part in parts]
     return parts
 

@@ -143,8 +143,11 @@ class NumericProfile:
         bounds = np.concatenate([[self.minimum], inner, [self.maximum]])
         shares = np.concatenate([[0.0], np.cumsum(self.counts) / self.count])
         at = max(int(np.searchsorted(shares, q, side="left")), 1)
-        within = (q - shares[at - 1]) / (shares[at] - shares[at - 1])
-        return float(bounds[at - 1] + within * (bounds[at] - bounds[at - 1]))
+        within = float((q - shares[at - 1]) / (shares[at] - shares[at - 1]))
+        low, high = float(bounds[at - 1]), float(bounds[at])
+        if math.isfinite(high - low):
+            return low + within * (high - low)
+        return (1.0 - within) * low + within * high
 
     def merge(self, other: Self) -> Self:
         """The profile of both sets of rows.

@@ -67,8 +67,9 @@ def _is_counted(kind: pa.DataType) -> bool:
 
 def _spreads(numbers: Floats, most: int) -> list[Spread]:
     """Of each row of (columns, rows) numbers."""
-    cuts = np.quantile(numbers, np.arange(1, most + 1) / (most + 1), axis=1).T
-    above = cuts > numbers.min(axis=1)[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):  # between the least and the largest float64
+        cuts = np.quantile(numbers, np.arange(1, most + 1) / (most + 1), axis=1).T
+    above = np.isfinite(cuts) & (cuts > numbers.min(axis=1)[:, None])
     held = fits_float32(numbers.ravel()).reshape(numbers.shape)
     return [
         Spread(tuple(np.unique(row[kept].astype(np.float64)).tolist()), bool(all_held.all()))

@@ -271,7 +271,8 @@ def _numbers(group: Alike) -> Values:
     numbers = group.matrix(plain.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     finite = np.isfinite(numbers)
     largest = np.abs(numbers).max(axis=1, initial=1.0, where=finite, keepdims=True)
-    return np.where(finite, numbers, 2.0 * largest)
+    with np.errstate(over="ignore"):  # infinity is beyond the others, too
+        return np.where(finite, numbers, 2.0 * largest)
 
 
 def _categories(group: Alike) -> Values:

@@ -136,7 +136,11 @@ def _range(name: dict[str, Any], profile: NumericProfile, *, target: bool) -> li
     lower = _rounded(low - spans * span, math.floor) if signed else 0.0
     upper = _rounded(high + spans * span, math.ceil)
     long_tail = profile.maximum - profile.minimum > _LONG_TAIL_SPANS * span
-    bounds = {**name, "min_value": lower, "max_value": upper}
+    limits = {"min_value": lower, "max_value": upper}
+    held = {side: bound for side, bound in limits.items() if math.isfinite(bound)}
+    if not held:
+        return []
+    bounds = {**name, **held}
     if target or not long_tail:
         return [_expect("expect_column_values_to_be_between", bounds)]
     bounds["mostly"] = 0.95
@@ -151,9 +155,14 @@ def _set(name: dict[str, Any], profile: CategoryProfile) -> list[dict[str, Any]]
 
 
 def _rounded(bound: float, rounding: Any) -> float:
-    """Two significant digits, away from the data: nobody reads 10247.3951."""
+    """Two significant digits, away from the data: nobody reads 10247.3951.
+
+    Infinite where no float64 is so large.
+    """
+    if not math.isfinite(bound):
+        return bound
     unit = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) if bound else 1.0
-    return float(rounding(bound / unit) * unit)
+    return float(rounding(bound / unit) * unit) if unit else bound  # 0: digits of the least floats
 
 
 def _expect(
