@@ -67,6 +67,17 @@ def test_nothing_is_written_in_sqlite(sqlite_base):
         snapshot.connection.exec_driver_sql("DELETE FROM t")
 
 
+@pytest.mark.parametrize("most", [None, 20])
+def test_who_stops_early_leaves_nothing_open(base, caplog, most):
+    """The cursor is closed before the connection: no traceback is on the screen of a good run."""
+    numbered(base, 250)
+    source, (split, *_) = base.splits("t")
+    found = source.rows(split, RowsAsked({"n": pa.int64()}, ("n",), most, 3))
+    assert len(next(found).rows) == 3
+    found.close()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_a_server_that_is_too_old_is_told():
     """It has not the functions that name rows."""
     dialect = postgresql.dialect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -34,7 +34,7 @@ def as_arrow(quoted: str, kind: str) -> str:
 
 def arrow_rows(
     snapshot: Snapshot, sql: str, given: Mapping[str, Any], *, rows: int
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     """Yield the rows of a statement, ``rows`` at a time (fewer in the last), in its order.
 
     They are of the snapshot's state, which a second connection shares for as long as the snapshot

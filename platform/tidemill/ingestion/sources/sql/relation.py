@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
@@ -273,14 +273,14 @@ class Relation:
 
     def batches(
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
-    ) -> Iterator[list[Record]]:
+    ) -> Generator[list[Record], None, None]:
         """Yield the records of a range in their order, ``rows`` at a time, ``most`` at most."""
         sql, given = self._selected([self._cell(name) for name in names], keys, most)
         return self._snapshot.batches(sql, given, rows=rows)
 
     def tables(
         self, names: list[str], keys: KeyRange | None, *, rows: int, most: int | None = None
-    ) -> Iterator[pa.Table]:
+    ) -> Generator[pa.Table, None, None]:
         """The same of PostgreSQL, as Arrow."""
         asked = [as_arrow(self._quoted(name), self._kinds[name]) for name in names]
         sql, given = self._selected(asked, keys, most)

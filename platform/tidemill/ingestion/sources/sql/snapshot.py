@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,10 +87,10 @@ class Snapshot:
 
     def batches(
         self, sql: str, given: Mapping[str, Any] | None = None, *, rows: int
-    ) -> Iterator[list[Record]]:
+    ) -> Generator[list[Record], None, None]:
         """Yield the records of a statement, ``rows`` at a time; no more than those are held.
 
-        ``given`` are the values of its ``:names``.
+        ``given`` are the values of its ``:names``. Who stops early closes it before the snapshot.
         """
         import sqlalchemy as sa
 

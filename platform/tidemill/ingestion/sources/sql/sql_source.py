@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from tidemill.ingestion.sources.sql.from_clause import lock_table
 from tidemill.ingestion.sources.sql.relation import NamedRange, Relation
 from tidemill.ingestion.sources.sql.row_names import RowName
 from tidemill.ingestion.sources.sql.snapshot import Record, Snapshot, open_snapshot
-from tidemill.ingestion.sources.sql.sql_address import SqlAddress
+from tidemill.ingestion.sources.sql.sql_address import KeyRange, SqlAddress
 from tidemill.ingestion.sources.sql.sql_cells import column_of_arrow, column_of_cells, has_no_text
 from tidemill.ingestion.sources.sql.sql_columns import SqlColumn
 from tidemill.ingestion.sources.text_columns import Stated, column_of_texts
@@ -30,6 +30,8 @@ from tidemill.schema import SourceColumn
 from tidemill.spelling import LARGEST_WHOLE, categories
 
 __all__ = ["SqlSource"]
+
+_Read = tuple[int, dict[str, pa.Array], dict[str, CellFaults]]
 
 
 class SqlSource:
@@ -138,18 +140,13 @@ class SqlSource:
                 now = relation.named(place.keys, [now])
             if now.name.etag != split.etag:
                 raise _others(split)
-            kinds = {column.name: column.kind for column in relation.columns}
-            require_columns(names, kinds, split.address)
-            if relation.dialect == "postgresql":
-                tables = relation.tables(names, place.keys, rows=asked.batch_rows, most=most)
-                batches = ((table.num_rows, *_of_arrow(table, names, kinds)) for table in tables)
-            else:
-                records = relation.batches(names, place.keys, rows=asked.batch_rows, most=most)
-                batches = ((len(one), *_of_cells(one, names, kinds, asked)) for one in records)
+            require_columns(names, {c.name: c.kind for c in relation.columns}, split.address)
             begin = 0
-            for rows, columns, faults in batches:
-                yield RawBatch(columns, begin + np.arange(rows, dtype=np.int64), faults)
-                begin += rows
+            # Who stops early leaves nothing open when the connection ends.
+            with closing(_batches(relation, names, place.keys, asked, most)) as batches:
+                for rows, columns, faults in batches:
+                    yield RawBatch(columns, begin + np.arange(rows, dtype=np.int64), faults)
+                    begin += rows
             if most is None and begin != now.name.rows:
                 raise _others(split)  # now() was another time when they were named
 
@@ -232,6 +229,20 @@ def _others(split: Split) -> SourceUnreadable:
         "SELECT ...) and name that table",
         path=split.address,
     )
+
+
+def _batches(
+    relation: Relation, names: list[str], keys: KeyRange | None, asked: RowsAsked, most: int | None
+) -> Generator[_Read, None, None]:
+    kinds = {column.name: column.kind for column in relation.columns}
+    if relation.dialect == "postgresql":
+        with closing(relation.tables(names, keys, rows=asked.batch_rows, most=most)) as tables:
+            for table in tables:
+                yield table.num_rows, *_of_arrow(table, names, kinds)
+    else:
+        with closing(relation.batches(names, keys, rows=asked.batch_rows, most=most)) as batches:
+            for records in batches:
+                yield len(records), *_of_cells(records, names, kinds, asked)
 
 
 def _of_arrow(
