@@ -22,6 +22,8 @@ KINDS = {
     "single": ("float", "n / 7e0"),
     "double_": ("double", "n / 7e0"),
     "paid": ("decimal(10, 2)", "n / 10"),
+    "paid_filled": ("decimal(10, 2) zerofill", "n / 2"),
+    "huge_filled": ("bigint(22) unsigned zerofill", "n + 9"),
     "exact": ("decimal(65, 30)", "12345678901234567890123456789012345 + n * 0.25"),
     "day": ("date", "date '2024-01-01' + interval n day"),
     "moment": ("datetime(6)", "timestamp '2024-01-01 12:30:00.25' + interval n hour"),
@@ -51,6 +53,8 @@ EXPECTED = {
     "long": ["-9223372036854775806", "-9223372036854775805", "-9223372036854775804"],
     "huge": ["18446744073709551001", "18446744073709551002", "18446744073709551003"],
     "paid": ["0.1", "0.2", "0.3"],
+    "paid_filled": ["0.5", "1", "1.5"],
+    "huge_filled": ["10", "11", "12"],
     "exact": [f"12345678901234567890123456789012345.{part}" for part in ("25", "5", "75")],
     "day": ["2024-01-02", "2024-01-03", "2024-01-04"],
     "moment": [f"2024-01-01 {hour}:30:00.250000" for hour in (13, 14, 15)],
@@ -110,7 +114,7 @@ def test_a_table_has_types(mariadb_base):
     assert kinds["day"].startswith("timestamp")
     assert kinds["moment"] == kinds["zoned"] == "timestamp[us]"
     assert kinds["word"] == kinds["mood"] == "dictionary"
-    assert kinds["paid"] == "float32"
+    assert kinds["paid"] == kinds["paid_filled"] == kinds["huge_filled"] == "float32"
     left = {name: found.ignored[name] for name in ("raw", "raw3", "clock", "wide_bits", "place")}
     assert "binary" in left["raw"]
     assert "time" in left["clock"]

@@ -48,6 +48,8 @@ def column_of_cells(
     ['1', '2.5', None, 'x', None]
     >>> column_of_cells(["7.50", "NaN", "100"], "numeric")[0].to_pylist()
     ['7.5', None, '100']
+    >>> column_of_cells(["00001.50", "-000.5", "000"], "numeric")[0].to_pylist()
+    ['1.5', '-0.5', '0']
     """
     if kind:
         return column_of_arrow(pa.array(cells, _TYPED.get(kind, pa.string())), kind), None
@@ -89,6 +91,7 @@ def _text(cell: Any, convention: NumberConvention | None) -> str | None:
 
 def _shortest(texts: pa.Array) -> pa.Array:
     """Decimal numbers with as few digits as they have values; NaN is missing, as in Parquet."""
+    texts = pc.replace_substring_regex(texts, r"^(-?)0+(\d)", r"\1\2")  # MySQL's zerofill
     bare = pc.replace_substring_regex(texts, r"^(-?\d+\.\d*?)0+$", r"\1")
     bare = pc.replace_substring_regex(bare, r"\.$", "")
     return pc.if_else(pc.equal(bare, "NaN"), pa.scalar(None, pa.string()), bare)
