@@ -21,7 +21,7 @@ from tidemill.engines import LocalEngine
 from tidemill.errors import KeyInvalid, ValidationFailed
 from tidemill.ingestion import SourceChanges, Split, ingest, list_source, look
 from tidemill.settings import Settings
-from tidemill.stages import StageContext, StageResult, run_ingest, run_look
+from tidemill.stages import StageContext, StageResult, run_ingest, run_look, segments_stand
 from tidemill.storage import PartEntry, StoreFolder, ValidatedManifest, Workspace, write_json
 from tidemill.testing.opens import opened_files
 
@@ -304,6 +304,18 @@ def test_a_file_that_is_gone_leaves_no_type_behind(tmp_path: Path) -> None:
     _, found = advance(tmp_path)
     assert json.loads((tmp_path / "data" / "schema.json").read_text()) == document
     assert found.facts["splits_read"] == 4
+
+
+def test_segments_are_asked_of_the_last_look(tmp_path: Path) -> None:
+    """Features with categories are; of a look that is missing or damaged the record tells."""
+    place = Workspace.at(written(tmp_path, 1))
+    assert segments_stand(place, ["nothing"])
+    advance(tmp_path)
+    assert segments_stand(place, ["zone"])
+    for name in ("fare", "ride", "start", "late", "nothing"):
+        assert not segments_stand(place, ["zone", name])
+    place.schema.write_text(place.schema.read_text().replace("zone", "zona"))
+    assert segments_stand(place, ["nothing"])
 
 
 def test_forced_it_is_as_from_scratch(tmp_path: Path) -> None:
