@@ -11,6 +11,7 @@ from tidemill.errors import nearest
 from tidemill.schema import Task
 
 __all__ = [
+    "CALIBRATED",
     "DISTRIBUTED",
     "ENSEMBLES",
     "LEARNERS",
@@ -20,8 +21,10 @@ __all__ = [
     "learner_of",
     "parameter_names",
     "parameter_problems",
+    "rare_defaults",
     "strategies",
     "strategies_of",
+    "uncalibrated",
     "unknown_parameters",
 ]
 
@@ -51,14 +54,27 @@ ENSEMBLES = (
 """Full names of the types that it leaves; their members are a learner's own."""
 
 
+CALIBRATED = ("tidemill.learning.calibrated.CalibratedClassifier",)
+"""Full names of the types that set another classifier's probabilities right, and hold it."""
+
+
+def uncalibrated(estimator: Any) -> Any:
+    """What it sets the probabilities of right; itself where it is of no such type."""
+    return estimator.estimator if _type_name(estimator) in CALIBRATED else estimator
+
+
 def is_ensemble(estimator: object) -> bool:
     """Whether it is of a type that ``shard_ensemble`` leaves."""
     return _type_name(estimator) in ENSEMBLES
 
 
 def learner_of(estimator: Any) -> type[Learner] | None:
-    """The learner that leaves estimators of this type, or an ensemble's members; None: nobody."""
-    name = _type_name(estimator.members[0] if is_ensemble(estimator) else estimator)
+    """The learner that leaves estimators of this type; None: nobody.
+
+    Of an ensemble that of its members; of a calibrated one that of what it holds.
+    """
+    inner = uncalibrated(estimator)
+    name = _type_name(uncalibrated(inner.members[0]) if is_ensemble(inner) else inner)
     for kinds in (LEARNERS.ours, LEARNERS.others):  # packages are asked only if none is ours
         for kind in kinds():
             if name in kind.estimators:
@@ -91,8 +107,11 @@ def strategies_of(learner: str) -> tuple[str, ...]:
     return (*kind.strategies, *kind.spread, SHARD_ENSEMBLE)
 
 
-def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:
+def default_space(learner: str, task: Task, *, rare: bool = False) -> dict[str, dict[str, Any]]:
     """Where to search for a learner's parameters, in the form of params.yaml.
+
+    Where the positive class is ``rare``, what has a default of its own for that is not searched:
+    a few hundred positives cannot tell better.
 
     >>> default_space("sgd", Task.BINARY)["alpha"]
     {'low': 1e-07, 'high': 0.01, 'log': True}
@@ -100,7 +119,9 @@ def default_space(learner: str, task: Task) -> dict[str, dict[str, Any]]:
     return {
         name: dict(parameter.search)
         for name, parameter in LEARNERS[learner].parameters.items()
-        if parameter.search and task in parameter.searched
+        if parameter.search
+        and task in parameter.searched
+        and not (rare and parameter.rare is not None)
     }
 
 
@@ -112,6 +133,16 @@ def default_values(learner: str, names: Iterable[str]) -> dict[str, Scalar]:
     """
     known = parameter_names(learner)
     return {name: LEARNERS[learner].parameters[known[name]].default for name in names}
+
+
+def rare_defaults(learner: str) -> dict[str, Scalar]:
+    """What a learner's parameters are left at where the positive class is rare, if not as ever.
+
+    >>> rare_defaults("lightgbm"), rare_defaults("linear")
+    ({'learning_rate': 0.05}, {})
+    """
+    parameters = LEARNERS[learner].parameters.items()
+    return {name: one.rare for name, one in parameters if one.rare is not None}
 
 
 def unknown_parameters(learner: str, names: Iterable[str]) -> dict[str, str]:

@@ -37,7 +37,8 @@ def rows_of_parameters(name):
     for parameter, one in LEARNERS[name].parameters.items():
         yield (
             f"`{parameter}`",
-            json.dumps(one.default),
+            json.dumps(one.default)
+            + ("" if one.rare is None else f"; rare: {json.dumps(one.rare)}"),
             one.values,
             ", ".join(f"`{alias}`" for alias in one.aliases),
             searched(one),

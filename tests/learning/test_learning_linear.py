@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tidemill.config import TrainingConfig
 from tidemill.engines import LocalEngine
 from tidemill.errors import ConfigError
+from tidemill.learners import uncalibrated
 from tidemill.learning import fit, predict_scores
 from tidemill.learning.curvature import Curvature, Standardised, curvature_of, deviations_of
 from tidemill.learning.descent import Penalty, lbfgs, newton
@@ -190,7 +191,8 @@ def test_columns_that_lean_on_each_other_take_few_sweeps():
 def test_balanced_weights_are_scikit_learns():
     """Rows weigh by the share of their class."""
     X, y = learning_data(Task.BINARY, 4000, seed=5)
-    ours = linear(ArrayBlocks(X, y), params={"alpha": 1e-3}, class_weight="balanced").estimator
+    fitted = linear(ArrayBlocks(X, y), params={"alpha": 1e-3}, class_weight="balanced")
+    ours = uncalibrated(fitted.estimator)
     theirs = LogisticRegression(C=1 / 4.0, class_weight="balanced", tol=1e-10)
     theirs.fit(X.astype(np.float64), y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-3)

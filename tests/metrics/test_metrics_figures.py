@@ -274,6 +274,22 @@ def test_every_figure_has_a_direction_and_every_task_a_default(task):
 
 
 @pytest.mark.parametrize(
+    ("task", "shares", "metric"),
+    [
+        (Task.BINARY, (), "roc_auc"),
+        (Task.BINARY, (0.95, 0.05), "roc_auc"),
+        (Task.BINARY, (0.951, 0.049), "average_precision"),
+        (Task.BINARY, (0.01, 0.99), "roc_auc"),
+        (Task.MULTICLASS, (0.98, 0.01, 0.01), "log_loss"),
+        (Task.REGRESSION, (), "r2"),
+    ],
+)
+def test_the_default_figure_fits_the_shares_of_the_classes(task, shares, metric):
+    """Average precision where the positive class is rare; of another rare one it says nothing."""
+    assert default_metric(task, shares) == metric
+
+
+@pytest.mark.parametrize(
     ("metric", "new", "old", "margin", "expected"),
     [
         ("roc_auc", 0.8, 0.8, 0.0, False),

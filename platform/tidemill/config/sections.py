@@ -206,7 +206,11 @@ class TuningConfig(Section):
     wave: int = Field(
         4, ge=1, description="trials proposed together, whatever the workers; part of the study"
     )
-    metric: str = Field("auto", description="auto, or a figure of the task such as roc_auc")
+    metric: str = Field(
+        "auto",
+        description="auto (as evaluation.metric has it for a first model), or a figure of the task "
+        "such as roc_auc; fits are stopped by it too",
+    )
     folds: Literal["auto"] | Annotated[int, Field(ge=0, le=100)] = Field(
         "auto",
         exclude_if=lambda folds: folds == "auto",
@@ -281,7 +285,11 @@ class TrainingConfig(Section):
 class EvaluationConfig(Section):
     """Figures on the test shards."""
 
-    metric: str = Field("auto", description="the figure that decides; auto: roc_auc, log_loss, r2")
+    metric: str = Field(
+        "auto",
+        description="the figure that decides; auto: roc_auc, or average_precision where the "
+        "positive class is rare; log_loss; r2; the champion's where there is one",
+    )
     max_gap: float = Field(
         0.1, ge=0, description="warn when training beats validation by more (relative)"
     )

@@ -46,6 +46,8 @@ class Parameter:
         ``{low, high, log, step}`` or ``{choices}``, as in params.yaml; empty: it is not searched.
     searched : tuple of Task
         The tasks that it is searched for.
+    rare : text, number, boolean or None
+        The default where the positive class is rare, if that is another one.
     """
 
     default: Scalar
@@ -57,6 +59,7 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     search: Mapping[str, Any] = field(default_factory=dict)
     searched: tuple[Task, ...] = tuple(Task)
+    rare: Scalar = None
 
     def takes(self, value: object) -> bool:
         """Whether the parameter may have this value."""
@@ -215,8 +218,10 @@ class Learner(Protocol):
 
     What it promises, and a test of ``tidemill.testing.learners`` each holds it to:
 
-    - It learns what there is to learn, and nothing from shuffled targets; balanced weights raise
-      the rarer class. Estimators speak in labels, in the order of their codes.
+    - It learns what there is to learn, and nothing from shuffled targets; balanced weights are
+      those of :meth:`TargetSummary.class_weights`, and raise the rarer class: the caller takes
+      back what they do to the probabilities. Estimators speak in labels, in the order of their
+      codes.
     - Equal jobs give equal bytes, whatever the number of threads.
     - The curve has an entry a step; without validation rows it is empty and the fit still stands.
     - What it says of missing values is true: it learns from them, or refuses them with

@@ -74,7 +74,9 @@ class LightGbmLearner:
         "num_iterations": Parameter(
             300, low=1, whole=True, aliases=("n_estimators", "max_iter", "max_epochs")
         ),
-        "learning_rate": Parameter(0.1, low=0, search={"low": 0.02, "high": 0.3, "log": True}),
+        "learning_rate": Parameter(
+            0.1, low=0, search={"low": 0.02, "high": 0.3, "log": True}, rare=0.05
+        ),
         "num_leaves": Parameter(
             31, low=2, high=131_072, whole=True, search={"low": 7, "high": 127, "log": True}
         ),

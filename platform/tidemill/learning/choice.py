@@ -10,7 +10,14 @@ from typing import Any
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Learner
 from tidemill.errors import BudgetExceeded, ConfigError
-from tidemill.learners import DISTRIBUTED, LEARNERS, SHARD_ENSEMBLE, is_ensemble, strategies_of
+from tidemill.learners import (
+    DISTRIBUTED,
+    LEARNERS,
+    SHARD_ENSEMBLE,
+    is_ensemble,
+    strategies_of,
+    uncalibrated,
+)
 from tidemill.schema import Task
 
 __all__ = ["Choice", "choose_strategy", "goes_on", "of_one_process"]
@@ -117,7 +124,7 @@ def of_one_process(config: TrainingConfig) -> TrainingConfig:
 
 def goes_on(config: TrainingConfig, estimator: Any) -> bool:
     """Whether the configured learner can go on from a fitted estimator of its own."""
-    ensemble = config.strategy == SHARD_ENSEMBLE or is_ensemble(estimator)
+    ensemble = config.strategy == SHARD_ENSEMBLE or is_ensemble(uncalibrated(estimator))
     return LEARNERS[config.learner].continues and not ensemble
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tidemill.contracts import Blocks, Engine, Fit, FitJob, Learner
 from tidemill.errors import TargetUnusable
+from tidemill.learning.calibration import unweighted
 from tidemill.learning.scoring import predict_scores
 from tidemill.learning.sharded import by_shard
 from tidemill.learning.targets import summarise_target
@@ -126,7 +127,9 @@ def _learnt(shard: Blocks, *, learner: type[Learner], job: FitJob) -> _Member:
         return _Member(name, rows, problem="it has one row")
     summarised = partial(summarise_target, shard, job.task, job.classes)
     try:
-        fit = learner().fit(replace(job, train=shard, summarised=summarised))
+        alone = replace(job, train=shard, summarised=summarised)
+        fit = learner().fit(alone)
+        fit = replace(fit, estimator=unweighted(fit.estimator, alone))
     except TargetUnusable as exc:
         return _Member(name, rows, problem=exc.message)
     judged = 0.0

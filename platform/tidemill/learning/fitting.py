@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Blocks, Engine, Fit, FitJob, FitReport, Scalar, TargetSummary
 from tidemill.errors import ConfigError, TooFewRows
-from tidemill.learners import LEARNERS
+from tidemill.learners import LEARNERS, uncalibrated
+from tidemill.learning.calibration import unweighted
 from tidemill.learning.choice import choose_strategy, goes_on
 from tidemill.learning.continuing import check_start
 from tidemill.learning.ensemble import fit_ensemble
@@ -94,7 +96,8 @@ def fit(
 
     Notes
     -----
-    Memory: see the learner's ``needed_bytes``. Equal arguments give equal bytes.
+    Memory: see the learner's ``needed_bytes``. Equal arguments give equal bytes. Balanced weights
+    decide what is learnt, and are taken back from the probabilities.
     """
     choice = choose_strategy(
         config,
@@ -106,6 +109,7 @@ def fit(
     )
     if start is not None:
         _check_start(config, start, len(train.names), classes)
+        start = uncalibrated(start)
     learner = LEARNERS[config.learner]
     whole = complete(config.learner, {**params, **config.params})
     summarised = partial(summarise_target, train, task, classes)
@@ -131,7 +135,8 @@ def fit(
         )
     if engine is None and choice.strategy not in learner.strategies:
         raise ValueError(f"{choice.strategy} spreads a fit over an engine, and none was given")
-    return learner().fit(job)
+    fitted = learner().fit(job)
+    return replace(fitted, estimator=unweighted(fitted.estimator, job))
 
 
 def _enough_rows(train: Blocks) -> int:

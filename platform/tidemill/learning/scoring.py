@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import Blocks, FloatMatrix
-from tidemill.learners import is_ensemble, learner_of
+from tidemill.learners import is_ensemble, learner_of, uncalibrated
 from tidemill.metrics import figures_of, improves
 from tidemill.profiling import fold
 from tidemill.schema import Task
@@ -54,13 +54,13 @@ def importance(estimator: Any, names: Sequence[str]) -> dict[str, float]:
     By its learner's ``weights``; of an ensemble, its members' shares by their votes. Empty where
     the estimator uses nothing.
     """
-    learner = learner_of(estimator)
+    learner, inner = learner_of(estimator), uncalibrated(estimator)
     if learner is None:
         return {}
     votes = (
-        zip(estimator.members, estimator.weights.tolist(), strict=True)
-        if is_ensemble(estimator)
-        else [(estimator, 1.0)]
+        zip(map(uncalibrated, inner.members), inner.weights.tolist(), strict=True)
+        if is_ensemble(inner)
+        else [(inner, 1.0)]
     )
     weighed = (weight * _shares(learner().weights(member)) for member, weight in votes)
     raw = np.asarray(reduce(np.add, weighed), np.float64)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from tidemill.learners import is_ensemble, learner_of
+from tidemill.learners import is_ensemble, learner_of, uncalibrated
 
 __all__ = ["check_estimator", "check_linear", "is_finite"]
 
@@ -28,6 +29,9 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     ValueError
         If it is not what a learner makes; what the prediction itself raises comes as it is.
     """
+    if (inner := uncalibrated(estimator)) is not estimator:
+        _check_calibrated(estimator, inner, n_features)
+        return
     if is_ensemble(estimator):
         _check_ensemble(estimator, n_features)
         return
@@ -41,12 +45,25 @@ def check_estimator(estimator: Any, n_features: int) -> None:
     _try_out(estimator, labels, n_features)
 
 
+def _check_calibrated(estimator: Any, inner: Any, n_features: int) -> None:
+    """Refuse one that holds no classifier, or another such, or numbers that are none."""
+    if uncalibrated(inner) is not inner or not hasattr(type(inner), "predict_proba"):
+        raise ValueError("what it sets right is no classifier of a learner's")
+    check_estimator(inner, n_features)
+    if not is_finite(estimator.offsets, (len(inner.classes_),)):
+        raise ValueError("its offsets are not one finite number for each class")
+    if type(estimator.slope) is not float or not 0 < estimator.slope < math.inf:
+        raise ValueError("its slope is no number above 0")
+    _try_out(estimator, len(inner.classes_), n_features)
+
+
 def _check_ensemble(estimator: Any, n_features: int) -> None:
     """Refuse members that are not models of one learner and the same classes, or are unweighed."""
     members, weights = estimator.members, estimator.weights
     if type(members) is not list or not members:
         raise ValueError("it has no members")
-    if len({type(member) for member in members}) > 1 or is_ensemble(members[0]):
+    inner = [uncalibrated(member) for member in members]
+    if len({type(one) for one in inner}) > 1 or is_ensemble(inner[0]):
         raise ValueError("its members are not of one learner")
     votes, answers = (hasattr(type(one), "predict_proba") for one in (estimator, members[0]))
     if votes != answers:

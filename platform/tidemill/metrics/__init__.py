@@ -6,6 +6,7 @@ from tidemill.metrics.measurable import LARGEST, ROUNDING, measurable, probable
 from tidemill.metrics.metric_choice import (
     HIGHER_IS_BETTER,
     IN_WORDS,
+    RARE_SHARE,
     Figures,
     baseline_figures,
     class_shares,
@@ -14,6 +15,7 @@ from tidemill.metrics.metric_choice import (
     figures_of,
     improves,
     in_words,
+    is_rare,
     metric_names,
     shortfall,
 )
@@ -27,6 +29,7 @@ __all__ = [
     "IN_WORDS",
     "LARGEST",
     "OPERATING_THRESHOLD",
+    "RARE_SHARE",
     "ROUNDING",
     "STRETCHES",
     "BinaryFigures",
@@ -43,6 +46,7 @@ __all__ = [
     "figures_of",
     "improves",
     "in_words",
+    "is_rare",
     "lead_of",
     "measurable",
     "metric_names",

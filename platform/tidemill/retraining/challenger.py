@@ -204,6 +204,7 @@ def _registered(
             **{f"test_{k}": v for k, v in comparison.frozen["challenger"].items()},
             **{f"proof_{k}": v for k, v in comparison.proof["challenger"].items()},
         },
+        metric=comparison.metric,
         tags={
             **origin_tags(versions, context.workspace.root),
             "tidemill.decision": challenger.decision,

@@ -8,12 +8,13 @@ from typing import Self
 
 from tidemill.config import Params
 from tidemill.errors import ConfigError, ModelMissing
+from tidemill.metrics import metric_names
 from tidemill.retraining.gate import deciding_figure
 from tidemill.retraining.order import Order, Rows, receipts
 from tidemill.retraining.sets import set_name
 from tidemill.stages import StageContext
+from tidemill.stages.deciding import choose_metric, metric_of_champion
 from tidemill.stages.shard import source_key
-from tidemill.stages.shard_figures import chosen_metric
 from tidemill.storage import (
     LiveSet,
     ShardManifest,
@@ -43,6 +44,9 @@ class RetrainingJob:
         Opens the labelled rows.
     champion : LoadedModel
         The model that the challenger is to beat.
+    metric : str
+        The tuned figure: with ``evaluation.metric: auto`` the champion's, whatever the rows that
+        came since.
     """
 
     workspace: Workspace
@@ -50,6 +54,7 @@ class RetrainingJob:
     order: Order
     rows: Rows
     champion: LoadedModel
+    metric: str
 
     @classmethod
     def begun(cls, context: StageContext, params: Params, order: Order, rows: Rows) -> Self:
@@ -64,7 +69,12 @@ class RetrainingJob:
         """
         _require_shards(context.workspace, params)
         champion = _champion(context, params, receipts(context.workspace, order.decision))
-        return cls(context.workspace, params, order, rows, champion)
+        manifest = ShardManifest.read(context.workspace.shards)
+        wanted = params.evaluation.metric
+        own = choose_metric(wanted, manifest, context.shards, setting="evaluation.metric").name
+        names = metric_names(manifest.schema.task)
+        metric = metric_of_champion(wanted, own, champion.metric, names)
+        return cls(context.workspace, params, order, rows, champion, metric)
 
     @property
     def folder(self) -> Path:
@@ -99,8 +109,7 @@ class RetrainingJob:
     def figures(self) -> tuple[str, str]:
         """The tuned figure, and the one that decides on proof."""
         task = self.manifest.schema.task
-        metric = chosen_metric(self.params.evaluation.metric, task, setting="evaluation.metric")
-        return metric, deciding_figure(self.order.accused, metric, task)
+        return self.metric, deciding_figure(self.order.accused, self.metric, task)
 
 
 def _require_shards(workspace: Workspace, params: Params) -> None:

@@ -19,8 +19,9 @@ from tidemill.metrics import (
 from tidemill.schema import Role
 from tidemill.sharding import Copies, count_copies
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.deciding import choose_metric
 from tidemill.stages.figures import draw_figures
-from tidemill.stages.shard_figures import chosen_metric, defined, measure_baseline, measure_shards
+from tidemill.stages.shard_figures import defined, measure_baseline, measure_shards
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -52,7 +53,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
     schema = manifest.schema
-    metric = chosen_metric(evaluation.metric, schema.task, setting="evaluation.metric")
+    chosen = choose_metric(evaluation.metric, manifest, context.shards, setting="evaluation.metric")
+    metric = chosen.name
     candidate = open_candidate(workspace.candidate / "model")
     pipeline = candidate.pipeline
     tested = measure_shards(context, pipeline, manifest, Role.TEST)
@@ -85,7 +87,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     return StageResult(
         stage="evaluate",
         facts={metric: test[metric], f"baseline_{metric}": baseline[metric], "gap": gap}
-        | {"known_test_share": copies.share},
+        | {"known_test_share": copies.share, "metric": chosen.said},
         tables={"metrics": _table(told, metric_names(schema.task))},
         warnings=(*([f"on the test rows {doubt}"] if doubt else ()), *warnings),
     )

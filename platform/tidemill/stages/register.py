@@ -9,10 +9,11 @@ from typing import Any
 from tidemill.config import Params
 from tidemill.errors import IntegrityError
 from tidemill.ingestion import read_report
-from tidemill.metrics import HIGHER_IS_BETTER, in_words
+from tidemill.metrics import HIGHER_IS_BETTER, in_words, metric_names
 from tidemill.schema import Role
 from tidemill.stages.candidate import read_training
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.deciding import metric_of_champion
 from tidemill.stages.own import own_figures, own_record
 from tidemill.stages.promotion import Contest, Promotion
 from tidemill.stages.reference import make_reference
@@ -107,6 +108,7 @@ def run_register(context: StageContext, *, params: Params, own: Sequence[str] = 
         tags={"tidemill.model": params.model_name},
     )
     registry = Registry(tracker)
+    metrics, moved = _by_one_figure(params, metrics, registry, manifest)
     _log(context, run_id, params, manifest, metrics, training, versions)
     _log_refit(context, run_id, candidate.digest)
     _log_own(context, run_id, params, own)
@@ -118,6 +120,7 @@ def run_register(context: StageContext, *, params: Params, own: Sequence[str] = 
         reference=[_written_reference(context, manifest, candidate, metrics["metric"])],
         attachments=[*_attachments(workspace), *(workspace.root / own_record(n) for n in own)],
         metrics={f"test_{name}": value for name, value in metrics["test"].items()},
+        metric=metrics["metric"],
         tags=origin_tags(versions, workspace.root),
     )
     metric = metrics["metric"]
@@ -127,8 +130,28 @@ def run_register(context: StageContext, *, params: Params, own: Sequence[str] = 
     ).settle()
     _describe(context, params, run_id, training["learner"], metrics, number, promotion)
     tracker.finish(run_id, "FINISHED")
-    notes = (*candidate.notes, *promotion.notes, *_spoilt_note(workspace.root))
-    return _told(context, params, number, run_id, candidate, promotion, notes)
+    notes = (*moved, *candidate.notes, *promotion.notes, *_spoilt_note(workspace.root))
+    return _told(context, params, number, run_id, candidate, metric, promotion, notes)
+
+
+def _by_one_figure(
+    params: Params, metrics: dict[str, Any], registry: Registry, manifest: ShardManifest
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What evaluate left, by the figure that judges candidate and champion; and what to say."""
+    own, champion = metrics["metric"], registry.champion(params.model_name)
+    metric = metric_of_champion(
+        params.evaluation.metric,
+        own,
+        None if champion is None else champion.metric,
+        metric_names(manifest.schema.task),
+    )
+    if champion is None or metric == own:
+        return metrics, ()
+    said = (
+        f"{in_words(metric)} judges, as it did champion {champion.version}: for these rows it "
+        f"would be {in_words(own)}; to change it, set evaluation.metric to {own}"
+    )
+    return {**metrics, "metric": metric}, (said,)
 
 
 def _describe(
@@ -188,6 +211,7 @@ def _told(
     version: int,
     run_id: str,
     candidate: Candidate,
+    metric: str,
     promotion: Promotion,
     notes: tuple[str, ...],
 ) -> StageResult:
@@ -195,6 +219,7 @@ def _told(
     facts = {
         "model": params.model_name,
         "version": version,
+        "metric": metric,
         "promoted": promotion.promoted,
         "promotion_reason": promotion.reason,
         "champion_value": promotion.champion_value,

@@ -13,21 +13,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.errors import ConfigError, nearest
-from tidemill.features import encode_target
+from tidemill.features import encode_target, training_profile
 from tidemill.learning import predict_scores
 from tidemill.metrics import (
-    HIGHER_IS_BETTER,
     STRETCHES,
     Figures,
     baseline_figures,
     class_shares,
-    default_metric,
     figures_of,
-    metric_names,
 )
-from tidemill.profiling import CategoryProfile, Profile, fold, merge
-from tidemill.schema import Role, TableSchema, Task
+from tidemill.profiling import CategoryProfile, fold, merge
+from tidemill.schema import Role, TableSchema
 from tidemill.stages.ancestry import Unlearnt
 from tidemill.stages.context import StageContext
 from tidemill.storage import FileEntry, ShardManifest, StoreFolder, read_blocks
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 __all__ = [
-    "chosen_metric",
     "defined",
     "measure_baseline",
     "measure_shards",
@@ -47,30 +42,6 @@ __all__ = [
 _SAMPLED_TIMES = 65_536
 
 Times = npt.NDArray[np.int64]
-
-
-def chosen_metric(wanted: str, task: Task, *, setting: str) -> str:
-    """The figure named by ``setting``; ``auto`` is the task's own.
-
-    Raises
-    ------
-    ConfigError
-        If it is no figure of the task; the nearest is offered.
-    """
-    names = tuple(name for name in metric_names(task) if name in HIGHER_IS_BETTER)
-    if wanted == "auto":
-        return default_metric(task)
-    if wanted in names:
-        return wanted
-    close = nearest(wanted, names)
-    raise ConfigError(
-        f"{setting}: {wanted!r} is no figure of a {task.value} model",
-        remedy=(f"did you mean {close!r}? " if close else "")
-        + f"set {setting} to auto or one of: {', '.join(names)}",
-        metric=wanted,
-        available=names,
-        nearest=close,
-    )
 
 
 def defined(figures: Mapping[str, float]) -> dict[str, float | None]:
@@ -282,11 +253,7 @@ def _scored(
 def measure_baseline(context: StageContext, manifest: ShardManifest) -> Figures:
     """Return the figures, on the test shards, of the dummy that knows the training target only."""
     folder, schema = context.shards, manifest.schema
-    target = fold(
-        Profile.from_json(document)
-        for entry in manifest.of(Role.TRAIN)
-        for document in folder.profiles(entry)
-    ).columns[schema.target.name]
+    target = training_profile(manifest, folder).columns[schema.target.name]
     prior = (
         tuple(class_shares(target.counts, schema.classes).tolist())
         if isinstance(target, CategoryProfile)

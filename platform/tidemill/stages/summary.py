@@ -92,7 +92,14 @@ def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
 def _of_register(workspace: Workspace) -> dict[str, Any]:
     record = noted_registration(workspace.root)
     kept = ("champion_value", "promoted", "promotion_reason", "model", "version", "run_id")
-    return {key: record[key] for key in kept}
+    figures = read_json(workspace.reports / "metrics.json")
+    metric = record.get("metric", figures["metric"])  # the champion's may have judged
+    return {
+        **{key: record[key] for key in kept},
+        "metric": metric,
+        "challenger": figures["test"][metric],
+        "baseline": figures["baseline"][metric],
+    }
 
 
 _FACTS: dict[str, Callable[[Workspace], dict[str, Any]]] = {

@@ -111,4 +111,9 @@ def _fitted(
 
 def _tuned(document: dict[str, Any]) -> dict[str, Any]:
     """What tune left, with all that is read of it."""
-    return {**document, "key": str(document["key"]), "params": dict(document["params"])}
+    return {
+        **document,
+        "key": str(document["key"]),
+        "params": dict(document["params"]),
+        "metric": str(document["metric"]),
+    }

@@ -10,7 +10,13 @@ from tidemill.config import TrainingConfig, TuningConfig
 from tidemill.contracts import Blocks, Scalar, Trial
 from tidemill.errors import ConfigError
 from tidemill.features import load_reducer
-from tidemill.learners import default_space, default_values, unknown_parameters
+from tidemill.learners import (
+    default_space,
+    default_values,
+    parameter_names,
+    rare_defaults,
+    unknown_parameters,
+)
 from tidemill.learning import choose_strategy, fit, of_one_process, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
@@ -18,7 +24,7 @@ from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.cross_validation import FOLDS, CrossValidation, is_small
-from tidemill.stages.shard_figures import chosen_metric
+from tidemill.stages.deciding import ChosenMetric, choose_metric
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -88,23 +94,29 @@ def run_tune(
     Trial 0 has none, so that nothing worse than the learner's own defaults is found. A small
     table's trials are judged by cross-validation (``tuning.folds``), which also says how many
     rounds the judged model learns; there a trial must beat the defaults by more than its error.
-    With ``tuning.trials: 0`` the defaults and ``training.params`` stand.
+    With ``tuning.trials: 0`` the defaults and ``training.params`` stand. Where the positive class
+    is rare, the defaults are the learner's for that.
     """
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
-    metric = chosen_metric(tuning.metric, manifest.schema.task, setting="tuning.metric")
-    of_key = {"key": _key(workspace, tuning, training, seed), "metric": metric}
+    chosen = choose_metric(tuning.metric, manifest, context.shards, setting="tuning.metric")
+    of_key = {"key": _key(workspace, tuning, training, seed), "metric": chosen.name}
+    metric, rare = chosen.name, _rare_params(chosen, tuning, training)
+    training = training.model_copy(update={"params": {**rare, **training.params}})
     crossed = _crossed(context, manifest, tuning, training, metric=metric, seed=seed)
     if tuning.trials == 0:
         found = {} if crossed is None else _learnt_by_folds(crossed, {})
-        write_hashed(workspace.best_params, {**of_key, "params": {}, "trials": 0, **found})
-        return StageResult(stage="tune", facts={"trials": 0, **_told_of_folds(crossed)})
+        write_hashed(workspace.best_params, {**of_key, "trials": 0, **found, "params": rare})
+        told = {"trials": 0, **_told_of_folds(crossed), "metric": chosen.said}
+        return StageResult(stage="tune", facts=told)
     _require_searchable(tuning, training, manifest, workspace, crossed)
     objective = crossed or _on_validation(context, manifest, tuning, training, metric, seed)
-    study = _searched(context, tuning, training, objective, manifest, of_key["key"])
+    space = tuning.space or default_space(training.learner, manifest.schema.task, rare=chosen.rare)
+    study = _searched(context, tuning, training, objective, manifest, space, of_key["key"])
     found = {"params": dict(study.best_params), "value": study.best_value}
     if crossed is not None:
         found |= _learnt_by_folds(crossed, study.best_params)
+    found["params"] = {**rare, **found["params"]}
     write_hashed(workspace.best_params, {**of_key, **found, "trials": len(study.trials)})
     return StageResult(
         stage="tune",
@@ -112,6 +124,7 @@ def run_tune(
             "trials": len(study.trials),
             f"best_{metric}": found["value"],
             **_told_of_folds(crossed),
+            "metric": chosen.said,
         },
         tables={"trials": [_row(trial, metric) for trial in study.trials]},
         warnings=(*objective.warnings, *_retried(study)),
@@ -124,11 +137,11 @@ def _searched(
     training: TrainingConfig,
     objective: Objective | CrossValidation,
     manifest: ShardManifest,
+    space: dict[str, dict[str, Any]],
     key: str,
 ) -> Study:
     tracker, schema = context.tracker, manifest.schema
     run_id = tracker.open_run(key, name=f"train {training.learner} {key[:8]}", tags={})
-    space = tuning.space or default_space(training.learner, schema.task)
     own = {**default_values(training.learner, space), **training.params}
     own = {name: own[name] for name in space}
     study = search(
@@ -145,6 +158,16 @@ def _searched(
         defaults=True,
     )
     return replace(study, trials=tuple(_with(own, trial) for trial in study.trials))
+
+
+def _rare_params(
+    chosen: ChosenMetric, tuning: TuningConfig, training: TrainingConfig
+) -> dict[str, Scalar]:
+    """The learner's defaults for a rare class, of what the search does not try."""
+    known = parameter_names(training.learner)
+    tried = {known.get(name) for name in tuning.space}
+    rare = rare_defaults(training.learner) if chosen.rare else {}
+    return {name: value for name, value in rare.items() if name not in tried}
 
 
 def _with(own: Mapping[str, Scalar], trial: Trial) -> Trial:

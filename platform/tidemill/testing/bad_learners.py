@@ -107,6 +107,17 @@ class Unbalanced(SgdLearner):
         return super().fit(replace(job, balanced=False))
 
 
+class Overbalanced(SgdLearner):
+    """Weighs the rarer class more than balanced weights are."""
+
+    def fit(self, job: FitJob) -> Fit:
+        """Some seven times as much."""
+        fitted = super().fit(job)
+        if job.balanced:
+            fitted.estimator.intercept_ = fitted.estimator.intercept_ + 2.0
+        return fitted
+
+
 class Miscounting(SgdLearner):
     """Counts its epochs from nought."""
 
@@ -199,6 +210,7 @@ def _of_class(fitted: Fit, kind: type[SGDClassifier]) -> Fit:
 BAD_LEARNERS: dict[str, type[SgdLearner]] = {
     "test_a_damaged_model_is_refused_or_answers": Unchecked,
     "test_a_sealed_model_answers_the_same": Unlisted,
+    "test_balanced_weights_leave_probabilities_true": Overbalanced,
     "test_balanced_weights_raise_the_rare_class": Unbalanced,
     "test_beats_the_baseline_clearly": Blind,
     "test_equal_fits_give_equal_bytes": Unequal,

@@ -32,7 +32,7 @@ from tidemill.config import TrainingConfig, read_params
 from tidemill.contracts import Fit, Learner, Scalar
 from tidemill.errors import ConfigError, TargetUnusable
 from tidemill.features.reducer import Reducer
-from tidemill.learners import LEARNERS, default_space, parameter_names
+from tidemill.learners import LEARNERS, default_space, parameter_names, uncalibrated
 from tidemill.learning import fit, importance, predict_scores
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.schema import Task
@@ -197,13 +197,25 @@ class LearnerContract:
         np.testing.assert_array_equal(predicted, np.array(_CLASSES[task])[codes])
 
     def test_balanced_weights_raise_the_rare_class(self) -> None:
-        """Balanced, the rarer class gets more probability than without."""
-        X, _ = learning_data(Task.BINARY, 1500, seed=99)
+        """Balanced, what is learnt gives the rarer class more than without."""
         plain, balanced = (
-            predict_scores(self.fit_again(Task.BINARY, class_weight=how).estimator, X, Task.BINARY)
-            for how in ("none", "balanced")
+            predict_scores(uncalibrated(fitted.estimator), X, Task.BINARY)
+            for fitted, X, _ in self._weighed()
         )
         assert balanced.mean() > plain.mean() + 0.01
+
+    def test_balanced_weights_leave_probabilities_true(self) -> None:
+        """What the weights moved is taken back: the log loss is hardly more than without."""
+        plain, balanced = (
+            figures_of(Task.BINARY, predict_scores(fitted.estimator, X, Task.BINARY), y, classes=())
+            for fitted, X, y in self._weighed()
+        )
+        assert balanced.values()["log_loss"] < plain.values()["log_loss"] + 0.05
+
+    def _weighed(self) -> Iterator[tuple[Fit, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        X, y = learning_data(Task.BINARY, 1500, seed=99)
+        for how in ("none", "balanced"):
+            yield self.fit_again(Task.BINARY, class_weight=how), X, y
 
     @_TASKS
     def test_the_curve_has_an_entry_a_step(self, task: Task) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 
 from tidemill.contracts import Learner
-from tidemill.learners import ENSEMBLES, LEARNERS
+from tidemill.learners import CALIBRATED, ENSEMBLES, LEARNERS
 
 __all__ = ["REDUCERS", "allowed_types", "trusted_types"]
 
@@ -41,14 +41,14 @@ _PLAIN: dict[str, frozenset[str]] = {
     "ListNode": frozenset({"builtins.list"}),
     "LossNode": frozenset(),
     "NdArrayNode": _NUMPY | {"numpy.ndarray"},
-    "ObjectNode": REDUCERS | {*ENSEMBLES, "sklearn.pipeline.Pipeline"},
+    "ObjectNode": REDUCERS | {*ENSEMBLES, *CALIBRATED, "sklearn.pipeline.Pipeline"},
     "RandomGeneratorNode": frozenset({"numpy.random._generator.Generator"}),
     "RandomStateNode": frozenset({"numpy.random.mtrand.RandomState"}),
     "TupleNode": frozenset({"builtins.tuple"}),
     "TypeNode": _NUMPY | {"builtins.bool", "builtins.float", "builtins.int", "builtins.str"},
 }
 # Beside the learners' own; skops leaves both to its user.
-_TRUSTED = REDUCERS | {*ENSEMBLES, "numpy.dtype"}
+_TRUSTED = REDUCERS | {*ENSEMBLES, *CALIBRATED, "numpy.dtype"}
 
 
 def allowed_types(names: Set[str] = frozenset()) -> dict[str, frozenset[str]]:

@@ -56,6 +56,8 @@ class LoadedModel:
         Of the judged pipeline's file.
     notes : tuple of str
         What lies beside the model's files, is not used, and can be deleted.
+    metric : str or None
+        The figure that it was registered to be judged by; None where the version does not say.
     """
 
     pipeline: Pipeline
@@ -66,6 +68,7 @@ class LoadedModel:
     judged: Pipeline
     judged_sha256: str
     notes: tuple[str, ...] = ()
+    metric: str | None = None
 
     @property
     def schema(self) -> TableSchema:
@@ -140,6 +143,7 @@ def load_champion(
         judged=candidate.judged,
         judged_sha256=candidate.judged_sha256,
         notes=candidate.notes,
+        metric=found.metric,
     )
 
 

@@ -20,6 +20,7 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 DIGEST = "tidemill.digest"
 METRICS = "tidemill.metrics"
+METRIC = "tidemill.metric"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class ModelVersion:
     aliases : tuple of str
     metrics : mapping
         Figures recorded at registration.
+    metric : str or None
+        The figure that it is judged by; None for versions that do not say.
     tags : mapping
     created_at : datetime or None
         When it was registered, UTC.
@@ -48,6 +51,7 @@ class ModelVersion:
     aliases: tuple[str, ...]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    metric: str | None = None
     created_at: dt.datetime | None = None
 
 
@@ -62,6 +66,7 @@ def version_of(entity: Any) -> ModelVersion:
         aliases=tuple(sorted(entity.aliases or ())),
         metrics=json.loads(tags.get(METRICS, "{}")),
         tags=tags,
+        metric=tags.get(METRIC),
         created_at=_moment(entity.creation_timestamp),
     )
 

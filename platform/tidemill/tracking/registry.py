@@ -16,6 +16,7 @@ from tidemill.tracking.model_versions import (
     CHALLENGER,
     CHAMPION,
     DIGEST,
+    METRIC,
     METRICS,
     ModelVersion,
     find_version,
@@ -69,6 +70,7 @@ class Registry:
         reference: Sequence[Path] = (),
         attachments: Sequence[Path] = (),
         metrics: Mapping[str, float | None] | None = None,
+        metric: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Registered:
         """Make the candidate in ``folder`` a version, and the challenger unless it is champion.
@@ -90,6 +92,8 @@ class Registry:
             beside ``environment.txt``.
         metrics : mapping
             Figures on the test shards, recorded with the version, the run and the model.
+        metric : str, optional
+            The one that it is judged by, recorded with the version.
         tags : mapping
             Recorded with the version: ``tidemill.dataset_version``, ``tidemill.code_revision``.
 
@@ -118,6 +122,7 @@ class Registry:
                 )
                 facts = {
                     **(tags or {}),
+                    **({METRIC: metric} if metric else {}),
                     DIGEST: digest,
                     METRICS: json.dumps(figures, sort_keys=True),
                     REFERENCE: json.dumps(_hashes(reference), sort_keys=True),
