@@ -129,6 +129,34 @@ def test_what_is_no_line_is_refused(root, piped, line):
     assert not list((root / ".tidemill").rglob("part-*"))
 
 
+@pytest.mark.parametrize("command", ["map", "merge"])
+@pytest.mark.parametrize(
+    ("told", "code", "says"),
+    [
+        ("[" * 60_000, 2, "no line of a split"),
+        ("\0" * 200_000, 2, "of more than 65,536 characters"),
+        ("true", 2, "no line of a split"),
+        ('"s3://elsewhere/a.csv"', 3, "which is not its address"),
+    ],
+    ids=["nested", "long", "bool", "elsewhere"],
+)
+def test_a_line_of_the_right_key_is_read_to_its_end(root, items, piped, command, told, code, says):
+    """What it tells is bounded, and is what the split is."""
+    position, key, _ = items[0].split("\t", 2)
+    refused = piped([f"{position}\t{key}\t{told}"], command, "-w", root)
+    assert refused.code == code
+    assert says in " ".join(refused.err.split())
+    assert not list((root / ".tidemill").rglob("part-*"))
+
+
+def test_bytes_that_are_no_text_are_refused(root, cli, monkeypatch):
+    """By what they are; a line that never ends costs a bounded read."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), "utf-8"))
+    refused = cli("map", "-w", root)
+    assert refused.code == 2
+    assert "bytes that are no text" in " ".join(refused.err.split())
+
+
 def test_merge_scans_nothing_of_data_that_came_later(root, items, piped):
     """What it would have to scan itself is refused, and look has seen it by then."""
     lines = scanned(piped, root, items)

@@ -100,6 +100,23 @@ def test_borders_of_other_settings_do_not_stay(sharded):
 
 
 @pytest.mark.slow
+def test_shards_whose_note_is_not_as_it_was_left_are_drawn_anew_with_a_word(sharded):
+    """Where no row moves is not known any more; the next run knows it again."""
+    before = places(sharded)
+    note = sharded / ".tidemill" / "sharded.json"
+    note.write_text(note.read_text().replace("0", "1", 1))
+    arrive(sharded, "late", 900)
+    run_here(sharded, until="shard")
+    after = places(sharded)
+    assert {key: after[key] for key in before} != before
+    assert "sharded.json is not what was written: borders of shards" in said(sharded, "shard")[0]
+    arrive(sharded, "later", 90, month="02")
+    run_here(sharded, until="shard")
+    assert not any("sharded.json" in word for word in said(sharded, "shard"))
+    assert {key: place for key, place in places(sharded).items() if key in after} == after
+
+
+@pytest.mark.slow
 def test_dvc_repro_takes_over_as_much(sharded, copy, shell):
     """Changed and vanished files through DVC's door: the bytes of the other door's."""
     other = copy(sharded, "other")

@@ -318,6 +318,22 @@ def test_segments_are_asked_of_the_last_look(tmp_path: Path) -> None:
     assert segments_stand(place, ["nothing"])
 
 
+def test_a_look_that_is_not_as_it_was_left_is_told(tmp_path: Path) -> None:
+    """Edges are those of a look at all; ingest counts the splits that it reads for them."""
+    written(tmp_path, 4)
+    advance(tmp_path)
+    before = edges(tmp_path)
+    write(tmp_path, "0004.csv", 4, fare="99")
+    kept = tmp_path / ".tidemill" / "look.json"
+    kept.write_text(kept.read_text().replace('"rows": ', '"rows": 1', 1))
+    looked, found = advance(tmp_path)
+    assert edges(tmp_path) != before
+    assert "look.json is not what was written: all files were looked at anew" in looked.warnings[0]
+    assert "1 new: raw/0004.csv; 4 that are as they were were read again" in found.warnings[0]
+    looked, _ = advance(tmp_path)
+    assert not any("look.json" in word for word in looked.warnings)
+
+
 def test_forced_it_is_as_from_scratch(tmp_path: Path) -> None:
     """Edges stay when files come, and are those of all files when everything is made anew."""
     written(tmp_path, 4)

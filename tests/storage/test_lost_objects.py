@@ -12,7 +12,7 @@ from tidemill.engines import open_engine
 from tidemill.errors import IntegrityError
 from tidemill.pipeline import Quiet, run_stage
 from tidemill.settings import Settings
-from tidemill.storage import PublishedNames, Workspace, hash_file
+from tidemill.storage import PublishedNames, Workspace, brought, hash_file, open_store
 from tidemill.storage.lost_objects import made_anew
 from tidemill.testing.shells import plain_shell
 from tidemill.testing.workspaces import run_here, small_workspace
@@ -22,6 +22,18 @@ def test_the_remedy_tells_where_the_object_lies():
     """A store apart has no copy with DVC."""
     assert "dvc checkout" in made_anew("/ws/data/shards/shard-00000.parquet")
     assert "dvc" not in made_anew(f"s3://bench/x/objects/{'0f' * 32}: /part.parquet")
+
+
+@pytest.mark.parametrize("content", [None, b"other"], ids=["missing", "spoilt"])
+def test_an_object_is_named_by_its_address_whatever_it_lacks(tmp_path: Path, content: bytes | None):
+    """One spelling, that of the store."""
+    address, key = f"file://{tmp_path}", f"objects/{'0f' * 32}"
+    if content is not None:
+        with open_store(address).replace(key) as file:
+            file.write(content)
+    with pytest.raises(IntegrityError) as caught:
+        brought(address, key, "0f" * 32)
+    assert str(caught.value).startswith(f"{address}/{key}")
 
 
 @pytest.fixture(scope="module")

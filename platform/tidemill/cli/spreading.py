@@ -41,13 +41,14 @@ def scan(
     from tidemill.engines import open_engine
     from tidemill.pipeline import refuse_overridden
     from tidemill.settings import load_settings
+    from tidemill.stages import SplitLine
 
     place = existing(workspace)
     refuse_overridden(place)
     environment = load_settings(engine=engine)
     with open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened:
         lines = _lines(place, environment, opened)
-        for line in lines.items() if items else lines.scan(sys.stdin):
+        for line in lines.items() if items else lines.scan(SplitLine.read(sys.stdin)):
             typer.echo(str(line))
 
 
@@ -62,11 +63,13 @@ def merge(
     from tidemill.engines import open_engine
     from tidemill.pipeline import run_pipeline
     from tidemill.settings import load_settings
+    from tidemill.stages import SplitLine
 
     screen = Screen(as_json=as_json)
     place = existing(workspace)
     environment = load_settings(engine=engine)
-    given = list(sys.stdin)  # nobody waits for the workspace while the others scan
+    # Nobody waits for the workspace while the others scan. Memory: a line a split.
+    given = list(dict.fromkeys(SplitLine.read(sys.stdin)))
     with (
         at_work(place, screen, wait=wait) as observer,
         open_engine(environment, preload=("tidemill.stages",), store=place.store()) as opened,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from tidemill.config import DatasetConfig, IngestionConfig
@@ -58,7 +59,8 @@ def run_ingest(
         progress=context.progress,
         keep=True,
     )
-    return _told(result, arrival)
+    said = () if arrival is None else (_said_of(arrival, result, anew=context.anew),)
+    return _told(result, said)
 
 
 def found_by_look(
@@ -72,9 +74,11 @@ def found_by_look(
         If it is missing or damaged.
     """
     listing = read_output(workspace.source_listing, SourceListing.from_json)
-    last = None if of_files(dataset) else LastLook.of(workspace, dataset)
-    if last is not None:
-        listing = last.marked(listing)
+    if not of_files(dataset):
+        # Marks only save reading: look has said, or will, that its note is not as it was left.
+        with suppress(IntegrityError):
+            if (last := LastLook.of(workspace, dataset)) is not None:
+                listing = last.marked(listing)
     return listing, read_output(workspace.schema, TableSchema.from_json)
 
 
@@ -93,7 +97,18 @@ def _arrival(workspace: Workspace, listing: SourceListing) -> SourceChanges | No
     return found if found.same < found.splits or found.gone else None
 
 
-def _told(result: IngestResult, arrival: SourceChanges | None) -> StageResult:
+def _said_of(arrival: SourceChanges, result: IngestResult, *, anew: bool) -> str:
+    """What came and went; and how many splits were read though they are as they were."""
+    again = result.splits_scanned - (arrival.splits - arrival.same)
+    if anew or again <= 0:
+        return str(arrival)
+    return (
+        f"{arrival}; {again:,} that are as they were were read again: their scans are lost, or of "
+        "other columns, edges of histograms, settings or expectations"
+    )
+
+
+def _told(result: IngestResult, said: tuple[str, ...]) -> StageResult:
     counts = result.counts
     return StageResult(
         stage="ingest",
@@ -111,7 +126,7 @@ def _told(result: IngestResult, arrival: SourceChanges | None) -> StageResult:
             ],
             **({} if counts is None or len(counts.rows) < 2 else {"sample": _by_class(counts)}),
         },
-        warnings=((str(arrival),) if arrival is not None else ()) + _warnings(result),
+        warnings=said + _warnings(result),
     )
 
 

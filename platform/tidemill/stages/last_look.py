@@ -10,7 +10,7 @@ from tidemill.config import DatasetConfig
 from tidemill.errors import IntegrityError
 from tidemill.ingestion import LookResult, SourceListing, look_result
 from tidemill.schema import TableSchema
-from tidemill.storage import Workspace, hash_json, read_hashed, write_hashed
+from tidemill.storage import Workspace, find_hashed, hash_json, write_hashed
 
 __all__ = ["LastLook", "look_on"]
 
@@ -42,11 +42,18 @@ class LastLook:
 
     @classmethod
     def of(cls, workspace: Workspace, dataset: DatasetConfig) -> Self | None:
-        """That of the same settings, if this machine has it whole."""
+        """That of the same settings, if this machine has one.
+
+        Raises
+        ------
+        IntegrityError
+            If it is not as it was left.
+        """
+        kept = workspace.hidden / "look.json"
+        found = find_hashed(kept)
+        if found is None or found.pop("settings", None) != _settings(dataset):
+            return None
         try:
-            found = read_hashed(workspace.hidden / "look.json")
-            if found.pop("settings") != _settings(dataset):
-                return None
             listing, marks = SourceListing.from_json(found["listing"]), dict(found["marks"])
             splits = tuple(
                 replace(split, mark=marks.get(split.address)) for split in listing.splits
@@ -58,8 +65,10 @@ class LastLook:
                 int(found["looked_at"]),
                 marks,
             )
-        except (IntegrityError, KeyError, TypeError, ValueError):
-            return None  # none yet, or damaged: look at all
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            raise IntegrityError(
+                f"{kept} is not what was written", remedy="delete it", path=str(kept)
+            ) from exc
 
     def keep(self, workspace: Workspace, dataset: DatasetConfig) -> None:
         """Leave it for the next look."""

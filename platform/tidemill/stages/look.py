@@ -34,7 +34,8 @@ def run_look(
         monitor would not follow it. Nothing is written then.
     """
     workspace = context.workspace
-    look = _looked(context, dataset)
+    last, spoilt = _last(context, dataset)
+    look = _looked(context, dataset, last)
     listing, found, positive = look.listing, look.result, look.positive
     schema = _complete(found.schema, dataset)
     for name in segments:
@@ -64,7 +65,8 @@ def run_look(
             "taken as missing": found.taken_as_missing,
         },
         # What the user dropped needs no word.
-        warnings=tuple(
+        warnings=spoilt
+        + tuple(
             f"the column {column} is left out: {why}"
             for column, why in found.ignored.items()
             if why != "dataset.drop"
@@ -108,9 +110,21 @@ def _require_segment(name: str, schema: TableSchema, left: Mapping[str, str]) ->
     )
 
 
-def _looked(context: StageContext, dataset: DatasetConfig) -> LastLook:
+def _last(context: StageContext, dataset: DatasetConfig) -> tuple[LastLook | None, tuple[str, ...]]:
+    """The last look, where it counts; and what to say where it is not as it was left."""
+    if context.anew:
+        return None, ()
+    try:
+        return LastLook.of(context.workspace, dataset), ()
+    except IntegrityError as exc:
+        return None, (
+            f"{exc.message}: all files were looked at anew, as at first; where that moves the "
+            "edges of histograms, ingest reads every split again, and figures change a little",
+        )
+
+
+def _looked(context: StageContext, dataset: DatasetConfig, last: LastLook | None) -> LastLook:
     workspace = context.workspace
-    last = None if context.anew else LastLook.of(workspace, dataset)
     marks = _marks(workspace, dataset)
     listing = list_source(
         dataset,

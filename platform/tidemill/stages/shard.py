@@ -25,9 +25,9 @@ from tidemill.storage import (
     StoreFolder,
     ValidatedManifest,
     Workspace,
+    find_hashed,
     hash_file,
     hash_json,
-    read_hashed,
     write_hashed,
 )
 from tidemill.storage.live_sets import LiveSet, live_sets
@@ -49,7 +49,7 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
     again.
     """
     workspace = context.workspace
-    before = _before(context, sharding, seed)
+    before, spoilt = _standing(context, sharding, seed)
     key = source_key(workspace, sharding, seed, before.borders or before.key if before else "")
     work = workspace.work("shard", key[:16])
     _note(context, key, sharding, seed)
@@ -83,7 +83,7 @@ def run_shard(context: StageContext, *, sharding: ShardingConfig, seed: int) -> 
                 for entry in shards.shards
             ]
         },
-        warnings=(*job.warnings, *warnings),
+        warnings=(*spoilt, *job.warnings, *warnings),
     )
 
 
@@ -115,6 +115,19 @@ def shard_warnings(workspace: Workspace) -> tuple[str, ...]:
     )
 
 
+def _standing(
+    context: StageContext, sharding: ShardingConfig, seed: int
+) -> tuple[ShardManifest | None, tuple[str, ...]]:
+    """The shards whose borders stay; and what to say where that is not known any more."""
+    try:
+        return _before(context, sharding, seed), ()
+    except IntegrityError as exc:
+        return None, (
+            f"{exc.message}: borders of shards are drawn anew, and rows may change their roles; "
+            "the champion then knows some of the new test rows",
+        )
+
+
 def _before(context: StageContext, sharding: ShardingConfig, seed: int) -> ShardManifest | None:
     """The shards that stand, if their borders are to stay.
 
@@ -127,8 +140,10 @@ def _before(context: StageContext, sharding: ShardingConfig, seed: int) -> Shard
     try:
         before = context.shards.shard_manifest()
         valid = ValidatedManifest.read(workspace.validated)
-        noted = _noted(workspace)[before.key]
-    except (IntegrityError, KeyError, UsageError):
+    except (IntegrityError, UsageError):
+        return None
+    noted = _noted(workspace).get(before.key)
+    if noted is None:
         return None
     same = noted.get("settings") == _settings(sharding, seed)
     there = any(part.digest in set(noted.get("splits", ())) for part in valid.parts)
@@ -141,21 +156,24 @@ def _settings(sharding: ShardingConfig, seed: int) -> str:
 
 def _note(context: StageContext, key: str, sharding: ShardingConfig, seed: int) -> None:
     """Note of what shards are made, beside those that stand if this run is killed."""
-    workspace, standing = context.workspace, ""
+    workspace, stands = context.workspace, {}
     with suppress(IntegrityError, UsageError):
         standing = context.shards.shard_manifest().key
+        stands = {name: one for name, one in _noted(workspace).items() if name == standing}
     splits = [part.digest for part in ValidatedManifest.read(workspace.validated).parts]
     made = {"settings": _settings(sharding, seed), "splits": splits}
-    stands = {name: one for name, one in _noted(workspace).items() if name == standing}
     write_hashed(workspace.hidden / _NOTE, {"made": stands | {key: made}})
 
 
 def _noted(workspace: Workspace) -> dict[str, Any]:
-    """By the key of shards: their settings and splits; nothing where that is lost."""
-    try:
-        made = read_hashed(workspace.hidden / _NOTE)["made"]
-    except (IntegrityError, KeyError, TypeError):
-        return {}
+    """By the key of shards: their settings and splits; nothing where this machine made none.
+
+    Raises
+    ------
+    IntegrityError
+        If it is not as it was left.
+    """
+    made = (find_hashed(workspace.hidden / _NOTE) or {}).get("made")
     return made if isinstance(made, dict) else {}
 
 

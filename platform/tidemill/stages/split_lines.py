@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Self
+from typing import Self, TextIO
 
 from tidemill.config import DatasetConfig, IngestionConfig
 from tidemill.contracts import Split
@@ -16,6 +16,9 @@ from tidemill.stages.context import StageContext
 from tidemill.stages.ingest import found_by_look, scans_of
 
 __all__ = ["SplitLine", "SplitLines"]
+
+LONGEST_LINE = 1 << 16
+"""Characters of a line, its end included; the longest address has a tenth of them."""
 
 _NAMED = 5  # positions that an error names
 
@@ -32,13 +35,13 @@ class SplitLine:
         In data/source.json.
     key : str
         SHA-256 of all that the scan depends on: source, schema, settings, suite.
-    told : JSON value
+    told : str or int
         The address before the scan, the rows read after it.
     """
 
     position: int
     key: str
-    told: Any
+    told: str | int
 
     def __str__(self) -> str:
         return f"{self.position:08d}\t{self.key}\t{json.dumps(self.told)}"
@@ -53,15 +56,44 @@ class SplitLine:
             If it is no such line.
         """
         try:
-            position, key, told = line.rstrip("\r\n").split("\t", 2)
-            return cls(int(position), key, json.loads(told))
-        except ValueError as exc:
-            raise UsageError(
-                f"no line of a split: {line[:80].rstrip()!r}",
-                remedy="give the lines of `tidemill map --items` to `tidemill map`, and its lines, "
-                "whole, to `tidemill merge`",
-                line=line[:500],
-            ) from exc
+            position, key, written = line.rstrip("\r\n").split("\t", 2)
+            told = json.loads(written)
+            if not isinstance(told, str | int) or isinstance(told, bool):
+                raise ValueError("neither an address nor a number of rows")
+            return cls(int(position), key, told)
+        except (RecursionError, ValueError) as exc:
+            raise _no_line(repr(line[:80].rstrip()), line) from exc
+
+    @classmethod
+    def read(cls, file: TextIO) -> Iterator[Self]:
+        """The lines of a file, as they come; empty ones, as batch systems add them, are none.
+
+        Memory: a line of :data:`LONGEST_LINE` characters.
+
+        Raises
+        ------
+        UsageError
+            If one is longer, or no such line.
+        """
+        try:
+            while line := file.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise _no_line(
+                        f"{line[:80]!r}..., of more than {LONGEST_LINE:,} characters", line
+                    )
+                if line.strip():
+                    yield cls.parse(line)
+        except UnicodeDecodeError as exc:
+            raise _no_line(f"bytes that are no text ({exc.reason})", "") from exc
+
+
+def _no_line(what: str, line: str) -> UsageError:
+    return UsageError(
+        f"no line of a split: {what}",
+        remedy="give the lines of `tidemill map --items` to `tidemill map`, and its lines, "
+        "whole, to `tidemill merge`",
+        line=line[:500],
+    )
 
 
 class SplitLines:
@@ -110,17 +142,15 @@ class SplitLines:
         for position, split in enumerate(self._splits):
             yield SplitLine(position, self._keys[position], split.address)
 
-    def scan(self, lines: Iterable[str]) -> Iterator[SplitLine]:
+    def scan(self, lines: Iterable[SplitLine]) -> Iterator[SplitLine]:
         """Scan the splits of ``lines``; a line for each as it is done, in whatever order.
 
         What was scanned before is not scanned again. Lines are taken as there is room.
 
         Raises
         ------
-        UsageError
-            If a line is none of :meth:`items`.
         IntegrityError
-            If it is one of other data or settings.
+            If a line is one of other data or settings.
         DataRefused
             As ``ingest`` would raise for the split.
         """
@@ -128,8 +158,7 @@ class SplitLines:
 
         def splits() -> Iterator[Split]:
             taken: set[int] = set()
-            for line in _written(lines):
-                found = self._known(line)
+            for found in map(self._known, lines):
                 if found.position not in taken:  # two workers would write one split side by side
                     taken.add(found.position)
                     asked.append(found)
@@ -139,19 +168,18 @@ class SplitLines:
         for at, rows in scans:
             yield SplitLine(asked[at].position, asked[at].key, rows)
 
-    def require_scanned(self, lines: Iterable[str]) -> None:
+    def require_scanned(self, lines: Iterable[SplitLine]) -> None:
         """Refuse lines that are not those of every split, scanned, and scans that left nothing.
 
         A line may come twice.
 
         Raises
         ------
-        UsageError, IntegrityError
+        IntegrityError
             As for :meth:`scan`; or if the line of a split is missing, or what its scan found is not
             where ingest looks for it.
         """
-        found = [self._known(line) for line in _written(lines)]
-        told = {line.position for line in found if isinstance(line.told, int)}
+        told = {line.position for line in map(self._known, lines) if isinstance(line.told, int)}
         absent = [position for position in range(len(self._splits)) if position not in told]
         if absent:
             raise IntegrityError(
@@ -180,20 +208,18 @@ class SplitLines:
     def _keys(self) -> list[str]:
         return [self._job.key(split) for split in self._splits]
 
-    def _known(self, line: str) -> SplitLine:
-        found = SplitLine.parse(line)
-        if 0 <= found.position < len(self._splits) and self._keys[found.position] == found.key:
-            return found
+    def _known(self, line: SplitLine) -> SplitLine:
+        if 0 <= line.position < len(self._splits) and self._keys[line.position] == line.key:
+            if line.told == self._splits[line.position].address or isinstance(line.told, int):
+                return line
+            what = f"says {line.told[:80]!r}, which is not its address"
+        else:
+            what = "is one of other data or settings"
         raise IntegrityError(
-            f"the line of split {found.position} is one of other data or settings",
+            f"the line of split {line.position} {what}",
             remedy="run `tidemill run --until look`, then `tidemill map --items` for new lines",
-            line=line[:500],
+            line=str(line)[:500],
         )
-
-
-def _written(lines: Iterable[str]) -> Iterator[str]:
-    """The lines that hold something: batch systems add empty ones."""
-    return (line for line in lines if line.strip())
 
 
 def _rows_scanned(job: ScanJob, split: Split) -> int:

@@ -84,7 +84,9 @@ class PosixStore:
             while left.nbytes:
                 count = file.readinto(left)
                 if not count:
-                    raise _lost(self._path(key), f"is too short for its bytes from {first} on")
+                    raise _lost(
+                        f"{self.address}/{key}", f"is too short for its bytes from {first} on"
+                    )
                 left = left[count:]
 
     @contextmanager
@@ -92,7 +94,7 @@ class PosixStore:
         """Read a file on from a place; at most a buffer is read ahead."""
         with io.BufferedReader(self._open(key)) as file:
             file.seek(first)
-            yield _Reader(file, self._path(key), size)
+            yield _Reader(file, self._path(key), f"{self.address}/{key}", size)
 
     def size(self, key: str) -> int | None:
         """A file's size."""
@@ -237,7 +239,7 @@ class PosixStore:
             try:
                 return io.FileIO(path)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
-                raise _lost(path, "is missing") from exc
+                raise _lost(f"{self.address}/{key}", "is missing") from exc
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[io.FileIO]:
@@ -276,15 +278,15 @@ class PosixStore:
 class _Reader:
     """Knows how much of its range is left."""
 
-    def __init__(self, file: BinaryIO, path: Path, left: int) -> None:
-        self.file, self.path, self.left = file, path, left
+    def __init__(self, file: BinaryIO, path: Path, place: str, left: int) -> None:
+        self.file, self.path, self.place, self.left = file, path, place, left
 
     def read(self, size: int) -> bytes:
         size = min(size, self.left)
         with storage_errors(self.path):
             content = self.file.read(size)
         if len(content) < size:
-            raise _lost(self.path, f"is too short by {self.left - len(content)} bytes")
+            raise _lost(self.place, f"is too short by {self.left - len(content)} bytes")
         self.left -= size
         return content
 
@@ -320,9 +322,5 @@ def _make(target: Path, root: Path) -> None:
                 break
 
 
-def _lost(path: Path, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"{path} {what}",
-        remedy=made_anew(str(path)),
-        path=str(path),
-    )
+def _lost(place: str, what: str) -> IntegrityError:
+    return IntegrityError(f"{place} {what}", remedy=made_anew(place), path=place)
