@@ -1,11 +1,13 @@
 """averaged: shards go through their rows from the same weights, whose mean goes on."""
 
+import copy
 from functools import partial
 
 import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import log_loss
 
 from tidemill.config import TrainingConfig
 from tidemill.engines import LocalEngine
@@ -91,17 +93,38 @@ def test_the_weights_are_the_mean_by_rows(average):
     found, counts = averaged_round(partial(learn, 1), start, by_shard(blocks), LocalEngine())
     np.testing.assert_array_equal(start.coef_, before)
     assert counts.sum() == 1100
-    alone = [
-        averaged_round(partial(learn, 1), start, [one], LocalEngine())[0]
-        for one in by_shard(blocks)
-    ]
+    begun = copy.deepcopy(start)
+    if average:  # of this round's steps alone
+        begun.average = int(start.t_)
+    alone = [learn(1, copy.deepcopy(begun), one)[0] for one in by_shard(blocks)]
+    assert (found.t_, found.average) == (start.t_ + 1100, average)
     share = np.array([512, 512, 76]) / 1100
-    for name in ("coef_", "intercept_", "t_"):
+    for name in ("coef_", "intercept_"):
         parts = [np.asarray(getattr(one, name), float) for one in alone]
         mean = sum(w * part for w, part in zip(share, parts, strict=True))
         np.testing.assert_allclose(getattr(found, name), mean, rtol=1e-6)
     further, _ = averaged_round(partial(learn, 1), found, by_shard(blocks), LocalEngine())
     assert np.abs(further.coef_ - found.coef_).max() < np.abs(found.coef_ - before).max() * 3
+
+
+@pytest.mark.parametrize("shards", [5, 20])
+def test_the_probabilities_of_small_shards_are_sound(shards):
+    """A thousand rows a shard and fewer: within a twentieth of what the true weights have."""
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=12) / 2
+
+    def rows(count):
+        X = rng.normal(size=(count, 12)).astype(np.float32)
+        return X, (X @ weights + rng.logistic(size=count) > 0).astype(np.int32)
+
+    (X, y), held, (proof, truth) = (rows(count) for count in (5000, 1000, 4000))
+    config = TrainingConfig(learner="sgd", strategy="averaged")
+    options = {"task": Task.BINARY, "classes": ("no", "yes"), "seed": 1, "metric": "log_loss"}
+    train = ArrayBlocks(X, y, block_rows=125, shard_blocks=40 // shards)
+    found = fit(config, {}, train, ArrayBlocks(*held), engine=LocalEngine(), **options)
+    scores = predict_scores(found.estimator, proof, Task.BINARY)
+    best = log_loss(truth, 1 / (1 + np.exp(-proof @ weights)))
+    assert log_loss(truth, scores) < best + 0.05
 
 
 def test_a_shard_of_one_class_takes_part():

@@ -37,7 +37,9 @@ def averaged_round(
 ) -> Passed:
     """Take ``estimator`` through each shard, and return the mean by rows; it stays as it is.
 
-    The sums are taken in the order of the shards: the result does not depend on the engine.
+    The sums are taken in the order of the shards: the result does not depend on the engine. The
+    steps become as small as after all the rows, and of several shards a mean of steps is one of
+    this round's alone: the long first steps are not carried along.
 
     Parameters
     ----------
@@ -55,23 +57,35 @@ def averaged_round(
     Notes
     -----
     Memory of a worker: one block. Here: the weights of some shards. McDonald, Hall & Mann,
-    "Distributed training strategies for the structured perceptron" (2010).
+    "Distributed training strategies for the structured perceptron" (2010); Rakhlin, Shamir &
+    Sridharan, "Making gradient descent optimal" (2012), for the mean of the last steps.
     """
-    passed = partial(_through, learn=learn, estimator=estimator)
+    passed = partial(_through, learn=learn, estimator=estimator, several=len(shards) > 1)
     total = engine.fold(passed, shards, _added, label="average the weights of shards")
     mean = total.estimator
     for name, weights in total.weights.items():
         was = getattr(mean, name)
         now = weights / total.rows
-        setattr(mean, name, now.astype(was.dtype) if isinstance(was, np.ndarray) else float(now))
+        setattr(mean, name, now.astype(was.dtype))
+    mean.t_, mean.average = _steps(estimator) + total.rows, estimator.average
     return mean, total.counts
 
 
-def _through(shard: Blocks, *, learn: Callable[[Any, Blocks], Passed], estimator: Any) -> _Sum:
+def _steps(estimator: Any) -> float:
+    """Where scikit-learn counts the steps of an estimator from."""
+    return float(getattr(estimator, "t_", 1.0))
+
+
+def _through(
+    shard: Blocks, *, learn: Callable[[Any, Blocks], Passed], estimator: Any, several: bool
+) -> _Sum:
     # A worker keeps what is bound to a function: the next shard begins with the same weights.
-    learnt, counts = learn(copy.deepcopy(estimator), shard)
+    begun = copy.deepcopy(estimator)
+    if begun.average and several:
+        begun.average = max(int(begun.average), int(_steps(begun)))
+    learnt, counts = learn(begun, shard)
     rows = sum(shard.rows)
-    names = [name for name in (*_WEIGHTS, *_MEANS, "t_") if hasattr(learnt, name)]
+    names = [name for name in (*_WEIGHTS, *_MEANS) if hasattr(learnt, name)]
     weights = {name: np.asarray(getattr(learnt, name), np.float64) * rows for name in names}
     return _Sum(learnt, rows, weights, counts)
 
