@@ -27,6 +27,7 @@ BENCHES = (
     "capacity",
     "spreading",
     "linear",
+    "small_tables",
     "databases",
     "refit_origins",
     "drift_window",

@@ -35,7 +35,7 @@ SMALL_ROWS = 10_000
 FOLDS = 5
 _REPEATED_ROWS = 1_000
 """Folds of fewer rows are drawn again with another seed, to about as many judged rows."""
-_MOST_REPEATS = 5
+_MOST_REPEATS = 3
 
 Split = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
