@@ -11,6 +11,7 @@ from sklearn.calibration import calibration_curve
 from tidemill.errors import ConfigError, SchemaMismatch
 from tidemill.metrics import (
     HIGHER_IS_BETTER,
+    STRETCHES,
     BinaryFigures,
     MulticlassFigures,
     RegressionFigures,
@@ -21,6 +22,7 @@ from tidemill.metrics import (
     improves,
     metric_names,
     no_better_than_dummy,
+    standard_errors,
 )
 from tidemill.profiling import fold
 from tidemill.schema import Task
@@ -368,3 +370,39 @@ def test_decisions_that_one_answer_for_all_rows_would_match_are_called_so(kind):
     found = no_better_than_dummy(figures, classes)
     assert said in found
     assert bool(found) == bool(said)
+
+
+def test_the_standard_error_is_what_other_rows_show():
+    """Of ROC AUC, log loss and accuracy: the spread over tables drawn anew, within a quarter."""
+    rng = np.random.default_rng(5)
+
+    def parts():
+        for _ in range(STRETCHES):
+            y = rng.integers(0, 2, 200)
+            scores = 1 / (1 + np.exp(-(y - 0.5 + rng.normal(size=200))))
+            yield BinaryFigures.of(scores, y)
+
+    drawn = [list(parts()) for _ in range(60)]
+    spread = {
+        name: np.std([fold(tables).values()[name] for tables in drawn], ddof=1)
+        for name in ("roc_auc", "log_loss", "accuracy")
+    }
+    told = [standard_errors(tables) for tables in drawn[:20]]
+    for name, size in spread.items():
+        assert np.mean([errors[name] for errors in told]) == pytest.approx(size, rel=0.25)
+
+
+def test_rows_alike_in_a_stretch_are_no_independent_ones():
+    """Each stretch has an offset of its own: rows taken as independent would hide it."""
+    rng = np.random.default_rng(5)
+    offsets = rng.normal(size=STRETCHES)
+    parts = [RegressionFigures.of(np.full(500, at), np.zeros(500)) for at in offsets]
+    error = standard_errors(parts)["bias"]
+    assert error == pytest.approx(offsets.std(ddof=1) / STRETCHES**0.5)
+
+
+def test_too_few_stretches_tell_no_error():
+    """Nineteen: infinite, and none of no rows."""
+    parts = [RegressionFigures.of(np.ones(5), np.zeros(5))] * (STRETCHES - 1)
+    assert standard_errors(parts)["bias"] == math.inf
+    assert standard_errors([]) == {}

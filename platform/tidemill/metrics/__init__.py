@@ -20,7 +20,7 @@ from tidemill.metrics.metric_choice import (
     shortfall,
 )
 from tidemill.metrics.multiclass import MulticlassFigures
-from tidemill.metrics.paired import STRETCHES, Lead, lead_of
+from tidemill.metrics.paired import STRETCHES, Lead, lead_of, standard_errors
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.metrics.scores import Curve, ScoreHistogram
 
@@ -53,4 +53,5 @@ __all__ = [
     "no_better_than_dummy",
     "probable",
     "shortfall",
+    "standard_errors",
 ]

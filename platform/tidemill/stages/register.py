@@ -168,8 +168,8 @@ def _describe(
     value = metrics["test"][metric]
     changed = [f"- {key}: {change}" for key, change in context.changed.items()]
     lines = [
-        f"{params.model_name} version {version} ({learner}): {in_words(metric)} {value:.4f} on the "
-        f"test rows, {metrics['baseline'][metric]:.4f} of a dummy.",
+        f"{params.model_name} version {version} ({learner}): {in_words(metric)} {value:.4f}"
+        f"{_error(metrics)} on the test rows, {metrics['baseline'][metric]:.4f} of a dummy.",
         f"{'Promoted' if promotion.promoted else 'Not promoted'}: {promotion.reason}.",
         *(
             f"**No better than a dummy**: on the test rows {said}."
@@ -244,6 +244,12 @@ def _spoilt_note(root: Path) -> tuple[str, ...]:
         if is_left(path := registration_record(root)):
             return (f"{path} was not what had been written, and was made again",)
     return ()
+
+
+def _error(metrics: dict[str, Any]) -> str:
+    """The standard error of the figure, where evaluate could tell it."""
+    error = metrics.get("test_error", {}).get(metrics["metric"])
+    return "" if error is None else f" ± {error:.4f}"
 
 
 _PARTS = ("test", "baseline", "validation", "train")

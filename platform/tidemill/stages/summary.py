@@ -82,6 +82,7 @@ def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
     return {
         "metric": metric,
         "challenger": metrics["test"][metric],
+        "challenger_error": metrics.get("test_error", {}).get(metric),
         "baseline": metrics["baseline"][metric],
         **{name: operating[name] for name in ("threshold", "precision", "recall") if operating},
         "known_test_share": metrics.get("copies", {}).get("share"),
