@@ -177,7 +177,8 @@ def test_a_run_tells_what_was_changed_and_where_to_look(finished, copy, cli):
     assert f"{found.info.experiment_id}/runs/{summary['run_id']}" in summary["mlflow_run"]
     note = found.data.tags["mlflow.note.content"]
     assert "- registration.min_improvement: 0.0 -> 0.25" in note
-    assert f"{value:.4f} on the test rows" in note
+    error = metrics["test_error"]["roc_auc"]
+    assert f"{value:.4f} ± {error:.4f} on the test rows" in note
     assert found.data.metrics["operating/recall"] == summary["recall"]
     tags = client.get_experiment(found.info.experiment_id).tags
     assert tags["mlflow.experiment.primaryMetric.name"] == "test/roc_auc"
