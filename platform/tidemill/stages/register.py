@@ -302,8 +302,8 @@ def _log(
     tracker.log_stage(run_id, "train", training["params"], {"iterations": training["iterations"]})
     if "operating" in metrics:
         tracker.log_stage(run_id, "operating", {}, metrics["operating"])
-    for part in _PARTS:
-        tracker.log_stage(run_id, part, {}, metrics[part])
+    for part in (*_PARTS, "test_error"):
+        tracker.log_stage(run_id, part, {}, metrics.get(part, {}))
     log_data(context, run_id, params, manifest, versions)
     tracker.log_artifacts(run_id, context.workspace.reports / "figures", "figures")
 
