@@ -71,9 +71,7 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     pipeline = candidate.pipeline
     tested, errors = _tested(context, pipeline, manifest)
     test = tested.values()
-    validation = dict.fromkeys(metric_names(schema.task), math.nan)
-    if manifest.of(Role.VALIDATION):
-        validation = measure_shards(context, pipeline, manifest, Role.VALIDATION).values()
+    validation = _validated(context, pipeline, manifest)
     train = measure_shards(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
     baseline = measure_baseline(context, manifest).values()
     gap = relative_gap(metric, train[metric], validation[metric])
@@ -98,12 +96,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     warnings = _warnings(metric, parts, copies, by_heart=by_heart)
     return StageResult(
         stage="evaluate",
-        facts={
-            metric: test[metric],
-            f"{metric}_error": told["test_error"][metric],
-            f"baseline_{metric}": baseline[metric],
-            "gap": gap,
-        }
+        facts={metric: test[metric], f"{metric}_error": told["test_error"][metric]}
+        | {f"baseline_{metric}": baseline[metric], "gap": gap}
         | {"known_test_share": copies.share, "metric": chosen.said},
         tables={"metrics": _table(told, metric_names(schema.task))},
         warnings=(*([f"on the test rows {doubt}"] if doubt else ()), *warnings),
@@ -115,6 +109,12 @@ def _table(
 ) -> list[dict[str, Any]]:
     parts = ("test", "test_error", *_PARTS[1:])
     return [{"metric": name, **{part: told[part][name] for part in parts}} for name in names]
+
+
+def _validated(context: StageContext, pipeline: Pipeline, manifest: ShardManifest) -> Metrics:
+    if manifest.of(Role.VALIDATION):
+        return measure_shards(context, pipeline, manifest, Role.VALIDATION).values()
+    return dict.fromkeys(metric_names(manifest.schema.task), math.nan)
 
 
 def _tested(
