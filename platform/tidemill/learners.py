@@ -54,13 +54,18 @@ ENSEMBLES = (
 """Full names of the types that it leaves; their members are a learner's own."""
 
 
-CALIBRATED = ("tidemill.learning.calibrated.CalibratedClassifier",)
+CALIBRATED = (
+    "tidemill.learning.calibrated.CalibratedClassifier",
+    "tidemill.learning.calibrated.IsotonicClassifier",
+)
 """Full names of the types that set another classifier's probabilities right, and hold it."""
 
 
 def uncalibrated(estimator: Any) -> Any:
     """What it sets the probabilities of right; itself where it is of no such type."""
-    return estimator.estimator if _type_name(estimator) in CALIBRATED else estimator
+    while _type_name(estimator) in CALIBRATED:  # an isotonic curve may lie over another
+        estimator = estimator.estimator
+    return estimator
 
 
 def is_ensemble(estimator: object) -> bool:

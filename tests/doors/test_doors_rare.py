@@ -67,6 +67,20 @@ def test_average_precision_is_followed_and_the_reason_told(rare):
     assert Reference.from_json(made).metric == _AP
 
 
+def test_what_serves_has_the_calibration_of_what_was_judged(rare):
+    """It was chosen on validation rows that the judged model had not learnt."""
+    root, summary = rare
+    judged = read_json(root / "models" / "candidate" / "training.json")
+    serving = read_json(root / "models" / "serving" / "refit.json")
+    assert judged["calibration"]["kind"] == "platt"
+    assert serving["calibration"] == judged["calibration"]
+    (facts,) = [run.result.facts for run in summary.stages if run.stage == "train"]
+    assert facts["calibration"].startswith("platt: log loss ")
+    metrics = read_json(root / "reports" / "metrics.json")
+    for figure in ("brier", "log_loss"):
+        assert metrics["test"][figure] < metrics["uncalibrated"][figure]
+
+
 def test_balanced_weights_leave_the_share_of_positives(rare):
     """The mean probability on test rows is near the share, and far below what was learnt."""
     root, _ = rare

@@ -232,7 +232,7 @@ def weaker(finished) -> Path:
     """
     root = copy_workspace(finished, finished.parent / "weaker")
     params = ("training.params.num_iterations=1", "training.params.num_leaves=4")
-    settings = (*params, "training.refit=none", "tuning.trials=1")
+    settings = (*params, "training.refit=none", "training.calibration=none", "tuning.trials=1")
     setting(root, *settings)
     run_here(root)
     return root

@@ -6,7 +6,7 @@ import pytest
 
 from tidemill.config import TrainingConfig, params_schema, read_params
 from tidemill.errors import BudgetExceeded, ConfigError, ModelUntrusted, UsageError
-from tidemill.learners import LEARNERS
+from tidemill.learners import LEARNERS, uncalibrated
 from tidemill.learning import choose_strategy
 from tidemill.schema import Task
 from tidemill.testing.learners import LearnerContract
@@ -74,7 +74,7 @@ def test_it_goes_through_a_whole_run(package, tmp_path, monkeypatch):
     with pytest.raises(ModelUntrusted, match="not allowed"):
         open_candidate(model)
     monkeypatch.syspath_prepend(str(package))
-    assert open_candidate(model).pipeline[-1].coef_.size
+    assert uncalibrated(open_candidate(model).pipeline[-1]).coef_.size
     assert "straight_lines" in LEARNERS
 
 

@@ -28,6 +28,7 @@ from tidemill.errors import (
     UsageError,
 )
 from tidemill.ingestion import live_rows
+from tidemill.learners import uncalibrated
 from tidemill.retraining import Order
 from tidemill.retraining.sides import Sides
 from tidemill.retraining.taking_in import categories_so_far
@@ -140,7 +141,7 @@ def test_proof_rows_are_nowhere_to_learn_from(retrained):
 
 def trees(learner) -> list[str]:
     """The trees of a booster's text, without their sizes."""
-    return learner.model.split("end of trees")[0].split("Tree=")[1:]
+    return uncalibrated(learner).model.split("end of trees")[0].split("Tree=")[1:]
 
 
 def test_what_serves_has_learnt_the_rows_that_judged_too(retrained):

@@ -262,6 +262,12 @@ class TrainingConfig(Section):
     params: dict[str, Scalar] = Field(
         default_factory=dict, description="the learner's parameters; they win over tuned ones"
     )
+    calibration: Literal["auto", "none", "platt", "isotonic", "temperature"] = Field(
+        "auto",
+        exclude_if=lambda how: how == "auto",  # what it was before it could be said
+        description="a curve over a classifier's probabilities, fitted on validation rows; auto: "
+        "platt or isotonic (two classes) or temperature (more), where it is surely better",
+    )
     refit: Literal["full", "none"] = Field(
         "full",
         description="full: what serves is fitted once more, on all rows, validation and test "

@@ -1,7 +1,7 @@
-"""An estimator of ours: a classifier whose probabilities are set right.
+"""Estimators of ours: classifiers whose probabilities are set right.
 
-It holds another one and numbers only, so that skops stores it and the loader needs to trust this
-class and the other's own.
+They hold another one and numbers only, so that skops stores them and the loader needs to trust
+these classes and the other's own.
 """
 
 from __future__ import annotations
@@ -14,14 +14,48 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tidemill.contracts import FloatMatrix
 
-__all__ = ["CalibratedClassifier", "calibrated"]
+__all__ = ["CalibratedClassifier", "IsotonicClassifier", "calibrated"]
 
 Floats = npt.NDArray[np.float64]
 
 _LEAST = np.finfo(np.float64).tiny
 
 
-class CalibratedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Corrected(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Another classifier, whose probabilities become others."""
+
+    estimator: Any
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ARG002
+        """Return self: it is fitted when it is made."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    @property
+    def n_features_in_(self) -> int:
+        """Columns of the matrix that it was trained on."""
+        return int(self.estimator.n_features_in_)
+
+    @property
+    def classes_(self) -> npt.NDArray[np.str_]:
+        """The labels, in the order of the probabilities."""
+        return np.asarray(self.estimator.classes_)
+
+    def predict_proba(self, X: FloatMatrix) -> Floats:
+        """Class probabilities; (rows, n_classes) float64."""
+        return self._corrected(np.asarray(self.estimator.predict_proba(X), np.float64))
+
+    def _corrected(self, probabilities: Floats) -> Floats:
+        raise NotImplementedError
+
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.str_]:
+        """The most probable label; (rows,)."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+class CalibratedClassifier(_Corrected):
     """Probabilities in proportion to ``p ** slope * exp(offsets)`` of another classifier's ``p``.
 
     With a slope of 1 it moves the shares of the classes and nothing else; with two classes it is
@@ -44,30 +78,36 @@ class CalibratedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.slope = slope
         self.offsets = offsets
 
-    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ARG002
-        """Return self: it is fitted when it is made."""
-        return self
+    def _corrected(self, probabilities: Floats) -> Floats:
+        return calibrated(probabilities, self.slope, self.offsets)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
 
-    @property
-    def n_features_in_(self) -> int:
-        """Columns of the matrix that it was trained on."""
-        return int(self.estimator.n_features_in_)
+class IsotonicClassifier(_Corrected):
+    """An increasing curve over the probability of the second of two classes.
 
-    @property
-    def classes_(self) -> npt.NDArray[np.str_]:
-        """The labels, in the order of the probabilities."""
-        return np.asarray(self.estimator.classes_)
+    Parameters
+    ----------
+    estimator : classifier
+        Of two classes.
+    scores : (k,) float64
+        Probabilities of the second class, ascending.
+    shares : (k,) float64
+        What becomes of each, never less than before it; linear between them, constant outside.
+        Where two are equal, rows that were in an order become ties.
 
-    def predict_proba(self, X: FloatMatrix) -> Floats:
-        """Class probabilities; (rows, n_classes) float64."""
-        return calibrated(self.estimator.predict_proba(X), self.slope, self.offsets)
+    Notes
+    -----
+    Zadrozny & Elkan, Transforming Classifier Scores into Accurate Probabilities (2002).
+    """
 
-    def predict(self, X: FloatMatrix) -> npt.NDArray[np.str_]:
-        """The most probable label; (rows,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+    def __init__(self, estimator: Any, scores: Floats, shares: Floats) -> None:
+        self.estimator = estimator
+        self.scores = scores
+        self.shares = shares
+
+    def _corrected(self, probabilities: Floats) -> Floats:
+        positive = np.interp(probabilities[:, 1], self.scores, self.shares)
+        return np.column_stack([1.0 - positive, positive])
 
 
 def calibrated(probabilities: npt.NDArray[Any], slope: float, offsets: Floats) -> Floats:

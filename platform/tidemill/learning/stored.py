@@ -47,14 +47,34 @@ def check_estimator(estimator: Any, n_features: int) -> None:
 
 def _check_calibrated(estimator: Any, inner: Any, n_features: int) -> None:
     """Refuse one that holds no classifier, or another such, or numbers that are none."""
-    if uncalibrated(inner) is not inner or not hasattr(type(inner), "predict_proba"):
-        raise ValueError("what it sets right is no classifier of a learner's")
-    check_estimator(inner, n_features)
-    if not is_finite(estimator.offsets, (len(inner.classes_),)):
+    if not hasattr(type(inner), "predict_proba"):
+        raise ValueError("what it sets right is no classifier")
+    if hasattr(estimator, "shares"):
+        _check_isotonic(estimator, len(inner.classes_))
+        inner = estimator.estimator
+        if hasattr(inner, "shares"):
+            raise ValueError("what it sets right is set right the same way")
+    elif inner is not estimator.estimator:
+        raise ValueError("what it sets right is set right already")
+    elif not is_finite(estimator.offsets, (len(inner.classes_),)):
         raise ValueError("its offsets are not one finite number for each class")
-    if type(estimator.slope) is not float or not 0 < estimator.slope < math.inf:
+    elif type(estimator.slope) is not float or not 0 < estimator.slope < math.inf:
         raise ValueError("its slope is no number above 0")
+    check_estimator(inner, n_features)
     _try_out(estimator, len(inner.classes_), n_features)
+
+
+def _check_isotonic(estimator: Any, n_classes: int) -> None:
+    """Refuse a curve that is none, falls, or leaves the probabilities."""
+    scores, shares = estimator.scores, estimator.shares
+    if not isinstance(scores, np.ndarray) or not len(scores) or n_classes != 2:
+        raise ValueError("its curve has no points, or is of more than two classes")
+    if not is_finite(scores, (len(scores),)) or not is_finite(shares, (len(scores),)):
+        raise ValueError("its curve is not of finite numbers")
+    if (np.diff(scores) <= 0).any() or (np.diff(shares) < 0).any():
+        raise ValueError("its curve falls")
+    if shares[0] < 0 or shares[-1] > 1:
+        raise ValueError("its curve leaves the probabilities")
 
 
 def _check_ensemble(estimator: Any, n_features: int) -> None:

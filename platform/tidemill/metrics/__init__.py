@@ -20,6 +20,7 @@ from tidemill.metrics.metric_choice import (
     shortfall,
 )
 from tidemill.metrics.multiclass import MulticlassFigures
+from tidemill.metrics.operating_points import best_f1_threshold, decided_above, few_are_found
 from tidemill.metrics.paired import STRETCHES, Lead, lead_of, standard_errors
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.metrics.scores import Curve, ScoreHistogram
@@ -40,8 +41,11 @@ __all__ = [
     "RegressionFigures",
     "ScoreHistogram",
     "baseline_figures",
+    "best_f1_threshold",
     "class_shares",
+    "decided_above",
     "default_metric",
+    "few_are_found",
     "figures_from_json",
     "figures_of",
     "improves",

@@ -73,6 +73,11 @@ class ScoreHistogram:
         return cls(used, positives[used], (all_rows - positives)[used], score[used])
 
     @property
+    def middles(self) -> npt.NDArray[np.float64]:
+        """A score (k,) for each bin, ascending: the one of all its rows, else its middle."""
+        return np.where(np.isnan(self.score), _lower_edge(self.bins + 0.5), self.score)
+
+    @property
     def n_positive(self) -> int:
         """Rows of the positive class."""
         return int(self.positives.sum())
@@ -204,7 +209,7 @@ def _bin_of(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.clip(place, 0, BINS - 1).astype(np.int64)
 
 
-def _lower_edge(bins: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _lower_edge(bins: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     logit = _KNEE * np.sinh((bins / (BINS / 2) - 1) * _REACH)
     with np.errstate(over="ignore"):
         edge: npt.NDArray[np.float64] = 1 / (1 + np.exp(-logit))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import BudgetExceeded
-from tidemill.learning import fit
+from tidemill.learning import Calibration, fit
 from tidemill.retraining.job import RetrainingJob
 from tidemill.retraining.lesson import Lesson
 from tidemill.retraining.taking_in import Proof, taken_in
@@ -143,16 +143,21 @@ def _learn(
         rounds=max(said["iterations"], 1),
         engine=lesson.context.engine,
     )
+    calibration = Calibration.of_model(said)
     fitted = learn(rows)
-    unseen = unseen_outputs(fitted.estimator, known, held_out, schema, lambda b: learn(b).estimator)
+    serving = calibration.applied(fitted.estimator)
+    unseen = unseen_outputs(
+        serving, known, held_out, schema, lambda b: calibration.applied(learn(b).estimator)
+    )
     told = ("learner", "strategy", "params", "seed", "schema", "continues", "continued")
-    return fitted.estimator, {
+    return serving, {
         **{name: said[name] for name in told},
         "iterations": fitted.n_iterations,
         "rows": sum(rows.rows),
         "why": "; ".join(("all labelled live rows, those that judged too", *fitted.warnings)),
         "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
+        **calibration.noted(),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from tidemill.config import Params
 from tidemill.contracts import Fit, Scalar
 from tidemill.features import training_profile
-from tidemill.learning import fit, goes_on
+from tidemill.learning import calibrated_fit, fit, goes_on
 from tidemill.profiling import CategoryProfile, NumericProfile
 from tidemill.retraining.job import RetrainingJob
 from tidemill.retraining.lesson import Lesson
@@ -88,8 +88,9 @@ def teach(context: StageContext, job: RetrainingJob, number: int) -> Taught:
         start=champion.judged[-1] if start.warm else None,
         engine=context.engine,
     )
+    fitted, calibration = calibrated_fit(fitted, validation, manifest.schema.task, params.training)
     document = _told(params, champion, lesson, start, fitted, rehearse=rehearse)
-    document |= {"key": key, "rows": sum(train.rows)}
+    document |= {"key": key, "rows": sum(train.rows), **calibration.noted()}
     learnt = _learnt(lesson, champion, start, rehearse=rehearse)
     digest = lesson.save(fitted.estimator, document, folder / "candidate", learnt=learnt)
     return Taught(folder / "candidate", digest, document)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.config import EvaluationConfig
+from tidemill.learners import uncalibrated
 from tidemill.metrics import (
     HIGHER_IS_BETTER,
     BinaryFigures,
     Figures,
+    few_are_found,
     improves,
     in_words,
     metric_names,
@@ -71,9 +73,10 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     pipeline = candidate.pipeline
     tested, errors = _tested(context, pipeline, manifest)
     test = tested.values()
-    validation = _validated(context, pipeline, manifest)
+    validation, found = _validated(context, pipeline, manifest, tested)
     train = measure_shards(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
     baseline = measure_baseline(context, manifest).values()
+    plain = _uncalibrated(context, pipeline, manifest)
     gap = relative_gap(metric, train[metric], validation[metric])
     doubt = no_better_than_dummy(tested, schema.classes)
     copies = _copies(context, manifest)
@@ -88,9 +91,8 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         # In a list, which DVC does not take for a metric.
         "judged": [candidate.judged_sha256],
         "no_better_than_dummy": [doubt] if doubt else [],
+        **_of_probabilities(tested, plain),
     }
-    if isinstance(tested, BinaryFigures):
-        document["operating"] = defined(tested.operating())
     _leave(workspace, document, lambda folder: draw_figures(folder, tested, pipeline, manifest))
     by_heart = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
     warnings = _warnings(metric, parts, copies, by_heart=by_heart)
@@ -100,8 +102,28 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         | {f"baseline_{metric}": baseline[metric], "gap": gap}
         | {"known_test_share": copies.share, "metric": chosen.said},
         tables={"metrics": _table(told, metric_names(schema.task))},
-        warnings=(*([f"on the test rows {doubt}"] if doubt else ()), *warnings),
+        warnings=tuple(filter(None, (doubt and f"on the test rows {doubt}", found, *warnings))),
     )
+
+
+def _of_probabilities(tested: Figures, plain: Metrics) -> dict[str, Any]:
+    """What of the document only some models have."""
+    operating = tested.operating() if isinstance(tested, BinaryFigures) else {}
+    parts = {"uncalibrated": plain, "operating": operating}
+    return {name: defined(figures) for name, figures in parts.items() if figures}
+
+
+def _uncalibrated(
+    context: StageContext, pipeline: Pipeline, manifest: ShardManifest
+) -> Mapping[str, float]:
+    """Figures on the test rows of what the model's calibration holds; empty where it has none."""
+    from sklearn.pipeline import Pipeline as Steps
+
+    inner = uncalibrated(pipeline[-1])
+    if inner is pipeline[-1]:
+        return {}
+    bare = Steps([("reducer", pipeline[0]), ("learner", inner)])
+    return measure_shards(context, bare, manifest, Role.TEST).values()
 
 
 def _table(
@@ -111,10 +133,16 @@ def _table(
     return [{"metric": name, **{part: told[part][name] for part in parts}} for name in names]
 
 
-def _validated(context: StageContext, pipeline: Pipeline, manifest: ShardManifest) -> Metrics:
-    if manifest.of(Role.VALIDATION):
-        return measure_shards(context, pipeline, manifest, Role.VALIDATION).values()
-    return dict.fromkeys(metric_names(manifest.schema.task), math.nan)
+def _validated(
+    context: StageContext, pipeline: Pipeline, manifest: ShardManifest, tested: Figures
+) -> tuple[Metrics, str]:
+    """The figures on validation rows, and what their best threshold would find of the test rows."""
+    if not manifest.of(Role.VALIDATION):
+        return dict.fromkeys(metric_names(manifest.schema.task), math.nan), ""
+    held_out = measure_shards(context, pipeline, manifest, Role.VALIDATION)
+    if isinstance(tested, BinaryFigures) and isinstance(held_out, BinaryFigures):
+        return held_out.values(), few_are_found(tested, held_out)
+    return held_out.values(), ""
 
 
 def _tested(

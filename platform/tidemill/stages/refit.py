@@ -15,7 +15,7 @@ from typing import Any
 from tidemill.config import ReductionConfig, TrainingConfig
 from tidemill.errors import BudgetExceeded
 from tidemill.features import fit_reducer, load_reducer, save_reducer
-from tidemill.learning import fit
+from tidemill.learning import Calibration, fit
 from tidemill.profiling import Profile
 from tidemill.schema import Role
 from tidemill.stages.blocks import ReducedBlocks, ReducePart, reduce_parts
@@ -133,12 +133,14 @@ def _refit(
         rounds=max(judged["iterations"], 1),
         engine=context.engine,
     )
+    calibration = Calibration.of_model(judged)
     fitted = learn(blocks)
+    serving = calibration.applied(fitted.estimator)
     unseen = unseen_outputs(
-        fitted.estimator,
+        serving,
         *_known_and_held_out(workspace, blocks),
         manifest.schema,
-        lambda b: learn(b).estimator,
+        lambda b: calibration.applied(learn(b).estimator),
     )
     document = {
         **{name: judged[name] for name in ("learner", "strategy", "params", "schema")},
@@ -149,8 +151,9 @@ def _refit(
         "why": "; ".join((_WHY, *fitted.warnings)),
         "twins": 0 if unseen is None else 2,
         "unseen": None if unseen is None else unseen.to_json(),
+        **calibration.noted(),
     }
-    _leave(context, manifest, work / "reducer", fitted.estimator, document)
+    _leave(context, manifest, work / "reducer", serving, document)
     workspace.discard(work)
     return document
 

@@ -9,7 +9,7 @@ from typing import Any
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Fit
 from tidemill.features import load_reducer
-from tidemill.learning import Choice, choose_strategy, fit
+from tidemill.learning import Calibration, Choice, calibrated_fit, choose_strategy, fit
 from tidemill.schema import Role
 from tidemill.stages.ancestry import lessons_of
 from tidemill.stages.blocks import reduced_blocks
@@ -36,7 +36,8 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     reducer = load_reducer(workspace.reducer)
     choice = _chosen(training, manifest, len(reducer.get_feature_names_out()))
     params = {**tuned["params"], **training.params}
-    fitted, warnings = _fitted(context, manifest, training, {**tuned, "params": params}, seed)
+    tuned = {**tuned, "params": params}
+    fitted, calibration, warnings = _fitted(context, manifest, training, tuned, seed)
     facts = {
         "learner": training.learner,
         "strategy": choice.strategy,
@@ -52,6 +53,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
             "why": choice.why,
             "params": params,
             "schema": manifest.schema.to_json(),
+            **calibration.noted(),
         },
         workspace.candidate,
         staged=workspace.work("train", "candidate"),
@@ -61,7 +63,8 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     )
     return StageResult(
         stage="train",
-        facts={**facts, "candidate": digest[:12], "why": choice.why},
+        facts={**facts, "candidate": digest[:12], "why": choice.why}
+        | {"calibration": calibration.said},
         tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
         warnings=warnings,
     )
@@ -84,21 +87,19 @@ def _fitted(
     training: TrainingConfig,
     tuned: Mapping[str, Any],
     seed: int,
-) -> tuple[Fit, tuple[str, ...]]:
-    """The fit on the training rows, and what was said while they were reduced.
+) -> tuple[Fit, Calibration, tuple[str, ...]]:
+    """The fit on the training rows, calibrated on validation rows, and what was said meanwhile.
 
     Rounds that cross-validation has found are not cut by the few validation rows.
     """
     train = reduced_blocks(context, manifest, Role.TRAIN)
     validation = reduced_blocks(context, manifest, Role.VALIDATION)
     rounds = tuned.get("rounds")
-    if rounds is not None:
-        validation = replace(validation, blocks=())
     fitted = fit(
         training,
         tuned["params"],
         train,
-        validation,
+        validation if rounds is None else replace(validation, blocks=()),
         task=manifest.schema.task,
         classes=manifest.schema.classes,
         seed=seed,
@@ -106,7 +107,8 @@ def _fitted(
         rounds=rounds,
         engine=context.engine,
     )
-    return fitted, (*train.warnings, *validation.warnings, *fitted.warnings)
+    fitted, calibration = calibrated_fit(fitted, validation, manifest.schema.task, training)
+    return fitted, calibration, (*train.warnings, *validation.warnings, *fitted.warnings)
 
 
 def _tuned(document: dict[str, Any]) -> dict[str, Any]:

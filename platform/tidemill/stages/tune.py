@@ -245,14 +245,14 @@ def _retried(study: Study) -> tuple[str, ...]:
 
 
 def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, seed: int) -> str:
-    """Names the search by all that its result depends on; how the model serves is not of it."""
+    """Names the search by all that its result depends on; not how a model serves."""
     return hash_json(
         {
             "shards": hash_file(workspace.shards / "manifest.json"),
             "reducer": hash_files(workspace.reducer),
             "trial_0": "defaults",
             "tuning": tuning.model_dump(mode="json", exclude=_not_named(tuning)),
-            "training": training.model_dump(mode="json", exclude={"refit"}),
+            "training": training.model_dump(mode="json", exclude={"refit", "calibration"}),
             "seed": seed,
         }
     )

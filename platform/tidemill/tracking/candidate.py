@@ -169,7 +169,7 @@ def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> Non
             signature=models.ModelSignature(_named(pipeline, plain), answers),
             input_example=plain,
             pip_requirements=list(requirements(pipeline)),
-            skops_trusted_types=list(trusted_types({type_name(pipeline[-1])})),
+            skops_trusted_types=list(trusted_types(_names(pipeline[-1]))),
         )
     except import_mlflow("mlflow.exceptions").MlflowException as exc:
         for link in chain_of(exc):
@@ -177,6 +177,12 @@ def _save_mlflow(pipeline: Pipeline, folder: Path, example: pd.DataFrame) -> Non
                 raise link from exc
         refusal = Refusal(str(folder), _FOREIGN)
         raise refusal.of(MODEL_FILE, f"cannot be saved: {exc}") from exc
+
+
+def _names(estimator: Any) -> frozenset[str]:
+    """The types that its learner leaves: it may lie in one of ours."""
+    kind = learner_of(estimator)
+    return frozenset({type_name(estimator)} if kind is None else kind.estimators)
 
 
 def _named(pipeline: Pipeline, example: pd.DataFrame) -> Any:
