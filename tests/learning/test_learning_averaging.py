@@ -127,6 +127,17 @@ def test_the_probabilities_of_small_shards_are_sound(shards):
     assert log_loss(truth, scores) < best + 0.05
 
 
+@pytest.mark.parametrize("strategy", ["averaged", "incremental"])
+def test_probabilities_worse_than_a_dummys_are_said(strategy):
+    """By the log loss, whatever the figure that the fit follows."""
+    X, y = learning_data(Task.BINARY, 400, seed=1)
+    y[::3] = 1 - y[::3]
+    held = ArrayBlocks(X, y)
+    wild = sgd(strategy, train=held, params={"alpha": 1e-7, "max_epochs": 1}, metric="roc_auc")
+    assert "times the log loss of a dummy's" in wild.warnings[0]
+    assert sgd(strategy).warnings == ()
+
+
 def test_a_shard_of_one_class_takes_part():
     """Classes are looked for in all shards together."""
     X, y = learning_data(Task.BINARY, 2048, seed=1)

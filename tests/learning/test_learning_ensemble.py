@@ -128,6 +128,21 @@ def test_a_shard_of_another_world_has_no_vote():
     assert found.weights[1:].min() > 0.3
 
 
+def test_members_with_balanced_weights_have_a_vote():
+    """A rare class: their probabilities are those without weights, and better than a dummy's."""
+    rng = np.random.default_rng(4)
+
+    def rows(count):
+        X = rng.normal(size=(count, 6)).astype(np.float32)
+        return ArrayBlocks(X, (2 * X[:, 0] + rng.logistic(size=count) > 5).astype(np.int32))
+
+    config = TrainingConfig(learner="linear", strategy="shard_ensemble", class_weight="balanced")
+    options = {"task": Task.BINARY, "classes": ("no", "yes"), "seed": 3}
+    found = fit(config, {}, rows(8000), rows(2000), engine=LocalEngine(), **options)
+    assert found.warnings == ()
+    assert found.estimator.weights.min() > 0
+
+
 class Told(LocalEngine):
     """Notes what an item of a map is said to hold."""
 

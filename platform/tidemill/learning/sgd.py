@@ -15,6 +15,8 @@ import numpy.typing as npt
 from tidemill.contracts import Blocks, Fit, FitJob, FloatMatrix, Parameter, TargetSummary
 from tidemill.errors import ConfigError
 from tidemill.learning.averaging import Passed, averaged_round
+from tidemill.learning.calibration import unweighted
+from tidemill.learning.ensemble import skill
 from tidemill.learning.gaps import missing_refused
 from tidemill.learning.scoring import improved, score_blocks
 from tidemill.learning.sharded import by_shard
@@ -141,7 +143,8 @@ class SgdLearner:
                 break
         if best is None:
             best, best_epoch = _finished(estimator, job), epoch
-        return Fit(best, job.strategy, job.metric, tuple(curve), best_epoch)
+        said = _worse_than_a_dummy(best, job)
+        return Fit(best, job.strategy, job.metric, tuple(curve), best_epoch, said)
 
     def check(self, estimator: Any, n_outputs: int) -> None:
         """One finite coefficient for each output and column."""
@@ -150,6 +153,20 @@ class SgdLearner:
     def weights(self, estimator: Any) -> npt.NDArray[np.float64]:
         """Absolute coefficients, their mean over the classes."""
         return np.asarray(np.abs(np.atleast_2d(estimator.coef_)).mean(axis=0), np.float64)
+
+
+def _worse_than_a_dummy(estimator: Any, job: FitJob) -> tuple[str, ...]:
+    """Said of probabilities: a figure of the order of rows does not show it."""
+    if job.task is Task.REGRESSION or not job.has_validation:
+        return ()
+    found = skill(unweighted(estimator, job), job.validation, job.task, len(job.classes))
+    if found >= 0:
+        return ()
+    return (
+        f"the probabilities of sgd have {1 - found:.3g} times the log loss of a dummy's on the "
+        "validation rows, however well they order these: set training.learner to linear, or "
+        "tuning.metric to log_loss",
+    )
 
 
 def mini_batches(
