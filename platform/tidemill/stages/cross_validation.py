@@ -34,7 +34,7 @@ SMALL_ROWS = 10_000
 
 FOLDS = 5
 _REPEATED_ROWS = 1_000
-"""Folds of fewer rows are drawn again with another seed, to about as many judged rows."""
+"""Folds of half of them, or fewer, are drawn again with another seed, to so many judged rows."""
 _MOST_REPEATS = 3
 
 Split = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -258,7 +258,7 @@ def split_rows(
     Returns
     -------
     tuple of (learnt, held out)
-        Repeated where rows are few. A fold that cannot learn all classes, or holds out one alone,
+        Repeated up to 500 rows. A fold that cannot learn all classes, or holds out one alone,
         is left out; there may be none.
 
     Notes

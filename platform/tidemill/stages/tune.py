@@ -222,10 +222,14 @@ def _crossed(
 
 def _learnt_by_folds(crossed: CrossValidation, params: dict[str, Scalar]) -> dict[str, Any]:
     """What the folds say of the parameters, or of the defaults where those are as good."""
-    judged, defaults = crossed.judge(params), crossed.judge({})
-    lead = crossed.lead(judged, defaults)
-    if params and not lead.value > lead.error:
-        params, judged = {}, defaults
+    judged = crossed.judge({})
+    if params:
+        best = crossed.judge(params)
+        lead = crossed.lead(best, judged)
+        if lead.value > lead.error:
+            judged = best
+        else:
+            params = {}
     return {
         "params": params,
         "value": judged.value,
