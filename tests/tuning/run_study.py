@@ -29,7 +29,7 @@ def objective(params, report: Report, *, counter: Path, seconds: float) -> float
     with counter.open("a") as file:
         file.write("called\n")
     bowl = params["x"] ** 2 + (params["rate"] - 0.1) ** 2 + abs(params["depth"] - 5) / 10
-    value = bowl + (0.5 if params["kind"] == "b" else 0.0)
+    value = bowl + (0.5 if params["kind"] == "b" else 0.0) + (1 - report.share)
     for step in range(5):
         time.sleep(seconds)
         report(step, value + 1.0 / (step + 1))
@@ -42,18 +42,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--scheduler", default="none")
     parser.add_argument("--seconds", type=float, default=0.0)
     args = parser.parse_args()
     with open_engine(Settings(workers=args.workers)) as engine:
         study = search(
             partial(objective, counter=args.folder / "calls", seconds=args.seconds),
             SPACE,
-            config=TuningConfig(sampler=args.sampler, trials=args.trials, workers=args.workers),
+            config=TuningConfig(
+                sampler=args.sampler,
+                scheduler=args.scheduler,
+                trials=args.trials,
+                workers=args.workers,
+            ),
             metric="loss",
             direction="minimize",
             seed=7,
             storage=args.folder / "study.journal",
             engine=engine,
+            least_share=0.01,
         )
     json.dump(asdict(study), sys.stdout)
 

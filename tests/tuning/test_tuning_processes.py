@@ -37,27 +37,36 @@ def calls(folder):
     return len((folder / "calls").read_text().splitlines())
 
 
+@pytest.fixture(scope="module", params=["none", "halving"])
+def scheduler(request):
+    """One rung, and three."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory, scheduler):
     """The study of one worker, from the beginning to the end."""
-    return run(tmp_path_factory.mktemp("alone") / "study")
+    study = run(tmp_path_factory.mktemp("alone") / "study", "--scheduler", scheduler)
+    assert len({trial["share"] for trial in study["trials"]}) == (1 if scheduler == "none" else 3)
+    return study
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
-def test_same_study_for_any_number_of_workers(tmp_path, undisturbed, workers):
+def test_same_study_for_any_number_of_workers(tmp_path, undisturbed, scheduler, workers):
     """Processes change nothing: values, order, pruning, best."""
-    study = run(tmp_path / "many", "--workers", workers)
+    study = run(tmp_path / "many", "--workers", workers, "--scheduler", scheduler)
     assert study == undisturbed
     assert {trial["state"] for trial in study["trials"]} == {"complete", "pruned"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_study_goes_on_to_the_same_end(tmp_path, undisturbed, workers):
+def test_killed_study_goes_on_to_the_same_end(tmp_path, undisturbed, scheduler, workers):
     """kill -9 in the middle: no finished trial runs again, and the result is the same."""
     folder = tmp_path / "killed"
-    process = start(folder, "--workers", workers, "--seconds", 0.04)
+    given = ("--workers", workers, "--scheduler", scheduler)
+    process = start(folder, *given, "--seconds", 0.04)
     journal = folder / "study.journal"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -67,7 +76,8 @@ def test_killed_study_goes_on_to_the_same_end(tmp_path, undisturbed, workers):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=20)
     finished = journal.read_bytes().count(b"tidemill:number")
-    assert 5 <= finished < 12, "it was killed in the middle"
+    trials = len(undisturbed["trials"])
+    assert 5 <= finished < trials, "it was killed in the middle"
     (folder / "calls").unlink()
-    assert run(folder, "--workers", workers) == undisturbed
-    assert calls(folder) == 12 - finished
+    assert run(folder, *given) == undisturbed
+    assert calls(folder) == trials - finished

@@ -194,6 +194,13 @@ class TuningConfig(Section):
         description="gives up trials early: one of tidemill or of an installed package, or "
         "module:Name",
     )
+    scheduler: Literal["none", "halving", "hyperband"] = Field(
+        "none",
+        exclude_if=lambda scheduler: scheduler == "none",  # what it was before it could be said
+        description="how many rows a trial learns: none (max_rows), halving (few first; the best "
+        "quarter goes on to four times as many, up to max_rows), hyperband (halvings that begin "
+        "with few rows, with more, with max_rows)",
+    )
     trials: int = Field(10, ge=0, description="0 turns tuning off")
     timeout_seconds: float | None = Field(
         None, gt=0, description="ends the study early and gives up reproducibility"
@@ -218,7 +225,11 @@ class TuningConfig(Section):
         "validation rows are at most 10,000, else 0), 0 (none: the validation rows judge), or a "
         "number from 2",
     )
-    max_rows: int = Field(200_000, ge=100, description="training rows a trial may see")
+    max_rows: int = Field(
+        200_000,
+        ge=100,
+        description="training rows a trial may see; of a scheduler, what the last rung learns",
+    )
     space: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="parameter: {low, high, log, step} or {choices: [...]}; "

@@ -104,6 +104,8 @@ class Trial:
         Intermediate values, in the order of their reports.
     message : str or None
         Why it was pruned or failed.
+    share : float
+        Of the rows that trials may learn, those that this one did: above 0, at most 1.
     """
 
     number: int
@@ -112,6 +114,7 @@ class Trial:
     state: TrialState
     steps: tuple[tuple[int, float], ...] = ()
     message: str | None = None
+    share: float = 1.0
 
 
 class Sampler(Protocol):

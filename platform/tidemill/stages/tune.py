@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +26,7 @@ from tidemill.schema import Role, TableSchema
 from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.cross_validation import FOLDS, CrossValidation, is_small
-from tidemill.stages.deciding import ChosenMetric, choose_metric
+from tidemill.stages.deciding import ChosenMetric, choose_metric, training_shares
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -37,10 +39,18 @@ from tidemill.tuning import Report, Study, search
 
 __all__ = ["run_tune"]
 
+_FEWEST_ROWS = 10_000
+_FEWEST_OF_A_CLASS = 500
+"""Rows, and of them of the rarest class, that the first rung of a scheduler learns at least."""
+
 
 @dataclass(frozen=True)
 class Objective:
-    """One trial: fit on a bounded part of the training blocks, score on validation blocks."""
+    """One trial: fit on a bounded part of the training blocks, score on validation blocks.
+
+    Of a share of the rows it learns the first ones of each block, so that a larger share holds a
+    smaller one, and is judged by like rows, at least twice ``fewest_rows``.
+    """
 
     training: TrainingConfig
     train: ReducedBlocks
@@ -48,6 +58,7 @@ class Objective:
     schema: TableSchema
     metric: str
     seed: int
+    fewest_rows: int
 
     @property
     def learnt(self) -> ReducedBlocks:
@@ -61,11 +72,12 @@ class Objective:
 
     def __call__(self, params: dict[str, Scalar], report: Report) -> float:
         """Return the validation figure of ``metric``."""
+        train, validation = self.rows_of(report.share)
         fitted = fit(
             of_one_process(self.training),
             params,
-            self.train,
-            self.validation,
+            train,
+            validation,
             task=self.schema.task,
             classes=self.schema.classes,
             seed=self.seed,
@@ -80,10 +92,18 @@ class Objective:
                 classes=self.schema.classes,
                 edges=self.schema.target.edges,
             )
-            for X, y in self.validation
+            for X, y in validation
         )
         value: float = figures.values()[self.metric]
         return value
+
+    def rows_of(self, share: float) -> tuple[ReducedBlocks, ReducedBlocks]:
+        """What a trial of that share learns, and what judges it."""
+        learnt, judging = (sum(blocks.rows) for blocks in (self.train, self.validation))
+        return (
+            self.train.sample(math.ceil(share * learnt)),
+            self.validation.sample(max(math.ceil(share * judging), 2 * self.fewest_rows)),
+        )
 
 
 def run_tune(
@@ -111,6 +131,8 @@ def run_tune(
         return StageResult(stage="tune", facts=told)
     _require_searchable(tuning, training, manifest, workspace, crossed)
     objective = crossed or _on_validation(context, manifest, tuning, training, metric, seed)
+    if crossed is not None:  # folds learn all rows of a table that is small
+        tuning = tuning.model_copy(update={"scheduler": "none"})
     space = tuning.space or default_space(training.learner, manifest.schema.task, rare=chosen.rare)
     study = _searched(context, tuning, training, objective, manifest, space, of_key["key"])
     found = {"params": dict(study.best_params), "value": study.best_value}
@@ -124,6 +146,7 @@ def run_tune(
             "trials": len(study.trials),
             f"best_{metric}": found["value"],
             **_told_of_folds(crossed),
+            **_told_of_rungs(study, objective),
             "metric": chosen.said,
         },
         tables={"trials": [_row(trial, metric) for trial in study.trials]},
@@ -156,6 +179,7 @@ def _searched(
         trial_bytes=_fit_bytes(training, objective.learnt, schema),
         on_trial=lambda trial: tracker.log_trials(run_id, [_with(own, trial)]),
         defaults=True,
+        least_share=_least_share(objective),
     )
     return replace(study, trials=tuple(_with(own, trial) for trial in study.trials))
 
@@ -187,7 +211,21 @@ def _on_validation(
         reduced_blocks(context, manifest, role).sample(tuning.max_rows)
         for role in (Role.TRAIN, Role.VALIDATION)
     )
-    return Objective(training, train, validation, manifest.schema, metric, seed)
+    fewest = _fewest_rows(training_shares(manifest, context.shards))
+    return Objective(training, train, validation, manifest.schema, metric, seed, fewest)
+
+
+def _fewest_rows(shares: tuple[float, ...]) -> int:
+    """Rows from which a trial tells something: of the rarest class there are enough among them."""
+    rarest = min((share for share in shares if share > 0), default=1.0)
+    return max(_FEWEST_ROWS, math.ceil(_FEWEST_OF_A_CLASS / rarest))
+
+
+def _least_share(objective: Objective | CrossValidation) -> float:
+    """Of the rows, what the first rung learns at least."""
+    if isinstance(objective, CrossValidation):
+        return 1.0
+    return objective.fewest_rows / sum(objective.train.rows)
 
 
 def _crossed(
@@ -312,5 +350,24 @@ def _told_of_folds(crossed: CrossValidation | None) -> dict[str, int]:
     return {} if crossed is None else {"folds": len(crossed.splits)}
 
 
-def _row(trial: Any, metric: str) -> dict[str, Any]:
-    return {"trial": trial.number, "state": trial.state, metric: trial.value, **trial.params}
+def _told_of_rungs(study: Study, objective: Objective | CrossValidation) -> dict[str, str]:
+    """How many trials learnt how many rows; nothing of a search without rungs."""
+    trials = Counter(trial.share for trial in study.trials)
+    if isinstance(objective, CrossValidation) or len(trials) == 1:
+        return {}
+    rungs = [
+        f"{count} on {sum(objective.rows_of(share)[0].rows):,}"
+        for share, count in sorted(trials.items())
+    ]
+    return {"rungs": f"{', '.join(rungs)} rows"}
+
+
+def _row(trial: Trial, metric: str) -> dict[str, Any]:
+    share = {} if trial.share == 1 else {"share": trial.share}
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        **share,
+        metric: trial.value,
+        **trial.params,
+    }

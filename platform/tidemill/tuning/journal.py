@@ -26,6 +26,7 @@ __all__ = ["Journal"]
 
 _NUMBER = "tidemill:number"
 _MESSAGE = "tidemill:message"
+_SHARE = "tidemill:share"
 _CHECK = "tidemill:sha256"
 
 
@@ -134,6 +135,7 @@ def _freeze(trial: Trial, distributions: dict[str, Any]) -> Any:
         user_attrs={
             _NUMBER: trial.number,
             _MESSAGE: trial.message,
+            **({} if trial.share == 1 else {_SHARE: trial.share}),
             _CHECK: _hash_of(trial),
         },
     )
@@ -144,7 +146,8 @@ def _hash_of(trial: Trial) -> str:
     params = {name: _plain(value) for name, value in sorted(trial.params.items())}
     steps = [(int(step), float(value)) for step, value in trial.steps]
     value = None if trial.value is None else float(trial.value)
-    return hash_bytes(repr((trial.number, params, value, trial.state, steps)).encode())
+    share = () if trial.share == 1 else (trial.share,)  # as it was before there were shares
+    return hash_bytes(repr((trial.number, params, value, trial.state, steps, *share)).encode())
 
 
 def _plain(value: Scalar) -> Scalar:
@@ -162,4 +165,5 @@ def _thaw(frozen: Any, number: int) -> Trial:
         state=states[frozen.state.name],
         steps=tuple((int(s), float(v)) for s, v in frozen.intermediate_values.items()),
         message=frozen.user_attrs.get(_MESSAGE),
+        share=float(frozen.user_attrs.get(_SHARE, 1.0)),
     )

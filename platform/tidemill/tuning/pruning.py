@@ -82,6 +82,8 @@ class Report:
         What is left of the study's time, from now on.
     bar : str
         What a bar is called.
+    share : float
+        Of the rows that trials may learn, those that this one is to learn; the objective reads it.
 
     Raises
     ------
@@ -97,8 +99,9 @@ class Report:
         direction: Direction = "maximize",
         seconds: float | None = None,
         bar: str = MedianPruner.bar,
+        share: float = 1.0,
     ) -> None:
-        self._bar = bar
+        self._bar, self.share = bar, share
         self.steps: list[tuple[int, float]] = []
         self._bars = dict(bars or {})
         self._direction: Direction = direction

@@ -6,20 +6,20 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tidemill.config import TuningConfig
-from tidemill.contracts import Direction, Engine, Pruner, Sampler, Scalar, Space, Trial, TrialState
+from tidemill.contracts import Direction, Engine, Pruner, Scalar, Space, Trial, TrialState
 from tidemill.errors import Busy, ConfigError, StorageFailed, TidemillError
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.storage import hash_json
 from tidemill.tuning.journal import Journal
 from tidemill.tuning.pruning import OutOfTime, Pruned, Report
-from tidemill.tuning.samplers import DefaultsFirst
+from tidemill.tuning.rungs import Rungs, Wave, best_first, planned_brackets
 from tidemill.tuning.space import read_space
 from tidemill.tuning.study import Study
 
@@ -41,6 +41,7 @@ def search(
     trial_bytes: int | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     defaults: bool = False,
+    least_share: float = 1.0,
 ) -> Study:
     """Find the parameters with the best value of ``objective``.
 
@@ -48,17 +49,19 @@ def search(
     and the trials of earlier waves; a trial is pruned by trials of earlier waves only. So the
     study is the same for any number of workers, and a killed search that is begun again with the
     same arguments finds its finished trials in ``storage`` and ends as an undisturbed one.
+    With ``config.scheduler`` trials learn a share of the rows first, see :class:`Rungs`.
 
     Parameters
     ----------
     objective : callable
         Takes the parameters and a :class:`Report`, returns the figure; picklable where there is
         an ``engine`` of several workers. May call ``report(step, value)``, and lets what that
-        raises pass through.
+        raises pass through. Learns ``report.share`` of its rows.
     space : dict
         ``tuning.space``, or the learner's own in the same form.
     config : TuningConfig
-        ``sampler``, ``pruner``, ``trials``, ``wave``, ``timeout_seconds`` and ``workers`` are read.
+        ``sampler``, ``pruner``, ``scheduler``, ``trials``, ``wave``, ``timeout_seconds`` and
+        ``workers`` are read.
     metric : str
         The figure's name.
     direction : {"maximize", "minimize"}
@@ -77,6 +80,8 @@ def search(
     defaults : bool
         Whether trial 0 has no parameters, which leaves the learner its own: a search then finds
         nothing that is worse. It is one of ``config.trials``, but of a grid one more.
+    least_share : float
+        Of the rows: no rung of ``config.scheduler`` learns less.
 
     Raises
     ------
@@ -99,25 +104,35 @@ def search(
             remedy="set tuning.trials to at least 1",
         )
     of_grid = SAMPLERS[config.sampler].enumerates
-    budget = max(config.trials - 1, 1) if defaults and not of_grid else config.trials
-    own = SAMPLERS.made(config.sampler, known, trials=budget, direction=direction, seed=seed)
-    total = 1 + budget if of_grid else config.trials
-    sampler = DefaultsFirst(own, trials=total) if defaults else own
-    plan = _plan(known, config, metric, direction, seed, defaults=defaults)
+    brackets = planned_brackets(
+        known, config, direction, seed, defaults=defaults, least_share=least_share
+    )
+    shares = [bracket.shares for bracket in brackets]
+    plan = _plan(known, config, metric, direction, seed, shares, defaults=defaults)
     search_ = _Search(
         objective=objective,
         direction=direction,
         clock=_Clock(config.timeout_seconds),
         space=known,
-        sampler=sampler,
+        rungs=Rungs(brackets, direction),
         defaults=defaults,
         pruner=PRUNERS.made(config.pruner),
         journal=Journal(storage, plan, direction, known, enumerated=of_grid),
         on_trial=on_trial or _ignore,
     )
-    trials = search_.run(_Runner(engine, config.workers, trial_bytes), config.wave)
-    return replace(
-        _study(trials, sampler.total, metric, direction), altered=search_.journal.altered
+    trials, complete = search_.run(_Runner(engine, config.workers, trial_bytes), config.wave)
+    if not any(trial.value is not None for trial in trials):
+        raise _nothing_found(trials, search_.rungs.total)
+    best = best_first(trials, direction)[0]
+    return Study(
+        best_params=best.params,
+        best_value=cast("float", best.value),
+        best_number=best.number,
+        trials=tuple(trials),
+        complete=complete,
+        metric=metric,
+        direction=direction,
+        altered=search_.journal.altered,
     )
 
 
@@ -131,18 +146,25 @@ def _plan(
     metric: str,
     direction: Direction,
     seed: int,
+    shares: list[tuple[float, ...]],
     *,
     defaults: bool,
 ) -> str:
-    """Name what trials depend on; a larger budget continues a study, except of a cut grid."""
+    """Name what trials depend on; a larger budget continues a study, except of a cut grid or rungs.
+
+    Studies of before a pruner or a scheduler could be chosen go on.
+    """
     pruner = {} if config.pruner == "median" else {"pruner": config.pruner}
+    scheduled = config.scheduler != "none"
+    enumerated = SAMPLERS[config.sampler].enumerates
     return hash_json(
         {
-            **pruner,  # studies of before one could be chosen go on
+            **pruner,
+            **({"scheduler": config.scheduler, "shares": shares} if scheduled else {}),
             **({"defaults": True} if defaults else {}),
             "space": {name: parameter.to_json() for name, parameter in space.items()},
             "sampler": config.sampler,
-            "trials": config.trials if SAMPLERS[config.sampler].enumerates else None,
+            "trials": config.trials if enumerated or scheduled else None,
             "metric": metric,
             "direction": direction,
             "seed": seed,
@@ -153,10 +175,11 @@ def _plan(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A trial to run, and the seconds that are left for it."""
+    """A trial to run, the share of the rows to learn, and the seconds that are left for it."""
 
     number: int
     params: dict[str, Scalar]
+    share: float
     seconds: float | None
 
 
@@ -201,36 +224,37 @@ class _Search:
     direction: Direction
     clock: _Clock
     space: Space
-    sampler: Sampler | DefaultsFirst
+    rungs: Rungs
     defaults: bool
     pruner: Pruner
     journal: Journal
     on_trial: Callable[[Trial], None]
 
-    def run(self, runner: _Runner, wave_size: int) -> list[Trial]:
-        """All trials, in order; fewer if time runs out."""
+    def run(self, runner: _Runner, wave_size: int) -> tuple[list[Trial], bool]:
+        """All trials, in order, and whether they are all; fewer if time runs out."""
         remembered = self.journal.read()
         trials: list[Trial] = []
-        for first in range(0, self.sampler.total, wave_size):
-            numbers = range(first, min(first + wave_size, self.sampler.total))
-            wave = self._wave(numbers, trials, remembered, runner)
-            trials += wave
-            if len(wave) < len(numbers):
-                break
+        for wave in self.rungs.waves(wave_size):
+            comparable = [trial for trial in trials if trial.share == wave.share]
+            ended = self._wave(wave, comparable, remembered, runner)
+            trials += ended
+            if len(ended) < len(wave.numbers):
+                return trials, False
             with _told_of("sampler"):
-                self.sampler.tell(wave)
-        return trials
+                self.rungs.tell(wave, ended)
+        return trials, True
 
     def _wave(
         self,
-        numbers: range,
+        wave: Wave,
         earlier: Sequence[Trial],
         remembered: dict[int, Trial],
         runner: _Runner,
     ) -> list[Trial]:
-        asked = dict(zip(numbers, self._proposed(numbers), strict=True))
+        numbers, share = wave.numbers, wave.share
+        asked = dict(zip(numbers, self._asked(wave), strict=True))
         # A remembered trial with other parameters comes from another version of the sampler.
-        done = {n: remembered[n] for n in numbers if _same(remembered.get(n), asked[n])}
+        done = {n: remembered[n] for n in numbers if _same(remembered.get(n), asked[n], share)}
         for trial in done.values():
             self.on_trial(trial)
         evaluate = partial(
@@ -240,7 +264,7 @@ class _Search:
             bar=self.pruner.bar,
             direction=self.direction,
         )
-        todo = (_Asked(n, asked[n], self.clock.left()) for n in numbers if n not in done)
+        todo = (_Asked(n, asked[n], share, self.clock.left()) for n in numbers if n not in done)
         for finished in runner.run(evaluate, todo):
             if finished is not None:
                 self.journal.append(finished)
@@ -260,16 +284,18 @@ class _Search:
                 )
         return bars
 
-    def _proposed(self, numbers: range) -> list[dict[str, Scalar]]:
+    def _asked(self, wave: Wave) -> list[dict[str, Scalar]]:
+        """What the sampler proposes, checked; what goes on has been."""
         with _told_of("sampler"):
-            proposed = [dict(params) for params in self.sampler.ask(numbers)]
-        if len(proposed) != len(numbers):
+            proposed = [dict(params) for params in self.rungs.ask(wave)]
+        if len(proposed) != len(wave.numbers):
             raise ConfigError(
-                f"tuning.sampler: it proposed {len(proposed)} trials where {len(numbers)} were "
-                "asked for",
+                f"tuning.sampler: it proposed {len(proposed)} trials where {len(wave.numbers)} "
+                "were asked for",
                 remedy="set tuning.sampler to another one",
             )
-        for params in proposed[self.defaults and 0 in numbers :]:
+        unchecked = self.defaults and 0 in wave.numbers
+        for params in proposed[unchecked:] if wave.proposed else ():
             if params.keys() != self.space.keys() or not all(
                 self.space[name].holds(value) for name, value in params.items()
             ):
@@ -297,8 +323,8 @@ def _told_of(port: Literal["sampler", "pruner"]) -> Iterator[None]:
         ) from exc
 
 
-def _same(trial: Trial | None, params: dict[str, Scalar]) -> bool:
-    return trial is not None and trial.params == params
+def _same(trial: Trial | None, params: dict[str, Scalar], share: float) -> bool:
+    return trial is not None and trial.params == params and trial.share == share
 
 
 def _evaluate(
@@ -313,7 +339,7 @@ def _evaluate(
     number, params = asked.number, asked.params
     if asked.seconds is not None and asked.seconds <= 0:
         return None
-    report = Report(bars, direction, asked.seconds, bar)
+    report = Report(bars, direction, asked.seconds, bar, asked.share)
     state: TrialState = "failed"
     value, message = None, None
     try:
@@ -329,28 +355,7 @@ def _evaluate(
         raise
     except TidemillError as exc:
         message = f"{exc.message} ({exc.remedy})"
-    return Trial(number, params, value, state, tuple(report.steps), message)
-
-
-def _study(trials: list[Trial], total: int, metric: str, direction: Direction) -> Study:
-    sign = -1.0 if direction == "maximize" else 1.0
-    ranked = sorted(
-        (sign * trial.value, trial.number, trial.value, trial.params)
-        for trial in trials
-        if trial.value is not None
-    )
-    if not ranked:
-        raise _nothing_found(trials, total)
-    _, number, value, params = ranked[0]
-    return Study(
-        best_params=params,
-        best_value=value,
-        best_number=number,
-        trials=tuple(trials),
-        complete=len(trials) == total,
-        metric=metric,
-        direction=direction,
-    )
+    return Trial(number, params, value, state, tuple(report.steps), message, asked.share)
 
 
 def _nothing_found(trials: list[Trial], total: int) -> ConfigError:
