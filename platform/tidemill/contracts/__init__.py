@@ -9,6 +9,7 @@ from tidemill.contracts.learner import (
     Learner,
     Parameter,
     Scalar,
+    Shelf,
     TargetSummary,
 )
 from tidemill.contracts.partials import Blocks, FloatMatrix, Partial, Progress
@@ -68,6 +69,7 @@ __all__ = [
     "RowsAsked",
     "Sampler",
     "Scalar",
+    "Shelf",
     "Sniffed",
     "Source",
     "Space",

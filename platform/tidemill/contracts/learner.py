@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,18 @@ from tidemill.contracts.engine import Engine
 from tidemill.contracts.partials import Blocks
 from tidemill.schema import Task
 
-__all__ = ["Fit", "FitJob", "FitReport", "Learner", "Parameter", "Scalar", "TargetSummary"]
+__all__ = [
+    "Fit",
+    "FitJob",
+    "FitReport",
+    "Learner",
+    "Parameter",
+    "Scalar",
+    "Shelf",
+    "TargetSummary",
+]
 
+Made = TypeVar("Made")
 Scalar = str | int | float | bool | None
 
 
@@ -123,6 +134,35 @@ class TargetSummary:
         return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1.0)))
 
 
+class Shelf:
+    """What a learner has made of the rows, kept for the next fit on the same rows.
+
+    It holds one thing, and in another process nothing. Memory: that thing, between fits too.
+    """
+
+    def __init__(self) -> None:
+        self._held: tuple[Any, Any] | None = None
+
+    def __reduce__(self) -> tuple[type[Shelf], tuple[()]]:
+        return Shelf, ()
+
+    @contextmanager
+    def borrowed(self, key: Any, make: Callable[[], Made]) -> Iterator[Made]:
+        """What was made for an equal ``key``, else what ``make`` makes now.
+
+        Nobody else has it meanwhile: a fit beside this one makes its own. What was made for
+        another key is let go first.
+        """
+        held, self._held = self._held, None
+        if held is None or held[0] != key:
+            held = None
+            held = (key, make())
+        try:
+            yield held[1]
+        finally:
+            self._held = held
+
+
 @dataclass(frozen=True)
 class FitJob:
     """One fit: settings, data, and what is known about the target.
@@ -153,6 +193,9 @@ class FitJob:
     ranks : int
         Of the strategy ``distributed``: processes that fit together, each with its share of the
         rows.
+    shelf : Shelf or None
+        Where fits on the same rows, which only differ in their parameters, may leave what they
+        have in common; the blocks can then be compared with ``==``.
     """
 
     strategy: str
@@ -169,6 +212,7 @@ class FitJob:
     start: Any = None
     engine: Engine | None = None
     ranks: int = 1
+    shelf: Shelf | None = None
 
     @property
     def has_validation(self) -> bool:

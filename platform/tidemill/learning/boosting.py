@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,8 @@ _METRICS = {
 # now, rows weigh almost nothing and Newton's step knows no bounds: one tree would spoil the model.
 _LARGEST_STEP_FROM_START = 2.0
 _OWN = ("num_iterations", "early_stopping_rounds", "num_threads")
+_OF_THE_BINS = ("max_bin", "seed", "deterministic", "force_row_wise", "num_threads", "verbosity")
+"""Settings on which the binned rows depend: trials that agree in them share those."""
 
 
 class LightGbmLearner:
@@ -201,30 +203,55 @@ def _fitted(job: FitJob, network: Mapping[str, Any]) -> Fit:
 
 
 def _boost(job: FitJob, network: Mapping[str, Any]) -> tuple[Any, list[tuple[int, float]]]:
+    settings = {**_settings(job), **network}
+    if job.shelf is None or job.start is not None or network:
+        return _boosted(job, settings, _filled(job, settings, counts=not network))
+    # What min_data_in_leaf leaves out of the bins would be one trial's, and no other's.
+    binning = {name: settings[name] for name in _OF_THE_BINS} | {"feature_pre_filter": False}
+    key = (job.train, job.validation, job.balanced, binning)
+    with job.shelf.borrowed(key, partial(_filled, job, binning, counts=True)) as rows:
+        return _boosted(job, settings, rows)
+
+
+class _Filled(NamedTuple):
+    """The binned rows that are learnt; those that stop the fit, and how their target varies."""
+
+    train: Any
+    held_out: Any
+    variance: float
+
+
+def _filled(job: FitJob, settings: Mapping[str, Any], *, counts: bool) -> _Filled:
+    rows = BlockRows(job.train)
+    train = _begun(job, job.train, binned(rows, settings, weights=_weights(job)))
+    if counts and job.task is not Task.REGRESSION:
+        checked(counted(rows.labels.astype(np.int64), job.classes), job.classes)
+    if not job.has_validation:
+        return _Filled(train, None, 0.0)
+    rows = BlockRows(job.validation)
+    held = binned(rows, settings, weights=_weights(job), like=train)
+    variance = float(rows.labels.var(dtype=np.float64))
+    return _Filled(train, _begun(job, job.validation, held), variance)
+
+
+def _boosted(
+    job: FitJob, settings: dict[str, Any], rows: _Filled
+) -> tuple[Any, list[tuple[int, float]]]:
     import lightgbm
 
-    settings = {**_settings(job), **network}
-    train_rows = BlockRows(job.train)
-    train = _begun(job, job.train, binned(train_rows, settings, weights=_weights(job)))
-    if job.task is not Task.REGRESSION and not network:
-        checked(counted(train_rows.labels.astype(np.int64), job.classes), job.classes)
     curve: list[tuple[int, float]] = []
     callbacks: list[Callable[[Any], None]] = []
-    held_out = []
-    if job.has_validation:
-        rows = BlockRows(job.validation)
-        held = binned(rows, settings, weights=_weights(job), like=train)
-        held_out = [_begun(job, job.validation, held)]
+    if rows.held_out is not None:
         patience = int(job.number("early_stopping_rounds"))
         callbacks = [
-            _follow(job, curve, float(rows.labels.var(dtype=np.float64))),
+            _follow(job, curve, rows.variance),
             lightgbm.early_stopping(patience, verbose=False),
         ]
     booster = lightgbm.train(
         settings,
-        train,
+        rows.train,
         num_boost_round=int(job.number("num_iterations")),
-        valid_sets=held_out,
+        valid_sets=[] if rows.held_out is None else [rows.held_out],
         callbacks=callbacks,
     )
     return booster, curve

@@ -8,7 +8,16 @@ from functools import partial
 from typing import Any
 
 from tidemill.config import TrainingConfig
-from tidemill.contracts import Blocks, Engine, Fit, FitJob, FitReport, Scalar, TargetSummary
+from tidemill.contracts import (
+    Blocks,
+    Engine,
+    Fit,
+    FitJob,
+    FitReport,
+    Scalar,
+    Shelf,
+    TargetSummary,
+)
 from tidemill.errors import ConfigError, TooFewRows
 from tidemill.learners import LEARNERS, uncalibrated
 from tidemill.learning.calibration import unweighted
@@ -52,6 +61,7 @@ def fit(
     start: Any = None,
     rounds: int | None = None,
     engine: Engine | None = None,
+    shelf: Shelf | None = None,
 ) -> Fit:
     """Fit the configured learner.
 
@@ -81,6 +91,8 @@ def fit(
         one that has no validation rows to stop by.
     engine : Engine or None
         Whose workers a strategy that spreads the fit uses; others do without.
+    shelf : Shelf or None
+        Of the fits of a search: what they have in common is made once.
 
     Raises
     ------
@@ -128,6 +140,7 @@ def fit(
         start=start,
         engine=engine,
         ranks=config.ranks,
+        shelf=shelf,
     )
     if engine is not None and choice.member:
         return fit_ensemble(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tidemill.config import TrainingConfig, TuningConfig
-from tidemill.contracts import Blocks, Scalar, Trial
+from tidemill.contracts import Blocks, Scalar, Shelf, Trial
 from tidemill.errors import ConfigError
 from tidemill.features import load_reducer
 from tidemill.learners import (
@@ -59,6 +59,7 @@ class Objective:
     metric: str
     seed: int
     fewest_rows: int
+    shelf: Shelf = field(default_factory=Shelf, compare=False)
 
     @property
     def learnt(self) -> ReducedBlocks:
@@ -83,6 +84,7 @@ class Objective:
             seed=self.seed,
             report=report,
             metric=self.metric,
+            shelf=self.shelf,
         )
         figures = fold(
             figures_of(
