@@ -34,6 +34,7 @@ LEARNERS: Implementations[type[Learner]] = Implementations(
         "sgd": "tidemill.learning.sgd:SgdLearner",
         "hist_gradient_boosting": "tidemill.learning.histogram:HistGradientBoostingLearner",
         "lightgbm": "tidemill.learning.boosting:LightGbmLearner",
+        "forest": "tidemill.learning.forest:ForestLearner",
     },
     port=Learner,
     group="tidemill.learners",

@@ -15,6 +15,7 @@ from tidemill.schema import Task
         ("linear", "incremental"),
         ("sgd", "incremental"),
         ("lightgbm", "boosted"),
+        ("forest", "boosted"),
         ("hist_gradient_boosting", "in_memory"),
     ],
 )
@@ -79,7 +80,7 @@ def test_the_followed_figure_is_one_that_the_learner_can_follow():
     assert curve_metric("sgd", Task.BINARY, "brier") == "brier"
     assert curve_metric("hist_gradient_boosting", Task.REGRESSION) == "r2"
     assert curve_metric("lightgbm", Task.MULTICLASS) == "log_loss"
-    assert set(LEARNERS) == {"linear", "sgd", "hist_gradient_boosting", "lightgbm"}
+    assert set(LEARNERS) == {"linear", "sgd", "hist_gradient_boosting", "lightgbm", "forest"}
 
 
 def test_where_nothing_fits_only_the_budget_can_be_raised():

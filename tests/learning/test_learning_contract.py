@@ -36,6 +36,13 @@ class TestLightGbm(LearnerContract):
     params: ClassVar[dict] = {"num_iterations": 60, "num_leaves": 7}
 
 
+class TestForest(LearnerContract):
+    """LightGBM's forest streamed from blocks."""
+
+    learner = "forest"
+    params: ClassVar[dict] = {"num_iterations": 40, "num_leaves": 63}
+
+
 def test_each_clause_has_a_learner_that_breaks_it():
     """A test that nothing fails would hold nothing."""
     clauses = [name for name in dir(LearnerContract) if name[:5] == "test_"]

@@ -25,7 +25,7 @@ from tidemill.testing.blocks import ArrayBlocks
 from tidemill.testing.learners import learning_data
 from tidemill.tracking.skopsfile import canonical
 
-LEARNERS = ("linear", "sgd", "hist_gradient_boosting", "lightgbm")
+LEARNERS = ("linear", "sgd", "hist_gradient_boosting", "lightgbm", "forest")
 
 
 def fitted(learner, task=Task.BINARY, params=None, *, train=None, held=None, **options):

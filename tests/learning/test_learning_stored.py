@@ -4,9 +4,14 @@ import lightgbm
 import numpy as np
 import pytest
 
+from tidemill.config import TrainingConfig
 from tidemill.errors import ModelUntrusted
+from tidemill.learning import fit
 from tidemill.learning.boostertext import checked_booster, count_features
 from tidemill.learning.predictors import BoosterClassifier
+from tidemill.schema import Task
+from tidemill.testing.blocks import ArrayBlocks
+from tidemill.testing.learners import learning_data
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +123,22 @@ def test_a_split_between_missing_and_all_other_values_passes():
     for other in ("-inf", "nan", "infinity"):
         with pytest.raises(ValueError, match=r"tree|finite"):
             checked_booster(altered(text, "threshold", lambda _, o=other: o), 0)
+
+
+def test_trees_that_should_be_averaged_do_not_add_up():
+    """A forest's text is no booster's, and the other way."""
+    X, y = learning_data(Task.BINARY, 500, seed=1)
+    rows = ArrayBlocks(X, y)
+    for learner, averaged in (("forest", True), ("lightgbm", False)):
+        text = fit(
+            TrainingConfig(learner=learner),
+            {"num_iterations": 3},
+            rows,
+            rows,
+            task=Task.BINARY,
+            classes=("no", "yes"),
+            seed=3,
+        ).estimator.model
+        assert checked_booster(text, 2, averaged=averaged)
+        with pytest.raises(ValueError, match="averaged"):
+            checked_booster(text, 2, averaged=not averaged)

@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from tidemill.config import TrainingConfig
 from tidemill.errors import ModelUntrusted, SchemaMismatch, StorageFailed
 from tidemill.features.reducer import Reducer
+from tidemill.learners import LEARNERS
 from tidemill.learning import fit, predict_scores
 from tidemill.schema import Task
 from tidemill.testing.blocks import ArrayBlocks
@@ -53,7 +54,7 @@ def learnt(make_pipeline, raw_frame, learner, task):
 
 
 @pytest.mark.parametrize("task", list(Task))
-@pytest.mark.parametrize("learner", ["linear", "sgd", "hist_gradient_boosting", "lightgbm"])
+@pytest.mark.parametrize("learner", list(LEARNERS))
 def test_every_learner_survives_the_safe_format(make_pipeline, raw_frame, learner, task):
     """What each learner makes for each task passes the allow-list, predicts the same, and has
     the same bytes when it is saved again.

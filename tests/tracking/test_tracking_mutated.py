@@ -27,6 +27,7 @@ SETTINGS = {
     "sgd": {},
     "hist_gradient_boosting": {"max_iter": 3},
     "lightgbm": {"num_iterations": 5, "num_leaves": 8},
+    "forest": {"num_iterations": 5, "num_leaves": 8},
 }
 
 

@@ -12,7 +12,7 @@ __all__ = ["checked_booster", "count_features"]
 _HEAD = re.compile(
     r"tree\nversion=v[34]\nnum_class=(?P<classes>\d{1,5})\nnum_tree_per_iteration=(?P<each>\d{1,5})"
     r"\nlabel_index=0\nmax_feature_idx=(?P<last>\d{1,7})\nobjective=(?P<objective>[^\n]*)"
-    r"\nfeature_names=(?P<names>[^\n]*)\nfeature_infos=(?P<infos>[^\n]*)"
+    r"(?P<averaged>\naverage_output)?\nfeature_names=(?P<names>[^\n]*)\nfeature_infos=(?P<infos>[^\n]*)"
     r"\ntree_sizes=(?P<sizes>[\d ]*)\n\n"
 )
 _END = "end of trees\n"
@@ -57,7 +57,7 @@ def count_features(text: str) -> int:
     return int(_head(text)["last"]) + 1
 
 
-def checked_booster(text: str, n_labels: int) -> str:
+def checked_booster(text: str, n_labels: int, *, averaged: bool = False) -> str:
     """The part of a model's text that predicts, if LightGBM can read and follow it safely.
 
     Every number is parsed here first: counts agree with each other and with the declared sizes,
@@ -72,6 +72,8 @@ def checked_booster(text: str, n_labels: int) -> str:
         As ``LightGbmLearner`` stores it: numerical splits, no linear trees.
     n_labels : int
         Classes; 0 for regression.
+    averaged : bool
+        Whether its trees are averaged, as a forest's are, or add up.
 
     Raises
     ------
@@ -88,6 +90,8 @@ def checked_booster(text: str, n_labels: int) -> str:
         raise ValueError("the number of its classes is not that of its labels")
     if head["objective"] != _objective(n_labels):
         raise ValueError(f"its objective is {head['objective'][:40]!r}")
+    if (head["averaged"] is not None) != averaged:
+        raise ValueError("its trees add up where they should be averaged, or the other way")
     for what in ("names", "infos"):
         if len(head[what].split(" ")) != n_features or "" in head[what].split(" "):
             raise ValueError(f"its feature {what} are not {n_features}")

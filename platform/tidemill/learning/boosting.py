@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,7 @@ from tidemill.learning.targets import checked, class_counts, counted
 from tidemill.learning.threads import usable_threads
 from tidemill.schema import Task
 
-if TYPE_CHECKING:
-    from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
-
-__all__ = ["LightGbmLearner"]
+__all__ = ["LightGbmLearner", "fitted_trees"]
 
 _MAX_THREADS = 256
 _OF_THE_NETWORK = re.compile(r"socket|connect|network|linker", re.IGNORECASE)
@@ -45,7 +43,12 @@ _METRICS = {
 # In units of the raw score, before the learning rate. Where the start is sure of what is wrong
 # now, rows weigh almost nothing and Newton's step knows no bounds: one tree would spoil the model.
 _LARGEST_STEP_FROM_START = 2.0
-_OWN = ("num_iterations", "early_stopping_rounds", "num_threads")
+_PATIENCE = "early_stopping_rounds"
+_OWN = ("num_iterations", _PATIENCE, "num_threads")
+_BY_KIND: Mapping[str, dict[str, Any]] = {
+    "Booster": {},
+    "Forest": {"boosting": "rf", "bagging_freq": 1},
+}
 _OF_THE_BINS = ("max_bin", "seed", "deterministic", "force_row_wise", "num_threads", "verbosity")
 """Settings on which the binned rows depend: trials that agree in them share those."""
 
@@ -134,7 +137,7 @@ class LightGbmLearner:
         """Fill the binned dataset, boost, cut at the best round."""
         if job.strategy == "distributed":
             return _fitted_together(job)
-        return _fitted(job, {})
+        return fitted_trees(job)
 
     def check(self, estimator: Any, n_outputs: int) -> None:  # noqa: ARG002
         """The threads it wants; its text is checked when it is parsed."""
@@ -170,15 +173,29 @@ def _n_outputs(job: FitJob) -> int:
 def _of_rank(job: FitJob, network: Mapping[str, Any]) -> Fit:
     """A rank's part, in a process of its own; all ranks come to the same trees."""
     threads = int(job.number("num_threads")) or 1  # a worker has one
-    return _fitted(job, {**network, "num_threads": threads})
+    return fitted_trees(job, network={**network, "num_threads": threads})
 
 
-def _fitted(job: FitJob, network: Mapping[str, Any]) -> Fit:
-    from tidemill.learning.predictors import BoosterClassifier, BoosterRegressor
+def fitted_trees(
+    job: FitJob, *, kind: str = "Booster", network: Mapping[str, Any] = MappingProxyType({})
+) -> Fit:
+    """Fit by LightGBM.
+
+    Parameters
+    ----------
+    job : FitJob
+        Without ``early_stopping_rounds`` among its parameters it has all its rounds.
+    kind : str
+        ``Booster``, whose trees add up, or ``Forest``, whose trees are averaged: what the types
+        of :mod:`tidemill.learning.predictors` begin with.
+    network : mapping
+        LightGBM's settings where ranks fit together.
+    """
+    from tidemill.learning import predictors
 
     lightgbm = load_lightgbm()
     try:
-        booster, curve = _boost(job, network)
+        booster, curve = _boost(job, {**_settings(job), **_BY_KIND[kind], **network}, bool(network))
     except lightgbm.basic.LightGBMError as exc:
         if network and _OF_THE_NETWORK.search(str(exc)):
             raise WorkerLost(
@@ -190,22 +207,22 @@ def _fitted(job: FitJob, network: Mapping[str, Any]) -> Fit:
             f"training.params: lightgbm refuses: {str(exc)[:300]}",
             remedy="correct training.params",
         ) from exc
-    rounds = booster.best_iteration if curve else booster.current_iteration()
+    stopped = bool(curve) and _PATIENCE in job.params
+    rounds = booster.best_iteration if stopped else booster.current_iteration()
     text = _portable(booster.model_to_string(num_iteration=rounds))
     if job.start is not None:
         text = added_models(job.start.model, text)
-    estimator: BoosterClassifier | BoosterRegressor = (
-        BoosterRegressor(text)
-        if job.task is Task.REGRESSION
-        else BoosterClassifier(text, list(job.classes))
-    )
+    what = "Regressor" if job.task is Task.REGRESSION else "Classifier"
+    labels = () if job.task is Task.REGRESSION else (list(job.classes),)
+    estimator = getattr(predictors, kind + what)(text, *labels)
     return Fit(estimator, job.strategy, job.metric, tuple(curve), rounds)
 
 
-def _boost(job: FitJob, network: Mapping[str, Any]) -> tuple[Any, list[tuple[int, float]]]:
-    settings = {**_settings(job), **network}
-    if job.shelf is None or job.start is not None or network:
-        return _boosted(job, settings, _filled(job, settings, counts=not network))
+def _boost(
+    job: FitJob, settings: dict[str, Any], together: bool
+) -> tuple[Any, list[tuple[int, float]]]:
+    if job.shelf is None or job.start is not None or together:
+        return _boosted(job, settings, _filled(job, settings, counts=not together))
     # What min_data_in_leaf leaves out of the bins would be one trial's, and no other's.
     binning = {name: settings[name] for name in _OF_THE_BINS} | {"feature_pre_filter": False}
     key = (job.train, job.validation, job.balanced, binning)
@@ -242,11 +259,10 @@ def _boosted(
     curve: list[tuple[int, float]] = []
     callbacks: list[Callable[[Any], None]] = []
     if rows.held_out is not None:
-        patience = int(job.number("early_stopping_rounds"))
-        callbacks = [
-            _follow(job, curve, rows.variance),
-            lightgbm.early_stopping(patience, verbose=False),
-        ]
+        callbacks = [_follow(job, curve, rows.variance)]
+        if _PATIENCE in job.params:
+            patience = int(job.number(_PATIENCE))
+            callbacks.append(lightgbm.early_stopping(patience, verbose=False))
     booster = lightgbm.train(
         settings,
         rows.train,

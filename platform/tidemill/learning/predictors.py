@@ -6,7 +6,7 @@ classes alone.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,13 @@ from tidemill.errors import ModelUntrusted
 from tidemill.learning.boostertext import checked_booster, count_features
 from tidemill.learning.threads import wait_passively
 
-__all__ = ["BoosterClassifier", "BoosterRegressor"]
+__all__ = ["BoosterClassifier", "BoosterRegressor", "ForestClassifier", "ForestRegressor"]
 
 
 class _Booster(BaseEstimator):  # type: ignore[misc]
     """A LightGBM model as text; checked and parsed at the first prediction of each process."""
+
+    averaged: ClassVar[bool] = False
 
     def __init__(self, model: str, n_jobs: int = 1) -> None:
         self.model = model
@@ -40,7 +42,8 @@ class _Booster(BaseEstimator):  # type: ignore[misc]
         booster = self.__dict__.get("_booster")
         if booster is None:
             try:
-                text = checked_booster(self.model, len(getattr(self, "labels", ())))
+                labels = len(getattr(self, "labels", ()))
+                text = checked_booster(self.model, labels, averaged=self.averaged)
                 booster = self._booster = lightgbm.Booster(model_str=text)
             except (ValueError, lightgbm.basic.LightGBMError) as exc:
                 raise ModelUntrusted(
@@ -112,3 +115,15 @@ class BoosterRegressor(RegressorMixin, _Booster):  # type: ignore[misc]
     def predict(self, X: FloatMatrix) -> npt.NDArray[np.float64]:
         """Predicted target; (rows,) float64."""
         return self._scores(X)
+
+
+class ForestClassifier(BoosterClassifier):
+    """A LightGBM classifier whose trees are averaged; parameters as for the other."""
+
+    averaged: ClassVar[bool] = True
+
+
+class ForestRegressor(BoosterRegressor):
+    """A LightGBM regressor whose trees are averaged; parameters as for the other."""
+
+    averaged: ClassVar[bool] = True
