@@ -16,7 +16,9 @@ __all__ = [
     "ENSEMBLES",
     "LEARNERS",
     "SHARD_ENSEMBLE",
+    "THRESHOLD",
     "default_space",
+    "has_threshold",
     "is_ensemble",
     "learner_of",
     "parameter_names",
@@ -55,18 +57,27 @@ ENSEMBLES = (
 """Full names of the types that it leaves; their members are a learner's own."""
 
 
+THRESHOLD = "tidemill.learning.calibrated.ThresholdClassifier"
+"""Full name of the type that holds another classifier, and decides by a threshold of its own."""
+
 CALIBRATED = (
     "tidemill.learning.calibrated.CalibratedClassifier",
     "tidemill.learning.calibrated.IsotonicClassifier",
+    THRESHOLD,
 )
-"""Full names of the types that set another classifier's probabilities right, and hold it."""
+"""Full names of the types that hold another classifier, and set right what it says."""
 
 
 def uncalibrated(estimator: Any) -> Any:
-    """What it sets the probabilities of right; itself where it is of no such type."""
-    while _type_name(estimator) in CALIBRATED:  # an isotonic curve may lie over another
+    """What it sets right; itself where it is of no such type."""
+    while _type_name(estimator) in CALIBRATED:  # they may lie over each other
         estimator = estimator.estimator
     return estimator
+
+
+def has_threshold(estimator: object) -> bool:
+    """Whether it decides by a threshold of its own."""
+    return _type_name(estimator) == THRESHOLD
 
 
 def is_ensemble(estimator: object) -> bool:

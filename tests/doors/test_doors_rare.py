@@ -14,7 +14,7 @@ from tidemill.learners import uncalibrated
 from tidemill.retraining import Order
 from tidemill.retraining.job import RetrainingJob
 from tidemill.settings import Settings
-from tidemill.stages import StageContext
+from tidemill.stages import StageContext, score_files
 from tidemill.storage import Workspace, read_json
 from tidemill.testing.workspaces import run_here
 from tidemill.tracking import Registry, Tracker, load_champion
@@ -45,6 +45,7 @@ def rare(tmp_path_factory):
                 "tuning.folds=0",
                 "training.params={num_iterations: 20}",
                 "training.class_weight=balanced",
+                "training.threshold={recall: 0.9}",
             ],
             engine=engine,
         )
@@ -92,6 +93,41 @@ def test_balanced_weights_leave_the_share_of_positives(rare):
     assert uncalibrated(model[-1]).predict_proba(X)[:, 1].mean() > 0.06
     metrics = read_json(root / "reports" / "metrics.json")
     assert metrics["test"]["log_loss"] < metrics["baseline"]["log_loss"]
+
+
+def test_the_threshold_that_has_the_recall_decides(rare, tmp_path):
+    """It is stored with the model: reports, MLflow's predict, score and reference go by it."""
+    root, summary = rare
+    judged = read_json(root / "models" / "candidate" / "training.json")["calibration"]["threshold"]
+    assert (
+        read_json(root / "models" / "serving" / "refit.json")["calibration"]["threshold"] == judged
+    )
+    assert 0 < judged < 0.5
+    operating = read_json(root / "reports" / "metrics.json")["operating"]
+    assert operating["threshold"] == judged
+    assert operating["recall"] == pytest.approx(0.9, abs=0.15)
+    (facts,) = [run.result.facts for run in summary.stages if run.stage == "train"]
+    assert facts["threshold"] == judged
+    champion = load_champion(f"sqlite:///{root}/mlflow.db", "payments")
+    rows = pd.read_csv(root / "data" / "raw" / "all.csv").drop(columns="fraud")
+    said = champion.pipeline.predict_proba(rows)[:, 1]
+    assert champion.pipeline.predict(rows).tolist() == np.where(said > judged, "yes", "no").tolist()
+    made = Reference.from_json(
+        read_json(root / ".tidemill" / "work" / "register" / "reference.json")
+    )
+    assert made.threshold == Reference.from_json(made.to_json()).threshold == judged
+    assert made.merged_outputs().columns["prediction"].counts["yes"] > 0.04 * 1000
+    scored = tmp_path / "scored.parquet"
+    with LocalEngine(1) as engine:
+        tracker = Tracker(f"sqlite:///{root}/mlflow.db", "payments")
+        context = StageContext(Workspace.at(root), Settings(), engine, tracker)
+        source = str(root / "data" / "raw" / "all.csv")
+        told = score_files(context, params=load_params(root), source=source, output=scored)
+    frame = pd.read_parquet(scored)
+    assert told.facts["threshold"] == judged
+    assert ((frame["decision"] == "yes") == (frame["score"] > judged)).all()
+    assert ((frame["prediction"] == "yes") == (frame["score"] > 0.5)).all()
+    assert (frame["decision"].astype(str) != frame["prediction"].astype(str)).any()
 
 
 def test_a_champion_keeps_the_figure_that_it_was_judged_by(rare):

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, logit, softmax
 from sklearn.pipeline import Pipeline
 
-from tidemill.config import TrainingConfig
+from tidemill.config import ThresholdConfig, TrainingConfig
 from tidemill.contracts import Fit
 from tidemill.errors import ConfigError
 from tidemill.features.reducer import Reducer
@@ -16,8 +16,12 @@ from tidemill.learning import (
     check_estimator,
     fit,
     predict_scores,
+    require_threshold,
+    threshold_of,
 )
+from tidemill.learning.calibrated import IsotonicClassifier, ThresholdClassifier
 from tidemill.learning.calibrating import find_calibration
+from tidemill.learning.operating import find_operating
 from tidemill.metrics import BinaryFigures
 from tidemill.schema import Task
 from tidemill.testing.blocks import ArrayBlocks
@@ -166,8 +170,14 @@ def logistic():
 
 @pytest.mark.parametrize(
     "calibration",
-    [Calibration("platt", 2.0, (0.0, -1.0)), Calibration("isotonic", **ISOTONIC)],
-    ids=lambda one: one.kind,
+    [
+        Calibration("platt", 2.0, (0.0, -1.0)),
+        Calibration("isotonic", **ISOTONIC),
+        Calibration(threshold=0.15),
+        Calibration("platt", 2.0, (0.0, -1.0), threshold=0.3),
+        Calibration("isotonic", threshold=0.1, **ISOTONIC),
+    ],
+    ids=lambda one: f"{one.kind} above {one.threshold}",
 )
 def test_a_calibrated_model_is_sealed_and_answers_the_same(logistic, calibration, tmp_path):
     """Also one with balanced weights beneath, and its document gives it back."""
@@ -180,6 +190,9 @@ def test_a_calibrated_model_is_sealed_and_answers_the_same(logistic, calibration
         loaded = open_candidate(tmp_path / "model").pipeline
         expected = calibration.binary(predict_scores(inner, X, Task.BINARY))
         np.testing.assert_allclose(loaded.predict_proba(table)[:, 1], expected, atol=1e-12)
+        decided = expected > calibration.threshold
+        assert loaded.predict(table).tolist() == np.where(decided, "yes", "no").tolist()
+        assert threshold_of(loaded[-1]) == calibration.threshold
 
 
 @pytest.mark.parametrize(
@@ -190,6 +203,9 @@ def test_a_calibrated_model_is_sealed_and_answers_the_same(logistic, calibration
         (Calibration("isotonic", **ISOTONIC), {"shares": np.array([0.2, 0.1, 0.3])}, "falls"),
         (Calibration("isotonic", **ISOTONIC), {"shares": np.array([0.0, 0.1, 1.3])}, "leaves"),
         (Calibration("isotonic", **ISOTONIC), {"scores": np.array([0.2])}, "finite numbers"),
+        (Calibration(threshold=0.3), {"threshold": 1.0}, "inside 0 and 1"),
+        (Calibration(threshold=0.3), {"threshold": float("nan")}, "inside 0 and 1"),
+        (Calibration(threshold=0.3), {"threshold": "0.3"}, "inside 0 and 1"),
     ],
 )
 def test_a_stored_curve_that_is_none_is_refused(logistic, calibration, spoilt, said):
@@ -198,6 +214,52 @@ def test_a_stored_curve_that_is_none_is_refused(logistic, calibration, spoilt, s
     check_estimator(made, 3)
     with pytest.raises(ValueError, match=said):
         check_estimator(made.set_params(**spoilt), 3)
+
+
+def test_a_threshold_over_another_is_refused(logistic):
+    """Which of the two decides could not be told."""
+    inner = Calibration(threshold=0.3).applied(logistic[0][0])
+    with pytest.raises(ValueError, match="over another one"):
+        check_estimator(ThresholdClassifier(inner, 0.2), 3)
+    curve = IsotonicClassifier(inner, np.array([0.1, 0.9]), np.array([0.1, 0.9]))
+    with pytest.raises(ValueError, match="set right the same way"):
+        check_estimator(curve, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "positive", "wanted", "said"),
+    [
+        (500, 0.5, ThresholdConfig(precision=1.0), "no threshold has a precision of 1 "),
+        (40, 0.1, "f1", " validation rows of a class chose it"),
+        (40, 0.0, "f1", "of one class only: it stays at 0.5"),
+        (500, 0.5, 0.3, None),
+    ],
+)
+def test_a_threshold_that_is_unsure_says_so(logistic, rows, positive, wanted, said):
+    """The precision that is nowhere, few rows of a class, or none."""
+    models, X = logistic
+    y = np.zeros(rows, np.int64)
+    y[: round(positive * rows)] = 1
+    y = np.random.default_rng(1).permutation(y)
+    y[predict_scores(models[0], X[:rows], Task.BINARY).argmax()] = 0
+    blocks = ArrayBlocks(X[:rows], y, block_rows=37)
+    found, told = find_operating(models[0], blocks, Task.BINARY, wanted)
+    assert 0 < found < 1
+    assert [said in one for one in told] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "wanted", "said"),
+    [
+        (Task.MULTICLASS, 100, 0.3, "a multiclass target has no threshold"),
+        (Task.BINARY, 0, "f1", "sharding.holdout.validation is 0"),
+    ],
+)
+def test_a_threshold_that_nothing_can_choose_is_refused(task, rows, wanted, said):
+    """Before anything is fitted, with a remedy."""
+    with pytest.raises(ConfigError, match=said):
+        require_threshold(wanted, task, rows)
+    require_threshold(0.5, task, rows)
 
 
 def _reducer():

@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
+from tidemill.config import ThresholdConfig
 from tidemill.errors import ConfigError, SchemaMismatch
 from tidemill.metrics import (
     HIGHER_IS_BETTER,
@@ -15,10 +16,13 @@ from tidemill.metrics import (
     BinaryFigures,
     MulticlassFigures,
     RegressionFigures,
+    ScoreHistogram,
     baseline_figures,
     class_shares,
+    decided_above,
     default_metric,
     figures_of,
+    find_threshold,
     improves,
     metric_names,
     no_better_than_dummy,
@@ -406,3 +410,74 @@ def test_too_few_stretches_tell_no_error():
     parts = [RegressionFigures.of(np.ones(5), np.zeros(5))] * (STRETCHES - 1)
     assert standard_errors(parts)["bias"] == math.inf
     assert standard_errors([]) == {}
+
+
+def _worths(scores, y, threshold):
+    called = scores > threshold
+    true = int((called & (y == 1)).sum())
+    false = int(called.sum()) - true
+    missed = int((y == 1).sum()) - true
+    precision = true / (true + false) if true + false else 0.0
+    return precision, true / (true + missed), 2 * true / (2 * true + false + missed), false, missed
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["plain", "tied", "rare"])
+def test_a_threshold_is_the_best_of_all(kind, seed):
+    """By trying each score: no other has more F1, recall at the precision, or less cost."""
+    scores, y = binary_case(kind, 600, seed)
+    scores, y[:5] = scores.round(3).clip(0.001), 1  # scores that are nearer share a bin
+    ranks = ScoreHistogram.of(scores, y == 1)
+    every = [_worths(scores, y, t) for t in (0.0, *np.unique(scores))]
+
+    def reached(rule):
+        return _worths(scores, y, find_threshold(ranks, rule))
+
+    assert reached("f1")[2] == pytest.approx(max(one[2] for one in every))
+    for least in (0.1, 0.6, 0.9, 1.0):
+        found, able = reached(ThresholdConfig(precision=least)), [e for e in every if e[0] >= least]
+        if able:
+            assert found[0] >= least
+            assert found[1] == pytest.approx(max(one[1] for one in able))
+        else:
+            assert found[0] == pytest.approx(max(one[0] for one in every))
+        found, able = reached(ThresholdConfig(recall=least)), [e for e in every if e[1] >= least]
+        assert found[1] >= least
+        assert found[0] == pytest.approx(max(one[0] for one in able))
+    for costs in ((1, 1), (1, 20), (7, 1)):
+        cost = [
+            costs[0] * one[3] + costs[1] * one[4]
+            for one in (reached(ThresholdConfig(costs=costs)), *every)
+        ]
+        assert cost[0] == min(cost)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"recall": 0.5, "precision": 0.5}, {"recall": 0}, {"costs": [1]}]
+)
+def test_what_is_wanted_of_a_threshold_is_one_thing(given):
+    """Neither none nor two, and no share of nothing."""
+    with pytest.raises(ValueError, match=r"recall|precision|costs"):
+        ThresholdConfig(**given)
+
+
+def test_figures_follow_the_threshold_that_decides():
+    """Accuracy, F1, precision and recall; ranks and losses do not. It is kept, and not mixed."""
+    scores, y = binary_case("plain", 3_000, 3)
+    plain, own = BinaryFigures.of(scores, y), BinaryFigures.of(scores, y, 0.2)
+    assert own.values()["f1"] == pytest.approx(reference.f1_score(y, scores > 0.2))
+    assert own.values()["accuracy"] == pytest.approx(reference.accuracy_score(y, scores > 0.2))
+    precision, recall = decided_above(own.ranks, 0.2)
+    assert own.operating() == {
+        "threshold": 0.2,
+        "precision": pytest.approx(precision),
+        "recall": pytest.approx(recall),
+    }
+    assert plain.operating()["recall"] < recall
+    for name in ("roc_auc", "log_loss", "brier", "average_precision"):
+        assert own.values()[name] == plain.values()[name]
+    again = BinaryFigures.from_json(json.loads(json.dumps(own.to_json())))
+    assert again.merge(own).operating() == own.operating()
+    assert "threshold" not in plain.to_json()
+    with pytest.raises(SchemaMismatch, match=r"above 0\.2 and above 0\.5"):
+        own.merge(plain)

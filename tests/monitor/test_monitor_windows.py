@@ -159,6 +159,12 @@ def test_labels_fall_into_the_windows_of_their_events(world, plan):
     assert merged.figures.values() == pytest.approx(direct.values(), abs=1e-12)
     assert merged.truth.columns["truth"].counts == {"no": int((~truth).sum()), "yes": truth.sum()}
 
+    own = fold_labels(table, replace(plan, threshold=0.2))
+    parts = [part.figures for part in own if not part.key.segment]
+    decided = unpacked("figures", parts).figures
+    assert decided.operating()["threshold"] == 0.2
+    assert decided.operating()["recall"] > merged.figures.operating()["recall"]
+
 
 def test_a_truth_that_is_no_class_is_profiled_and_not_measured(world, plan):
     """Labels of classes that the model does not know do not break its figures."""

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.learning import predict_scores
-from tidemill.metrics import OPERATING_THRESHOLD
+from tidemill.learning import predict_scores, threshold_of
 from tidemill.schema import Task
 from tidemill_monitor.serving.champion import Champion
 
@@ -126,7 +125,7 @@ def _answers(scores: npt.NDArray[np.float64], champion: Champion) -> tuple[Any, 
     if champion.task is Task.REGRESSION:
         return pa.array(scores), pa.nulls(len(scores), pa.float64())
     if champion.task is Task.BINARY:
-        codes, best = (scores > OPERATING_THRESHOLD).astype(np.int32), scores
+        codes, best = (scores > threshold_of(champion.learner)).astype(np.int32), scores
     else:
         codes, best = scores.argmax(axis=1).astype(np.int32), scores.max(axis=1)
     labels = pa.array(list(champion.schema.classes), pa.string())

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from tidemill.drift import scores_of_outputs
 from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import LabelPart, WindowKey
-from tidemill.metrics import Figures, figures_from_json, figures_of, measurable
+from tidemill.metrics import OPERATING_THRESHOLD, Figures, figures_from_json, figures_of, measurable
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema, Task
 from tidemill_monitor.watching.window_rows import FoldPlan, packed, slices_of
@@ -42,7 +42,9 @@ class Labelled:
     truth: Profile
 
     @classmethod
-    def of(cls, rows: pa.Table, outputs: TableSchema) -> Self:
+    def of(
+        cls, rows: pa.Table, outputs: TableSchema, *, threshold: float = OPERATING_THRESHOLD
+    ) -> Self:
         """Fold rows with ``prediction``, ``score`` and ``truth``.
 
         Rows whose truth is no class of the model, whose score is no probability, or whose
@@ -58,6 +60,7 @@ class Labelled:
             codes[known],
             classes=outputs.classes,
             edges=outputs[TRUTH].edges,
+            threshold=threshold,
         )
         column = TableSchema((outputs[TRUTH],), outputs.task, outputs.classes)
         return cls(figures, Profile.of(pa.table({TRUTH: truths}), column))
@@ -87,13 +90,13 @@ def fold_labels(table: pa.Table, plan: FoldPlan) -> list[LabelPart]:
         ``at``, ``position``, ``prediction``, ``score``, ``truth`` and the segment columns.
     """
     return [
-        _part(WindowKey(plan.version, number, segment), rows, plan.outputs)
+        _part(WindowKey(plan.version, number, segment), rows, plan)
         for number, segment, rows in _slices(table, plan)
     ]
 
 
-def _part(key: WindowKey, rows: pa.Table, outputs: TableSchema) -> LabelPart:
-    labelled = Labelled.of(rows, outputs)
+def _part(key: WindowKey, rows: pa.Table, plan: FoldPlan) -> LabelPart:
+    labelled = Labelled.of(rows, plan.outputs, threshold=plan.threshold)
     lost = rows.num_rows - labelled.figures.count
     return LabelPart(key, rows.num_rows, packed(labelled), unmeasured=lost)
 

@@ -17,6 +17,7 @@ from tidemill.config.monitoring import MonitoringConfig, WindowConfig
 from tidemill.drift import Reference, feature_schema, output_schema
 from tidemill.drift.outputs import TRUTH
 from tidemill.ledger import WindowKey, WindowPart
+from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.profiling import CategoryProfile, Profile, categories_of
 from tidemill.schema import TableSchema
 from tidemill.spelling import as_known
@@ -42,6 +43,8 @@ class FoldPlan:
         By segment column, the values that are followed: the most frequent ones in training.
     known : dict of str to frozenset of str
         By feature, the categories seen in training: rows are folded as these are written.
+    threshold : float
+        Above which the model decides a row positive; of two classes.
     """
 
     version: int
@@ -50,6 +53,7 @@ class FoldPlan:
     outputs: TableSchema
     segments: dict[str, tuple[str, ...]]
     known: dict[str, frozenset[str]]
+    threshold: float = OPERATING_THRESHOLD
 
     @classmethod
     def of(cls, version: int, reference: Reference, config: MonitoringConfig) -> FoldPlan:
@@ -70,6 +74,7 @@ class FoldPlan:
             output_schema(reference.schema),
             segments,
             categories_of(reference.blocks),
+            reference.threshold,
         )
 
     def spelled(self, rows: pa.Table) -> pa.Table:

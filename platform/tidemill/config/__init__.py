@@ -35,6 +35,7 @@ from tidemill.config.sections import (
     RegistrationConfig,
     ShardingConfig,
     StorageConfig,
+    ThresholdConfig,
     TrainingConfig,
     TuningConfig,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "SampleConfig",
     "ShardingConfig",
     "StorageConfig",
+    "ThresholdConfig",
     "TrainingConfig",
     "TuningConfig",
     "WindowConfig",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tidemill.bucket_rules import BUCKET_RULES
@@ -28,6 +28,7 @@ __all__ = [
     "RegistrationConfig",
     "Section",
     "ShardingConfig",
+    "ThresholdConfig",
     "TrainingConfig",
     "TuningConfig",
 ]
@@ -47,6 +48,8 @@ Address = Annotated[str, AfterValidator(_without_password)]
 """Refused, and not repeated, where a password stands in it."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Inside = Annotated[float, Field(gt=0.0, lt=1.0)]
+Cost = Annotated[float, Field(gt=0.0, le=1e9)]
 
 
 StepEntry = str | dict[str, dict[str, Scalar]]
@@ -254,6 +257,26 @@ class TuningConfig(Section):
         return PRUNERS.known(name)
 
 
+class ThresholdConfig(Section):
+    """What the decisions of two classes are to reach on validation rows; one of the three."""
+
+    precision: float | None = Field(
+        None, gt=0.0, le=1.0, description="at least; the threshold with the most recall is taken"
+    )
+    recall: float | None = Field(
+        None, gt=0.0, le=1.0, description="at least; the threshold with the most precision is taken"
+    )
+    costs: tuple[Cost, Cost] | None = Field(
+        None, description="[of a false positive, of a false negative]: the least cost is taken"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set) != 1 or not any((self.precision, self.recall, self.costs)):
+            raise ValueError("give one of precision, recall and costs")
+        return self
+
+
 class TrainingConfig(Section):
     """What is trained, and how it meets the shards."""
 
@@ -278,6 +301,13 @@ class TrainingConfig(Section):
         exclude_if=lambda how: how == "auto",  # what it was before it could be said
         description="a curve over a classifier's probabilities, fitted on validation rows; auto: "
         "platt or isotonic (two classes) or temperature (more), where it is surely better",
+    )
+    threshold: Literal["f1"] | Inside | ThresholdConfig = Field(
+        0.5,
+        exclude_if=lambda wanted: wanted == 0.5,  # what it was before it could be said
+        description="of two classes, the probability above which a row is decided positive; or "
+        "f1, {precision: 0.9}, {recall: 0.8} or {costs: [1, 20]} (of a false positive, of a false "
+        "negative): found on validation rows, stored with the model",
     )
     refit: Literal["full", "none"] = Field(
         "full",

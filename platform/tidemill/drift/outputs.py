@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 
 __all__ = ["PREDICTION", "SCORE", "TRUTH", "output_schema", "outputs_of", "scores_of_outputs"]
@@ -42,7 +43,11 @@ def output_schema(schema: TableSchema) -> TableSchema:
 
 
 def outputs_of(
-    schema: TableSchema, scores: npt.NDArray[Any], truth: npt.NDArray[Any] | None = None
+    schema: TableSchema,
+    scores: npt.NDArray[Any],
+    truth: npt.NDArray[Any] | None = None,
+    *,
+    threshold: float = OPERATING_THRESHOLD,
 ) -> pa.Table:
     """The outputs of rows as a table of ``output_schema(schema)``.
 
@@ -54,6 +59,8 @@ def outputs_of(
         As :func:`tidemill.learning.predict_scores` returns them.
     truth : (n,) or None
         Class codes (negative: unknown), or targets (NaN: unknown).
+    threshold : float
+        The model's, of two classes.
 
     >>> y = Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary")
     >>> schema = TableSchema((y,), Task.BINARY, classes=("no", "yes"))
@@ -67,7 +74,7 @@ def outputs_of(
         truths = pa.array(targets, from_pandas=True)
         return pa.table({PREDICTION: np.asarray(scores, np.float64), TRUTH: truths})
     if schema.task is Task.BINARY:
-        codes, score = (scores > 0.5).astype(np.int32), scores
+        codes, score = (scores > threshold).astype(np.int32), scores
     else:
         codes, score = scores.argmax(axis=1).astype(np.int32), scores.max(axis=1, initial=0.0)
     known = np.full(rows, -1, np.int32) if truth is None else truth.astype(np.int32)

@@ -12,6 +12,7 @@ import numpy as np
 from tidemill.drift.outputs import output_schema
 from tidemill.drift.performance.estimate import PerformanceModel
 from tidemill.errors import SchemaMismatch
+from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.profiling import NumericProfile, Profile, fold
 from tidemill.schema import ColumnType, TableSchema
 
@@ -46,6 +47,8 @@ class Reference:
         Where another model serves than was judged: how far its outputs lie from ``outputs``
         beyond chance, by column of the outputs and test; see :func:`output_gap` and
         :func:`widest_gap`.
+    threshold : float
+        Above which the champion decides a row positive; of two classes.
 
     Notes
     -----
@@ -60,6 +63,7 @@ class Reference:
     quality: PerformanceModel
     time_ordered: bool
     gap: dict[str, dict[str, float]] = field(default_factory=dict)
+    threshold: float = OPERATING_THRESHOLD
 
     @classmethod
     def of(
@@ -73,6 +77,7 @@ class Reference:
         quality: PerformanceModel,
         time_ordered: bool,
         gap: Mapping[str, Mapping[str, float]] | None = None,
+        threshold: float = OPERATING_THRESHOLD,
     ) -> Self:
         """A reference whose histograms also end where the training values end.
 
@@ -100,6 +105,7 @@ class Reference:
             quality,
             time_ordered,
             {name: dict(tests) for name, tests in (gap or {}).items()},
+            threshold,
         )
 
     @property
@@ -132,6 +138,8 @@ class Reference:
             "quality": self.quality.to_json(),
             "time_ordered": self.time_ordered,
             "gap": self.gap,
+            # As it was before there could be another one.
+            **({} if self.threshold == OPERATING_THRESHOLD else {"threshold": self.threshold}),
         }
 
     @classmethod
@@ -148,6 +156,7 @@ class Reference:
             quality=PerformanceModel.from_json(document["quality"]),
             time_ordered=document["time_ordered"],
             gap=document.get("gap", {}),  # older references are of one model
+            threshold=document.get("threshold", OPERATING_THRESHOLD),
         )
 
 

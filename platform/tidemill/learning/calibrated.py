@@ -1,4 +1,4 @@
-"""Estimators of ours: classifiers whose probabilities are set right.
+"""Estimators of ours: classifiers whose probabilities, or decisions, are set right.
 
 They hold another one and numbers only, so that skops stores them and the loader needs to trust
 these classes and the other's own.
@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from tidemill.contracts import FloatMatrix
 
-__all__ = ["CalibratedClassifier", "IsotonicClassifier", "calibrated"]
+__all__ = ["CalibratedClassifier", "IsotonicClassifier", "ThresholdClassifier", "calibrated"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -108,6 +108,30 @@ class IsotonicClassifier(_Corrected):
     def _corrected(self, probabilities: Floats) -> Floats:
         positive = np.interp(probabilities[:, 1], self.scores, self.shares)
         return np.column_stack([1.0 - positive, positive])
+
+
+class ThresholdClassifier(_Corrected):
+    """Decides for the second of two classes above a threshold of its own; probabilities stay.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Of two classes.
+    threshold : float
+        Inside 0 and 1.
+    """
+
+    def __init__(self, estimator: Any, threshold: float) -> None:
+        self.estimator = estimator
+        self.threshold = threshold
+
+    def _corrected(self, probabilities: Floats) -> Floats:
+        return probabilities
+
+    def predict(self, X: FloatMatrix) -> npt.NDArray[np.str_]:
+        """The label that is decided; (rows,)."""
+        above = self.predict_proba(X)[:, 1] > self.threshold
+        return np.asarray(self.classes_[above.astype(np.intp)])
 
 
 def calibrated(probabilities: npt.NDArray[Any], slope: float, offsets: Floats) -> Floats:

@@ -18,6 +18,7 @@ from tidemill.config import TrainingConfig
 from tidemill.contracts import Blocks, Fit
 from tidemill.errors import ConfigError
 from tidemill.learning.calibration import Calibration
+from tidemill.learning.operating import LEAST_ROWS, find_operating
 from tidemill.learning.scoring import predict_scores
 from tidemill.metrics import ScoreHistogram
 from tidemill.profiling import fold
@@ -35,9 +36,6 @@ FOLDS = 5
 SURE = 2.0
 """Standard errors by which a calibration must be better than a simpler one to be taken."""
 
-LEAST_ROWS = 10
-"""Of each class: from fewer no curve is fitted."""
-
 _SLOPES = np.geomspace(0.25, 4.0, 65)
 _EPSILON = np.finfo(np.float64).eps
 
@@ -48,10 +46,10 @@ Curve = Callable[[Floats], Floats]
 def calibrated_fit(
     fitted: Fit, held_out: Blocks, task: Task, config: TrainingConfig
 ) -> tuple[Fit, Calibration]:
-    """The fit with the calibration that ``training.calibration`` asks for; and that.
+    """The fit with the calibration and the threshold that ``config`` asks for; and those.
 
     A warning of the fit tells where one that was named could not be had. For memory and errors
-    see :func:`find_calibration`.
+    see :func:`find_calibration` and :func:`find_operating`.
     """
     found = find_calibration(fitted.estimator, held_out, task, config.calibration)
     said = fitted.warnings
@@ -61,6 +59,10 @@ def calibrated_fit(
             f"training.calibration: {config.calibration} was not fitted: there are too few "
             "validation rows of a class, or what is said of them tells nothing",
         )
+    threshold, doubt = find_operating(
+        found.applied(fitted.estimator), held_out, task, config.threshold
+    )
+    found, said = replace(found, threshold=threshold), (*said, *doubt)
     return replace(fitted, estimator=found.applied(fitted.estimator), warnings=said), found
 
 

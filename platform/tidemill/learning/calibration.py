@@ -1,9 +1,9 @@
-"""Probabilities set right: a curve of scores, and what balanced weights moved taken back."""
+"""What a model says set right: a curve of scores, a threshold, balanced weights taken back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tidemill.contracts import FitJob
 from tidemill.learners import uncalibrated
+from tidemill.metrics import OPERATING_THRESHOLD
 
 __all__ = ["Calibration", "unweighted"]
 
@@ -19,7 +20,7 @@ _TINY = np.finfo(np.float64).tiny
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is made of a classifier's probabilities, in plain numbers.
+    """What is made of a classifier's probabilities and decided by them, in plain numbers.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ class Calibration:
         precision (two classes) of the rows that chose. Noughts of the kind none.
     rows : int
         Held-out rows that chose.
+    threshold : float
+        Above which a row is decided to be of the second of two classes.
     """
 
     kind: str = "none"
@@ -44,6 +47,7 @@ class Calibration:
     log_loss: tuple[float, float] = (0.0, 0.0)
     average_precision: tuple[float, float] = (0.0, 0.0)
     rows: int = 0
+    threshold: float = OPERATING_THRESHOLD
 
     def binary(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """What becomes of probabilities (n,) of the second of two classes; float64.
@@ -62,7 +66,12 @@ class Calibration:
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -700, 700))), np.float64)
 
     def applied(self, estimator: Any) -> Any:
-        """The estimator with its probabilities set right; itself where nothing is to be."""
+        """The estimator set right; itself where nothing is to be."""
+        if self.threshold != OPERATING_THRESHOLD:
+            from tidemill.learning.calibrated import ThresholdClassifier
+
+            at = replace(self, threshold=OPERATING_THRESHOLD)
+            return ThresholdClassifier(at.applied(estimator), self.threshold)
         if self.kind == "none":
             return estimator
         from tidemill.learning.calibrated import CalibratedClassifier, IsotonicClassifier
@@ -90,8 +99,13 @@ class Calibration:
         return told
 
     def noted(self) -> dict[str, Any]:
-        """How it stands in the document of a model; nothing of the kind none."""
-        return {} if self.kind == "none" else {"calibration": asdict(self)}
+        """How it stands in the document of a model; nothing where nothing is set right."""
+        document = asdict(self)
+        if self.threshold == OPERATING_THRESHOLD:
+            del document["threshold"]  # as it was before there could be another one
+            if self.kind == "none":
+                return {}
+        return {"calibration": document}
 
     @classmethod
     def of_model(cls, document: Mapping[str, Any]) -> Self:

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.contracts import Blocks, FloatMatrix
-from tidemill.learners import is_ensemble, learner_of, uncalibrated
-from tidemill.metrics import figures_of, improves
+from tidemill.learners import has_threshold, is_ensemble, learner_of, uncalibrated
+from tidemill.metrics import OPERATING_THRESHOLD, figures_of, improves
 from tidemill.profiling import fold
 from tidemill.schema import Task
 
-__all__ = ["importance", "improved", "predict_scores", "score_blocks"]
+__all__ = ["importance", "improved", "predict_scores", "score_blocks", "threshold_of"]
 
 
 def predict_scores(estimator: Any, X: FloatMatrix, task: Task) -> npt.NDArray[np.float64]:
@@ -30,6 +30,11 @@ def predict_scores(estimator: Any, X: FloatMatrix, task: Task) -> npt.NDArray[np
         return np.asarray(estimator.predict(X), np.float64)
     probabilities = np.asarray(estimator.predict_proba(X), np.float64)
     return np.ascontiguousarray(probabilities[:, 1]) if task is Task.BINARY else probabilities
+
+
+def threshold_of(estimator: Any) -> float:
+    """The probability of the second of two classes above which the estimator decides for it."""
+    return float(estimator.threshold) if has_threshold(estimator) else OPERATING_THRESHOLD
 
 
 def score_blocks(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.learners import is_ensemble, learner_of, uncalibrated
+from tidemill.learners import has_threshold, is_ensemble, learner_of, uncalibrated
 
 __all__ = ["check_estimator", "check_linear", "is_finite"]
 
@@ -49,10 +49,13 @@ def _check_calibrated(estimator: Any, inner: Any, n_features: int) -> None:
     """Refuse one that holds no classifier, or another such, or numbers that are none."""
     if not hasattr(type(inner), "predict_proba"):
         raise ValueError("what it sets right is no classifier")
+    if has_threshold(estimator):
+        _check_threshold(estimator, inner, n_features)
+        return
     if hasattr(estimator, "shares"):
         _check_isotonic(estimator, len(inner.classes_))
         inner = estimator.estimator
-        if hasattr(inner, "shares"):
+        if hasattr(inner, "shares") or has_threshold(inner):
             raise ValueError("what it sets right is set right the same way")
     elif inner is not estimator.estimator:
         raise ValueError("what it sets right is set right already")
@@ -62,6 +65,15 @@ def _check_calibrated(estimator: Any, inner: Any, n_features: int) -> None:
         raise ValueError("its slope is no number above 0")
     check_estimator(inner, n_features)
     _try_out(estimator, len(inner.classes_), n_features)
+
+
+def _check_threshold(estimator: Any, inner: Any, n_features: int) -> None:
+    """Refuse a threshold that is none, of more than two classes, or over another one."""
+    if type(estimator.threshold) is not float or not 0 < estimator.threshold < 1:
+        raise ValueError("its threshold is no number inside 0 and 1")
+    if len(inner.classes_) != 2 or has_threshold(estimator.estimator):
+        raise ValueError("its threshold is of more than two classes, or over another one")
+    check_estimator(estimator.estimator, n_features)
 
 
 def _check_isotonic(estimator: Any, n_classes: int) -> None:

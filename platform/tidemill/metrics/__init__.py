@@ -20,7 +20,7 @@ from tidemill.metrics.metric_choice import (
     shortfall,
 )
 from tidemill.metrics.multiclass import MulticlassFigures
-from tidemill.metrics.operating_points import best_f1_threshold, decided_above, few_are_found
+from tidemill.metrics.operating_points import decided_above, few_are_found, find_threshold
 from tidemill.metrics.paired import STRETCHES, Lead, lead_of, standard_errors
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.metrics.scores import Curve, ScoreHistogram
@@ -41,13 +41,13 @@ __all__ = [
     "RegressionFigures",
     "ScoreHistogram",
     "baseline_figures",
-    "best_f1_threshold",
     "class_shares",
     "decided_above",
     "default_metric",
     "few_are_found",
     "figures_from_json",
     "figures_of",
+    "find_threshold",
     "improves",
     "in_words",
     "is_rare",

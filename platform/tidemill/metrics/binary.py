@@ -15,7 +15,7 @@ from tidemill.metrics.scores import Curve, ScoreHistogram
 __all__ = ["OPERATING_THRESHOLD", "BinaryFigures"]
 
 OPERATING_THRESHOLD = 0.5
-"""Above this probability of the positive class a row is decided to be of it."""
+"""Above this probability of the positive class a row is positive, unless a model says another."""
 
 _CALIBRATION_BINS = 100
 _EPSILON = np.finfo(np.float64).eps
@@ -32,11 +32,12 @@ class BinaryFigures:
         Sums over rows; the logarithm's argument is clipped at the float64 epsilon, as
         scikit-learn does.
     confusion : (2, 2) int64
-        Rows of true class ``i`` that are predicted as ``j``; positive above
-        ``OPERATING_THRESHOLD``.
+        Rows of true class ``i`` that are predicted as ``j``; positive above the threshold.
     calibration_rows, calibration_positives : (100,) int64
     calibration_scores : (100,) float64
         Sums over the hundredths ``(i / 100, (i + 1) / 100]`` of the score.
+    threshold : float
+        The operating threshold.
 
     Notes
     -----
@@ -55,9 +56,15 @@ class BinaryFigures:
     calibration_rows: npt.NDArray[np.int64]
     calibration_positives: npt.NDArray[np.int64]
     calibration_scores: npt.NDArray[np.float64]
+    threshold: float = OPERATING_THRESHOLD
 
     @classmethod
-    def of(cls, scores: npt.NDArray[Any], y: npt.NDArray[Any]) -> Self:
+    def of(
+        cls,
+        scores: npt.NDArray[Any],
+        y: npt.NDArray[Any],
+        threshold: float = OPERATING_THRESHOLD,
+    ) -> Self:
         """Figures of ``scores`` (n,), probabilities of class 1, and labels ``y`` (n,) 0 or 1.
 
         O(n) time and memory.
@@ -73,7 +80,7 @@ class BinaryFigures:
         right = np.where(positive, scores, 1 - scores)
         clipped = np.clip(scores, _EPSILON, 1 - _EPSILON)
         loss = -np.log(np.where(positive, clipped, 1 - clipped))
-        confusion = np.bincount(2 * positive + (scores > OPERATING_THRESHOLD), minlength=4)
+        confusion = np.bincount(2 * positive + (scores > threshold), minlength=4)
         hundredth = np.searchsorted(np.linspace(0, 1, _CALIBRATION_BINS + 1)[1:-1], scores)
         return cls(
             ScoreHistogram.of(scores, positive),
@@ -83,6 +90,7 @@ class BinaryFigures:
             np.bincount(hundredth, minlength=_CALIBRATION_BINS),
             np.bincount(hundredth[positive], minlength=_CALIBRATION_BINS),
             np.bincount(hundredth, weights=scores, minlength=_CALIBRATION_BINS).astype(np.float64),
+            threshold,
         )
 
     @property
@@ -123,7 +131,7 @@ class BinaryFigures:
         (_, false_positive), (false_negative, true_positive) = self.confusion.tolist()
         called, positive = true_positive + false_positive, true_positive + false_negative
         return {
-            "threshold": OPERATING_THRESHOLD,
+            "threshold": self.threshold,
             "precision": true_positive / called if called else float("nan"),
             "recall": true_positive / positive if positive else float("nan"),
         }
@@ -162,7 +170,21 @@ class BinaryFigures:
         return scores / filled, positives / filled, rows
 
     def merge(self, other: Self) -> Self:
-        """Figures of both sets of rows."""
+        """Figures of both sets of rows.
+
+        Raises
+        ------
+        SchemaMismatch
+            If they were decided by different thresholds.
+        """
+        if self.threshold != other.threshold:
+            raise SchemaMismatch(
+                f"figures of decisions above {self.threshold:g} and above {other.threshold:g} "
+                "cannot be merged",
+                remedy="judge both by the same threshold",
+                left=self.threshold,
+                right=other.threshold,
+            )
         return type(self)(
             self.ranks.merge(other.ranks),
             self.log_loss_sum + other.log_loss_sum,
@@ -171,6 +193,7 @@ class BinaryFigures:
             self.calibration_rows + other.calibration_rows,
             self.calibration_positives + other.calibration_positives,
             self.calibration_scores + other.calibration_scores,
+            self.threshold,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +207,8 @@ class BinaryFigures:
             "calibration_rows": self.calibration_rows.tolist(),
             "calibration_positives": self.calibration_positives.tolist(),
             "calibration_scores": self.calibration_scores.tolist(),
+            # As it was before there could be another one.
+            **({} if self.threshold == OPERATING_THRESHOLD else {"threshold": self.threshold}),
         }
 
     @classmethod
@@ -197,6 +222,7 @@ class BinaryFigures:
             np.array(document["calibration_rows"], dtype=np.int64),
             np.array(document["calibration_positives"], dtype=np.int64),
             np.array(document["calibration_scores"], dtype=np.float64),
+            document.get("threshold", OPERATING_THRESHOLD),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
+from tidemill.metrics.binary import BinaryFigures
 from tidemill.metrics.metric_choice import Figures
 from tidemill.metrics.regression import RegressionFigures
 
@@ -57,7 +57,7 @@ def _besides(figures: Figures) -> str:
     if not isinstance(figures, BinaryFigures):
         return ""
     return (
-        f"; that is with the threshold at a probability of {OPERATING_THRESHOLD:g}: how the model "
+        f"; that is with the threshold at a probability of {figures.threshold:.3g}: how the model "
         f"orders the rows (ROC AUC {figures.ranks.roc_auc:.4f}) may serve with one of your own"
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import ConfigError, SchemaMismatch, nearest
-from tidemill.metrics.binary import BinaryFigures
+from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
 from tidemill.metrics.multiclass import MulticlassFigures
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.schema import Task
@@ -169,6 +169,7 @@ def figures_of(
     *,
     classes: Sequence[str],
     edges: Sequence[float] | npt.NDArray[np.float64] = (),
+    threshold: float = OPERATING_THRESHOLD,
 ) -> Figures:
     """The figures of one block's predictions.
 
@@ -184,6 +185,8 @@ def figures_of(
         The schema's; empty for regression.
     edges : sequence of float
         The target's histogram edges; regression only.
+    threshold : float
+        Above which a row is decided positive; binary only.
 
     Raises
     ------
@@ -193,7 +196,7 @@ def figures_of(
     if task is Task.REGRESSION:
         return RegressionFigures.of(scores, y, edges=edges)
     if task is Task.BINARY:
-        return BinaryFigures.of(scores, y)
+        return BinaryFigures.of(scores, y, threshold)
     if np.ndim(scores) == 2 and np.shape(scores)[1] != len(classes):
         raise SchemaMismatch(
             f"{np.shape(scores)[1]} scores a row do not fit {len(classes)} classes",

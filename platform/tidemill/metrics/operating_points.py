@@ -1,34 +1,72 @@
-"""What another threshold than one half would find."""
+"""What other thresholds than one half would find, and which one reaches what is wanted."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from tidemill.metrics.binary import BinaryFigures
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.config import ThresholdConfig
+from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
 from tidemill.metrics.scores import ScoreHistogram
 
-__all__ = ["best_f1_threshold", "decided_above", "few_are_found"]
+__all__ = ["decided_above", "few_are_found", "find_threshold"]
 
 FEW = 0.5
 """Share of the positives found by the operating threshold, below which another is told."""
 
+Counts = npt.NDArray[np.int64]
 
-def best_f1_threshold(ranks: ScoreHistogram) -> float:
-    """The probability above which F1 is greatest, halfway to the next score; else NaN.
 
+def find_threshold(ranks: ScoreHistogram, wanted: str | ThresholdConfig) -> float:
+    """The probability above which decisions are as ``wanted``, halfway between two scores.
+
+    Parameters
+    ----------
+    ranks : ScoreHistogram
+        Of rows of both classes, which the model has not learnt.
+    wanted : "f1" or ThresholdConfig
+        The most F1; the most recall of those with the precision; the most precision of those with
+        the recall; or the least cost. Of equal ones the highest.
+
+    Returns
+    -------
+    float
+        Inside 0 and 1. Where no threshold has the precision, the one that has most of it.
+
+    Notes
+    -----
     O(bins) time and memory.
 
-    >>> best_f1_threshold(ScoreHistogram.of(np.array([0.1, 0.2, 0.4]), np.array([0, 1, 1])))
-    0.15...
+    >>> ranks = ScoreHistogram.of(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]))
+    >>> [round(find_threshold(ranks, rule), 3) for rule in ("f1", ThresholdConfig(precision=0.9))]
+    [0.15, 0.35]
+    >>> round(find_threshold(ranks, ThresholdConfig(costs=(5, 1))), 3)
+    0.35
     """
-    if not ranks.n_positive:
-        return float("nan")
-    true = np.cumsum(ranks.positives[::-1])[::-1]
-    called = np.cumsum((ranks.positives + ranks.negatives)[::-1])[::-1]
-    at = int(np.argmax(2 * true / (called + ranks.n_positive)))
-    scores = ranks.middles
-    below = scores[at - 1] if at else 0.0
-    return float((scores[at] + below) / 2)
+    # Of each threshold, from the highest down: that above all scores, then those below each.
+    positives = np.concatenate([[0], np.cumsum(ranks.positives[::-1])])
+    called = positives + np.concatenate([[0], np.cumsum(ranks.negatives[::-1])])
+    at = int(np.argmax(_worth(positives, called, wanted)))
+    scores = np.concatenate([[1.0], ranks.middles[::-1], [0.0]])
+    halfway = float((scores[at] + scores[at + 1]) / 2)
+    return min(max(halfway, math.ulp(0.0)), math.nextafter(1.0, 0.0))
+
+
+def _worth(true: Counts, called: Counts, wanted: str | ThresholdConfig) -> npt.NDArray[np.float64]:
+    """What decisions are worth that call ``called`` rows positive, ``true`` of them rightly."""
+    positives = true[-1]
+    if isinstance(wanted, str):
+        return np.asarray(2 * true / np.maximum(called + positives, 1))
+    if wanted.costs is not None:
+        false_positive, false_negative = wanted.costs
+        cost = false_positive * (called - true) + false_negative * (positives - true)
+        return np.asarray(-cost, np.float64)
+    precision, recall = true / np.maximum(called, 1), true / max(positives, 1)
+    if wanted.recall is not None:
+        return np.asarray(np.where(recall >= wanted.recall, 1 + precision, recall))
+    return np.asarray(np.where(precision >= (wanted.precision or 0.0), 1 + recall, precision))
 
 
 def decided_above(ranks: ScoreHistogram, threshold: float) -> tuple[float, float]:
@@ -46,7 +84,8 @@ def decided_above(ranks: ScoreHistogram, threshold: float) -> tuple[float, float
 def few_are_found(tested: BinaryFigures, held_out: BinaryFigures) -> str:
     """Say what the operating threshold misses, and what that of the best F1 would find.
 
-    Empty where half of the positives are found, or a better one would not find more.
+    Empty where half of the positives are found, where a better one would not find more, and where
+    the model has a threshold of its own.
 
     Parameters
     ----------
@@ -54,7 +93,9 @@ def few_are_found(tested: BinaryFigures, held_out: BinaryFigures) -> str:
         Of the rows that judge; of those that choose the threshold.
     """
     operating = tested.operating()
-    threshold = best_f1_threshold(held_out.ranks)
+    if tested.threshold != OPERATING_THRESHOLD or not held_out.ranks.n_positive:
+        return ""
+    threshold = find_threshold(held_out.ranks, "f1")
     precision, recall = decided_above(tested.ranks, threshold)
     if not operating["recall"] < FEW or not recall > operating["recall"]:
         return ""
@@ -62,5 +103,5 @@ def few_are_found(tested: BinaryFigures, held_out: BinaryFigures) -> str:
         f"above a probability of {operating['threshold']:g} the model finds "
         f"{operating['recall']:.1%} of the positive test rows; above {threshold:.3g}, where F1 is "
         f"best on validation rows, it finds {recall:.1%}, and {precision:.1%} of what it calls "
-        "positive is"
+        "positive is: for decisions by it set training.threshold to f1"
     )

@@ -14,7 +14,7 @@ from tidemill.config import Params
 from tidemill.drift import HeldOut
 from tidemill.features import encode_target
 from tidemill.ingestion import read_report
-from tidemill.learning import predict_scores
+from tidemill.learning import predict_scores, threshold_of
 from tidemill.metrics import HIGHER_IS_BETTER, in_words
 from tidemill.retraining.comparing import Comparison
 from tidemill.retraining.order import receipts
@@ -268,5 +268,6 @@ def _held_out(pipeline: Pipeline, schema: TableSchema, proof: Proof) -> list[Hel
             truth = encode_target(table[schema.target.name], schema)
             cuts = np.arange(size, len(truth) - size // 2, size)
             pairs = zip(np.split(scores, cuts), np.split(truth, cuts), strict=True)
-            found += [HeldOut.of(schema, said, true) for said, true in pairs]
+            above = threshold_of(pipeline[-1])
+            found += [HeldOut.of(schema, said, true, threshold=above) for said, true in pairs]
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.config import EvaluationConfig
-from tidemill.learners import uncalibrated
+from tidemill.learners import has_threshold, uncalibrated
 from tidemill.metrics import (
     HIGHER_IS_BETTER,
     BinaryFigures,
@@ -119,8 +119,8 @@ def _uncalibrated(
     """Figures on the test rows of what the model's calibration holds; empty where it has none."""
     from sklearn.pipeline import Pipeline as Steps
 
-    inner = uncalibrated(pipeline[-1])
-    if inner is pipeline[-1]:
+    inner, whole = uncalibrated(pipeline[-1]), pipeline[-1]
+    if inner is (whole.estimator if has_threshold(whole) else whole):
         return {}
     bare = Steps([("reducer", pipeline[0]), ("learner", inner)])
     return measure_shards(context, bare, manifest, Role.TEST).values()

@@ -35,24 +35,30 @@ PLACE = ("source", "row")
 _SUFFIXES = (".parquet", ".csv")
 
 
-def prediction_columns(scores: npt.NDArray[np.float64], schema: TableSchema) -> dict[str, Any]:
+def prediction_columns(
+    scores: npt.NDArray[np.float64], schema: TableSchema, threshold: float
+) -> dict[str, Any]:
     """What is predicted of some rows, by column.
 
     Regression: ``prediction``. Binary: ``prediction`` (the likelier class), ``score``
-    (probability of the positive class), ``decision`` (the class at the operating threshold).
+    (probability of the positive class), ``decision`` (the class at the model's threshold).
     Multiclass: ``prediction``, its ``score``, and ``probability_CLASS`` of each class.
 
     Parameters
     ----------
     scores : ndarray
         From :func:`tidemill.learning.predict_scores`.
+    threshold : float
+        From :func:`tidemill.learning.threshold_of`.
     """
     if schema.task is Task.REGRESSION:
         return {"prediction": pa.array(scores)}
     if schema.task is Task.BINARY:
-        decided = _labels(scores > OPERATING_THRESHOLD, schema)
-        # At this threshold the likelier class is what is decided; one of its own parts the two.
-        return {"prediction": decided, "score": pa.array(scores), "decision": decided}
+        return {
+            "prediction": _labels(scores > OPERATING_THRESHOLD, schema),
+            "score": pa.array(scores),
+            "decision": _labels(scores > threshold, schema),
+        }
     return {
         "prediction": _labels(scores.argmax(axis=1), schema),
         "score": pa.array(scores.max(axis=1)),

@@ -26,7 +26,7 @@ from tidemill.drift import (
     widest_gap,
 )
 from tidemill.features import encode_target
-from tidemill.learning import predict_scores
+from tidemill.learning import predict_scores, threshold_of
 from tidemill.profiling import Profile, fold, merge
 from tidemill.schema import Role, TableSchema
 from tidemill.stages.context import StageContext
@@ -105,6 +105,7 @@ def make_reference(
         quality=PerformanceModel.fit([(block.outcomes, block.figures) for block in held_out]),
         time_ordered=manifest.schema.time is not None,
         gap=widest_gap(gaps),
+        threshold=threshold_of(pipeline[-1]),
     )
 
 
@@ -144,8 +145,15 @@ def _tell_shard(
     blocks = range(0, len(entry.file.blocks), step)
     found = []
     for table in read_blocks(path, columns=sorted(columns), blocks=blocks):
-        said = (predict_scores(p[-1], p[0].transform(table), schema.task) for p in pipelines)
-        found.append([Profile.of(outputs_of(schema, scores), told) for scores in said])
+        said = (
+            outputs_of(
+                schema,
+                predict_scores(p[-1], p[0].transform(table), schema.task),
+                threshold=threshold_of(p[-1]),
+            )
+            for p in pipelines
+        )
+        found.append([Profile.of(outputs, told) for outputs in said])
     return [fold(profiles) for profiles in zip(*found, strict=True)]
 
 
@@ -261,7 +269,7 @@ def _score_shard(
         truth = encode_target(table[schema.target.name], schema)
         every = [(stretch, np.arange(len(truth)))]
         for key, rows in every if edges is None else _by_time(table, schema, edges):
-            block = HeldOut.of(schema, scores[rows], truth[rows])
+            block = HeldOut.of(schema, scores[rows], truth[rows], threshold=threshold_of(learner))
             found[key] = found[key].merge(block) if key in found else block
     return found
 

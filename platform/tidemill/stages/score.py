@@ -22,8 +22,7 @@ from tidemill.ingestion import (
     read_split,
     said_of_formats,
 )
-from tidemill.learning import predict_scores
-from tidemill.metrics import OPERATING_THRESHOLD
+from tidemill.learning import predict_scores, threshold_of
 from tidemill.oddities import Oddities, Oddity
 from tidemill.profiling import CategoryProfile
 from tidemill.schema import ColumnType, Purpose, TableSchema, Task
@@ -130,7 +129,8 @@ def score_files(
     finally:
         context.workspace.discard(work)
     facts = {
-        **_counts(scored.rows, scored.found, schema.task),
+        **_counts(scored.rows, scored.found),
+        **_decided(loaded.pipeline, schema.task),
         "model": params.model_name,
         "version": loaded.version,
         "output": str(output),
@@ -202,7 +202,11 @@ def _refuse(found: Oddities, limit: float, source: str) -> None:
         raise error
 
 
-def _counts(rows: int, found: Oddities, task: Task) -> dict[str, float]:
+def _decided(pipeline: Pipeline, task: Task) -> dict[str, float]:
+    return {"threshold": threshold_of(pipeline[-1])} if task is Task.BINARY else {}
+
+
+def _counts(rows: int, found: Oddities) -> dict[str, float]:
     return {
         "rows": rows,
         "unreadable_lines": found.lines,
@@ -212,7 +216,6 @@ def _counts(rows: int, found: Oddities, task: Task) -> dict[str, float]:
         "never_seen_categories": found.count(Oddity.NEVER_SEEN),
         "rounded_numbers": found.count(Oddity.ROUNDED),
         "cut_values": found.count(Oddity.CUT),
-        **({"threshold": OPERATING_THRESHOLD} if task is Task.BINARY else {}),
     }
 
 
@@ -254,7 +257,8 @@ def _predicted(
     }
     if schema.key is not None:
         columns[schema.key.name] = batch.table[schema.key.name]
-    return pa.table(_joined(columns, prediction_columns(scores, schema)))
+    predicted = prediction_columns(scores, schema, threshold_of(pipeline[-1]))
+    return pa.table(_joined(columns, predicted))
 
 
 def _joined(given: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:

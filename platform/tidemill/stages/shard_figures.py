@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.features import encode_target, training_profile
-from tidemill.learning import predict_scores
+from tidemill.learning import predict_scores, threshold_of
 from tidemill.metrics import (
     STRETCHES,
     Figures,
@@ -186,7 +186,7 @@ def _measure_shard(
     only: Unlearnt | None,
 ) -> Figures:
     return fold(
-        _figures(schema, scores, truth)
+        _figures(schema, scores, truth, threshold_of(pipeline[-1]))
         for _, _, scores, truth in _scored(file, pipeline, folder, schema, step=step, only=only)
     )
 
@@ -203,6 +203,7 @@ def _measure_parts(
 ) -> list[tuple[int, Figures]]:
     """Figures of one file by stretch; ``placed`` with the number of its first row."""
     file, first = placed
+    threshold = threshold_of(pipeline[-1])
     also = () if ends is None or schema.time is None else (schema.time.name,)
     parts = []
     for table, rows, scores, truth in _scored(file, pipeline, folder, schema, only=only, also=also):
@@ -211,14 +212,23 @@ def _measure_parts(
         else:
             stretches = np.searchsorted(ends, _micros(table, schema.time.name), side="right")
         parts += [
-            (at, _figures(schema, scores[stretches == at], truth[stretches == at]))
+            (at, _figures(schema, scores[stretches == at], truth[stretches == at], threshold))
             for at in np.unique(stretches).tolist()
         ]
     return parts
 
 
-def _figures(schema: TableSchema, scores: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Figures:
-    return figures_of(schema.task, scores, truth, classes=schema.classes, edges=schema.target.edges)
+def _figures(
+    schema: TableSchema, scores: npt.NDArray[Any], truth: npt.NDArray[Any], threshold: float
+) -> Figures:
+    return figures_of(
+        schema.task,
+        scores,
+        truth,
+        classes=schema.classes,
+        edges=schema.target.edges,
+        threshold=threshold,
+    )
 
 
 def _scored(

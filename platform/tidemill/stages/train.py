@@ -9,7 +9,14 @@ from typing import Any
 from tidemill.config import TrainingConfig
 from tidemill.contracts import Fit
 from tidemill.features import load_reducer
-from tidemill.learning import Calibration, Choice, calibrated_fit, choose_strategy, fit
+from tidemill.learning import (
+    Calibration,
+    Choice,
+    calibrated_fit,
+    choose_strategy,
+    fit,
+    require_threshold,
+)
 from tidemill.schema import Role
 from tidemill.stages.ancestry import lessons_of
 from tidemill.stages.blocks import reduced_blocks
@@ -32,6 +39,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
 
     workspace = context.workspace
     manifest = ShardManifest.read(workspace.shards)
+    require_threshold(training.threshold, manifest.schema.task, manifest.rows(Role.VALIDATION))
     tuned = read_output(workspace.best_params, _tuned)
     reducer = load_reducer(workspace.reducer)
     choice = _chosen(training, manifest, len(reducer.get_feature_names_out()))
@@ -64,7 +72,7 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     return StageResult(
         stage="train",
         facts={**facts, "candidate": digest[:12], "why": choice.why}
-        | {"calibration": calibration.said},
+        | {"calibration": calibration.said, "threshold": calibration.threshold},
         tables={"parameters": [{"parameter": k, "value": v} for k, v in sorted(params.items())]},
         warnings=warnings,
     )

@@ -296,10 +296,14 @@ def _key(workspace: Workspace, tuning: TuningConfig, training: TrainingConfig, s
             "reducer": hash_files(workspace.reducer),
             "trial_0": "defaults",
             "tuning": tuning.model_dump(mode="json", exclude=_not_named(tuning)),
-            "training": training.model_dump(mode="json", exclude={"refit", "calibration"}),
+            "training": training.model_dump(mode="json", exclude=_AFTER),
             "seed": seed,
         }
     )
+
+
+_AFTER = {"refit", "calibration", "threshold"}
+"""Settings of what becomes of a fit."""
 
 
 def _not_named(tuning: TuningConfig) -> set[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.drift import output_schema, outputs_of
-from tidemill.learning import predict_scores
+from tidemill.learning import predict_scores, threshold_of
 from tidemill.metrics import baseline_figures, figures_of
 from tidemill.profiling import Profile, fold
 from tidemill.schema import TableSchema, Task
@@ -71,7 +71,8 @@ def unseen_outputs(
         twin = learn(replace(known, blocks=(*known.blocks, *learnt.blocks)))
         for X, _ in left_out:
             scores = predict_scores(twin, X, schema.task)
-            said.append(Profile.of(outputs_of(schema, scores), told))
+            outputs = outputs_of(schema, scores, threshold=threshold_of(twin))
+            said.append(Profile.of(outputs, told))
     return fold(said)
 
 

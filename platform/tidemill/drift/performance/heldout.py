@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tidemill.drift.outputs import PREDICTION, SCORE, output_schema, outputs_of, scores_of_outputs
 from tidemill.drift.performance.output_bins import OutputBins
-from tidemill.metrics import Figures, figures_from_json, figures_of
+from tidemill.metrics import OPERATING_THRESHOLD, Figures, figures_from_json, figures_of
 from tidemill.profiling import Profile
 from tidemill.schema import TableSchema, Task
 
@@ -40,23 +40,37 @@ class HeldOut:
     figures: Figures
 
     @classmethod
-    def of(cls, schema: TableSchema, scores: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Self:
+    def of(
+        cls,
+        schema: TableSchema,
+        scores: npt.NDArray[Any],
+        truth: npt.NDArray[Any],
+        *,
+        threshold: float = OPERATING_THRESHOLD,
+    ) -> Self:
         """Judge rows with ``scores`` as ``predict_scores`` returns them.
 
         Parameters
         ----------
         truth : (n,)
             Class codes, or targets.
+        threshold : float
+            The model's, of two classes.
         """
-        outputs = outputs_of(schema, np.asarray(scores, np.float64), truth)
+        outputs = outputs_of(schema, np.asarray(scores, np.float64), truth, threshold=threshold)
         stored = scores_of_outputs(outputs, schema)
         told = output_schema(schema)
         edges = told[PREDICTION if schema.task is Task.REGRESSION else SCORE].edges
         return cls(
             Profile.of(outputs, told),
-            OutputBins.of(schema.task, stored, truth, edges=edges),
+            OutputBins.of(schema.task, stored, truth, edges=edges, threshold=threshold),
             figures_of(
-                schema.task, stored, truth, classes=schema.classes, edges=schema.target.edges
+                schema.task,
+                stored,
+                truth,
+                classes=schema.classes,
+                edges=schema.target.edges,
+                threshold=threshold,
             ),
         )
 

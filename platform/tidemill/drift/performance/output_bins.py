@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.errors import SchemaMismatch
+from tidemill.metrics import OPERATING_THRESHOLD
 from tidemill.schema import Task
 
 __all__ = ["SUMS", "OutputBins", "completed"]
@@ -77,14 +78,20 @@ class OutputBins:
         truth: npt.NDArray[Any],
         *,
         edges: Sequence[float] | npt.NDArray[np.float64],
+        threshold: float = OPERATING_THRESHOLD,
     ) -> Self:
         """Sum over rows with ``scores`` and ``truth`` as :func:`tidemill.metrics.figures_of` has.
+
+        Of two classes, ``threshold`` is that above which the model calls a row positive.
 
         O(n) time and memory.
         """
         frozen = np.asarray(edges, np.float64)
         scores = np.asarray(scores, np.float64)
-        output, columns = _COLUMNS[task](scores, np.asarray(truth), frozen)
+        if task is Task.BINARY:
+            output, columns = _binary(scores, np.asarray(truth), threshold)
+        else:
+            output, columns = _COLUMNS[task](scores, np.asarray(truth), frozen)
         bins = np.searchsorted(frozen, output, side="right")
         sums = [np.bincount(bins, weights=c, minlength=len(frozen) + 1) for c in columns]
         return cls(task, frozen, np.array(sums, np.float64))
@@ -138,8 +145,10 @@ def completed(task: Task, sums: Sequence[Sequence[float]]) -> Floats:
     return np.concatenate([known, lacking])
 
 
-def _binary(scores: Floats, truth: npt.NDArray[Any], _: Floats) -> tuple[Floats, list[Floats]]:
-    positive, called = truth == 1, scores > 0.5
+def _binary(
+    scores: Floats, truth: npt.NDArray[Any], threshold: float
+) -> tuple[Floats, list[Floats]]:
+    positive, called = truth == 1, scores > threshold
     right = np.where(positive, scores, 1 - scores)
     loss = -np.log(np.clip(right, _EPSILON, 1 - _EPSILON))
     columns = [np.ones(len(scores)), positive, called, positive & called, loss, (1 - right) ** 2]
@@ -164,7 +173,6 @@ def _regression(
 
 
 _COLUMNS = {
-    Task.BINARY: _binary,
     Task.MULTICLASS: _multiclass,
     Task.REGRESSION: _regression,
 }
