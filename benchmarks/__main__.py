@@ -27,6 +27,7 @@ BENCHES = (
     "capacity",
     "spreading",
     "linear",
+    "search",
     "small_tables",
     "databases",
     "refit_origins",
