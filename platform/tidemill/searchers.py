@@ -12,6 +12,7 @@ SAMPLERS: Implementations[type[Sampler]] = Implementations(
         "tpe": "tidemill.tuning.samplers:TpeSampler",
         "random": "tidemill.tuning.samplers:RandomSampler",
         "grid": "tidemill.tuning.samplers:GridSampler",
+        "gp": "tidemill.tuning.gaussian:GpSampler",
     },
     port=Sampler,
     group="tidemill.samplers",

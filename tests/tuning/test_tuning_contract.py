@@ -36,6 +36,12 @@ class TestGrid(SamplerContract):
     sampler = "grid"
 
 
+class TestGp(SamplerContract):
+    """A Gaussian process."""
+
+    sampler = "gp"
+
+
 class TestMedian(PrunerContract):
     """The median rule."""
 
