@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tidemill.config import TrainingConfig, set_params
+from tidemill.contracts import Trial
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.stages import tune
 from tidemill.stages.blocks import ReducedBlocks
 from tidemill.storage import StoreFolder
 from tidemill.testing.workspaces import copy_workspace, run_here, small_workspace
+from tidemill.tuning import Study
 
 SCHEMA = TableSchema(
     (Column("y", ColumnType.CATEGORICAL, Purpose.TARGET, "string"),), Task.BINARY, ("no", "yes")
@@ -89,3 +92,11 @@ def test_folds_learn_all_rows(reduced, tmp_path):
     assert said["folds"] == 2
     assert "rungs" not in said
     assert found["trials"] == 5
+
+
+def test_a_search_that_was_cut_is_told():
+    """What it found depends on the machine; a whole one says nothing."""
+    trial = Trial(0, {}, 0.5, "complete")
+    whole = Study({}, 0.5, 0, (trial,), complete=True, metric="roc_auc", direction="maximize")
+    assert tune._cut(whole) == ()
+    assert "cut after 1 trials" in tune._cut(replace(whole, complete=False))[0]

@@ -208,6 +208,12 @@ class TuningConfig(Section):
     timeout_seconds: float | None = Field(
         None, gt=0, description="ends the study early and gives up reproducibility"
     )
+    cpu_seconds: float | None = Field(
+        None,
+        gt=0,
+        exclude_if=lambda limit: limit is None,  # what it was before it could be said
+        description="of all trials together; ends the study early as timeout_seconds does",
+    )
     workers: int = Field(
         1,
         ge=1,

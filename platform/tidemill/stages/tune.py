@@ -152,7 +152,7 @@ def run_tune(
             "metric": chosen.said,
         },
         tables={"trials": [_row(trial, metric) for trial in study.trials]},
-        warnings=(*objective.warnings, *_retried(study)),
+        warnings=(*objective.warnings, *_retried(study), *_cut(study)),
     )
 
 
@@ -285,6 +285,15 @@ def _retried(study: Study) -> tuple[str, ...]:
     return (
         f"{study.altered} trials of this search were not what had been written, and were tried "
         "again: look at the disk",
+    )
+
+
+def _cut(study: Study) -> tuple[str, ...]:
+    if study.complete:
+        return ()
+    return (
+        f"the search was cut after {len(study.trials)} trials, by tuning.timeout_seconds or "
+        "tuning.cpu_seconds: on another machine it may find something else",
     )
 
 

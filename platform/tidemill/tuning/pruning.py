@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from tidemill.contracts import Direction, Trial
+from tidemill.tuning.limits import Allowance
 
 __all__ = ["MedianPruner", "OutOfTime", "Pruned", "Report", "reached"]
 
@@ -24,7 +25,7 @@ class Pruned(Exception):
 
 
 class OutOfTime(Exception):
-    """Raised by :class:`Report` when the study's time is over."""
+    """Raised by :class:`Report` when the study's time, or its CPU seconds, are over."""
 
 
 class MedianPruner:
@@ -78,8 +79,8 @@ class Report:
     bars : mapping of int to float
         Of a pruner; a trial whose best value so far is worse at that step ends.
     direction : {"maximize", "minimize"}
-    seconds : float or None
-        What is left of the study's time, from now on.
+    left : Allowance
+        Of what the study may take, counted from now on.
     bar : str
         What a bar is called.
     share : float
@@ -90,14 +91,14 @@ class Report:
     Pruned
         From the call, if the trial is worse than the bar, or its value is not finite.
     OutOfTime
-        From the call, when the seconds have passed.
+        From the call, when the trial has taken what was left.
     """
 
     def __init__(
         self,
         bars: Mapping[int, float] | None = None,
         direction: Direction = "maximize",
-        seconds: float | None = None,
+        left: Allowance = Allowance(),  # noqa: B008  # frozen
         bar: str = MedianPruner.bar,
         share: float = 1.0,
     ) -> None:
@@ -105,7 +106,8 @@ class Report:
         self.steps: list[tuple[int, float]] = []
         self._bars = dict(bars or {})
         self._direction: Direction = direction
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._left = left
+        self._began = time.monotonic(), time.process_time()
         self._best = -math.inf if direction == "maximize" else math.inf
 
     def __call__(self, step: int, value: float) -> None:
@@ -118,5 +120,6 @@ class Report:
         bar = self._bars.get(step)
         if bar is not None and self._best != _better(self._best, bar, self._direction):
             raise Pruned(f"{self._best:.6g} at step {step} is worse than {self._bar} {bar:.6g}")
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        seconds, cpu_seconds = self._began
+        if self._left.is_over(time.monotonic() - seconds, time.process_time() - cpu_seconds):
             raise OutOfTime

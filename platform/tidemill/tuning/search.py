@@ -18,6 +18,7 @@ from tidemill.errors import Busy, ConfigError, StorageFailed, TidemillError
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.storage import hash_json
 from tidemill.tuning.journal import Journal
+from tidemill.tuning.limits import Allowance, Purse
 from tidemill.tuning.pruning import OutOfTime, Pruned, Report
 from tidemill.tuning.rungs import Rungs, Wave, best_first, planned_brackets
 from tidemill.tuning.space import read_space
@@ -60,8 +61,8 @@ def search(
     space : dict
         ``tuning.space``, or the learner's own in the same form.
     config : TuningConfig
-        ``sampler``, ``pruner``, ``scheduler``, ``trials``, ``wave``, ``timeout_seconds`` and
-        ``workers`` are read.
+        ``sampler``, ``pruner``, ``scheduler``, ``trials``, ``wave``, ``timeout_seconds``,
+        ``cpu_seconds`` and ``workers`` are read.
     metric : str
         The figure's name.
     direction : {"maximize", "minimize"}
@@ -112,7 +113,7 @@ def search(
     search_ = _Search(
         objective=objective,
         direction=direction,
-        clock=_Clock(config.timeout_seconds),
+        purse=Purse(config.timeout_seconds, config.cpu_seconds),
         space=known,
         rungs=Rungs(brackets, direction),
         defaults=defaults,
@@ -175,23 +176,20 @@ def _plan(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A trial to run, the share of the rows to learn, and the seconds that are left for it."""
+    """A trial to run, the share of the rows to learn, and what it may take."""
 
     number: int
     params: dict[str, Scalar]
     share: float
-    seconds: float | None
+    left: Allowance
 
 
-class _Clock:
-    """What is left of the study's time, by this process's own clock: no other one reads it."""
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A trial, None if it was cut, and the CPU seconds of its process meanwhile."""
 
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def left(self) -> float | None:
-        """Seconds; None without a limit."""
-        return None if self._end is None else self._end - time.monotonic()
+    trial: Trial | None
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -203,9 +201,9 @@ class _Runner:
     trial_bytes: int | None
 
     def run(
-        self, evaluate: Callable[[_Asked], Trial | None], asked: Iterable[_Asked]
-    ) -> Iterator[Trial | None]:
-        """Each trial as it ends, None for one that time has cut."""
+        self, evaluate: Callable[[_Asked], _Ended], asked: Iterable[_Asked]
+    ) -> Iterator[_Ended]:
+        """Each trial as it ends."""
         if self.engine is None:
             yield from map(evaluate, asked)
             return
@@ -214,15 +212,15 @@ class _Runner:
         stream = self.engine.stream(
             evaluate, asked, label="tune", at_once=at_once, item_bytes=self.trial_bytes
         )
-        for _, trial in stream:
-            yield trial
+        for _, ended in stream:
+            yield ended
 
 
 @dataclass(frozen=True)
 class _Search:
     objective: Objective
     direction: Direction
-    clock: _Clock
+    purse: Purse
     space: Space
     rungs: Rungs
     defaults: bool
@@ -231,7 +229,7 @@ class _Search:
     on_trial: Callable[[Trial], None]
 
     def run(self, runner: _Runner, wave_size: int) -> tuple[list[Trial], bool]:
-        """All trials, in order, and whether they are all; fewer if time runs out."""
+        """All trials, in order, and whether they are all; fewer if time or CPU seconds run out."""
         remembered = self.journal.read()
         trials: list[Trial] = []
         for wave in self.rungs.waves(wave_size):
@@ -264,12 +262,13 @@ class _Search:
             bar=self.pruner.bar,
             direction=self.direction,
         )
-        todo = (_Asked(n, asked[n], share, self.clock.left()) for n in numbers if n not in done)
-        for finished in runner.run(evaluate, todo):
-            if finished is not None:
-                self.journal.append(finished)
-                self.on_trial(finished)
-                done[finished.number] = finished
+        todo = (_Asked(n, asked[n], share, self.purse.left()) for n in numbers if n not in done)
+        for ended in runner.run(evaluate, todo):
+            self.purse.pay(ended.cpu_seconds)
+            if ended.trial is not None:
+                self.journal.append(ended.trial)
+                self.on_trial(ended.trial)
+                done[ended.trial.number] = ended.trial
         return [done[n] for n in sorted(done)]
 
     def _bars(self, earlier: Sequence[Trial]) -> dict[int, float]:
@@ -334,12 +333,17 @@ def _evaluate(
     bars: Mapping[int, float],
     bar: str,
     direction: Direction,
-) -> Trial | None:
-    """Run one trial, in a worker; None if time is over."""
+) -> _Ended:
+    """Run one trial, in a worker."""
+    before = time.process_time()
+    report = Report(bars, direction, asked.left, bar, asked.share)
+    trial = None if asked.left.is_over() else _ended(asked, objective, report)
+    return _Ended(trial, time.process_time() - before)
+
+
+def _ended(asked: _Asked, objective: Objective, report: Report) -> Trial | None:
+    """The trial; None if it was cut."""
     number, params = asked.number, asked.params
-    if asked.seconds is not None and asked.seconds <= 0:
-        return None
-    report = Report(bars, direction, asked.seconds, bar, asked.share)
     state: TrialState = "failed"
     value, message = None, None
     try:
@@ -363,7 +367,8 @@ def _nothing_found(trials: list[Trial], total: int) -> ConfigError:
     if not failed:
         return ConfigError(
             f"time ran out before the first of {total} trials ended",
-            remedy="raise tuning.timeout_seconds, or lower tuning.max_rows",
+            remedy="raise tuning.timeout_seconds or tuning.cpu_seconds, whichever is set, or lower "
+            "tuning.max_rows",
             trials=total,
         )
     return ConfigError(
