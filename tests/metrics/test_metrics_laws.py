@@ -10,6 +10,7 @@ from tidemill.metrics import (
     MulticlassFigures,
     RegressionFigures,
     ScoreHistogram,
+    SliceSums,
     baseline_figures,
     figures_from_json,
 )
@@ -63,6 +64,18 @@ class TestRegressionFiguresLaws(PartialContract):
     def of(self, rows):
         table = np.array(rows, dtype=np.float64).reshape(-1, 2)
         return RegressionFigures.of(table[:, 0], table[:, 1], edges=(-5.0, 0.0, 20.0))
+
+
+class TestSliceSumsLaws(PartialContract):
+    relative, absolute = 1e-9, 1e-9
+
+    def rows(self):
+        return st.lists(st.tuples(SCORES, st.integers(0, 1), st.integers(0, 2)), max_size=30)
+
+    def of(self, rows):
+        table = np.array(rows, dtype=np.float64).reshape(-1, 3)
+        members = {"a = 0": table[:, 2] == 0, "a = 1": table[:, 2] == 1, "b": table[:, 0] > 0.3}
+        return SliceSums.of(members, Task.BINARY, table[:, 0], table[:, 1].astype(np.int32))
 
 
 @pytest.mark.parametrize(

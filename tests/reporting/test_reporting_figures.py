@@ -21,6 +21,7 @@ from tidemill.reporting import (
     draw_residuals,
     draw_roc,
     draw_shard_balance,
+    draw_weakest_slices,
 )
 
 CONCERNED = re.compile(r"matplotlib|numpy|PIL|tidemill|test_reporting")
@@ -40,6 +41,15 @@ FIGURES = {
         path, EDGES, np.arange(14), EDGES, np.eye(14), mae=1.0, rmse=2.0, r2=0.5, rows=91
     ),
     "importance": lambda path: draw_importance(path, {"fare": 0.7, "hour": 0.3}),
+    "weakest_slices": lambda path: draw_weakest_slices(
+        path,
+        ["city = Z", "a < 1"],
+        [0.7, 0.6],
+        [0.01, 0.02],
+        [0.5, 0.5],
+        [900, 80],
+        unit="log loss",
+    ),
     "shard_balance": lambda path: draw_shard_balance(path, ["train", "test"], [900, 300]),
 }
 

@@ -24,6 +24,7 @@ from tidemill.metrics.operating_points import decided_above, few_are_found, find
 from tidemill.metrics.paired import STRETCHES, Lead, lead_of, standard_errors
 from tidemill.metrics.regression import RegressionFigures
 from tidemill.metrics.scores import Curve, ScoreHistogram
+from tidemill.metrics.slices import SliceSums, WeakSlice, weakest_slices
 
 __all__ = [
     "HIGHER_IS_BETTER",
@@ -40,6 +41,8 @@ __all__ = [
     "MulticlassFigures",
     "RegressionFigures",
     "ScoreHistogram",
+    "SliceSums",
+    "WeakSlice",
     "baseline_figures",
     "class_shares",
     "decided_above",
@@ -58,4 +61,5 @@ __all__ = [
     "probable",
     "shortfall",
     "standard_errors",
+    "weakest_slices",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from tidemill.stages.shard_figures import (
     measure_stretches,
     stretch_ends,
 )
+from tidemill.stages.weak_slices import find_weak_slices
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -72,15 +74,15 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
     candidate = open_candidate(workspace.candidate / "model")
     pipeline = candidate.pipeline
     tested, errors = _tested(context, pipeline, manifest)
-    test = tested.values()
     validation, found = _validated(context, pipeline, manifest, tested)
     train = measure_shards(context, pipeline, manifest, Role.TRAIN, max_rows=TRAIN_ROWS).values()
     baseline = measure_baseline(context, manifest).values()
     plain = _uncalibrated(context, pipeline, manifest)
     gap = relative_gap(metric, train[metric], validation[metric])
     doubt = no_better_than_dummy(tested, schema.classes)
-    copies = _copies(context, manifest)
-    parts = dict(zip(_PARTS, (test, baseline, validation, train), strict=True))
+    copies, slices = _copies(context, manifest), find_weak_slices(context, pipeline, manifest)
+    weak = [asdict(one) for one in slices]
+    parts = dict(zip(_PARTS, (tested.values(), baseline, validation, train), strict=True))
     told = {part: defined(figures) for part, figures in (*parts.items(), ("test_error", errors))}
     document: dict[str, Any] = {
         "metric": metric,
@@ -88,20 +90,21 @@ def run_evaluate(context: StageContext, *, evaluation: EvaluationConfig) -> Stag
         "gap": gap,
         "rows": {role.value: manifest.rows(role) for role in Role},
         "copies": {"test_rows": copies.known, "share": copies.share},
-        # In a list, which DVC does not take for a metric.
+        # In lists, which DVC does not take for metrics.
         "judged": [candidate.judged_sha256],
         "no_better_than_dummy": [doubt] if doubt else [],
+        "weakest_slices": weak,
         **_of_probabilities(tested, plain),
     }
-    _leave(workspace, document, lambda folder: draw_figures(folder, tested, pipeline, manifest))
+    _leave(workspace, document, lambda f: draw_figures(f, tested, pipeline, manifest, slices))
     by_heart = gap > evaluation.max_gap and not _both_tiny(metric, train, validation, baseline)
     warnings = _warnings(metric, parts, copies, by_heart=by_heart)
     return StageResult(
         stage="evaluate",
-        facts={metric: test[metric], f"{metric}_error": told["test_error"][metric]}
+        facts={metric: parts["test"][metric], f"{metric}_error": told["test_error"][metric]}
         | {f"baseline_{metric}": baseline[metric], "gap": gap}
         | {"known_test_share": copies.share, "metric": chosen.said},
-        tables={"metrics": _table(told, metric_names(schema.task))},
+        tables={"metrics": _table(told, metric_names(schema.task)), "weakest slices": weak},
         warnings=tuple(filter(None, (doubt and f"on the test rows {doubt}", found, *warnings))),
     )
 

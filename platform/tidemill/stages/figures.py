@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.learning import importance
-from tidemill.metrics import BinaryFigures, Figures, MulticlassFigures, RegressionFigures
+from tidemill.metrics import (
+    BinaryFigures,
+    Figures,
+    MulticlassFigures,
+    RegressionFigures,
+    WeakSlice,
+    in_words,
+)
 from tidemill.reporting import (
     draw_calibration,
     draw_confusion,
@@ -18,7 +26,9 @@ from tidemill.reporting import (
     draw_residuals,
     draw_roc,
     draw_shard_balance,
+    draw_weakest_slices,
 )
+from tidemill.schema import Task
 from tidemill.storage import ShardManifest
 
 if TYPE_CHECKING:
@@ -28,7 +38,11 @@ __all__ = ["draw_figures"]
 
 
 def draw_figures(
-    folder: Path, figures: Figures, pipeline: Pipeline, manifest: ShardManifest
+    folder: Path,
+    figures: Figures,
+    pipeline: Pipeline,
+    manifest: ShardManifest,
+    weak: Sequence[WeakSlice],
 ) -> None:
     """Write one PNG a figure into ``folder``; which ones depends on the task."""
     if isinstance(figures, BinaryFigures):
@@ -41,6 +55,8 @@ def draw_figures(
     shares = importance(pipeline[-1], names)
     if shares:
         draw_importance(folder / "importance.png", shares)
+    if weak:
+        _draw_weak(folder / "weakest_slices.png", weak, manifest.schema.task)
     draw_shard_balance(
         folder / "shard_balance.png",
         [shard.role.value for shard in manifest.shards],
@@ -69,6 +85,18 @@ def _draw_binary(folder: Path, figures: BinaryFigures) -> None:
         counts,
         brier=values["brier"],
         rows=rows,
+    )
+
+
+def _draw_weak(path: Path, weak: Sequence[WeakSlice], task: Task) -> None:
+    draw_weakest_slices(
+        path,
+        [one.name for one in weak],
+        [one.loss for one in weak],
+        [one.error for one in weak],
+        [one.others for one in weak],
+        [one.rows for one in weak],
+        unit=in_words("rmse" if task is Task.REGRESSION else "log_loss"),
     )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "measure_baseline",
     "measure_shards",
     "measure_stretches",
+    "scored_blocks",
     "stretch_ends",
 ]
 
@@ -187,7 +188,9 @@ def _measure_shard(
 ) -> Figures:
     return fold(
         _figures(schema, scores, truth, threshold_of(pipeline[-1]))
-        for _, _, scores, truth in _scored(file, pipeline, folder, schema, step=step, only=only)
+        for _, _, scores, truth in scored_blocks(
+            file, pipeline, folder, schema, step=step, only=only
+        )
     )
 
 
@@ -206,7 +209,9 @@ def _measure_parts(
     threshold = threshold_of(pipeline[-1])
     also = () if ends is None or schema.time is None else (schema.time.name,)
     parts = []
-    for table, rows, scores, truth in _scored(file, pipeline, folder, schema, only=only, also=also):
+    for table, rows, scores, truth in scored_blocks(
+        file, pipeline, folder, schema, only=only, also=also
+    ):
         if ends is None or schema.time is None:
             stretches = (first + rows) * STRETCHES // total
         else:
@@ -231,7 +236,7 @@ def _figures(
     )
 
 
-def _scored(
+def scored_blocks(
     file: FileEntry,
     pipeline: Pipeline,
     folder: StoreFolder,
