@@ -42,6 +42,7 @@ class ColumnType(StrEnum):
     BOOLEAN = "boolean"
     CATEGORICAL = "categorical"
     DATETIME = "datetime"
+    TEXT = "text"
     IGNORED = "ignored"
 
 

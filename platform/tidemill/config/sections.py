@@ -140,6 +140,13 @@ class ReductionConfig(Section):
         "target in each, told to training rows without their own; rare leaves it at the bucket; "
         "auto adds it where it explains more than chance",
     )
+    text: Literal["auto", "target", "drop"] = Field(
+        "auto",
+        exclude_if=lambda value: value == "auto",  # what it was before it could be said
+        description="columns of free text: target scores their words by the target, each training "
+        "row by a model that has not learnt it; drop leaves them out; auto scores where that "
+        "explains more than chance",
+    )
     scale: Literal["standard", "none"] = "standard"
     min_variance: float = Field(0.0, ge=0.0, description="features with no more are dropped")
     max_correlation: float = Field(

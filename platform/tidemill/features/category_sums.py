@@ -19,7 +19,15 @@ from tidemill.schema import Role, TableSchema, Task
 from tidemill.spelling import one_spelling
 from tidemill.storage import ShardEntry, ShardManifest, StoreFolder, read_blocks, stable_hash
 
-__all__ = ["LARGEST_BUCKETS", "CategorySums", "bucket_codes", "n_buckets", "sum_categories"]
+__all__ = [
+    "LARGEST_BUCKETS",
+    "CategorySums",
+    "bucket_codes",
+    "n_buckets",
+    "sum_categories",
+    "target_names",
+    "target_values",
+]
 
 _ROOM = 8
 _CELLS = 2**23
@@ -142,7 +150,7 @@ def _shard_sums(
     columns = list(dict.fromkeys([*buckets, schema.target.name, *folds.columns]))
     first = 0
     for table in read_blocks(folder.verified(shard.file), columns=columns):
-        y = _targets(encode_target(table[schema.target.name], schema), schema, targets)
+        y = target_values(encode_target(table[schema.target.name], schema), schema, targets)
         of_row = folds.assign(table, shard.file, first)
         first += table.num_rows
         for name, size in buckets.items():
@@ -153,9 +161,10 @@ def _shard_sums(
     return CategorySums(total)
 
 
-def _targets(
+def target_values(
     codes: npt.NDArray[Any], schema: TableSchema, targets: tuple[str, ...]
 ) -> list[npt.NDArray[np.float64]]:
+    """What is summed of an encoded target: the number, or whether it is each of the classes."""
     if schema.task is Task.REGRESSION:
         return [codes]
     return [(codes == schema.classes.index(name)).astype(np.float64) for name in targets]

@@ -53,6 +53,7 @@ _WANTED: Mapping[str, tuple[pa.DataType, str]] = {
     "one_hot": (_CODES, "categories"),
     "ordinal": (_CODES, "categories"),
     "target": (_CODES, "categories"),
+    "text": (pa.string(), "texts"),
 }
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from tidemill.conventions import parse_convention
 from tidemill.features.category_sums import LARGEST_BUCKETS
+from tidemill.features.fitted_rows import TOLD
 from tidemill.features.kernels import LARGEST
 from tidemill.features.reducer import Reducer
+from tidemill.features.text_terms import LARGEST_TERMS
 from tidemill.numbers import is_style
 from tidemill.steps import STEPS
 
@@ -72,6 +74,9 @@ def _check_feature(feature: Mapping[str, Any], width: int) -> None:
     numbers: list[Any] = []
     if kind == "target":
         sound = _is_table(feature["values"], feature["buckets"], len(slots))
+    elif kind == "text":
+        sound = _are_terms(feature["terms"], feature["rarity"])
+        sound = sound and _is_table(feature["values"], len(feature["terms"]), len(slots))
     elif kind == "one_hot":
         sound = len(_texts(feature["labels"])) == len(slots)
     elif kind == "ordinal":
@@ -86,7 +91,7 @@ def _check_feature(feature: Mapping[str, Any], width: int) -> None:
         raise ValueError(f"the reducer's feature {name[:80]!r} has parts that do not fit")
     if kind == "ordinal":
         written = numbers
-    elif kind in ("one_hot", "target"):
+    elif kind in ("one_hot", *TOLD):
         written = []
     else:  # what a missing value becomes, as the kernel reckons it
         parts = zip(fills, means, scales, strict=True)
@@ -102,6 +107,16 @@ def _is_table(values: Any, buckets: Any, width: int) -> bool:
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         return False
     return values.shape == (buckets + 1, width) and bool(np.isfinite(values).all())
+
+
+def _are_terms(terms: Any, rarity: Any) -> bool:
+    """Whether hashed terms ascend, each with a positive weight."""
+    if not all(isinstance(array, np.ndarray) and array.ndim == 1 for array in (terms, rarity)):
+        return False
+    if (terms.dtype, rarity.dtype) != (np.int32, np.float32) or len(terms) != len(rarity):
+        return False
+    ascending = len(terms) <= LARGEST_TERMS and terms[:1] >= 0 and (np.diff(terms) > 0).all()
+    return bool(np.all(ascending) and np.isfinite(rarity).all() and (rarity > 0).all())
 
 
 def _check_reading(feature: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tidemill.contracts import FloatMatrix
 from tidemill.features.columns import Frame, take
-from tidemill.features.kernels import LARGEST, TargetKernel, compile_feature
+from tidemill.features.kernels import LARGEST, FoldedKernel, compile_feature
 from tidemill.features.sequence import FittedStep
 
 __all__ = ["Encoder"]
@@ -91,10 +91,10 @@ class Encoder:
         raw, rows = take(frame, self._names)
         columns = []
         for kernel, column in zip(self._kernels, raw, strict=True):
-            values = kernel.read(column)
-            if folds is not None and isinstance(kernel, TargetKernel):
-                values = values + folds * (kernel.buckets + 1)
-            columns.append(values)
+            if folds is not None and isinstance(kernel, FoldedKernel):
+                columns.append(kernel.read_folds(column, folds))
+            else:
+                columns.append(kernel.read(column))
         return columns, rows
 
     def _write(

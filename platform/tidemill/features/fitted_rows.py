@@ -16,7 +16,10 @@ from tidemill.storage import FileEntry
 if TYPE_CHECKING:
     from tidemill.features.reducer import Reducer
 
-__all__ = ["FittedRows"]
+__all__ = ["TOLD", "FittedRows"]
+
+TOLD = ("target", "text")
+"""Kinds of features that have the target in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,8 @@ class FittedRows:
     ) -> Self:
         """Of the tables by feature."""
         features = [
-            {**feature, "values": folded[feature["name"]]}
-            if feature["kind"] == "target"
+            {**feature, "values": folded[feature["name"]], "folds": folds.count}
+            if feature["kind"] in TOLD
             else feature
             for feature in reducer.features
         ]
@@ -49,7 +52,7 @@ class FittedRows:
     @property
     def folded(self) -> dict[str, npt.NDArray[np.float32]]:
         """The tables by feature."""
-        told = (feature for feature in self.reducer.features if feature["kind"] == "target")
+        told = (feature for feature in self.reducer.features if feature["kind"] in TOLD)
         return {feature["name"]: feature["values"] for feature in told}
 
     def transform(self, table: pa.Table, file: FileEntry, first: int) -> npt.NDArray[np.float32]:

@@ -12,11 +12,12 @@ from tidemill.errors import NoFeatures, TooFewRows, first_few
 from tidemill.features.calendar import PARTS, TIME_PARTS
 from tidemill.features.categories import draft_categories
 from tidemill.features.drafts import Draft, distinct
-from tidemill.features.fitted_rows import FittedRows
+from tidemill.features.fitted_rows import TOLD, FittedRows
 from tidemill.features.numeric import draft_boolean, draft_datetime, draft_numeric
 from tidemill.features.report import ReductionReport
 from tidemill.features.sequence import configured_steps
 from tidemill.features.target_encoding import TargetEncoding, encode_by_target
+from tidemill.features.text_encoding import TextEncoding, encode_texts
 from tidemill.features.training_shards import (
     Counts,
     ShardColumns,
@@ -88,7 +89,10 @@ def fit_reducer(
     by_target = encode_by_target(
         manifest, folder, profile, config, engine=engine, progress=progress
     )
-    drafts = distinct(_drafts(features, profile, calendar, config, by_target))
+    texts = encode_texts(
+        manifest, folder, profile, config, by_target.folds, engine=engine, progress=progress
+    )
+    drafts = distinct(_drafts(features, profile, calendar, config, by_target, texts))
     left = ShardColumns(
         manifest,
         folder,
@@ -104,7 +108,7 @@ def fit_reducer(
         left = left.after(name, step) if left.names else left
     if not left.names:
         raise _nothing_left(left)
-    return _reducer(left, by_target), _report(left, steps, by_target)
+    return _reducer(left, by_target, texts), _report(left, steps, by_target, texts)
 
 
 def _parts(column: Column) -> tuple[str, ...]:
@@ -117,10 +121,14 @@ def _drafts(
     calendar: Counts,
     config: ReductionConfig,
     by_target: TargetEncoding,
+    texts: TextEncoding,
 ) -> list[Draft]:
     """Those of each feature; where no category is kept, the one by the target alone."""
     drafts = []
     for column in features:
+        if column.type is ColumnType.TEXT:
+            drafts.append(texts.drafts[column.name])
+            continue
         draft, other = _draft(column, profile, calendar, config), by_target.drafts.get(column.name)
         if other is None:
             drafts.append(draft)
@@ -169,7 +177,7 @@ def _reasons(left: ShardColumns) -> dict[str, str]:
     return {**reasons, **left.dropped_later}
 
 
-def _reducer(left: ShardColumns, by_target: TargetEncoding) -> Reducer:
+def _reducer(left: ShardColumns, by_target: TargetEncoding, texts: TextEncoding) -> Reducer:
     # Imported here: workers, which import this room, have no use for scikit-learn.
     from tidemill.features.reducer import Reducer
 
@@ -186,8 +194,9 @@ def _reducer(left: ShardColumns, by_target: TargetEncoding) -> Reducer:
         missing_values=list(schema.missing_values),
         **(steps[0]["state"] if alone else {"steps": steps or None}),
     )
-    if any(feature["kind"] == "target" for feature in features):
-        reducer.fitted_rows = FittedRows.of(reducer, by_target.folds, by_target.folded)
+    if any(feature["kind"] in TOLD for feature in features):
+        folded = {**by_target.folded, **texts.folded}
+        reducer.fitted_rows = FittedRows.of(reducer, by_target.folds, folded)
     return reducer
 
 
@@ -212,7 +221,10 @@ def _reading(schema: TableSchema) -> dict[str, dict[str, Any]]:
 
 
 def _report(
-    left: ShardColumns, steps: Sequence[tuple[str, Step]], by_target: TargetEncoding
+    left: ShardColumns,
+    steps: Sequence[tuple[str, Step]],
+    by_target: TargetEncoding,
+    texts: TextEncoding,
 ) -> ReductionReport:
     said = [(name, step.explain()) for name, step in steps]
     ours = {key: value for name, one in said if name in _OURS for key, value in one.items()}
@@ -228,4 +240,5 @@ def _report(
         redundancy=ours.get("redundancy", "correlation"),
         steps=tuple({"step": name, **one} for name, one in said if name not in _OURS),
         high_cardinality=tuple(one.to_json() for one in by_target.measured),
+        free_text=tuple(one.to_json() for one in texts.measured),
     )

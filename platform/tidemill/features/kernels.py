@@ -8,7 +8,7 @@ A slot of -1 is a column that the selection dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,11 @@ import numpy.typing as npt
 from tidemill.features.calendar import calendar_codes
 from tidemill.features.category_sums import bucket_codes
 from tidemill.features.columns import Raw, Reading, read_codes, read_flags, read_numbers, read_times
+from tidemill.features.text_terms import count_terms, only_terms, text_fold, weigh_terms
 
-__all__ = ["LARGEST", "Kernel", "TargetKernel", "compile_feature"]
+__all__ = ["LARGEST", "FoldedKernel", "Kernel", "compile_feature"]
+
+_STRETCH = 8192  # texts whose terms are in memory
 
 Values = npt.NDArray[Any]
 LARGEST = float(np.finfo(np.float32).max)
@@ -28,10 +31,18 @@ class Kernel(Protocol):
     """One feature's way from its raw column to its slots."""
 
     def read(self, column: Raw) -> Values:
-        """The column as numbers; (rows,)."""
+        """The column as numbers; (rows,), of a text (rows, slots)."""
 
     def write(self, values: Values, out: Values) -> None:
         """Fill this feature's slots of ``out`` (rows, slots), which holds zeros."""
+
+
+@runtime_checkable
+class FoldedKernel(Kernel, Protocol):
+    """One whose training rows are told otherwise than other rows, each by its fold."""
+
+    def read_folds(self, column: Raw, folds: npt.NDArray[np.int64]) -> Values:
+        """As ``read``, of rows of these folds, (rows,), where its tables are of every fold."""
 
 
 class _Scaled:
@@ -130,34 +141,70 @@ class _Ordinal:
         out[:, self._slot] = values
 
 
-class TargetKernel:
+class _Target:
     """Rows of a table of what the target was, by the bucket of the category."""
 
     def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
         self._reading = reading
-        self.buckets = feature["buckets"]
+        self._buckets = feature["buckets"]
         self._columns = [i for i, slot in enumerate(feature["slots"]) if slot >= 0]
         self._slots = [feature["slots"][i] for i in self._columns]
         self._values = feature["values"][:, self._columns]
 
     def read(self, column: Raw) -> Values:
-        """The bucket of each row."""
-        return bucket_codes(self._reading.typed(column), self.buckets)
+        return bucket_codes(self._reading.typed(column), self._buckets)
+
+    def read_folds(self, column: Raw, folds: npt.NDArray[np.int64]) -> Values:
+        places: Values = self.read(column) + folds * (self._buckets + 1)
+        return places
 
     def write(self, values: Values, out: Values) -> None:
-        """What its bucket has."""
         out[:, self._slots] = self._values[values]
 
 
+class _Text:
+    """The score of a linear model of a text's terms."""
+
+    def __init__(self, feature: Mapping[str, Any], reading: Reading) -> None:
+        self._reading = reading
+        columns = [i for i, slot in enumerate(feature["slots"]) if slot >= 0]
+        self._slots = [feature["slots"][i] for i in columns]
+        self._terms, self._rarity = feature["terms"], feature["rarity"]
+        values = feature["values"][:, columns]
+        self._models = values.reshape(-1, len(self._terms) + 1, len(columns))
+        self._folds = feature.get("folds", 1)
+
+    def read(self, column: Raw) -> Values:
+        return self.read_folds(column, np.zeros(len(column), np.int64))
+
+    def read_folds(self, column: Raw, folds: npt.NDArray[np.int64]) -> Values:
+        texts = self._reading.typed(column)
+        told = text_fold(folds, self._folds, len(self._models))
+        scores = np.empty((len(texts), len(self._slots)), np.float32)
+        for start in range(0, len(texts), _STRETCH):
+            rows = slice(start, start + _STRETCH)
+            counts = only_terms(count_terms(texts[rows]), self._terms)
+            weights = weigh_terms(counts, self._rarity)
+            for fold in np.unique(told[rows]).tolist():
+                model, its = self._models[fold], told[rows] == fold
+                scores[rows][its] = weights[its] @ model[:-1] + model[-1]
+        return scores
+
+    def write(self, values: Values, out: Values) -> None:
+        out[:, self._slots] = values
+
+
 _KERNELS: dict[
-    str, type[_Number] | type[_Time] | type[_OneHot] | type[_Ordinal] | type[TargetKernel]
+    str,
+    type[_Number] | type[_Time] | type[_OneHot] | type[_Ordinal] | type[_Target] | type[_Text],
 ] = {
     "numeric": _Number,
     "boolean": _Number,
     "datetime": _Time,
     "one_hot": _OneHot,
     "ordinal": _Ordinal,
-    "target": TargetKernel,
+    "target": _Target,
+    "text": _Text,
 }
 
 

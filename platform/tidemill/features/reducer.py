@@ -33,6 +33,8 @@ class Reducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ``target``: ``slots``, ``buckets`` and ``values``, (buckets + 1, slots) float32 whose last
         row is of what is missing. A column with many categories may be there twice, by its kept
         categories and by the target.
+        ``text``: ``slots``, ``terms`` (n_terms,) int32, hashes in order, ``rarity`` (n_terms,)
+        float32 and ``values`` (n_terms + 1, slots) float32, coefficients and the intercept.
         A slot is a position in ``encoded``; -1 is a column that the selection dropped. How cells
         are read stands in ``source`` (``type``, ``style``, ``convention`` of
         :class:`tidemill.schema.SourceColumn`) and, of numbers, in ``narrow`` (whether float32);

@@ -38,6 +38,8 @@ class ReductionReport:
     high_cardinality : tuple of dict
         Of columns with more categories than are kept: whether they were encoded by the target, why,
         and by what figures.
+    free_text : tuple of dict
+        Likewise of columns of free text.
     """
 
     features_in: int
@@ -51,6 +53,7 @@ class ReductionReport:
     redundancy: str = "correlation"
     steps: tuple[dict[str, Any], ...] = ()
     high_cardinality: tuple[dict[str, Any], ...] = ()
+    free_text: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of reports/reduction.json."""
@@ -58,7 +61,8 @@ class ReductionReport:
         document["names"] = list(self.names)
         document["steps"] = list(self.steps)
         document["high_cardinality"] = list(self.high_cardinality)
-        for name in ("steps", "high_cardinality"):
+        document["free_text"] = list(self.free_text)
+        for name in ("steps", "high_cardinality", "free_text"):
             if not document[name]:  # as it was before there could be any
                 del document[name]
         document["explained_variance"] = list(self.explained_variance)

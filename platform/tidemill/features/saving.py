@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numpy.lib.format import read_array, write_array
 
 from tidemill.errors import IntegrityError
-from tidemill.features.fitted_rows import FittedRows
+from tidemill.features.fitted_rows import TOLD, FittedRows
 from tidemill.features.row_folds import RowFolds
 from tidemill.steps import STEPS
 from tidemill.storage import (
@@ -122,7 +122,7 @@ def _reducer(folder: Path, document: dict[str, Any], *, fitted_rows: bool) -> Re
     arrays: list[npt.NDArray[Any] | None] = [None, None]
     if document["projects"]:
         arrays = [_read(folder / f"{name}.npy", hashes.get(name)) for name in _PROJECTION]
-    targets = [feature for feature in features if feature["kind"] == "target"]
+    targets = [feature for feature in features if feature["kind"] in TOLD]
     tables: list[dict[str, Any]] = [{} for _ in targets]
     holders = {
         "feature": features,

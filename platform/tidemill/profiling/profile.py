@@ -36,7 +36,7 @@ class Profile:
     rows : int
     columns : dict of str to NumericProfile or CategoryProfile
         Every column of the schema, in file order. Booleans are categories ``false`` and
-        ``true``; of a text key only rows and nulls are kept.
+        ``true``; of a text key and of free text only rows and nulls are kept.
 
     Notes
     -----
@@ -129,7 +129,11 @@ def categories_of(profiles: Iterable[Profile]) -> dict[str, frozenset[str]]:
 
 
 def _is_number(column: Column, kind: pa.DataType) -> bool:
-    return column.type not in (ColumnType.BOOLEAN, ColumnType.CATEGORICAL) and bool(
+    return column.type not in (
+        ColumnType.BOOLEAN,
+        ColumnType.CATEGORICAL,
+        ColumnType.TEXT,
+    ) and bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)
     )
 
@@ -172,7 +176,7 @@ def _array(values: pa.Array) -> npt.NDArray[Any]:
 
 def _categories(values: pa.ChunkedArray | pa.Array, column: Column) -> CategoryProfile:
     rows = len(values)
-    if column.purpose is Purpose.KEY:
+    if column.purpose is Purpose.KEY or column.type is ColumnType.TEXT:
         # Counting unique texts is the keys' own check; here it would cost time and say nothing.
         nulls = values.null_count
         return CategoryProfile(rows, nulls, {}, limit=0, threshold=None if nulls == rows else 0)

@@ -13,7 +13,7 @@ from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config import ShardingConfig
 from tidemill.contracts import BucketRule
 from tidemill.errors import ColumnMissing, ConfigError, TooFewRows
-from tidemill.schema import Role, TableSchema, Task
+from tidemill.schema import ColumnType, Role, TableSchema, Task
 from tidemill.sharding.facts import Wanted, wanted_by
 from tidemill.sharding.holdout import Shares, asked_roles, rule_of
 from tidemill.sharding.roles import LEFT_OUT, ROLE_RULES, ROLES, RoleRule, kept_rule
@@ -26,6 +26,7 @@ _MIN_SHARD_ROWS = 32_768
 _MIN_SHARDS = 4
 _GROUP_BYTES = 16 << 20
 _WIDTHS = {"bool": 1, "float32": 4, "dictionary": 4, "string": 24}
+_TEXT = 488  # beyond that, of free text
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,8 @@ def holdout_salt(seed: int) -> str:
 
 def row_bytes(schema: TableSchema) -> int:
     """About how many bytes a row takes in memory."""
-    return 8 + sum(_WIDTHS.get(column.physical, 8) for column in schema.columns)
+    texts = sum(column.type is ColumnType.TEXT for column in schema.columns)
+    return 8 + _TEXT * texts + sum(_WIDTHS.get(c.physical, 8) for c in schema.columns)
 
 
 def _require(column: str | None, schema: TableSchema, setting: str) -> None:

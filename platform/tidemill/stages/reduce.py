@@ -26,6 +26,18 @@ def _many(report: ReductionReport) -> list[dict[str, Any]]:
     ]
 
 
+def _texts(report: ReductionReport) -> list[dict[str, Any]]:
+    """What became of columns of free text, in words."""
+    return [
+        {
+            "feature": one["feature"],
+            "told": "a score of its words" if one["encoded"] else "nothing",
+            "why": one["why"],
+        }
+        for one in report.free_text
+    ]
+
+
 def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageResult:
     """Leave models/reducer and reports/reduction.json."""
     workspace = context.workspace
@@ -38,6 +50,7 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
         progress=context.progress,
     )
     document = report.to_json()
+    by_words = [one["feature"] for one in report.free_text if one["encoded"]]
     by_target = [one["feature"] for one in report.high_cardinality if one["encoded"]]
     staged = fresh_directory(workspace.work("reduce", "reducer"))
     save_reducer(reducer, staged)
@@ -49,12 +62,14 @@ def run_reduce(context: StageContext, *, reduction: ReductionConfig) -> StageRes
             "features_in": report.features_in,
             "features_out": report.features_out,
             **({"encoded_by_target": first_few(by_target, 5)} if by_target else {}),
+            **({"scored_texts": first_few(by_words, 5)} if by_words else {}),
         },
         tables={
             "dropped": [
                 {"feature": name, "reason": reason} for name, reason in report.dropped.items()
             ],
             **({"many_categories": _many(report)} if report.high_cardinality else {}),
+            **({"free_text": _texts(report)} if report.free_text else {}),
         },
         warnings=(
             f"more than {CORRELATED_COLUMNS:,} encoded columns: only copies were dropped, "

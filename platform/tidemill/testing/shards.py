@@ -26,6 +26,7 @@ _TYPES = {
     "int64": ColumnType.NUMERIC,
     "bool": ColumnType.BOOLEAN,
     "dictionary": ColumnType.CATEGORICAL,
+    "string": ColumnType.TEXT,
     "timestamp[us]": ColumnType.DATETIME,
 }
 

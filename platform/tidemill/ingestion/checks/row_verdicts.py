@@ -28,6 +28,7 @@ _NOUNS = {
     ColumnType.BOOLEAN: "true or false",
     ColumnType.DATETIME: "a time",
     ColumnType.CATEGORICAL: "a valid UTF-8 text",
+    ColumnType.TEXT: "a valid UTF-8 text",
 }
 _PLAIN_NOUNS = {
     "integer": "a number",

@@ -27,12 +27,16 @@ WIDE_EDGES = 8
 # Words that a remedy names at most, and the share of numbers that makes a column numeric.
 MAX_WORDS, MIN_NUMBERS = 5, 0.9
 
+# Words are letters; codes, names of files and dates have few of them.
+_WORD, _PROSE_WORDS = r"(^|[\s\p{P}])[\p{L}\p{M}]+", 3
+
 #: The physical type that holds every value of a kind: that of the sample.
 WIDEST = {
     ColumnType.NUMERIC: "float64",
     ColumnType.BOOLEAN: "bool",
     ColumnType.DATETIME: "timestamp[us]",
     ColumnType.CATEGORICAL: "string",
+    ColumnType.TEXT: "string",
 }
 
 
@@ -60,6 +64,8 @@ def judge_column(
     why = None
     if name in dataset.drop:
         why = "dataset.drop"
+    elif name not in dataset.types and name not in carry and _is_prose(kind, source, values):
+        kind = ColumnType.TEXT
     elif name not in dataset.types:
         why = _why_useless(name, kind, source, values, dataset.missing_values)
     if why is None:
@@ -105,6 +111,17 @@ def _why_useless(
                 f"free text: {hardly} (dataset.types: categorical keeps it)"
             )
     return None
+
+
+def _is_prose(kind: ColumnType, source: SourceColumn, values: pa.Array) -> bool:
+    """Whether texts hardly repeat, and have as many words as what is written for people."""
+    if kind is not ColumnType.CATEGORICAL or source.note:
+        return False
+    texts = values.drop_null().cast(pa.string())
+    if not hardly_repeat(pc.count_distinct(texts).as_py(), len(texts)):
+        return False
+    words = pc.sum(pc.count_substring_regex(texts, _WORD)).as_py()
+    return bool(words >= _PROSE_WORDS * len(texts))
 
 
 def _remedies(name: str, source: SourceColumn, texts: pa.Array) -> str:

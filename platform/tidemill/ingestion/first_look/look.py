@@ -127,7 +127,7 @@ def look_result(
     types = {name: dataset.types.get(name, _TYPES[kind]) for name, kind in plain.items()}
     _check_plain(dataset, listing, types, carry)
     for name in (dataset.target, dataset.time, dataset.key, *carry):
-        if name is not None and types[name] is ColumnType.IGNORED:
+        if name is not None and types[name] in (ColumnType.IGNORED, ColumnType.TEXT):
             types[name] = ColumnType.CATEGORICAL
     left = {n: t for n, t in types.items() if n not in dataset.drop or n in carry}
     sample, remarks = _sample(dataset, listing, root, left, plain)

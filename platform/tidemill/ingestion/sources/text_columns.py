@@ -114,7 +114,7 @@ def column_of_texts(
     """
     words, counts, missing = _words(texts, stated.missing)
     found = SourceColumn("", "text")
-    if stated.type is not ColumnType.CATEGORICAL:
+    if stated.type not in (ColumnType.CATEGORICAL, ColumnType.TEXT):
         finder = _Finder(name, words, counts, stated, _is_declared(texts, declared, counts))
         found = finder.stated() if stated.type or stated.convention else finder.found()
     blanks = said_of_blanks(name, texts, stated.missing) if found.type == "text" else ""

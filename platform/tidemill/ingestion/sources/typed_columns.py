@@ -21,6 +21,7 @@ _STATED = {
     ColumnType.NUMERIC: "number",
     ColumnType.BOOLEAN: "boolean",
     ColumnType.CATEGORICAL: "text",
+    ColumnType.TEXT: "text",
     ColumnType.DATETIME: "datetime",
 }
 

@@ -136,7 +136,7 @@ def _refuse_other_type(name: str, column: _Column, dataset: DatasetConfig) -> No
     found = set(column.plain) - {"text"}
     if "other" in found:
         agree = len(column.plain) == 1
-    elif stated is ColumnType.CATEGORICAL:
+    elif stated in (ColumnType.CATEGORICAL, ColumnType.TEXT):
         agree = True
     else:
         numbers = {"integer", "number"} | ({"boolean"} if stated is ColumnType.NUMERIC else set())
