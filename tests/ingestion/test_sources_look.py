@@ -58,7 +58,8 @@ def table(tmp_path: Path) -> pa.Table:
             "real": rng.normal(size=N),
             "flag": [["yes", "no", "No"][i % 3] for i in range(N)],
             "kind": [f"k{i % 7}" for i in range(N)],
-            "prose": [f"text number {i}" for i in range(N)],
+            "code": [f"text {i}" for i in range(N)],
+            "prose": [f"this is text number {i}" for i in range(N)],
             "empty": pa.nulls(N, pa.string()),
             "y": [i % 2 for i in range(N)],
         }
@@ -83,11 +84,15 @@ def test_types_purposes_and_physical_types(table: pa.Table, tmp_path: Path) -> N
         "real": (ColumnType.NUMERIC, feature, "float64"),
         "flag": (ColumnType.BOOLEAN, feature, "bool"),
         "kind": (ColumnType.CATEGORICAL, feature, "dictionary"),
+        "prose": (ColumnType.TEXT, feature, "string"),
         "y": (ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary"),
     }
     assert found.schema.task is Task.BINARY
-    assert set(found.ignored) == {"prose", "empty"}
-    assert "free text" in found.ignored["prose"]
+    assert set(found.ignored) == {"code", "empty"}
+    assert "free text" in found.ignored["code"]
+    stated = look_at(tmp_path, key="id", types={"code": "text", "prose": "ignored"})
+    assert stated.schema["code"].type is ColumnType.TEXT
+    assert stated.ignored["prose"] == "dataset.types"
     assert "no value" in found.ignored["empty"]
     assert TableSchema.from_json(found.schema.to_json()) == found.schema
 
