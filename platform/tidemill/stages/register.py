@@ -219,9 +219,9 @@ def _told(
     facts = {
         "model": params.model_name,
         "version": version,
-        "metric": metric,
         "promoted": promotion.promoted,
         "promotion_reason": promotion.reason,
+        "metric": metric,
         "champion_value": promotion.champion_value,
         "run_id": run_id,
         "digest": candidate.digest,
