@@ -29,6 +29,7 @@ BENCHES = (
     "linear",
     "search",
     "small_tables",
+    "free_text",
     "databases",
     "refit_origins",
     "drift_window",

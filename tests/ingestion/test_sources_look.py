@@ -59,6 +59,8 @@ def table(tmp_path: Path) -> pa.Table:
             "flag": [["yes", "no", "No"][i % 3] for i in range(N)],
             "kind": [f"k{i % 7}" for i in range(N)],
             "code": [f"text {i}" for i in range(N)],
+            "link": [f"https://site.org/a/page/view?id={i}" for i in range(N)],
+            "日本": [f"天気が良い{i}" for i in range(N)],
             "prose": [f"this is text number {i}" for i in range(N)],
             "empty": pa.nulls(N, pa.string()),
             "y": [i % 2 for i in range(N)],
@@ -84,11 +86,12 @@ def test_types_purposes_and_physical_types(table: pa.Table, tmp_path: Path) -> N
         "real": (ColumnType.NUMERIC, feature, "float64"),
         "flag": (ColumnType.BOOLEAN, feature, "bool"),
         "kind": (ColumnType.CATEGORICAL, feature, "dictionary"),
+        "日本": (ColumnType.TEXT, feature, "string"),
         "prose": (ColumnType.TEXT, feature, "string"),
         "y": (ColumnType.CATEGORICAL, Purpose.TARGET, "dictionary"),
     }
     assert found.schema.task is Task.BINARY
-    assert set(found.ignored) == {"code", "empty"}
+    assert set(found.ignored) == {"code", "link", "empty"}
     assert "free text" in found.ignored["code"]
     stated = look_at(tmp_path, key="id", types={"code": "text", "prose": "ignored"})
     assert stated.schema["code"].type is ColumnType.TEXT

@@ -27,8 +27,9 @@ WIDE_EDGES = 8
 # Words that a remedy names at most, and the share of numbers that makes a column numeric.
 MAX_WORDS, MIN_NUMBERS = 5, 0.9
 
-# Words are letters; codes, names of files and dates have few of them.
-_WORD, _PROSE_WORDS = r"(^|[\s\p{P}])[\p{L}\p{M}]+", 3
+# Words end at blanks, but in scripts without: codes, addresses and dates have few of them.
+_WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|\p{L}\S*"
+_PROSE_WORDS = 3
 
 #: The physical type that holds every value of a kind: that of the sample.
 WIDEST = {
