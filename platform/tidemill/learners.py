@@ -11,6 +11,8 @@ from tidemill.errors import nearest
 from tidemill.schema import Task
 
 __all__ = [
+    "AUTO",
+    "AUTO_LEARNERS",
     "CALIBRATED",
     "DISTRIBUTED",
     "ENSEMBLES",
@@ -43,6 +45,12 @@ LEARNERS: Implementations[type[Learner]] = Implementations(
     setting="training.learner",
 )
 
+
+AUTO = "auto"
+"""The setting that lets a probe pick the learner, or lets the learner say how rows are reduced."""
+
+AUTO_LEARNERS = ("linear", "lightgbm", "forest")
+"""Those that the probe compares, the cheapest first: each is bounded in memory, in another way."""
 
 DISTRIBUTED = "distributed"
 """The strategy of one fit by ``training.ranks`` processes, each with its share of the rows."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tidemill.config import Params, load_params, set_params
+from tidemill.config import Params, load_params, read_params, set_params
 from tidemill.engines import LocalEngine
 from tidemill.pipeline import STAGES, Quiet, context_for, run_stage
 from tidemill.pipeline.graph import stage_specs
@@ -272,7 +272,8 @@ def test_a_stage_reads_only_the_sections_that_it_declares(stage, finished, copy)
 
     register also notes the whole of params.yaml in MLflow, beside the model that came of it, and
     look refuses segments that nobody could follow, also where it is current: nothing that they
-    leave depends on that.
+    leave depends on that. What reduce reads to pick a learner is among its ``params`` where the
+    learner is to be picked, and decides nothing elsewhere.
     """
     root = copy(finished)
     params = Recorded(load_params(root))
@@ -282,6 +283,8 @@ def test_a_stage_reads_only_the_sections_that_it_declares(stage, finished, copy)
         result = stage.run(context, params)
     assert isinstance(result, StageResult)
     beside = {"register": {"everything"}, "look": {"monitoring"}}.get(stage.name, set())
+    open_ = read_params("dataset: {source: a, target: y}\ntraining: {learner: auto}")
+    beside = {*beside, *stage.more_params(open_)}
     assert params.read - beside == set(stage.params) - {"evaluation"} | (
         {"evaluation"} & params.read
     )

@@ -27,11 +27,11 @@ from tidemill.config.monitoring import (
 )
 from tidemill.config.own_stages import OwnStageConfig
 from tidemill.config.params import Params
+from tidemill.config.reduction_section import ReductionConfig
 from tidemill.config.sections import (
     EvaluationConfig,
     HoldoutConfig,
     IngestionConfig,
-    ReductionConfig,
     RegistrationConfig,
     ShardingConfig,
     StorageConfig,

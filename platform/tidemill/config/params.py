@@ -15,10 +15,10 @@ from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.config.dataset_section import DatasetConfig
 from tidemill.config.monitoring import MonitoringConfig
 from tidemill.config.own_stages import OwnStageConfig
+from tidemill.config.reduction_section import ReductionConfig
 from tidemill.config.sections import (
     EvaluationConfig,
     IngestionConfig,
-    ReductionConfig,
     RegistrationConfig,
     Section,
     ShardingConfig,
@@ -26,7 +26,7 @@ from tidemill.config.sections import (
     TrainingConfig,
     TuningConfig,
 )
-from tidemill.learners import LEARNERS, parameter_problems, strategies_of
+from tidemill.learners import AUTO, LEARNERS, parameter_problems, strategies_of
 
 __all__ = ["Params"]
 
@@ -67,6 +67,16 @@ class Params(Section):
         """What the MLflow experiment is called."""
         return self.registration.experiment or self.dataset.name
 
+    def with_learner(self, learner: str) -> Params:
+        """The same where ``training.learner: auto`` is that learner, and the reduction fits it."""
+        own = learner if self.training.learner == AUTO else self.training.learner
+        return self.model_copy(
+            update={
+                "training": self.training.model_copy(update={"learner": own}),
+                "reduction": self.reduction.for_learner(own),
+            }
+        )
+
     @model_validator(mode="after")
     def _consistent(self) -> Params:
         holdout = self.sharding.holdout
@@ -106,7 +116,11 @@ class Params(Section):
     def _check_learner(self) -> None:
         """What the learner says of missing values and parameters; it is imported only if asked."""
         name, given = self.training.learner, self.training.params
-        if self.reduction.leaves_missing and not LEARNERS[name].takes_missing:
+        if name == AUTO:
+            self._check_auto()
+            return
+        reduction = self.reduction.for_learner(name)
+        if reduction.leaves_missing and not LEARNERS[name].takes_missing:
             more = ", and reduction.encode to one_hot and reduction.scale to standard as well"
             raise ValueError(
                 f"training.learner: {name} needs every value: set reduction.impute to mean"
@@ -114,7 +128,7 @@ class Params(Section):
                 "fill what is missing"
             )
         strategy = self.training.strategy
-        if strategy != "auto" and strategy not in strategies_of(name):
+        if strategy != AUTO and strategy not in strategies_of(name):
             raise ValueError(
                 f"training.strategy: {name} cannot learn {strategy}; use one of auto, "
                 f"{', '.join(strategies_of(name))}"
@@ -123,3 +137,17 @@ class Params(Section):
         if problems:
             listing = "; ".join(f"{key}: {text}" for key, text in problems.items())
             raise ValueError(f"training.params: {listing}")
+
+    def _check_auto(self) -> None:
+        """What only a learner that is known could have."""
+        stated = {
+            "training.strategy": self.training.strategy != AUTO,
+            "training.params": bool(self.training.params),
+            "tuning.space": bool(self.tuning.space),
+        }
+        for setting, is_stated in stated.items():
+            if is_stated:
+                raise ValueError(
+                    f"{setting}: is one learner's, and training.learner: auto may pick another; "
+                    f"name the learner, or leave {setting} at its default"
+                )

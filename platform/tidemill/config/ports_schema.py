@@ -9,7 +9,7 @@ from typing import Any
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Parameter
 from tidemill.formats import FORMATS
-from tidemill.learners import LEARNERS, strategies, strategies_of
+from tidemill.learners import AUTO, LEARNERS, strategies, strategies_of
 from tidemill.searchers import PRUNERS, SAMPLERS
 from tidemill.steps import STEPS
 
@@ -41,7 +41,7 @@ def _named(table: Iterable[str]) -> list[dict[str, Any]]:
 def _describe_learners(training: dict[str, Any], default: str) -> None:
     properties = training["properties"]
     properties["learner"].pop("type")
-    properties["learner"]["anyOf"] = _named(LEARNERS)
+    properties["learner"]["anyOf"] = _named([AUTO, *LEARNERS])
     properties["strategy"]["enum"] = ["auto", *strategies()]
     training["allOf"] = [
         {

@@ -12,9 +12,8 @@ from pydantic_core import PydanticCustomError
 from tidemill.bucket_rules import BUCKET_RULES
 from tidemill.contracts import Scalar
 from tidemill.database_addresses import password_problem
-from tidemill.learners import LEARNERS, strategies
+from tidemill.learners import AUTO, LEARNERS, strategies
 from tidemill.searchers import PRUNERS, SAMPLERS
-from tidemill.steps import STEPS, setting_problems
 from tidemill.store_schemes import STORES
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Fraction",
     "HoldoutConfig",
     "IngestionConfig",
-    "ReductionConfig",
     "RegistrationConfig",
     "Section",
     "ShardingConfig",
@@ -50,11 +48,6 @@ Address = Annotated[str, AfterValidator(_without_password)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Inside = Annotated[float, Field(gt=0.0, lt=1.0)]
 Cost = Annotated[float, Field(gt=0.0, le=1e9)]
-
-
-StepEntry = str | dict[str, dict[str, Scalar]]
-
-_SEQUENCE: tuple[StepEntry, ...] = ("select", "project")
 
 
 class Section(BaseModel):
@@ -121,75 +114,6 @@ class ShardingConfig(Section):
     @classmethod
     def _known_rule(cls, name: str) -> str:
         return BUCKET_RULES.known(name)
-
-
-class ReductionConfig(Section):
-    """The reducer: impute, encode and scale; then a sequence of steps."""
-
-    impute: Literal["mean", "median", "zero", "none"] = Field(
-        "mean", description="for numeric features; none keeps missing values for learners that can"
-    )
-    indicator: bool = Field(False, description="add a column that says 'was missing'")
-    encode: Literal["one_hot", "ordinal"] = "one_hot"
-    min_frequency: Fraction = Field(0.001, description="rarer categories share one 'rare' bucket")
-    max_categories: int = Field(100, ge=2, le=10_000, description="kept categories per feature")
-    high_cardinality: Literal["auto", "target", "rare"] = Field(
-        "auto",
-        exclude_if=lambda value: value == "auto",  # what it was before it could be said
-        description="columns with more categories than max_categories: target adds the mean of the "
-        "target in each, told to training rows without their own; rare leaves it at the bucket; "
-        "auto adds it where it explains more than chance",
-    )
-    text: Literal["auto", "target", "drop"] = Field(
-        "auto",
-        exclude_if=lambda value: value == "auto",  # what it was before it could be said
-        description="columns of free text: target scores their words by the target, each training "
-        "row by a model that has not learnt it; drop leaves them out; auto scores where that "
-        "explains more than chance",
-    )
-    scale: Literal["standard", "none"] = "standard"
-    min_variance: float = Field(0.0, ge=0.0, description="features with no more are dropped")
-    max_correlation: float = Field(
-        1.0, gt=0.0, le=1.0, description="of two features that correlate more, the later goes"
-    )
-    project: Literal["none", "pca"] = "none"
-    components: int | float = Field(
-        0.95, description="pca: a number of components, or the share of variance they explain"
-    )
-    steps: tuple[StepEntry, ...] = Field(
-        _SEQUENCE,
-        exclude_if=lambda steps: steps == _SEQUENCE,  # what it was before it could be said
-        description="what becomes of the encoded columns, in order: steps of tidemill or of "
-        "installed packages, or module:Name, each alone or as {step: {setting: value}}; project "
-        "stands where reduction.project goes",
-    )
-
-    @property
-    def named_steps(self) -> tuple[tuple[str, dict[str, Scalar]], ...]:
-        """The steps in order, each with its own settings."""
-        return tuple(_named(entry) for entry in self.steps)
-
-    @property
-    def leaves_missing(self) -> bool:
-        """Whether missing values come to the learner: none imputes, and no step fills them."""
-        return self.impute == "none" and not any(
-            STEPS[name].fills_missing for name, _ in self.named_steps
-        )
-
-    @field_validator("steps")
-    @classmethod
-    def _known_steps(cls, steps: tuple[StepEntry, ...]) -> tuple[StepEntry, ...]:
-        for entry in steps:
-            if isinstance(entry, dict) and len(entry) != 1:
-                raise ValueError("an entry is the name of a step, or {step: {setting: value}}")
-            name, given = _named(entry)
-            for key, problem in setting_problems(STEPS.known(name), given).items():
-                raise ValueError(f"{name}.{key}: {problem}")
-        return steps
-
-
-def _named(entry: StepEntry) -> tuple[str, dict[str, Scalar]]:
-    return (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
 
 
 class TuningConfig(Section):
@@ -294,7 +218,9 @@ class TrainingConfig(Section):
     """What is trained, and how it meets the shards."""
 
     learner: str = Field(
-        "lightgbm", description="one of tidemill or of an installed package, or module:Name"
+        "lightgbm",
+        description="one of tidemill or of an installed package, or module:Name; auto: linear, "
+        "lightgbm or forest, whichever a probe of the training rows finds best",
     )
     strategy: str = Field("auto", description="auto, or one of the learner's")
     ranks: int = Field(
@@ -331,7 +257,7 @@ class TrainingConfig(Section):
     @field_validator("learner")
     @classmethod
     def _known_learner(cls, name: str) -> str:
-        return LEARNERS.known(name)
+        return name if name == AUTO else LEARNERS.known(name)
 
     @field_validator("strategy")
     @classmethod

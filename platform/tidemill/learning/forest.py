@@ -28,7 +28,7 @@ class ForestLearner(LightGbmLearner):
     continues: ClassVar[bool] = False
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "num_iterations": Parameter(
-            200, low=1, whole=True, aliases=("n_estimators", "max_iter", "max_epochs")
+            100, low=1, whole=True, aliases=("n_estimators", "max_iter", "max_epochs")
         ),
         "num_leaves": Parameter(
             511, low=2, high=131_072, whole=True, search={"low": 63, "high": 2047, "log": True}

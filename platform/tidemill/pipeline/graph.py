@@ -22,6 +22,7 @@ from tidemill.stages import (
     run_shard,
     run_train,
     run_tune,
+    sections_of_pick,
     segments_stand,
     shard_warnings,
 )
@@ -67,10 +68,13 @@ STAGES: tuple[Stage[Params], ...] = (
     ),
     Stage(
         name="reduce",
-        run=lambda context, p: run_reduce(context, reduction=p.reduction),
+        run=lambda context, p: run_reduce(
+            context, reduction=p.reduction, training=p.training, tuning=p.tuning, seed=p.seed
+        ),
         deps=("data/shards",),
         outs=(Out("models/reducer"), Out("reports/reduction.json")),
         params=("reduction",),
+        more_params=lambda p: sections_of_pick(p.reduction, p.training),
     ),
     Stage(
         name="tune",
@@ -168,7 +172,7 @@ def stage_specs(
             outs=tuple(
                 replace(out, cache=out.cache or (apart and out.persist)) for out in stage.outs
             ),
-            params=stage.params,
+            params=(*stage.params, *stage.more_params(params)),
             always=stage.reads_source and not source and not stage.deps,
         )
         for stage in with_own(stages, params, root)

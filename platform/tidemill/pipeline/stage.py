@@ -29,6 +29,8 @@ class Stage(Generic[Given]):
         Paths relative to the workspace.
     params : tuple of str
         Sections of params.yaml that the result depends on.
+    more_params : callable
+        Sections that it depends on beside those, as what the graph is about has it.
     needed : callable
         Whether this run of the graph has a use for it; asked when those before it are done.
     stands : callable
@@ -49,6 +51,7 @@ class Stage(Generic[Given]):
     deps: tuple[str, ...]
     outs: tuple[Out, ...]
     params: tuple[str, ...] = ()
+    more_params: Callable[[Given], tuple[str, ...]] = lambda _: ()
     needed: Callable[[StageContext, Given], bool] = lambda *_: True
     stands: Callable[[StageContext, Given], bool] = lambda *_: True
     warnings: Callable[[StageContext, Given], tuple[str, ...]] = lambda *_: ()

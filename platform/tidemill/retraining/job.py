@@ -8,6 +8,7 @@ from typing import Self
 
 from tidemill.config import Params
 from tidemill.errors import ConfigError, ModelMissing
+from tidemill.learners import LEARNERS
 from tidemill.metrics import metric_names
 from tidemill.retraining.gate import deciding_figure
 from tidemill.retraining.order import Order, Rows, receipts
@@ -69,6 +70,7 @@ class RetrainingJob:
         """
         _require_shards(context.workspace, params)
         champion = _champion(context, params, receipts(context.workspace, order.decision))
+        params = _as_the_champion(params, champion)
         manifest = ShardManifest.read(context.workspace.shards)
         wanted = params.evaluation.metric
         own = choose_metric(wanted, manifest, context.shards, setting="evaluation.metric").name
@@ -120,6 +122,12 @@ def _require_shards(workspace: Workspace, params: Params) -> None:
             "of a retraining must be the champion's",
             remedy="run `tidemill run` first",
         )
+
+
+def _as_the_champion(params: Params, champion: LoadedModel) -> Params:
+    """With ``training.learner: auto`` a retraining keeps the champion's learner."""
+    told = str(champion.metadata.get("learner"))
+    return params.with_learner(told if told in LEARNERS else "lightgbm")
 
 
 def _champion(context: StageContext, params: Params, folder: Path) -> LoadedModel:

@@ -6,6 +6,7 @@ from tidemill.stages.ingest import run_ingest
 from tidemill.stages.look import run_look, segments_stand
 from tidemill.stages.meter import Meter
 from tidemill.stages.own import code_files, code_reachable, own_record, run_own
+from tidemill.stages.picking import sections_of_pick
 from tidemill.stages.reduce import run_reduce
 from tidemill.stages.refit import run_refit
 from tidemill.stages.register import registration_stands, run_register
@@ -37,6 +38,7 @@ __all__ = [
     "run_train",
     "run_tune",
     "score_files",
+    "sections_of_pick",
     "segments_stand",
     "shard_warnings",
     "summarise",

@@ -15,6 +15,7 @@ from typing import Any
 from tidemill.config import ReductionConfig, TrainingConfig
 from tidemill.errors import BudgetExceeded
 from tidemill.features import fit_reducer, load_reducer, save_reducer
+from tidemill.learners import AUTO
 from tidemill.learning import Calibration, fit
 from tidemill.profiling import Profile
 from tidemill.schema import Role
@@ -58,6 +59,10 @@ def run_refit(
     """
     workspace = context.workspace
     warnings: tuple[str, ...] = ()
+    learner = str(read_training(workspace.candidate)["learner"])
+    if training.learner == AUTO:
+        training = training.model_copy(update={"learner": learner})
+    reduction = reduction.for_learner(learner)
     with Meter() as meter:
         if training.refit == "none":
             document = _serve_judged(workspace, "training.refit is none")

@@ -22,6 +22,7 @@ from tidemill.stages.ancestry import lessons_of
 from tidemill.stages.blocks import reduced_blocks
 from tidemill.stages.candidate import leave_candidate
 from tidemill.stages.context import StageContext, StageResult
+from tidemill.stages.picking import picked
 from tidemill.storage import ShardManifest, read_output
 
 __all__ = ["run_train"]
@@ -38,13 +39,13 @@ def run_train(context: StageContext, *, training: TrainingConfig, seed: int) -> 
     from sklearn.pipeline import Pipeline
 
     workspace = context.workspace
+    training = picked(workspace, training)
     manifest = ShardManifest.read(workspace.shards)
     require_threshold(training.threshold, manifest.schema.task, manifest.rows(Role.VALIDATION))
     tuned = read_output(workspace.best_params, _tuned)
     reducer = load_reducer(workspace.reducer)
     choice = _chosen(training, manifest, len(reducer.get_feature_names_out()))
-    params = {**tuned["params"], **training.params}
-    tuned = {**tuned, "params": params}
+    params = tuned["params"] = {**tuned["params"], **training.params}
     fitted, calibration, warnings = _fitted(context, manifest, training, tuned, seed)
     facts = {
         "learner": training.learner,

@@ -27,6 +27,7 @@ from tidemill.stages.blocks import ReducedBlocks, reduced_blocks
 from tidemill.stages.context import StageContext, StageResult
 from tidemill.stages.cross_validation import FOLDS, CrossValidation, is_small
 from tidemill.stages.deciding import ChosenMetric, choose_metric, training_shares
+from tidemill.stages.picking import picked
 from tidemill.storage import (
     ShardManifest,
     Workspace,
@@ -120,6 +121,7 @@ def run_tune(
     is rare, the defaults are the learner's for that.
     """
     workspace = context.workspace
+    training = picked(workspace, training)
     manifest = ShardManifest.read(workspace.shards)
     chosen = choose_metric(tuning.metric, manifest, context.shards, setting="tuning.metric")
     of_key = {"key": _key(workspace, tuning, training, seed), "metric": chosen.name}
