@@ -479,5 +479,9 @@ def test_figures_follow_the_threshold_that_decides():
     again = BinaryFigures.from_json(json.loads(json.dumps(own.to_json())))
     assert again.merge(own).operating() == own.operating()
     assert "threshold" not in plain.to_json()
+    low = BinaryFigures.of(scores, y, 0.05)  # finds nearly all, and is right for few
+    assert low.values()["accuracy"] < 1 - y.mean()
+    assert no_better_than_dummy(low, ("no", "yes")) == ""
+    assert no_better_than_dummy(BinaryFigures.of(scores, y, 1e-9), ("no", "yes"))
     with pytest.raises(SchemaMismatch, match=r"above 0\.2 and above 0\.5"):
         own.merge(plain)

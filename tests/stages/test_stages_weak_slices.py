@@ -56,6 +56,7 @@ def test_the_weakest_slices_are_told(planted):
     assert read_json(root / "reports" / "metrics.json")["weakest_slices"] == list(
         result.tables["weakest slices"]
     )
+    assert summary.facts["weakest_slice"].startswith("city = Z: a loss of 0.")
     assert (root / "reports" / "figures" / "weakest_slices.png").stat().st_size > 5_000
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidemill.metrics.binary import BinaryFigures
+from tidemill.metrics.binary import OPERATING_THRESHOLD, BinaryFigures
 from tidemill.metrics.metric_choice import Figures
 from tidemill.metrics.regression import RegressionFigures
 
@@ -19,7 +19,8 @@ LEAST_R2 = 0.001
 def no_better_than_dummy(figures: Figures, classes: Sequence[str]) -> str:
     """Say so where one answer for all rows would do as well; empty if the decisions are worth more.
 
-    A figure of ranks (roc_auc) may be high where every row is decided alike.
+    A figure of ranks (roc_auc) may be high where every row is decided alike. Of a threshold that
+    was set, the share of right decisions is not what is wanted: there only that is said.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def no_better_than_dummy(figures: Figures, classes: Sequence[str]) -> str:
     if len(answers) == 1:
         said = f"every one of the {figures.count:,} rows is decided {classes[answers[0]]!r}"
         said += f" (accuracy {right:.4f}), as a dummy decides that knows nothing of a row"
-    elif right <= most:
+    elif right <= most and not _is_set(figures):
         said = (
             f"the decisions are right for {right:.4f} of the rows, and the one answer "
             f"{classes[int(true.argmax())]!r} for all of them is for {most:.4f}"
@@ -50,6 +51,10 @@ def no_better_than_dummy(figures: Figures, classes: Sequence[str]) -> str:
     else:
         return ""
     return said + _besides(figures)
+
+
+def _is_set(figures: Figures) -> bool:
+    return isinstance(figures, BinaryFigures) and figures.threshold != OPERATING_THRESHOLD
 
 
 def _besides(figures: Figures) -> str:

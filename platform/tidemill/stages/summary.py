@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tidemill.schema import Task
@@ -87,7 +87,16 @@ def _of_evaluate(workspace: Workspace) -> dict[str, Any]:
         **{name: operating[name] for name in ("threshold", "precision", "recall") if operating},
         "known_test_share": metrics.get("copies", {}).get("share"),
         "no_better_than_dummy": "; ".join(metrics.get("no_better_than_dummy", ())) or None,
+        "weakest_slice": next(map(_in_words, metrics.get("weakest_slices", ())), None),
     }
+
+
+def _in_words(weak: Mapping[str, Any]) -> str:
+    """A slice as evaluate left it: its loss with the error, and that of the other rows."""
+    return (
+        f"{weak['name']}: a loss of {weak['loss']:.4g} ± {weak['error']:.2g} on {weak['rows']:,} "
+        f"test rows, {weak['others']:.4g} on the others"
+    )
 
 
 def _of_register(workspace: Workspace) -> dict[str, Any]:
