@@ -302,3 +302,17 @@ def test_few_rows_two_columns_and_columns_that_say_nothing(make_shards):
     none, left = fit(make_shards([table]), PLAIN.model_copy(update={"text": "drop"}))
     assert left.dropped["note"] == "reduction.text: drop"
     assert none.fitted_rows is None
+
+
+def test_what_one_side_left_out_bounds_the_other():
+    """A later row that would fit in its place stays out, or the order of merging would show."""
+
+    def one(place, text):
+        found = TextSample.empty(3, 1)
+        counts = count_terms(pa.array([text]))
+        hashes = np.array([place], np.uint64)
+        return found.merge(TextSample(3, hashes, np.zeros(1, np.int64), np.zeros((1, 1)), counts))
+
+    merged = one(1, "a").merge(one(5, "b c")).merge(one(7, "d"))
+    assert merged.hashes.tolist() == [1]
+    assert merged.bound == 5
