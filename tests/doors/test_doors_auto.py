@@ -54,6 +54,7 @@ def test_a_run_says_what_it_picked_and_takes_it(picked):
     assert run_here(root).stages[3].state == "current"
 
 
+@pytest.mark.slow
 def test_dvc_leaves_the_same_bytes(picked, made, tmp_path, shell):
     """Up to the parameters; the reducer of a pick depends on the training section too."""
     root = copy_workspace(made, tmp_path / "ws")

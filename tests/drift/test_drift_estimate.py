@@ -13,7 +13,7 @@ from tidemill.drift.performance.expected_figures import expected_figures, groups
 from tidemill.drift.performance.output_bins import SUMS
 from tidemill.drift.performance.standard_errors import standard_error
 from tidemill.errors import SchemaMismatch
-from tidemill.metrics import MulticlassFigures, figures_of
+from tidemill.metrics import BinaryFigures, MulticlassFigures, figures_of
 from tidemill.profiling import Profile
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.testing.partials import PartialContract
@@ -360,3 +360,15 @@ def test_bias_has_the_sign_of_optimism_whatever_the_figure():
     told = Estimate("mae", 1.0, 0.1, 1000, 0.0)
     assert reconcile([Reconciled(told, 1.5)]).bias == pytest.approx(0.5)
     assert reconcile([Reconciled(told, float("nan"))]).windows == 0
+
+
+def test_the_error_of_accuracy_is_that_of_the_decisions():
+    """At the threshold by which they were taken."""
+    rng = np.random.default_rng(0)
+    scores = rng.beta(0.3, 9.7, 5_000)
+    y = (rng.random(5_000) < scores).astype(np.int64)
+    for threshold in (0.5, 0.01):
+        figures = BinaryFigures.of(scores, y, threshold)
+        right = figures.values()["accuracy"]
+        expected = np.sqrt(right * (1 - right) / 5_000)
+        assert standard_error(figures, "accuracy") == pytest.approx(expected)

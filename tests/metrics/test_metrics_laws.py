@@ -75,7 +75,7 @@ class TestSliceSumsLaws(PartialContract):
     def of(self, rows):
         table = np.array(rows, dtype=np.float64).reshape(-1, 3)
         members = {"a = 0": table[:, 2] == 0, "a = 1": table[:, 2] == 1, "b": table[:, 0] > 0.3}
-        return SliceSums.of(members, Task.BINARY, table[:, 0], table[:, 1].astype(np.int32))
+        return SliceSums.of(members.items(), Task.BINARY, table[:, 0], table[:, 1].astype(np.int32))
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,16 @@ def _sums(task, seed, *, planted, rows=4_000):
     blind = planted & (group == 0)
     if task is Task.REGRESSION:
         y = rng.normal(size=rows)
-        return SliceSums.of(members, task, y + rng.normal(size=rows) * np.where(blind, 2, 0.5), y)
+        return SliceSums.of(
+            members.items(), task, y + rng.normal(size=rows) * np.where(blind, 2, 0.5), y
+        )
     odds = rng.normal(size=rows) * 2
     chance = 1 / (1 + np.exp(-odds))
     y = (rng.random(rows) < np.where(blind, 1 - chance, chance)).astype(np.int64)
     if task is Task.MULTICLASS:
         scores = np.column_stack([1 - chance, chance * 0.9, chance * 0.1])
-        return SliceSums.of(members, task, scores, y, n_classes=3)
-    return SliceSums.of(members, task, chance, y)
+        return SliceSums.of(members.items(), task, scores, y, n_classes=3)
+    return SliceSums.of(members.items(), task, chance, y)
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -57,11 +59,11 @@ def test_few_rows_say_nothing():
     """Neither a slice of less than 50 rows, nor one that leaves less than 50 outside."""
     y = np.r_[np.zeros(200), np.full(49, 9.0)]
     inside = np.arange(249) >= 200
-    found = SliceSums.of({"few": inside, "most": ~inside}, Task.REGRESSION, np.zeros(249), y)
+    found = SliceSums.of([("few", inside), ("most", ~inside)], Task.REGRESSION, np.zeros(249), y)
     assert weakest_slices(found, Task.REGRESSION) == ()
     more = found.merge(
         SliceSums.of(
-            {"few": np.ones(1, bool), "most": np.zeros(1, bool)},
+            [("few", np.ones(1, bool)), ("most", np.zeros(1, bool))],
             Task.REGRESSION,
             np.zeros(1),
             np.full(1, 8.0),
@@ -72,9 +74,9 @@ def test_few_rows_say_nothing():
 
 def test_a_slice_of_one_answer_has_no_dummy_to_be_held_to():
     """A dummy that knows that class has no loss."""
-    right = np.r_[np.full(60, 0.2), np.full(60, 0.9)]
-    members = {"one class": np.arange(120) < 60}
-    found = SliceSums.of(members, Task.BINARY, right, np.ones(120, np.int64))
+    y = np.r_[np.ones(60, np.int64), np.arange(120) % 2]
+    scores = np.where(np.arange(180) < 60, 0.2, np.where(y == 1, 0.9, 0.1))
+    found = SliceSums.of([("one class", np.arange(180) < 60)], Task.BINARY, scores, y)
     (weak,) = weakest_slices(found, Task.BINARY)
     assert weak.of_dummy is None
 
@@ -82,8 +84,43 @@ def test_a_slice_of_one_answer_has_no_dummy_to_be_held_to():
 def test_other_slices_do_not_merge():
     """Sums of unlike slices would be of no rows at all."""
     one, other = (
-        SliceSums.of({name: np.ones(1, bool)}, Task.REGRESSION, np.ones(1), np.ones(1))
+        SliceSums.of([(name, np.ones(1, bool))], Task.REGRESSION, np.ones(1), np.ones(1))
         for name in "ab"
     )
     with pytest.raises(SchemaMismatch):
         one.merge(other)
+
+
+def test_a_rare_class_raises_no_alarm():
+    """Of 3% positives a slice of few rows is not judged; of many, as seldom as is stated."""
+    called = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        group, chance = rng.integers(0, 20, 20_000), rng.beta(0.3, 9.7, 20_000)
+        y = (rng.random(20_000) < chance).astype(np.int64)
+        members = [(f"g = {number}", group == number) for number in range(20)]
+        few = [("few", np.arange(20_000) < 200)]
+        called += bool(weakest_slices(SliceSums.of(members, Task.BINARY, chance, y), Task.BINARY))
+        high = SliceSums.of(few, Task.BINARY, np.where(np.arange(20_000) < 200, 0.9, chance), y)
+        assert weakest_slices(high, Task.BINARY) == ()
+    assert called <= 20
+
+
+def test_targets_far_from_nought_keep_their_digits():
+    """What is left of a dummy is told of their spread, not of their size."""
+    rng = np.random.default_rng(0)
+    y = 1.7e9 + rng.normal(size=400)
+    inside = np.arange(400) < 100
+    scores = y + np.where(inside, 2.0, 0.1) * rng.choice([-1, 1], 400)
+    found = SliceSums.of([("first", inside)], Task.REGRESSION, scores, y, center=1.7e9)
+    (weak,) = weakest_slices(found, Task.REGRESSION)
+    assert weak.of_dummy == pytest.approx(4 / y[inside].var(), rel=1e-3)
+
+
+def test_losses_that_are_all_equal_make_no_slice_weak():
+    """Their differences are rounding."""
+    y = np.ones(1_000, np.int64)
+    y[::2] = 0
+    inside = np.arange(1_000) % 3 == 0
+    found = SliceSums.of([("third", inside)], Task.BINARY, np.full(1_000, 0.5), y)
+    assert weakest_slices(found, Task.BINARY) == ()

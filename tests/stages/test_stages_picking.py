@@ -20,6 +20,7 @@ from tidemill.schema import Task
 from tidemill.settings import Settings
 from tidemill.stages import picking
 from tidemill.stages.context import StageContext
+from tidemill.stages.cross_validation import quarter_splits
 from tidemill.storage import Workspace
 from tidemill.testing.blocks import ArrayBlocks
 from tidemill.testing.shards import write_shards
@@ -53,7 +54,7 @@ def wide_noise(rng, rows):
 
 SHAPES = {
     "few rows, a linear signal": (linear_signal, 3_000),
-    "more rows than are probed": (interactions, 30_000),
+    "more rows than are probed": (interactions, 12_000),
     "steps and products": (interactions, 3_000),
     "wide and noisy": (wide_noise, 800),
     "tiny": (linear_signal, 150),
@@ -206,3 +207,15 @@ def test_a_reducer_of_a_named_learner_is_not_taken_for_picked(context):
     told = json.loads((context.workspace.reducer / picking.PICK).read_text())
     assert told["why"] == found.why
     assert picking.picked(context.workspace, TrainingConfig(learner="sgd")).learner == "sgd"
+
+
+def test_a_quarter_that_lacks_a_class_is_not_learnt():
+    """Of a rare class every fourth row may have none: then nothing is expected of more rows."""
+    y = np.zeros(4_000, np.int64)
+    y[1:20:4] = 1
+    splits = [(np.arange(3_000), np.arange(3_000, 4_000))]
+    assert quarter_splits(splits, y, Task.BINARY) == ()
+    y[::40] = 1
+    ((learnt, held_out),) = quarter_splits(splits, y, Task.BINARY)
+    assert (len(learnt), len(held_out)) == (750, 1_000)
+    assert quarter_splits(splits, y.astype(float), Task.REGRESSION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +17,12 @@ __all__ = ["SliceSums", "WeakSlice", "weakest_slices"]
 
 LEAST_ROWS = 50
 """Rows of a slice of which something is said."""
+
+LEAST_OTHERS = 20
+"""Rows of classes but the commonest in a slice of its size: the losses of fewer are skewed."""
+
+LEAST_SPREAD = 1e-10
+"""Of the squared mean loss, the least variance of losses: below it there is rounding only."""
 
 FALSE_ALARMS = 0.05
 """Of tables on all whose slices a model does alike, those where one is called weak all the same."""
@@ -48,38 +54,44 @@ class SliceSums:
     @classmethod
     def of(
         cls,
-        members: Mapping[str, npt.NDArray[np.bool_]],
+        members: Iterable[tuple[str, npt.NDArray[np.bool_]]],
         task: Task,
         scores: npt.NDArray[Any],
         y: npt.NDArray[Any],
         *,
         n_classes: int = 0,
+        center: float = 0.0,
     ) -> Self:
         """Sum over rows with scores and truth as :func:`tidemill.metrics.figures_of` has them.
 
         Parameters
         ----------
-        members : mapping of str to (n,) bool
-            Which rows each slice has.
+        members : iterable of (str, (n,) bool)
+            The name of each slice, and which rows it has; looked at one after another.
+        center : float
+            In regression, from which targets are counted: near them, so that squares keep digits.
 
         Notes
         -----
         O(n * (n_slices + n_classes)) time.
 
-        >>> first = {"a = 1": np.array([True, False])}
+        >>> first = [("a = 1", np.array([True, False]))]
         >>> found = SliceSums.of(first, Task.REGRESSION, np.array([1.0, 5.0]), np.array([0.0, 5.0]))
         >>> found.sums[:, :2].tolist()
         [[1.0, 1.0], [2.0, 1.0]]
         """
         loss = _losses(task, np.asarray(scores, np.float64), y)
         if task is Task.REGRESSION:
-            target = np.asarray(y, np.float64)
+            target = np.asarray(y, np.float64) - center
             told = np.column_stack([target, target**2])
         else:
             told = np.eye(max(n_classes, 2))[np.asarray(y, np.intp)]
         rows = np.column_stack([np.ones(len(loss)), loss, loss**2, told])
-        every = [*members.values(), np.ones(len(loss), np.bool_)]
-        return cls(tuple(members), np.stack([rows[which].sum(axis=0) for which in every]))
+        names, sums = [], []
+        for name, which in members:
+            names.append(name)
+            sums.append(rows[which].sum(axis=0))
+        return cls(tuple(names), np.stack([*sums, rows.sum(axis=0)]))
 
     def merge(self, other: Self) -> Self:
         """Both sets of rows.
@@ -148,8 +160,10 @@ class WeakSlice:
 def weakest_slices(found: SliceSums, task: Task, *, most: int = 10) -> tuple[WeakSlice, ...]:
     """The slices with surely more loss than all other rows, the surest difference first.
 
-    A slice counts from 50 rows on, and if at least as many are outside. The level of the test is
-    shared by all slices (Bonferroni).
+    A slice counts from 50 rows on, and if at least as many are outside; of classes also if 20 rows
+    of its size are of others than the commonest. The spread of losses is its own or that of all
+    rows, whichever is more. The level of the test is shared by all slices (Bonferroni); rows are
+    taken as independent, and their losses as without a long tail.
 
     Notes
     -----
@@ -159,22 +173,31 @@ def weakest_slices(found: SliceSums, task: Task, *, most: int = 10) -> tuple[Wea
 
     whole = found.sums[-1]
     sizes = found.sums[:-1, 0]
-    able = np.flatnonzero((sizes >= LEAST_ROWS) & (whole[0] - sizes >= LEAST_ROWS))
+    able = np.flatnonzero((sizes >= _least(task, whole)) & (whole[0] - sizes >= LEAST_ROWS))
     sure = float(norm.isf(FALSE_ALARMS / max(len(able), 1)))
     ranked = []
     for at in able.tolist():
         mine, rest = found.sums[at], whole - found.sums[at]
         (mean, error), (others, noise) = _mean(mine), _mean(rest)
-        beyond = mean - others - sure * math.hypot(error, noise)
+        at_most = max(error, _mean(whole)[1] * math.sqrt(whole[0] / mine[0]))
+        beyond = mean - others - sure * math.hypot(at_most, noise)
         if beyond > 0:
             ranked.append((-beyond, at, _told(found.names[at], task, mine, others)))
     return tuple(weak for _, _, weak in sorted(ranked)[:most])
 
 
+def _least(task: Task, whole: Floats) -> float:
+    """Rows from which a slice counts."""
+    if task is Task.REGRESSION:
+        return LEAST_ROWS
+    others = 1 - whole[3:].max() / max(whole[0], 1.0)
+    return max(LEAST_ROWS, LEAST_OTHERS / others if others > 0 else math.inf)
+
+
 def _mean(sums: Floats) -> tuple[float, float]:
     rows, loss, squares = sums[:3].tolist()
     mean = loss / rows
-    return mean, math.sqrt(max(squares / rows - mean**2, 0.0) / rows)
+    return mean, math.sqrt(max(squares / rows - mean**2, LEAST_SPREAD * mean**2) / rows)
 
 
 def _told(name: str, task: Task, sums: Floats, others: float) -> WeakSlice:

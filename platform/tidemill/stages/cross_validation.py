@@ -26,7 +26,15 @@ from tidemill.stages.context import StageContext
 from tidemill.storage import ShardManifest, read_blocks
 from tidemill.tuning import Report
 
-__all__ = ["FOLDS", "CrossValidation", "Judgement", "MatrixBlocks", "is_small", "split_rows"]
+__all__ = [
+    "FOLDS",
+    "CrossValidation",
+    "Judgement",
+    "MatrixBlocks",
+    "is_small",
+    "quarter_splits",
+    "split_rows",
+]
 
 SMALL_ROWS = 10_000
 """Training and validation rows up to which validation rows alone (a tenth) decide by chance: of
@@ -340,3 +348,13 @@ def _mean_curve(
     steps = max(len(curve) for curve in curves)
     values = np.array([[_at(curve, at + 1) for at in range(steps)] for curve in curves])
     return np.average(values, axis=0, weights=np.asarray(weights, np.float64))
+
+
+def quarter_splits(splits: Sequence[Split], y: npt.NDArray[Any], task: Task) -> tuple[Split, ...]:
+    """Splits that learn every fourth row; none where one of them would miss a class."""
+    fewer = tuple((learnt[::4], held_out) for learnt, held_out in splits)
+    if task is not Task.REGRESSION:
+        classes = len(np.unique(y))
+        if any(len(np.unique(y[learnt])) < classes for learnt, _ in fewer):
+            return ()
+    return fewer

@@ -28,6 +28,7 @@ from tidemill.stages.cross_validation import (
     CrossValidation,
     Judgement,
     MatrixBlocks,
+    quarter_splits,
     split_rows,
 )
 from tidemill.stages.deciding import ChosenMetric, choose_metric
@@ -46,7 +47,14 @@ if TYPE_CHECKING:
 
     Fitted = tuple[Reducer, ReductionReport]
 
-__all__ = ["LearnerForecast", "Pick", "pick_learner", "picked", "sections_of_pick"]
+__all__ = [
+    "LearnerForecast",
+    "Pick",
+    "pick_learner",
+    "picked",
+    "quarter_splits",
+    "sections_of_pick",
+]
 
 PICK = "learner.json"
 _PROBE_ROWS = 6_000
@@ -241,7 +249,7 @@ class _Judge:
         value, error = self.full.value, self.full.error
         expected = value
         if self.quarter is not None:
-            gained = max(self.folds.lead(self.full, self.quarter).value, 0.0)
+            gained = max(0.0, self.folds.lead(self.full, self.quarter).value)  # not where it is NaN
             learnt = float(np.mean([len(learnt) for learnt, _ in self.folds.splits]))
             gained *= 1.0 - (learnt / max(rows, learnt)) ** 0.5
             expected += gained if HIGHER_IS_BETTER[self.folds.metric] else -gained
@@ -271,7 +279,7 @@ def _judged(
     )
     if len(splits) < 2:
         return {}
-    more = manifest.rows(Role.TRAIN) > len(y)
+    fewer = quarter_splits(splits, y, schema.task) if manifest.rows(Role.TRAIN) > len(y) else ()
     found = {}
     for name, reduced in probed.items():
         names = tuple(str(column) for column in reducers[reduced].get_feature_names_out())
@@ -279,10 +287,8 @@ def _judged(
         own = training.model_copy(update={"learner": name})
         folds = CrossValidation(own, rows, splits, schema, metric.name, seed)
         params = rare_defaults(name) if metric.rare else {}
-        full, quarter = folds.judge(params), None
-        if more:
-            fewer = tuple((learnt[::4], held_out) for learnt, held_out in splits)
-            quarter = replace(folds, splits=fewer).judge(params)
+        full = folds.judge(params)
+        quarter = replace(folds, splits=fewer).judge(params) if fewer else None
         if np.isfinite(full.value):
             found[name] = _Judge(folds, full, quarter)
     return found

@@ -133,11 +133,16 @@ def _sum_shard(
 ) -> SliceSums:
     parts = []
     for table, _, scores, truth in scored_blocks(file, pipeline, folder, schema, step=step):
-        members: Members = {}
-        for column in columns:
-            members |= column.members(table[column.name])
+        members = (one for c in columns for one in c.members(table[c.name]).items())
         parts.append(
-            SliceSums.of(members, schema.task, scores, truth, n_classes=len(schema.classes))
+            SliceSums.of(
+                members,
+                schema.task,
+                scores,
+                truth,
+                n_classes=len(schema.classes),
+                center=edges[len(edges) // 2] if (edges := schema.target.edges) else 0.0,
+            )
         )
     return fold(parts)
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.metrics import (
+    OPERATING_THRESHOLD,
     BinaryFigures,
     Figures,
     MulticlassFigures,
@@ -44,7 +45,7 @@ def standard_error(figures: Figures, metric: str) -> float:
     if isinstance(figures, BinaryFigures):
         if metric == "f1":
             return _f1(figures.confusion)
-        return _root(_of_cells(figures.ranks, metric))
+        return _root(_of_cells(figures.ranks, metric, figures.threshold))
     if isinstance(figures, MulticlassFigures):
         return _multiclass(figures, metric)
     n = figures.count
@@ -110,10 +111,14 @@ def scores_of(ranks: ScoreHistogram) -> Floats:
     return ranks.roc_curve(points=len(ranks.bins)).thresholds[:0:-1]
 
 
-def _of_cells(ranks: ScoreHistogram, metric: str) -> float:
+def _of_cells(ranks: ScoreHistogram, metric: str, threshold: float = OPERATING_THRESHOLD) -> float:
     """Sum over rows of squared influence on a figure of (score, class) pairs."""
-    p, q = ranks.positives.astype(float), ranks.negatives.astype(float)
-    up, down = _INFLUENCE[metric](scores_of(ranks), p, q)
+    p, q, score = ranks.positives.astype(float), ranks.negatives.astype(float), scores_of(ranks)
+    if metric == "accuracy":
+        right = (score > threshold).astype(float)
+        up, down = _centred(right, 1 - right, p, q)
+    else:
+        up, down = _INFLUENCE[metric](score, p, q)
     return float((p * up**2).sum() + (q * down**2).sum())
 
 
@@ -143,17 +148,11 @@ def _brier(score: Floats, p: Floats, q: Floats) -> tuple[Floats, Floats]:
     return _centred((1 - score) ** 2, score**2, p, q)
 
 
-def _accuracy(score: Floats, p: Floats, q: Floats) -> tuple[Floats, Floats]:
-    right = (score > 0.5).astype(float)
-    return _centred(right, 1 - right, p, q)
-
-
 _INFLUENCE = {
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
     "log_loss": _log_loss,
     "brier": _brier,
-    "accuracy": _accuracy,
 }
 
 
