@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import scipy.sparse
 import skops.io
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -21,9 +22,12 @@ from tidemill.features import (
     load_reducer,
     save_reducer,
     text_samples,
+    text_terms,
+    training_profile,
 )
 from tidemill.features.described import check_reducer
-from tidemill.features.text_samples import TextSample
+from tidemill.features.row_folds import RowFolds
+from tidemill.features.text_samples import TextSample, sample_texts
 from tidemill.features.text_terms import LONGEST_TEXT, count_terms
 from tidemill.schema import Task
 from tidemill.storage import read_blocks
@@ -263,6 +267,75 @@ def test_more_texts_than_fit_are_a_sample_and_all_rows_are_told(shards, monkeypa
     told, y = training_scores(reducer, shards)
     assert len(told) == ROWS
     assert np.corrcoef(told, y)[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("order", ["place", "time"])
+def test_a_sample_is_drawn_without_regard_to_text_and_target(make_shards, monkeypatch, order):
+    """Rows without a text are in it as in the table, of each class; the same by two workers."""
+    table = table_of(4000)
+    missing = np.random.default_rng(3).random(4000) < 0.3
+    notes = pa.array(table["note"].to_pylist(), mask=missing)
+    table = table.set_column(0, "note", notes)
+    parts = [classed(each, [0]) for each in (table[:2500], table[2500:])]
+
+    shards = with_classes(make_shards(parts, time="at"), Task.BINARY, ("0", "1"))
+    manifest, folder = in_time(shards) if order == "time" else shards
+    monkeypatch.setattr(text_samples, "_CELLS", 20_000)
+    drawn = []
+    for workers in (1, 2):
+        with LocalEngine(workers) as engine:
+            folds = RowFolds.of(manifest, training_profile(manifest, folder))
+            found = sample_texts(manifest, folder, ("note",), ("1",), folds, engine=engine)
+        drawn.append(found["note"])
+    np.testing.assert_array_equal(drawn[1].hashes, drawn[0].hashes)
+    one = drawn[0]
+    assert 500 < len(one.hashes) < 1500
+    silent = one.counts[:, count_terms(pa.array([""])).indices[0]].toarray().ravel() > 0
+    for label in (0, 1):
+        its = one.targets[:, 0] == label
+        assert 0.24 < silent[its].mean() < 0.38
+    assert np.bincount(one.folds * 5 // folds.count).min() / len(one.hashes) > 0.15
+
+
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_models_that_learnt_nothing_are_not_averaged(make_shards, scale):
+    """All rows of one class in one stretch of time: its rows are told a constant, no zeros."""
+    table = table_of(2000)
+    early = np.arange(2000) < 1700  # no row of class 1 but in the last stretches
+    y = np.where(early, -1.0, table["y"].to_numpy())
+    table = classed(table.set_column(3, "y", pa.array(y)), [0])
+    shards = in_time(with_classes(make_shards([table], time="at"), Task.BINARY, ("0", "1")))
+    config = PLAIN.model_copy(update={"text": "target", "scale": scale})
+    reducer, _ = fit(shards, config)
+    feature = next(f for f in reducer.features if f["kind"] == "text")
+    models = reducer.fitted_rows.folded["note"].reshape(5, -1)
+    learnt = models[:, :-1].any(axis=1)
+    assert 0 < learnt.sum() < 5
+    np.testing.assert_allclose(feature["values"][:, 0], models[learnt].mean(axis=0), atol=1e-5)
+    told = scores(reducer, table)
+    np.testing.assert_allclose(models[~learnt, -1], told.mean(), atol=1e-3)
+
+
+def test_long_texts_are_counted_some_at_a_time(monkeypatch):
+    """By their bytes, whatever the chunks; the counts are those of each text by itself."""
+    texts = [*table_of(300)["note"].to_pylist(), "", None, "long " * 500]
+    read, plain = [], text_terms._words
+    monkeypatch.setattr(text_terms, "_BYTES", 2000, raising=False)
+
+    def words(some):
+        read.append(len("".join(filter(None, some.to_pylist()))))
+        return plain(some)
+
+    monkeypatch.setattr(text_terms, "_words", words)
+    single = [count_terms(pa.array([each], pa.string())) for each in texts]
+    for some in (pa.array(texts), pa.chunked_array([texts[:100], texts[100:]])):
+        read.clear()
+        found = count_terms(some)
+        assert len(read) > 5
+        assert max(read) < 2000 + 2500
+        assert found.shape[0] == len(texts)
+        assert (found != scipy.sparse.vstack(single, format="csr")).nnz == 0
+        assert found.has_canonical_format
 
 
 def test_terms_of_any_script_and_length():

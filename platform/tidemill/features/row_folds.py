@@ -13,7 +13,7 @@ from tidemill.features.columns import read_times
 from tidemill.profiling import NumericProfile, Profile
 from tidemill.storage import FileEntry, ShardManifest, stable_hash
 
-__all__ = ["RowFolds", "all_of", "earlier", "others"]
+__all__ = ["RowFolds", "all_of", "earlier", "hash_places", "others"]
 
 _STRETCHES = 16
 _FOLDS = 5
@@ -75,9 +75,14 @@ class RowFolds:
         if self.key:
             hashed = stable_hash(table[self.key])
         else:
-            place = int(file.sha256[:8], 16) << 31
-            hashed = stable_hash(pa.array(place + first + np.arange(table.num_rows)))
+            hashed = hash_places(file, first, table.num_rows)
         return (hashed % np.uint64(self.count)).astype(np.int64)
+
+
+def hash_places(file: FileEntry, first: int, rows: int) -> npt.NDArray[np.uint64]:
+    """The hash of the place of each of these rows of a file, (rows,); ``first`` as above."""
+    place = int(file.sha256[:8], 16) << 31
+    return stable_hash(pa.array(place + first + np.arange(rows)))
 
 
 def others(sums: Sums) -> Sums:

@@ -189,6 +189,7 @@ class _Text:
         self, models: Values, targets: tuple[str, ...], config: ReductionConfig
     ) -> tuple[Draft, npt.NDArray[np.float32]]:
         """Its description by the mean of the models, and those of each fold."""
+        mean_model = self._completed(models)
         scores = self._scores(models)
         names = [f"{self._name}.score{f'={t}' if len(targets) > 1 else ''}" for t in targets]
         columns = []
@@ -198,15 +199,16 @@ class _Text:
                 EncodedColumn(name, mean, variance, "" if variance > 0 else "all values are equal")
             )
             if config.scale == "standard":
-                models[:, -1, at] -= mean
-                models[:, :, at] /= math.sqrt(variance) or 1.0
+                for each in (models, mean_model[None]):
+                    each[:, -1, at] -= mean
+                    each[:, :, at] /= math.sqrt(variance) or 1.0
         feature = {
             "name": self._name,
             "kind": "text",
             "slots": list(range(len(columns))),
             "terms": self._terms,
             "rarity": self._rarity,
-            "values": models.mean(axis=0).astype(np.float32),
+            "values": mean_model.astype(np.float32),
         }
         flat = models.reshape(-1, len(columns)).astype(np.float32)
         return Draft(feature, tuple(columns)), flat
@@ -221,6 +223,17 @@ class _Text:
                 if len(y) and y.min() < y.max():
                     models[fold, :, at] = _linear(weights, y, strength, self._task)
         return models
+
+    def _completed(self, models: Values) -> Values:
+        """The mean of the models that learnt; the others become what it tells on average.
+
+        A constant: the mean of the models itself has learnt the rows that the others are to tell.
+        """
+        known = models.any(axis=1)
+        mean: Values = models.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        told = np.asarray(self._weights.mean(axis=0)).ravel() @ mean[:-1] + mean[-1]
+        models[:, -1] = np.where(known, models[:, -1], told)
+        return mean
 
     def _scores(self, models: Values) -> Values:
         """What each row of the sample is told; (rows, n_targets)."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tidemill.contracts import Engine, Progress
 from tidemill.features.category_sums import target_values
-from tidemill.features.row_folds import RowFolds
+from tidemill.features.row_folds import RowFolds, hash_places
 from tidemill.features.target_codes import encode_target
 from tidemill.features.text_terms import count_terms
 from tidemill.schema import Role, TableSchema
@@ -46,7 +46,7 @@ class TextSample:
     most : int
         Terms of all rows, each counted once a row.
     hashes : (rows,) uint64
-        Of the text and the target; ascending.
+        Of what names the row, never of its target; ascending.
     folds : (rows,) int64
     targets : (rows, n_targets) float64
     counts : (rows, BUCKETS) float32
@@ -87,7 +87,7 @@ class TextSample:
 
     def _cut(self) -> Self:
         """The same in the order of the hashes, without what does not fit."""
-        order = np.lexsort((self.folds, self.hashes))
+        order = np.lexsort((*self.targets.T, self.folds, self.hashes))
         hashes = self.hashes[order]
         terms = np.cumsum(np.diff(self.counts.indptr)[order])
         fits = int(np.searchsorted(terms, self.most, side="right"))
@@ -148,16 +148,30 @@ def _shard_texts(
     schema: TableSchema,
 ) -> dict[str, TextSample]:
     target = schema.target.name
-    columns = list(dict.fromkeys([*names, target, *folds.columns]))
+    key = () if schema.key is None else (schema.key.name,)
+    named = tuple(dict.fromkeys([*folds.columns, *key]))
+    columns = list(dict.fromkeys([*names, target, *named]))
     first, held = 0, dict.fromkeys(names, TextSample.empty(most, len(targets)))
     for table in read_blocks(folder.verified(shard.file), columns=columns):
         values = target_values(encode_target(table[target], schema), schema, targets)
         y, of_row = np.stack(values, axis=1), folds.assign(table, shard.file, first)
+        every = _row_hashes(table.select([*named, *names]) if named else None, shard, first, len(y))
         first += table.num_rows
         for name, sample in held.items():
-            hashes = salted_hash(stable_row_hash(table.select([name, target])), _SALT)
-            rows = np.flatnonzero(hashes <= np.uint64(sample.bound - 1))  # others are not read
+            rows = np.flatnonzero(every <= np.uint64(sample.bound - 1))  # others are not read
             counts = count_terms(table[name].take(rows))
-            found = TextSample(most, hashes[rows], of_row[rows], y[rows], counts)
+            found = TextSample(most, every[rows], of_row[rows], y[rows], counts)
             held[name] = sample.merge(found)
     return held
+
+
+def _row_hashes(
+    named: pa.Table | None, shard: ShardEntry, first: int, rows: int
+) -> npt.NDArray[np.uint64]:
+    """What decides which rows are learnt: their key or time with all texts, else their place.
+
+    Of a text alone, all rows without one would be in or out; of the target too, those of a class.
+    """
+    if named is None:
+        return salted_hash(hash_places(shard.file, first, rows), _SALT)
+    return salted_hash(stable_row_hash(named), _SALT)
