@@ -10,6 +10,7 @@ import pytest
 
 from tidemill.config import TrainingConfig, set_params
 from tidemill.contracts import Trial
+from tidemill.errors import ConfigError
 from tidemill.schema import Column, ColumnType, Purpose, TableSchema, Task
 from tidemill.stages import tune
 from tidemill.stages.blocks import ReducedBlocks
@@ -92,6 +93,13 @@ def test_folds_learn_all_rows(reduced, tmp_path):
     assert said["folds"] == 2
     assert "rungs" not in said
     assert found["trials"] == 5
+
+
+def test_a_threshold_that_train_could_not_find_is_refused_before_the_search(reduced, tmp_path):
+    """Folds need no validation rows, and the threshold does."""
+    asked = ("tuning.folds=2", "sharding.holdout.validation=0", "training.threshold=f1")
+    with pytest.raises(ConfigError, match=r"training\.threshold: validation rows choose it"):
+        tuned(reduced, tmp_path, *asked)
 
 
 def test_a_search_that_was_cut_is_told():

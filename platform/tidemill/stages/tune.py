@@ -19,7 +19,13 @@ from tidemill.learners import (
     rare_defaults,
     unknown_parameters,
 )
-from tidemill.learning import choose_strategy, fit, of_one_process, predict_scores
+from tidemill.learning import (
+    choose_strategy,
+    fit,
+    of_one_process,
+    predict_scores,
+    require_threshold,
+)
 from tidemill.metrics import HIGHER_IS_BETTER, figures_of
 from tidemill.profiling import fold
 from tidemill.schema import Role, TableSchema
@@ -123,6 +129,8 @@ def run_tune(
     workspace = context.workspace
     training = picked(workspace, training)
     manifest = ShardManifest.read(workspace.shards)
+    task, held_out = manifest.schema.task, manifest.rows(Role.VALIDATION)
+    require_threshold(training.threshold, task, held_out)  # train would, after the search
     chosen = choose_metric(tuning.metric, manifest, context.shards, setting="tuning.metric")
     of_key = {"key": _key(workspace, tuning, training, seed), "metric": chosen.name}
     metric, rare = chosen.name, _rare_params(chosen, tuning, training)
@@ -137,7 +145,7 @@ def run_tune(
     objective = crossed or _on_validation(context, manifest, tuning, training, metric, seed)
     if crossed is not None:  # folds learn all rows of a table that is small
         tuning = tuning.model_copy(update={"scheduler": "none"})
-    space = tuning.space or default_space(training.learner, manifest.schema.task, rare=chosen.rare)
+    space = tuning.space or default_space(training.learner, task, rare=chosen.rare)
     study = _searched(context, tuning, training, objective, manifest, space, of_key["key"])
     found = {"params": dict(study.best_params), "value": study.best_value}
     if crossed is not None:
